@@ -1,0 +1,1 @@
+"""The adapters: one module or folder a technology, each behind an extra."""

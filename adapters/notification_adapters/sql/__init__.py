@@ -1,0 +1,1 @@
+"""SQL storage: one schema, one store a module."""

@@ -1,0 +1,1 @@
+"""Settings, wiring, API, ops server and command line: the only place that names adapters."""

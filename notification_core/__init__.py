@@ -1,0 +1,1 @@
+"""The pure core: values, rules, ports and use cases. No I/O, no clock, no driver."""

@@ -1,0 +1,105 @@
+"""The errors of the product, under one root.
+
+Adapters translate the errors of their drivers into these at their edge, with ``raise … from``.
+No message holds a secret, and each says what is wrong and what would be right.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import frozen
+
+
+class NotificationError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+@frozen
+class Detail:
+    """One thing that is wrong with an input: which field, and what would be right."""
+
+    field: str
+    message: str
+
+
+class InvalidInput(NotificationError, ValueError):
+    """An input that is refused; ``details`` names each field that is wrong."""
+
+    def __init__(self, message: str, details: Sequence[Detail] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+
+class InvalidEvent(InvalidInput):
+    """An event that is refused (not JSON, too deep, an envelope of the wrong shape, …)."""
+
+
+class InvalidWebhook(InvalidInput):
+    """A webhook whose fields are refused."""
+
+
+class InvalidSettings(InvalidInput):
+    """Settings that stop the start; one detail for each variable that is wrong."""
+
+
+class TooLarge(InvalidInput):
+    """An input over a size limit; the message says the limit."""
+
+
+class TooManyDeliveries(TooLarge):
+    """A batch of events that fans out into more deliveries than one transaction takes.
+
+    ``fits`` is how many of the batch's first events would be taken.
+    """
+
+    def __init__(self, message: str, fits: int) -> None:
+        super().__init__(message)
+        self.fits = fits
+
+
+class TooManyWebhooks(NotificationError):
+    """The environment has as many webhooks as it may have."""
+
+
+class WebhookNotFound(NotificationError, LookupError):
+    """No such webhook (or it belongs to another environment, which is answered alike)."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"There is no webhook {webhook_id}.")
+        self.webhook_id = webhook_id
+
+
+class InvalidSignature(NotificationError, ValueError):
+    """A request whose signature does not hold; the message says which check failed."""
+
+
+class UndecipherableText(NotificationError):
+    """A stored secret that cannot be decrypted: wrong key, wrong place or changed bytes."""
+
+
+class WrongEncryptionSecret(NotificationError):
+    """The storage was written under another encryption secret."""
+
+
+class DestinationRefused(NotificationError):
+    """A destination that this system does not send to; the message names no inside address."""
+
+
+class StorageUnavailable(NotificationError):
+    """The storage is away, busy, full or read-only: nothing was written; try again later."""
+
+
+class UnknownCommit(StorageUnavailable):
+    """The storage went away during a commit: it may have happened or not."""
+
+
+class StorageUnusable(NotificationError):
+    """The storage cannot be used as it is (a directory, a corrupt file, a foreign database)."""
+
+
+class IncompatibleSchema(StorageUnusable):
+    """The schema is behind or ahead of this version; the message names the command that helps."""
+
+
+class WorkerLockTaken(NotificationError):
+    """Another process already dispatches from this storage."""

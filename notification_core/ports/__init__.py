@@ -1,0 +1,1 @@
+"""The ports: what the core asks of the world, one module a port."""
