@@ -69,6 +69,14 @@ class WebhookNotFound(NotificationError, LookupError):
         self.webhook_id = webhook_id
 
 
+class WebhookChanged(NotificationError):
+    """The webhook was changed by somebody else since it was read: read it again."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"Webhook {webhook_id} was changed meanwhile; read it again.")
+        self.webhook_id = webhook_id
+
+
 class InvalidSignature(NotificationError, ValueError):
     """A request whose signature does not hold; the message says which check failed."""
 

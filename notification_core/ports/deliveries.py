@@ -1,0 +1,151 @@
+"""Storage of events and deliveries: the promise is kept here.
+
+Eligible for a claim is a delivery that is ``pending``, owned by no worker, and due by the
+storage's clock, and whose webhook is neither deleted nor disabled.
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from attrs import field, frozen
+
+from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
+from notification_core.events import Arrival, EventToStore
+from notification_core.webhooks import Webhook
+
+EventKey = tuple[UUID, str]
+"""(environment id, event id): what makes an event the same event."""
+
+
+@frozen
+class Claim:
+    """How much a worker takes at once.
+
+    At most ``limit`` deliveries and (but for the first one) ``limit_bytes`` of bodies, of each
+    webhook at most ``rooms[webhook_id]`` where it is named there (0 passes it over) and ``room``
+    otherwise. Webhooks are looked at in the order of their ids, beginning after ``after``, at
+    most ``max_webhooks`` of them.
+    """
+
+    worker: UUID
+    lease: timedelta
+    limit: int
+    limit_bytes: int
+    room: int
+    rooms: Mapping[UUID, int] = field(factory=dict)
+    after: UUID | None = None
+    max_webhooks: int = 1000
+
+
+@frozen
+class Claimed:
+    """What a claim took, and where the next one goes on.
+
+    ``webhooks`` are those of the deliveries, read in the claim's own transaction, as of change
+    number ``changes``. ``after`` is the last webhook looked at, None once the round has reached
+    the end. ``next_due`` is how long it takes until the earliest delivery is due that was seen
+    and is not due yet.
+    """
+
+    deliveries: tuple[BegunDelivery, ...]
+    webhooks: Mapping[UUID, Webhook]
+    changes: int
+    after: UUID | None
+    next_due: timedelta | None
+
+
+class IngestTransaction(Protocol):
+    """One transaction that stores a batch of events with all their deliveries, or nothing."""
+
+    @abstractmethod
+    async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
+        """Return all webhooks of these environments, tombstones left out, in one query."""
+
+    @abstractmethod
+    async def changes(self) -> int:
+        """Return the change counter (see :class:`WebhookStore`) as this transaction sees it."""
+
+    @abstractmethod
+    async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
+        """Store the events that are new, and tell of each whether it is.
+
+        The keys of the batch are distinct. A known event is left as it is. Implementations
+        insert in the order of the keys, so that overlapping batches cannot deadlock.
+        """
+
+    @abstractmethod
+    async def add_deliveries(
+        self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
+    ) -> None:
+        """Store deliveries of events that this transaction stored.
+
+        Those that are ``begun`` belong to ``worker`` for ``lease``, with attempt 1.
+        """
+
+
+class DeliveryStore(Protocol):
+    """Keeps events and deliveries. Every method is one transaction, or none at all.
+
+    All raise :class:`StorageUnavailable` where the storage is away, busy, full or read-only, and
+    :class:`UnknownCommit` where it went away during the commit.
+    """
+
+    @abstractmethod
+    def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+
+    @abstractmethod
+    async def acquire(self, claim: Claim) -> Claimed:
+        """Take eligible deliveries and begin their next attempt, as one committed batch.
+
+        The attempt number is raised, and worker and lease are set, before this returns. No two
+        workers ever take the same delivery.
+        """
+
+    @abstractmethod
+    async def finish(
+        self, results: Sequence[Result], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries, in one transaction.
+
+        Each is fenced by (attempt, worker): where another worker took over, or the result was
+        written already, nothing changes; these fences are returned. A delivery that is no longer
+        ``pending`` keeps its state, and the attempt is logged all the same. A ``Retry`` is due at
+        the storage's now plus its delay. A ``Failed`` that disables its webhook does so if the
+        webhook still has the version that was sent to, and raises the change counter. A result
+        whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`).
+        Calling it again with the same results changes nothing.
+        """
+
+    @abstractmethod
+    async def give_back(self, fences: Collection[Fence]) -> None:
+        """Undo the begin of attempts that were never sent: due at once, number as before.
+
+        Fenced like :meth:`finish`, so that doing it twice changes nothing.
+        """
+
+    @abstractmethod
+    async def leased(self, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that this worker has begun and not ended."""
+
+    @abstractmethod
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+        """Free the leases of dead workers and those whose time is over; return how many.
+
+        Writes an ``interrupted`` attempt for each in the same transaction. A pending delivery is
+        due again after ``interruption_delay``, or ends as ``failed(interrupted)`` at the tenth
+        interruption in a row. At most some thousands at once: call again until it returns 0.
+        """
+
+    @abstractmethod
+    async def settle(self, limit: int, expired_before: datetime) -> int:
+        """End waiting deliveries that can no longer be sent; return how many, at most ``limit``.
+
+        Those of deleted webhooks become ``cancelled(webhook_deleted)``; those of webhooks that
+        the system disabled, ``skipped(webhook_disabled)``; those of webhooks that a user
+        disabled whose event was stored before ``expired_before``, ``cancelled(expired)``.
+        """

@@ -1,0 +1,55 @@
+"""What the core tells those who watch it; the core itself logs nothing and counts nothing."""
+
+from abc import abstractmethod
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.webhooks import DisabledReason
+
+
+class Observer(Protocol):
+    """Hears of what happened. Methods return at once and raise nothing."""
+
+    @abstractmethod
+    def events_ingested(self, new: int, duplicates: int) -> None:
+        """Tell of a batch that was committed."""
+
+    @abstractmethod
+    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
+        """Tell of a known event id that came again with other data."""
+
+    @abstractmethod
+    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+        """Tell of the deliveries of a batch that was committed."""
+
+    @abstractmethod
+    def attempt_ended(
+        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        """Tell of an attempt that has been logged."""
+
+    @abstractmethod
+    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
+        """Tell of a delivery whose retries are used up."""
+
+    @abstractmethod
+    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
+        """Tell of a webhook that the system disabled."""
+
+    @abstractmethod
+    def leases_reaped(self, count: int) -> None:
+        """Tell of leases that were taken from dead workers or had run out."""
+
+    @abstractmethod
+    def leases_given_back(self, count: int) -> None:
+        """Tell of attempts that were begun and, unsent, given back."""
+
+    @abstractmethod
+    def results_fenced(self, count: int) -> None:
+        """Tell of results that came after another worker had taken over."""
+
+    @abstractmethod
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        """Tell of an error that a loop of the dispatcher survived; it will try again."""

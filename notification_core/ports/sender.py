@@ -1,0 +1,58 @@
+"""Sending one HTTP request to a stranger's server."""
+
+from abc import abstractmethod
+from datetime import timedelta
+from typing import Protocol
+
+from attrs import field, frozen
+
+from notification_core.deliveries import AttemptError, ReceivedResponse
+from notification_core.errors import NotificationError
+from notification_core.webhooks import Method
+
+MAX_RESPONSE_BYTES = 64 * 1024
+"""A response's body is read to here and no further."""
+
+MAX_LOGGED_BYTES = 16 * 1024
+"""A response's body is logged to here."""
+
+
+class SendingFailed(NotificationError):
+    """No usable response came back; ``error`` says why, in words for the customer."""
+
+    def __init__(self, error: AttemptError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@frozen
+class HttpRequest:
+    """A request as it goes out: these headers, plus what HTTP itself needs (Host, …)."""
+
+    method: Method
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class HttpSender(Protocol):
+    """Sends requests to destinations that its policy allows, and nothing else.
+
+    One call is one request on the wire at most: it is never repeated, redirects are not followed,
+    cookies are not kept, proxies of the environment are not used. Every address is judged at the
+    moment of connect, whether it came from a name or stood in the URL.
+    """
+
+    @abstractmethod
+    async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the bound of the whole attempt is part of the port's promise
+        """Send one request and return the response, from look-up to the body's end in ``timeout``.
+
+        Once the headers are there the response counts: of a body that is cut, late or over 64 KiB
+        what came is returned as ``truncated``. The body is returned undecoded, cut to 16 KiB.
+        Raises :class:`SendingFailed` with ``timeout``, ``dns``, ``connect``, ``tls``,
+        ``destination_not_allowed`` or ``invalid_response``.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close idle connections; no request may be in flight."""

@@ -1,0 +1,79 @@
+"""Storage of webhooks."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.webhooks import Webhook
+
+
+@frozen
+class Snapshot:
+    """Webhooks as they were at change number ``changes``; tombstones are among them."""
+
+    webhooks: Mapping[UUID, Webhook]
+    changes: int
+
+
+class WebhookStore(Protocol):
+    """Keeps the webhooks of all environments, and counts their changes.
+
+    The change counter grows, in the same transaction, with each change that a running worker
+    must notice (a webhook replaced, disabled or deleted; not one created). Statements are scoped
+    to the environment; :meth:`environment_of`, :meth:`changes` and :meth:`snapshot` cannot be.
+    """
+
+    @abstractmethod
+    async def environment_of(self, webhook_id: UUID) -> UUID:
+        """Return the environment of a webhook; raise :class:`WebhookNotFound` (tombstones too)."""
+
+    @abstractmethod
+    async def list(self, environment_id: UUID) -> Sequence[Webhook]:
+        """Return all webhooks of an environment, oldest first."""
+
+    @abstractmethod
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return one webhook; raise :class:`WebhookNotFound`."""
+
+    @abstractmethod
+    async def add(self, webhook: Webhook, most: int) -> None:
+        """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already."""
+
+    @abstractmethod
+    async def replace(self, webhook: Webhook) -> int:
+        """Store a changed webhook; return the change counter.
+
+        ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
+        the stored version is another, and :class:`WebhookNotFound`.
+        """
+
+    @abstractmethod
+    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+        """Leave a tombstone, cancel pending deliveries, return the change counter.
+
+        The deliveries that an attempt is being made of are all cancelled here, of the others as
+        many as one small batch takes; :meth:`DeliveryStore.settle` cancels the rest. Raises
+        :class:`WebhookNotFound`.
+        """
+
+    @abstractmethod
+    async def disable_failing(
+        self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
+    ) -> bool:
+        """Disable a webhook of which all attempts since ``since`` and one before it have failed.
+
+        Tells whether it did so; then the change counter has grown. A webhook that was changed
+        after ``since`` is left alone.
+        """
+
+    @abstractmethod
+    async def changes(self) -> int:
+        """Return the change counter."""
+
+    @abstractmethod
+    async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
+        """Read webhooks of any environment afresh, for a dispatcher that holds deliveries."""

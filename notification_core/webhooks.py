@@ -1,0 +1,64 @@
+"""Webhooks: the subscriptions of an environment, and the rules that need nothing else."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import field, frozen
+
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Until when a webhook is disabled that the system itself disabled."""
+
+SKIPS_RECORDED_FOR = timedelta(hours=120)
+"""How long skips are recorded for a webhook that the system itself disabled."""
+
+
+class Method(StrEnum):
+    """The HTTP methods that a webhook may be sent with."""
+
+    GET = "get"
+    POST = "post"
+    PUT = "put"
+    PATCH = "patch"
+    DELETE = "delete"
+
+
+class DisabledReason(StrEnum):
+    """Why the system disabled a webhook."""
+
+    GONE = "gone"
+    FAILING = "failing"
+
+
+@frozen
+class Webhook:
+    """A subscription of one environment: where to send which event types.
+
+    ``custom_headers`` are in clear here; storage encrypts their values. ``version`` grows with
+    each change of the row. ``deleted_at`` is set on a tombstone.
+    """
+
+    webhook_id: UUID
+    environment_id: UUID
+    name: str
+    url: str
+    events: frozenset[str]
+    created_at: datetime
+    updated_at: datetime
+    method: Method = Method.POST
+    description: str | None = None
+    disabled_until: datetime | None = None
+    disabled_reason: DisabledReason | None = None
+    disabled_at: datetime | None = None
+    custom_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    version: int = 1
+    deleted_at: datetime | None = None
+
+    def is_disabled(self, now: datetime) -> bool:
+        """Tell whether nothing is to be sent at this moment."""
+        return self.disabled_until is not None and now < self.disabled_until
+
+    def is_subscribed_to(self, event_type: str) -> bool:
+        """Tell whether an event of this type is for this webhook."""
+        return self.deleted_at is None and event_type in self.events
