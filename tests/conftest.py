@@ -1,0 +1,47 @@
+"""What every test runs under: on this machine only, and with hypothesis set for the place."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.network_guard import NetworkGuard, guarded_network
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+# No deadlines: a shared machine pauses. CI repeats the same examples, so that a red run can be
+# run again; on a developer's machine they are few and new each time.
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+hypothesis.settings.register_profile(
+    "ci", max_examples=500, deadline=None, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+
+
+def require(condition: object, reason: str) -> None:
+    """Skip the test where something that it needs is missing; in CI, fail it.
+
+    ``reason`` says what is missing and how to get it.
+    """
+    if condition:
+        return
+    if IN_CI:
+        pytest.fail(f"Missing in CI: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def network_guard() -> Iterator[NetworkGuard]:
+    """Refuse every connection of the whole run that would leave this machine."""
+    with guarded_network() as guard:
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def stay_on_this_machine(network_guard: NetworkGuard) -> Iterator[None]:
+    """Fail the test that tried to leave, also when the code under test took it in its stride."""
+    yield
+    refused, network_guard.refused = network_guard.refused, []
+    if refused:
+        pytest.fail(f"The test tried to {', '.join(refused)}.", pytrace=False)
