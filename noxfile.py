@@ -1,0 +1,132 @@
+"""The one way to do anything here: ``nox --list`` says what there is, ``nox`` does what CI does."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+DEVELOPMENT = ROOT / ".venv"
+SOURCES = (".", "adapters", "entrypoints")
+# What each locked file holds. The first one holds everything, so the others agree with it.
+LOCKS = {
+    "dev": ("pyproject.toml", "--extra=service", "--group=dev"),
+    "service": ("pyproject.toml", "--extra=service"),
+    "tests": ("pyproject.toml", "--extra=service", "--group=tests"),
+    "typing": ("pyproject.toml", "--extra=service", "--group=typing"),
+    "lint": ("--group=lint",),
+    "build": ("--group=build",),
+}
+LITTER = (
+    *("build", "dist", "htmlcov", ".coverage*", ".hypothesis", "**/__pycache__"),
+    *(".import_linter_cache", ".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache"),
+)
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+nox.options.reuse_venv = "yes"  # `nox -s clean` is the way back to a fresh start
+nox.options.sessions = ["lint", "typing", "tests"]
+
+
+@nox.session(venv_backend="none")
+def init(session: nox.Session) -> None:
+    """Make .venv for development: everything locked, the project editable, pre-commit in git."""
+    programs = DEVELOPMENT / ("Scripts" if os.name == "nt" else "bin")
+    if not programs.exists():
+        session.run(sys.executable, "-m", "venv", str(DEVELOPMENT), external=True)
+    pip = (str(programs / "python"), "-m", "pip", "install")
+    session.run(*pip, *_locked("dev"), external=True)
+    session.run(*pip, "--no-deps", "--no-build-isolation", "--editable", ".", external=True)
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        # It refuses where the developer has hooks of their own: that is no reason to fail.
+        session.run(str(programs / "pre-commit"), "install", success_codes=[0, 1], external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, layers, spelling and the packaging's own file."""
+    session.install(*_locked("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(SOURCES)})
+    session.run("codespell")
+    session.run("validate-pyproject", "pyproject.toml")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of everything, tests and this file included."""
+    session.install(*_locked("typing"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test what a user gets; arguments after -- go to pytest."""
+    _install_as_a_user_would(session, "tests")
+    session.run("pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Test, and fail where too few branches were taken; arguments after -- go to pytest."""
+    _install_as_a_user_would(session, "tests")
+    session.run("pytest", "--cov", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure deliveries end to end; arguments after -- go to the benchmark."""
+    _install_as_a_user_would(session, "tests")
+    session.run("python", "tests/benchmarks/end_to_end.py", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Watch a pipeline's events arrive, signed and verified, through a retry and a crash."""
+    _install_as_a_user_would(session, "service")
+    session.run("python", "docs/examples/demo.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel and the source distribution into dist/."""
+    session.install(*_locked("build"))
+    session.run("python", "-m", "build", "--no-isolation")
+
+
+@nox.session(venv_backend="none")
+def clean(session: nox.Session) -> None:
+    """Remove what the other sessions leave, their environments included; .venv stays."""
+    for pattern in LITTER:
+        for path in ROOT.glob(pattern):
+            if not path.is_relative_to(DEVELOPMENT):
+                session.log("removing %s", path.relative_to(ROOT))
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements/*.txt anew from pyproject.toml; ``-- --upgrade`` takes newer versions."""
+    session.install("uv")
+    for name, sources in LOCKS.items():
+        session.run(
+            *("uv", "pip", "compile", "--universal", "--python-version=3.11", "--generate-hashes"),
+            *("--no-header", "--no-annotate", "--quiet", f"--output-file=requirements/{name}.txt"),
+            *(() if name == "dev" else ("--constraints=requirements/dev.txt",)),
+            *sources,
+            *session.posargs,
+        )
+
+
+def _locked(*names: str) -> tuple[str, ...]:
+    return ("--require-hashes", *(f"--requirement=requirements/{name}.txt" for name in names))
+
+
+def _install_as_a_user_would(session: nox.Session, requirements: str) -> None:
+    """Install the project as a wheel, not editable, so that what is left out of it is missed."""
+    session.install(*_locked(requirements, "build"))
+    session.install("--no-deps", "--no-build-isolation", "--force-reinstall", ".")
