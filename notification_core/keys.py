@@ -1,0 +1,188 @@
+"""Signing keys: an environment's Ed25519 key pairs, and the forms that the public half comes in."""
+
+import base64
+import binascii
+import hashlib
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+from uuid import UUID
+
+from attrs import field, frozen
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
+from notification_core.errors import InvalidInput
+
+PUBLIC_KEY_PREFIX = "whpk_"
+"""What Standard Webhooks puts before the base64 of a public key."""
+
+_RAW_LENGTH = 32
+_HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_ACCEPTED = "Give it as 64 hex digits, as base64, as PEM, or as whpk_ and base64."
+
+
+class KeyStatus(StrEnum):
+    """Where a signing key stands in its life; all three are to be trusted by receivers."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    RETIRING = "retiring"
+
+
+@frozen
+class SigningKey:
+    """An environment's Ed25519 key pair.
+
+    ``key_id`` is the RFC 7638 thumbprint of the public half, ``public_key`` its 32 raw bytes and
+    ``seed`` the 32 secret ones. ``private_key`` is made from the seed once, so that a signature
+    costs nothing but the signing.
+    """
+
+    key_id: str
+    environment_id: UUID
+    seed: bytes = field(repr=False)
+    public_key: bytes
+    status: KeyStatus
+    created_at: datetime
+    not_before: datetime
+    expires_at: datetime | None = None
+    private_key: Ed25519PrivateKey = field(init=False, repr=False, eq=False)
+
+    @private_key.default
+    def _from_seed(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+
+class Jwk(TypedDict):
+    """A public key as a JSON Web Key (RFC 8037)."""
+
+    kty: str
+    crv: str
+    x: str
+    alg: str
+    use: str
+    kid: str
+
+
+@frozen
+class PublicForms:
+    """A public key in each form that a receiver's library may ask for."""
+
+    hex: str
+    base64: str
+    pem: str
+    whpk: str
+    jwk: Jwk
+
+
+def new_signing_key(environment_id: UUID, now: datetime, seed: bytes) -> SigningKey:
+    """Return a key that is active from now on; ``seed`` is 32 random bytes."""
+    public_key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return SigningKey(
+        key_id=thumbprint(public_key),
+        environment_id=environment_id,
+        seed=seed,
+        public_key=public_key,
+        status=KeyStatus.ACTIVE,
+        created_at=now,
+        not_before=now,
+    )
+
+
+def thumbprint(public_key: bytes) -> str:
+    """Return the RFC 7638 thumbprint of a raw public key: the id that receivers know it by."""
+    # The members, their order and the missing blanks are fixed by the RFC.
+    canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{base64url(public_key)}"}}'
+    return base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def public_forms(public_key: bytes) -> PublicForms:
+    """Return all forms of a raw public key."""
+    plain = base64.b64encode(public_key).decode()
+    return PublicForms(
+        hex=public_key.hex(),
+        base64=plain,
+        pem=_pem(public_key),
+        whpk=PUBLIC_KEY_PREFIX + plain,
+        jwk=_jwk(public_key),
+    )
+
+
+def parse_public_key(text: str | bytes) -> bytes:
+    """Return the raw public key that stands in hex, base64, PEM or ``whpk_…``.
+
+    Raises :class:`InvalidInput` for anything else, a key of another algorithm included.
+    """
+    text = _ascii(text).strip()
+    if text.startswith("-----BEGIN"):
+        return _from_pem(text)
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    return _from_base64(text.removeprefix(PUBLIC_KEY_PREFIX))
+
+
+def base64url(data: bytes) -> str:
+    """Return base64url without padding, as JOSE writes it (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def decoded_base64(text: str) -> bytes:
+    """Return what canonical, padded base64 stands for; raise ``ValueError`` for any other text.
+
+    The standard library also takes texts with stray bits in the last digit, so that several
+    texts stand for the same bytes.
+    """
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise binascii.Error("Not canonical base64")
+    return data
+
+
+def _pem(public_key: bytes) -> str:
+    key = Ed25519PublicKey.from_public_bytes(public_key)
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _jwk(public_key: bytes) -> Jwk:
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": base64url(public_key),
+        "alg": "EdDSA",
+        "use": "sig",
+        "kid": thumbprint(public_key),
+    }
+
+
+def _ascii(text: str | bytes) -> str:
+    try:
+        return text.decode("ascii") if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        raise InvalidInput(f"This is not a public key in text form. {_ACCEPTED}") from None
+
+
+def _from_pem(text: str) -> bytes:
+    try:
+        key = load_pem_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidInput(f"This PEM holds no public key that can be read. {_ACCEPTED}") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise InvalidInput("This PEM holds a key of another algorithm; an Ed25519 key is needed.")
+    return key.public_bytes_raw()
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        key = decoded_base64(text)
+    except ValueError:
+        raise InvalidInput(f"This is not a public key. {_ACCEPTED}") from None
+    if len(key) != _RAW_LENGTH:
+        raise InvalidInput(f"An Ed25519 public key has {_RAW_LENGTH} bytes. {_ACCEPTED}")
+    return key

@@ -1,0 +1,120 @@
+"""Signing: the headers that prove to a receiver who sent a request, and when.
+
+Two schemes over the same Ed25519 keys: ours, which verifiers of Discord's scheme take unchanged,
+and Standard Webhooks (https://www.standardwebhooks.com). The time is unix seconds, ten digits.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.keys import KeyStatus, SigningKey, base64url
+
+MAX_STANDARD_SIGNATURES = 3
+"""A ``webhook-signature`` holds no more entries than this."""
+
+_SHORT_ID = re.compile(r"[A-Za-z0-9_-]{1,124}")
+
+
+@frozen
+class SignatureHeaders:
+    """How the headers of our own scheme are called, and whether Standard Webhooks' is made too.
+
+    Without ``standard``, ``webhook-id`` and ``webhook-timestamp`` are still sent: the first is
+    what receivers drop duplicates by, and neither costs a signature.
+    """
+
+    signature: str
+    timestamp: str
+    standard: bool = True
+
+    @property
+    def key_id(self) -> str:
+        """The header that says which key signed."""
+        return f"{self.signature}-Key-Id"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in lower case: what a custom header must not be called."""
+        return frozenset(name.lower() for name in (self.signature, self.timestamp, self.key_id))
+
+
+def message_id(environment_id: UUID, event_id: str) -> str:
+    """Return the ``webhook-id`` of an event: the same at every attempt, and safe in a header."""
+    if _SHORT_ID.fullmatch(event_id):
+        return f"msg_{event_id}"
+    digest = hashlib.sha256(f"{environment_id}\x1f{event_id}".encode()).digest()
+    return f"msg_{base64url(digest)}"
+
+
+def sign(
+    headers: SignatureHeaders,
+    keys: Sequence[SigningKey],
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+) -> tuple[tuple[str, str], ...]:
+    """Return all signature headers of one second of an attempt.
+
+    Our own scheme is signed by the active key alone, Standard Webhooks' by each live key.
+    Raises ``ValueError`` where no key is active.
+    """
+    live = live_keys(keys)
+    active = live[0]
+    signed = (
+        (headers.signature, signature_hex(active, timestamp, body)),
+        (headers.timestamp, _digits(timestamp)),
+        (headers.key_id, active.key_id),
+        ("webhook-id", message_id),
+        ("webhook-timestamp", _digits(timestamp)),
+    )
+    if not headers.standard:
+        return signed
+    return (*signed, ("webhook-signature", _standard(live, message_id, timestamp, body)))
+
+
+def signature_hex(key: SigningKey, timestamp: int, body: bytes) -> str:
+    """Return our own scheme's signature: lower-case hex over ``ascii(timestamp) + body``."""
+    return key.private_key.sign(_digits(timestamp).encode() + body).hex()
+
+
+def standard_signature(
+    keys: Sequence[SigningKey], message_id: str, timestamp: int, body: bytes
+) -> str:
+    """Return a ``webhook-signature``: one ``v1a,…`` for each live key, the active one's first."""
+    return _standard(live_keys(keys), message_id, timestamp, body)
+
+
+def live_keys(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
+    """Return the keys that sign: the active one, then retiring ones, newest first, three at most.
+
+    A pending key is published but does not sign yet. Raises ``ValueError`` where none is active.
+    """
+    newest_first = sorted(keys, key=_not_before, reverse=True) if len(keys) > 1 else keys
+    active = [key for key in newest_first if key.status is KeyStatus.ACTIVE]
+    if not active:
+        raise ValueError("The environment has no active signing key.")
+    retiring = [key for key in newest_first if key.status is KeyStatus.RETIRING]
+    return (active + retiring)[:MAX_STANDARD_SIGNATURES]
+
+
+def _not_before(key: SigningKey) -> float:
+    return key.not_before.timestamp()
+
+
+def _standard(live: Sequence[SigningKey], message_id: str, timestamp: int, body: bytes) -> str:
+    content = f"{message_id}.{_digits(timestamp)}.".encode() + body
+    return " ".join(f"v1a,{_base64(key.private_key.sign(content))}" for key in live)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _digits(timestamp: int) -> str:
+    """Ten digits, whatever the clock says: receivers take nothing else."""
+    return f"{timestamp:010d}"
