@@ -1,0 +1,57 @@
+"""The public API as its users' type checkers see it. Only mypy reads this file; nothing runs it.
+
+An assignment to a name with a type says "this much stays possible"; a ``type: ignore`` with a code
+says "this stays refused", since mypy, being strict, calls an ignore that is not needed an error.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import notification_core
+from notification_core import verify_signature, verify_standard_webhook
+
+
+class VerifySignature(Protocol):
+    """How a receiver verifies our own scheme; a header that is missing is None."""
+
+    def __call__(  # noqa: PLR0913 (the function that it describes says why)
+        self,
+        body: bytes,
+        signature: str | None,
+        timestamp: str | None,
+        public_keys: str | list[str] | tuple[bytes, ...],
+        *,
+        now: datetime,
+        tolerance: timedelta = ...,
+    ) -> None: ...
+
+
+class VerifyStandardWebhook(Protocol):
+    """How a receiver verifies Standard Webhooks; headers are any mapping of strings."""
+
+    def __call__(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        public_keys: str | list[str] | tuple[bytes, ...],
+        *,
+        now: datetime,
+        tolerance: timedelta = ...,
+    ) -> None: ...
+
+
+own_scheme: VerifySignature = verify_signature
+standard_webhooks: VerifyStandardWebhook = verify_standard_webhook
+
+errors: type[Exception] = notification_core.NotificationError
+not_verified: type[notification_core.NotificationError] = notification_core.InvalidSignature
+values: type[ValueError] = notification_core.InvalidSignature
+
+
+def stays_refused(now: datetime) -> None:
+    """Call it wrong in the ways that a user would."""
+    verify_signature("{}", "ab", "1700000000", "key", now=now)  # type: ignore[arg-type] # text, not bytes
+    verify_signature(b"{}", "ab", "1700000000", "key", now)  # type: ignore[call-arg] # now by position
+    verify_signature(b"{}", "ab", "1700000000", "key")  # type: ignore[call-arg] # no now
+    verify_standard_webhook(b"{}", {}, "key", now=0)  # type: ignore[arg-type] # a number for now
