@@ -1,0 +1,173 @@
+"""The kinds of values that a variable may have: how each is read, and what it accepts."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from attrs import frozen
+
+from notification_core.destinations import parse_hosts, parse_networks
+from notification_entrypoints.durations import format_duration, parse_duration
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+_HOST = r"\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?"
+_HOST_AND_PORT = re.compile(rf"(?:{_HOST}):([0-9]{{1,5}})")
+_PRINTABLE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
+_SECRET_LENGTH = 32
+
+
+@frozen
+class Kind(Generic[T]):
+    """How a variable's text is read, and in words what is accepted.
+
+    ``parse`` raises ValueError, with a reason where ``accepts`` does not say it all.
+    """
+
+    parse: Callable[[str], T]
+    accepts: str
+
+
+def whole(least: int, most: int) -> Kind[int]:
+    """Return the kind of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError
+        return int(text)
+
+    return Kind(parse, f"a whole number from {least} to {most}")
+
+
+def decimal(least: int, most: int) -> Kind[float]:
+    """Return the kind of numbers from ``least`` to ``most``, such as 1.5."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
+            raise ValueError
+        return float(text)
+
+    return Kind(parse, f"a number from {least} to {most}")
+
+
+def duration(least: timedelta) -> Kind[timedelta]:
+    """Return the kind of durations of at least ``least``."""
+
+    def parse(text: str) -> timedelta:
+        if (parsed := parse_duration(text)) < least:
+            raise ValueError
+        return parsed
+
+    return Kind(parse, f"a duration of at least {format_duration(least)}")
+
+
+def one_of(choices: type[E]) -> Kind[E]:
+    """Return the kind that takes the members of an enumeration."""
+
+    def parse(text: str) -> E:
+        if text not in list(choices):
+            raise ValueError
+        return choices(text)
+
+    return Kind(parse, " or ".join(choices))
+
+
+def _matching(pattern: str, accepts: str) -> Kind[str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return Kind(parse, accepts)
+
+
+def _parse_truth(text: str) -> bool:
+    if text not in {"true", "1", "false", "0"}:
+        raise ValueError
+    return text in {"true", "1"}
+
+
+def _parse_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError from None
+    return text
+
+
+def _parse_bind_host(text: str) -> str:
+    """Take an address or a name; a resolver takes a name that ends in a number for an address."""
+    if re.fullmatch(_HOST, text) and text[0] != "[" and not text.rpartition(".")[2].isdigit():
+        return text
+    return _parse_address(text)
+
+
+def _parse_host_and_port(text: str) -> str:
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None or not 0 < int(match[1]) < 2**16:
+        raise ValueError
+    return text
+
+
+def _parse_brokers(text: str) -> tuple[str, ...]:
+    return tuple(_parse_host_and_port(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _parse_database(text: str) -> str:
+    if re.fullmatch(r"postgresql://\S+|sqlite:///.+", text):
+        return text
+    return _parse_host_and_port(text)
+
+
+def _parse_base_url(text: str) -> str | None:
+    if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise ValueError
+    return text.rstrip("/") or None
+
+
+def _parse_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        raise ValueError from None
+
+
+def _parse_secret(text: str) -> str:
+    if len(text) != _SECRET_LENGTH:
+        raise ValueError
+    text.encode()  # a variable that is not UTF-8 reaches us with surrogates in it
+    return text
+
+
+def _parse_secrets(text: str) -> tuple[str, ...]:
+    """Cut by length, so that a secret may hold a comma."""
+    ended, step = f"{text}," if text else "", _SECRET_LENGTH + 1
+    entries = [ended[at : at + step] for at in range(0, len(ended), step)]
+    if not all(entry.endswith(",") for entry in entries):
+        raise ValueError
+    return tuple(_parse_secret(entry[:-1]) for entry in entries)
+
+
+TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
+SOME_TEXT = _matching(rf"{_PRINTABLE}+", "text without control characters, and not empty")
+TRUTH = Kind(_parse_truth, "true or false")
+PORT = whole(0, 65535)
+ADDRESS = Kind(_parse_address, "an IP address")
+BIND_HOST = Kind(_parse_bind_host, "an IP address or a host name")
+DELAY = duration(timedelta(0))
+TIME = duration(timedelta(milliseconds=1))
+HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
+DATABASE = Kind(_parse_database, "host:port, postgresql://… or sqlite:///file")
+BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
+TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
+BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
+ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
+SECRET = Kind(_parse_secret, "exactly 32 characters")
+SECRETS = Kind(_parse_secrets, "a comma list of secrets of exactly 32 characters")
+NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
+HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")

@@ -1,0 +1,383 @@
+"""The settings: environment variables, read once into one frozen value.
+
+A field's name is its variable's in lower case; its metadata say how the text is read, what stands
+for a variable that is not set, and what it means. An empty value is a value.
+"""
+
+# ruff: noqa: RUF009 - the calls in the class body make attrs fields, as attrs.field() does
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from enum import Enum, StrEnum
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from attrs import Factory, field, fields, frozen
+
+from notification_core.destinations import DestinationPolicy, Network
+from notification_core.errors import Detail, InvalidSettings
+from notification_core.headers import MASK
+from notification_core.signing import SignatureHeaders
+from notification_entrypoints import kinds
+from notification_entrypoints.durations import format_duration
+from notification_entrypoints.kinds import Kind
+
+T = TypeVar("T")
+
+_NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
+_SHOWN_LENGTH = 200
+_SENT_ANYWAY = frozenset(
+    {"accept-encoding", "connection", "content-length", "content-type"}
+    | {"host", "transfer-encoding", "user-agent"}
+)
+_SIGNATURE = "WEBHOOKS_PUBLIC_VERIFICATION_KEY_SIGNATURE_HEADER"
+_TIMESTAMP = "WEBHOOKS_PUBLIC_VERIFICATION_KEY_SIGNATURE_TIMESTAMP_HEADER"
+
+
+class Authentication(StrEnum):
+    """How the API tells who is calling."""
+
+    NONE = "none"
+
+
+class Sender(StrEnum):
+    """What sends the requests."""
+
+    AUTO = "auto"
+    AIOHTTP = "aiohttp"
+
+
+class Origin(Enum):
+    """Where a setting's value comes from."""
+
+    ENVIRONMENT = "environment"
+    DEFAULT = "default"
+
+
+@frozen
+class Described:
+    """One setting as it is shown to people: a secret is masked."""
+
+    variable: str
+    value: str
+    origin: Origin
+    meaning: str
+
+
+@frozen
+class Variable:
+    """What is known of a variable; ``default`` is None where it must be set."""
+
+    kind: Kind[Any]
+    default: str | None
+    meaning: str
+    secret: bool = False
+
+    def show(self, value: object) -> str:
+        """Return a value as text that may be printed."""
+        return MASK if self.secret and value else _masked(_written(value))[:_SHOWN_LENGTH]
+
+    def refusal(self, name: str, text: str, error: ValueError) -> Detail:
+        """Say what is wrong with a value, and what would be right."""
+        if self.secret:
+            return Detail(name, f"{name} must be set to {self.kind.accepts}")
+        reason = f" ({str(error).rstrip('.')})" if str(error) else ""
+        shown = self.show(text)
+        return Detail(name, f"{name} is {shown!r}, but must be {self.kind.accepts}{reason}")
+
+
+def _masked(text: str) -> str:
+    """Hide where credentials stand in a URI, and in what was meant to be one."""
+    text = re.sub(r"^([a-z+]+://)?.*@", rf"\1{MASK}@", text, flags=re.DOTALL)
+    before, parameter, _ = text.partition("=")
+    return f"{before}={MASK}" if parameter else text
+
+
+def _written(value: object) -> str:
+    """Return a value as it would be written in a variable."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case timedelta():
+            return format_duration(value)
+        case tuple():
+            return ",".join(_written(item) for item in value)
+        case _:
+            return str(value)
+
+
+def _setting(kind: Kind[T], default: str, meaning: str, *, secret: bool = False) -> T:
+    """Make a field whose value is read from ``default`` where its variable is not set."""
+    known = Variable(kind, default, meaning, secret)
+    return field(factory=lambda: kind.parse(default), metadata={"variable": known}, repr=known.show)
+
+
+def _derived(kind: Kind[Any], default: str, meaning: str, value: Callable[["Settings"], T]) -> T:
+    """Make a field whose default follows from fields above it; ``default`` says how."""
+    known = Variable(kind, default, meaning)
+    made: T = field(
+        default=Factory(value, takes_self=True), metadata={"variable": known}, repr=known.show
+    )
+    return made
+
+
+def _required_secret(kind: Kind[T], meaning: str) -> T:
+    """Make a field whose variable must be set."""
+    known = Variable(kind, None, meaning, secret=True)
+    made: T = field(metadata={"variable": known}, repr=known.show)
+    return made
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens on ``host``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _authentication_on(host: str) -> Authentication | None:
+    """Return what needs no saying on this bind: on loopback only, nobody else can call."""
+    return Authentication.NONE if is_loopback(host) else None
+
+
+@frozen(kw_only=True)
+class Settings:
+    """All settings, checked; secrets are masked in its repr."""
+
+    env: str = _setting(kinds.TEXT, "development", "The name of the deployment, shown by /info.")
+    debug: bool = _setting(
+        kinds.TRUTH, "false", "Log more, and let errors of the API tell their cause."
+    )
+    tz: ZoneInfo = _setting(
+        kinds.ZONE, "America/Montreal", "The zone of log timestamps and of dates without an offset."
+    )
+    pod_ip: str = _setting(
+        kinds.ADDRESS, "127.0.0.1", "The address of this instance, which its servers listen on."
+    )
+    pod_name: str = _setting(
+        kinds.TEXT, "localhost", "The name of this instance in logs and /info."
+    )
+
+    api_server_host: str = _derived(
+        kinds.BIND_HOST, "POD_IP", "What the API server listens on.", lambda self: self.pod_ip
+    )
+    api_server_port: int = _setting(
+        kinds.PORT, "3615", "The API server's port; 0 takes a free one."
+    )
+    api_server_read_timeout: timedelta = _setting(
+        kinds.TIME, "5s", "How long the API server waits for a request to arrive whole."
+    )
+    api_server_write_timeout: timedelta = _setting(
+        kinds.TIME, "10s", "How long an answer of the API server may take."
+    )
+    api_auth: Authentication | None = _derived(
+        kinds.one_of(Authentication),
+        "none on a loopback address",
+        "How callers of the API prove who they are.",
+        lambda self: _authentication_on(self.api_server_host),
+    )
+    ops_server_host: str = _derived(
+        kinds.BIND_HOST, "POD_IP", "What the ops server listens on.", lambda self: self.pod_ip
+    )
+    ops_server_port: int = _setting(
+        kinds.PORT, "3616", "The ops server's port; 0 takes a free one."
+    )
+    ops_server_read_timeout: timedelta = _setting(
+        kinds.TIME, "5s", "How long the ops server waits for a request to arrive whole."
+    )
+    ops_server_write_timeout: timedelta = _setting(
+        kinds.TIME, "10s", "How long an answer of the ops server may take."
+    )
+
+    db_uri: str = _setting(kinds.DATABASE, "localhost:5432", "Where the database is.")
+    db_auth_user: str = _setting(kinds.TEXT, "postgres", "The database's user.")
+    db_auth_pass: str = _setting(kinds.TEXT, "", "The database user's password.", secret=True)
+    db_database: str = _setting(kinds.SOME_TEXT, "notificationmanagement", "The database's name.")
+    db_encryption_secret: str = _required_secret(
+        kinds.SECRET, "What private keys and values of custom headers are encrypted with."
+    )
+    db_encryption_previous_secrets: tuple[str, ...] = _setting(
+        kinds.SECRETS, "", "Former encryption secrets, which still decrypt.", secret=True
+    )
+    db_pool_size: int = _setting(
+        kinds.whole(1, 1000), "10", "The most connections to the database."
+    )
+    retention_events: timedelta = _setting(
+        kinds.TIME, "720h", "How long a delivery waits for a disabled webhook before it expires."
+    )
+
+    kafka_brokers: tuple[str, ...] = _setting(
+        kinds.BROKERS, "localhost:9092", "The Kafka brokers to begin with; empty for no Kafka."
+    )
+    kafka_consumer_fetch_bytes: int = _setting(
+        kinds.whole(1, 2**31 - 1), "1048576", "How many bytes a fetch waits for (fetch.min.bytes)."
+    )
+    kafka_consumer_fetch_frequency: timedelta = _setting(
+        kinds.TIME, "250ms", "How long a fetch waits for them at most (fetch.max.wait)."
+    )
+    kafka_topic_prefix: str = _setting(
+        kinds.TOPIC_PREFIX, "", "What all names of topics begin with."
+    )
+    kafka_topic_replication_factor: int = _setting(
+        kinds.whole(1, 2**15 - 1), "1", "The replication factor of topics that are created."
+    )
+    project_management_api_uri: str | None = _setting(
+        kinds.BASE_URL,
+        "http://localhost:8101/api",
+        "Who knows the environments; empty for no check.",
+    )
+
+    webhooks_max_retries: int = _setting(
+        kinds.whole(0, 1_000_000), "3", "How many times a delivery is tried again."
+    )
+    webhooks_retry_interval: timedelta = _setting(
+        kinds.DELAY, "1s", "How long after a failed attempt the next one is made."
+    )
+    webhooks_retry_backoff: float = _setting(
+        kinds.decimal(1, 100), "1", "What the interval is multiplied by with each further failure."
+    )
+    webhooks_retry_after_max: timedelta = _setting(
+        kinds.DELAY, "1h", "The longest wait that a receiver's Retry-After can ask for."
+    )
+    webhooks_write_timeout: timedelta = _setting(
+        kinds.TIME, "10s", "How long an attempt may take, from the name's look-up to the last byte."
+    )
+    webhooks_lease: timedelta = _derived(
+        kinds.TIME,
+        "3 times WEBHOOKS_WRITE_TIMEOUT",
+        "How long a worker holds a delivery before another may take it.",
+        lambda self: 3 * self.webhooks_write_timeout,
+    )
+    webhooks_poll_interval: timedelta = _setting(
+        kinds.TIME, "1s", "How often the storage is asked for work and changes that nobody told of."
+    )
+    webhooks_max_in_flight: int = _setting(
+        kinds.whole(1, 100_000), "512", "The most attempts at the same time in a process."
+    )
+    webhooks_max_in_flight_per_webhook: int = _setting(
+        kinds.whole(1, 100_000), "64", "The most attempts at the same time of one webhook."
+    )
+    webhooks_disable_after: timedelta = _setting(
+        kinds.TIME, "120h", "A webhook that has only failed for this long is disabled."
+    )
+    webhooks_max_per_environment: int = _setting(
+        kinds.whole(1, 20_000), "1000", "The most webhooks that an environment may have."
+    )
+    webhooks_sender: Sender = _setting(kinds.one_of(Sender), "auto", "What sends the requests.")
+    webhooks_standard_signature: bool = _setting(
+        kinds.TRUTH, "true", "Whether requests are signed by the Standard Webhooks scheme as well."
+    )
+    webhooks_public_verification_key_signature_header: str = _setting(
+        kinds.HEADER, "X-3dverse-Signature", "The header of a request's signature."
+    )
+    webhooks_public_verification_key_signature_timestamp_header: str = _setting(
+        kinds.HEADER, "X-3dverse-Signature-Timestamp", "The header of the time that is signed."
+    )
+    webhooks_allowed_networks: tuple[Network, ...] = _setting(
+        kinds.NETWORKS, "", "Networks that webhooks may reach although they are not public."
+    )
+    webhooks_allowed_hosts: tuple[str, ...] = _setting(
+        kinds.HOSTS, "", "Names that webhooks may reach although they are not public."
+    )
+    webhooks_require_https: bool = _setting(
+        kinds.TRUTH, "false", "Whether webhooks with a plain http URL are refused."
+    )
+
+    @property
+    def destinations(self) -> DestinationPolicy:
+        """Where webhooks may be sent."""
+        return DestinationPolicy(
+            allowed_networks=self.webhooks_allowed_networks,
+            allowed_hosts=self.webhooks_allowed_hosts,
+            require_https=self.webhooks_require_https,
+        )
+
+    @property
+    def signature_headers(self) -> SignatureHeaders:
+        """How the headers of the signatures are called."""
+        return SignatureHeaders(
+            signature=self.webhooks_public_verification_key_signature_header,
+            timestamp=self.webhooks_public_verification_key_signature_timestamp_header,
+            standard=self.webhooks_standard_signature,
+        )
+
+
+def variables() -> Mapping[str, Variable]:
+    """Return what is known of each variable, by its name."""
+    return {each.name.upper(): each.metadata["variable"] for each in fields(Settings)}
+
+
+def load_settings(
+    environ: Mapping[str, str], defaults: Mapping[str, str] = _NO_DEFAULTS
+) -> Settings:
+    """Read the settings; ``defaults`` stand for variables that are not set at all.
+
+    Raises :class:`InvalidSettings`, which tells everything that is wrong at once.
+    """
+    given = {**defaults, **environ}
+    values: dict[str, Any] = {}
+    problems: list[Detail] = []
+    for name, variable in variables().items():
+        if name not in given and variable.default is not None:
+            continue
+        text = given.get(name, "")
+        try:
+            values[name.lower()] = variable.kind.parse(text)
+        except ValueError as error:
+            problems.append(variable.refusal(name, text, error))
+    _refuse(problems)
+    settings = Settings(**values)
+    _refuse(list(_contradictions(settings)))
+    return settings
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse an API that everybody on a network could call because nobody said how to protect it.
+
+    Raises :class:`InvalidSettings`, which names the variable.
+    """
+    if settings.api_auth is None:
+        problem = (
+            f"API_AUTH must be set, because the API would listen on {settings.api_server_host}, "
+            f"which is not a loopback address; accepted is {kinds.one_of(Authentication).accepts}"
+        )
+        _refuse([Detail("API_AUTH", problem)])
+
+
+def describe(settings: Settings, environ: Mapping[str, str]) -> Iterator[Described]:
+    """Tell of each setting what it is, where that comes from and what it means."""
+    for name, variable in variables().items():
+        origin = Origin.ENVIRONMENT if name in environ else Origin.DEFAULT
+        value = variable.show(getattr(settings, name.lower()))
+        yield Described(name, value, origin, variable.meaning)
+
+
+def _refuse(problems: Sequence[Detail]) -> None:
+    if problems:
+        told = "; ".join(problem.message for problem in problems)
+        raise InvalidSettings(f"The settings are refused: {told}.", problems)
+
+
+def _contradictions(settings: Settings) -> Iterator[Detail]:
+    """Yield what is wrong with settings that are right each on its own."""
+    if settings.webhooks_lease <= settings.webhooks_write_timeout:
+        written = format_duration(settings.webhooks_lease)
+        problem = f"WEBHOOKS_LEASE is {written!r}, but must be longer than WEBHOOKS_WRITE_TIMEOUT"
+        yield Detail("WEBHOOKS_LEASE", problem)
+    yield from _header_contradictions(settings.signature_headers)
+
+
+def _header_contradictions(headers: SignatureHeaders) -> Iterator[Detail]:
+    for variable, name in ((_SIGNATURE, headers.signature), (_TIMESTAMP, headers.timestamp)):
+        if name.lower() in _SENT_ANYWAY or name.lower().startswith("webhook-"):
+            problem = f"{variable} is {name!r}, but must not be a header that is sent anyway"
+            yield Detail(variable, problem)
+    if headers.timestamp.lower() in {headers.signature.lower(), headers.key_id.lower()}:
+        problem = f"{_TIMESTAMP} must differ from {headers.signature!r} and {headers.key_id!r}"
+        yield Detail(_TIMESTAMP, problem)
