@@ -126,6 +126,13 @@ class AttemptError:
     message: str
 
 
+INTERRUPTED = AttemptError(
+    ErrorCode.INTERRUPTED,
+    "The attempt was interrupted on our side; whether the request arrived is not known.",
+)
+"""The error of every interrupted attempt."""
+
+
 @frozen
 class Attempt:
     """One HTTP request of a delivery that has ended: a row of the webhook log.

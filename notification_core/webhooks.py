@@ -59,6 +59,6 @@ class Webhook:
         """Tell whether nothing is to be sent at this moment."""
         return self.disabled_until is not None and now < self.disabled_until
 
-    def is_subscribed_to(self, event_type: str) -> bool:
-        """Tell whether an event of this type is for this webhook."""
-        return self.deleted_at is None and event_type in self.events
+    def may_be_sent_to(self, now: datetime) -> bool:
+        """Tell whether a delivery may be sent at this moment."""
+        return self.deleted_at is None and not self.is_disabled(now)

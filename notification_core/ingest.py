@@ -1,0 +1,233 @@
+"""Taking events in: one transaction for a batch of events with all their deliveries."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from notification_core.deliveries import (
+    MAX_DELIVERIES_PER_TRANSACTION,
+    BegunDelivery,
+    Fence,
+    NewDelivery,
+    Reason,
+    State,
+)
+from notification_core.errors import TooManyDeliveries
+from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.ids import IdGenerator
+from notification_core.matching import matching, subscriptions_by_type
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
+from notification_core.ports.observer import Observer
+from notification_core.webhooks import Webhook
+
+
+@frozen
+class Published:
+    """What became of a published event: a duplicate was already known, and is not sent again."""
+
+    event_id: str
+    duplicate: bool
+
+
+class Taker(Protocol):
+    """The dispatcher of this process, as ingest sees it: it may take deliveries at once."""
+
+    worker: UUID
+    lease: timedelta
+
+    @abstractmethod
+    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+        """Keep a place for a delivery about to be stored as begun; False where there is none."""
+
+    @abstractmethod
+    def release(self, begun: Sequence[BegunDelivery]) -> None:
+        """Give reserved places back: the transaction failed, or its outcome is unknown."""
+
+    @abstractmethod
+    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+        """Give committed deliveries to the places that were reserved for them."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Say that deliveries were stored that nobody has taken."""
+
+
+@define
+class _Batch:
+    """One publish under way: its distinct events, and what is stored and handed over of them."""
+
+    events: dict[EventKey, Event]
+    arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
+    deliveries: list[NewDelivery] = field(factory=list)
+    begun: list[BegunDelivery] = field(factory=list)
+
+
+class Ingest:
+    """Publishes events: stores each once, with a delivery for every webhook that wants it.
+
+    With a ``taker``, deliveries that this process can send soon are stored as begun by it and
+    handed over in memory after the commit; all others are stored due, for any worker to claim.
+    """
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        clock: Clock,
+        ids: IdGenerator,
+        observer: Observer,
+        taker: Taker | None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._observer = observer
+        self._taker = taker
+        self._storing: set[asyncio.Task[Sequence[Published]]] = set()
+
+    async def publish(self, events: Sequence[Event]) -> Sequence[Published]:
+        """Store a batch of events, all or nothing; return what became of each, in order.
+
+        Idempotent by (environment, event id). Once it has begun it runs to its end even if the
+        caller is cancelled: a commit must not be torn from its hand-over. Raises
+        :class:`TooManyDeliveries`, :class:`StorageUnavailable` (nothing was stored) and
+        :class:`UnknownCommit` (publish again: what was stored is known by its id).
+        """
+        storing = asyncio.create_task(self._publish(events))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        return await asyncio.shield(storing)
+
+    async def settled(self) -> None:
+        """Return once no publish is under way."""
+        await asyncio.gather(*self._storing, return_exceptions=True)
+
+    async def _publish(self, events: Sequence[Event]) -> Sequence[Published]:
+        batch = _Batch(_distinct(events))
+        leased_from = self._clock.monotonic()
+        try:
+            async with self._store.ingesting() as transaction:
+                await self._store_batch(transaction, batch)
+        except BaseException:
+            if self._taker:
+                self._taker.release(batch.begun)
+            raise
+        self._hand_over(batch, leased_from)
+        self._tell(batch, len(events))
+        return _published(events, batch.arrivals)
+
+    async def _store_batch(self, transaction: IngestTransaction, batch: _Batch) -> None:
+        webhooks = await transaction.subscriptions({key[0] for key in batch.events})
+        changes = await transaction.changes()
+        now = self._clock.now()
+        subscriptions = subscriptions_by_type(webhooks, now)
+        wanted = {key: matching(event, subscriptions) for key, event in batch.events.items()}
+        _check_size(wanted)
+        stored = {
+            key: EventToStore(event, body_of(event) if wanted[key] else None)
+            for key, event in batch.events.items()
+        }
+        batch.arrivals = await transaction.add_events(list(stored.values()))
+        for key, event in stored.items():
+            if batch.arrivals[key] is Arrival.NEW:
+                for webhook in wanted[key]:
+                    self._plan(batch, event, webhook, changes, now)
+        if batch.deliveries:
+            worker, lease = self._owner()
+            await transaction.add_deliveries(batch.deliveries, worker, lease)
+
+    def _owner(self) -> tuple[UUID | None, timedelta]:
+        return (self._taker.worker, self._taker.lease) if self._taker else (None, timedelta())
+
+    def _plan(
+        self, batch: _Batch, stored: EventToStore, webhook: Webhook, changes: int, now: datetime
+    ) -> None:
+        """Plan one delivery: skipped, begun by this process, or due."""
+        event, body = stored.event, stored.body or b""
+        delivery_id = self._ids()
+        skipped = webhook.is_disabled(now)
+        begun = (
+            not skipped
+            and self._taker is not None
+            and self._taker.reserve(delivery_id, webhook, changes, len(body))
+        )
+        batch.deliveries.append(
+            NewDelivery(
+                delivery_id,
+                event.environment_id,
+                webhook.webhook_id,
+                event.event_id,
+                State.SKIPPED if skipped else State.PENDING,
+                Reason.WEBHOOK_DISABLED if skipped else None,
+                begun,
+            )
+        )
+        if begun and self._taker:
+            fence = Fence(delivery_id, event.environment_id, 1, self._taker.worker)
+            batch.begun.append(
+                BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
+            )
+
+    def _hand_over(self, batch: _Batch, leased_from: float) -> None:
+        if self._taker is None:
+            return
+        if batch.begun:
+            self._taker.hand_over(batch.begun, leased_from)
+        if _due(batch):
+            self._taker.wake()
+
+    def _tell(self, batch: _Batch, published: int) -> None:
+        new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
+        self._observer.events_ingested(new, published - new)
+        due = _due(batch)
+        begun = len(batch.begun)
+        self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)
+        for (environment_id, event_id), arrival in batch.arrivals.items():
+            if arrival is Arrival.CONFLICT:
+                self._observer.event_conflicted(environment_id, event_id)
+
+
+def _distinct(events: Sequence[Event]) -> dict[EventKey, Event]:
+    """Return the events by their keys, the first one of each."""
+    distinct: dict[EventKey, Event] = {}
+    for event in events:
+        distinct.setdefault((event.environment_id, event.event_id), event)
+    return distinct
+
+
+def _due(batch: _Batch) -> int:
+    return sum(d.state is State.PENDING and not d.begun for d in batch.deliveries)
+
+
+def _check_size(wanted: Mapping[EventKey, Sequence[Webhook]]) -> None:
+    """Refuse a fan-out that one transaction should not hold, and say how much would fit."""
+    rows = fits = 0
+    for webhooks in wanted.values():
+        rows += len(webhooks)
+        fits += rows <= MAX_DELIVERIES_PER_TRANSACTION
+    if rows > MAX_DELIVERIES_PER_TRANSACTION:
+        raise TooManyDeliveries(
+            f"These {len(wanted)} events make {rows} deliveries; at most "
+            f"{MAX_DELIVERIES_PER_TRANSACTION} are stored at once. "
+            f"The first {fits} events would fit: publish in smaller batches.",
+            fits,
+        )
+
+
+def _published(
+    events: Sequence[Event], arrivals: Mapping[EventKey, Arrival]
+) -> Sequence[Published]:
+    """Answer for each event in order; of two with the same id in a batch the second is a double."""
+    seen: set[EventKey] = set()
+    answers = []
+    for event in events:
+        key = (event.environment_id, event.event_id)
+        duplicate = arrivals[key] is not Arrival.NEW or key in seen
+        answers.append(Published(event.event_id, duplicate))
+        seen.add(key)
+    return answers

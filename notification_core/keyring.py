@@ -1,0 +1,75 @@
+"""The signing keys in use: made on first need, read again every half minute."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.keys import KeyStatus, SigningKey, new_signing_key
+from notification_core.ports.clock import Clock
+from notification_core.ports.keys import KeyStore
+
+FRESH_FOR = timedelta(seconds=30)
+"""A rotated key must be in use everywhere within 60 s: half of that leaves room for the read."""
+
+_MOST_ENVIRONMENTS = 10_000
+_SIGNING_ORDER = (KeyStatus.ACTIVE, KeyStatus.RETIRING, KeyStatus.PENDING)
+
+
+@frozen
+class _Entry:
+    keys: tuple[SigningKey, ...]
+    read_at: float
+
+
+class Keyring:
+    """Gives the keys of an environment, active first, from memory where they are fresh."""
+
+    def __init__(self, store: KeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_seed = new_seed
+        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
+        self._reading: dict[UUID, asyncio.Lock] = {}
+
+    async def keys(self, environment_id: UUID) -> Sequence[SigningKey]:
+        """Return the environment's keys, at least one; raise :class:`StorageUnavailable`."""
+        return self._fresh(environment_id) or await self._read(environment_id)
+
+    def _fresh(self, environment_id: UUID) -> tuple[SigningKey, ...]:
+        entry = self._entries.get(environment_id)
+        if entry is None:
+            return ()
+        age = self._clock.monotonic() - entry.read_at
+        return entry.keys if age < FRESH_FOR.total_seconds() else ()
+
+    async def _read(self, environment_id: UUID) -> tuple[SigningKey, ...]:
+        """Read the keys once for all who wait for them."""
+        lock = self._reading.setdefault(environment_id, asyncio.Lock())
+        async with lock:
+            keys = self._fresh(environment_id)
+            if not keys:
+                keys = _in_signing_order(await self._read_or_make(environment_id))
+                self._remember(environment_id, keys)
+        self._reading.pop(environment_id, None)
+        return keys
+
+    async def _read_or_make(self, environment_id: UUID) -> Sequence[SigningKey]:
+        keys = await self._store.keys_of([environment_id])
+        if keys:
+            return keys
+        key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
+        return await self._store.add_first(key)
+
+    def _remember(self, environment_id: UUID, keys: tuple[SigningKey, ...]) -> None:
+        self._entries[environment_id] = _Entry(keys, self._clock.monotonic())
+        self._entries.move_to_end(environment_id)
+        while len(self._entries) > _MOST_ENVIRONMENTS:
+            self._entries.popitem(last=False)
+
+
+def _in_signing_order(keys: Sequence[SigningKey]) -> tuple[SigningKey, ...]:
+    return tuple(sorted(keys, key=lambda key: _SIGNING_ORDER.index(key.status)))

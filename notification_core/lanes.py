@@ -1,0 +1,366 @@
+"""Who may send next: deliveries wait in a lane for each webhook, and lanes share the capacity.
+
+Three bounds keep webhooks from hurting one another.
+
+* Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts time out.
+* Webhooks that answer, and those that do not (or have not yet), have half of all requests in
+  flight each. A lane changes halves together with what it has in flight: once a request of it
+  has been out for longer than ``SLOW_AFTER``, and back when it answers.
+* What waits in memory is bounded in rows and bytes; a webhook that fails or is slow may have no
+  more waiting than it may have in flight.
+
+Pure: time is handed in, as seconds of one monotonic clock.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from notification_core.deliveries import BegunDelivery
+from notification_core.webhooks import Webhook
+
+SLOW_AFTER = 1.0
+"""Seconds after which a request in flight counts as waiting and no longer as work."""
+
+MAX_WAITING = 2_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+_TIMING_OUT_LIMIT = 2
+_CLAIMED_PER_SLOT = 4
+
+
+@frozen
+class Bounds:
+    """How much may be in flight and wait at once, in requests and bytes."""
+
+    in_flight: int = 512
+    per_webhook: int = 64
+    waiting: int = MAX_WAITING
+    waiting_bytes: int = MAX_WAITING_BYTES
+
+
+@frozen
+class Held:
+    """A begun delivery in this process's hands; ``leased_until`` on the monotonic clock."""
+
+    delivery: BegunDelivery
+    leased_until: float
+
+
+@define(eq=False)
+class Lane:
+    """The deliveries of one webhook, and how it has been answering.
+
+    ``more`` says that storage has more of them than a claim could take.
+    """
+
+    webhook: Webhook
+    changes: int
+    limit: int
+    waiting: deque[Held] = field(factory=deque)
+    reserved: int = 0
+    in_flight: int = 0
+    slow: int = 0
+    answering: bool = False
+    failing: bool = False
+    queued: bool = False
+    more: bool = False
+    touched: float = 0.0
+
+    @property
+    def proven(self) -> bool:
+        """Tell whether the webhook has answered, and has no slow request out."""
+        return self.answering and not self.slow
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing of this webhook is in this process's hands."""
+        return not (self.waiting or self.in_flight or self.reserved)
+
+
+@define(eq=False)
+class Flight:
+    """One request that is out; small, since it is remembered until it would count as slow."""
+
+    lane: Lane
+    started: float
+    slow: bool = False
+    ended: bool = False
+
+
+class Lanes:
+    """The lanes of all webhooks of which this process has deliveries, or had some lately."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.in_flight = 0
+        self.waiting = 0
+        self.waiting_bytes = 0
+        self._lanes: dict[UUID, Lane] = {}
+        self._ready: dict[bool, deque[Lane]] = {True: deque(), False: deque()}
+        self._out: dict[bool, int] = {True: 0, False: 0}
+        self._flights: deque[Flight] = deque()
+        self._changes = 0
+        self._starved = False
+
+    # What may come in.
+
+    def room(self, webhook_id: UUID) -> int:
+        """Return how many more deliveries of a webhook may be handed over."""
+        free = self.bounds.waiting - self.waiting
+        lane = self._lanes.get(webhook_id)
+        if lane is None:
+            return free
+        return min(free, self._own_room(lane)) if lane.failing or lane.slow else free
+
+    def rooms(self) -> dict[UUID, int]:
+        """Return, for each known webhook, how many deliveries a claim may take of it."""
+        return {webhook_id: self._claim_room(lane) for webhook_id, lane in self._lanes.items()}
+
+    def note_more(self, webhook_id: UUID) -> None:
+        """Note that storage has more deliveries of a webhook than there was room for."""
+        self._lanes[webhook_id].more = True
+
+    def note_starved(self) -> None:
+        """Note that a claim was not made because nothing more may wait."""
+        self._starved = True
+
+    def is_hungry(self, lane: Lane) -> bool:
+        """Tell, once, that storage has more and half of the room for it is free again."""
+        hungry = lane.more and 2 * self._claim_room(lane) >= self._claim_bound(lane)
+        lane.more = lane.more and not hungry
+        relieved = self._starved and 2 * self.waiting < self.bounds.waiting
+        self._starved = self._starved and not relieved
+        return hungry or relieved
+
+    def _claim_room(self, lane: Lane) -> int:
+        taken = len(lane.waiting) + lane.reserved
+        if not self._trusted(lane):
+            taken += lane.in_flight
+        return max(0, self._claim_bound(lane) - taken)
+
+    def _claim_bound(self, lane: Lane) -> int:
+        """Let a webhook that answers well have some rounds waiting, so that claims stay large."""
+        return _CLAIMED_PER_SLOT * self.bounds.per_webhook if self._trusted(lane) else lane.limit
+
+    @staticmethod
+    def _trusted(lane: Lane) -> bool:
+        return lane.proven and not lane.failing
+
+    def _own_room(self, lane: Lane) -> int:
+        return max(0, lane.limit - lane.in_flight - len(lane.waiting) - lane.reserved)
+
+    def reserve(self, webhook: Webhook, changes: int, size: int) -> bool:
+        """Keep a place for a delivery of this size; tell whether there is one."""
+        if self.waiting_bytes + size > self.bounds.waiting_bytes:
+            return False
+        if self.room(webhook.webhook_id) < 1:
+            return False
+        self._lane(webhook, changes).reserved += 1
+        self._count(1, size)
+        return True
+
+    def unreserve(self, webhook_id: UUID, size: int) -> None:
+        """Give a reserved place back."""
+        self._lanes[webhook_id].reserved -= 1
+        self._count(-1, -size)
+
+    def fill(self, held: Held) -> None:
+        """Let a delivery wait in the place that was reserved for it."""
+        lane = self._lanes[held.delivery.webhook_id]
+        lane.reserved -= 1
+        lane.waiting.append(held)
+        self._queue(lane)
+
+    def add(self, held: Held, webhook: Webhook, changes: int) -> None:
+        """Let a begun delivery wait in its webhook's lane."""
+        lane = self._lane(webhook, changes)
+        lane.waiting.append(held)
+        self._count(1, len(held.delivery.body))
+        self._queue(lane)
+
+    def _lane(self, webhook: Webhook, changes: int) -> Lane:
+        lane = self._lanes.get(webhook.webhook_id)
+        if lane is None:
+            lane = Lane(webhook, changes, self.bounds.per_webhook)
+            self._lanes[webhook.webhook_id] = lane
+        elif changes > lane.changes or lane.empty:
+            lane.webhook, lane.changes = webhook, changes
+        return lane
+
+    def _count(self, rows: int, size: int) -> None:
+        self.waiting += rows
+        self.waiting_bytes += size
+
+    # What may go out.
+
+    def next(self, now: float) -> tuple[Held, Flight] | None:
+        """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
+        for proven in (True, False):
+            while self._ready[proven] and self._has_slot(proven=proven):
+                lane = self._ready[proven].popleft()
+                lane.queued = False
+                if lane.proven is not proven:
+                    self._queue(lane)
+                elif self._may_start(lane):
+                    return self._start(lane, now)
+        return None
+
+    def _has_slot(self, *, proven: bool) -> bool:
+        half = max(1, self.bounds.in_flight // 2)
+        return self.in_flight < self.bounds.in_flight and self._out[proven] < half
+
+    def _may_start(self, lane: Lane) -> bool:
+        return bool(lane.waiting) and lane.in_flight < lane.limit and self.is_fresh(lane)
+
+    def _start(self, lane: Lane, now: float) -> tuple[Held, Flight]:
+        held = lane.waiting.popleft()
+        self._count(-1, -len(held.delivery.body))
+        lane.in_flight += 1
+        self.in_flight += 1
+        self._out[lane.proven] += 1
+        flight = Flight(lane, now)
+        self._flights.append(flight)
+        self._queue(lane)
+        return held, flight
+
+    def _queue(self, lane: Lane) -> None:
+        if not lane.queued and self._may_start(lane):
+            lane.queued = True
+            self._ready[lane.proven].append(lane)
+
+    # What comes back.
+
+    def ended(
+        self, flight: Flight, now: float, *, answered: bool, succeeded: bool, timed_out: bool
+    ) -> None:
+        """Note that a request is over: whether the receiver answered, and how."""
+        lane, was_proven = flight.lane, self._land(flight)
+        lane.answering = answered or (lane.answering and not timed_out)
+        lane.failing = not succeeded
+        lane.limit = self._next_limit(lane.limit, answered=answered, timed_out=timed_out)
+        lane.touched = now
+        self._move(lane, was_proven=was_proven)
+
+    def unsent(self, flight: Flight) -> None:
+        """Note that a delivery that :meth:`next` gave out is not sent after all."""
+        self._move(flight.lane, was_proven=self._land(flight))
+
+    def put_back(self, held: Held, flight: Flight) -> None:
+        """Let a delivery that :meth:`next` gave out wait again, as the first of its lane."""
+        flight.lane.waiting.appendleft(held)
+        self._count(1, len(held.delivery.body))
+        self.unsent(flight)
+
+    def is_fresh(self, lane: Lane) -> bool:
+        """Tell whether a lane's webhook was read after the latest change that is known."""
+        return lane.changes >= self._changes
+
+    def _land(self, flight: Flight) -> bool:
+        """Take a request out of the counts; return which half it was counted in."""
+        was_proven = flight.lane.proven
+        flight.ended = True
+        flight.lane.in_flight -= 1
+        flight.lane.slow -= flight.slow
+        self.in_flight -= 1
+        self._out[was_proven] -= 1
+        return was_proven
+
+    def _move(self, lane: Lane, *, was_proven: bool) -> None:
+        """Count what a lane has in flight in the half that it belongs to now."""
+        if lane.proven is not was_proven:
+            self._out[was_proven] -= lane.in_flight
+            self._out[lane.proven] += lane.in_flight
+        self._queue(lane)
+
+    def _next_limit(self, limit: int, *, answered: bool, timed_out: bool) -> int:
+        if timed_out:
+            return min(_TIMING_OUT_LIMIT, self.bounds.per_webhook)
+        return min(limit * 2, self.bounds.per_webhook) if answered else limit
+
+    def age(self, now: float) -> None:
+        """Count the requests that have been out for long as waiting, not as work."""
+        while self._flights and (self._flights[0].ended or self._is_slow(self._flights[0], now)):
+            flight = self._flights.popleft()
+            if not flight.ended:
+                was_proven = flight.lane.proven
+                flight.slow = True
+                flight.lane.slow += 1
+                self._move(flight.lane, was_proven=was_proven)
+
+    @staticmethod
+    def _is_slow(flight: Flight, now: float) -> bool:
+        return now - flight.started >= SLOW_AFTER
+
+    # What changes meanwhile.
+
+    def changed(self, changes: int) -> bool:
+        """Hold back every lane that was read before this change; tell whether that is news."""
+        news = changes > self._changes
+        self._changes = max(changes, self._changes)
+        return news
+
+    def stale(self) -> list[UUID]:
+        """Return the webhooks to be read again before more of their deliveries are sent."""
+        return [
+            webhook_id
+            for webhook_id, lane in self._lanes.items()
+            if lane.waiting and lane.changes < self._changes
+        ]
+
+    def refresh(self, webhook_id: UUID, webhook: Webhook | None, changes: int) -> list[Held]:
+        """Take in a webhook as read at ``changes``; return what must not be sent any more.
+
+        None says that nothing may be sent to it now.
+        """
+        lane = self._lanes[webhook_id]
+        lane.changes = max(changes, lane.changes)
+        if webhook is None:
+            return self._drain(lane)
+        lane.webhook = webhook
+        self._queue(lane)
+        return []
+
+    def expiring(self, before: float) -> list[Held]:
+        """Take out the waiting deliveries whose lease ends before a time."""
+        return [
+            held
+            for lane in self._lanes.values()
+            for held in self._keep(lane, lambda held: held.leased_until >= before)
+        ]
+
+    def surplus(self) -> list[Held]:
+        """Take out what a webhook that fails to answer has waiting beyond its bound."""
+        found = []
+        for lane in self._lanes.values():
+            if lane.slow or lane.limit < self.bounds.per_webhook:
+                while len(lane.waiting) > lane.limit:
+                    found.append(self._last(lane))
+        return found
+
+    def drain(self) -> list[Held]:
+        """Take out everything that waits."""
+        return [held for lane in self._lanes.values() for held in self._drain(lane)]
+
+    def _drain(self, lane: Lane) -> list[Held]:
+        return self._keep(lane, lambda _: False)
+
+    def _keep(self, lane: Lane, wanted: Callable[[Held], bool]) -> list[Held]:
+        """Let only the wanted ones wait on; return the others."""
+        dropped = [held for held in lane.waiting if not wanted(held)]
+        if dropped:
+            lane.waiting = deque(held for held in lane.waiting if wanted(held))
+            self._count(-len(dropped), -sum(len(held.delivery.body) for held in dropped))
+        return dropped
+
+    def _last(self, lane: Lane) -> Held:
+        held = lane.waiting.pop()
+        self._count(-1, -len(held.delivery.body))
+        return held
+
+    def forget_idle(self, before: float) -> None:
+        """Drop the lanes that hold nothing and have not been used since a time."""
+        idle = [key for key, lane in self._lanes.items() if lane.empty and lane.touched < before]
+        for webhook_id in idle:
+            del self._lanes[webhook_id]

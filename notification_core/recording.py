@@ -1,0 +1,130 @@
+"""Writing what attempts came to, in batches sized by what waits, until storage has taken it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from notification_core.deliveries import Failed, Fence, Result
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.observer import Observer
+
+MOST_UNWRITTEN = 5_000
+"""Results in memory beyond which nothing more is sent: storage is away or cannot keep up."""
+
+_BATCH = 500
+_RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """Takes results and unsent deliveries, and writes them; the one who calls never waits.
+
+    It calls ``recorded`` and ``returned`` with what is in storage. What it has not written yet
+    stays here while storage is away. Writing the same again is
+    harmless, so a commit of unknown outcome is simply repeated.
+    """
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        store: DeliveryStore,
+        clock: Clock,
+        observer: Observer,
+        interruption_delay: timedelta,
+        recorded: Callable[[Sequence[Result]], None],
+        returned: Callable[[Sequence[Fence]], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._observer = observer
+        self._interruption_delay = interruption_delay
+        self._recorded = recorded
+        self._returned = returned
+        self._results: deque[Result] = deque()
+        self._unsent: deque[Fence] = deque()
+        self._work = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether sending should wait for the writing."""
+        return len(self._results) >= MOST_UNWRITTEN
+
+    def record(self, result: Result) -> None:
+        """Take the result of an attempt."""
+        self._results.append(result)
+        self._wake()
+
+    def give_back(self, fences: Iterable[Fence]) -> None:
+        """Take deliveries that were begun and have not been sent."""
+        self._unsent.extend(fences)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._empty.clear()
+        self._work.set()
+
+    async def drained(self) -> None:
+        """Return once everything is written."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Write for ever; ends by being cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._results or self._unsent:
+                await self._write()
+            self._empty.set()
+
+    async def _write(self) -> None:
+        try:
+            await self._write_results()
+            await self._write_unsent()
+        except Exception as error:  # noqa: BLE001 - results are kept and written again, whatever failed
+            self._observer.loop_failed("record", error)
+            await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _write_results(self) -> None:
+        batch = _first(self._results)
+        if not batch:
+            return
+        refused = await self._store.finish(batch, self._interruption_delay)
+        _drop(self._results, batch)
+        self._tell(batch, len(refused))
+        self._recorded(batch)
+
+    async def _write_unsent(self) -> None:
+        batch = _first(self._unsent)
+        if not batch:
+            return
+        await self._store.give_back(batch)
+        _drop(self._unsent, batch)
+        self._observer.leases_given_back(len(batch))
+        self._returned(batch)
+
+    def _tell(self, batch: Sequence[Result], refused: int) -> None:
+        for result in batch:
+            attempt = result.attempt
+            error = attempt.error.code if attempt.error else None
+            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
+            if isinstance(result.verdict, Failed):
+                self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
+                if result.verdict.disables:
+                    self._observer.webhook_disabled(attempt.webhook_id, result.verdict.disables)
+        if refused:
+            self._observer.results_fenced(refused)
+
+
+def _first(queue: deque[T]) -> list[T]:
+    return [queue[index] for index in range(min(_BATCH, len(queue)))]
+
+
+def _drop(queue: deque[T], batch: Sequence[T]) -> None:
+    for _ in batch:
+        queue.popleft()

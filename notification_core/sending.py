@@ -1,0 +1,210 @@
+"""Sending what this process holds, in turn over the webhooks, and keeping what it holds in view."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from notification_core.deliver import Deliver
+from notification_core.deliveries import BegunDelivery, ErrorCode, Fence, Result
+from notification_core.errors import StorageUnavailable
+from notification_core.ingest import Taker
+from notification_core.keyring import Keyring
+from notification_core.keys import SigningKey
+from notification_core.lanes import Flight, Held, Lanes
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import Claimed
+from notification_core.ports.observer import Observer
+from notification_core.ports.webhooks import Snapshot
+from notification_core.recording import Recorder
+from notification_core.webhooks import Webhook
+
+
+class Sending(Taker):
+    """Holds begun deliveries in lanes and sends them as fast as the bounds allow.
+
+    A chain of attempts runs in one task for as long as there is a next delivery. ``wanting`` is
+    called when storage should be claimed from again, ``stale`` when webhooks must be read again.
+    """
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        worker: UUID,
+        lease: timedelta,
+        lanes: Lanes,
+        deliver: Deliver,
+        keyring: Keyring,
+        recorder: Recorder,
+        clock: Clock,
+        observer: Observer,
+        wanting: Callable[[], None],
+        stale: Callable[[], None],
+    ) -> None:
+        self.worker = worker
+        self.lease = lease
+        self.lanes = lanes
+        self._deliver = deliver
+        self._keyring = keyring
+        self._recorder = recorder
+        self._clock = clock
+        self._observer = observer
+        self._wanting = wanting
+        self._stale = stale
+        self._held: Counter[UUID] = Counter()
+        self._chains: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    # Taking deliveries in: from ingest (the Taker port), and from claims.
+
+    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+        """Keep a place; what is being committed counts as held."""
+        if self._stopping or not self.lanes.reserve(webhook, changes, size):
+            return False
+        self._held[delivery_id] += 1
+        return True
+
+    def release(self, begun: Sequence[BegunDelivery]) -> None:
+        """Give the places back; if the commit happened after all, the rows are found unheld."""
+        for delivery in begun:
+            self.lanes.unreserve(delivery.webhook_id, len(delivery.body))
+            self._let_go(delivery.fence)
+
+    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+        """Let committed deliveries wait in the places that were reserved for them."""
+        leased_until = leased_from + self.lease.total_seconds()
+        for delivery in begun:
+            self.lanes.fill(Held(delivery, leased_until))
+        self._go_on()
+
+    def take(self, claimed: Claimed, leased_from: float) -> None:
+        """Let claimed deliveries wait in their lanes."""
+        leased_until = leased_from + self.lease.total_seconds()
+        for delivery in claimed.deliveries:
+            self._held[delivery.fence.delivery_id] += 1
+            webhook = claimed.webhooks[delivery.webhook_id]
+            self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
+        self._go_on()
+
+    def wake(self) -> None:
+        """Pass on that there is something to claim."""
+        self._wanting()
+
+    def holds(self, delivery_id: UUID) -> bool:
+        """Tell whether a delivery is in this process's hands, or being committed to them."""
+        return self._held[delivery_id] > 0
+
+    def written(self, fences: Sequence[Fence]) -> None:
+        """Let go of deliveries whose results are in storage, and go on sending."""
+        for fence in fences:
+            self._let_go(fence)
+        self.fill()
+
+    def _let_go(self, fence: Fence) -> None:
+        self._held[fence.delivery_id] -= 1
+        if self._held[fence.delivery_id] <= 0:
+            del self._held[fence.delivery_id]
+
+    def _go_on(self) -> None:
+        self.fill()
+        if self._stopping:
+            self._return(self.lanes.drain())
+        elif self.lanes.stale():
+            self._stale()
+
+    # Sending.
+
+    def fill(self) -> None:
+        """Start as many chains of attempts as the bounds allow."""
+        while (start := self._next()) is not None:
+            chain = asyncio.create_task(self._chain(*start))
+            self._chains.add(chain)
+            chain.add_done_callback(self._chains.discard)
+
+    def _next(self) -> tuple[Held, Flight] | None:
+        if self._stopping or self._recorder.is_full:
+            return None
+        return self.lanes.next(self._clock.monotonic())
+
+    async def _chain(self, held: Held, flight: Flight) -> None:
+        start: tuple[Held, Flight] | None = (held, flight)
+        while start is not None:
+            await self._attempt(*start)
+            if self.lanes.is_hungry(start[1].lane):
+                self._wanting()
+            start = self._next()
+
+    async def _attempt(self, held: Held, flight: Flight) -> None:
+        keys = await self._keys(held)
+        if not keys:
+            self.lanes.unsent(flight)
+            self._return([held])
+        elif not self.lanes.is_fresh(flight.lane):
+            self.lanes.put_back(held, flight)
+        else:
+            result = await self._send(held.delivery, flight.lane.webhook, keys)
+            self._note(flight, result)
+            self._recorder.record(result)
+
+    async def _keys(self, held: Held) -> Sequence[SigningKey]:
+        """Return the keys to sign with; none where the lease or the storage does not allow it."""
+        left = held.leased_until - self._clock.monotonic()
+        if left < self._deliver.rules.timeout.total_seconds():
+            return ()
+        try:
+            return await self._keyring.keys(held.delivery.fence.environment_id)
+        except StorageUnavailable as error:
+            self._observer.loop_failed("keys", error)
+            return ()
+
+    async def _send(
+        self, delivery: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+    ) -> Result:
+        try:
+            return await self._deliver.attempt(delivery, webhook, keys)
+        except Exception as error:  # noqa: BLE001 - the request may be out: whatever failed, it is logged
+            self._observer.loop_failed("send", error)
+            return self._deliver.interrupted(delivery, webhook)
+
+    def _note(self, flight: Flight, result: Result) -> None:
+        """Tell the lane how its webhook has answered."""
+        error = result.attempt.error
+        self.lanes.ended(
+            flight,
+            self._clock.monotonic(),
+            answered=result.attempt.response is not None,
+            succeeded=error is None,
+            timed_out=error is not None and error.code is ErrorCode.TIMEOUT,
+        )
+
+    # What changes meanwhile.
+
+    def refresh(self, webhook_ids: Iterable[UUID], snapshot: Snapshot) -> None:
+        """Judge what waits by the webhooks as they are now."""
+        now = self._clock.now()
+        for webhook_id in webhook_ids:
+            webhook = snapshot.webhooks.get(webhook_id)
+            if webhook is not None and not webhook.may_be_sent_to(now):
+                webhook = None
+            self._return(self.lanes.refresh(webhook_id, webhook, snapshot.changes))
+        self.fill()
+
+    def tick(self) -> None:
+        """See to what time alone changes: slow requests, and leases that run out."""
+        now = self._clock.monotonic()
+        self.lanes.age(now)
+        self._return(self.lanes.expiring(now + self._deliver.rules.timeout.total_seconds()))
+        self._return(self.lanes.surplus())
+        self.fill()
+
+    def _return(self, helds: Sequence[Held]) -> None:
+        if helds:
+            self._recorder.give_back([held.delivery.fence for held in helds])
+
+    async def stop(self) -> None:
+        """Give back what waits, and return once every request that is out has ended."""
+        self._stopping = True
+        self._return(self.lanes.drain())
+        if self._chains:
+            await asyncio.wait(self._chains)

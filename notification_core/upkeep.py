@@ -1,0 +1,89 @@
+"""What a dispatching process does beside sending: freeing leases, ending what cannot be sent."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.deliveries import Fence
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.observer import Observer
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.ports.workers import WorkerLock
+from notification_core.webhooks import DisabledReason
+
+_SETTLE_BATCH = 1_000
+
+
+@frozen
+class UpkeepRules:
+    """How long things may last."""
+
+    interruption_delay: timedelta
+    disable_after: timedelta
+    expire_after: timedelta
+
+
+class Upkeep:
+    """Keeps storage free of leases nobody holds and deliveries nobody can send."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        deliveries: DeliveryStore,
+        webhooks: WebhookStore,
+        lock: WorkerLock,
+        clock: Clock,
+        observer: Observer,
+        rules: UpkeepRules,
+    ) -> None:
+        self._deliveries = deliveries
+        self._webhooks = webhooks
+        self._lock = lock
+        self._clock = clock
+        self._observer = observer
+        self._rules = rules
+        self._failed: set[tuple[UUID, UUID]] = set()
+
+    async def reap(self) -> int:
+        """Free the leases of dead workers and those that ran out; return how many."""
+        dead = await self._lock.dead()
+        total = 0
+        while reaped := await self._deliveries.reap(dead, self._rules.interruption_delay):
+            total += reaped
+        if total:
+            self._observer.leases_reaped(total)
+        return total
+
+    async def unheld(self, worker: UUID, holds: Callable[[UUID], bool]) -> list[Fence]:
+        """Return what this worker owns in storage and does not hold in memory.
+
+        That is what a commit of unknown outcome leaves behind; nothing of it was ever sent.
+        """
+        leased = await self._deliveries.leased(worker)
+        return [fence for fence in leased if not holds(fence.delivery_id)]
+
+    async def settle(self) -> None:
+        """End the waiting deliveries that can no longer be sent, batch by batch."""
+        expired_before = self._clock.now() - self._rules.expire_after
+        while await self._deliveries.settle(_SETTLE_BATCH, expired_before):
+            pass
+
+    def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:
+        """Remember a webhook of which a delivery has failed for good."""
+        self._failed.add((environment_id, webhook_id))
+
+    async def disable_failing(self) -> bool:
+        """Disable the webhooks that have only failed for long; tell whether there were any."""
+        now = self._clock.now()
+        since = now - self._rules.disable_after
+        disabled = False
+        while self._failed:
+            environment_id, webhook_id = next(iter(self._failed))
+            if await self._webhooks.disable_failing(environment_id, webhook_id, since, now):
+                self._observer.webhook_disabled(webhook_id, DisabledReason.FAILING)
+                disabled = True
+            self._failed.discard((environment_id, webhook_id))
+        return disabled
