@@ -1,0 +1,158 @@
+"""Signing keys and the forms of their public halves."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_core.errors import InvalidInput
+from notification_core.keys import (
+    KeyStatus,
+    SigningKey,
+    decoded_base64,
+    new_signing_key,
+    parse_public_key,
+    public_forms,
+    thumbprint,
+)
+
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signing.json").read_text())
+KEYS = pytest.mark.parametrize("vector", VECTORS["keys"], ids=lambda vector: vector["name"])
+ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SEEDS = st.binary(min_size=32, max_size=32)
+HEX = VECTORS["keys"][0]["raw_hex"]
+
+
+def key_of(vector: dict[str, Any]) -> SigningKey:
+    return new_signing_key(ENVIRONMENT, NOW, bytes.fromhex(vector["seed_hex"]))
+
+
+@KEYS
+def test_a_key_of_the_contract_has_its_public_half_and_its_thumbprint(
+    vector: dict[str, Any],
+) -> None:
+    key = key_of(vector)
+
+    assert key.public_key.hex() == vector["raw_hex"]
+    assert key.key_id == thumbprint(key.public_key) == vector["kid"]
+
+
+@KEYS
+def test_a_key_of_the_contract_comes_in_all_its_forms(vector: dict[str, Any]) -> None:
+    forms = public_forms(bytes.fromhex(vector["raw_hex"]))
+
+    assert forms.hex == vector["raw_hex"]
+    assert forms.base64 == vector["raw_b64"]
+    assert forms.pem == vector["pem"]
+    assert forms.whpk == vector["whpk"]
+    assert forms.jwk == vector["jwk"]
+
+
+def test_a_new_key_is_active_from_now_on() -> None:
+    key = key_of(VECTORS["keys"][0])
+
+    assert key.environment_id == ENVIRONMENT
+    assert key.status is KeyStatus.ACTIVE
+    assert key.created_at == key.not_before == NOW
+    assert key.expires_at is None
+
+
+def test_a_key_shows_no_secret() -> None:
+    key = key_of(VECTORS["keys"][1])
+
+    assert "seed" not in repr(key)
+    assert "PrivateKey" not in repr(key)
+    assert repr(key.seed) not in repr(key)
+
+
+def test_two_readings_of_one_key_are_equal() -> None:
+    one, other = key_of(VECTORS["keys"][0]), key_of(VECTORS["keys"][0])
+
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != key_of(VECTORS["keys"][1])
+
+
+def test_a_key_whose_status_changes_still_signs_alike() -> None:
+    key = key_of(VECTORS["keys"][0])
+    retiring = attrs.evolve(key, status=KeyStatus.RETIRING)
+
+    assert retiring.private_key.sign(b"x") == key.private_key.sign(b"x")
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_seed_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="32"):
+        new_signing_key(ENVIRONMENT, NOW, bytes(length))
+
+
+@given(SEEDS)
+def test_each_form_reads_back_as_the_same_key(seed: bytes) -> None:
+    public_key = new_signing_key(ENVIRONMENT, NOW, seed).public_key
+    forms = public_forms(public_key)
+
+    for text in (forms.hex, forms.hex.upper(), forms.base64, forms.pem, forms.whpk):
+        assert parse_public_key(text) == public_key
+        assert parse_public_key(text.encode()) == public_key
+        assert parse_public_key(f" {text}\n") == public_key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        HEX[:-2],
+        HEX + "00",
+        "zz" + HEX[2:],
+        "whpk_",
+        "whpk_" + HEX,
+        "whsk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+        "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg",
+        "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbh=",
+        "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+        "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+        "-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----",
+        "é" * 64,
+        b"\xff" * 32,
+    ],
+)
+def test_what_is_no_public_key_is_refused(text: str | bytes) -> None:
+    with pytest.raises(InvalidInput, match="public key"):
+        parse_public_key(text)
+
+
+def test_a_key_of_another_algorithm_is_refused() -> None:
+    pem = generate_private_key(SECP256R1()).public_key()
+
+    with pytest.raises(InvalidInput, match="Ed25519"):
+        parse_public_key(pem.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+@given(st.binary(max_size=70))
+def test_base64_reads_back_and_has_one_spelling(data: bytes) -> None:
+    text = base64.b64encode(data).decode()
+
+    assert decoded_base64(text) == data
+    if text.endswith("="):
+        with pytest.raises(ValueError, match=r"base64|padding|Padding"):
+            decoded_base64(text.rstrip("="))
+
+
+@given(st.text(max_size=40))
+def test_of_texts_that_decode_only_the_one_that_encodes_is_taken(text: str) -> None:
+    try:
+        data = decoded_base64(text)
+    except ValueError:
+        return
+    assert base64.b64encode(data).decode() == text
