@@ -248,7 +248,8 @@ def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
 def _scanned(message: bytes) -> object:
     try:
         value = _SCANNER.decode(message.decode())
-        json.dumps(value, ensure_ascii=False).encode()
+        if rb"\u" in message:  # Only an escape can make a lone surrogate.
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise ValueError(f"This is not UTF-8 (byte {error.start}).") from error
     except UnicodeEncodeError as error:
