@@ -103,6 +103,18 @@ def read_events(
     return reader.read_all(_elements(body)), False
 
 
+def instant(text: str, zone: tzinfo) -> datetime:
+    """Return an instant of RFC 3339 in UTC; without an offset it is taken in ``zone``.
+
+    Raises ``ValueError`` where the text is no such instant, or lies outside of what UTC can say.
+    """
+    at = msgspec.convert(text, datetime)
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
 def _elements(body: bytes) -> list[msgspec.Raw]:
     try:
         elements = _ARRAY.decode(body)
@@ -161,7 +173,7 @@ class _Reader:
             self.make_event_id() if event_id is UNSET else event_id,
             self.environment_id or _uuid(envelope),
             envelope.event,
-            self.now if occurred_at is UNSET else _instant(occurred_at, self.zone),
+            self.now if occurred_at is UNSET else instant(occurred_at, self.zone),
             bytes(envelope.data),
         )
 
@@ -197,15 +209,6 @@ def _uuid(envelope: _Envelope) -> UUID:
     if not _UUID.fullmatch(envelope.environment_id):
         raise ValueError(envelope.environment_id)
     return UUID(envelope.environment_id)
-
-
-def _instant(text: str, zone: tzinfo) -> datetime:
-    """Return an instant of RFC 3339; raise ValueError where it is none, or none in UTC."""
-    at = msgspec.convert(text, datetime)
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(text) from error
 
 
 # The close look.
@@ -314,7 +317,7 @@ def _environment_wrong(value: object) -> str | None:
 def _time_wrong(value: object, zone: tzinfo) -> str | None:
     try:
         if isinstance(value, str):
-            _instant(value, zone)
+            instant(value, zone)
             return None
     except ValueError:
         pass  # Said below, as for what is no string.
