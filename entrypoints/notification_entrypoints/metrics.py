@@ -1,0 +1,180 @@
+"""Metrics: what is counted, and the text that Prometheus reads.
+
+No label ever names a webhook or an environment: the number of series stays bounded.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.ports.observer import Observer
+from notification_core.webhooks import DisabledReason
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""The media type of what :meth:`Metrics.rendered` returns."""
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class _Children(dict[tuple[str, ...], Counter]):
+    """The children of a counter, each bound when its labels are first seen."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __missing__(self, labels: tuple[str, ...]) -> Counter:
+        child = self[labels] = self._counter.labels(*labels)
+        return child
+
+
+class _WithoutCreationTimes(Collector):
+    """A registry without its ``…_created`` samples, whose names tell of something else here."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
+
+
+class Metrics(Observer):
+    """Counts what happens in this process, in a registry of its own."""
+
+    def __init__(self, version: str, commit: str) -> None:
+        self._registry = CollectorRegistry()
+        self._count_ingest()
+        self._count_dispatch()
+        self._requests = self._counters("api_requests", "Requests to the API.", ["route", "status"])
+        self._loop_errors = self._counters(
+            "loop_errors", "Errors that a loop survived.", ["loop", "error"]
+        )
+        build = self._gauge("build_info", "What is running; always 1.", ["version", "commit"])
+        build.labels(version, commit).set(1)
+
+    def _count_ingest(self) -> None:
+        events = self._counter("events", "Events that came in.", ["result"])
+        self._accepted = events.labels("accepted")
+        self._duplicate = events.labels("duplicate")
+        self._refused = events.labels("refused")
+        self._conflicts = self._counter(
+            "event_conflicts", "Known event ids that came again with other data."
+        )
+        self._mismatches = self._counters(
+            "data_schema_mismatches", "Events whose data does not match its schema.", ["event_type"]
+        )
+        deliveries = self._counter("deliveries", "Deliveries that were stored.", ["how"])
+        self._handed_over = deliveries.labels("handed_over")
+        self._due = deliveries.labels("due")
+        self._skipped = deliveries.labels("skipped")
+
+    def _count_dispatch(self) -> None:
+        self._attempts = self._counters(
+            "attempts", "Attempts that ended.", ["outcome", "error_code"]
+        )
+        self._durations = Histogram(
+            "notification_attempt_duration_seconds",
+            "How long attempts took.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._in_flight = self._gauge("in_flight", "Attempts that are being made.")
+        self._waiting = self._gauge("waiting", "Deliveries that wait in memory for their attempt.")
+        self._failed = self._counter("deliveries_failed", "Deliveries that failed for good.")
+        self._disabled = self._counters(
+            "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
+        )
+        self._reaped = self._counter("leases_reaped", "Leases taken from dead or hung workers.")
+        self._given_back = self._counter("leases_given_back", "Attempts given back unsent.")
+        self._fenced = self._counter("results_fenced", "Results that came too late to count.")
+
+    def _counter(self, name: str, meaning: str, labels: list[str] | None = None) -> Counter:
+        return Counter(f"notification_{name}", meaning, labels or [], registry=self._registry)
+
+    def _counters(self, name: str, meaning: str, labels: list[str]) -> _Children:
+        return _Children(self._counter(name, meaning, labels))
+
+    def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
+        return Gauge(f"notification_{name}", meaning, labels or [], registry=self._registry)
+
+    def rendered(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(_WithoutCreationTimes(self._registry))
+
+    def watch(self, *, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Ask these, whenever the metrics are read, for what the dispatcher has in hand."""
+        self._in_flight.set_function(in_flight)
+        self._waiting.set_function(waiting)
+
+    def events_ingested(self, new: int, duplicates: int) -> None:
+        """Count the events of a batch that was committed."""
+        self._accepted.inc(new)
+        self._duplicate.inc(duplicates)
+
+    def events_refused(self, count: int) -> None:
+        """Count events that were refused before they reached the storage."""
+        self._refused.inc(count)
+
+    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:  # noqa: ARG002 - a label would be unbounded
+        """Count a known event id that came again with other data."""
+        self._conflicts.inc()
+
+    def data_schema_mismatched(self, event_type: str) -> None:
+        """Count an event of the catalogue whose data does not match its schema."""
+        self._mismatches[event_type,].inc()
+
+    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+        """Count the deliveries of a batch that was committed."""
+        self._handed_over.inc(handed_over)
+        self._due.inc(due)
+        self._skipped.inc(skipped)
+
+    def attempt_ended(
+        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        """Count an attempt, and how long it took where that is known."""
+        self._attempts[outcome, error or ""].inc()
+        if duration is not None:
+            self._durations.observe(duration.total_seconds())
+
+    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
+        """Count a delivery whose retries are used up."""
+        self._failed.inc()
+
+    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:  # noqa: ARG002 - a label would be unbounded
+        """Count a webhook that the system disabled."""
+        self._disabled[reason,].inc()
+
+    def leases_reaped(self, count: int) -> None:
+        """Count leases that were taken from dead workers or had run out."""
+        self._reaped.inc(count)
+
+    def leases_given_back(self, count: int) -> None:
+        """Count attempts that were begun and, unsent, given back."""
+        self._given_back.inc(count)
+
+    def results_fenced(self, count: int) -> None:
+        """Count results that came after another worker had taken over."""
+        self._fenced.inc(count)
+
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        """Count an error that a loop survived, by the error's class."""
+        self._loop_errors[loop, type(error).__name__].inc()
+
+    def api_request_ended(self, route: str, status: int) -> None:
+        """Count a request; ``route`` is the template of its path, never the path itself."""
+        self._requests[route, str(status)].inc()
