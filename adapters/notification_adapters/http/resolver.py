@@ -1,0 +1,175 @@
+"""Looking names up: all addresses of an absolute name, judged, and kept for some seconds."""
+
+import asyncio
+import socket
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import aiodns
+from aiohttp.abc import AbstractResolver, ResolveResult
+from attrs import frozen
+
+from notification_adapters.http.guard import DestinationDenied, judge
+from notification_core.destinations import DestinationPolicy, VerdictKind, judge_address
+
+KEPT = timedelta(seconds=5)
+"""How long an answer is used again; the name service's own TTLs may be longer."""
+
+MAX_KEPT = 4096
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_NO_SUCH_NAME = frozenset(
+    {aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA, aiodns.error.ARES_EBADNAME}
+)
+
+
+class LookupFailed(OSError):
+    """A name that was not looked up, in words for the customer."""
+
+
+class NameNotFound(LookupFailed):
+    """A name that does not exist, or has no address."""
+
+
+class NameService(Protocol):
+    """Asks for the addresses of names; judges and keeps nothing."""
+
+    @abstractmethod
+    async def addresses(self, name: str) -> Sequence[str]:
+        """Return the A and AAAA records of an absolute name (one that ends with a dot).
+
+        Raises :class:`NameNotFound` and :class:`LookupFailed`.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End what is being asked."""
+
+
+class Dns(NameService):
+    """The system's name servers, asked by c-ares: no thread pool that others could fill.
+
+    /etc/hosts and search domains do not apply, since c-ares takes them for relative names only.
+    """
+
+    def __init__(self) -> None:
+        self._resolver: aiodns.DNSResolver | None = None
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        """Ask for both families at once."""
+        try:
+            answer = await self._started().getaddrinfo(
+                name, socket.AF_UNSPEC, type=socket.SOCK_STREAM
+            )
+        except aiodns.error.DNSError as error:
+            if error.args[0] in _NO_SUCH_NAME:
+                raise NameNotFound("The host's name does not exist or has no address.") from error
+            raise LookupFailed("The host's name could not be looked up.") from error
+        return [node.addr[0].decode() for node in answer.nodes]
+
+    async def close(self) -> None:
+        """End what is being asked, and the thread of c-ares."""
+        if self._resolver is not None:
+            await self._resolver.close()
+            self._resolver = None
+
+    def _started(self) -> aiodns.DNSResolver:
+        if self._resolver is None:
+            self._resolver = aiodns.DNSResolver()
+        return self._resolver
+
+
+@frozen
+class _Kept:
+    addresses: Sequence[str]
+    until: float
+
+
+class JudgingResolver(AbstractResolver):
+    """Looks a name up once at a time, and refuses it whole where one of its addresses is denied.
+
+    A look-up that a request no longer waits for goes on for those that do.
+    """
+
+    def __init__(self, policy: DestinationPolicy, names: NameService) -> None:
+        self._policy = policy
+        self._names = names
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Sequence[str]]] = {}
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - always both families
+    ) -> list[ResolveResult]:
+        """Return all addresses of a name.
+
+        Raises :class:`DestinationDenied` and :class:`LookupFailed`.
+        """
+        addresses = await self._addresses(host.lower().removesuffix("."))
+        return [_result(host, port, address) for address in addresses]
+
+    async def close(self) -> None:
+        """End the look-ups that go on."""
+        for task in self._asked.values():
+            task.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await self._names.close()
+
+    async def _addresses(self, name: str) -> Sequence[str]:
+        kept = self._kept.get(name)
+        if kept is not None and asyncio.get_running_loop().time() < kept.until:
+            return kept.addresses
+        return await asyncio.shield(self._asked.get(name) or self._ask(name))
+
+    def _ask(self, name: str) -> asyncio.Task[Sequence[str]]:
+        task = asyncio.create_task(self._judged_addresses(name))
+        self._asked[name] = task
+        task.add_done_callback(lambda done: self._answered(name, done))
+        return task
+
+    def _answered(self, name: str, task: asyncio.Task[Sequence[str]]) -> None:
+        del self._asked[name]
+        if task.cancelled() or task.exception() is not None:
+            return
+        until = asyncio.get_running_loop().time() + KEPT.total_seconds()
+        self._kept[name] = _Kept(task.result(), until)
+        self._kept.move_to_end(name)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+
+    async def _judged_addresses(self, name: str) -> Sequence[str]:
+        if name == "localhost" or name.endswith(".localhost"):
+            return self._loopback()
+        addresses = await self._names.addresses(f"{name}.")
+        for address in addresses:
+            judge(address, self._policy)
+        if not addresses:
+            raise NameNotFound("The host's name has no address.")
+        return addresses
+
+    def _loopback(self) -> Sequence[str]:
+        """RFC 6761, section 6.3: these names never leave the machine."""
+        allowed = [
+            address
+            for address in _LOOPBACK
+            if judge_address(address, self._policy).kind is VerdictKind.ALLOW
+        ]
+        if not allowed:
+            raise DestinationDenied("The host is this machine, where webhooks are not sent to.")
+        return allowed
+
+
+def _result(host: str, port: int, address: str) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
