@@ -57,6 +57,15 @@ def test_a_text_with_any_character_changed_is_not_read(data: st.DataObject) -> N
         Cipher(SECRET).decrypt(text[:at] + character + text[at + 1 :], PLACE)
 
 
+def test_a_text_with_stray_bits_in_its_last_character_is_refused() -> None:
+    text = Cipher(SECRET).encrypt(b"x", PLACE)
+    # 29 bytes leave two bits of the last character unused: they are 0, and now one is not.
+    stray = text[:-1] + chr(ord(text[-1]) + 1)
+
+    with pytest.raises(UndecipherableText, match="no encrypted text"):
+        Cipher(SECRET).decrypt(stray, PLACE)
+
+
 def test_the_same_bytes_never_give_the_same_text_twice() -> None:
     cipher = Cipher(SECRET)
 
