@@ -67,7 +67,7 @@ def _formatter(zone: tzinfo, *, terminal: bool) -> logging.Formatter:
 
 
 def _for_people() -> list[Processor]:
-    colors = not os.environ.get("NO_COLOR")  # https://no-color.org
+    colors = not os.environ.get("NO_COLOR")  # noqa: TID251 (no setting: https://no-color.org)
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
