@@ -1,0 +1,169 @@
+"""The ops server: is this process alive, is it ready, what does it count, and what is it.
+
+Every answer but the metrics is JSON. An error has the API's shape; its ``error_code`` is 0, since
+the API's catalogue of numbers is for the API.
+"""
+
+import asyncio
+from asyncio import Event, Task
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from attrs import asdict, frozen
+
+from notification_core.errors import NotificationError
+from notification_entrypoints.durations import format_duration
+from notification_entrypoints.metrics import CONTENT_TYPE, Metrics
+
+Check = Callable[[], Awaitable[None]]
+"""Returns where a part works, raises where it does not; the error says why."""
+
+OK = "ok"
+CHECK_TIMEOUT = timedelta(seconds=2)
+
+_NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+
+_log = structlog.get_logger(__name__)
+
+
+@frozen
+class Info:
+    """What is running, and where."""
+
+    version: str
+    commit: str
+    env: str
+    pod_name: str
+    pod_ip: str
+
+
+class _Readiness:
+    """Asks the parts whether they work.
+
+    A part is asked once at a time, however many want to know: a part that hangs, even one that
+    does not heed its cancellation, costs one task.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], timeout: timedelta) -> None:
+        self._checks = checks
+        self._timeout = timeout
+        self._asked: dict[str, Task[None]] = {}
+
+    async def states(self) -> Mapping[str, str]:
+        """Return of each part ``ok``, or why it does not work; takes the timeout at most."""
+        asked = {part: self._ask(part) for part in self._checks}
+        if asked:
+            await asyncio.wait(asked.values(), timeout=self._timeout.total_seconds())
+        return {part: self._state(part, task) for part, task in asked.items()}
+
+    def _ask(self, part: str) -> Task[None]:
+        task = self._asked.get(part)
+        if task is None or task.done():
+            task = self._asked[part] = asyncio.create_task(self._check(part))
+            task.add_done_callback(_take_note)
+        return task
+
+    async def _check(self, part: str) -> None:
+        async with asyncio.timeout(self._timeout.total_seconds()):
+            await self._checks[part]()
+
+    def _state(self, part: str, task: Task[None]) -> str:
+        if not task.done() or task.cancelled():
+            return self._no_answer()
+        match task.exception():
+            case None:
+                return OK
+            case TimeoutError():
+                return self._no_answer()
+            case NotificationError() as error:
+                return str(error)
+            case error:
+                _log.error("a readiness check failed unexpectedly", part=part, exc_info=error)
+                return f"{type(error).__name__}: see the log"
+
+    def _no_answer(self) -> str:
+        return f"no answer within {format_duration(self._timeout)}"
+
+
+def ops_app(
+    metrics: Metrics,
+    checks: Mapping[str, Check],
+    info: Info,
+    *,
+    stopping: Event,
+    check_timeout: timedelta = CHECK_TIMEOUT,
+) -> web.Application:
+    """Return the ops server's application.
+
+    Ready is a process whose ``checks`` all pass, each within ``check_timeout``, and that is not
+    ``stopping``.
+    """
+    readiness = _Readiness(checks, check_timeout)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _json({"status": OK})
+
+    async def readyz(_: web.Request) -> web.Response:
+        parts = {} if stopping.is_set() else await readiness.states()
+        if stopping.is_set():
+            return _json({"status": "stopping", "parts": parts}, status=503)
+        if set(parts.values()) <= {OK}:
+            return _json({"status": OK, "parts": parts})
+        return _json({"status": "unavailable", "parts": parts}, status=503)
+
+    async def metrics_text(_: web.Request) -> web.Response:
+        headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NO_STORE}
+        return web.Response(body=metrics.rendered(), headers=headers)
+
+    async def tell_info(_: web.Request) -> web.Response:
+        return _json(asdict(info))
+
+    app = web.Application(middlewares=[_errors_as_json(metrics)])
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics_text)
+    app.router.add_get("/info", tell_info)
+    return app
+
+
+def _errors_as_json(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return _error(404, "The ops server has /healthz, /readyz, /metrics and /info.")
+        except web.HTTPMethodNotAllowed as error:
+            response = _error(405, "The ops server is only read: use GET.")
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+            return response
+        except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
+            _log.exception("an ops request failed", path=request.path)
+            metrics.loop_failed("ops", error)
+            return _error(500, "Something went wrong here: see the log.")
+
+    return answer_errors
+
+
+def _error(status: int, message: str) -> web.Response:
+    fields: Mapping[str, object] = {
+        "error_code": 0,
+        "http_code": status,
+        "internal_message": "",
+        "message": message,
+        "stacktrace": [],
+    }
+    return _json(fields, status=status)
+
+
+def _json(fields: Mapping[str, object], *, status: int = 200) -> web.Response:
+    return web.json_response(fields, status=status, headers=_NO_STORE)
+
+
+def _take_note(task: Task[None]) -> None:
+    """Read a check's error that nobody may wait for any more, or asyncio complains of it."""
+    if not task.cancelled():
+        task.exception()
