@@ -1,0 +1,120 @@
+"""The delivery store on SQL."""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.claims import Claims
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.ingest import SqlIngest
+from notification_adapters.sql.results import Ended, ended, reaped
+from notification_adapters.sql.webhook_rows import WebhookRows
+from notification_adapters.sql.webhooks import disable
+from notification_core.deliveries import Failed, Fence, Result
+from notification_core.ids import IdGenerator
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+
+_REAPED_AT_ONCE = 2000
+
+
+class SqlDeliveryStore(DeliveryStore):
+    """Keeps events and deliveries in a SQL database."""
+
+    def __init__(self, database: Database, rows: WebhookRows, ids: IdGenerator) -> None:
+        self._database = database
+        self._steps = database.steps
+        self._rows = rows
+        self._ids = ids
+        self._claims = Claims(database, rows)
+
+    @asynccontextmanager
+    async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+        async with self._database.writing() as connection:
+            yield SqlIngest(connection, self._database, self._rows)
+
+    async def acquire(self, claim: Claim) -> Claimed:
+        """Take eligible deliveries and begin their next attempt, as one committed batch."""
+        return await self._claims.acquire(claim)
+
+    async def finish(
+        self, results: Sequence[Result], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries."""
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            held = dict(await self._steps.held(connection, [one.fence for one in results]))
+            # Taken out one by one, so that of the same result twice the second is fenced.
+            owned = [(one, held.pop(one.fence)) for one in results if one.fence in held]
+            await self._write(
+                connection, [ended(one, row, now, interruption_delay) for one, row in owned]
+            )
+            await self._disable(connection, [result for result, _ in owned], now)
+        written = {result.fence for result, _ in owned}
+        return [one.fence for one in results if one.fence not in written]
+
+    async def give_back(self, fences: Collection[Fence]) -> None:
+        """Undo the begin of attempts that were never sent."""
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            held = await self._steps.held(connection, list(fences))
+            await self._steps.give_back(connection, held.values(), now)
+
+    async def leased(self, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that this worker has begun and not ended."""
+        async with self._database.reading() as connection:
+            return await self._steps.leased(connection, worker)
+
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+        """Free the leases of dead workers and those whose time is over; return how many."""
+        if not await self._anything_overdue(dead):
+            return 0
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            overdue = await self._steps.overdue(connection, dead, now, _REAPED_AT_ONCE)
+            await self._write(
+                connection, [reaped(one, self._ids(), now, interruption_delay) for one in overdue]
+            )
+        return len(overdue)
+
+    async def settle(self, limit: int, expired_before: datetime) -> int:
+        """End waiting deliveries that can no longer be sent; return how many."""
+        if not await self._anything_unsendable(expired_before):
+            return 0
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            settled = await self._steps.unsendable(connection, limit, now, expired_before)
+            await self._steps.settle(connection, settled, now)
+        return len(settled)
+
+    async def _anything_overdue(self, dead: Collection[UUID]) -> bool:
+        """Look through a reader, so that a writer is not kept waiting for nothing."""
+        async with self._database.reading() as connection:
+            now = await self._database.now(connection)
+            return bool(await self._steps.overdue(connection, dead, now, 1))
+
+    async def _anything_unsendable(self, expired_before: datetime) -> bool:
+        async with self._database.reading() as connection:
+            now = await self._database.now(connection)
+            return bool(await self._steps.unsendable(connection, 1, now, expired_before))
+
+    async def _write(self, connection: AsyncConnection, all_ended: Sequence[Ended]) -> None:
+        await self._steps.log(connection, [one.attempt for one in all_ended])
+        await self._steps.end(connection, [one.ending for one in all_ended])
+
+    async def _disable(
+        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+    ) -> None:
+        for result in results:
+            if isinstance(result.verdict, Failed) and result.verdict.disables:
+                attempt = result.attempt
+                await disable(
+                    connection,
+                    (attempt.environment_id, attempt.webhook_id),
+                    result.verdict.disables,
+                    now,
+                    version=result.webhook_version,
+                )

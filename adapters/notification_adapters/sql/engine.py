@@ -1,0 +1,183 @@
+"""Connections to SQLite: one writer that all wait for in turn, and a pool of readers.
+
+With SQLAlchemy's own transactions updates get lost without an error: a transaction that begins by
+reading and then writes works on an old snapshot. So the driver begins nothing by itself, a writer
+begins with ``BEGIN IMMEDIATE``, and whoever only reads may not write (``query_only``). Readers do
+not begin immediately: they would wait for the writer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import quote
+
+import aiosqlite
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from notification_adapters.sql import sqlite
+from notification_adapters.sql.errors import map_commit_errors, map_errors
+from notification_adapters.sql.steps import Steps
+from notification_core.errors import IncompatibleSchema, StorageUnusable
+from notification_core.ports.clock import Clock
+
+READERS = 4
+BUSY_TIMEOUT = timedelta(seconds=5)
+"""How long a transaction waits for another process that writes to the same file."""
+
+_WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+_READER_PRAGMAS = ("query_only = ON",)
+
+
+class Database(Protocol):
+    """What the stores need of an engine: transactions to write in and to read in."""
+
+    @property
+    def steps(self) -> Steps:
+        """Return the batched steps in this engine's SQL."""
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the storage's time, which schedules and leases go by."""
+
+    def writing(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+
+    def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open a consistent view of the database that cannot be written to."""
+
+
+class SqliteDatabase(Database):
+    """An SQLite file. Close it by :func:`open_database`'s context."""
+
+    def __init__(self, writer: AsyncEngine, readers: AsyncEngine, clock: Clock) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._clock = clock
+        # The pool would hand its one connection out in turn as well, but gives up after a time.
+        self._turn = asyncio.Lock()
+
+    @property
+    def steps(self) -> Steps:
+        """Return the batched steps in SQLite's SQL."""
+        return sqlite
+
+    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the machine's
+        """Return the clock's time."""
+        return self._clock.now()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """Open the one transaction that may write; others wait for it in their order."""
+        with map_errors():
+            async with self._turn, self._writer.connect() as connection:
+                await connection.begin()
+                yield connection
+                with map_commit_errors():
+                    await connection.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a view of the database that no writer holds up."""
+        with map_errors():
+            async with self._readers.connect() as connection, connection.begin():
+                yield connection
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are checked out now: none while nothing happens."""
+        return sum(
+            pool.checkedout()
+            for pool in (self._writer.pool, self._readers.pool)
+            if isinstance(pool, AsyncAdaptedQueuePool)
+        )
+
+
+@asynccontextmanager
+async def open_database(
+    path: Path, clock: Clock, *, create: bool = False
+) -> AsyncIterator[SqliteDatabase]:
+    """Open an SQLite file; with ``create`` it is made where it is missing.
+
+    Raises :class:`StorageUnusable` for what is no SQLite database, and
+    :class:`IncompatibleSchema` where there is no file and none is to be made.
+    """
+    _check(path, create=create)
+    mode = "rwc" if create else "rw"
+    writer = _engine(path, mode, "BEGIN IMMEDIATE", _WRITER_PRAGMAS, size=1)
+    readers = _engine(path, mode, "BEGIN", _READER_PRAGMAS, size=READERS)
+    database = SqliteDatabase(writer, readers, clock)
+    try:
+        with naming(path):
+            # The first connection sets the journal's mode, and so reads the file's head.
+            async with database.writing():
+                pass
+        yield database
+    finally:
+        await readers.dispose()
+        await writer.dispose()
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the error of one that is broken."""
+    try:
+        yield
+    except StorageUnusable as error:
+        raise type(error)(f"{path}: {error}") from error.__cause__
+
+
+def _check(path: Path, *, create: bool) -> None:
+    """Say in words what the driver would only call unable to open."""
+    if path.is_dir():
+        raise StorageUnusable(f"{path} is a directory; name a file for the database in it.")
+    if not path.parent.is_dir():
+        raise StorageUnusable(f"The folder {path.parent} of the database does not exist.")
+    if not create and not path.exists():
+        raise IncompatibleSchema(
+            f"There is no database {path} yet. Run `notification-management migrate`."
+        )
+
+
+def _engine(
+    path: Path, mode: str, begin: str, pragmas: tuple[str, ...], *, size: int
+) -> AsyncEngine:
+    engine = create_async_engine(
+        sa.URL.create(
+            "sqlite+aiosqlite",
+            database=f"file:{quote(str(path.absolute()))}",
+            query={"mode": mode, "uri": "true"},
+        ),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        # Every transaction is ended where it was begun: a rollback on return would be one more
+        # trip to the driver's thread.
+        pool_reset_on_return=None,
+        connect_args={"isolation_level": None},
+    )
+    busy = f"busy_timeout = {BUSY_TIMEOUT // timedelta(milliseconds=1)}"
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: AdaptedConnection, _: object) -> None:
+        for pragma in (busy, *pragmas):
+            connection.run_async(_statement(f"PRAGMA {pragma}"))
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def begin_so(connection: sa.Connection) -> None:
+        adapted = cast("AdaptedConnection", connection.connection.dbapi_connection)
+        adapted.run_async(_statement(begin))
+
+    return engine
+
+
+def _statement(text: str) -> Callable[[aiosqlite.Connection], Awaitable[object]]:
+    async def execute(driver: aiosqlite.Connection) -> None:
+        await driver.execute_fetchall(text)
+
+    return execute

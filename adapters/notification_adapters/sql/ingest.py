@@ -1,0 +1,62 @@
+"""Storing a batch of events with all their deliveries, inside one transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.steps import KnownEvent, Lease
+from notification_adapters.sql.webhook_rows import WebhookRows, change_number
+from notification_core.deliveries import NewDelivery
+from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.ports.deliveries import EventKey, IngestTransaction
+from notification_core.webhooks import Webhook
+
+
+class SqlIngest(IngestTransaction):
+    """A batch of events on its way into the database, on a connection that others commit."""
+
+    def __init__(self, connection: AsyncConnection, database: Database, rows: WebhookRows) -> None:
+        self._connection = connection
+        self._database = database
+        self._rows = rows
+
+    async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
+        """Return all webhooks of these environments in one query."""
+        return await self._rows.of_environments(self._connection, environment_ids)
+
+    async def changes(self) -> int:
+        """Return the change counter as this transaction sees it."""
+        return await change_number(self._connection)
+
+    async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
+        """Store the events that are new, in the order of their keys."""
+        ordered = sorted(events, key=_key)
+        now = await self._database.now(self._connection)
+        known = await self._database.steps.add_events(self._connection, ordered, now)
+        return {_key(one): _arrival(one, known.get(_key(one))) for one in events}
+
+    async def add_deliveries(
+        self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
+    ) -> None:
+        """Store deliveries, in the order of their ids; those that are begun with their lease."""
+        now = await self._database.now(self._connection)
+        await self._database.steps.add_deliveries(
+            self._connection, deliveries, Lease(worker, now, now + lease)
+        )
+
+
+def _key(stored: EventToStore) -> EventKey:
+    return stored.event.environment_id, stored.event.event_id
+
+
+def _arrival(arrived: EventToStore, known: KnownEvent | None) -> Arrival:
+    if known is None:
+        return Arrival.NEW
+    # Of an event that no webhook wanted only the type is left to compare.
+    same = known.type == arrived.event.type and (
+        known.body is None or holds_data_of(known.body, arrived.event)
+    )
+    return Arrival.DUPLICATE if same else Arrival.CONFLICT

@@ -1,0 +1,1 @@
+"""One module a step; expand first, contract in a later version."""

@@ -1,0 +1,190 @@
+"""The first schema: events, webhooks, deliveries, attempts and keys."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from notification_adapters.sql.tables import Instant
+
+revision = "0001"
+down_revision = None
+
+_WAITING = sa.text("state = 'pending' AND worker IS NULL")
+_LEASED = sa.text("worker IS NOT NULL")
+_ERRORS = sa.text("outcome <> 'succeeded'")
+_ACTIVE = sa.text("status = 'active'")
+
+
+def upgrade() -> None:
+    """Create all tables, and the two that have one row."""
+    _create_events()
+    _create_webhooks()
+    _create_deliveries()
+    _create_attempts()
+    _create_environment_keys()
+    changes = _create_changes()
+    instance = _create_instance()
+    op.bulk_insert(changes, [{"id": 1, "number": 0}])
+    op.bulk_insert(instance, [{"id": 1, "oldest_compatible": revision}])
+
+
+def _create_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("occurred_at", Instant, nullable=False),
+        sa.Column("body", sa.LargeBinary()),
+        sa.Column("stored_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "environment_id", name="events_pkey"),
+    )
+
+
+def _create_webhooks() -> None:
+    op.create_table(
+        "webhooks",
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text()),
+        sa.Column("custom_headers", sa.Text()),
+        sa.Column("disabled_until", Instant),
+        sa.Column("disabled_reason", sa.Text()),
+        sa.Column("disabled_at", Instant),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("updated_at", Instant, nullable=False),
+        sa.Column("deleted_at", Instant),
+        sa.PrimaryKeyConstraint("webhook_id", "environment_id", name="webhooks_pkey"),
+    )
+    op.create_index(
+        "webhooks_environment", "webhooks", ["environment_id", "webhook_id"], unique=False
+    )
+
+
+def _create_deliveries() -> None:
+    op.create_table(
+        "deliveries",
+        sa.Column("delivery_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("due_at", Instant, nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("interruptions", sa.Integer(), nullable=False),
+        sa.Column("worker", sa.Uuid()),
+        sa.Column("leased_until", Instant),
+        sa.Column("started_at", Instant),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("ended_at", Instant),
+        sa.PrimaryKeyConstraint("delivery_id", "environment_id", name="deliveries_pkey"),
+    )
+    op.create_index(
+        "deliveries_leased",
+        "deliveries",
+        ["worker", "leased_until"],
+        unique=False,
+        sqlite_where=_LEASED,
+        postgresql_where=_LEASED,
+    )
+    op.create_index(
+        "deliveries_waiting",
+        "deliveries",
+        ["webhook_id", "due_at", "created_at"],
+        unique=False,
+        sqlite_where=_WAITING,
+        postgresql_where=_WAITING,
+    )
+
+
+def _create_attempts() -> None:
+    op.create_table(
+        "attempts",
+        sa.Column("log_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("delivery_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("event_type", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("started_at", Instant, nullable=False),
+        sa.Column("error_code", sa.Text()),
+        sa.Column("error_message", sa.Text()),
+        sa.Column("method", sa.Text()),
+        sa.Column("url", sa.Text()),
+        sa.Column("request_headers", sa.Text()),
+        sa.Column("http_code", sa.Integer()),
+        sa.Column("response_headers", sa.Text()),
+        sa.Column("response_body", sa.LargeBinary()),
+        sa.Column("truncated", sa.Boolean()),
+        sa.Column("duration_us", sa.BigInteger()),
+        sa.Column("next_attempt_at", Instant),
+        sa.PrimaryKeyConstraint("log_id", "environment_id", name="attempts_pkey"),
+        sa.UniqueConstraint(
+            "delivery_id",
+            "attempt",
+            "environment_id",
+            name="attempts_delivery_id_attempt_environment_id_key",
+        ),
+    )
+    op.create_index(
+        "attempts_errors",
+        "attempts",
+        ["webhook_id", "log_id"],
+        unique=False,
+        sqlite_where=_ERRORS,
+        postgresql_where=_ERRORS,
+    )
+    op.create_index("attempts_log", "attempts", ["webhook_id", "log_id"], unique=False)
+
+
+def _create_environment_keys() -> None:
+    op.create_table(
+        "environment_keys",
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("private_key", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("not_before", Instant, nullable=False),
+        sa.Column("expires_at", Instant),
+        sa.PrimaryKeyConstraint("key_id", "environment_id", name="environment_keys_pkey"),
+    )
+    op.create_index(
+        "environment_keys_active",
+        "environment_keys",
+        ["environment_id"],
+        unique=True,
+        sqlite_where=_ACTIVE,
+        postgresql_where=_ACTIVE,
+    )
+    op.create_index(
+        "environment_keys_environment", "environment_keys", ["environment_id"], unique=False
+    )
+
+
+def _create_changes() -> sa.Table:
+    return op.create_table(
+        "changes",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="changes_pkey"),
+    )
+
+
+def _create_instance() -> sa.Table:
+    return op.create_table(
+        "instance",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("canary", sa.Text()),
+        sa.Column("oldest_compatible", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="instance_pkey"),
+    )

@@ -1,0 +1,34 @@
+"""The batched steps on SQLite: this module is what ``Steps`` asks for."""
+
+from notification_adapters.sql.sqlite.claiming import begin, next_due, queues, waiting
+from notification_adapters.sql.sqlite.ending import (
+    end,
+    give_back,
+    held,
+    leased,
+    log,
+    overdue,
+    owners,
+)
+from notification_adapters.sql.sqlite.ingesting import add_deliveries, add_events
+from notification_adapters.sql.sqlite.settling import cancel_begun, settle, unsendable, waiting_of
+
+__all__ = [
+    "add_deliveries",
+    "add_events",
+    "begin",
+    "cancel_begun",
+    "end",
+    "give_back",
+    "held",
+    "leased",
+    "log",
+    "next_due",
+    "overdue",
+    "owners",
+    "queues",
+    "settle",
+    "unsendable",
+    "waiting",
+    "waiting_of",
+]

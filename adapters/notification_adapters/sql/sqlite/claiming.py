@@ -1,0 +1,125 @@
+"""Claiming: which webhooks have waiting deliveries, and taking a share of each queue.
+
+The partial index ``deliveries_waiting`` (webhook, due) is named in each statement, so that a
+changed plan is an error and not a slow day: what a claim costs must depend on what it takes, never
+on how long the queues are.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.sqlite.driver import Row, as_json, fetch
+from notification_adapters.sql.steps import Lease, Queue, Waiting
+from notification_adapters.sql.tables import from_microseconds, to_microseconds
+from notification_core.deliveries import BegunDelivery, Fence
+
+# A loose index scan: SQLite jumps from webhook to webhook instead of reading every row.
+QUEUES = """
+WITH RECURSIVE queue (webhook_id, number) AS (
+  SELECT (
+    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
+    WHERE state = 'pending' AND worker IS NULL AND webhook_id > ?1
+    ORDER BY webhook_id LIMIT 1
+  ), 1
+  UNION ALL
+  SELECT (
+    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
+    WHERE state = 'pending' AND worker IS NULL AND webhook_id > queue.webhook_id
+    ORDER BY webhook_id LIMIT 1
+  ), number + 1
+  FROM queue WHERE queue.webhook_id IS NOT NULL AND number < ?2
+)
+SELECT q.webhook_id, (
+  SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
+  ORDER BY due_at LIMIT 1
+), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
+FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+WHERE q.webhook_id IS NOT NULL
+"""
+WAITING = """
+SELECT d.rowid, d.webhook_id, (
+  SELECT length(e.body) FROM events AS e
+  WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
+)
+FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
+  SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value AND due_at <= ?3
+  ORDER BY due_at LIMIT ?2
+)
+ORDER BY w.key, d.due_at, d.rowid
+"""
+NEXT_DUE = """
+SELECT (
+  SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value
+  ORDER BY due_at LIMIT 1
+) AS due_at
+FROM json_each(?1) AS w WHERE due_at IS NOT NULL
+"""
+_BEGIN = """
+UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt = attempt + 1
+WHERE rowid IN (SELECT value FROM json_each(?1))
+"""
+_BEGUN = """
+SELECT d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id, e.type, d.failures,
+  e.body
+FROM json_each(?1) AS h CROSS JOIN deliveries AS d ON d.rowid = h.value
+CROSS JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
+ORDER BY h.key
+"""
+
+
+async def queues(connection: AsyncConnection, after: UUID | None, limit: int) -> Sequence[Queue]:
+    """Return the next webhooks by id that have waiting deliveries, without walking these."""
+    rows = await fetch(connection, QUEUES, "" if after is None else after.hex, limit)
+    return [
+        Queue(
+            UUID(webhook_id),
+            from_microseconds(due_at),
+            bool(deleted),
+            None if disabled_until is None else from_microseconds(disabled_until),
+        )
+        for webhook_id, due_at, deleted, disabled_until in rows
+    ]
+
+
+async def waiting(
+    connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
+) -> Sequence[Waiting]:
+    """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
+    by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
+    rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
+    return [Waiting(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
+
+
+async def begin(
+    connection: AsyncConnection, handles: Sequence[int], lease: Lease
+) -> Sequence[BegunDelivery]:
+    """Raise the attempt number of deliveries and lease them; return them in this order."""
+    assert lease.worker is not None  # noqa: S101 - for the type checker only
+    until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
+    chosen = as_json(handles)
+    await fetch(connection, _BEGIN, chosen, lease.worker.hex, until, begun_at)
+    return [_begun(row, lease.worker) for row in await fetch(connection, _BEGUN, chosen)]
+
+
+async def next_due(connection: AsyncConnection, webhook_ids: Sequence[UUID]) -> Sequence[datetime]:
+    """Return when the first waiting delivery of each webhook that has one is due."""
+    rows = await fetch(connection, NEXT_DUE, as_json(one.hex for one in webhook_ids))
+    return [from_microseconds(due_at) for (due_at,) in rows]
+
+
+def _begun(row: Row, worker: UUID) -> BegunDelivery:
+    delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
+    return BegunDelivery(
+        fence=Fence(UUID(delivery_id), UUID(environment_id), attempt, worker),
+        webhook_id=UUID(webhook_id),
+        event_id=event_id,
+        event_type=event_type,
+        failures=failures,
+        body=body,
+    )

@@ -1,0 +1,94 @@
+"""Storing a batch of events with their deliveries."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_adapters.sql.steps import KnownEvent, Lease
+from notification_adapters.sql.tables import to_microseconds
+from notification_core.deliveries import NewDelivery, State
+from notification_core.events import EventToStore
+from notification_core.ports.deliveries import EventKey
+
+# The outer table must stay outside: the planner knows nothing of the size of a JSON text.
+_KNOWN = """
+SELECT e.environment_id, e.event_id, e.type, e.body
+FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
+"""
+_ADD_EVENT = """
+INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+_ADD_DELIVERY = """
+INSERT INTO deliveries (
+  delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
+  interruptions, worker, leased_until, started_at, created_at, ended_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)
+"""
+
+
+async def add_events(
+    connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+) -> Mapping[EventKey, KnownEvent]:
+    """Insert the events that are new; return those that are known."""
+    keys = {_key(one) for one in events}
+    rows = await fetch(connection, _KNOWN, as_json({event_id for _, event_id in keys}))
+    known = {
+        (UUID(environment), event_id): KnownEvent(type_, body)
+        for environment, event_id, type_, body in rows
+    }
+    known = {key: event for key, event in known.items() if key in keys}
+    stored_at = to_microseconds(now)
+    new = [_event_row(one, stored_at) for one in events if _key(one) not in known]
+    await run_many(connection, _ADD_EVENT, new)
+    return known
+
+
+async def add_deliveries(
+    connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+) -> None:
+    """Insert deliveries; those that are begun under this lease, with attempt 1."""
+    now, until = to_microseconds(lease.begun_at), to_microseconds(lease.until)
+    worker = None if lease.worker is None else lease.worker.hex
+    begun = (1, worker, until, now, now)
+    due = (0, None, None, None, now)
+    rows = [
+        (*_delivery_row(one, now), *(begun if one.begun else due), _ended_at(one, now))
+        for one in deliveries
+    ]
+    await run_many(connection, _ADD_DELIVERY, rows)
+
+
+def _key(stored: EventToStore) -> EventKey:
+    return stored.event.environment_id, stored.event.event_id
+
+
+def _event_row(stored: EventToStore, stored_at: int) -> Sequence[Value]:
+    event = stored.event
+    return (
+        event.event_id,
+        event.environment_id.hex,
+        event.type,
+        to_microseconds(event.occurred_at),
+        stored.body,
+        stored_at,
+    )
+
+
+def _delivery_row(delivery: NewDelivery, now: int) -> Sequence[Value]:
+    return (
+        delivery.delivery_id.hex,
+        delivery.environment_id.hex,
+        delivery.webhook_id.hex,
+        delivery.event_id,
+        delivery.state.value,
+        None if delivery.reason is None else delivery.reason.value,
+        now,
+    )
+
+
+def _ended_at(delivery: NewDelivery, now: int) -> int | None:
+    return None if delivery.state is State.PENDING else now

@@ -1,0 +1,91 @@
+"""Ending waiting deliveries that can no longer be sent."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.sqlite.driver import fetch, run_many
+from notification_adapters.sql.steps import Settled
+from notification_adapters.sql.tables import to_microseconds
+from notification_core.deliveries import Reason, State
+
+_FATES = {
+    "deleted": (State.CANCELLED, Reason.WEBHOOK_DELETED),
+    "disabled": (State.SKIPPED, Reason.WEBHOOK_DISABLED),
+    "paused": (State.CANCELLED, Reason.EXPIRED),
+}
+
+# Queues of webhooks that are well are never entered; of those that a user paused, the age of
+# the rows is judged inside the index.
+UNSENDABLE = """
+WITH RECURSIVE queue (webhook_id) AS (
+  SELECT (
+    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
+    WHERE state = 'pending' AND worker IS NULL
+    ORDER BY webhook_id LIMIT 1
+  )
+  UNION ALL
+  SELECT (
+    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
+    WHERE state = 'pending' AND worker IS NULL AND webhook_id > queue.webhook_id
+    ORDER BY webhook_id LIMIT 1
+  )
+  FROM queue WHERE queue.webhook_id IS NOT NULL
+), doomed (webhook_id, fate) AS MATERIALIZED (
+  SELECT q.webhook_id, CASE
+    WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
+    WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
+    WHEN w.disabled_until > ?2 THEN 'paused'
+  END AS fate
+  FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+  WHERE q.webhook_id IS NOT NULL AND fate IS NOT NULL
+)
+SELECT d.rowid, o.fate
+FROM doomed AS o CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
+WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = o.webhook_id
+  AND (o.fate <> 'paused' OR d.created_at < ?3)
+LIMIT ?1
+"""
+_WAITING_OF = """
+SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
+WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? LIMIT ?
+"""
+_SETTLE = "UPDATE deliveries SET state = ?, reason = ?, ended_at = ? WHERE rowid = ?"
+_CANCEL_BEGUN = """
+UPDATE deliveries SET state = 'cancelled', reason = ?3, ended_at = ?2
+WHERE rowid IN (
+  SELECT d.rowid FROM deliveries AS d INDEXED BY deliveries_leased
+  WHERE d.worker IS NOT NULL AND d.webhook_id = ?1 AND d.state = 'pending'
+)
+"""
+
+
+async def unsendable(
+    connection: AsyncConnection, limit: int, now: datetime, expired_before: datetime
+) -> Sequence[Settled]:
+    """Return waiting deliveries that can no longer be sent, and how each ends."""
+    rows = await fetch(
+        connection, UNSENDABLE, limit, to_microseconds(now), to_microseconds(expired_before)
+    )
+    return [Settled(handle, *_FATES[fate]) for handle, fate in rows]
+
+
+async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) -> Sequence[int]:
+    """Return waiting deliveries of one webhook, due or not."""
+    return [handle for (handle,) in await fetch(connection, _WAITING_OF, webhook_id.hex, limit)]
+
+
+async def settle(connection: AsyncConnection, settled: Sequence[Settled], now: datetime) -> None:
+    """End waiting deliveries as they are said to end."""
+    ended_at = to_microseconds(now)
+    rows = [(state.value, reason.value, ended_at, handle) for handle, state, reason in settled]
+    await run_many(connection, _SETTLE, rows)
+
+
+async def cancel_begun(
+    connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+) -> None:
+    """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+    await fetch(connection, _CANCEL_BEGUN, webhook_id.hex, to_microseconds(now), reason.value)

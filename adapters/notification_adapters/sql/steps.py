@@ -1,0 +1,203 @@
+"""What differs between the engines: the batched steps of which the stores are made.
+
+A step is one or two statements inside a transaction that the caller opened, for a whole batch. A
+``handle`` is whatever lets the engine find a row again within the same transaction.
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_core.deliveries import (
+    Attempt,
+    BegunDelivery,
+    Fence,
+    NewDelivery,
+    Reason,
+    State,
+)
+from notification_core.events import EventToStore
+from notification_core.ports.deliveries import EventKey
+
+
+class KnownEvent(NamedTuple):
+    """An event that was stored before."""
+
+    type: str
+    body: bytes | None
+
+
+class Lease(NamedTuple):
+    """Who works on a delivery, from when, until when."""
+
+    worker: UUID | None
+    begun_at: datetime
+    until: datetime
+
+
+class Queue(NamedTuple):
+    """A webhook that has waiting deliveries, and when the first of them is due."""
+
+    webhook_id: UUID
+    due_at: datetime
+    deleted: bool
+    disabled_until: datetime | None
+
+
+class Waiting(NamedTuple):
+    """A delivery that is due, and the size of its body."""
+
+    handle: int
+    webhook_id: UUID
+    size: int
+
+
+class Held(NamedTuple):
+    """A delivery of which a worker is making an attempt."""
+
+    handle: int
+    state: State
+    failures: int
+    interruptions: int
+
+
+class Overdue(NamedTuple):
+    """An attempt whose worker is dead or whose lease is over, as it is to be logged."""
+
+    held: Held
+    fence: Fence
+    webhook_id: UUID
+    event_id: str
+    event_type: str
+    begun_at: datetime
+
+
+class Ending(NamedTuple):
+    """What becomes of a delivery after an attempt; it loses its worker in any case.
+
+    ``state`` is None where the delivery had ended before: then it stays as it is.
+    """
+
+    handle: int
+    failures: int
+    interruptions: int
+    state: State | None = None
+    reason: Reason | None = None
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Settled(NamedTuple):
+    """A waiting delivery that can no longer be sent, and how it ends."""
+
+    handle: int
+    state: State
+    reason: Reason
+
+
+class Steps(Protocol):
+    """The batched steps of one engine; a module of functions will do."""
+
+    @abstractmethod
+    async def add_events(
+        self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+    ) -> Mapping[EventKey, KnownEvent]:
+        """Insert the events that are new; return those that are known."""
+
+    @abstractmethod
+    async def add_deliveries(
+        self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+    ) -> None:
+        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+
+    @abstractmethod
+    async def queues(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> Sequence[Queue]:
+        """Return the next webhooks by id that have waiting deliveries, without walking these."""
+
+    @abstractmethod
+    async def waiting(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
+    ) -> Sequence[Waiting]:
+        """Return the first due deliveries of each webhook, at most ``share`` of one, in order.
+
+        They are locked where the engine locks rows; those that others hold are passed over.
+        """
+
+    @abstractmethod
+    async def begin(
+        self, connection: AsyncConnection, handles: Sequence[int], lease: Lease
+    ) -> Sequence[BegunDelivery]:
+        """Raise the attempt number of deliveries and lease them; return them in this order."""
+
+    @abstractmethod
+    async def next_due(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID]
+    ) -> Sequence[datetime]:
+        """Return when the first waiting delivery of each webhook that has one is due."""
+
+    @abstractmethod
+    async def held(
+        self, connection: AsyncConnection, fences: Sequence[Fence]
+    ) -> Mapping[Fence, Held]:
+        """Return (and lock) the deliveries whose attempt and worker are still these."""
+
+    @abstractmethod
+    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+        """Insert attempts that have ended."""
+
+    @abstractmethod
+    async def end(self, connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+        """Write what becomes of deliveries after their attempts."""
+
+    @abstractmethod
+    async def give_back(
+        self, connection: AsyncConnection, held: Collection[Held], now: datetime
+    ) -> None:
+        """Undo the begin of attempts: no worker, the number as before, due now."""
+
+    @abstractmethod
+    async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that a worker has begun and not ended."""
+
+    @abstractmethod
+    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+        """Return the workers that own leases."""
+
+    @abstractmethod
+    async def overdue(
+        self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
+    ) -> Sequence[Overdue]:
+        """Return (and lock) attempts of dead workers and those whose lease is over."""
+
+    @abstractmethod
+    async def cancel_begun(
+        self, connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+    ) -> None:
+        """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+
+    @abstractmethod
+    async def unsendable(
+        self, connection: AsyncConnection, limit: int, now: datetime, expired_before: datetime
+    ) -> Sequence[Settled]:
+        """Return (and lock) waiting deliveries that :meth:`DeliveryStore.settle` ends, and how."""
+
+    @abstractmethod
+    async def waiting_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[int]:
+        """Return (and lock) waiting deliveries of one webhook, due or not."""
+
+    @abstractmethod
+    async def settle(
+        self,
+        connection: AsyncConnection,
+        settled: Sequence[Settled],
+        now: datetime,
+    ) -> None:
+        """End waiting deliveries as they are said to end."""

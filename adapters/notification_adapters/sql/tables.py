@@ -1,0 +1,218 @@
+"""The schema: one for SQLite and PostgreSQL.
+
+Every table of a tenant has the primary key (id, environment_id), the id first, and every unique
+constraint includes the environment, so that the tables can be partitioned by it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(at: datetime) -> int:
+    """Return an instant as microseconds since the epoch, exactly."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def from_microseconds(at: int) -> datetime:
+    """Return the instant, in UTC, that many microseconds after the epoch."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware instant: ``timestamptz`` on PostgreSQL, an integer of microseconds on SQLite.
+
+    SQLite has no type for time, and text of it comes back naive and compares by its form.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[datetime] | TypeEngine[int]:
+        """Choose the type that the engine has for it."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> object:
+        """Write an aware instant; a naive one is an error."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return to_microseconds(value)
+
+    def process_result_value(
+        self,
+        value: datetime | int | None,
+        dialect: sa.Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
+    ) -> datetime | None:
+        """Read an instant back as aware and in UTC."""
+        if isinstance(value, int):
+            return from_microseconds(value)
+        return value.astimezone(UTC) if value is not None else None
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False),
+    # The request body, serialised once; none where no webhook wanted the event.
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("stored_at", Instant, nullable=False),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    # A JSON array of event types, sorted.
+    sa.Column("events", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    # A JSON object of names and values, encrypted as a whole; none where there are no headers.
+    sa.Column("custom_headers", sa.Text),
+    sa.Column("disabled_until", Instant),
+    sa.Column("disabled_reason", sa.Text),
+    sa.Column("disabled_at", Instant),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("deleted_at", Instant),
+    sa.Index("webhooks_environment", "environment_id", "webhook_id"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("delivery_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("due_at", Instant, nullable=False),
+    # How many attempts have been begun, how many of them failed, and how many of the latest in
+    # a row were interrupted.
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("interruptions", sa.Integer, nullable=False),
+    # Who makes attempt number `attempt` now, until when, and since when.
+    sa.Column("worker", sa.Uuid),
+    sa.Column("leased_until", Instant),
+    sa.Column("started_at", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    # There is no index on due_at alone: the planner would take it for a claim, and walk through
+    # the million rows of a webhook that is passed over. created_at lets settle() judge the age
+    # of a queue's rows inside the index.
+    sa.Index(
+        "deliveries_waiting",
+        "webhook_id",
+        "due_at",
+        "created_at",
+        sqlite_where=sa.text("state = 'pending' AND worker IS NULL"),
+        postgresql_where=sa.text("state = 'pending' AND worker IS NULL"),
+    ),
+    sa.Index(
+        "deliveries_leased",
+        "worker",
+        "leased_until",
+        sqlite_where=sa.text("worker IS NOT NULL"),
+        postgresql_where=sa.text("worker IS NOT NULL"),
+    ),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("log_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("delivery_id", sa.Uuid, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("error_code", sa.Text),
+    sa.Column("error_message", sa.Text),
+    sa.Column("method", sa.Text),
+    sa.Column("url", sa.Text),
+    # JSON arrays of [name, value].
+    sa.Column("request_headers", sa.Text),
+    sa.Column("http_code", sa.Integer),
+    sa.Column("response_headers", sa.Text),
+    sa.Column("response_body", sa.LargeBinary),
+    sa.Column("truncated", sa.Boolean),
+    sa.Column("duration_us", sa.BigInteger),
+    sa.Column("next_attempt_at", Instant),
+    sa.UniqueConstraint("delivery_id", "attempt", "environment_id"),
+    sa.Index("attempts_log", "webhook_id", "log_id"),
+    sa.Index(
+        "attempts_errors",
+        "webhook_id",
+        "log_id",
+        sqlite_where=sa.text("outcome <> 'succeeded'"),
+        postgresql_where=sa.text("outcome <> 'succeeded'"),
+    ),
+)
+
+environment_keys = sa.Table(
+    "environment_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    # The 32 secret bytes, encrypted.
+    sa.Column("private_key", sa.Text, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("not_before", Instant, nullable=False),
+    sa.Column("expires_at", Instant),
+    # Of two first keys that are made at the same time one wins.
+    sa.Index(
+        "environment_keys_active",
+        "environment_id",
+        unique=True,
+        sqlite_where=sa.text("status = 'active'"),
+        postgresql_where=sa.text("status = 'active'"),
+    ),
+    sa.Index("environment_keys_environment", "environment_id"),
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    # One row: it counts the changes of webhooks that running workers must notice.
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+instance = sa.Table(
+    "instance",
+    metadata,
+    # One row: what this database is.
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    # A known text, encrypted: it tells a wrong encryption secret at the start.
+    sa.Column("canary", sa.Text),
+    # The oldest schema version whose code can work on this schema.
+    sa.Column("oldest_compatible", sa.Text, nullable=False),
+)

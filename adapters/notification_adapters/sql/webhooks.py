@@ -1,0 +1,203 @@
+"""The webhook store on SQL."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.steps import Settled
+from notification_adapters.sql.tables import attempts, webhooks
+from notification_adapters.sql.webhook_rows import WebhookRows, change_number, count_change
+from notification_core.deliveries import Outcome, Reason, State
+from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.ids import earliest_id
+from notification_core.ports.webhooks import Snapshot, WebhookStore
+from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+
+_CANCELLED_AT_ONCE = 1000
+
+WebhookKey = tuple[UUID, UUID]
+"""(environment id, webhook id)"""
+
+
+class SqlWebhookStore(WebhookStore):
+    """Keeps webhooks in a SQL database."""
+
+    def __init__(self, database: Database, rows: WebhookRows) -> None:
+        self._database = database
+        self._rows = rows
+
+    async def environment_of(self, webhook_id: UUID) -> UUID:
+        """Return the environment of a webhook."""
+        wanted = sa.select(webhooks.c.environment_id).where(
+            webhooks.c.webhook_id == webhook_id, webhooks.c.deleted_at.is_(None)
+        )
+        async with self._database.reading() as connection:
+            found: UUID | None = (await connection.execute(wanted)).scalar_one_or_none()
+        if found is None:
+            raise WebhookNotFound(webhook_id)
+        return found
+
+    async def list(self, environment_id: UUID) -> Sequence[Webhook]:
+        """Return all webhooks of an environment, oldest first."""
+        async with self._database.reading() as connection:
+            return await self._rows.of_environments(connection, [environment_id])
+
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return one webhook."""
+        wanted = sa.select(webhooks).where(*_living((environment_id, webhook_id)))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+        if row is None:
+            raise WebhookNotFound(webhook_id)
+        return self._rows.read(row)
+
+    async def add(self, webhook: Webhook, most: int) -> None:
+        """Store a new webhook."""
+        count = sa.select(sa.func.count()).where(
+            webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
+        )
+        async with self._database.writing() as connection:
+            if (await connection.execute(count)).scalar_one() >= most:
+                raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
+            await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
+
+    async def replace(self, webhook: Webhook) -> int:
+        """Store a changed webhook; return the change counter."""
+        key = webhook.environment_id, webhook.webhook_id
+        change = (
+            sa.update(webhooks)
+            .where(*_living(key), webhooks.c.version == webhook.version - 1)
+            .values(self._rows.columns(webhook))
+        )
+        async with self._database.writing() as connection:
+            if not (await connection.execute(change)).rowcount:
+                raise await _why_not_replaced(connection, key)
+            return await count_change(connection)
+
+    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+        """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        bury = (
+            sa.update(webhooks)
+            .where(*_living((environment_id, webhook_id)))
+            .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
+        )
+        async with self._database.writing() as connection:
+            if not (await connection.execute(bury)).rowcount:
+                raise WebhookNotFound(webhook_id)
+            await self._cancel(connection, webhook_id)
+            return await count_change(connection)
+
+    async def disable_failing(
+        self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
+    ) -> bool:
+        """Disable a webhook of which all attempts since then and one before it have failed."""
+        key = environment_id, webhook_id
+        # The long look at the log goes through a reader; the version holds what it found.
+        async with self._database.reading() as connection:
+            version = await _version_of_failing(connection, key, since)
+        if version is None:
+            return False
+        async with self._database.writing() as connection:
+            return await disable(connection, key, DisabledReason.FAILING, now, version=version)
+
+    async def changes(self) -> int:
+        """Return the change counter."""
+        async with self._database.reading() as connection:
+            return await change_number(connection)
+
+    async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
+        """Read webhooks of any environment afresh."""
+        async with self._database.reading() as connection:
+            return await self._rows.snapshot(connection, webhook_ids)
+
+    async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
+        """Cancel what is being attempted, and a first batch of what waits."""
+        steps, now = self._database.steps, await self._database.now(connection)
+        fate = State.CANCELLED, Reason.WEBHOOK_DELETED
+        await steps.cancel_begun(connection, webhook_id, fate[1], now)
+        waiting = await steps.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
+        await steps.settle(connection, [Settled(one, *fate) for one in waiting], now)
+
+
+async def disable(
+    connection: AsyncConnection,
+    key: WebhookKey,
+    reason: DisabledReason,
+    now: datetime,
+    *,
+    version: int,
+) -> bool:
+    """Disable a webhook for good if it still has this version; tell whether it had."""
+    change = (
+        sa.update(webhooks)
+        .where(*_living(key), webhooks.c.version == version)
+        .values(
+            disabled_until=FOREVER,
+            disabled_reason=reason.value,
+            disabled_at=now,
+            updated_at=now,
+            version=version + 1,
+        )
+    )
+    if not (await connection.execute(change)).rowcount:
+        return False
+    await count_change(connection)
+    return True
+
+
+def _living(key: WebhookKey) -> Sequence[sa.ColumnElement[bool]]:
+    environment_id, webhook_id = key
+    return (
+        webhooks.c.webhook_id == webhook_id,
+        webhooks.c.environment_id == environment_id,
+        webhooks.c.deleted_at.is_(None),
+    )
+
+
+async def _why_not_replaced(
+    connection: AsyncConnection, key: WebhookKey
+) -> WebhookChanged | WebhookNotFound:
+    exists = sa.select(webhooks.c.version).where(*_living(key))
+    found = (await connection.execute(exists)).scalar_one_or_none()
+    return WebhookNotFound(key[1]) if found is None else WebhookChanged(key[1])
+
+
+async def _version_of_failing(
+    connection: AsyncConnection, key: WebhookKey, since: datetime
+) -> int | None:
+    """Return the version of a webhook that has only failed since then, None of any other."""
+    unchanged = sa.select(webhooks.c.version).where(
+        *_living(key), webhooks.c.disabled_reason.is_(None), webhooks.c.updated_at <= since
+    )
+    version: int | None = (await connection.execute(unchanged)).scalar_one_or_none()
+    if version is None or not await _has_only_failed(connection, key, since):
+        return None
+    return version
+
+
+async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
+    """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook."""
+    environment_id, webhook_id = key
+    bound = earliest_id(since)
+    newest_first = (
+        sa.select(attempts.c.outcome)
+        .where(
+            attempts.c.webhook_id == webhook_id,
+            attempts.c.environment_id == environment_id,
+            attempts.c.outcome != Outcome.INTERRUPTED.value,
+        )
+        .order_by(attempts.c.log_id.desc())
+        .limit(1)
+    )
+    before = newest_first.where(attempts.c.log_id < bound)
+    after = newest_first.where(attempts.c.log_id >= bound)
+    succeeded = after.where(attempts.c.outcome == Outcome.SUCCEEDED.value)
+    expected = (before, Outcome.FAILED), (after, Outcome.FAILED), (succeeded, None)
+    for question, answer in expected:
+        if (await connection.execute(question)).scalar_one_or_none() != answer:
+            return False
+    return True

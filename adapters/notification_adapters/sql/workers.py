@@ -1,0 +1,73 @@
+"""The worker's lock beside an SQLite file."""
+
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from uuid import UUID
+
+from notification_adapters.sql.engine import Database
+from notification_core.errors import WorkerLockTaken
+from notification_core.ports.workers import WorkerLock
+
+
+class FileWorkerLock(WorkerLock):
+    """A lock on ``<database>.lock``: one dispatching process a file.
+
+    It is flock's, not fcntl's: those vanish when any descriptor of the file is closed. The
+    descriptor is not inherited by programs that this process starts; workers are spawned, never
+    forked, since a fork would hold the lock for its dead parent.
+    """
+
+    def __init__(self, database_path: Path, database: Database) -> None:
+        self._path = database_path.with_name(f"{database_path.name}.lock")
+        self._database = database
+        self._worker: UUID | None = None
+        self._descriptor: int | None = None
+
+    async def acquire(self, worker: UUID) -> None:
+        """Take the lock; raise :class:`WorkerLockTaken` where another process has it."""
+        if self._descriptor is None:
+            self._descriptor = self._locked()
+        self._worker = worker
+
+    async def release(self) -> None:
+        """Give the lock back; does nothing where none is held."""
+        descriptor, self._descriptor, self._worker = self._descriptor, None, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    async def dead(self) -> Collection[UUID]:
+        """Return all other workers that own leases: none of them can have the lock."""
+        if self._worker is None:
+            return frozenset()
+        async with self._database.reading() as connection:
+            owners = await self._database.steps.owners(connection)
+        return frozenset(owners) - {self._worker}
+
+    def _locked(self) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+        try:
+            _lock(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise WorkerLockTaken(
+                f"Another process already dispatches from this database (it holds {self._path})."
+            ) from None
+        return descriptor
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _CLOSE_ON_EXEC = os.O_NOINHERIT
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    _CLOSE_ON_EXEC = os.O_CLOEXEC
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
