@@ -1,0 +1,192 @@
+"""Between values and JSON: the one place that knows how the API writes what the core holds.
+
+Fields that are None are left out. Instants are RFC 3339 in UTC. Values of secret headers are
+masked here, so that no way out of the API can forget it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from attrs import frozen
+from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
+
+from notification_adapters.messages import instant
+from notification_core.catalogue import EventType
+from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
+from notification_core.headers import masked
+from notification_core.keys import Jwk, KeyStatus, SigningKey, public_forms
+from notification_core.signing import SignatureHeaders
+from notification_core.subscriptions import WebhookDraft
+from notification_core.verifying import TOLERANCE
+from notification_core.webhooks import Webhook
+
+
+@frozen
+class SignatureForm:
+    """How requests are signed: what a receiver must know to verify one."""
+
+    header: str
+    timestamp_header: str
+    key_id_header: str
+    encoding: str = "hex"
+    signed_content: str = "timestamp + body"
+    timestamp_unit: str = "seconds"
+    tolerance_seconds: int = int(TOLERANCE.total_seconds())
+
+
+@frozen
+class VerificationKey:
+    """The public half of a signing key, in every form that a receiver's library may ask for."""
+
+    id: str
+    algorithm: str
+    status: KeyStatus
+    hex: str
+    base64: str
+    pem: str
+    whpk: str
+    jwk: Jwk
+    created_at: datetime
+    not_before: datetime
+    signature: SignatureForm
+    expires_at: datetime | None = None
+
+
+@frozen
+class EnvironmentSettings:
+    """What the receivers of an environment must know; ``verification_keys`` are all to trust."""
+
+    public_verification_key: VerificationKey
+    verification_keys: Sequence[VerificationKey]
+
+
+class ApiConverter:
+    """Reads what customers send, already validated, and writes what they are answered."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._converter = make_converter()
+        for teach in (_teach_webhooks, _teach_logs, _teach_event_types, _teach_settings):
+            teach(self._converter)
+        self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
+
+    def draft(self, fields: Mapping[str, object]) -> WebhookDraft:
+        """Return the draft of a webhook; what is read-only is passed over.
+
+        An instant without an offset is taken in the converter's zone.
+        """
+        return self._converter.structure(fields, WebhookDraft)
+
+    def dump(self, value: object) -> bytes:
+        """Return a value of the core, or a list of them, as JSON."""
+        return self._converter.dumps(value)
+
+
+def environment_settings(
+    keys: Sequence[SigningKey], headers: SignatureHeaders
+) -> EnvironmentSettings:
+    """Return what is published of an environment's keys, of which the first is the active one."""
+    form = SignatureForm(headers.signature, headers.timestamp, headers.key_id)
+    published = [_verification_key(key, form) for key in keys]
+    return EnvironmentSettings(published[0], published)
+
+
+def _verification_key(key: SigningKey, form: SignatureForm) -> VerificationKey:
+    forms = public_forms(key.public_key)
+    return VerificationKey(
+        id=key.key_id,
+        algorithm="ed25519",
+        status=key.status,
+        hex=forms.hex,
+        base64=forms.base64,
+        pem=forms.pem,
+        whpk=forms.whpk,
+        jwk=forms.jwk,
+        created_at=key.created_at,
+        not_before=key.not_before,
+        signature=form,
+        expires_at=key.expires_at,
+    )
+
+
+def _teach_webhooks(converter: MsgspecJsonConverter) -> None:
+    converter.register_unstructure_hook(
+        Webhook,
+        make_dict_unstructure_fn(
+            Webhook,
+            converter,
+            _cattrs_omit_if_default=True,
+            events=override(unstruct_hook=sorted),
+            method=override(omit_if_default=False),
+            custom_headers=override(unstruct_hook=masked),
+            disabled_at=override(omit=True),
+            version=override(omit=True),
+            deleted_at=override(omit=True),
+        ),
+    )
+
+
+def _teach_logs(converter: MsgspecJsonConverter) -> None:
+    """Teach a converter how attempts are written, from the inside out."""
+    converter.register_unstructure_hook(
+        SentRequest,
+        make_dict_unstructure_fn(SentRequest, converter, headers=override(unstruct_hook=_joined)),
+    )
+    converter.register_unstructure_hook(
+        ReceivedResponse,
+        make_dict_unstructure_fn(
+            ReceivedResponse,
+            converter,
+            headers=override(unstruct_hook=_joined),
+            body=override(unstruct_hook=_text),
+        ),
+    )
+    converter.register_unstructure_hook(
+        Attempt,
+        make_dict_unstructure_fn(
+            Attempt,
+            converter,
+            _cattrs_omit_if_default=True,
+            environment_id=override(omit=True),
+            event_type=override(rename="event"),
+            number=override(rename="attempt"),
+            duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+        ),
+    )
+
+
+def _teach_event_types(converter: MsgspecJsonConverter) -> None:
+    converter.register_unstructure_hook(
+        EventType,
+        make_dict_unstructure_fn(
+            EventType,
+            converter,
+            schema=override(unstruct_hook=dict),
+            example=override(unstruct_hook=dict),
+        ),
+    )
+
+
+def _teach_settings(converter: MsgspecJsonConverter) -> None:
+    converter.register_unstructure_hook(
+        VerificationKey,
+        make_dict_unstructure_fn(VerificationKey, converter, _cattrs_omit_if_default=True),
+    )
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers as an object; what comes more than once is joined (RFC 9110, section 5.3)."""
+    values: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    for name, value in headers:
+        values.setdefault(names.setdefault(name.lower(), name), []).append(value)
+    return {name: ", ".join(several) for name, several in values.items()}
+
+
+def _text(body: bytes) -> str:
+    """Return a logged body as text: it is a stranger's, and may be anything."""
+    return body.decode(errors="replace")
+
+
+def _milliseconds(duration: timedelta) -> float:
+    return round(duration / timedelta(milliseconds=1), 3)

@@ -1,0 +1,1 @@
+"""The HTTP API: a document, and what answers its operations."""

@@ -1,0 +1,130 @@
+"""The HTTP API as an aiohttp application: routes from the document, errors in one shape."""
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler as Next
+from aiohttp.typedefs import Middleware
+from attrs import frozen
+
+from notification_adapters.converters import ApiConverter
+from notification_core.ingest import Ingest
+from notification_core.keyring import Keyring
+from notification_core.ports.clock import Clock
+from notification_core.ports.logs import LogStore
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.signing import SignatureHeaders
+from notification_core.subscriptions import Subscriptions
+from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
+from notification_entrypoints.api.document import Document, load_document
+from notification_entrypoints.api.environments import EnvironmentOperations
+from notification_entrypoints.api.events import EventOperations
+from notification_entrypoints.api.logs import LogOperations
+from notification_entrypoints.api.problems import REQUEST_ID, error_answer
+from notification_entrypoints.api.webhooks import WebhookOperations
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_NO_ROUTE = "unmatched"
+_SERVER_ERROR = 500
+
+
+@frozen
+class Services:
+    """What the API offers over HTTP, and how.
+
+    A date without an offset is taken in ``zone``. ``requests`` is told the route and the status
+    of every answer. With ``debug`` errors tell their cause.
+    """
+
+    subscriptions: Subscriptions
+    ingest: Ingest
+    keyring: Keyring
+    webhooks: WebhookStore
+    logs: LogStore
+    clock: Clock
+    ids: Callable[[], UUID]
+    signature_headers: SignatureHeaders
+    zone: tzinfo
+    timeouts: Timeouts
+    requests: Callable[[str, int], None]
+    debug: bool = False
+
+
+def api_app(services: Services, prefix: str = "/api") -> web.Application:
+    """Return the application; mount it with an empty prefix where the host gives its own."""
+    document = load_document(services.zone)
+    handlers = _handlers(services, document)
+    app = web.Application(middlewares=[_edge(services)])
+    for operation in document.operations:
+        endpoint = Endpoint(operation, handlers[operation.operation_id], services.timeouts)
+        app.router.add_route(
+            operation.method,
+            f"{prefix}{operation.path}",
+            endpoint.handle,
+            name=operation.operation_id,
+        )
+    return app
+
+
+def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
+    """Return what answers each operation of the document, by its operationId."""
+    converter = ApiConverter(services.zone)
+    webhooks = WebhookOperations(services.subscriptions, services.webhooks, converter)
+    logs = LogOperations(services.logs, services.webhooks, converter)
+    settings = EnvironmentOperations(services.keyring, services.signature_headers, converter)
+    events = EventOperations(
+        services.ingest, services.clock, services.ids, services.zone, converter
+    )
+
+    async def openapi(_: Call) -> web.Response:
+        return json_answer(document.content)
+
+    return {
+        "listWebhooks": Handler(webhooks.list),
+        "createWebhook": Handler(webhooks.create, judge=webhooks.judge),
+        "getWebhook": Handler(webhooks.get),
+        "replaceWebhook": Handler(webhooks.replace, judge=webhooks.judge),
+        "deleteWebhook": Handler(webhooks.delete),
+        "listWebhookLogs": Handler(logs.page),
+        "listEventTypes": Handler(events.types),
+        "publishEvents": Handler(events.publish, raw=True),
+        "getSettings": Handler(settings.settings),
+        "getOpenApi": Handler(openapi),
+    }
+
+
+def _edge(services: Services) -> Middleware:
+    """Return what stands around every operation: request ids, errors in one shape, counting."""
+
+    @web.middleware
+    async def edge(request: web.Request, handler: Next) -> web.StreamResponse:
+        request_id = services.ids()
+        response: web.StreamResponse
+        try:
+            response = await handler(request)
+            response.headers[REQUEST_ID] = str(request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
+            response = error_answer(error, request_id, debug=services.debug)
+            _tell_operator(error, request_id, response.status)
+        services.requests(_route_of(request), response.status)
+        return response
+
+    return edge
+
+
+def _tell_operator(error: Exception, request_id: UUID, status: int) -> None:
+    """Log what the answer does not say: the cause of a failure of ours."""
+    if status == _SERVER_ERROR:
+        _log.error("request_failed", request_id=str(request_id), exc_info=error)
+    elif status > _SERVER_ERROR:
+        _log.warning("request_not_served", request_id=str(request_id), cause=str(error))
+
+
+def _route_of(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else _NO_ROUTE

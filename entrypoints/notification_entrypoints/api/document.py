@@ -1,0 +1,161 @@
+"""The OpenAPI document: hand-written, packaged, and what requests are judged by."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import tzinfo
+from importlib.resources import files
+from typing import TypeAlias, cast
+
+import msgspec
+import yaml
+from attrs import field, frozen
+from jsonschema_rs import Draft202012Validator, Validator
+
+from notification_adapters.messages import instant
+from notification_core.errors import Detail
+from notification_entrypoints.api.complaints import complaints
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Object: TypeAlias = "dict[str, Json]"
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_MAX_DETAILS = 100
+
+
+@frozen
+class Schema:
+    """A schema of the document, compiled once."""
+
+    root: Object = field(repr=False)
+    _validator: Validator = field(repr=False)
+
+    def judge(self, value: object) -> Sequence[Detail]:
+        """Return what is wrong with a value: all of it, but at most a hundred things."""
+        details: list[Detail] = []
+        for error in self._validator.iter_errors(value):
+            details += complaints(error, self._fields_at(error.schema_path))
+            if len(details) >= _MAX_DETAILS:
+                break
+        return details
+
+    def _fields_at(self, schema_path: Sequence[str | int]) -> Sequence[str]:
+        """Return the fields that can be given in the object whose schema was not met."""
+        node: Json = self.root
+        for step in schema_path[:-1]:
+            node = node.get(str(step)) if isinstance(node, dict) else None
+        properties = node.get("properties", {}) if isinstance(node, dict) else {}
+        return [name for name, each in _objects(properties).items() if not each.get("readOnly")]
+
+
+@frozen
+class Parameter:
+    """A parameter of an operation; ``type`` and ``format`` say how its text is read."""
+
+    name: str
+    where: str
+    type: str
+    format: str | None
+    schema: Schema
+
+
+@frozen
+class Operation:
+    """One operation: where it is, and what it takes."""
+
+    operation_id: str
+    method: str
+    path: str
+    parameters: tuple[Parameter, ...]
+    body: Schema | None
+
+
+@frozen
+class Document:
+    """The document as it is served, and its operations."""
+
+    content: bytes = field(repr=False)
+    operations: tuple[Operation, ...]
+
+
+def load_document(zone: tzinfo) -> Document:
+    """Read the packaged document; a date-time without an offset is judged in ``zone``."""
+    text = files("notification_entrypoints.api").joinpath("openapi.yaml").read_bytes()
+    # The loader in C, where PyYAML has it, takes a twentieth of the time.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = cast("Object", yaml.load(text, loader))  # noqa: S506 - a safe loader, both of them
+    compile_schema = _compiler(document, zone)
+    operations = tuple(_operations(document, compile_schema))
+    return Document(msgspec.json.encode(document), operations)
+
+
+_Compiler: TypeAlias = Callable[[Json], Schema]
+
+
+def _compiler(document: Object, zone: tzinfo) -> _Compiler:
+    def is_instant(text: str) -> bool:
+        try:
+            instant(text, zone)
+        except ValueError:
+            return False
+        return True
+
+    def compiled(schema: Json) -> Schema:
+        root: Object = {"allOf": [schema], "components": document["components"]}
+        validator = Draft202012Validator(
+            root, formats={"date-time": is_instant}, validate_formats=True
+        )
+        return Schema(root, validator)
+
+    return compiled
+
+
+def _operations(document: Object, compiled: _Compiler) -> Iterator[Operation]:
+    for path, item in _objects(document["paths"]).items():
+        shared = _parameters(document, item)
+        for method in _METHODS:
+            if isinstance(operation := item.get(method), dict):
+                parameters = shared + _parameters(document, operation)
+                yield Operation(
+                    str(operation["operationId"]),
+                    method.upper(),
+                    path,
+                    tuple(_parameter(each, compiled) for each in parameters),
+                    _body(operation, compiled),
+                )
+
+
+def _parameters(document: Object, owner: Object) -> list[Object]:
+    listed = cast("list[Object]", owner.get("parameters", []))
+    return [_resolved(document, each) for each in listed]
+
+
+def _resolved(document: Object, node: Object) -> Object:
+    """Follow a reference within the document."""
+    if not isinstance(reference := node.get("$ref"), str):
+        return node
+    target: Json = document
+    for step in reference.removeprefix("#/").split("/"):
+        target = cast("Object", target)[step]
+    return cast("Object", target)
+
+
+def _parameter(parameter: Object, compiled: _Compiler) -> Parameter:
+    schema = cast("Mapping[str, str]", parameter["schema"])
+    return Parameter(
+        str(parameter["name"]),
+        str(parameter["in"]),
+        schema["type"],
+        schema.get("format"),
+        compiled(parameter["schema"]),
+    )
+
+
+def _body(operation: Object, compiled: _Compiler) -> Schema | None:
+    match operation.get("requestBody"):
+        case {"content": {"application/json": {"schema": schema}}}:
+            return compiled(schema)
+        case _:
+            return None
+
+
+def _objects(node: Json) -> Mapping[str, Object]:
+    return cast("Mapping[str, Object]", node)

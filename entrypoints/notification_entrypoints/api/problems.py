@@ -1,0 +1,199 @@
+"""The catalogue of what can go wrong with a request, and the one shape in which it is answered.
+
+The numbers are grouped by hundreds: 10xx the request as such, 11xx what it says, 12xx webhooks,
+13xx events, 19xx this system. A number never changes its meaning; new ones are added.
+"""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from uuid import UUID
+
+import msgspec
+from aiohttp import hdrs, web
+from attrs import frozen
+
+from notification_core.errors import (
+    Detail,
+    InvalidEvent,
+    InvalidInput,
+    NotificationError,
+    StorageUnavailable,
+    TooLarge,
+    TooManyDeliveries,
+    TooManyWebhooks,
+    UnknownCommit,
+    WebhookChanged,
+    WebhookNotFound,
+)
+
+REQUEST_ID = "X-Request-Id"
+
+_MAX_DETAILS = 100
+_RETRY_AFTER = "1"
+
+
+@frozen
+class Kind:
+    """One entry of the catalogue: its numbers, what it means and what the caller can do."""
+
+    error_code: int
+    http_code: int
+    message: str
+
+
+class Problem(Enum):
+    """What can go wrong with a request."""
+
+    MALFORMED_REQUEST = Kind(1000, 400, "This is not a valid HTTP/1.1 request. Correct the client.")
+    REFUSED_REQUEST = Kind(1001, 400, "The HTTP server refused the request. Correct the client.")
+    NO_SUCH_PATH = Kind(
+        1002, 404, "There is nothing at this path. The paths are listed in /api/openapi.json."
+    )
+    METHOD_NOT_ALLOWED = Kind(
+        1003, 405, "This path does not have this method. Use one of the Allow header."
+    )
+    BODY_TOO_SLOW = Kind(1004, 408, "The body did not arrive in time. Send it in one go.")
+    BODY_TOO_LARGE = Kind(1005, 413, "The body is too large. Send less at once.")
+    WRONG_MEDIA_TYPE = Kind(1006, 415, "Send the body as Content-Type: application/json in UTF-8.")
+    NOT_JSON = Kind(1007, 400, "The body is not JSON in UTF-8.")
+    BROKEN_BODY = Kind(
+        1008, 400, "The body ended early or cannot be unpacked. Send it again, whole."
+    )
+    EXPECTATION_FAILED = Kind(1009, 417, "The only expectation that is met is 100-continue.")
+
+    INVALID_BODY = Kind(1100, 400, "Fields of the body are wrong: see the details.")
+    INVALID_PARAMETERS = Kind(1101, 400, "Parameters are wrong: see the details.")
+
+    WEBHOOK_NOT_FOUND = Kind(1200, 404, "There is no such webhook.")
+    TOO_MANY_WEBHOOKS = Kind(
+        1201, 409, "The environment has as many webhooks as it may have. Delete one first."
+    )
+    WEBHOOK_CHANGED = Kind(
+        1202, 409, "Others change this webhook at the same time. Read it and try again."
+    )
+
+    INVALID_EVENT = Kind(1300, 400, "The event is refused: see the details.")
+    EVENT_TOO_LARGE = Kind(1301, 413, "An event, or the batch, is too large: see the details.")
+    TOO_MANY_DELIVERIES = Kind(
+        1302, 413, "The batch makes too many deliveries. Publish it in smaller ones."
+    )
+
+    UNEXPECTED = Kind(
+        1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
+    )
+    STORAGE_UNAVAILABLE = Kind(
+        1901, 503, "The storage is away; nothing was written. Try again after Retry-After seconds."
+    )
+    OUTCOME_UNKNOWN = Kind(
+        1902,
+        503,
+        "The storage went away in the last step: it was written, or not. Try again after "
+        "Retry-After seconds; an event that has an event_id is stored once all the same.",
+    )
+    TOO_SLOW = Kind(
+        1903,
+        503,
+        "The answer took too long; what was asked for may still be done. Try again after "
+        "Retry-After seconds; an event that has an event_id is stored once all the same.",
+    )
+
+
+class RequestRefused(NotificationError):
+    """A request that is answered with a problem of the catalogue."""
+
+    def __init__(
+        self, problem: Problem, message: str | None = None, details: Sequence[Detail] = ()
+    ) -> None:
+        super().__init__(message or problem.value.message)
+        self.problem = problem
+        self.details = tuple(details)
+
+
+# The most special first.
+_BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
+    (TooManyDeliveries, Problem.TOO_MANY_DELIVERIES),
+    (TooLarge, Problem.EVENT_TOO_LARGE),
+    (InvalidEvent, Problem.INVALID_EVENT),
+    (InvalidInput, Problem.INVALID_BODY),
+    (WebhookNotFound, Problem.WEBHOOK_NOT_FOUND),
+    (TooManyWebhooks, Problem.TOO_MANY_WEBHOOKS),
+    (WebhookChanged, Problem.WEBHOOK_CHANGED),
+    (UnknownCommit, Problem.OUTCOME_UNKNOWN),
+    (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
+)
+_BY_STATUS = {
+    404: Problem.NO_SUCH_PATH,
+    405: Problem.METHOD_NOT_ALLOWED,
+    413: Problem.BODY_TOO_LARGE,
+    415: Problem.WRONG_MEDIA_TYPE,
+    417: Problem.EXPECTATION_FAILED,
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the entry of the catalogue that an error is answered with."""
+    if isinstance(error, RequestRefused):
+        return error.problem
+    if isinstance(error, web.HTTPException):
+        return _BY_STATUS.get(error.status, _fallback(error.status))
+    return next((to for known, to in _BY_ERROR if isinstance(error, known)), Problem.UNEXPECTED)
+
+
+def error_answer(error: Exception, request_id: UUID, *, debug: bool) -> web.Response:
+    """Return the answer to a request that ended in an error."""
+    problem = problem_of(error)
+    response = web.Response(
+        body=_body(error, problem, request_id, debug=debug),
+        status=problem.value.http_code,
+        content_type="application/json",
+        headers=_headers(error, problem, request_id),
+    )
+    if problem in {Problem.BODY_TOO_SLOW, Problem.BODY_TOO_LARGE, Problem.BROKEN_BODY}:
+        # What is left of the body would be taken for the next request.
+        response.force_close()
+    return response
+
+
+def _fallback(status: int) -> Problem:
+    server_error = 500
+    return Problem.UNEXPECTED if status >= server_error else Problem.REFUSED_REQUEST
+
+
+def _headers(error: Exception, problem: Problem, request_id: UUID) -> Mapping[str, str]:
+    headers = {REQUEST_ID: str(request_id)}
+    if problem.value.http_code == web.HTTPServiceUnavailable.status_code:
+        headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+    return headers
+
+
+def _body(error: Exception, problem: Problem, request_id: UUID, *, debug: bool) -> bytes:
+    fields: dict[str, object] = {
+        "error_code": problem.value.error_code,
+        "http_code": problem.value.http_code,
+        "internal_message": f"{type(error).__name__}: {error}" if debug else "",
+        "message": _message(error, problem),
+        "stacktrace": traceback.format_exception(error) if debug else [],
+        "request_id": request_id,
+    }
+    if details := _details(error):
+        fields["details"] = [
+            {"field": detail.field, "message": detail.message} for detail in details
+        ]
+    return msgspec.json.encode(fields)
+
+
+def _message(error: Exception, problem: Problem) -> str:
+    """Return the error's own sentence where it was written for the caller."""
+    written_for_the_caller = (RequestRefused, InvalidInput, LookupError, TooManyWebhooks)
+    if problem is not Problem.UNEXPECTED and isinstance(error, written_for_the_caller):
+        return str(error)
+    return problem.value.message
+
+
+def _details(error: Exception) -> Sequence[Detail]:
+    if isinstance(error, RequestRefused | InvalidInput):
+        return error.details[:_MAX_DETAILS]
+    return ()
