@@ -40,14 +40,15 @@ class Info:
     pod_ip: str
 
 
-class _Readiness:
+class Readiness:
     """Asks the parts whether they work.
 
     A part is asked once at a time, however many want to know: a part that hangs, even one that
-    does not heed its cancellation, costs one task.
+    does not heed its cancellation, costs one task. ``checks`` is read at each question, and may
+    change.
     """
 
-    def __init__(self, checks: Mapping[str, Check], timeout: timedelta) -> None:
+    def __init__(self, checks: Mapping[str, Check], timeout: timedelta = CHECK_TIMEOUT) -> None:
         self._checks = checks
         self._timeout = timeout
         self._asked: dict[str, Task[None]] = {}
@@ -58,6 +59,11 @@ class _Readiness:
         if asked:
             await asyncio.wait(asked.values(), timeout=self._timeout.total_seconds())
         return {part: self._state(part, task) for part, task in asked.items()}
+
+    async def close(self) -> None:
+        """Stop asking; an answer that is still awaited is no answer."""
+        for task in self._asked.values():
+            task.cancel()
 
     def _ask(self, part: str) -> Task[None]:
         task = self._asked.get(part)
@@ -89,19 +95,12 @@ class _Readiness:
 
 
 def ops_app(
-    metrics: Metrics,
-    checks: Mapping[str, Check],
-    info: Info,
-    *,
-    stopping: Event,
-    check_timeout: timedelta = CHECK_TIMEOUT,
+    metrics: Metrics, readiness: Readiness, info: Info, *, stopping: Event
 ) -> web.Application:
     """Return the ops server's application.
 
-    Ready is a process whose ``checks`` all pass, each within ``check_timeout``, and that is not
-    ``stopping``.
+    Ready is a process whose parts all work and that is not ``stopping``.
     """
-    readiness = _Readiness(checks, check_timeout)
 
     async def healthz(_: web.Request) -> web.Response:
         return _json({"status": OK})

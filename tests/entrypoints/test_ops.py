@@ -16,7 +16,7 @@ from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.errors import StorageUnavailable
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.ops import Check, Info, ops_app
+from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 
 INFO = Info(version="1.2.3", commit="abc", env="test", pod_name="p1", pod_ip="10.0.0.1")
 SOON = timedelta(milliseconds=50)
@@ -67,9 +67,8 @@ class Ops:
         self.patience = AGES
 
     async def start(self) -> Client:
-        app = ops_app(
-            self.metrics, self.checks, INFO, stopping=self.stopping, check_timeout=self.patience
-        )
+        readiness = Readiness(self.checks, self.patience)
+        app = ops_app(self.metrics, readiness, INFO, stopping=self.stopping)
         client = TestClient(TestServer(app))
         await client.start_server()
         return client
@@ -180,6 +179,20 @@ async def test_a_part_that_cannot_be_cancelled_is_asked_but_once_at_a_time(
     while (await get(hasty, "/readyz"))[0] != 200:
         pass
     assert stubborn.asked == 2
+
+
+async def test_once_closed_no_part_is_waited_for() -> None:
+    asked = Event()
+
+    async def hangs_once_asked() -> None:
+        asked.set()
+        await hangs()
+
+    readiness = Readiness({"storage": hangs_once_asked}, AGES)
+    states = asyncio.create_task(readiness.states())
+    await asked.wait()
+    await readiness.close()
+    assert await states == {"storage": "no answer within 1h"}
 
 
 async def test_a_process_that_stops_is_not_ready_but_alive(ops: Ops, client: Client) -> None:
@@ -307,9 +320,8 @@ async def test_a_failure_of_its_own_is_answered_counted_and_tells_nothing(
 
 
 async def test_answers_on_a_plain_server_of_its_own(ops: Ops) -> None:
-    runner = web.AppRunner(
-        ops_app(ops.metrics, {"storage": works}, INFO, stopping=ops.stopping), access_log=None
-    )
+    app = ops_app(ops.metrics, Readiness({"storage": works}), INFO, stopping=ops.stopping)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
