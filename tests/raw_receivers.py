@@ -1,0 +1,164 @@
+"""Receivers below HTTP: they say any bytes at any time, and count connections and requests."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from ssl import SSLContext
+from types import TracebackType
+from typing import Self
+
+from tests.receivers import LOOPBACK, reset
+
+Connection = asyncio.StreamWriter
+
+Act = Callable[[Connection], Awaitable[None]]
+"""What to do with a connection once a request has come."""
+
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+class RawReceiver:
+    """Does the next act of its script for each request; the last one is done for ever.
+
+    ``greeting`` is said as soon as a connection is there. Where ``deaf``, nothing is ever read.
+    """
+
+    def __init__(
+        self,
+        *script: Act,
+        host: str = LOOPBACK,
+        greeting: bytes = b"",
+        deaf: bool = False,
+        ssl_context: SSLContext | None = None,
+    ) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._ended = asyncio.Event()
+        self.port = 0
+        self._script: Sequence[Act] = script
+        self._host = host
+        self._greeting = greeting
+        self._deaf = deaf
+        self._ssl_context = ssl_context
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._received = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(
+            self._accept, self._host, 0, ssl=self._ssl_context, backlog=1000
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """Where to send to."""
+        return self.url_of(self._host)
+
+    def url_of(self, host: str) -> str:
+        """Where to send to by another name."""
+        scheme = "http" if self._ssl_context is None else "https"
+        return f"{scheme}://{host}:{self.port}/hook"
+
+    async def wait_for_request(self) -> None:
+        """Return once a request has come."""
+        await asyncio.wait_for(self._received.wait(), 10)
+
+    async def wait_for_end(self) -> None:
+        """Return once a connection has ended, whoever ended it."""
+        await asyncio.wait_for(self._ended.wait(), 10)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: Connection) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: Connection) -> None:
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                writer.write(self._greeting)
+                await self._read_requests(reader, writer)
+        finally:
+            self._ended.set()
+            writer.close()
+
+    async def _read_requests(self, reader: asyncio.StreamReader, writer: Connection) -> None:
+        while not self._deaf:
+            self.requests.append(await _read_request(reader))
+            self._received.set()
+            await self._script[min(len(self.requests), len(self._script)) - 1](writer)
+        await asyncio.get_running_loop().create_future()
+
+
+def says(*pieces: bytes, apart: float = 0) -> Act:
+    """Say these bytes, piece by piece, and leave the connection open."""
+
+    async def act(connection: Connection) -> None:
+        for piece in pieces:
+            connection.write(piece)
+            await connection.drain()
+            await asyncio.sleep(apart)
+
+    return act
+
+
+def says_for_ever(piece: bytes, begin: bytes = b"", apart: float = 0) -> Act:
+    """Say ``begin`` once, and then the piece again and again."""
+
+    async def act(connection: Connection) -> None:
+        connection.write(begin)
+        while not connection.is_closing():
+            connection.write(piece)
+            await connection.drain()
+            await asyncio.sleep(apart)
+
+    return act
+
+
+def closes(said: bytes = b"") -> Act:
+    """Say these bytes and close the connection in an orderly way."""
+
+    async def act(connection: Connection) -> None:
+        connection.write(said)
+        await connection.drain()
+        connection.close()
+        await connection.wait_closed()
+
+    return act
+
+
+def resets(said: bytes = b"") -> Act:
+    """Say these bytes, and drop the connection when they are likely to have been read."""
+
+    async def act(connection: Connection) -> None:
+        if said:
+            connection.write(said)
+            await connection.drain()
+            await asyncio.sleep(0.05)
+        reset(connection.transport)
+
+    return act
+
+
+async def hangs(connection: Connection) -> None:
+    """Say nothing more."""
+    await connection.drain()
+    await asyncio.get_running_loop().create_future()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    fields = (line.partition(b":") for line in head.lower().split(b"\r\n"))
+    length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
+    return head + await reader.readexactly(length)
