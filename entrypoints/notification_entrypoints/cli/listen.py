@@ -1,0 +1,170 @@
+"""``listen``: a receiver on this machine that shows and verifies what it is sent."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from http import HTTPStatus
+from uuid import UUID
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from notification_adapters.clock import SystemClock
+from notification_entrypoints.cli.client import (
+    Api,
+    ApiClient,
+    ApiRefused,
+    ApiUnavailable,
+    CommandFailed,
+    api_option,
+)
+from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
+from notification_entrypoints.cli.terminal import output, print_json, printable
+from notification_entrypoints.cli.verification import Verifier
+from notification_entrypoints.cli.webhooks import event_types
+
+
+class _Webhook(msgspec.Struct):
+    webhook_id: UUID
+
+
+def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -> list[int]:
+    answers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if not all(HTTPStatus.OK <= answer <= 599 for answer in answers):  # noqa: PLR2004 - the last status there can be
+        raise click.BadParameter("Give statuses from 200 to 599, like 500,500,204.")
+    return answers
+
+
+@click.command("listen")
+@click.option("--port", type=click.IntRange(0, 65535), default=3617, show_default=True)
+@click.option(
+    "--environment", type=click.UUID, help="Send all events of it here for as long as this runs."
+)
+@click.option(
+    "--answer",
+    "answers",
+    default="204",
+    show_default=True,
+    callback=_scripted,
+    metavar="STATUS,…",
+    help="Answer the first requests like this; the last one repeats.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
+@api_option
+def command(
+    port: int, environment: UUID | None, answers: list[int], api: Api, *, as_json: bool
+) -> None:
+    """Receive webhooks on 127.0.0.1, verify each request by both schemes and print it.
+
+    The keys are the published ones of the event's environment. Ctrl-C ends it.
+    """
+    tell = _tell_programs if as_json else partial(_tell_people, output())
+    started = _started_for_programs if as_json else _started_for_people
+    with suppress(KeyboardInterrupt):
+        asyncio.run(
+            _listen(
+                api,
+                port=port,
+                environment=environment,
+                answers=answers,
+                tell=tell,
+                started=started,
+            )
+        )
+
+
+async def _listen(  # noqa: PLR0913 - what the command was told
+    api: Api,
+    *,
+    port: int,
+    environment: UUID | None,
+    answers: list[int],
+    tell: Callable[[Received], None],
+    started: Callable[[str, UUID | None], None],
+) -> None:
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ApiClient(api))
+        receiver = Receiver(Verifier(client, SystemClock(), environment), answers, tell)
+        url = await stack.enter_async_context(receiving(receiver, port))
+        webhook = None
+        if environment is not None:
+            webhook = await stack.enter_async_context(_subscribed(client, environment, url))
+        started(url, webhook)
+        await stop.wait()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there.
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def _subscribed(client: ApiClient, environment: UUID, url: str) -> AsyncIterator[UUID]:
+    """Have a webhook to all event types while the context is open."""
+    draft = {"name": f"listen on {HOST}", "url": url, "events": await event_types(client)}
+    answer = await client.request(
+        "POST", f"/environments/{environment}/webhooks", msgspec.json.encode(draft)
+    )
+    webhook_id = msgspec.json.decode(answer, type=_Webhook).webhook_id
+    try:
+        yield webhook_id
+    finally:
+        await _unsubscribe(client, webhook_id)
+
+
+async def _unsubscribe(client: ApiClient, webhook_id: UUID) -> None:
+    try:
+        await client.request("DELETE", f"/webhooks/{webhook_id}")
+    except (ApiRefused, ApiUnavailable) as error:
+        if isinstance(error, ApiRefused) and error.status == HTTPStatus.NOT_FOUND:
+            return  # Somebody else has deleted it.
+        raise CommandFailed(f"Webhook {webhook_id} is still there. {error}") from error
+
+
+def _started_for_people(url: str, webhook: UUID | None) -> None:
+    subscribed = f"; webhook {webhook} sends here until this ends" if webhook else ""
+    output().print(f"Listening on {url}{subscribed} (Ctrl-C).", markup=False)
+
+
+def _started_for_programs(url: str, webhook: UUID | None) -> None:
+    print_json({"listening": url, "webhook_id": webhook})
+
+
+def _tell_people(console: Console, received: Received) -> None:
+    verdict = received.verdict
+    envelope = verdict.envelope
+    what = f"{envelope.type} attempt {received.attempt}" if envelope else "a request"
+    event = f" {envelope.id}" if envelope else ""
+    if verdict.problem is None:
+        console.print(f"[green]✓[/] {_plain(what)}  {_plain(event)}, answered {received.answer}")
+    else:
+        console.print(f"[red]✗[/] {_plain(what)}: {_plain(verdict.problem)}")
+
+
+def _tell_programs(received: Received) -> None:
+    envelope = received.verdict.envelope
+    print_json(
+        {
+            "verified": received.verdict.problem is None,
+            "problem": received.verdict.problem,
+            "event": envelope.type if envelope else None,
+            "event_id": envelope.id if envelope else None,
+            "webhook-id": received.message_id,
+            "webhook-delivery": received.delivery,
+            "webhook-attempt": received.attempt,
+            "sha256": received.sha256,
+            "answer": received.answer,
+        }
+    )
+
+
+def _plain(text: str) -> str:
+    return escape(printable(text))

@@ -1,0 +1,13 @@
+"""``migrate``: the database's schema."""
+
+import os
+
+import click
+
+from notification_entrypoints import up
+
+
+@click.command("migrate")
+def command() -> None:
+    """Bring the schema of the database at DB_URI up to this version; `up` does so by itself."""
+    up.migrate(os.environ)

@@ -1,0 +1,69 @@
+"""What the commands show: tables, colours only on a terminal, JSON for programs."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH = 160
+
+_Result = TypeVar("_Result")
+
+
+def output() -> Console:
+    """Return the console of standard output; NO_COLOR and pipes get plain text."""
+    # Into a pipe there is no width to keep to, and a cut identifier would be of no use.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
+
+
+def messages() -> Console:
+    """Return the console of standard error."""
+    return Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts, which are shown as they are: they come from outside."""
+    shown = Table(*columns, box=box.SIMPLE_HEAD)
+    for row in rows:
+        shown.add_row(*(Text(printable(cell)) for cell in row))
+    return shown
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON, at once."""
+    click.echo(msgspec.json.encode(value))
+
+
+def print_raw_json(text: bytes) -> None:
+    """Print JSON that came from elsewhere, laid out for reading."""
+    click.echo(msgspec.json.format(text, indent=2))
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey instead of show."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def run(work: Coroutine[object, object, _Result]) -> _Result:
+    """Run a coroutine to its end; SIGTERM ends it like Ctrl-C does, with KeyboardInterrupt."""
+
+    async def interruptible() -> _Result:
+        with suppress(NotImplementedError):  # Windows has no such signal to handle.
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGTERM, signal.raise_signal, signal.SIGINT
+            )
+        return await work
+
+    return asyncio.run(interruptible())

@@ -1,0 +1,23 @@
+"""``up``: everything in one process."""
+
+import os
+from pathlib import Path
+
+import click
+
+from notification_entrypoints import up
+
+
+@click.command("up")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the database and its secret in this folder (default: the current one).",
+)
+def command(data: Path | None) -> None:
+    """Run the API, the deliveries and the ops server in one process, until it is stopped.
+
+    It needs nothing else: without DB_URI the database is a SQLite file. All settings are
+    environment variables.
+    """
+    up.run(data, os.environ)
