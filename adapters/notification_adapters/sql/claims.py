@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.steps import Lease, Queue, Waiting
-from notification_adapters.sql.webhook_rows import WebhookRows, change_number
+from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.ports.deliveries import Claim, Claimed
 
 
@@ -51,7 +51,7 @@ class Claims:
             now = await self._database.now(connection)
             look = await self._look(connection, claim, now)
             if not look.open:
-                changes = await change_number(connection)
+                changes = await self._steps.changes(connection)
                 return Claimed((), {}, changes, look.after, _until(look.next_due, now))
         async with self._database.writing() as connection:
             return await self._take(connection, claim)

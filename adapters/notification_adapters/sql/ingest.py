@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.steps import KnownEvent, Lease
-from notification_adapters.sql.webhook_rows import WebhookRows, change_number
+from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
 from notification_core.ports.deliveries import EventKey, IngestTransaction
@@ -29,7 +29,7 @@ class SqlIngest(IngestTransaction):
 
     async def changes(self) -> int:
         """Return the change counter as this transaction sees it."""
-        return await change_number(self._connection)
+        return await self._database.steps.changes(self._connection)
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""

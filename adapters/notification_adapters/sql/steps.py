@@ -7,7 +7,7 @@ A step is one or two statements inside a transaction that the caller opened, for
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +22,29 @@ from notification_core.deliveries import (
 )
 from notification_core.events import EventToStore
 from notification_core.ports.deliveries import EventKey
+
+RawRow = tuple[Any, ...]
+"""A row in the driver's own types, which only its statement knows."""
+
+
+class WebhookRow(NamedTuple):
+    """A webhook as it is stored: ``events`` is JSON, ``custom_headers`` is encrypted."""
+
+    webhook_id: UUID
+    environment_id: UUID
+    name: str
+    url: str
+    method: str
+    events: str
+    description: str | None
+    custom_headers: str | None
+    disabled_until: datetime | None
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
 
 
 class KnownEvent(NamedTuple):
@@ -101,6 +124,32 @@ class Settled(NamedTuple):
 
 class Steps(Protocol):
     """The batched steps of one engine; a module of functions will do."""
+
+    @abstractmethod
+    async def webhooks_of(
+        self, connection: AsyncConnection, environment_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return the webhooks of environments, oldest first, tombstones left out."""
+
+    @abstractmethod
+    async def webhook(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Sequence[RawRow]:
+        """Return one webhook, or nothing; a tombstone is nothing."""
+
+    @abstractmethod
+    async def webhooks_by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return webhooks of any environment, tombstones too."""
+
+    @abstractmethod
+    def webhook_row(self, raw: RawRow) -> WebhookRow:
+        """Return the values of a webhook's row that the driver gave."""
+
+    @abstractmethod
+    async def changes(self, connection: AsyncConnection) -> int:
+        """Return the change counter."""
 
     @abstractmethod
     async def add_events(

@@ -53,7 +53,7 @@ async def open_sqlite(
         with naming(path):
             await schema.check_schema(database)
             await schema.check_secret(database, cipher)
-        rows = WebhookRows(cipher)
+        rows = WebhookRows(database.steps, cipher)
         async with _released(FileWorkerLock(path, database)) as worker_lock:
             yield SqlStorage(
                 database=database,

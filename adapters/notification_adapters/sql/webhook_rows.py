@@ -1,32 +1,21 @@
 """Webhooks as rows, for every store that reads them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.tables import changes, webhooks
+from notification_adapters.sql.steps import RawRow, Steps, WebhookRow
+from notification_adapters.sql.tables import changes
 from notification_core.encryption import Cipher
+from notification_core.errors import WebhookNotFound
 from notification_core.ports.webhooks import Snapshot
 from notification_core.webhooks import DisabledReason, Method, Webhook
 
 _REMEMBERED = 20_000
 
-_BY_ENVIRONMENTS = (
-    sa.select(webhooks)
-    .where(
-        webhooks.c.environment_id.in_(sa.bindparam("environments", expanding=True)),
-        webhooks.c.deleted_at.is_(None),
-    )
-    .order_by(webhooks.c.created_at, webhooks.c.webhook_id)
-)
-_BY_IDS = sa.select(webhooks).where(
-    webhooks.c.webhook_id.in_(sa.bindparam("webhooks", expanding=True))
-)
-_CHANGES = sa.select(changes.c.number)
 _CHANGE = sa.update(changes).values(number=changes.c.number + 1).returning(changes.c.number)
 
 _headers = msgspec.json.Decoder(dict[str, str])
@@ -35,42 +24,41 @@ _encode = msgspec.json.Encoder().encode
 
 
 class WebhookRows:
-    """Turns rows into webhooks and back, and remembers what a row came to.
+    """Reads webhooks, turns them into rows and back, and remembers what a row came to.
 
     A row is remembered as a whole, with its version and its encrypted headers, so that the memory
     cannot be stale: it saves the decryption, never the reading.
     """
 
-    def __init__(self, cipher: Cipher) -> None:
+    def __init__(self, steps: Steps, cipher: Cipher) -> None:
+        self._steps = steps
         self._cipher = cipher
-        self._seen: dict[UUID, tuple[Sequence[object], Webhook]] = {}
+        self._seen: dict[RawRow, Webhook] = {}
 
     async def of_environments(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[Webhook]:
         """Return all webhooks of these environments, oldest first, tombstones left out."""
-        found = await connection.execute(_BY_ENVIRONMENTS, {"environments": list(environment_ids)})
-        return [self.read(row) for row in found]
+        found = await self._steps.webhooks_of(connection, environment_ids)
+        return [self._webhook(raw) for raw in found]
+
+    async def get(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Webhook:
+        """Return one webhook; raise :class:`WebhookNotFound`, for a tombstone too."""
+        found = await self._steps.webhook(connection, environment_id, webhook_id)
+        if not found:
+            raise WebhookNotFound(webhook_id)
+        return self._webhook(found[0])
 
     async def snapshot(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Snapshot:
         """Return webhooks by id, tombstones too, with the change counter of the same moment."""
-        number = await change_number(connection)
-        found = await connection.execute(_BY_IDS, {"webhooks": list(webhook_ids)})
-        read = (self.read(row) for row in found)
+        number = await self._steps.changes(connection)
+        found = await self._steps.webhooks_by_id(connection, webhook_ids)
+        read = (self._webhook(raw) for raw in found)
         return Snapshot({webhook.webhook_id: webhook for webhook in read}, number)
-
-    def read(self, row: sa.Row[Any]) -> Webhook:
-        """Return the webhook of a row."""
-        values = tuple(row)
-        seen, webhook = self._seen.get(row.webhook_id, (None, None))
-        if webhook is None or seen != values:
-            webhook = self._decoded(row)
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            self._seen[row.webhook_id] = values, webhook
-        return webhook
 
     def columns(self, webhook: Webhook) -> Mapping[str, object]:
         """Return the row of a webhook."""
@@ -92,7 +80,16 @@ class WebhookRows:
             "deleted_at": webhook.deleted_at,
         }
 
-    def _decoded(self, row: sa.Row[Any]) -> Webhook:
+    def _webhook(self, raw: RawRow) -> Webhook:
+        webhook = self._seen.get(raw)
+        if webhook is None:
+            webhook = self._decoded(self._steps.webhook_row(raw))
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[raw] = webhook
+        return webhook
+
+    def _decoded(self, row: WebhookRow) -> Webhook:
         reason = row.disabled_reason
         return Webhook(
             webhook_id=row.webhook_id,
@@ -119,17 +116,11 @@ class WebhookRows:
         # As a whole: a value that is encrypted alone could be moved below another name.
         return self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
 
-    def _decrypted(self, row: sa.Row[Any]) -> Mapping[str, str]:
+    def _decrypted(self, row: WebhookRow) -> Mapping[str, str]:
         if row.custom_headers is None:
             return {}
         place = _place(row.environment_id, row.webhook_id)
         return _headers.decode(self._cipher.decrypt(row.custom_headers, place))
-
-
-async def change_number(connection: AsyncConnection) -> int:
-    """Return the change counter."""
-    number: int = (await connection.execute(_CHANGES)).scalar_one()
-    return number
 
 
 async def count_change(connection: AsyncConnection) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import attempts, webhooks
-from notification_adapters.sql.webhook_rows import WebhookRows, change_number, count_change
+from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_core.deliveries import Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.ids import earliest_id
@@ -48,12 +48,8 @@ class SqlWebhookStore(WebhookStore):
 
     async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
         """Return one webhook."""
-        wanted = sa.select(webhooks).where(*_living((environment_id, webhook_id)))
         async with self._database.reading() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
-        if row is None:
-            raise WebhookNotFound(webhook_id)
-        return self._rows.read(row)
+            return await self._rows.get(connection, environment_id, webhook_id)
 
     async def add(self, webhook: Webhook, most: int) -> None:
         """Store a new webhook."""
@@ -107,7 +103,7 @@ class SqlWebhookStore(WebhookStore):
     async def changes(self) -> int:
         """Return the change counter."""
         async with self._database.reading() as connection:
-            return await change_number(connection)
+            return await self._database.steps.changes(connection)
 
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
         """Read webhooks of any environment afresh."""

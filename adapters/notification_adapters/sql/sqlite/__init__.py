@@ -11,6 +11,13 @@ from notification_adapters.sql.sqlite.ending import (
     owners,
 )
 from notification_adapters.sql.sqlite.ingesting import add_deliveries, add_events
+from notification_adapters.sql.sqlite.reading import (
+    changes,
+    webhook,
+    webhook_row,
+    webhooks_by_id,
+    webhooks_of,
+)
 from notification_adapters.sql.sqlite.settling import cancel_begun, settle, unsendable, waiting_of
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "add_events",
     "begin",
     "cancel_begun",
+    "changes",
     "end",
     "give_back",
     "held",
@@ -31,4 +39,8 @@ __all__ = [
     "unsendable",
     "waiting",
     "waiting_of",
+    "webhook",
+    "webhook_row",
+    "webhooks_by_id",
+    "webhooks_of",
 ]

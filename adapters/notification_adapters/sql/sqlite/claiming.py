@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.sqlite.driver import Row, as_json, fetch
-from notification_adapters.sql.steps import Lease, Queue, Waiting
+from notification_adapters.sql.sqlite.driver import as_json, fetch
+from notification_adapters.sql.steps import Lease, Queue, RawRow, Waiting
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
 from notification_core.deliveries import BegunDelivery, Fence
 
@@ -113,7 +113,7 @@ async def next_due(connection: AsyncConnection, webhook_ids: Sequence[UUID]) -> 
     return [from_microseconds(due_at) for (due_at,) in rows]
 
 
-def _begun(row: Row, worker: UUID) -> BegunDelivery:
+def _begun(row: RawRow, worker: UUID) -> BegunDelivery:
     delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
     return BegunDelivery(
         fence=Fence(UUID(delivery_id), UUID(environment_id), attempt, worker),

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.sqlite.driver import Row, Value, as_json, fetch, run_many
-from notification_adapters.sql.steps import Ending, Held, Overdue
+from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
 from notification_core.deliveries import Attempt, Fence, State
 
@@ -112,7 +112,7 @@ async def overdue(
     return [_overdue(row) for row in rows]
 
 
-def _overdue(row: Row) -> Overdue:
+def _overdue(row: RawRow) -> Overdue:
     handle, state, failures, interruptions, delivery, environment, attempt, worker, *rest = row
     webhook, event_id, event_type, begun_at = rest
     return Overdue(
