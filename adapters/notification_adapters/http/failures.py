@@ -46,7 +46,7 @@ def failure_of(error: aiohttp.ClientError) -> SendingFailed:  # noqa: C901 - a t
         case aiohttp.ClientConnectorCertificateError():
             failure = ErrorCode.TLS, _certificate_error(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():
-            failure = ErrorCode.TLS, _handshake_error(error)
+            failure = ErrorCode.TLS, _handshake_error(error.os_error)
         case aiohttp.ClientConnectorError(os_error=DestinationDenied()):
             failure = ErrorCode.DESTINATION_NOT_ALLOWED, str(error.os_error)
         case aiohttp.ClientConnectorDNSError():
@@ -80,8 +80,9 @@ def _certificate_error(error: Exception) -> str:
     return _CERTIFICATE_ERRORS.get(code or 0, "The server's certificate is not valid.")
 
 
-def _handshake_error(error: ssl.SSLError) -> str:
-    return f"The TLS handshake failed ({error.reason or 'the connection was closed'})."
+def _handshake_error(error: OSError) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return f"The TLS handshake failed ({reason or 'no reason was given'})."
 
 
 def _connect_error(error: OSError) -> str:

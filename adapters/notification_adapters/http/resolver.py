@@ -50,12 +50,14 @@ class NameService(Protocol):
 
 
 class Dns(NameService):
-    """The system's name servers, asked by c-ares: no thread pool that others could fill.
+    """The system's name servers (or ``servers``, host:port), asked by c-ares.
 
-    /etc/hosts and search domains do not apply, since c-ares takes them for relative names only.
+    It needs no thread pool that others could fill. /etc/hosts and search domains do not apply,
+    since c-ares takes them for relative names only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        self._servers = servers
         self._resolver: aiodns.DNSResolver | None = None
 
     async def addresses(self, name: str) -> Sequence[str]:
@@ -78,7 +80,7 @@ class Dns(NameService):
 
     def _started(self) -> aiodns.DNSResolver:
         if self._resolver is None:
-            self._resolver = aiodns.DNSResolver()
+            self._resolver = aiodns.DNSResolver(self._servers)
         return self._resolver
 
 

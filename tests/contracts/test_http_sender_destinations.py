@@ -1,0 +1,324 @@
+"""Where every HTTP sender connects to, where it does not, and whom it trusts there."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from notification_adapters.http.resolver import LookupFailed, NameNotFound, NameService
+from notification_adapters.http.sender import AiohttpSender, system_trust
+from notification_core.deliveries import AttemptError, ErrorCode, ReceivedResponse
+from notification_core.destinations import DestinationPolicy
+from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
+from notification_core.webhooks import Method
+from tests.certificates import Authority
+from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, says
+from tests.receivers import Receiver
+
+NOTHING_OPEN = DestinationPolicy()
+ONE_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.2/32"),))
+LOOPBACK_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),))
+OPEN, DENIED = "127.0.0.2", "127.0.0.1"
+NAME = "receiver.example"
+# Servers differ in whether they say what they miss before they drop a connection.
+NOT_CONNECTED = {ErrorCode.TLS, ErrorCode.CONNECT}
+LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+ENOUGH = timedelta(seconds=10)
+SHORT = timedelta(seconds=0.3)
+
+
+class Names(NameService):
+    """A name service that gives one answer after the other, and then the last for ever."""
+
+    def __init__(self, *answers: Sequence[str] | LookupFailed) -> None:
+        self.asked: list[str] = []
+        self._answers = answers
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        self.asked.append(name)
+        answer = self._answers[min(len(self.asked), len(self._answers)) - 1]
+        if isinstance(answer, LookupFailed):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+
+class SilentNames(Names):
+    """A name service that does not answer before it is told to."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        super().__init__(*answers)
+        self.answering = asyncio.Event()
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        addresses = await super().addresses(name)
+        await self.answering.wait()
+        return addresses
+
+
+class MakeSender(Protocol):
+    def __call__(
+        self,
+        policy: DestinationPolicy,
+        *,
+        names: NameService | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> HttpSender: ...
+
+
+@pytest.fixture(params=[AiohttpSender])
+async def make_sender(request: pytest.FixtureRequest) -> AsyncIterator[MakeSender]:
+    make: MakeSender = request.param
+    async with AsyncExitStack() as stack:
+
+        def made(
+            policy: DestinationPolicy,
+            *,
+            names: NameService | None = None,
+            ssl_context: ssl.SSLContext | None = None,
+        ) -> HttpSender:
+            sender = make(policy, names=names or Names(["127.0.0.1"]), ssl_context=ssl_context)
+            stack.push_async_callback(sender.close)
+            return sender
+
+        yield made
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "localhost"],
+)
+async def test_nothing_connects_to_an_address_that_is_denied(
+    make_sender: MakeSender, host: str
+) -> None:
+    async with RawReceiver(says(NO_CONTENT)) as receiver:
+        error = await failure(make_sender(NOTHING_OPEN), receiver.url_of(host))
+        assert receiver.connections == 0
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example/", "http://a@b.example/", "no url", ""])
+async def test_a_stored_url_that_is_no_longer_allowed_is_not_sent_to(
+    make_sender: MakeSender, url: str
+) -> None:
+    error = await failure(make_sender(LOOPBACK_OPEN), url)
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+
+
+async def test_a_name_is_looked_up_as_an_absolute_one(make_sender: MakeSender) -> None:
+    names = Names([OPEN])
+    async with RawReceiver(says(NO_CONTENT), host=OPEN) as receiver:
+        sender = make_sender(ONE_OPEN, names=names)
+        assert (await send(sender, receiver.url_of(NAME.upper()))).http_code == 204
+        assert (await send(sender, receiver.url_of(f"{NAME}."))).http_code == 204
+    assert set(names.asked) == {f"{NAME}."}
+
+
+@pytest.mark.parametrize("answer", [[DENIED], [OPEN, DENIED], [DENIED, OPEN], [OPEN, "::1"]])
+async def test_one_denied_answer_denies_the_attempt(
+    make_sender: MakeSender, answer: Sequence[str]
+) -> None:
+    async with RawReceiver(says(NO_CONTENT), host="0.0.0.0") as receiver:  # noqa: S104 - both of 127.0.0.1 and .2
+        error = await failure(make_sender(ONE_OPEN, names=Names(answer)), receiver.url_of(NAME))
+        assert receiver.connections == 0
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+    assert "127" not in error.message
+
+
+async def test_a_name_that_comes_to_lead_inside_is_refused_from_then_on(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notification_adapters.http.resolver.KEPT", timedelta(0))
+    names = Names([OPEN], [DENIED])
+    async with RawReceiver(closes(LAST), host="0.0.0.0") as receiver:  # noqa: S104 - both of 127.0.0.1 and .2
+        sender = make_sender(ONE_OPEN, names=names)
+        assert (await send(sender, receiver.url_of(NAME))).http_code == 204
+        error = await failure(sender, receiver.url_of(NAME))
+        assert receiver.connections == 1
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+
+
+async def test_another_address_is_tried_where_one_refuses(make_sender: MakeSender) -> None:
+    names = Names(["127.0.0.3", "127.0.0.4", OPEN])
+    async with RawReceiver(says(NO_CONTENT), host=OPEN) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, names=names)
+        assert (await send(sender, receiver.url_of(NAME))).http_code == 204
+
+
+async def test_localhost_is_this_machine_without_asking_anybody(make_sender: MakeSender) -> None:
+    names = Names()
+    async with RawReceiver(says(NO_CONTENT)) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, names=names)
+        for host in ("localhost", "hooks.localhost", "LOCALHOST."):
+            assert (await send(sender, receiver.url_of(host))).http_code == 204
+    assert names.asked == []
+
+
+# Look-ups
+
+
+@pytest.mark.parametrize("answer", [NameNotFound("No such name."), LookupFailed("No answer.")])
+async def test_a_name_that_cannot_be_looked_up_is_a_dns_error(
+    make_sender: MakeSender, answer: LookupFailed
+) -> None:
+    error = await failure(make_sender(ONE_OPEN, names=Names(answer)), f"http://{NAME}/")
+    assert error == AttemptError(ErrorCode.DNS, str(answer))
+
+
+async def test_a_name_without_addresses_is_a_dns_error(make_sender: MakeSender) -> None:
+    error = await failure(make_sender(ONE_OPEN, names=Names([])), f"http://{NAME}/")
+    assert error.code is ErrorCode.DNS
+
+
+async def test_a_failed_look_up_is_not_kept(make_sender: MakeSender) -> None:
+    names = Names(LookupFailed("No answer."), [OPEN])
+    async with RawReceiver(says(NO_CONTENT), host=OPEN) as receiver:
+        sender = make_sender(ONE_OPEN, names=names)
+        await failure(sender, receiver.url_of(NAME))
+        assert (await send(sender, receiver.url_of(NAME))).http_code == 204
+
+
+async def test_a_name_is_looked_up_once_for_all_that_wait_and_the_answer_is_kept(
+    make_sender: MakeSender,
+) -> None:
+    names = SilentNames([OPEN])
+    async with RawReceiver(closes(LAST), host=OPEN) as receiver:
+        sender = make_sender(ONE_OPEN, names=names)
+        waiting = [asyncio.create_task(send(sender, receiver.url_of(NAME))) for _ in range(50)]
+        await failure(sender, receiver.url_of(NAME), SHORT)
+        names.answering.set()
+        await asyncio.gather(*waiting)
+        await send(sender, receiver.url_of(NAME))
+        assert receiver.connections == 51
+    assert len(names.asked) == 1
+
+
+async def test_a_look_up_that_hangs_ends_at_the_timeout_and_delays_no_other_name(
+    make_sender: MakeSender,
+) -> None:
+    sender = make_sender(LOOPBACK_OPEN, names=SilentNames([OPEN]))
+    async with Receiver() as receiver:
+        began = time.monotonic()
+        hanging = asyncio.create_task(failure(sender, f"http://{NAME}/", SHORT))
+        assert (await send(sender, receiver.url, SHORT)).http_code == 200
+        assert (await hanging).code is ErrorCode.TIMEOUT
+    assert time.monotonic() - began < 2
+
+
+# Trust
+
+
+async def test_the_names_of_tls_and_of_the_host_header_are_the_urls(
+    make_sender: MakeSender, authority: Authority
+) -> None:
+    asked_for: list[str | None] = []
+    server = authority.server(NAME)
+    server.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    async with Receiver(ssl_context=server) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
+        assert (await send(sender, f"https://{NAME}:{receiver.port}/")).http_code == 200
+        (request,) = receiver.requests
+    assert asked_for == [NAME]
+    assert request.headers["Host"] == f"{NAME}:{receiver.port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "expired", "words"),
+    [
+        ("other.example", False, "for another host name"),
+        (NAME, True, "has expired"),
+    ],
+)
+async def test_a_certificate_that_does_not_hold_is_a_tls_error_that_says_why(
+    make_sender: MakeSender, authority: Authority, host: str, words: str, *, expired: bool
+) -> None:
+    async with Receiver(ssl_context=authority.server(host, expired=expired)) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
+        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
+        assert receiver.requests == []
+    assert error.code is ErrorCode.TLS
+    assert words in error.message
+
+
+async def test_an_authority_that_the_system_does_not_know_is_not_trusted(
+    make_sender: MakeSender, authority: Authority
+) -> None:
+    async with Receiver(ssl_context=authority.server(NAME)) as receiver:
+        error = await failure(make_sender(LOOPBACK_OPEN), f"https://{NAME}:{receiver.port}/")
+        assert receiver.requests == []
+    assert error.code is ErrorCode.TLS
+    assert "not trusted" in error.message
+
+
+async def test_tls_before_1_2_is_not_spoken(make_sender: MakeSender, authority: Authority) -> None:
+    server = authority.server(NAME)
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with Receiver(ssl_context=server) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
+        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
+        assert receiver.requests == []
+    assert error.code in NOT_CONNECTED
+
+
+async def test_http_2_is_not_offered(make_sender: MakeSender, authority: Authority) -> None:
+    server = authority.server(NAME)
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    async with Receiver(ssl_context=server) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
+        assert (await send(sender, f"https://{NAME}:{receiver.port}/")).http_code == 200
+
+
+async def test_a_server_without_tls_is_a_tls_error(make_sender: MakeSender) -> None:
+    async with RawReceiver(greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n", deaf=True) as receiver:
+        error = await failure(make_sender(LOOPBACK_OPEN), f"https://{NAME}:{receiver.port}/")
+    assert error.code is ErrorCode.TLS
+
+
+async def test_a_tls_handshake_that_hangs_ends_at_the_timeout(make_sender: MakeSender) -> None:
+    async with RawReceiver(deaf=True) as receiver:
+        began = time.monotonic()
+        url = f"https://{NAME}:{receiver.port}/"
+        error = await failure(make_sender(LOOPBACK_OPEN), url, SHORT)
+    assert error.code is ErrorCode.TIMEOUT
+    assert time.monotonic() - began < 2
+
+
+async def test_a_server_that_asks_for_a_client_certificate_gets_no_request(
+    make_sender: MakeSender, authority: Authority
+) -> None:
+    server = authority.trusted_by(authority.server(NAME))
+    server.verify_mode = ssl.CERT_REQUIRED
+    async with Receiver(ssl_context=server) as receiver:
+        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
+        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
+        assert receiver.requests == []
+    assert error.code in NOT_CONNECTED
+
+
+async def send(sender: HttpSender, url: str, within: timedelta = ENOUGH) -> ReceivedResponse:
+    return await sender.send(HttpRequest(Method.POST, url, (), b"{}"), within)
+
+
+async def failure(sender: HttpSender, url: str, within: timedelta = ENOUGH) -> AttemptError:
+    with pytest.raises(SendingFailed) as failed:
+        await send(sender, url, within)
+    return failed.value.error
