@@ -29,13 +29,14 @@ class Schema:
     _validator: Validator = field(repr=False)
 
     def judge(self, value: object) -> Sequence[Detail]:
-        """Return what is wrong with a value: all of it, but at most a hundred things."""
-        details: list[Detail] = []
+        """Return what is wrong with a value: of each field the first thing, at most a hundred."""
+        details: dict[str, Detail] = {}
         for error in self._validator.iter_errors(value):
-            details += complaints(error, self._fields_at(error.schema_path))
+            for detail in complaints(error, self._fields_at(error.schema_path)):
+                details.setdefault(detail.field, detail)
             if len(details) >= _MAX_DETAILS:
                 break
-        return details
+        return list(details.values())
 
     def _fields_at(self, schema_path: Sequence[str | int]) -> Sequence[str]:
         """Return the fields that can be given in the object whose schema was not met."""

@@ -1,0 +1,110 @@
+"""Running the API: what aiohttp answers before any route is known has the one shape too.
+
+A request that is no HTTP never reaches the application, nor does one with an expectation that
+nobody meets: the server's protocol answers them. Nor does aiohttp bound the time that the first
+line and the headers take. Both are mended here, in one place, by hooks of aiohttp 3.14.
+"""
+
+from asyncio import BaseTransport
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestHandler
+from attrs import frozen
+
+from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
+
+_NAME = "notification-management"
+_BAD_REQUEST = 400
+# Longer than the proxies in front of a server keep a connection: it is for them to close it.
+_KEEP_ALIVE = timedelta(seconds=620)
+
+
+@frozen
+class Edge:
+    """What the protocol needs to answer on its own; ``read_timeout`` bounds the headers' time."""
+
+    ids: Callable[[], UUID]
+    read_timeout: timedelta
+
+
+class ApiRunner(web.AppRunner):
+    """Runs the API's application, as :class:`aiohttp.web.AppRunner` does."""
+
+    def __init__(self, app: web.Application, edge: Edge, *, shutdown_timeout: timedelta) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_KEEP_ALIVE.total_seconds(),
+            shutdown_timeout=shutdown_timeout.total_seconds(),
+        )
+        self._edge = edge
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._edge, self._kwargs)
+
+
+class _Server(web.Server):
+    """Makes our protocol for each connection, in place of the one that it is made from."""
+
+    def __init__(self, plain: web.Server, edge: Edge, options: dict[str, Any]) -> None:
+        super().__init__(plain.request_handler, request_factory=plain.request_factory, **options)
+        self._edge = edge
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, self._edge, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(RequestHandler):
+    """Speaks HTTP on one connection."""
+
+    __slots__ = ("_edge",)
+
+    def __init__(self, server: web.Server, edge: Edge, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._edge = edge
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin to wait for the first request, but not for ever."""
+        super().connection_made(transport)
+        self._loop.call_later(self._edge.read_timeout.total_seconds(), self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if not self._request_count:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached the application."""
+        if exc is None or status == _BAD_REQUEST:
+            return self._answer(RequestRefused(Problem.MALFORMED_REQUEST))
+        # A failure of ours: aiohttp's own handler logs it.
+        super().handle_error(request, status, exc, message)
+        return self._answer(RequestRefused(Problem.UNEXPECTED))
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; one that aiohttp made up is given the one shape before."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._answer(resp)
+        # In place of a header that tells the versions of everything.
+        resp.headers.setdefault(hdrs.SERVER, _NAME)
+        return await super().finish_response(request, resp, start_time)
+
+    def _answer(self, error: Exception) -> web.Response:
+        response = error_answer(error, self._edge.ids(), debug=False)
+        response.force_close()
+        return response

@@ -1,0 +1,34 @@
+"""What the tests of the API send over and over."""
+
+from typing import Any
+
+from tests.entrypoints.checked_api import Answer, CheckedClient
+
+ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
+ANOTHER = "6d3e1f50-9a1b-4a53-8a6f-0f1e2d3c4b5a"
+
+DRAFT: dict[str, Any] = {
+    "name": "Job results",
+    "url": "https://example.com/hooks",
+    "events": ["job-completed"],
+}
+FULL: dict[str, Any] = {
+    **DRAFT,
+    "method": "put",
+    "description": "Tells the ticket system.\nAsk Anna.",
+    "disabled_until": "2031-12-24T18:00:00.5Z",
+    "custom_headers": {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"},
+}
+EVENT: dict[str, Any] = {"event": "job-completed", "data": {"status": "succeeded"}}
+
+
+async def create(
+    api: CheckedClient, draft: object = DRAFT, environment: str = ENVIRONMENT
+) -> dict[str, Any]:
+    created = await api.post(f"/environments/{environment}/webhooks", draft)
+    assert created.status == 201
+    return dict(created.json)
+
+
+async def publish(api: CheckedClient, events: object, environment: str = ENVIRONMENT) -> Answer:
+    return await api.post(f"/environments/{environment}/events", events)

@@ -1,0 +1,175 @@
+"""The use cases behind the API, put together over real storage for tests of the API."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from attrs import evolve, field, frozen
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.sql import migrate_sqlite, open_sqlite
+from notification_core.catalogue import CATALOGUE
+from notification_core.deliveries import (
+    Attempt,
+    AttemptError,
+    BegunDelivery,
+    ErrorCode,
+    Failed,
+    Outcome,
+    ReceivedResponse,
+    Result,
+    SentRequest,
+    Succeeded,
+    Verdict,
+)
+from notification_core.destinations import DestinationPolicy
+from notification_core.encryption import Cipher
+from notification_core.ids import IdGenerator
+from notification_core.ingest import Ingest
+from notification_core.keyring import Keyring
+from notification_core.ports.deliveries import Claim, DeliveryStore
+from notification_core.ports.keys import KeyStore
+from notification_core.ports.logs import LogStore
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.signing import SignatureHeaders
+from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.webhooks import DisabledReason
+from notification_entrypoints.api.app import Services
+from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.metrics import Metrics
+
+MAX_WEBHOOKS = 3
+ZONE = ZoneInfo("America/Montreal")
+LEASE = timedelta(seconds=30)
+DELAY = timedelta(seconds=1)
+
+_CLOCK = SystemClock()
+_IDS = IdGenerator(_CLOCK)
+_SIGNATURE_HEADERS = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
+
+
+@frozen
+class Stores:
+    """One storage, by its ports."""
+
+    webhooks: WebhookStore
+    deliveries: DeliveryStore
+    keys: KeyStore
+    logs: LogStore
+
+
+@frozen
+class Backstage:
+    """What is behind the API: its services and stores, and what was told by them.
+
+    ``changes`` are the change counters that the dispatcher of this process would have heard, and
+    ``requests`` the routes and statuses that would have been counted.
+    """
+
+    stores: Stores
+    services: Services
+    changes: list[int]
+    requests: list[tuple[str, int]]
+    worker: UUID = field(factory=_IDS)
+
+    def but(self, **changes: Any) -> Services:
+        """Return the services with some of them replaced."""
+        return evolve(self.services, **changes)
+
+    async def begin(self, count: int) -> Sequence[BegunDelivery]:
+        """Begin so many deliveries as a worker would."""
+        claimed = await self.stores.deliveries.acquire(
+            Claim(self.worker, LEASE, limit=count, limit_bytes=2**30, room=count)
+        )
+        assert len(claimed.deliveries) == count
+        return claimed.deliveries
+
+    async def end(self, attempt: Attempt, begun: BegunDelivery, verdict: Verdict) -> None:
+        """Write the end of an attempt as a worker would."""
+        result = Result(begun.fence, attempt, verdict, webhook_version=1)
+        assert not await self.stores.deliveries.finish([result], DELAY)
+
+
+@asynccontextmanager
+async def backstage(folder: Path) -> AsyncIterator[Backstage]:
+    """Put the use cases together over an SQLite file in a folder."""
+    cipher = Cipher("k" * 32, ())
+    path = folder / "api.sqlite"
+    await migrate_sqlite(path, cipher)
+    async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
+        stores = Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+        changes: list[int] = []
+        requests: list[tuple[str, int]] = []
+        services = _services(stores, changes, requests)
+        yield Backstage(stores, services, changes, requests)
+        await services.ingest.settled()
+
+
+def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]]) -> Services:
+    rules = WebhookRules(
+        destinations=DestinationPolicy(),
+        reserved_headers=_SIGNATURE_HEADERS.names,
+        event_types=CATALOGUE.keys(),
+        max_webhooks=MAX_WEBHOOKS,
+    )
+    return Services(
+        subscriptions=Subscriptions(stores.webhooks, _CLOCK, _IDS, rules, changes.append),
+        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, Metrics("1", ""), None),
+        keyring=Keyring(stores.keys, _CLOCK, lambda: os.urandom(32)),
+        webhooks=stores.webhooks,
+        logs=stores.logs,
+        clock=_CLOCK,
+        ids=_IDS,
+        signature_headers=_SIGNATURE_HEADERS,
+        zone=ZONE,
+        timeouts=Timeouts(read=timedelta(seconds=5), write=timedelta(seconds=10)),
+        requests=lambda route, status: requests.append((route, status)),
+    )
+
+
+def attempt_of(begun: BegunDelivery, **fields: Any) -> Attempt:
+    """Return an attempt that has ended well, or as ``fields`` say."""
+    fence = begun.fence
+    attempt = Attempt(
+        log_id=_IDS(),
+        environment_id=fence.environment_id,
+        webhook_id=begun.webhook_id,
+        delivery_id=fence.delivery_id,
+        event_id=begun.event_id,
+        event_type=begun.event_type,
+        number=fence.attempt,
+        outcome=Outcome.SUCCEEDED,
+        started_at=datetime.now(UTC),
+        request=SentRequest("post", "https://example.com/", (("Authorization", "***"),)),
+        response=ReceivedResponse(204, (("Server", "x"),), b""),
+        duration=timedelta(milliseconds=12.5),
+    )
+    return evolve(attempt, **fields)
+
+
+async def log_success(stage: Backstage) -> Attempt:
+    """Let the delivery that is due succeed."""
+    (begun,) = await stage.begin(1)
+    attempt = attempt_of(begun)
+    await stage.end(attempt, begun, Succeeded())
+    return attempt
+
+
+async def log_gone(stage: Backstage) -> Attempt:
+    """Let the delivery that is due be answered with 410, which disables its webhook."""
+    (begun,) = await stage.begin(1)
+    attempt = attempt_of(
+        begun,
+        outcome=Outcome.FAILED,
+        error=AttemptError(ErrorCode.GONE, "The receiver answered 410."),
+        response=ReceivedResponse(
+            410, (("Set-Cookie", "a=1"), ("set-cookie", "b=2")), b"gone \xff", truncated=True
+        ),
+    )
+    await stage.end(attempt, begun, Failed(disables=DisabledReason.GONE))
+    return attempt

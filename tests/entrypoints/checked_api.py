@@ -1,0 +1,189 @@
+"""The API on a real server on loopback, with a client that holds every answer to the document."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any, cast
+
+import aiohttp
+import msgspec
+import yaml
+from aiohttp import web
+from attrs import field, frozen
+from jsonschema_rs import Draft202012Validator
+from multidict import CIMultiDictProxy
+
+import notification_entrypoints.api
+from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.runner import ApiRunner, Edge
+
+BASE = "/api"
+
+Node = Mapping[str, Any]
+
+DOCUMENT = cast(
+    "Node",
+    yaml.safe_load(files(notification_entrypoints.api).joinpath("openapi.yaml").read_text()),
+)
+
+
+@frozen
+class Answer:
+    """An answer that the document allows; ``json`` is its body, None where it has none."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    json: Any = field(default=None)
+
+    @property
+    def wrong_fields(self) -> set[str]:
+        """The fields that an error names."""
+        return {detail["field"] for detail in self.json["details"]}
+
+    def complaint_about(self, name: str) -> str:
+        """Return what an error says of a field."""
+        return " ".join(each["message"] for each in self.json["details"] if each["field"] == name)
+
+
+@frozen
+class CheckedClient:
+    """Calls the API; an answer that the document does not allow fails the test."""
+
+    session: aiohttp.ClientSession
+    url: str
+
+    async def call(self, method: str, path: str, **options: Any) -> Answer:
+        """Call ``path`` below the API's base and return the answer, held to the document."""
+        async with self.session.request(method, f"{self.url}{BASE}{path}", **options) as response:
+            body = await response.read()
+            check_answer(method, path, response.status, response.headers, body)
+            return Answer(
+                response.status, response.headers, msgspec.json.decode(body) if body else None
+            )
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, json: object) -> Answer:
+        return await self.call("POST", path, json=json)
+
+    async def put(self, path: str, json: object) -> Answer:
+        return await self.call("PUT", path, json=json)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.call("DELETE", path)
+
+
+@asynccontextmanager
+async def served(services: Services) -> AsyncIterator[str]:
+    """Serve the API on a free port of loopback; give its URL."""
+    runner = ApiRunner(
+        api_app(services),
+        Edge(services.ids, services.timeouts.read),
+        shutdown_timeout=timedelta(seconds=1),
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def called(services: Services) -> AsyncIterator[CheckedClient]:
+    """Serve the API and give a client for it."""
+    async with served(services) as url, aiohttp.ClientSession() as session:
+        yield CheckedClient(session, url)
+
+
+def check_answer(
+    method: str, path: str, status: int, headers: Mapping[str, str], body: bytes
+) -> None:
+    """Fail unless the document has this answer: status, headers and every field of the body."""
+    operation = operation_at(method, path)
+    if operation is None:
+        assert status in {404, 405}, f"{method} {path} is not in the document, but was answered"
+        response = _resolved({"$ref": "#/components/responses/Other"})
+    else:
+        responses = operation["responses"]
+        assert str(status) in responses or status >= 400, f"{status} is not in the document"
+        response = _resolved(responses.get(str(status), responses["default"]))
+    _check_headers(response, headers)
+    _check_body(response, headers, body)
+    if status >= 400:
+        error = msgspec.json.decode(body)
+        assert error["http_code"] == status
+        assert error["request_id"] == headers["X-Request-Id"]
+
+
+def operation_at(method: str, path: str) -> Node | None:
+    """Return the operation that a path leads to, the literal paths first."""
+    bare = path.partition("?")[0]
+    for template in sorted(DOCUMENT["paths"], key=lambda each: each.count("{")):
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), bare):
+            return cast("Node | None", DOCUMENT["paths"][template].get(method.lower()))
+    return None
+
+
+def operations() -> Mapping[str, tuple[str, str]]:
+    """Return the method and the path of each operation of the document, by its id."""
+    return {
+        operation["operationId"]: (method.upper(), path)
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def strict_validator(schema: Node) -> Draft202012Validator:
+    """Compile a schema of the document so that fields that it does not name are refused."""
+    components = {"schemas": _closed(DOCUMENT["components"]["schemas"])}
+    root = {"allOf": [_closed(schema)], "components": components}
+    return Draft202012Validator(root, validate_formats=True)
+
+
+def _closed(node: Any) -> Any:
+    """Refuse fields that a schema does not name, where it does not say itself what it takes."""
+    if isinstance(node, list):
+        return [_closed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {key: _closed(each) for key, each in node.items()}
+    if isinstance(node.get("properties"), dict) and node.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _resolved(node: Node) -> Node:
+    target: Any = node
+    while "$ref" in target:
+        reference, target = target["$ref"], DOCUMENT
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+    return cast("Node", target)
+
+
+def _check_headers(response: Node, headers: Mapping[str, str]) -> None:
+    described = {name: _resolved(each) for name, each in response["headers"].items()}
+    for name, header in described.items():
+        assert name in headers or not header.get("required"), f"{name} is missing"
+    extra = {"Link", "Location", "Retry-After", "Allow"} & set(headers) - set(described)
+    assert not extra, f"{extra} are not in the document"
+
+
+def _check_body(response: Node, headers: Mapping[str, str], body: bytes) -> None:
+    content = response.get("content")
+    if content is None:
+        assert not body
+        return
+    assert headers["Content-Type"] == "application/json"
+    schema = content["application/json"]["schema"]
+    errors = [
+        f"{error.instance_path}: {error.message}"
+        for error in strict_validator(schema).iter_errors(msgspec.json.decode(body))
+    ]
+    assert not errors
