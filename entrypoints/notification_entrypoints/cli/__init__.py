@@ -32,6 +32,10 @@ class _Run:
     debug: bool = False
 
 
+def _remember_debug(ctx: click.Context, _option: click.Parameter, debug: bool) -> None:  # noqa: FBT001 - click's signature
+    ctx.ensure_object(_Run).debug = debug
+
+
 class _Commands(click.Group):
     """Commands that are known by name and imported only when needed."""
 
@@ -50,12 +54,16 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show where an error comes from.",
+)
 @click.version_option(VERSION, prog_name="notification-management")
-@click.pass_obj
-def _group(run: _Run, *, debug: bool) -> None:
+def _group() -> None:
     """Deliver events as signed webhooks: at least once, every attempt logged."""
-    run.debug = debug
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
