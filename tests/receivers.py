@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from inspect import isawaitable
 from ssl import SSLContext
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from aiohttp import web
 from attrs import field, frozen
@@ -175,8 +175,9 @@ class Receiver:
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
     """Drop a connection with a TCP reset, as a server that is killed does."""
-    if isinstance(transport, asyncio.WriteTransport):
-        raw = transport.get_extra_info("socket")
-        with suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+    if transport is None:
+        return
+    raw = transport.get_extra_info("socket")
+    with suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    cast("asyncio.WriteTransport", transport).abort()

@@ -314,6 +314,7 @@ async def test_an_answer_that_comes_before_the_request_is_read_counts(sender: Ht
     async with RawReceiver(greeting=answer, deaf=True) as receiver:
         request = HttpRequest(Method.POST, receiver.url, (), bytes(2**20))
         assert (await sender.send(request, ENOUGH)).http_code == 413
+        assert receiver.connections == 1
 
 
 # What does not count as a response

@@ -4,9 +4,11 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 from ssl import SSLContext
+from weakref import WeakSet
 
 from aiohttp import AddrInfoType, ClientRequest, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
@@ -47,6 +49,7 @@ class GuardedConnector(TCPConnector):
             socket_factory=_judging_sockets(policy),
             ssl=ssl_context,
         )
+        self._used = WeakSet[ResponseHandler]()
 
     async def connect(
         self,
@@ -54,16 +57,24 @@ class GuardedConnector(TCPConnector):
         traces: list[Trace],
         timeout: ClientTimeout,  # noqa: ASYNC109 - the overridden method's
     ) -> Connection:
-        """Return a connection on which nothing waits to be read.
+        """Return a connection on which nothing has come since its last response.
 
-        What a server sent while the connection was idle (a 408 before it closes, a second
+        What a server sends while the connection is idle (a 408 before it closes, a second
         response) would be taken for the answer to the next request.
         """
         connection = await super().connect(req, traces, timeout)
-        while connection.protocol is not None and connection.protocol.should_close:
+        while self._is_stale(connection):
             connection.close()
             connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None:
+            self._used.add(connection.protocol)
         return connection
+
+    def _is_stale(self, connection: Connection) -> bool:
+        protocol = connection.protocol
+        # One that is new is used whatever came: connecting again would never end where the
+        # server always speaks first.
+        return protocol is not None and protocol.should_close and protocol in self._used
 
 
 def _judging_sockets(policy: DestinationPolicy) -> Callable[[AddrInfoType], socket.socket]:
