@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
+from io import BytesIO
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -82,7 +83,7 @@ class ApiClient:
             async with self._session.request(
                 method,
                 self._api.url + path,
-                data=body,
+                data=None if body is None else BytesIO(body),
                 headers=headers,
                 params=query,
                 allow_redirects=False,

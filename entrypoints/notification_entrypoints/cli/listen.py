@@ -142,7 +142,7 @@ def _tell_people(console: Console, received: Received) -> None:
     verdict = received.verdict
     envelope = verdict.envelope
     what = f"{envelope.type} attempt {received.attempt}" if envelope else "a request"
-    event = f" {envelope.id}" if envelope else ""
+    event = envelope.id if envelope else ""
     if verdict.problem is None:
         console.print(f"[green]✓[/] {_plain(what)}  {_plain(event)}, answered {received.answer}")
     else:

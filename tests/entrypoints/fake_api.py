@@ -1,0 +1,84 @@
+"""A stand-in for the API: a real server on loopback that answers by a script and remembers."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, TypeAlias, cast
+
+from attrs import define, field, frozen
+
+Answer: TypeAlias = "tuple[int, object]"
+"""A status, and what is answered as JSON."""
+
+
+@frozen
+class Request:
+    method: str
+    path: str
+    body: bytes
+    authorization: str | None
+
+
+@define
+class FakeApi:
+    """``script`` holds, by method and path, the answers to come; the last one repeats."""
+
+    url: str
+    script: dict[tuple[str, str], list[Answer]] = field(factory=lambda: defaultdict(list))
+    requests: list[Request] = field(factory=list)
+
+    def answers(self, method: str, path: str, *answers: Answer) -> None:
+        self.script[method, path] = list(answers)
+
+    def bodies(self, method: str = "POST") -> list[bytes]:
+        return [request.body for request in self.requests if request.method == method]
+
+    def answer(self, request: Request) -> Answer:
+        self.requests.append(request)
+        planned = self.script[request.method, request.path.partition("?")[0]]
+        if not planned:
+            return 404, {"message": f"Nothing is planned for {request.path}."}
+        return planned[0] if len(planned) == 1 else planned.pop(0)
+
+
+@contextmanager
+def fake_api(port: int = 0) -> Iterator[FakeApi]:
+    """Serve a stand-in while the context is open."""
+    server = _Server(("127.0.0.1", port), _Handler)
+    thread = Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    try:
+        yield server.api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.api = FakeApi(f"http://127.0.0.1:{self.server_port}/api")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        path = self.path.removeprefix("/api")
+        request = Request(self.command, path, body, self.headers["Authorization"])
+        status, value = cast("_Server", self.server).api.answer(request)
+        text = b"" if value is None else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
