@@ -1,0 +1,174 @@
+"""The delivery store in memory."""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.memory.claims import take
+from notification_adapters.memory.ingest import MemoryIngest
+from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_adapters.memory.webhooks import disable
+from notification_core.deliveries import (
+    MAX_INTERRUPTIONS,
+    Attempt,
+    AttemptError,
+    ErrorCode,
+    Failed,
+    Fence,
+    Outcome,
+    Reason,
+    Result,
+    Retry,
+    State,
+    Succeeded,
+)
+from notification_core.ids import IdGenerator
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+
+_REAPED_AT_ONCE = 2000
+_INTERRUPTED = AttemptError(ErrorCode.INTERRUPTED, "The sender stopped before the attempt ended.")
+
+
+class MemoryDeliveryStore(DeliveryStore):
+    """Keeps events and deliveries in dictionaries; nothing outlives the process."""
+
+    def __init__(self, state: MemoryState, clock: Clock, ids: IdGenerator) -> None:
+        self._state = state
+        self._clock = clock
+        self._ids = ids
+
+    @asynccontextmanager
+    async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+        async with self._state.writing:
+            transaction = MemoryIngest(self._state, self._clock.now())
+            yield transaction
+            transaction.commit()
+
+    async def acquire(self, claim: Claim) -> Claimed:
+        """Take eligible deliveries and begin their next attempt."""
+        async with self._state.writing:
+            return take(self._state, claim, self._clock.now())
+
+    async def finish(
+        self, results: Sequence[Result], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries."""
+        fenced = []
+        async with self._state.writing:
+            for result in results:
+                delivery = self._held(result.fence)
+                if delivery is None:
+                    fenced.append(result.fence)
+                else:
+                    self._finish(delivery, result, interruption_delay)
+        return fenced
+
+    async def give_back(self, fences: Collection[Fence]) -> None:
+        """Undo the begin of attempts that were never sent."""
+        async with self._state.writing:
+            for delivery in map(self._held, fences):
+                if delivery is not None:
+                    delivery.release()
+                    delivery.attempt -= 1
+                    delivery.due_at = self._clock.now()
+
+    async def leased(self, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that this worker has begun and not ended."""
+        fences = (one.fence for one in self._state.deliveries.values())
+        return [fence for fence in fences if fence and fence.worker == worker]
+
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+        """Free the leases of dead workers and those whose time is over; return how many."""
+        async with self._state.writing:
+            now = self._clock.now()
+            leased = [one for one in self._state.deliveries.values() if one.leased_until]
+            over = [one for one in leased if one.worker in dead or _is_over(one, now)]
+            for delivery in over[:_REAPED_AT_ONCE]:
+                attempt = self._interrupted_attempt(delivery)
+                self._interrupt(delivery, interruption_delay)
+                self._log(delivery, attempt)
+        return len(over[:_REAPED_AT_ONCE])
+
+    async def settle(self, limit: int, expired_before: datetime) -> int:
+        """End waiting deliveries that can no longer be sent; return how many."""
+        async with self._state.writing:
+            waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
+            fates = ((one, self._fate(one, expired_before)) for one in waiting)
+            settled = [(one, fate) for one, fate in fates if fate][:limit]
+            for delivery, fate in settled:
+                delivery.settle(*fate)
+        return len(settled)
+
+    def _held(self, fence: Fence) -> StoredDelivery | None:
+        delivery = self._state.deliveries.get(fence.delivery_id)
+        return delivery if delivery is not None and delivery.fence == fence else None
+
+    def _finish(self, delivery: StoredDelivery, result: Result, delay: timedelta) -> None:
+        if result.attempt.outcome is Outcome.INTERRUPTED:
+            self._interrupt(delivery, delay)
+        else:
+            self._judge(delivery, result)
+        self._log(delivery, result.attempt)
+
+    def _judge(self, delivery: StoredDelivery, result: Result) -> None:
+        now = self._clock.now()
+        delivery.release()
+        delivery.interruptions = 0
+        delivery.failures += result.attempt.outcome is Outcome.FAILED
+        match result.verdict:
+            case Succeeded():
+                delivery.settle(State.SUCCEEDED)
+            case Failed(reason=reason, disables=disables):
+                delivery.settle(State.FAILED, reason)
+                if disables:
+                    version = result.webhook_version
+                    disable(self._state, delivery.webhook_id, version, disables, now)
+            case Retry(after=after):
+                delivery.due_at = now + after
+
+    def _interrupt(self, delivery: StoredDelivery, delay: timedelta) -> None:
+        delivery.release()
+        delivery.interruptions += 1
+        delivery.due_at = self._clock.now() + delay
+        if delivery.interruptions >= MAX_INTERRUPTIONS:
+            delivery.settle(State.FAILED, Reason.INTERRUPTED)
+
+    def _interrupted_attempt(self, delivery: StoredDelivery) -> Attempt:
+        return Attempt(
+            log_id=self._ids(),
+            environment_id=delivery.environment_id,
+            webhook_id=delivery.webhook_id,
+            delivery_id=delivery.delivery_id,
+            event_id=delivery.event_id,
+            event_type=self._state.events[delivery.event_key].type,
+            number=delivery.attempt,
+            outcome=Outcome.INTERRUPTED,
+            started_at=delivery.begun_at or delivery.due_at,
+            error=_INTERRUPTED,
+        )
+
+    def _log(self, delivery: StoredDelivery, attempt: Attempt) -> None:
+        next_at = delivery.due_at if delivery.state is State.PENDING else None
+        self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
+
+    def _fate(
+        self, delivery: StoredDelivery, expired_before: datetime
+    ) -> tuple[State, Reason] | None:
+        webhook = self._state.webhooks.get(delivery.webhook_id)
+        if webhook is None or webhook.deleted_at:
+            return State.CANCELLED, Reason.WEBHOOK_DELETED
+        if webhook.disabled_reason:
+            return State.SKIPPED, Reason.WEBHOOK_DISABLED
+        stored_at = self._state.events[delivery.event_key].stored_at
+        if webhook.is_disabled(self._clock.now()) and stored_at < expired_before:
+            return State.CANCELLED, Reason.EXPIRED
+        return None
+
+
+def _is_over(delivery: StoredDelivery, now: datetime) -> bool:
+    return delivery.leased_until is not None and delivery.leased_until < now

@@ -1,0 +1,77 @@
+"""Storing a batch of events with all their deliveries, in memory."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
+from notification_adapters.memory.webhooks import webhooks_of
+from notification_core.deliveries import NewDelivery
+from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.ports.deliveries import EventKey, IngestTransaction
+from notification_core.webhooks import Webhook
+
+
+class MemoryIngest(IngestTransaction):
+    """A batch of events that :meth:`commit` stores as a whole."""
+
+    def __init__(self, state: MemoryState, now: datetime) -> None:
+        self._state = state
+        self._now = now
+        self._events: dict[EventKey, StoredEvent] = {}
+        self._deliveries: list[StoredDelivery] = []
+
+    async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
+        """Return all webhooks of these environments."""
+        return webhooks_of(self._state, environment_ids)
+
+    async def changes(self) -> int:
+        """Return the change counter."""
+        return self._state.changes
+
+    async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
+        """Store the events that are new, and tell of each whether it is."""
+        return {_key(one): self._add(one) for one in events}
+
+    async def add_deliveries(
+        self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
+    ) -> None:
+        """Store deliveries; those that are begun with their lease."""
+        for one in deliveries:
+            stored = _stored(one, self._now)
+            if one.begun and worker is not None:
+                stored.begin(worker, self._now, self._now + lease)
+            self._deliveries.append(stored)
+
+    def commit(self) -> None:
+        """Store all of it."""
+        self._state.events.update(self._events)
+        self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
+
+    def _add(self, arrived: EventToStore) -> Arrival:
+        known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))
+        if known is None:
+            event = arrived.event
+            self._events[_key(arrived)] = StoredEvent(event.type, arrived.body, self._now)
+            return Arrival.NEW
+        # Of an event that no webhook wanted only the type is left to compare.
+        same = known.type == arrived.event.type and (
+            known.body is None or holds_data_of(known.body, arrived.event)
+        )
+        return Arrival.DUPLICATE if same else Arrival.CONFLICT
+
+
+def _key(stored: EventToStore) -> EventKey:
+    return stored.event.environment_id, stored.event.event_id
+
+
+def _stored(delivery: NewDelivery, now: datetime) -> StoredDelivery:
+    return StoredDelivery(
+        delivery_id=delivery.delivery_id,
+        environment_id=delivery.environment_id,
+        webhook_id=delivery.webhook_id,
+        event_id=delivery.event_id,
+        state=delivery.state,
+        reason=delivery.reason,
+        due_at=now,
+    )

@@ -1,0 +1,111 @@
+"""What the stores in memory keep: the tables, and the lock that makes writers take turns."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from notification_core.deliveries import Attempt, Fence, Reason, State
+from notification_core.errors import WebhookNotFound
+from notification_core.keys import SigningKey
+from notification_core.ports.deliveries import EventKey
+from notification_core.webhooks import Webhook
+
+
+@frozen
+class StoredEvent:
+    """An event as it is kept."""
+
+    type: str
+    body: bytes | None
+    stored_at: datetime
+
+
+@define
+class StoredDelivery:
+    """A delivery as it is kept; ``attempt`` counts the attempts that were begun."""
+
+    delivery_id: UUID
+    environment_id: UUID
+    webhook_id: UUID
+    event_id: str
+    state: State
+    reason: Reason | None
+    due_at: datetime
+    attempt: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    worker: UUID | None = None
+    leased_until: datetime | None = None
+    begun_at: datetime | None = None
+
+    @property
+    def event_key(self) -> EventKey:
+        """What the delivery's event is found by."""
+        return self.environment_id, self.event_id
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is to be sent and nobody is at it."""
+        return self.state is State.PENDING and self.worker is None
+
+    @property
+    def fence(self) -> Fence | None:
+        """The fence of the attempt that is being made."""
+        if self.worker is None:
+            return None
+        return Fence(self.delivery_id, self.environment_id, self.attempt, self.worker)
+
+    def begin(self, worker: UUID, now: datetime, until: datetime) -> None:
+        """Give it to a worker, for its next attempt."""
+        self.attempt += 1
+        self.worker, self.begun_at, self.leased_until = worker, now, until
+
+    def release(self) -> None:
+        """Take it from its worker."""
+        self.worker = self.leased_until = None
+
+    def settle(self, state: State, reason: Reason | None = None) -> None:
+        """End it, unless it has ended before."""
+        if self.state is State.PENDING:
+            self.state, self.reason = state, reason
+
+
+@define
+class MemoryState:
+    """The tables; ``writing`` is held by whoever changes them."""
+
+    events: dict[EventKey, StoredEvent] = field(factory=dict)
+    webhooks: dict[UUID, Webhook] = field(factory=dict)
+    deliveries: dict[UUID, StoredDelivery] = field(factory=dict)
+    attempts: dict[UUID, Attempt] = field(factory=dict)
+    keys: list[SigningKey] = field(factory=list)
+    changes: int = 0
+    writing: asyncio.Lock = field(factory=asyncio.Lock)
+
+    def living(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return a webhook of an environment; a tombstone is none."""
+        webhook = self.webhooks.get(webhook_id)
+        if webhook is None or webhook.deleted_at or webhook.environment_id != environment_id:
+            raise WebhookNotFound(webhook_id)
+        return webhook
+
+    def change(self, webhook: Webhook) -> int:
+        """Keep a changed webhook; return the change counter."""
+        self.webhooks[webhook.webhook_id] = webhook
+        self.changes += 1
+        return self.changes
+
+    def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:
+        """Return a webhook's queue, in the order in which it is due."""
+        queue = (one for one in self.deliveries.values() if one.webhook_id == webhook_id)
+        return sorted((one for one in queue if one.is_waiting), key=lambda one: one.due_at)
+
+    def attempts_of(self, environment_id: UUID, webhook_id: UUID) -> Iterator[Attempt]:
+        """Yield a webhook's attempts, the newest first."""
+        for log_id in sorted(self.attempts, reverse=True):
+            attempt = self.attempts[log_id]
+            if (attempt.environment_id, attempt.webhook_id) == (environment_id, webhook_id):
+                yield attempt

@@ -1,0 +1,46 @@
+"""All stores in memory as one object."""
+
+from attrs import field, frozen
+
+from notification_adapters.memory.deliveries import MemoryDeliveryStore
+from notification_adapters.memory.keys import MemoryKeyStore
+from notification_adapters.memory.logs import MemoryLogStore
+from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.webhooks import MemoryWebhookStore
+from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
+from notification_core.ids import IdGenerator
+from notification_core.ports.clock import Clock
+
+
+@frozen
+class MemoryStorage:
+    """The stores of one memory: what one writes the others read."""
+
+    webhooks: MemoryWebhookStore
+    deliveries: MemoryDeliveryStore
+    keys: MemoryKeyStore
+    logs: MemoryLogStore
+    worker_lock: MemoryWorkerLock
+    state: MemoryState = field(repr=False)
+    holder: LockHolder = field(repr=False)
+
+    async def ping(self) -> None:
+        """Return: memory is always there."""
+
+    def another_worker_lock(self) -> MemoryWorkerLock:
+        """Return the lock of one more worker, as another process would have it."""
+        return MemoryWorkerLock(self.state, self.holder)
+
+
+def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
+    """Return empty stores that share one memory and go by this clock."""
+    state, holder = MemoryState(), LockHolder()
+    return MemoryStorage(
+        webhooks=MemoryWebhookStore(state),
+        deliveries=MemoryDeliveryStore(state, clock, ids),
+        keys=MemoryKeyStore(state),
+        logs=MemoryLogStore(state),
+        worker_lock=MemoryWorkerLock(state, holder),
+        state=state,
+        holder=holder,
+    )

@@ -1,0 +1,125 @@
+"""The webhook store in memory."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.deliveries import Attempt, Outcome, Reason, State
+from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.ids import earliest_id
+from notification_core.ports.webhooks import Snapshot, WebhookStore
+from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+
+
+class MemoryWebhookStore(WebhookStore):
+    """Keeps webhooks in a dictionary."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def environment_of(self, webhook_id: UUID) -> UUID:
+        """Return the environment of a webhook."""
+        webhook = self._state.webhooks.get(webhook_id)
+        if webhook is None or webhook.deleted_at:
+            raise WebhookNotFound(webhook_id)
+        return webhook.environment_id
+
+    async def list(self, environment_id: UUID) -> Sequence[Webhook]:
+        """Return all webhooks of an environment, oldest first."""
+        return webhooks_of(self._state, {environment_id})
+
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return one webhook."""
+        return self._state.living(environment_id, webhook_id)
+
+    async def add(self, webhook: Webhook, most: int) -> None:
+        """Store a new webhook."""
+        async with self._state.writing:
+            if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
+                raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
+            self._state.webhooks[webhook.webhook_id] = webhook
+
+    async def replace(self, webhook: Webhook) -> int:
+        """Store a changed webhook; return the change counter."""
+        async with self._state.writing:
+            stored = self._state.living(webhook.environment_id, webhook.webhook_id)
+            if stored.version != webhook.version - 1:
+                raise WebhookChanged(webhook.webhook_id)
+            return self._state.change(webhook)
+
+    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+        """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        async with self._state.writing:
+            stored = self._state.living(environment_id, webhook_id)
+            for delivery in self._state.deliveries.values():
+                if delivery.webhook_id == webhook_id:
+                    delivery.settle(State.CANCELLED, Reason.WEBHOOK_DELETED)
+            version = stored.version + 1
+            return self._state.change(
+                evolve(stored, deleted_at=now, updated_at=now, version=version)
+            )
+
+    async def disable_failing(
+        self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
+    ) -> bool:
+        """Disable a webhook of which all attempts since then and one before it have failed."""
+        async with self._state.writing:
+            try:
+                webhook = self._state.living(environment_id, webhook_id)
+            except WebhookNotFound:
+                return False
+            attempts = self._state.attempts_of(environment_id, webhook_id)
+            if webhook.updated_at > since or not _only_failed(list(attempts), since):
+                return False
+            return disable(self._state, webhook_id, webhook.version, DisabledReason.FAILING, now)
+
+    async def changes(self) -> int:
+        """Return the change counter."""
+        return self._state.changes
+
+    async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
+        """Read webhooks of any environment afresh."""
+        return snapshot(self._state, webhook_ids)
+
+
+def webhooks_of(state: MemoryState, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
+    """Return the webhooks of environments, oldest first, tombstones left out."""
+    found = (one for one in state.webhooks.values() if one.environment_id in environment_ids)
+    living = (one for one in found if not one.deleted_at)
+    return sorted(living, key=lambda one: (one.created_at, one.webhook_id))
+
+
+def snapshot(state: MemoryState, webhook_ids: Collection[UUID]) -> Snapshot:
+    """Return webhooks by id, tombstones too, with the change counter."""
+    known = state.webhooks.keys() & set(webhook_ids)
+    return Snapshot({one: state.webhooks[one] for one in known}, state.changes)
+
+
+def disable(
+    state: MemoryState, webhook_id: UUID, version: int, reason: DisabledReason, now: datetime
+) -> bool:
+    """Disable a webhook for good if it still has this version; tell whether it had."""
+    webhook = state.webhooks[webhook_id]
+    if webhook.deleted_at or webhook.version != version or webhook.disabled_reason:
+        return False
+    disabled = evolve(
+        webhook,
+        disabled_until=FOREVER,
+        disabled_reason=reason,
+        disabled_at=now,
+        updated_at=now,
+        version=version + 1,
+    )
+    state.change(disabled)
+    return True
+
+
+def _only_failed(newest_first: Sequence[Attempt], since: datetime) -> bool:
+    """Judge by the attempts whose end is known: an interrupted one says nothing."""
+    known = [one for one in newest_first if one.outcome is not Outcome.INTERRUPTED]
+    after = [one.outcome for one in known if one.log_id >= earliest_id(since)]
+    before = [one.outcome for one in known if one.log_id < earliest_id(since)]
+    return bool(after) and {*after, *before[:1]} == {Outcome.FAILED} and bool(before)

@@ -1,0 +1,309 @@
+"""What a webhook store promises."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import evolve
+
+from notification_core.deliveries import Failed, Outcome, Reason, State, Succeeded
+from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.webhooks import FOREVER, DisabledReason, Method, Webhook
+from tests.contracts.world import DELAY, World
+
+HOUR = timedelta(hours=1)
+FULL: dict[str, Any] = {
+    "name": "Ünï “quoted” 'name'",
+    "url": "https://receiver.example.com/ä?b=c%20d",
+    "events": frozenset({"pipeline-created", "job-completed"}),
+    "method": Method.PATCH,
+    "description": "line\nline",
+    "disabled_until": datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=UTC),
+    "disabled_reason": DisabledReason.GONE,
+    "disabled_at": datetime(1969, 5, 6, 7, 8, 9, 1, tzinfo=UTC),
+    "custom_headers": {"Authorization": "Bearer ÿ", "x-empty": ""},
+}
+
+
+async def test_a_webhook_comes_back_as_it_was_stored(world: World) -> None:
+    plain, full = await world.webhook(), await world.webhook(**FULL)
+    for webhook in (plain, full):
+        key = webhook.environment_id, webhook.webhook_id
+        assert await world.storage.webhooks.get(*key) == webhook
+        assert await world.storage.webhooks.environment_of(webhook.webhook_id) == key[0]
+
+
+async def test_a_list_is_the_environments_own_and_the_oldest_comes_first(world: World) -> None:
+    mine = []
+    for _ in range(3):
+        await world.clock.advance(1)
+        mine.append(await world.webhook(webhook_id=uuid4()))
+        await world.webhook(environment_id=world.other_environment_id)
+    assert list(await world.storage.webhooks.list(world.environment_id)) == mine
+    assert list(await world.storage.webhooks.list(uuid4())) == []
+
+
+async def test_another_environments_webhook_is_not_found_by_anything(world: World) -> None:
+    webhook = await world.webhook()
+    await world.publish(webhook)
+    theirs = world.other_environment_id, webhook.webhook_id
+    store, now = world.storage.webhooks, world.clock.now()
+    with pytest.raises(WebhookNotFound):
+        await store.get(*theirs)
+    with pytest.raises(WebhookNotFound):
+        await store.delete(*theirs, now)
+    with pytest.raises(WebhookNotFound):
+        await store.replace(evolve(webhook, environment_id=theirs[0], version=2))
+    assert await store.disable_failing(*theirs, now, now) is False
+    assert await world.storage.logs.page(*theirs, limit=10) == []
+    assert await store.get(world.environment_id, webhook.webhook_id) == webhook
+    assert len((await world.claim()).deliveries) == 1
+
+
+async def test_an_unknown_webhook_is_not_found(world: World) -> None:
+    store = world.storage.webhooks
+    with pytest.raises(WebhookNotFound):
+        await store.environment_of(uuid4())
+    with pytest.raises(WebhookNotFound):
+        await store.get(world.environment_id, uuid4())
+    with pytest.raises(WebhookNotFound):
+        await store.delete(world.environment_id, uuid4(), world.clock.now())
+
+
+async def test_an_environment_has_no_more_webhooks_than_it_may(world: World) -> None:
+    webhook = await world.webhook()
+    await world.webhook(environment_id=world.other_environment_id)
+    store = world.storage.webhooks
+    await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
+    with pytest.raises(TooManyWebhooks):
+        await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
+    await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
+    assert len(await store.list(world.environment_id)) == 2
+
+
+async def test_of_several_who_take_the_last_place_at_once_one_gets_it(world: World) -> None:
+    webhook = await world.webhook()
+    adding = [
+        storage.webhooks.add(evolve(webhook, webhook_id=uuid4()), most=2)
+        for storage in (world.storage, world.rival, world.storage)
+    ]
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    assert [type(one) for one in outcomes if one] == [TooManyWebhooks, TooManyWebhooks]
+
+
+async def test_a_change_replaces_everything_and_is_counted(world: World) -> None:
+    webhook = await world.webhook(**FULL)
+    store = world.storage.webhooks
+    before = await store.changes()
+    blank = Webhook(
+        webhook_id=webhook.webhook_id,
+        environment_id=webhook.environment_id,
+        name="b",
+        url="https://b.example.com/",
+        events=frozenset({"job-created"}),
+        created_at=webhook.created_at,
+        updated_at=world.clock.now() + HOUR,
+        version=2,
+    )
+    number = await store.replace(blank)
+    assert await store.get(world.environment_id, webhook.webhook_id) == blank
+    assert number == await store.changes() == before + 1
+
+
+async def test_a_change_of_a_version_that_is_no_longer_there_is_refused(world: World) -> None:
+    webhook = await world.webhook()
+    changed = await world.change(webhook, name="first")
+    before = await world.storage.webhooks.changes()
+    for version in (1, 2, 4):
+        with pytest.raises(WebhookChanged):
+            await world.storage.webhooks.replace(evolve(changed, name="second", version=version))
+    stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    assert stored == changed
+    assert await world.storage.webhooks.changes() == before
+
+
+async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(world: World) -> None:
+    webhook = await world.webhook()
+    changes = [
+        storage.webhooks.replace(evolve(webhook, name=name, version=2))
+        for storage, name in ((world.storage, "a"), (world.rival, "b"))
+    ]
+    outcomes = await asyncio.gather(*changes, return_exceptions=True)
+    assert [type(one) for one in outcomes if not isinstance(one, int)] == [WebhookChanged]
+
+
+async def test_adding_is_no_change_that_workers_must_notice(world: World) -> None:
+    before = await world.storage.webhooks.changes()
+    await world.webhook()
+    assert await world.storage.webhooks.changes() == before
+
+
+async def test_the_change_counter_is_seen_by_other_processes(world: World) -> None:
+    await world.change(await world.webhook())
+    assert await world.rival.webhooks.changes() == await world.storage.webhooks.changes()
+
+
+async def test_a_deleted_webhook_is_gone_but_for_its_tombstone(world: World) -> None:
+    webhook = await world.webhook(**FULL)
+    store = world.storage.webhooks
+    await world.clock.advance(5)
+    before = await store.changes()
+    number = await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    assert number == await store.changes() == before + 1
+    with pytest.raises(WebhookNotFound):
+        await store.get(world.environment_id, webhook.webhook_id)
+    with pytest.raises(WebhookNotFound):
+        await store.environment_of(webhook.webhook_id)
+    with pytest.raises(WebhookNotFound):
+        await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    with pytest.raises(WebhookNotFound):
+        await store.replace(evolve(webhook, version=3))
+    assert list(await store.list(world.environment_id)) == []
+    tombstone = (await store.snapshot([webhook.webhook_id])).webhooks[webhook.webhook_id]
+    assert tombstone.deleted_at == world.clock.now()
+
+
+async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_rest(
+    world: World,
+) -> None:
+    webhook, other = await world.webhook(), await world.webhook()
+    event = world.event()
+    begun = [world.to(webhook, event, begun=True) for _ in range(1500)]
+    waiting = [world.to(webhook, event) for _ in range(10)]
+    neighbours = [world.to(other, event, begun=True), world.to(other, event)]
+    await world.ingest([event], [*begun, *waiting, *neighbours], world.worker)
+    await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    for one in [*begun[::100], *waiting]:
+        stored = await world.probe(one.delivery_id)
+        assert (stored.state, stored.reason) == (State.CANCELLED, Reason.WEBHOOK_DELETED)
+    assert (await world.probe(begun[0].delivery_id)).worker == world.worker
+    for one in neighbours:
+        assert (await world.probe(one.delivery_id)).state is State.PENDING
+
+
+async def test_deleting_leaves_what_has_ended_as_it_was(world: World) -> None:
+    webhook = await world.webhook()
+    begun = await world.begin(webhook)
+    await world.finish(begun)
+    before = await world.probe(begun.fence.delivery_id)
+    await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    assert await world.probe(begun.fence.delivery_id) == before
+
+
+async def test_a_snapshot_shows_webhooks_of_any_environment_and_tombstones(
+    world: World,
+) -> None:
+    mine = await world.webhook(**FULL)
+    theirs = await world.webhook(environment_id=world.other_environment_id)
+    await world.webhook()
+    wanted = [mine.webhook_id, theirs.webhook_id, uuid4()]
+    snapshot = await world.storage.webhooks.snapshot(wanted)
+    assert snapshot.webhooks == {mine.webhook_id: mine, theirs.webhook_id: theirs}
+    assert snapshot.changes == await world.storage.webhooks.changes()
+    assert (await world.storage.webhooks.snapshot([])).webhooks == {}
+
+
+class TestDisablingWhatFails:
+    """``disable_failing``, an hour after the webhook was last well."""
+
+    async def test_only_failures_for_long_enough_disable(self, world: World) -> None:
+        webhook = await world.webhook()
+        await world.clock.advance(1)
+        await _attempt(world, webhook, Outcome.FAILED)
+        since = world.clock.now() + HOUR / 2
+        await world.clock.advance(HOUR.total_seconds())
+        await _attempt(world, webhook, Outcome.FAILED)
+        before = await world.storage.webhooks.changes()
+        assert await _disable(world, webhook, since) is True
+        now = world.clock.now()
+        stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+        assert stored == evolve(
+            webhook,
+            disabled_until=FOREVER,
+            disabled_reason=DisabledReason.FAILING,
+            disabled_at=now,
+            updated_at=now,
+            version=2,
+        )
+        assert await world.storage.webhooks.changes() == before + 1
+        assert await _disable(world, webhook, since) is False
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("", "F"),
+            ("S", "F"),
+            ("FS", "FF"),
+            ("F", "FSF"),
+            ("F", "SF"),
+            ("F", "FS"),
+            ("F", ""),
+            ("F", "I"),
+            ("I", "F"),
+        ],
+    )
+    async def test_a_success_or_too_little_knowledge_keeps_a_webhook(
+        self, world: World, before: str, after: str
+    ) -> None:
+        assert await self._history(world, before, after) is False
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [("F", "F"), ("SF", "FFF"), ("FI", "IFI"), ("SFI", "F")]
+    )
+    async def test_failures_alone_disable_whatever_was_interrupted(
+        self, world: World, before: str, after: str
+    ) -> None:
+        assert await self._history(world, before, after) is True
+
+    async def test_a_webhook_that_was_changed_since_is_left_alone(self, world: World) -> None:
+        webhook = await world.webhook()
+        await _attempt(world, webhook, Outcome.FAILED)
+        since = world.clock.now() + HOUR / 2
+        await world.clock.advance(HOUR.total_seconds())
+        await _attempt(world, webhook, Outcome.FAILED)
+        await world.change(webhook, name="mended")
+        assert await _disable(world, webhook, since) is False
+
+    async def test_a_neighbours_failures_do_not_count(self, world: World) -> None:
+        webhook, other = await world.webhook(), await world.webhook()
+        await _attempt(world, other, Outcome.FAILED)
+        since = world.clock.now() + HOUR / 2
+        await world.clock.advance(HOUR.total_seconds())
+        await _attempt(world, other, Outcome.FAILED)
+        assert await _disable(world, webhook, since) is False
+
+    async def test_a_deleted_webhook_is_not_disabled(self, world: World) -> None:
+        webhook = await world.webhook()
+        await _attempt(world, webhook, Outcome.FAILED)
+        since = world.clock.now() + HOUR / 2
+        await world.clock.advance(HOUR.total_seconds())
+        await _attempt(world, webhook, Outcome.FAILED)
+        await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, since)
+        assert await _disable(world, webhook, since) is False
+
+    async def _history(self, world: World, before: str, after: str) -> bool:
+        letters = {"F": Outcome.FAILED, "S": Outcome.SUCCEEDED, "I": Outcome.INTERRUPTED}
+        webhook = await world.webhook()
+        for letter in before:
+            await _attempt(world, webhook, letters[letter])
+        since = world.clock.now() + HOUR / 2
+        await world.clock.advance(HOUR.total_seconds())
+        for letter in after:
+            await _attempt(world, webhook, letters[letter])
+        return await _disable(world, webhook, since)
+
+
+async def _attempt(world: World, webhook: Webhook, outcome: Outcome) -> None:
+    """Make one more delivery of a webhook, with one attempt that ends so."""
+    begun = await world.begin(webhook)
+    verdict = Succeeded() if outcome is Outcome.SUCCEEDED else Failed()
+    await world.finish(begun, verdict, outcome=outcome)
+    await world.clock.advance(DELAY.total_seconds())
+
+
+async def _disable(world: World, webhook: Webhook, since: datetime) -> bool:
+    key = webhook.environment_id, webhook.webhook_id
+    return await world.storage.webhooks.disable_failing(*key, since, world.clock.now())

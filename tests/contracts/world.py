@@ -1,0 +1,264 @@
+"""A small world around a storage: webhooks, events and workers, made with few words."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import sqlalchemy as sa
+from attrs import evolve, field, frozen
+
+from notification_adapters.memory import ManualClock, MemoryStorage
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.tables import deliveries as delivery_table
+from notification_core.deliveries import (
+    Attempt,
+    AttemptError,
+    BegunDelivery,
+    ErrorCode,
+    Failed,
+    NewDelivery,
+    Outcome,
+    Reason,
+    ReceivedResponse,
+    Result,
+    Retry,
+    SentRequest,
+    State,
+    Succeeded,
+    Verdict,
+)
+from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.ids import IdGenerator
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
+from notification_core.ports.keys import KeyStore
+from notification_core.ports.logs import LogStore
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.ports.workers import WorkerLock
+from notification_core.webhooks import Webhook
+
+LEASE = timedelta(seconds=30)
+DELAY = timedelta(seconds=1)
+TYPE = "pipeline-created"
+
+
+class Storage(Protocol):
+    """What every storage offers."""
+
+    @property
+    def webhooks(self) -> WebhookStore: ...
+    @property
+    def deliveries(self) -> DeliveryStore: ...
+    @property
+    def keys(self) -> KeyStore: ...
+    @property
+    def logs(self) -> LogStore: ...
+    @property
+    def worker_lock(self) -> WorkerLock: ...
+    async def ping(self) -> None: ...
+
+
+@frozen
+class Stored:
+    """A delivery as the storage has it."""
+
+    state: State
+    reason: Reason | None
+    attempt: int
+    failures: int
+    interruptions: int
+    worker: UUID | None
+    due_at: datetime
+
+
+Probe = Callable[[UUID], Awaitable[Stored]]
+
+
+@frozen
+class World:
+    """A storage with its clock, and the means to fill it and to look into it.
+
+    ``rival`` is a second connection to the same storage, as another process would have it.
+    """
+
+    storage: Storage
+    rival: Storage
+    clock: ManualClock
+    ids: IdGenerator
+    probe: Probe
+    environment_id: UUID
+    other_environment_id: UUID
+    worker: UUID = field()
+    other_worker: UUID = field()
+
+    async def webhook(self, environment_id: UUID | None = None, **changes: Any) -> Webhook:
+        """Add a webhook that subscribes to the one event type of this world."""
+        now = self.clock.now()
+        webhook = Webhook(
+            webhook_id=self.ids(),
+            environment_id=environment_id or self.environment_id,
+            name="A webhook",
+            url="https://receiver.example.com/hook",
+            events=frozenset({TYPE}),
+            created_at=now,
+            updated_at=now,
+        )
+        webhook = evolve(webhook, **changes)
+        await self.storage.webhooks.add(webhook, most=1000)
+        return webhook
+
+    async def change(self, webhook: Webhook, **changes: Any) -> Webhook:
+        """Replace a webhook by a changed version of itself."""
+        changed = evolve(
+            webhook, version=webhook.version + 1, updated_at=self.clock.now(), **changes
+        )
+        await self.storage.webhooks.replace(changed)
+        return changed
+
+    def event(self, event_id: str = "", data: bytes = b"{}", **changes: Any) -> EventToStore:
+        """Return an event of this world's environment, with its body."""
+        event = Event(
+            event_id=event_id or str(self.ids()),
+            environment_id=self.environment_id,
+            type=TYPE,
+            occurred_at=self.clock.now(),
+            data=data,
+        )
+        event = evolve(event, **changes)
+        return EventToStore(event, body_of(event))
+
+    def to(self, webhook: Webhook, event: EventToStore, **changes: Any) -> NewDelivery:
+        """Return a delivery of an event to a webhook."""
+        delivery = NewDelivery(
+            delivery_id=self.ids(),
+            environment_id=webhook.environment_id,
+            webhook_id=webhook.webhook_id,
+            event_id=event.event.event_id,
+        )
+        return evolve(delivery, **changes)
+
+    async def ingest(
+        self,
+        events: Sequence[EventToStore],
+        deliveries: Sequence[NewDelivery] = (),
+        worker: UUID | None = None,
+    ) -> Mapping[EventKey, Arrival]:
+        """Store events and deliveries in one transaction."""
+        async with self.storage.deliveries.ingesting() as transaction:
+            arrivals = await transaction.add_events(events)
+            await transaction.add_deliveries(deliveries, worker, LEASE)
+        return arrivals
+
+    async def publish(self, webhook: Webhook, count: int = 1, data: bytes = b"{}") -> list[UUID]:
+        """Store so many due deliveries of a webhook; return their ids in the order they are due."""
+        ids = []
+        for _ in range(count):
+            event = self.event(data=data, environment_id=webhook.environment_id)
+            delivery = self.to(webhook, event)
+            await self.ingest([event], [delivery])
+            ids.append(delivery.delivery_id)
+            self.clock.jump(timedelta(microseconds=1))
+        return ids
+
+    async def begin(self, webhook: Webhook, worker: UUID | None = None) -> BegunDelivery:
+        """Store one delivery and claim it."""
+        (delivery_id,) = await self.publish(webhook)
+        claimed = await self.claim(worker=worker or self.worker)
+        return next(one for one in claimed.deliveries if one.fence.delivery_id == delivery_id)
+
+    async def claim(self, storage: Storage | None = None, **changes: Any) -> Claimed:
+        """Claim without bounds that matter, but for those that are named."""
+        claim = Claim(worker=self.worker, lease=LEASE, limit=1000, limit_bytes=1 << 30, room=1000)
+        return await (storage or self.storage).deliveries.acquire(evolve(claim, **changes))
+
+    def result(
+        self,
+        begun: BegunDelivery,
+        verdict: Verdict | None = None,
+        outcome: Outcome | None = None,
+        webhook_version: int = 1,
+    ) -> Result:
+        """Return how an attempt ended: by default as its verdict says."""
+        verdict = verdict or Succeeded()
+        outcome = outcome or _outcome_of(verdict)
+        fence = begun.fence
+        attempt = Attempt(
+            log_id=self.ids(),
+            environment_id=fence.environment_id,
+            webhook_id=begun.webhook_id,
+            delivery_id=fence.delivery_id,
+            event_id=begun.event_id,
+            event_type=begun.event_type,
+            number=fence.attempt,
+            outcome=outcome,
+            started_at=self.clock.now(),
+        )
+        return Result(fence, _filled(attempt), verdict, webhook_version)
+
+    async def finish(
+        self, begun: BegunDelivery, verdict: Verdict | None = None, **how: Any
+    ) -> Result:
+        """Write how an attempt ended, and check that it was taken."""
+        result = self.result(begun, verdict, **how)
+        assert list(await self.storage.deliveries.finish([result], DELAY)) == []
+        return result
+
+    async def log(self, webhook: Webhook) -> Sequence[Attempt]:
+        """Return a webhook's attempts, the newest first."""
+        return await self.storage.logs.page(webhook.environment_id, webhook.webhook_id, limit=1000)
+
+
+def ids_of(claimed: Claimed) -> list[UUID]:
+    """Return the deliveries of a claim."""
+    return [one.fence.delivery_id for one in claimed.deliveries]
+
+
+def memory_probe(storage: MemoryStorage) -> Probe:
+    """Look into a storage in memory."""
+
+    async def probe(delivery_id: UUID) -> Stored:
+        row = storage.state.deliveries[delivery_id]
+        return Stored(**{name: getattr(row, name) for name in Stored.__annotations__})
+
+    return probe
+
+
+def sql_probe(storage: SqlStorage) -> Probe:
+    """Look into a database."""
+
+    async def probe(delivery_id: UUID) -> Stored:
+        columns = [delivery_table.c[name] for name in Stored.__annotations__]
+        wanted = sa.select(*columns).where(delivery_table.c.delivery_id == delivery_id)
+        async with storage.database.reading() as connection:
+            row = (await connection.execute(wanted)).mappings().one()
+        reason = None if row["reason"] is None else Reason(row["reason"])
+        return Stored(**{**row, "state": State(row["state"]), "reason": reason})
+
+    return probe
+
+
+def _outcome_of(verdict: Verdict) -> Outcome:
+    match verdict:
+        case Succeeded():
+            return Outcome.SUCCEEDED
+        case Retry() | Failed():
+            return Outcome.FAILED
+
+
+def _filled(attempt: Attempt) -> Attempt:
+    """Give an attempt what it has besides its outcome."""
+    if attempt.outcome is Outcome.INTERRUPTED:
+        return evolve(attempt, error=AttemptError(ErrorCode.INTERRUPTED, "It was cut off."))
+    succeeded = attempt.outcome is Outcome.SUCCEEDED
+    return evolve(
+        attempt,
+        error=None if succeeded else AttemptError(ErrorCode.HTTP_STATUS, "It answered 500."),
+        request=SentRequest("post", "https://receiver.example.com/hook", (("webhook-id", "é"),)),
+        response=ReceivedResponse(
+            http_code=200 if succeeded else 500,
+            headers=(("server", "a"), ("server", "b")),
+            body=b"\x00\xff",
+            truncated=True,
+        ),
+        duration=timedelta(microseconds=12345),
+    )
