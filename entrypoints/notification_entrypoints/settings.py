@@ -136,9 +136,11 @@ def _required_secret(kind: Kind[T], meaning: str) -> T:
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach a server that listens on ``host``."""
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host.lower() == "localhost"
+    # Python 3.13 calls a mapped 127.0.0.1 loopback, 3.11 does not: here it never is.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def _authentication_on(host: str) -> Authentication | None:
