@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.memory.storage import memory_storage
 from notification_adapters.sql import migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliveries import (
@@ -96,13 +97,26 @@ class Backstage:
 
 
 @asynccontextmanager
-async def backstage(folder: Path) -> AsyncIterator[Backstage]:
-    """Put the use cases together over an SQLite file in a folder."""
+async def in_memory(_: Path) -> AsyncIterator[Stores]:
+    """Open a storage in memory."""
+    storage = memory_storage(_CLOCK, _IDS)
+    yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+
+
+@asynccontextmanager
+async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
+    """Open an SQLite file in a folder."""
     cipher = Cipher("k" * 32, ())
     path = folder / "api.sqlite"
     await migrate_sqlite(path, cipher)
     async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
-        stores = Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+        yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+
+
+@asynccontextmanager
+async def backstage(opened: AbstractAsyncContextManager[Stores]) -> AsyncIterator[Backstage]:
+    """Put the use cases together over a storage."""
+    async with opened as stores:
         changes: list[int] = []
         requests: list[tuple[str, int]] = []
         services = _services(stores, changes, requests)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.entrypoints.api_services import Backstage, backstage
+from tests.entrypoints.api_services import Backstage, backstage, in_memory, on_sqlite
 from tests.entrypoints.checked_api import CheckedClient, called
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Backstage]:
-    """Give what stands behind an API, over storage of its own."""
-    async with backstage(tmp_path) as opened:
+@pytest.fixture(params=[in_memory, on_sqlite])
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backstage]:
+    """Give what stands behind an API, over each kind of storage in turn."""
+    async with backstage(request.param(tmp_path)) as opened:
         yield opened
 
 

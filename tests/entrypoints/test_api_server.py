@@ -1,10 +1,280 @@
-"""The API as an HTTP server, whatever is asked of it."""
+"""The API as an HTTP server, whatever is asked of it and whatever fails behind it."""
 
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from io import BytesIO
 from uuid import uuid4
 
-from tests.entrypoints.api_examples import create
-from tests.entrypoints.api_services import Backstage
-from tests.entrypoints.checked_api import CheckedClient
+import aiohttp
+import pytest
+from aiohttp import web
+from multidict import CIMultiDict
+
+from notification_core.deliveries import Attempt
+from notification_core.errors import StorageUnavailable, UnknownCommit
+from notification_core.events import Event
+from notification_core.ingest import Ingest, Published
+from notification_core.ports.logs import LogStore
+from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.calls import Timeouts
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
+from tests.entrypoints.api_services import Backstage, in_memory
+from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
+
+EVENTS = f"/environments/{ENVIRONMENT}/events"
+WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
+JSON = {"Content-Type": "application/json"}
+SHORT = timedelta(milliseconds=100)
+LONG = timedelta(seconds=60)
+MIB = 1024 * 1024
+
+
+pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
+"""Storage makes no difference to what is tested here."""
+
+
+class TestAnswersOfTheFramework:
+    """They have the one shape: the client checks it."""
+
+    async def test_a_path_that_is_none(self, api: CheckedClient) -> None:
+        answer = await api.get("/nowhere")
+        assert (answer.status, answer.json["error_code"]) == (404, 1002)
+
+    async def test_a_method_that_the_path_does_not_have(self, api: CheckedClient) -> None:
+        answer = await api.call("PATCH", "/webhooks/events")
+        assert (answer.status, answer.json["error_code"]) == (405, 1003)
+        assert set(answer.headers["Allow"].split(",")) >= {"GET"}
+
+    async def test_an_expectation_that_nobody_meets(self, api: CheckedClient) -> None:
+        answer = await api.get("/webhooks/events", headers={"Expect": "miracles"})
+        assert (answer.status, answer.json["error_code"]) == (417, 1009)
+
+    @pytest.mark.parametrize(
+        "request_bytes",
+        [
+            b"\x16\x03\x01 hello\r\n\r\n",
+            b"GET / HTTP/9.9.9\r\n\r\n",
+            b"GET /api/webhooks/events HTTP/1.1\r\nHost: a\r\nBroken\r\n\r\n",
+            b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        ],
+        ids=["TLS", "version", "header", "long line", "length"],
+    )
+    async def test_what_is_no_http(self, api: CheckedClient, request_bytes: bytes) -> None:
+        answer = await raw_answer(api, request_bytes)
+        assert (answer.status, answer.json["error_code"]) == (400, 1000)
+
+    async def test_no_answer_tells_what_the_server_is_made_of(self, api: CheckedClient) -> None:
+        for path in ("/webhooks/events", "/nowhere"):
+            assert (await api.get(path)).headers["Server"] == "notification-management"
+
+
+async def raw_answer(api: CheckedClient, request: bytes) -> Answer:
+    """Send bytes as they are and return the answer, held to the document."""
+    port = int(api.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        status, *lines = head.strip().split("\r\n")
+        headers: CIMultiDict[str] = CIMultiDict()
+        for name, _, value in (line.partition(": ") for line in lines):
+            headers.add(name, value)
+        body = await reader.readexactly(int(headers["Content-Length"]))
+    finally:
+        writer.close()
+    code = int(status.split()[1])
+    check_answer("GET", "/nowhere", code, headers, body)
+    return Answer(code, headers, json.loads(body))
+
+
+class TestTheBody:
+    async def test_one_that_is_too_large_is_refused_before_it_came(
+        self, api: CheckedClient
+    ) -> None:
+        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        answer = await raw_answer(api, f"{head}Content-Length: {16 * MIB + 1}\r\n\r\n".encode())
+        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+        assert "16 MiB" in answer.json["message"]
+
+    async def test_one_that_tells_no_length_is_not_read_further_than_the_limit(
+        self, api: CheckedClient
+    ) -> None:
+        async def endless() -> AsyncIterator[bytes]:
+            for _ in range(18):
+                yield b" " * MIB
+
+        answer = await api.call("POST", EVENTS, data=endless(), headers=JSON)
+        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+
+    async def test_a_packed_one_is_bounded_by_what_it_unpacks_to(self, api: CheckedClient) -> None:
+        bomb = gzip.compress(b" " * (64 * MIB))
+        headers = JSON | {"Content-Encoding": "gzip"}
+        answer = await api.call("POST", EVENTS, data=bomb, headers=headers)
+        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+
+    async def test_a_packed_one_is_unpacked(self, api: CheckedClient) -> None:
+        headers = JSON | {"Content-Encoding": "gzip"}
+        body = gzip.compress(json.dumps(EVENT).encode())
+        assert (await api.call("POST", EVENTS, data=body, headers=headers)).status == 202
+
+    async def test_one_that_cannot_be_unpacked_is_refused(self, api: CheckedClient) -> None:
+        headers = JSON | {"Content-Encoding": "gzip"}
+        answer = await api.call("POST", EVENTS, data=b"no gzip at all", headers=headers)
+        assert answer.status == 400
+
+    async def test_a_webhook_needs_no_more_than_a_mebibyte(self, api: CheckedClient) -> None:
+        body = BytesIO(json.dumps(DRAFT | {"description": "x" * MIB}).encode())
+        answer = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
+        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+
+    async def test_one_that_does_not_arrive_is_waited_for_only_so_long(
+        self, stage: Backstage
+    ) -> None:
+        async with called(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as api:
+            head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            request = f"{head}Content-Length: 100\r\n\r\n{{".encode()
+            answer = await raw_answer(api, request)
+        assert (answer.status, answer.json["error_code"]) == (408, 1004)
+        assert answer.headers["Connection"] == "close"
+
+    async def test_headers_that_do_not_arrive_end_the_connection(self, stage: Backstage) -> None:
+        async with served(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as url:
+            port = int(url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /api/webhooks/events HTTP/1.1\r\n")
+            assert await reader.read() == b""
+            writer.close()
+
+
+class FailingLogs(LogStore):
+    """A log whose storage fails as it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def page(self, *_: object) -> Sequence[Attempt]:
+        raise self._error
+
+
+class FailingIngest(Ingest):
+    """An ingest that fails as it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def publish(self, _: Sequence[Event]) -> Sequence[Published]:
+        raise self._error
+
+
+class WaitingIngest(Ingest):
+    """An ingest that has begun, and goes on when it is told to."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self.begun = asyncio.Event()
+        self.proceed = asyncio.Event()
+
+    async def publish(self, events: Sequence[Event]) -> Sequence[Published]:
+        self.begun.set()
+        await self.proceed.wait()
+        return await self._ingest.publish(events)
+
+
+class TestFailuresBehindIt:
+    async def test_storage_that_is_away_is_a_503_that_says_when_to_come_back(
+        self, stage: Backstage
+    ) -> None:
+        error = StorageUnavailable("no disk at /var/lib")
+        async with called(stage.but(ingest=FailingIngest(error))) as api:
+            answer = await api.post(EVENTS, EVENT)
+        assert (answer.status, answer.json["error_code"]) == (503, 1901)
+        assert answer.headers["Retry-After"] == "1"
+        assert "/var/lib" not in json.dumps(answer.json)
+
+    async def test_an_unknown_outcome_is_told_as_one(self, stage: Backstage) -> None:
+        error = UnknownCommit("cut")
+        async with called(stage.but(ingest=FailingIngest(error))) as api:
+            answer = await api.post(EVENTS, EVENT)
+        assert (answer.status, answer.json["error_code"]) == (503, 1902)
+        assert "it was written, or not" in answer.json["message"]
+
+    async def test_an_answer_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
+        ingest = WaitingIngest(stage.services.ingest)
+        slow = stage.but(ingest=ingest, timeouts=Timeouts(read=LONG, write=SHORT))
+        async with called(slow) as api:
+            answer = await api.post(EVENTS, EVENT)
+        assert (answer.status, answer.json["error_code"]) == (503, 1903)
+
+    async def test_a_failure_of_ours_says_no_more_than_that_and_is_logged(
+        self, stage: Backstage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = RuntimeError("password=hunter2")
+        answer = await failed(stage.but(logs=FailingLogs(error)))
+        assert (answer.status, answer.json["error_code"]) == (500, 1900)
+        assert answer.json["internal_message"] == ""
+        assert answer.json["stacktrace"] == []
+        assert "hunter2" not in json.dumps(answer.json)
+        (record,) = caplog.records
+        assert record.exc_info
+        assert record.exc_info[1] is error
+        assert vars(record)["request_id"] == answer.json["request_id"]
+
+    async def test_with_debug_an_error_tells_its_cause(self, stage: Backstage) -> None:
+        error = RuntimeError("the index is broken")
+        answer = await failed(stage.but(logs=FailingLogs(error), debug=True))
+        assert answer.json["internal_message"] == "RuntimeError: the index is broken"
+        assert any("logs.py" in line for line in answer.json["stacktrace"])
+
+
+async def failed(services: Services) -> Answer:
+    """Return the answer to reading a log whose storage fails."""
+    async with called(services) as api:
+        webhook = await create(api)
+        return await api.get(f"/webhooks/{webhook['webhook_id']}/logs")
+
+
+async def test_a_publisher_that_hangs_up_does_not_stop_its_events(stage: Backstage) -> None:
+    ingest = WaitingIngest(stage.services.ingest)
+    async with called(stage.but(ingest=ingest)) as api:
+        await create(api)
+        publishing = asyncio.create_task(api.post(EVENTS, EVENT))
+        await ingest.begun.wait()
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        ingest.proceed.set()
+    await stage.begin(1)
+
+
+async def test_a_host_mounts_it_where_it_likes(stage: Backstage) -> None:
+    host = web.Application()
+    host.add_subapp("/hooks/v1", api_app(stage.services, prefix=""))
+    async with running(host) as url, aiohttp.ClientSession() as session:
+        webhooks = f"{url}/hooks/v1{WEBHOOKS}"
+        async with session.post(webhooks, json=DRAFT) as created:
+            location = created.headers["Location"]
+        assert location.startswith("/hooks/v1/webhooks/")
+        async with session.get(url + location) as got:
+            assert got.status == 200
+        async with session.get(f"{url}/hooks/v1/nowhere") as nowhere:
+            assert (await nowhere.json())["error_code"] == 1002
+
+
+@asynccontextmanager
+async def running(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application as a host would, on aiohttp's own runner."""
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def test_requests_are_counted_by_route_and_status(

@@ -1,10 +1,10 @@
 """The HTTP API as an aiohttp application: routes from the document, errors in one shape."""
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from uuid import UUID
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
@@ -27,7 +27,7 @@ from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.webhooks import WebhookOperations
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _NO_ROUTE = "unmatched"
 _SERVER_ERROR = 500
@@ -119,10 +119,11 @@ def _edge(services: Services) -> Middleware:
 
 def _tell_operator(error: Exception, request_id: UUID, status: int) -> None:
     """Log what the answer does not say: the cause of a failure of ours."""
+    known = {"request_id": str(request_id)}
     if status == _SERVER_ERROR:
-        _log.error("request_failed", request_id=str(request_id), exc_info=error)
+        _log.error("request_failed", extra=known, exc_info=error)
     elif status > _SERVER_ERROR:
-        _log.warning("request_not_served", request_id=str(request_id), cause=str(error))
+        _log.warning("request_not_served", extra=known | {"cause": str(error)})
 
 
 def _route_of(request: web.Request) -> str:

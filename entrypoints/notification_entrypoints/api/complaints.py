@@ -23,8 +23,8 @@ _KINDS = {
     "null": "null",
 }
 _BOUNDS = {
-    "minLength": "This is too short. Give {} characters or more.",
-    "maxLength": "This is too long. Give {} characters or fewer.",
+    "minLength": "This is too short. Give a length of {} or more.",
+    "maxLength": "This is too long. Give a length of {} or less.",
     "minItems": "There are too few. Give {} or more.",
     "maxItems": "There are too many. Give {} or fewer.",
     "minProperties": "There are too few. Give {} or more, or leave the field out.",

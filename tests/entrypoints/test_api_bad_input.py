@@ -1,0 +1,278 @@
+"""Bad input: the answer says what is wrong, where, and what would be right; nothing is written."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import field, frozen
+
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
+from tests.entrypoints.api_services import in_memory
+from tests.entrypoints.checked_api import CheckedClient
+
+WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
+EVENTS = f"/environments/{ENVIRONMENT}/events"
+JSON = {"Content-Type": "application/json"}
+
+pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
+"""What is refused never comes to storage: one is enough."""
+
+
+@frozen
+class Wrong:
+    """A webhook with one thing wrong: where that is, and what the answer must say of it."""
+
+    draft: Any
+    where: str
+    says: str
+
+
+def but(**fields: Any) -> dict[str, Any]:
+    """Return a good draft with some fields changed; None takes a field out."""
+    changed = DRAFT | fields
+    return {name: value for name, value in changed.items() if value is not ...}
+
+
+WRONG_DRAFTS = {
+    "no name": Wrong(but(name=...), "name", "missing"),
+    "empty name": Wrong(but(name=""), "name", "a length of 1 or more"),
+    "long name": Wrong(but(name="x" * 257), "name", "a length of 256 or less"),
+    "name of another type": Wrong(but(name=7), "name", "a number. Give a string"),
+    "name that no storage holds": Wrong(but(name="a\0b"), "name", "U+0000"),
+    "no url": Wrong(but(url=...), "url", "missing"),
+    "url without a scheme": Wrong(but(url="example.com/hook"), "url", "https://host/path"),
+    "url of another scheme": Wrong(but(url="ftp://example.com/"), "url", "Use http or https"),
+    "url with a password": Wrong(but(url="https://a:b@example.com/"), "url", "custom header"),
+    "url of this machine": Wrong(but(url="http://127.0.0.1/"), "url", "public address"),
+    "url of a metadata service": Wrong(but(url="http://169.254.169.254/"), "url", "public address"),
+    "url of an inside name": Wrong(but(url="http://db.internal/"), "url", "public host name"),
+    "url with a port of mail": Wrong(but(url="http://example.com:25/"), "url", "80, 443"),
+    "long url": Wrong(but(url=f"https://example.com/{'x' * 2048}"), "url", "2048 or less"),
+    "no events": Wrong(but(events=...), "events", "missing"),
+    "empty events": Wrong(but(events=[]), "events", "1 or more"),
+    "unknown event": Wrong(but(events=["job-exploded"]), "events[0]", "job-completed"),
+    "event twice": Wrong(but(events=["job-created"] * 2), "events", "Give each once"),
+    "events of another type": Wrong(but(events="job-created"), "events", "Give an array"),
+    "unknown method": Wrong(but(method="head"), "method", "get, post, put, patch, delete"),
+    "method in capitals": Wrong(but(method="POST"), "method", "get, post, put, patch, delete"),
+    "description that is null": Wrong(but(description=None), "description", "Leave the field out"),
+    "long description": Wrong(but(description="x" * 4097), "description", "4096 or less"),
+    "no time": Wrong(but(disabled_until="tomorrow"), "disabled_until", "RFC 3339"),
+    "a date alone": Wrong(but(disabled_until="2031-01-01"), "disabled_until", "RFC 3339"),
+    "time that ends after the calendar": Wrong(
+        but(disabled_until="9999-12-31T23:59:59-05:00"), "disabled_until", "RFC 3339"
+    ),
+    "time that is a number": Wrong(but(disabled_until=1), "disabled_until", "Give a string"),
+    "no headers in there": Wrong(but(custom_headers={}), "custom_headers", "leave the field out"),
+    "too many headers": Wrong(
+        but(custom_headers={f"X-{n}": "v" for n in range(11)}), "custom_headers", "10 or fewer"
+    ),
+    "header of ours": Wrong(
+        but(custom_headers={"Webhook-Id": "v"}), "custom_headers.Webhook-Id", "reserved"
+    ),
+    "header of the configured signature": Wrong(
+        but(custom_headers={"x-signature": "v"}), "custom_headers.x-signature", "reserved"
+    ),
+    "header that is no token": Wrong(
+        but(custom_headers={"X Y": "v"}), "custom_headers.X Y", "letters, digits"
+    ),
+    "header that breaks the line": Wrong(
+        but(custom_headers={"X-A": "a\r\nX-B: b"}), "custom_headers.X-A", "visible ASCII"
+    ),
+    "header of another type": Wrong(
+        but(custom_headers={"X-A": 1}), "custom_headers.X-A", "Give a string"
+    ),
+    "header twice": Wrong(
+        but(custom_headers={"X-A": "1", "x-a": "2"}), "custom_headers.x-a", "give it once"
+    ),
+    "unknown field": Wrong(but(retries=3), "retries", "The fields are name, url"),
+    "field that is still to come": Wrong(but(rate_limit=3), "rate_limit", "no such field"),
+    "no object": Wrong([DRAFT], "body", "Give an object"),
+}
+
+
+class TestWrongWebhooks:
+    @pytest.mark.parametrize("wrong", WRONG_DRAFTS.values(), ids=WRONG_DRAFTS)
+    async def test_it_is_refused_with_the_field_and_what_would_be_right(
+        self, api: CheckedClient, wrong: Wrong
+    ) -> None:
+        answer = await api.post(WEBHOOKS, wrong.draft)
+        assert (answer.status, answer.json["error_code"]) == (400, 1100)
+        assert wrong.where in answer.wrong_fields
+        assert wrong.says in answer.complaint_about(wrong.where)
+        assert (await api.get(WEBHOOKS)).json == []
+
+    async def test_a_put_is_judged_like_a_post_and_changes_nothing(
+        self, api: CheckedClient
+    ) -> None:
+        webhook = await create(api)
+        path = f"/webhooks/{webhook['webhook_id']}"
+        answer = await api.put(path, but(name="Other", url="http://10.0.0.1/"))
+        assert answer.wrong_fields == {"url"}
+        assert (await api.get(path)).json == webhook
+
+    async def test_everything_that_is_wrong_is_said_at_once(self, api: CheckedClient) -> None:
+        draft = {
+            "nome": "Job results",
+            "url": "http://localhost/",
+            "events": ["job-created", 1, "x"],
+            "method": "trace",
+            "disabled_until": "soon",
+            "custom_headers": {"Host": "x"},
+        }
+        answer = await api.post(WEBHOOKS, draft)
+        assert answer.wrong_fields == {
+            "name",
+            "nome",
+            "url",
+            "events[1]",
+            "events[2]",
+            "method",
+            "disabled_until",
+            "custom_headers.Host",
+        }
+
+    async def test_a_secret_is_not_repeated_in_the_complaint(self, api: CheckedClient) -> None:
+        secret = "tiptop-s3cret"
+        headers = {"Authorization": f"{secret}\n", "X-Token": [secret], "Bad Name": secret}
+        answer = await api.post(WEBHOOKS, but(custom_headers=headers))
+        assert answer.status == 400
+        assert secret not in json.dumps(answer.json)
+
+    async def test_the_complaints_are_bounded(self, api: CheckedClient) -> None:
+        answer = await api.post(WEBHOOKS, but(events=[f"no-{n}" for n in range(5000)]))
+        assert len(answer.json["details"]) == 100
+
+
+@frozen
+class WrongBody:
+    """A body that is no JSON, or no JSON that can be meant."""
+
+    body: bytes
+    says: str
+    code: int = 1007
+    where: str = field(default="body")
+
+
+WRONG_BODIES = {
+    "empty": WrongBody(b"", "truncated"),
+    "cut": WrongBody(b'{"name": "x"', "truncated"),
+    "no UTF-8": WrongBody(b'{"name": "\xff"}', "Byte"),
+    "not a number": WrongBody(b'{"name": NaN}', "invalid character"),
+    "half a character": WrongBody(b'{"name": "\\ud800"}', ""),
+    "deep": WrongBody(b'{"a":' * 100_000, "nested too deeply"),
+    "a name twice": WrongBody(b'{"url": "a", "url": "b"}', "more than once", 1100, "url"),
+    "long integer": WrongBody(b'{"name": ' + b"9" * 5000 + b"}", "out of range"),
+}
+
+
+class TestWrongBodies:
+    @pytest.mark.parametrize("wrong", WRONG_BODIES.values(), ids=WRONG_BODIES)
+    async def test_it_is_refused_with_the_reason(
+        self, api: CheckedClient, wrong: WrongBody
+    ) -> None:
+        answer = await api.call("POST", WEBHOOKS, data=wrong.body, headers=JSON)
+        assert (answer.status, answer.json["error_code"]) == (400, wrong.code)
+        assert wrong.says in answer.complaint_about(wrong.where)
+
+    @pytest.mark.parametrize("path", [WEBHOOKS, EVENTS])
+    @pytest.mark.parametrize(
+        "content_type",
+        ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
+    )
+    async def test_another_media_type_is_refused(
+        self, api: CheckedClient, path: str, content_type: str
+    ) -> None:
+        headers = {"Content-Type": content_type}
+        answer = await api.call("POST", path, data=b"{}", headers=headers)
+        assert (answer.status, answer.json["error_code"]) == (415, 1006)
+        assert "application/json" in answer.json["message"]
+
+    async def test_json_may_say_that_it_is_in_utf_8(self, api: CheckedClient) -> None:
+        headers = {"Content-Type": "application/json; charset=UTF-8"}
+        answer = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
+        assert answer.status == 202
+
+
+@frozen
+class WrongEvent:
+    """A publication that is refused, and where and why."""
+
+    body: Any
+    where: str
+    says: str
+
+
+WRONG_EVENTS = {
+    "no type": WrongEvent({"data": 1}, "event", "required"),
+    "no data": WrongEvent({"event": "job-created"}, "data", "required"),
+    "unknown type": WrongEvent({"event": "job-exploded", "data": 1}, "event", "job-completed"),
+    "unknown field": WrongEvent(EVENT | {"envronment": 1}, "envronment", "no such field"),
+    "an environment": WrongEvent(EVENT | {"environment_id": ENVIRONMENT}, "environment_id", "no"),
+    "empty id": WrongEvent(EVENT | {"event_id": ""}, "event_id", "1 to 256"),
+    "no time": WrongEvent(EVENT | {"occurred_at": "now"}, "occurred_at", "RFC 3339"),
+    "one of a batch": WrongEvent([EVENT, EVENT | {"event": 1}], "[1].event", "Not a string"),
+    "empty batch": WrongEvent([], "body", "1 to 1,000"),
+}
+
+
+class TestWrongEvents:
+    @pytest.mark.parametrize("wrong", WRONG_EVENTS.values(), ids=WRONG_EVENTS)
+    async def test_it_is_refused_with_the_field_and_what_would_be_right(
+        self, api: CheckedClient, wrong: WrongEvent
+    ) -> None:
+        answer = await api.post(EVENTS, wrong.body)
+        assert (answer.status, answer.json["error_code"]) == (400, 1300)
+        assert answer.wrong_fields == {wrong.where}
+        assert wrong.says in answer.complaint_about(wrong.where)
+
+    async def test_more_than_a_thousand_at_once_are_too_many(self, api: CheckedClient) -> None:
+        answer = await api.post(EVENTS, [EVENT] * 1001)
+        assert (answer.status, answer.json["error_code"]) == (413, 1301)
+        assert "1,000" in answer.json["message"]
+
+
+@frozen
+class WrongPath:
+    """A path whose parameters are wrong."""
+
+    path: str
+    where: str
+    says: str
+
+
+WEBHOOK = f"/webhooks/{uuid4()}"
+WRONG_PATHS = {
+    "environment": WrongPath("/environments/mine/webhooks", "environment_id", "a UUID"),
+    "webhook": WrongPath("/webhooks/1", "webhook_id", "a UUID"),
+    "no hyphens": WrongPath(f"/webhooks/{uuid4().hex}", "webhook_id", "a UUID"),
+    "no limit": WrongPath(f"{WEBHOOK}/logs?limit=0", "limit", "1 or more"),
+    "high limit": WrongPath(f"{WEBHOOK}/logs?limit=101", "limit", "100 or less"),
+    "limit in words": WrongPath(f"{WEBHOOK}/logs?limit=ten", "limit", "a whole number"),
+    "endless limit": WrongPath(f"{WEBHOOK}/logs?limit={'9' * 5000}", "limit", "a whole number"),
+    "two limits": WrongPath(f"{WEBHOOK}/logs?limit=1&limit=2", "limit", "once"),
+    "made-up cursor": WrongPath(f"{WEBHOOK}/logs?cursor=2", "cursor", "Link header"),
+    "cursor of no letters": WrongPath(f"{WEBHOOK}/logs?cursor=%C3%A9", "cursor", "Link header"),
+    "empty cursor": WrongPath(f"{WEBHOOK}/logs?cursor=", "cursor", "a length of 1 or more"),
+    "filter that is still to come": WrongPath(
+        f"{WEBHOOK}/logs?outcome=failed", "outcome", "There are limit, cursor"
+    ),
+    "parameter where there is none": WrongPath(f"{WEBHOOK}?limit=1", "limit", "takes none"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_PATHS.values(), ids=WRONG_PATHS)
+async def test_a_wrong_parameter_is_refused_with_its_name_and_what_would_be_right(
+    api: CheckedClient, wrong: WrongPath
+) -> None:
+    answer = await api.get(wrong.path)
+    assert (answer.status, answer.json["error_code"]) == (400, 1101)
+    assert answer.wrong_fields == {wrong.where}
+    assert wrong.says in answer.complaint_about(wrong.where)
+
+
+@pytest.mark.parametrize("rest", ["", "/logs"])
+async def test_a_webhook_that_does_not_exist_is_not_found(api: CheckedClient, rest: str) -> None:
+    answer = await api.get(f"/webhooks/{uuid4()}{rest}")
+    assert (answer.status, answer.json["error_code"]) == (404, 1200)

@@ -1,0 +1,140 @@
+"""The document: it holds for the routes, for the core's values, and for its own examples."""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from notification_adapters.messages import MAX_EVENTS
+from notification_core.catalogue import CATALOGUE
+from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.destinations import MAX_URL_LENGTH
+from notification_core.events import MAX_EVENT_ID_LENGTH
+from notification_core.headers import MAX_HEADERS
+from notification_core.keys import KeyStatus
+from notification_core.subscriptions import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH
+from notification_core.webhooks import DisabledReason, Method
+from notification_entrypoints.api.app import api_app
+from notification_entrypoints.api.problems import Problem
+from tests.entrypoints.api_services import Backstage
+from tests.entrypoints.checked_api import (
+    DOCUMENT,
+    CheckedClient,
+    operations,
+    resolved,
+    strict_validator,
+)
+
+SCHEMAS = DOCUMENT["components"]["schemas"]
+OPERATIONS = [
+    pytest.param(DOCUMENT["paths"][path][method.lower()], id=name)
+    for name, (method, path) in operations().items()
+]
+
+
+def test_each_operation_has_a_route_and_each_route_an_operation(stage: Backstage) -> None:
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in api_app(stage.services).router.routes()
+        if route.resource
+    }
+    assert routes == {(method, f"/api{path}") for method, path in operations().values()}
+
+
+async def test_the_document_is_served_as_it_stands(api: CheckedClient) -> None:
+    assert (await api.get("/openapi.json")).json == DOCUMENT
+
+
+def test_every_reference_leads_somewhere() -> None:
+    references = list(references_in(DOCUMENT))
+    assert references
+    for reference in references:
+        assert resolved({"$ref": reference})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_is_described_and_says_how_it_fails(operation: Mapping[str, Any]) -> None:
+    assert operation["summary"]
+    assert operation["description"]
+    for status, response in operation["responses"].items():
+        if status == "default" or int(status) >= 400:
+            schema = resolved(response)["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Error"}
+    assert "default" in operation["responses"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_an_operation_takes_and_gives_has_examples(operation: Mapping[str, Any]) -> None:
+    for content in contents_of(operation):
+        assert content["examples"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_examples_are_what_their_schemas_allow(operation: Mapping[str, Any]) -> None:
+    bodies = [operation.get("requestBody", {}), *map(resolved, operation["responses"].values())]
+    for body in bodies:
+        for content in body.get("content", {}).values():
+            validator = strict_validator(content["schema"])
+            for example in content.get("examples", {}).values():
+                validator.validate(resolved(example)["value"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        (SCHEMAS["Method"], Method),
+        (SCHEMAS["Webhook"]["properties"]["disabled_reason"], DisabledReason),
+        (SCHEMAS["WebhookLog"]["properties"]["outcome"], Outcome),
+        (SCHEMAS["AttemptError"]["properties"]["code"], ErrorCode),
+        (SCHEMAS["VerificationKey"]["properties"]["status"], KeyStatus),
+    ],
+)
+def test_the_values_are_those_of_the_core(schema: Any, values: type[StrEnum]) -> None:
+    assert schema["enum"] == [str(value) for value in values]
+
+
+def test_the_event_types_are_those_of_the_catalogue() -> None:
+    assert SCHEMAS["EventName"]["enum"] == list(CATALOGUE)
+
+
+def test_the_limits_are_those_of_the_core() -> None:
+    batch = DOCUMENT["paths"]["/environments/{environment_id}/events"]["post"]["requestBody"][
+        "content"
+    ]["application/json"]["schema"]["oneOf"][1]
+    assert batch["maxItems"] == MAX_EVENTS
+    assert SCHEMAS["WebhookName"]["maxLength"] == MAX_NAME_LENGTH
+    assert SCHEMAS["WebhookUrl"]["maxLength"] == MAX_URL_LENGTH
+    assert SCHEMAS["WebhookDescription"]["maxLength"] == MAX_DESCRIPTION_LENGTH
+    assert SCHEMAS["CustomHeaders"]["maxProperties"] == MAX_HEADERS
+    assert SCHEMAS["NewEvent"]["properties"]["event_id"]["maxLength"] == MAX_EVENT_ID_LENGTH
+
+
+def test_the_catalogue_of_errors_is_that_of_the_code() -> None:
+    table = SCHEMAS["Error"]["properties"]["error_code"]["description"]
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (.+) \|$", table, re.MULTILINE)
+    kinds = [problem.value for problem in Problem]
+    assert rows == [(str(k.error_code), str(k.http_code), k.message) for k in kinds]
+    assert len({kind.error_code for kind in kinds}) == len(kinds)
+
+
+def test_a_draft_takes_every_field_that_a_webhook_has() -> None:
+    assert SCHEMAS["Webhook"]["properties"].keys() <= SCHEMAS["WebhookDraft"]["properties"].keys()
+
+
+def references_in(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from references_in(each)
+
+
+def contents_of(operation: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            yield from response.get("content", {}).values()
