@@ -316,7 +316,9 @@ def show_count(counted: Count) -> None:
 
 def first_run(stage: Stage, receiver: Receiver) -> None:
     """Send the life of a pipeline through the system, with a retry in it."""
-    event_ids = {json.loads(line)["event_id"] for line in PIPELINE.read_text().splitlines()}
+    event_ids = {
+        json.loads(line)["event_id"] for line in PIPELINE.read_text(encoding="utf-8").splitlines()
+    }
     step(f"Publishing {PIPELINE.name}: {len(event_ids)} events of a pipeline and its jobs")
     receiver.show = show_request
     printed = stage.run("publish", str(PIPELINE), "--environment", ENVIRONMENT)
@@ -352,7 +354,7 @@ def second_run(stage: Stage, receiver: Receiver, up: Program, stack: ExitStack) 
 
 def many_events(folder: Path) -> tuple[set[str], Path]:
     """Write the events of the second run: the pipeline's, over and over, under ids of their own."""
-    events = [json.loads(line) for line in PIPELINE.read_text().splitlines()]
+    events = [json.loads(line) for line in PIPELINE.read_text(encoding="utf-8").splitlines()]
     many = [events[n % len(events)] | {"event_id": f"many-{n:04}"} for n in range(MANY)]
     file = folder / "many.jsonl"
     file.write_text("".join(f"{json.dumps(event)}\n" for event in many))

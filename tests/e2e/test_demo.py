@@ -128,7 +128,8 @@ def test_the_demonstrations_count_sees_what_is_missing(
 
 
 def test_the_example_events_are_good_ones_of_every_type() -> None:
-    events = [json.loads(line) for line in (EXAMPLES / "pipeline.jsonl").open(encoding="utf-8")]
+    text = (EXAMPLES / "pipeline.jsonl").read_text(encoding="utf-8")
+    events = [json.loads(line) for line in text.splitlines()]
     assert {event["event"] for event in events} == set(CATALOGUE)
     assert len({event["event_id"] for event in events}) == len(events)
     assert sorted(event["occurred_at"] for event in events) == [e["occurred_at"] for e in events]
