@@ -12,6 +12,7 @@ from socket import gethostname
 from typing import cast
 
 import pytest
+import uvloop
 
 from notification_adapters.http.guard import IDLE
 from notification_adapters.http.resolver import Dns, LookupFailed, NameNotFound
@@ -78,6 +79,20 @@ async def test_an_idle_connection_is_closed_after_two_seconds() -> None:
         began = time.monotonic()
         await receiver.wait_for_end()
     assert 1 <= time.monotonic() - began < 3 * IDLE.total_seconds()
+
+
+def test_a_server_that_speaks_first_is_not_connected_to_again_and_again() -> None:
+    async def connections() -> int:
+        greeting = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
+        async with (
+            RawReceiver(greeting=greeting, deaf=True) as receiver,
+            aiohttp_sender(LOOPBACK_OPEN) as sender,
+        ):
+            await sender.send(request_to(receiver.url), ENOUGH)
+            return receiver.connections
+
+    # Here what was said first is there as soon as the connection is.
+    assert uvloop.run(connections()) == 1
 
 
 # Secrets

@@ -171,6 +171,13 @@ async def test_localhost_is_this_machine_without_asking_anybody(make_sender: Mak
     assert names.asked == []
 
 
+async def test_localhost_is_only_what_is_allowed_of_it(make_sender: MakeSender) -> None:
+    async with Receiver() as receiver:
+        await receiver.down()
+        error = await failure(make_sender(LOOPBACK_OPEN), f"http://localhost:{receiver.port}/")
+    assert error == AttemptError(ErrorCode.CONNECT, "The connection was refused.")
+
+
 # Look-ups
 
 
