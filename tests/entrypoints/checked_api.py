@@ -16,7 +16,7 @@ from jsonschema_rs import Draft202012Validator
 
 import notification_entrypoints.api
 from notification_entrypoints.api.app import Services, api_app
-from notification_entrypoints.api.runner import ApiRunner, Edge
+from notification_entrypoints.api.runner import ApiRunner
 
 BASE = "/api"
 
@@ -78,11 +78,7 @@ class CheckedClient:
 @asynccontextmanager
 async def served(services: Services) -> AsyncIterator[str]:
     """Serve the API on a free port of loopback; give its URL."""
-    runner = ApiRunner(
-        api_app(services),
-        Edge(services.ids, services.timeouts.read),
-        shutdown_timeout=timedelta(seconds=1),
-    )
+    runner = ApiRunner(api_app(services), services, shutdown_timeout=timedelta(seconds=1))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

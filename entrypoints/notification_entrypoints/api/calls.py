@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 from aiohttp import web
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from notification_core.errors import Detail
 from notification_entrypoints.api.bodies import parse_object, read_body
@@ -62,26 +62,27 @@ class Endpoint:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
-        call = Call(request, read_parameters(request, self.operation.parameters))
-        if self.operation.body is not None:
-            call = await self._with_body(call, self.operation.body)
+        parameters = read_parameters(request, self.operation.parameters)
+        if self.operation.body is None:
+            call = Call(request, parameters)
+        elif self.handler.raw:
+            body = await read_body(request, MAX_EVENTS_BYTES, self.timeouts.read)
+            call = Call(request, parameters, body=body)
+        else:
+            body = await read_body(request, MAX_BODY_BYTES, self.timeouts.read)
+            fields = self._judged(parse_object(body), self.operation.body)
+            call = Call(request, parameters, fields=fields)
+        return await self._answer(call)
+
+    async def _answer(self, call: Call) -> web.Response:
         try:
             async with asyncio.timeout(self.timeouts.write.total_seconds()):
                 return await self.handler.answer(call)
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
 
-    async def _with_body(self, call: Call, schema: Schema) -> Call:
-        if self.handler.raw:
-            body = await read_body(call.request, MAX_EVENTS_BYTES, self.timeouts.read)
-            return evolve(call, body=body)
-        body = await read_body(call.request, MAX_BODY_BYTES, self.timeouts.read)
-        fields = parse_object(body)
-        self._check(fields, schema)
-        return evolve(call, fields=fields)
-
-    def _check(self, fields: Mapping[str, object], schema: Schema) -> None:
-        """Raise with all that is wrong, be it by the document or by the rules behind it."""
+    def _judged(self, fields: Mapping[str, object], schema: Schema) -> Mapping[str, object]:
+        """Return fields that are right by the document and the rules behind it, or raise all."""
         details = [*schema.judge(fields)]
         if self.handler.judge is not None:
             wrong = {_top(detail) for detail in details}
@@ -89,6 +90,7 @@ class Endpoint:
             details += [each for each in self.handler.judge(right) if _top(each) not in wrong]
         if details:
             raise RequestRefused(Problem.INVALID_BODY, details=details)
+        return fields
 
 
 def _top(detail: Detail) -> str:

@@ -6,15 +6,13 @@ line and the headers take. Both are mended here, in one place, by hooks of aioht
 """
 
 from asyncio import BaseTransport
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
-from attrs import frozen
 
+from notification_entrypoints.api.app import Services
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 
 _NAME = "notification-management"
@@ -23,18 +21,12 @@ _BAD_REQUEST = 400
 _KEEP_ALIVE = timedelta(seconds=620)
 
 
-@frozen
-class Edge:
-    """What the protocol needs to answer on its own; ``read_timeout`` bounds the headers' time."""
-
-    ids: Callable[[], UUID]
-    read_timeout: timedelta
-
-
 class ApiRunner(web.AppRunner):
     """Runs the API's application, as :class:`aiohttp.web.AppRunner` does."""
 
-    def __init__(self, app: web.Application, edge: Edge, *, shutdown_timeout: timedelta) -> None:
+    def __init__(
+        self, app: web.Application, services: Services, *, shutdown_timeout: timedelta
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -42,36 +34,36 @@ class ApiRunner(web.AppRunner):
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
             shutdown_timeout=shutdown_timeout.total_seconds(),
         )
-        self._edge = edge
+        self._services = services
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._edge, self._kwargs)
+        return _Server(await super()._make_server(), self._services, self._kwargs)
 
 
 class _Server(web.Server):
     """Makes our protocol for each connection, in place of the one that it is made from."""
 
-    def __init__(self, plain: web.Server, edge: Edge, options: dict[str, Any]) -> None:
+    def __init__(self, plain: web.Server, services: Services, options: dict[str, Any]) -> None:
         super().__init__(plain.request_handler, request_factory=plain.request_factory, **options)
-        self._edge = edge
+        self._services = services
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, self._edge, loop=self._loop, **self._kwargs)
+        return _Protocol(self, self._services, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(RequestHandler):
     """Speaks HTTP on one connection."""
 
-    __slots__ = ("_edge",)
+    __slots__ = ("_services",)
 
-    def __init__(self, server: web.Server, edge: Edge, **options: Any) -> None:
+    def __init__(self, server: web.Server, services: Services, **options: Any) -> None:
         super().__init__(server, **options)
-        self._edge = edge
+        self._services = services
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin to wait for the first request, but not for ever."""
         super().connection_made(transport)
-        self._loop.call_later(self._edge.read_timeout.total_seconds(), self._close_if_silent)
+        self._loop.call_later(self._services.timeouts.read.total_seconds(), self._close_if_silent)
 
     def _close_if_silent(self) -> None:
         if not self._request_count:
@@ -105,6 +97,6 @@ class _Protocol(RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
     def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, self._edge.ids(), debug=False)
+        response = error_answer(error, self._services.ids(), debug=self._services.debug)
         response.force_close()
         return response
