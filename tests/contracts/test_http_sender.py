@@ -1,24 +1,20 @@
-"""What every HTTP sender promises, against receivers that keep no rule."""
+"""What every HTTP sender promises to send, and to take for a response."""
 
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
-from ipaddress import ip_network
+from collections.abc import AsyncIterator
 
 import pytest
 
 from notification_adapters.http.sender import AiohttpSender
-from notification_core.deliveries import AttemptError, ErrorCode, ReceivedResponse
-from notification_core.destinations import DestinationPolicy
+from notification_core.deliveries import ErrorCode, ReceivedResponse
 from notification_core.errors import InvalidInput
 from notification_core.ports.sender import (
     MAX_LOGGED_BYTES,
     MAX_RESPONSE_BYTES,
     HttpRequest,
     HttpSender,
-    SendingFailed,
 )
 from notification_core.webhooks import Method
 from tests.raw_receivers import (
@@ -32,20 +28,23 @@ from tests.raw_receivers import (
     says_for_ever,
 )
 from tests.receivers import Receiver
-
-LOOPBACK_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),))
-ENOUGH = timedelta(seconds=10)
-SHORT = timedelta(seconds=0.3)
-MARGIN = 2.0
-
-OK = b"HTTP/1.1 200 OK\r\n"
-EMPTY = b"Content-Length: 0\r\n\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+from tests.sending import (
+    CHUNKED,
+    EMPTY,
+    ENOUGH,
+    LOOPBACK_OPEN,
+    OK,
+    SHORT,
+    MakeSender,
+    assert_on_time,
+    failure,
+    send,
+)
 
 
 @pytest.fixture(params=[AiohttpSender])
 async def sender(request: pytest.FixtureRequest) -> AsyncIterator[HttpSender]:
-    make: Callable[[DestinationPolicy], HttpSender] = request.param
+    make: MakeSender = request.param
     sender = make(LOOPBACK_OPEN)
     yield sender
     await sender.close()
@@ -315,119 +314,3 @@ async def test_an_answer_that_comes_before_the_request_is_read_counts(sender: Ht
         request = HttpRequest(Method.POST, receiver.url, (), bytes(2**20))
         assert (await sender.send(request, ENOUGH)).http_code == 413
         assert receiver.connections == 1
-
-
-# What does not count as a response
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"hello\r\n\r\n",
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 000 OK\r\n" + EMPTY,
-        b"HTTP/1.1 99 OK\r\n" + EMPTY,
-        b"HTTP/1.1 1000 OK\r\n" + EMPTY,
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        OK + b"Content-Length: -1\r\n\r\n",
-        OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        OK + b"X: " + b"a" * 1_000_000 + b"\r\n" + EMPTY,
-        OK + b"X: a\r\n" * 10_000 + EMPTY,
-        OK + b"".join(b"X-%d: " % n + b"a" * 8000 + b"\r\n" for n in range(20)) + EMPTY,
-        b"HTTP/1.1 200 " + b"a" * 1_000_000 + b"\r\n" + EMPTY,
-        OK + b"X: a\x00b\r\n" + EMPTY,
-        CHUNKED + b"zz\r\nabc\r\n",
-    ],
-    ids=lambda answer: answer[:60].decode(),
-)
-async def test_what_is_not_http_is_an_invalid_response(sender: HttpSender, answer: bytes) -> None:
-    async with RawReceiver(says(answer)) as receiver:
-        error = await failure(sender, receiver.url)
-    assert error.code is ErrorCode.INVALID_RESPONSE
-
-
-async def test_a_chunk_that_is_bad_later_is_an_invalid_response_at_once(
-    sender: HttpSender,
-) -> None:
-    async with RawReceiver(says(CHUNKED + b"3\r\nabc\r\n", b"zz\r\n", apart=0.05)) as receiver:
-        error = await failure(sender, receiver.url)
-    assert error.code is ErrorCode.INVALID_RESPONSE
-
-
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200", OK, OK + b"Content-Le"])
-async def test_headers_that_are_cut_are_an_invalid_response(
-    sender: HttpSender, answer: bytes
-) -> None:
-    async with RawReceiver(closes(answer)) as receiver:
-        error = await failure(sender, receiver.url)
-    assert error.code is ErrorCode.INVALID_RESPONSE
-
-
-@pytest.mark.parametrize("end", [closes(), resets()], ids=["closed", "reset"])
-async def test_a_connection_that_ends_before_a_response_is_a_connect_error(
-    sender: HttpSender, end: Act
-) -> None:
-    async with RawReceiver(end) as receiver:
-        error = await failure(sender, receiver.url)
-    assert error.code is ErrorCode.CONNECT
-
-
-async def test_a_connection_that_is_refused_is_a_connect_error_that_names_no_address(
-    sender: HttpSender,
-) -> None:
-    async with Receiver() as receiver:
-        await receiver.down()
-        error = await failure(sender, receiver.url)
-    assert error == AttemptError(ErrorCode.CONNECT, "The connection was refused.")
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        hangs,
-        says(OK + b"X-A: 1\r\n"),
-        says_for_ever(b"X-A: 1\r\n", begin=OK, apart=0.05),
-        says_for_ever(b"HTTP/1.1 103 Early Hints\r\n\r\n", apart=0.001),
-        says_for_ever(b"HTTP/1.1 100 Continue\r\n\r\n"),
-    ],
-    ids=["silent", "half the headers", "dripping headers", "103 for ever", "a flood of 100"],
-)
-async def test_an_attempt_without_a_response_ends_at_its_timeout(
-    sender: HttpSender, act: Act
-) -> None:
-    async with RawReceiver(act) as receiver:
-        began = time.monotonic()
-        error = await failure(sender, receiver.url, SHORT)
-    assert_on_time(began)
-    assert error == AttemptError(ErrorCode.TIMEOUT, "No response came within 0.3 s.")
-
-
-async def test_a_receiver_that_does_not_read_cannot_hold_the_sender(sender: HttpSender) -> None:
-    async with RawReceiver(deaf=True) as receiver:
-        began = time.monotonic()
-        request = HttpRequest(Method.POST, receiver.url, (), bytes(16 * 2**20))
-        with pytest.raises(SendingFailed) as failed:
-            await sender.send(request, SHORT)
-    assert_on_time(began)
-    assert failed.value.error.code is ErrorCode.TIMEOUT
-
-
-async def send(
-    sender: HttpSender, url: str, within: timedelta = ENOUGH, *, method: Method = Method.POST
-) -> ReceivedResponse:
-    return await sender.send(HttpRequest(method, url, (), b"{}"), within)
-
-
-async def failure(
-    sender: HttpSender, url: str, within: timedelta = ENOUGH, *, method: Method = Method.POST
-) -> AttemptError:
-    with pytest.raises(SendingFailed) as failed:
-        await send(sender, url, within, method=method)
-    return failed.value.error
-
-
-def assert_on_time(began: float) -> None:
-    took = time.monotonic() - began
-    assert SHORT.total_seconds() - 0.01 <= took < SHORT.total_seconds() + MARGIN

@@ -14,24 +14,21 @@ import pytest
 
 from notification_adapters.http.resolver import LookupFailed, NameNotFound, NameService
 from notification_adapters.http.sender import AiohttpSender, system_trust
-from notification_core.deliveries import AttemptError, ErrorCode, ReceivedResponse
+from notification_core.deliveries import AttemptError, ErrorCode
 from notification_core.destinations import DestinationPolicy
-from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.webhooks import Method
+from notification_core.ports.sender import HttpSender
 from tests.certificates import Authority
 from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, says
 from tests.receivers import Receiver
+from tests.sending import LOOPBACK_OPEN, SHORT, failure, send
 
 NOTHING_OPEN = DestinationPolicy()
 ONE_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.2/32"),))
-LOOPBACK_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),))
 OPEN, DENIED = "127.0.0.2", "127.0.0.1"
 NAME = "receiver.example"
 # Servers differ in whether they say what they miss before they drop a connection.
 NOT_CONNECTED = {ErrorCode.TLS, ErrorCode.CONNECT}
 LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
-ENOUGH = timedelta(seconds=10)
-SHORT = timedelta(seconds=0.3)
 
 
 class Names(NameService):
@@ -319,13 +316,3 @@ async def test_a_server_that_asks_for_a_client_certificate_gets_no_request(
         error = await failure(sender, f"https://{NAME}:{receiver.port}/")
         assert receiver.requests == []
     assert error.code in NOT_CONNECTED
-
-
-async def send(sender: HttpSender, url: str, within: timedelta = ENOUGH) -> ReceivedResponse:
-    return await sender.send(HttpRequest(Method.POST, url, (), b"{}"), within)
-
-
-async def failure(sender: HttpSender, url: str, within: timedelta = ENOUGH) -> AttemptError:
-    with pytest.raises(SendingFailed) as failed:
-        await send(sender, url, within)
-    return failed.value.error
