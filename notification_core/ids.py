@@ -36,8 +36,8 @@ class IdGenerator:
 
 
 def earliest_id(at: datetime) -> UUID:
-    """Return the smallest UUIDv7 of an instant: a bound for queries by time."""
-    return _uuid7(_milliseconds(at) << _RANDOM_BITS)
+    """Return the smallest UUIDv7 of an instant, of 1970 for one before: a bound for queries."""
+    return _uuid7(max(0, _milliseconds(at)) << _RANDOM_BITS)
 
 
 def _milliseconds(at: datetime) -> int:

@@ -1,0 +1,154 @@
+"""Values for tests of the core, with what does not matter filled in."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID
+
+from notification_core.deliveries import (
+    Attempt,
+    AttemptError,
+    BegunDelivery,
+    ErrorCode,
+    Fence,
+    Outcome,
+    Result,
+    Succeeded,
+    Verdict,
+)
+from notification_core.events import Event
+from notification_core.lane import Held
+from notification_core.ports.observer import Observer
+from notification_core.webhooks import DisabledReason, Webhook
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
+WORKER = UUID(int=0xFEED)
+CREATED = "pipeline-created"
+
+_numbers = count(1)
+
+
+def an_id() -> UUID:
+    """Return an identifier that no other value has."""
+    return UUID(int=next(_numbers))
+
+
+def a_webhook(  # noqa: PLR0913 - what tests vary
+    webhook_id: UUID | None = None,
+    *,
+    environment_id: UUID = ENVIRONMENT,
+    url: str | None = None,
+    events: frozenset[str] = frozenset({CREATED}),
+    disabled_until: datetime | None = None,
+    disabled_reason: DisabledReason | None = None,
+    disabled_at: datetime | None = None,
+    deleted_at: datetime | None = None,
+) -> Webhook:
+    """Return a webhook; its URL is its own where none is given."""
+    webhook_id = webhook_id or an_id()
+    return Webhook(
+        webhook_id=webhook_id,
+        environment_id=environment_id,
+        name="a webhook",
+        url=url or f"https://{webhook_id}.example.com/",
+        events=events,
+        created_at=NOW,
+        updated_at=NOW,
+        disabled_until=disabled_until,
+        disabled_reason=disabled_reason,
+        disabled_at=disabled_at,
+        deleted_at=deleted_at,
+    )
+
+
+def an_event(
+    event_id: str | None = None,
+    *,
+    environment_id: UUID = ENVIRONMENT,
+    event_type: str = CREATED,
+    data: bytes = b"{}",
+) -> Event:
+    """Return an event that nobody else has the id of."""
+    return Event(event_id or f"event-{next(_numbers)}", environment_id, event_type, NOW, data)
+
+
+def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> BegunDelivery:
+    """Return a delivery in its first attempt."""
+    fence = Fence(an_id(), webhook.environment_id, 1, WORKER)
+    return BegunDelivery(fence, webhook.webhook_id, "event", CREATED, failures, body)
+
+
+def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> Held:
+    """Return a delivery in this process's hands."""
+    return Held(a_delivery(webhook, body=b"x" * size), leased_until)
+
+
+def a_result(
+    webhook: Webhook, *, verdict: Verdict | None = None, error: ErrorCode | None = None
+) -> Result:
+    """Return what an attempt came to: success, unless it says otherwise."""
+    delivery = a_delivery(webhook)
+    attempt = Attempt(
+        log_id=an_id(),
+        environment_id=webhook.environment_id,
+        webhook_id=webhook.webhook_id,
+        delivery_id=delivery.fence.delivery_id,
+        event_id=delivery.event_id,
+        event_type=delivery.event_type,
+        number=1,
+        outcome=Outcome.SUCCEEDED if error is None else Outcome.FAILED,
+        started_at=NOW,
+        error=AttemptError(error, "in words") if error else None,
+    )
+    return Result(delivery.fence, attempt, verdict or Succeeded(), webhook.version)
+
+
+class Notebook(Observer):
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.new = self.doubles = 0
+        self.conflicts: list[str] = []
+        self.stored = (0, 0, 0)
+        self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
+        self.failed: list[UUID] = []
+        self.disabled: list[tuple[UUID, DisabledReason]] = []
+        self.reaped = self.given_back = self.fenced = 0
+        self.errors: list[tuple[str, str]] = []
+
+    def events_ingested(self, new: int, duplicates: int) -> None:
+        self.new += new
+        self.doubles += duplicates
+
+    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
+        del environment_id
+        self.conflicts.append(event_id)
+
+    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+        before = self.stored
+        self.stored = (before[0] + handed_over, before[1] + due, before[2] + skipped)
+
+    def attempt_ended(
+        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        del duration
+        self.outcomes.append((outcome, error))
+
+    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
+        del webhook_id
+        self.failed.append(delivery_id)
+
+    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
+        self.disabled.append((webhook_id, reason))
+
+    def leases_reaped(self, count: int) -> None:
+        self.reaped += count
+
+    def leases_given_back(self, count: int) -> None:
+        self.given_back += count
+
+    def results_fenced(self, count: int) -> None:
+        self.fenced += count
+
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        self.errors.append((loop, type(error).__name__))
