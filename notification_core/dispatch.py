@@ -124,13 +124,18 @@ class Dispatcher:
     async def stop(self) -> None:
         """Claim no more, give back what waits, let requests end, and write all results.
 
-        Takes as long as the slowest request; while storage is away it does not return.
+        Takes as long as the slowest request; while storage is away it does not return. Cancelled
+        meanwhile, it leaves nothing running: the leases tell of what was torn off.
         """
-        recorder, tick, *others = self._tasks
-        await _cancel(others)
-        await self.sending.stop()
-        await self._recorder.drained()
-        await _cancel([recorder, tick])
+        _, _, *others = self._tasks  # all but the recorder and the tick
+        try:
+            async with self._claiming:  # a claim torn in the middle would leave leases behind
+                await _cancel(others)
+            await self.sending.stop()
+            await self._recorder.drained()
+        finally:
+            self.sending.abandon()
+            await _cancel(self._tasks)
 
     def changed(self, changes: int) -> None:
         """Take in that webhooks have changed: nothing more is sent before they are read again."""
@@ -182,14 +187,13 @@ class Dispatcher:
         if limit <= 0 or limit_bytes <= 0:
             lanes.note_starved()
             return
-        rooms = lanes.rooms()
         claim = Claim(
             worker=self._worker,
             lease=self._rules.lease,
             limit=limit,
             limit_bytes=limit_bytes,
-            room=bounds.per_webhook,
-            rooms=rooms,
+            room=lanes.newcomer_room(),
+            rooms=lanes.rooms(),
             after=self._after,
         )
         async with self._claiming:
@@ -224,9 +228,12 @@ class Dispatcher:
         self.sending.written([result.fence for result in results])
 
     def _returned(self, fences: Sequence[Fence]) -> None:
-        """Take in that deliveries are free again for whoever claims them."""
+        """Take in that deliveries are free again.
+
+        They are claimed with what comes next, by the next poll at the latest: what could not be
+        sent just now is not worth a claim of its own, over and over.
+        """
         self.sending.written(fences)
-        self._claim_now()
 
     # Everything else.
 
@@ -238,9 +245,8 @@ class Dispatcher:
         """See to changes of webhooks, deliveries that nobody holds, and dead workers."""
         self.changed(await self._webhooks.changes())
         async with self._claiming:
-            unheld = await self._upkeep.unheld(self._worker, self.sending.holds)
-        self._recorder.give_back(unheld)
-        if await self._upkeep.reap():
+            freed = await self._upkeep.free_unheld(self._worker, self.sending.holds)
+        if await self._upkeep.reap() or freed:
             self._claim_now()
         return self._rules.poll_interval.total_seconds()
 
@@ -251,10 +257,10 @@ class Dispatcher:
         return self._rules.poll_interval.total_seconds()
 
     async def _keep_up(self) -> float:
+        self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
         await self._upkeep.settle()
         if await self._upkeep.disable_failing():
             self.changed(await self._webhooks.changes())
-        self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
         return _UPKEEP_SECONDS
 
 

@@ -6,8 +6,8 @@ Three bounds keep webhooks from hurting one another.
 * Webhooks that answer, and those that do not (or have not yet), have half of all requests in
   flight each. A lane changes halves together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
-* What waits in memory is bounded in rows and bytes; a webhook that fails or is slow may have no
-  more waiting than it may have in flight.
+* What waits in memory is bounded in rows and bytes, and half of it is kept for webhooks that
+  answer; one that fails or is slow may have no more waiting than it may have in flight.
 
 Pure: time is handed in, as seconds of one monotonic clock.
 """
@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from notification_core.deliveries import BegunDelivery
+from notification_core.lane import Flight, Half, Held, Lane
 from notification_core.webhooks import Webhook
 
 SLOW_AFTER = 1.0
@@ -40,83 +40,63 @@ class Bounds:
     waiting_bytes: int = MAX_WAITING_BYTES
 
 
-@frozen
-class Held:
-    """A begun delivery in this process's hands; ``leased_until`` on the monotonic clock."""
-
-    delivery: BegunDelivery
-    leased_until: float
-
-
-@define(eq=False)
-class Lane:
-    """The deliveries of one webhook, and how it has been answering.
-
-    ``more`` says that storage has more of them than a claim could take.
-    """
-
-    webhook: Webhook
-    changes: int
-    limit: int
-    waiting: deque[Held] = field(factory=deque)
-    reserved: int = 0
-    in_flight: int = 0
-    slow: int = 0
-    answering: bool = False
-    failing: bool = False
-    queued: bool = False
-    more: bool = False
-    touched: float = 0.0
-
-    @property
-    def proven(self) -> bool:
-        """Tell whether the webhook has answered, and has no slow request out."""
-        return self.answering and not self.slow
-
-    @property
-    def empty(self) -> bool:
-        """Tell whether nothing of this webhook is in this process's hands."""
-        return not (self.waiting or self.in_flight or self.reserved)
-
-
-@define(eq=False)
-class Flight:
-    """One request that is out; small, since it is remembered until it would count as slow."""
-
-    lane: Lane
-    started: float
-    slow: bool = False
-    ended: bool = False
-
-
 class Lanes:
     """The lanes of all webhooks of which this process has deliveries, or had some lately."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.in_flight = 0
-        self.waiting = 0
-        self.waiting_bytes = 0
         self._lanes: dict[UUID, Lane] = {}
-        self._ready: dict[bool, deque[Lane]] = {True: deque(), False: deque()}
-        self._out: dict[bool, int] = {True: 0, False: 0}
+        self._proven = Half()
+        self._unproven = Half()
         self._flights: deque[Flight] = deque()
         self._changes = 0
         self._starved = False
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are out."""
+        return self._proven.in_flight + self._unproven.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait here or have a place reserved."""
+        return self._proven.waiting + self._unproven.waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The size of the bodies of all that waits or has a place."""
+        return self._proven.waiting_bytes + self._unproven.waiting_bytes
+
+    def _half(self, *, proven: bool) -> Half:
+        return self._proven if proven else self._unproven
+
     # What may come in.
 
-    def room(self, webhook_id: UUID) -> int:
-        """Return how many more deliveries of a webhook may be handed over."""
-        free = self.bounds.waiting - self.waiting
+    def room(self, webhook_id: UUID, size: int = 0) -> int:
+        """Return how many more deliveries of this size may be handed over of a webhook."""
         lane = self._lanes.get(webhook_id)
-        if lane is None:
-            return free
-        return min(free, self._own_room(lane)) if lane.failing or lane.slow else free
+        free = self._free(size, proven=lane is not None and lane.proven)
+        if lane is not None and (lane.failing or lane.slow):
+            return min(free, self._own_room(lane))
+        return free
+
+    def _free(self, size: int = 0, *, proven: bool) -> int:
+        """Return how many places are free; half of them are only for webhooks that answer."""
+        bounds, unproven = self.bounds, self._unproven
+        rows = bounds.waiting - self.waiting
+        left = bounds.waiting_bytes - self.waiting_bytes
+        if not proven:
+            rows = min(rows, max(1, bounds.waiting // 2) - unproven.waiting)
+            left = min(left, bounds.waiting_bytes // 2 - unproven.waiting_bytes)
+        return max(0, rows) if left > 0 and size <= left else 0
 
     def rooms(self) -> dict[UUID, int]:
         """Return, for each known webhook, how many deliveries a claim may take of it."""
         return {webhook_id: self._claim_room(lane) for webhook_id, lane in self._lanes.items()}
+
+    def newcomer_room(self) -> int:
+        """Return how many deliveries a claim may take of a webhook that has no lane here."""
+        return min(self.bounds.per_webhook, self._free(proven=False))
 
     def note_more(self, webhook_id: UUID) -> None:
         """Note that storage has more deliveries of a webhook than there was room for."""
@@ -135,10 +115,9 @@ class Lanes:
         return hungry or relieved
 
     def _claim_room(self, lane: Lane) -> int:
-        taken = len(lane.waiting) + lane.reserved
-        if not self._trusted(lane):
-            taken += lane.in_flight
-        return max(0, self._claim_bound(lane) - taken)
+        taken = lane.kept if self._trusted(lane) else lane.kept + lane.in_flight
+        own = max(0, self._claim_bound(lane) - taken)
+        return min(own, self._free(proven=lane.proven))
 
     def _claim_bound(self, lane: Lane) -> int:
         """Let a webhook that answers well have some rounds waiting, so that claims stay large."""
@@ -149,86 +128,91 @@ class Lanes:
         return lane.proven and not lane.failing
 
     def _own_room(self, lane: Lane) -> int:
-        return max(0, lane.limit - lane.in_flight - len(lane.waiting) - lane.reserved)
+        return max(0, lane.limit - lane.in_flight - lane.kept)
 
     def reserve(self, webhook: Webhook, changes: int, size: int) -> bool:
         """Keep a place for a delivery of this size; tell whether there is one."""
-        if self.waiting_bytes + size > self.bounds.waiting_bytes:
+        if not self.room(webhook.webhook_id, size):
             return False
-        if self.room(webhook.webhook_id) < 1:
-            return False
-        self._lane(webhook, changes).reserved += 1
-        self._count(1, size)
+        lane = self._lane(webhook, changes)
+        lane.reserved += 1
+        self._count(lane, 1, size)
         return True
 
     def unreserve(self, webhook_id: UUID, size: int) -> None:
         """Give a reserved place back."""
-        self._lanes[webhook_id].reserved -= 1
-        self._count(-1, -size)
+        lane = self._lanes[webhook_id]
+        lane.reserved -= 1
+        self._count(lane, -1, -size)
 
-    def fill(self, held: Held) -> None:
-        """Let a delivery wait in the place that was reserved for it."""
+    def fill(self, held: Held) -> bool:
+        """Let a delivery wait in the place that was reserved for it; tell if its lane is fresh."""
         lane = self._lanes[held.delivery.webhook_id]
         lane.reserved -= 1
         lane.waiting.append(held)
         self._queue(lane)
+        return self.is_fresh(lane)
 
-    def add(self, held: Held, webhook: Webhook, changes: int) -> None:
-        """Let a begun delivery wait in its webhook's lane."""
+    def add(self, held: Held, webhook: Webhook, changes: int) -> bool:
+        """Let a begun delivery wait in its webhook's lane; tell whether that is fresh."""
         lane = self._lane(webhook, changes)
         lane.waiting.append(held)
-        self._count(1, len(held.delivery.body))
+        self._count(lane, 1, len(held.delivery.body))
         self._queue(lane)
+        return self.is_fresh(lane)
 
     def _lane(self, webhook: Webhook, changes: int) -> Lane:
         lane = self._lanes.get(webhook.webhook_id)
         if lane is None:
             lane = Lane(webhook, changes, self.bounds.per_webhook)
             self._lanes[webhook.webhook_id] = lane
-        elif changes > lane.changes or lane.empty:
-            lane.webhook, lane.changes = webhook, changes
+        else:
+            self._renew(lane, webhook, changes)
         return lane
 
-    def _count(self, rows: int, size: int) -> None:
-        self.waiting += rows
-        self.waiting_bytes += size
+    def _renew(self, lane: Lane, webhook: Webhook, changes: int) -> None:
+        """Take in a webhook unless a later reading of it is known; what waited may go on."""
+        if changes >= lane.changes:
+            lane.webhook, lane.changes = webhook, changes
+            self._queue(lane)
+
+    def _count(self, lane: Lane, rows: int, size: int) -> None:
+        lane.waiting_bytes += size
+        half = self._half(proven=lane.proven)
+        half.waiting += rows
+        half.waiting_bytes += size
 
     # What may go out.
 
     def next(self, now: float) -> tuple[Held, Flight] | None:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
-        for proven in (True, False):
-            while self._ready[proven] and self._has_slot(proven=proven):
-                lane = self._ready[proven].popleft()
-                lane.queued = False
-                if lane.proven is not proven:
-                    self._queue(lane)
-                elif self._may_start(lane):
+        for half in (self._proven, self._unproven):
+            while half.ready and self._has_slot(half):
+                lane, _ = half.ready.popitem(last=False)
+                if self._may_start(lane):
                     return self._start(lane, now)
         return None
 
-    def _has_slot(self, *, proven: bool) -> bool:
-        half = max(1, self.bounds.in_flight // 2)
-        return self.in_flight < self.bounds.in_flight and self._out[proven] < half
+    def _has_slot(self, half: Half) -> bool:
+        most = self.bounds.in_flight
+        return self.in_flight < most and half.in_flight < max(1, most // 2)
 
     def _may_start(self, lane: Lane) -> bool:
         return bool(lane.waiting) and lane.in_flight < lane.limit and self.is_fresh(lane)
 
     def _start(self, lane: Lane, now: float) -> tuple[Held, Flight]:
         held = lane.waiting.popleft()
-        self._count(-1, -len(held.delivery.body))
+        self._count(lane, -1, -len(held.delivery.body))
         lane.in_flight += 1
-        self.in_flight += 1
-        self._out[lane.proven] += 1
+        self._half(proven=lane.proven).in_flight += 1
         flight = Flight(lane, now)
         self._flights.append(flight)
         self._queue(lane)
         return held, flight
 
     def _queue(self, lane: Lane) -> None:
-        if not lane.queued and self._may_start(lane):
-            lane.queued = True
-            self._ready[lane.proven].append(lane)
+        if self._may_start(lane):
+            self._half(proven=lane.proven).ready.setdefault(lane)
 
     # What comes back.
 
@@ -250,7 +234,7 @@ class Lanes:
     def put_back(self, held: Held, flight: Flight) -> None:
         """Let a delivery that :meth:`next` gave out wait again, as the first of its lane."""
         flight.lane.waiting.appendleft(held)
-        self._count(1, len(held.delivery.body))
+        self._count(flight.lane, 1, len(held.delivery.body))
         self.unsent(flight)
 
     def is_fresh(self, lane: Lane) -> bool:
@@ -263,15 +247,14 @@ class Lanes:
         flight.ended = True
         flight.lane.in_flight -= 1
         flight.lane.slow -= flight.slow
-        self.in_flight -= 1
-        self._out[was_proven] -= 1
+        self._half(proven=was_proven).in_flight -= 1
         return was_proven
 
     def _move(self, lane: Lane, *, was_proven: bool) -> None:
-        """Count what a lane has in flight in the half that it belongs to now."""
+        """Count a lane in the half that it belongs to now, and let it have its turn there."""
         if lane.proven is not was_proven:
-            self._out[was_proven] -= lane.in_flight
-            self._out[lane.proven] += lane.in_flight
+            self._half(proven=was_proven).leave(lane)
+            self._half(proven=lane.proven).enter(lane)
         self._queue(lane)
 
     def _next_limit(self, limit: int, *, answered: bool, timed_out: bool) -> int:
@@ -314,12 +297,13 @@ class Lanes:
 
         None says that nothing may be sent to it now.
         """
-        lane = self._lanes[webhook_id]
-        lane.changes = max(changes, lane.changes)
+        lane = self._lanes.get(webhook_id)
+        if lane is None or changes < lane.changes:
+            return []
         if webhook is None:
+            # The lane stays held back: what was read before and arrives later is judged again.
             return self._drain(lane)
-        lane.webhook = webhook
-        self._queue(lane)
+        self._renew(lane, webhook, changes)
         return []
 
     def expiring(self, before: float) -> list[Held]:
@@ -331,13 +315,23 @@ class Lanes:
         ]
 
     def surplus(self) -> list[Held]:
-        """Take out what a webhook that fails to answer has waiting beyond its bound."""
+        """Take out what webhooks that fail to answer have waiting beyond their bounds.
+
+        Each has its own bound, and all together have half of what may wait.
+        """
         found = []
+        part = self._part_to_keep()
         for lane in self._lanes.values():
             if lane.slow or lane.limit < self.bounds.per_webhook:
-                while len(lane.waiting) > lane.limit:
+                bound = min(lane.limit, int(part * len(lane.waiting)))
+                while len(lane.waiting) > bound:
                     found.append(self._last(lane))
         return found
+
+    def _part_to_keep(self) -> float:
+        bounds, unproven = self.bounds, self._unproven
+        rows = bounds.waiting / 2 / max(1, unproven.waiting)
+        return min(1.0, rows, bounds.waiting_bytes / 2 / max(1, unproven.waiting_bytes))
 
     def drain(self) -> list[Held]:
         """Take out everything that waits."""
@@ -351,12 +345,12 @@ class Lanes:
         dropped = [held for held in lane.waiting if not wanted(held)]
         if dropped:
             lane.waiting = deque(held for held in lane.waiting if wanted(held))
-            self._count(-len(dropped), -sum(len(held.delivery.body) for held in dropped))
+            self._count(lane, -len(dropped), -sum(len(held.delivery.body) for held in dropped))
         return dropped
 
     def _last(self, lane: Lane) -> Held:
         held = lane.waiting.pop()
-        self._count(-1, -len(held.delivery.body))
+        self._count(lane, -1, -len(held.delivery.body))
         return held
 
     def forget_idle(self, before: float) -> None:

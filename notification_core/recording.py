@@ -4,9 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TypeVar
 
 from notification_core.deliveries import Failed, Fence, Result
+from notification_core.errors import UnknownCommit
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.observer import Observer
@@ -24,8 +26,8 @@ class Recorder:
     """Takes results and unsent deliveries, and writes them; the one who calls never waits.
 
     It calls ``recorded`` and ``returned`` with what is in storage. What it has not written yet
-    stays here while storage is away. Writing the same again is
-    harmless, so a commit of unknown outcome is simply repeated.
+    stays here while storage is away. Writing results again is harmless, so that a commit of
+    unknown outcome is simply repeated; a give-back is not (see :meth:`_write_unsent`).
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
@@ -83,12 +85,12 @@ class Recorder:
             self._empty.set()
 
     async def _write(self) -> None:
-        try:
-            await self._write_results()
-            await self._write_unsent()
-        except Exception as error:  # noqa: BLE001 - results are kept and written again, whatever failed
-            self._observer.loop_failed("record", error)
-            await self._clock.sleep(_RETRY_SECONDS)
+        for write in (self._write_results, self._write_unsent):
+            try:
+                await write()
+            except Exception as error:  # noqa: BLE001 - what is not written is kept, whatever failed
+                self._observer.loop_failed("record", error)
+                await self._clock.sleep(_RETRY_SECONDS)
 
     async def _write_results(self) -> None:
         batch = _first(self._results)
@@ -103,7 +105,14 @@ class Recorder:
         batch = _first(self._unsent)
         if not batch:
             return
-        await self._store.give_back(batch)
+        try:
+            await self._store.give_back(batch)
+        except UnknownCommit:
+            # If it happened, the same attempt may be begun again by now, and giving that back
+            # would send it twice. If it did not, the next poll finds that nobody holds these.
+            _drop(self._unsent, batch)
+            self._returned(batch)
+            raise
         _drop(self._unsent, batch)
         self._observer.leases_given_back(len(batch))
         self._returned(batch)
@@ -122,7 +131,7 @@ class Recorder:
 
 
 def _first(queue: deque[T]) -> list[T]:
-    return [queue[index] for index in range(min(_BATCH, len(queue)))]
+    return list(islice(queue, _BATCH))
 
 
 def _drop(queue: deque[T], batch: Sequence[T]) -> None:

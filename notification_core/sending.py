@@ -8,11 +8,11 @@ from uuid import UUID
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import BegunDelivery, ErrorCode, Fence, Result
-from notification_core.errors import StorageUnavailable
 from notification_core.ingest import Taker
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
-from notification_core.lanes import Flight, Held, Lanes
+from notification_core.lane import Flight, Held
+from notification_core.lanes import Lanes
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.observer import Observer
@@ -74,18 +74,18 @@ class Sending(Taker):
     def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
-        for delivery in begun:
-            self.lanes.fill(Held(delivery, leased_until))
-        self._go_on()
+        fresh = [self.lanes.fill(Held(delivery, leased_until)) for delivery in begun]
+        self._go_on(fresh=all(fresh))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
         """Let claimed deliveries wait in their lanes."""
         leased_until = leased_from + self.lease.total_seconds()
+        fresh = True
         for delivery in claimed.deliveries:
             self._held[delivery.fence.delivery_id] += 1
             webhook = claimed.webhooks[delivery.webhook_id]
-            self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
-        self._go_on()
+            fresh &= self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
+        self._go_on(fresh=fresh)
 
     def wake(self) -> None:
         """Pass on that there is something to claim."""
@@ -106,11 +106,11 @@ class Sending(Taker):
         if self._held[fence.delivery_id] <= 0:
             del self._held[fence.delivery_id]
 
-    def _go_on(self) -> None:
+    def _go_on(self, *, fresh: bool) -> None:
         self.fill()
         if self._stopping:
             self._return(self.lanes.drain())
-        elif self.lanes.stale():
+        elif not fresh:
             self._stale()
 
     # Sending.
@@ -130,33 +130,38 @@ class Sending(Taker):
     async def _chain(self, held: Held, flight: Flight) -> None:
         start: tuple[Held, Flight] | None = (held, flight)
         while start is not None:
-            await self._attempt(*start)
-            if self.lanes.is_hungry(start[1].lane):
+            if await self._attempt(*start) and self.lanes.is_hungry(start[1].lane):
                 self._wanting()
             start = self._next()
 
-    async def _attempt(self, held: Held, flight: Flight) -> None:
-        keys = await self._keys(held)
-        if not keys:
+    async def _attempt(self, held: Held, flight: Flight) -> bool:
+        """Make the attempt if it may still be made; tell whether it was."""
+        keys = await self._keys(held.delivery.fence.environment_id)
+        if not keys or self._stopping or not self._has_time(held):
             self.lanes.unsent(flight)
             self._return([held])
-        elif not self.lanes.is_fresh(flight.lane):
+            return False
+        if not self.lanes.is_fresh(flight.lane):
             self.lanes.put_back(held, flight)
-        else:
-            result = await self._send(held.delivery, flight.lane.webhook, keys)
-            self._note(flight, result)
-            self._recorder.record(result)
+            self._stale()
+            return False
+        result = await self._send(held.delivery, flight.lane.webhook, keys)
+        self._note(flight, result)
+        self._recorder.record(result)
+        return True
 
-    async def _keys(self, held: Held) -> Sequence[SigningKey]:
-        """Return the keys to sign with; none where the lease or the storage does not allow it."""
-        left = held.leased_until - self._clock.monotonic()
-        if left < self._deliver.rules.timeout.total_seconds():
-            return ()
+    async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
+        """Return the keys to sign with; none where they cannot be had now."""
         try:
-            return await self._keyring.keys(held.delivery.fence.environment_id)
-        except StorageUnavailable as error:
+            return await self._keyring.keys(environment_id)
+        except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is given back
             self._observer.loop_failed("keys", error)
             return ()
+
+    def _has_time(self, held: Held) -> bool:
+        """Tell whether an attempt that begins now ends within its lease."""
+        left = held.leased_until - self._clock.monotonic()
+        return left >= self._deliver.rules.timeout.total_seconds()
 
     async def _send(
         self, delivery: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
@@ -208,3 +213,8 @@ class Sending(Taker):
         self._return(self.lanes.drain())
         if self._chains:
             await asyncio.wait(self._chains)
+
+    def abandon(self) -> None:
+        """Tear off the requests that are still out."""
+        for chain in self._chains:
+            chain.cancel()

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.deliveries import Fence
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.observer import Observer
@@ -57,13 +56,19 @@ class Upkeep:
             self._observer.leases_reaped(total)
         return total
 
-    async def unheld(self, worker: UUID, holds: Callable[[UUID], bool]) -> list[Fence]:
-        """Return what this worker owns in storage and does not hold in memory.
+    async def free_unheld(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
+        """Give back what this worker owns in storage and does not hold in memory; count it.
 
-        That is what a commit of unknown outcome leaves behind; nothing of it was ever sent.
+        That is what a commit of unknown outcome leaves behind; nothing of it was ever sent. The
+        worker must not claim meanwhile: what it takes between the look and the give-back would be
+        given back while it is being sent.
         """
         leased = await self._deliveries.leased(worker)
-        return [fence for fence in leased if not holds(fence.delivery_id)]
+        unheld = [fence for fence in leased if not holds(fence.delivery_id)]
+        if unheld:
+            await self._deliveries.give_back(unheld)
+            self._observer.leases_given_back(len(unheld))
+        return len(unheld)
 
     async def settle(self) -> None:
         """End the waiting deliveries that can no longer be sent, batch by batch."""

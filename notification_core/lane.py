@@ -1,0 +1,88 @@
+"""A webhook's lane, and what is in it: begun deliveries that wait, and requests that are out."""
+
+from collections import OrderedDict, deque
+
+from attrs import define, field, frozen
+
+from notification_core.deliveries import BegunDelivery
+from notification_core.webhooks import Webhook
+
+
+@frozen
+class Held:
+    """A begun delivery in this process's hands; ``leased_until`` on the monotonic clock."""
+
+    delivery: BegunDelivery
+    leased_until: float
+
+
+@define(eq=False)
+class Lane:
+    """The deliveries of one webhook, and how it has been answering.
+
+    ``more`` says that storage has more of them than a claim could take.
+    """
+
+    webhook: Webhook
+    changes: int
+    limit: int
+    waiting: deque[Held] = field(factory=deque)
+    waiting_bytes: int = 0
+    reserved: int = 0
+    in_flight: int = 0
+    slow: int = 0
+    answering: bool = False
+    failing: bool = False
+    more: bool = False
+    touched: float = 0.0
+
+    @property
+    def proven(self) -> bool:
+        """Tell whether the webhook has answered, and has no slow request out."""
+        return self.answering and not self.slow
+
+    @property
+    def kept(self) -> int:
+        """How many deliveries wait here or have a place reserved."""
+        return len(self.waiting) + self.reserved
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing of this webhook is in this process's hands."""
+        return not (self.kept or self.in_flight)
+
+
+@define
+class Half:
+    """What the webhooks that answer have here together, or those that do not, and who is next.
+
+    ``waiting`` and ``waiting_bytes`` count reserved places too.
+    """
+
+    in_flight: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    ready: OrderedDict[Lane, None] = field(factory=OrderedDict)
+
+    def enter(self, lane: Lane) -> None:
+        """Count all that a lane has."""
+        self.in_flight += lane.in_flight
+        self.waiting += lane.kept
+        self.waiting_bytes += lane.waiting_bytes
+
+    def leave(self, lane: Lane) -> None:
+        """Count nothing of a lane any more."""
+        self.in_flight -= lane.in_flight
+        self.waiting -= lane.kept
+        self.waiting_bytes -= lane.waiting_bytes
+        self.ready.pop(lane, None)
+
+
+@define(eq=False)
+class Flight:
+    """One request that is out; small, since it is remembered until it would count as slow."""
+
+    lane: Lane
+    started: float
+    slow: bool = False
+    ended: bool = False
