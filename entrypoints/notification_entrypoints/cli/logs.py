@@ -16,7 +16,7 @@ _COLUMNS = (
     "outcome",
     "answer",
     "ms",
-    "next_attempt_at",
+    "again_at",
 )
 
 
@@ -74,12 +74,17 @@ async def _latest(api: Api, webhook_id: UUID, limit: int) -> bytes:
 
 def _row(attempt: _Attempt) -> tuple[str, ...]:
     return (
-        attempt.started_at,
+        _milliseconds(attempt.started_at),
         attempt.event,
         attempt.event_id,
         str(attempt.attempt),
         attempt.outcome,
         attempt.answer,
         "" if attempt.duration_ms is None else f"{attempt.duration_ms:.0f}",
-        attempt.next_attempt_at or "",
+        _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :],
     )
+
+
+def _milliseconds(instant: str) -> str:
+    """Cut an instant of the API to what a table has room for."""
+    return instant[: len("2026-01-31T09:30:00.000")]
