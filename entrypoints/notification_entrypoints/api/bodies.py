@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import StreamReader, web
 
 from notification_core.errors import Detail
-from notification_entrypoints.api.complaints import WHOLE
+from notification_entrypoints.api.complaints import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 _JSON = "application/json"
@@ -78,7 +78,7 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> Mapping[str, object]
         names = [name for name, _ in pairs]
         twice = next(name for name in fields if names.count(name) > 1)
         message = "This field is there more than once. Give it once."
-        raise RequestRefused(Problem.INVALID_BODY, details=[Detail(twice, message)])
+        raise RequestRefused(Problem.INVALID_BODY, details=[Detail(field_at([twice]), message)])
     return fields
 
 
