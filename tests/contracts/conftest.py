@@ -9,8 +9,7 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.memory import ManualClock, memory_storage
-from notification_adapters.sql import migrate_sqlite, open_sqlite
-from notification_adapters.sql.engine import SqliteDatabase
+from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from tests.contracts.world import Probe, Storage, World, memory_probe, sql_probe
@@ -24,9 +23,9 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with AsyncExitStack() as stack:
         opened = _in_memory() if request.param == "memory" else await _in_sqlite(stack, tmp_path)
         yield opened
-        database = getattr(opened.storage, "database", None)
-        if isinstance(database, SqliteDatabase):
-            assert database.open_transactions == 0, "The test left a transaction open."
+        if isinstance(opened.storage, SqlStorage):
+            left = opened.storage.database.open_transactions
+            assert left == 0, "A connection leaked."
 
 
 def _in_memory() -> World:

@@ -52,6 +52,10 @@ class Database(Protocol):
     def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a consistent view of the database that cannot be written to."""
 
+    @property
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+
 
 class SqliteDatabase(Database):
     """An SQLite file. Close it by :func:`open_database`'s context."""

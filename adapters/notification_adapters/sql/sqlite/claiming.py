@@ -16,8 +16,9 @@ from notification_adapters.sql.steps import Lease, Queue, RawRow, Waiting
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
 from notification_core.deliveries import BegunDelivery, Fence
 
-# A loose index scan: SQLite jumps from webhook to webhook instead of reading every row.
-QUEUES = """
+# A loose index scan of the webhooks after ?1, at most ?2: SQLite jumps from queue to queue
+# instead of reading every row.
+LOOSE_SCAN = """
 WITH RECURSIVE queue (webhook_id, number) AS (
   SELECT (
     SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
@@ -31,7 +32,8 @@ WITH RECURSIVE queue (webhook_id, number) AS (
     ORDER BY webhook_id LIMIT 1
   ), number + 1
   FROM queue WHERE queue.webhook_id IS NOT NULL AND number < ?2
-)
+)"""
+QUEUES = f"""{LOOSE_SCAN}
 SELECT q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
@@ -39,7 +41,7 @@ SELECT q.webhook_id, (
 ), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
 FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 WHERE q.webhook_id IS NOT NULL
-"""
+"""  # noqa: S608 - both halves are ours
 WAITING = """
 SELECT d.rowid, d.webhook_id, (
   SELECT length(e.body) FROM events AS e

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.sqlite.claiming import LOOSE_SCAN
 from notification_adapters.sql.sqlite.driver import fetch, run_many
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import to_microseconds
@@ -17,27 +18,15 @@ _FATES = {
     "paused": (State.CANCELLED, Reason.EXPIRED),
 }
 
+_ALL = 2**63 - 1
+
 # Queues of webhooks that are well are never entered; of those that a user paused, the age of
 # the rows is judged inside the index.
-UNSENDABLE = """
-WITH RECURSIVE queue (webhook_id) AS (
-  SELECT (
-    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
-    WHERE state = 'pending' AND worker IS NULL
-    ORDER BY webhook_id LIMIT 1
-  )
-  UNION ALL
-  SELECT (
-    SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
-    WHERE state = 'pending' AND worker IS NULL AND webhook_id > queue.webhook_id
-    ORDER BY webhook_id LIMIT 1
-  )
-  FROM queue WHERE queue.webhook_id IS NOT NULL
-), doomed (webhook_id, fate) AS MATERIALIZED (
+UNSENDABLE = f"""{LOOSE_SCAN}, doomed (webhook_id, fate) AS MATERIALIZED (
   SELECT q.webhook_id, CASE
     WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
     WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
-    WHEN w.disabled_until > ?2 THEN 'paused'
+    WHEN w.disabled_until > ?4 THEN 'paused'
   END AS fate
   FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
   WHERE q.webhook_id IS NOT NULL AND fate IS NOT NULL
@@ -45,9 +34,9 @@ WITH RECURSIVE queue (webhook_id) AS (
 SELECT d.rowid, o.fate
 FROM doomed AS o CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
 WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = o.webhook_id
-  AND (o.fate <> 'paused' OR d.created_at < ?3)
-LIMIT ?1
-"""
+  AND (o.fate <> 'paused' OR d.created_at < ?5)
+LIMIT ?3
+"""  # noqa: S608 - both halves are ours
 _WAITING_OF = """
 SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
 WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? LIMIT ?
@@ -66,9 +55,8 @@ async def unsendable(
     connection: AsyncConnection, limit: int, now: datetime, expired_before: datetime
 ) -> Sequence[Settled]:
     """Return waiting deliveries that can no longer be sent, and how each ends."""
-    rows = await fetch(
-        connection, UNSENDABLE, limit, to_microseconds(now), to_microseconds(expired_before)
-    )
+    times = to_microseconds(now), to_microseconds(expired_before)
+    rows = await fetch(connection, UNSENDABLE, "", _ALL, limit, *times)
     return [Settled(handle, *_FATES[fate]) for handle, fate in rows]
 
 

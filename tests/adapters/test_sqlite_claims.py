@@ -1,0 +1,140 @@
+"""A claim on SQLite costs what it takes, however long the queues are that it passes over."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from attrs import evolve
+
+from notification_adapters.memory import ManualClock
+from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite.claiming import NEXT_DUE, QUEUES, WAITING
+from notification_adapters.sql.sqlite.ending import OVERDUE
+from notification_adapters.sql.sqlite.settling import UNSENDABLE
+from notification_core.ids import IdGenerator
+from notification_core.ports.deliveries import Claim
+from notification_core.webhooks import Webhook
+from tests.adapters.sqlite_files import CIPHER, Steps, counted_steps, database
+from tests.contracts.world import LEASE, TYPE
+
+ENVIRONMENT = UUID(int=7)
+WORKER = uuid4()
+MILLION = 1_000_000
+
+
+@pytest.fixture
+async def counted(tmp_path: Path) -> AsyncIterator[tuple[SqlStorage, Steps, ManualClock]]:
+    """Open a storage that counts its work, with a clock."""
+    clock = ManualClock()
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    with counted_steps() as steps:
+        async with open_sqlite(database(tmp_path), CIPHER, clock, IdGenerator(clock)) as storage:
+            yield storage, steps, clock
+
+
+async def _webhook(storage: SqlStorage, clock: ManualClock, number: int) -> Webhook:
+    now = clock.now()
+    webhook = Webhook(
+        UUID(int=number), ENVIRONMENT, "n", "https://a.example.com/", frozenset({TYPE}), now, now
+    )
+    await storage.webhooks.add(webhook, most=1000)
+    return webhook
+
+
+def _queue(path: Path, webhook: Webhook, count: int) -> None:
+    """Make a queue so long by SQL: a million deliveries take seconds so."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO events VALUES ('e-1', ?, ?, 0, x'7b7d', 0) ON CONFLICT DO NOTHING",
+            (ENVIRONMENT.hex, TYPE),
+        )
+        connection.execute(
+            """
+            WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?3)
+            INSERT INTO deliveries (
+              delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
+              failures, interruptions, created_at
+            )
+            SELECT substr(?1, 25) || printf('%024x', n), ?2, ?1, 'e-1', 'pending', n, 0, 0, 0, n
+            FROM n WHERE true ON CONFLICT DO NOTHING
+            """,
+            (webhook.webhook_id.hex, ENVIRONMENT.hex, count),
+        )
+        counted = "SELECT count(*) FROM deliveries WHERE webhook_id = ?"
+        assert connection.execute(counted, (webhook.webhook_id.hex,)).fetchone() == (count,)
+
+
+async def _claim(storage: SqlStorage, **bounds: Any) -> int:
+    claim = Claim(worker=WORKER, lease=LEASE, limit=10, limit_bytes=1 << 20, room=100)
+    return len((await storage.deliveries.acquire(evolve(claim, **bounds))).deliveries)
+
+
+async def test_a_million_deliveries_that_are_passed_over_cost_a_claim_nothing(
+    counted: tuple[SqlStorage, Steps, ManualClock], tmp_path: Path
+) -> None:
+    storage, steps, clock = counted
+    dead, well = await _webhook(storage, clock, 1), await _webhook(storage, clock, 2)
+    _queue(database(tmp_path), dead, 30)
+    _queue(database(tmp_path), well, 1000)
+    bounds = {"rooms": {dead.webhook_id: 0}, "room": 10}
+    assert await _claim(storage, **bounds) == 10
+    few = await _work(_claim(storage, **bounds), steps)
+    _queue(database(tmp_path), dead, MILLION)
+    assert await _work(_claim(storage, **bounds), steps) <= few + 3
+    paused = evolve(dead, version=2, disabled_until=clock.now() + LEASE)
+    await storage.webhooks.replace(paused)
+    assert await _work(_claim(storage, room=10), steps) <= few + 3
+
+
+async def test_taking_from_a_million_costs_what_is_taken(
+    counted: tuple[SqlStorage, Steps, ManualClock], tmp_path: Path
+) -> None:
+    storage, steps, clock = counted
+    webhook = await _webhook(storage, clock, 1)
+    _queue(database(tmp_path), webhook, 100)
+    few = await _work(_claim(storage, limit=50), steps)
+    _queue(database(tmp_path), webhook, MILLION)
+    assert await _work(_claim(storage, limit=50), steps) <= few + 3
+
+
+async def _work(claiming: Awaitable[int], steps: Steps) -> int:
+    """Return the work of a claim that finds something."""
+    steps.hundreds = 0
+    assert await claiming > 0
+    return steps.hundreds
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (QUEUES, ("", 1000)),
+        (WAITING, ('["a"]', 10, 0)),
+        (NEXT_DUE, ('["a"]',)),
+        (UNSENDABLE, ("", 1000, 10, 0, 0)),
+        (OVERDUE, ('["a"]', 0, 10)),
+    ],
+)
+async def test_no_statement_walks_the_deliveries(
+    tmp_path: Path, statement: str, values: tuple[object, ...]
+) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    with closing(sqlite3.connect(database(tmp_path))) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    lines = [row[3] for row in plan if re.match(r"(SEARCH|SCAN) (deliveries|d)\b", row[3])]
+    assert lines
+    assert [line for line in lines if not line.startswith("SEARCH")] == []
+
+
+async def test_an_idle_claim_does_not_wait_for_a_writer(
+    counted: tuple[SqlStorage, Steps, ManualClock],
+) -> None:
+    storage, _, clock = counted
+    async with storage.deliveries.ingesting():
+        assert await _claim(storage) == 0
+        assert await storage.deliveries.reap([], LEASE) == 0
+        assert await storage.deliveries.settle(10, clock.now()) == 0

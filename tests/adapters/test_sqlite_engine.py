@@ -1,0 +1,210 @@
+"""SQLite under trouble: busy, full, read-only, cancelled and short of connections."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from notification_adapters.sql import SqlStorage, engine, migrate_sqlite
+from notification_adapters.sql.errors import map_commit_errors, map_errors
+from notification_adapters.sql.tables import changes
+from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
+from notification_core.events import Arrival
+from notification_core.webhooks import Webhook
+from tests.adapters.sqlite_files import (
+    CIPHER,
+    ENVIRONMENT_ID,
+    database,
+    event,
+    ingest,
+    opened,
+    pragma,
+)
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
+    """Open an empty database."""
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage:
+        yield storage
+
+
+async def test_a_commit_survives_a_power_cut_and_readers_do_not_block(
+    storage: SqlStorage,
+) -> None:
+    async with storage.database.writing() as connection:
+        mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one()
+        synchronous = (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one()
+    assert (mode, synchronous) == ("wal", 2), "2 is FULL"
+
+
+async def test_writers_wait_their_turn_and_no_update_gets_lost(storage: SqlStorage) -> None:
+    order: list[int] = []
+
+    async def count(number: int) -> None:
+        async with storage.database.writing() as connection:
+            order.append(number)
+            seen = (await connection.execute(sa.select(changes.c.number))).scalar_one()
+            await asyncio.sleep(0)
+            await connection.execute(sa.update(changes).values(number=seen + 1))
+
+    await asyncio.gather(*(count(number) for number in range(50)))
+    assert await storage.webhooks.changes() == 50
+    assert order == sorted(order)
+
+
+async def test_two_processes_lose_no_update(storage: SqlStorage, tmp_path: Path) -> None:
+    async with opened(tmp_path) as rival:
+        events = [event(f"e-{number}") for number in range(100)]
+        writing = [ingest(one, each) for each in events for one in (storage, rival)]
+        arrivals = [arrival for told in await asyncio.gather(*writing) for arrival in told]
+    assert sorted(arrivals) == [Arrival.DUPLICATE] * 100 + [Arrival.NEW] * 100
+
+
+async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
+    async with storage.database.reading() as connection:
+        before = (await connection.execute(sa.select(changes.c.number))).scalar_one()
+        async with storage.database.writing() as writer:
+            await writer.execute(sa.update(changes).values(number=99))
+        assert (await connection.execute(sa.select(changes.c.number))).scalar_one() == before
+    assert await storage.webhooks.changes() == 99
+
+
+async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
+    with pytest.raises(StorageUnavailable, match="read-only"):
+        async with storage.database.reading() as connection:
+            await connection.execute(sa.update(changes).values(number=1))
+    assert await storage.webhooks.changes() == 0
+
+
+async def test_a_database_that_another_process_holds_is_busy_and_then_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT", timedelta(milliseconds=50))
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage:
+        with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailable, match="busy"):
+                await ingest(storage, event("e-1"))
+            assert await storage.webhooks.changes() == 0, "reading goes on"
+        assert await ingest(storage, event("e-1")) == [Arrival.NEW]
+
+
+async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    with pragma("max_page_count = 60"):
+        async with opened(tmp_path) as storage:
+            assert await ingest(storage, event("small")) == [Arrival.NEW]
+            large = [event(f"e-{number}", b'"%s"' % (b"x" * 50_000)) for number in range(9)]
+            with pytest.raises(StorageUnavailable, match="full"):
+                await ingest(storage, *large)
+            assert await ingest(storage, event("e-0")) == [Arrival.NEW]
+    async with opened(tmp_path) as storage:
+        arrivals = await ingest(storage, *large)
+        assert arrivals == [Arrival.CONFLICT] + [Arrival.NEW] * 8
+
+
+async def test_more_readers_than_connections_wait_for_one(storage: SqlStorage) -> None:
+    reading = [storage.webhooks.changes() for _ in range(10 * engine.READERS)]
+    assert set(await asyncio.gather(*reading)) == {0}
+
+
+async def test_an_error_inside_leaves_the_connection_fit_for_the_next(
+    storage: SqlStorage,
+) -> None:
+    for _ in range(3):
+        with pytest.raises(OperationalError):
+            await _change_and_stumble(storage)
+        assert await storage.webhooks.changes() == 0
+    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on(
+    storage: SqlStorage, turns: int
+) -> None:
+    webhook = await _webhook(storage)
+    deleting = asyncio.create_task(
+        storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0.0001)  # long enough for a statement: each turn is another moment
+    deleting.cancel()
+    with suppress(asyncio.CancelledError):
+        await deleting
+    listed = await storage.webhooks.list(ENVIRONMENT_ID)
+    assert await storage.webhooks.changes() == (0 if listed else 1)
+    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
+    assert storage.database.open_transactions == 0
+
+
+def _failed(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("as the driver says it")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StorageUnavailable),
+        (sqlite3.SQLITE_FULL, StorageUnavailable),
+        (sqlite3.SQLITE_IOERR_FSYNC, StorageUnavailable),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StorageUnavailable),
+        (sqlite3.SQLITE_CORRUPT_VTAB, StorageUnusable),
+        (sqlite3.SQLITE_NOTADB, StorageUnusable),
+        (sqlite3.SQLITE_ERROR, sqlite3.OperationalError),
+    ],
+)
+def test_the_drivers_errors_become_the_ports(code: int, expected: type[Exception]) -> None:
+    with pytest.raises(expected), map_errors():
+        raise _failed(code)
+    with pytest.raises((expected, OperationalError)), map_errors():
+        raise OperationalError("SELECT secret", {}, _failed(code))
+
+
+@pytest.mark.parametrize(
+    ("code", "unknown"),
+    [
+        (sqlite3.SQLITE_IOERR_FSYNC, True),
+        (sqlite3.SQLITE_IOERR_WRITE, True),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_BUSY, False),
+    ],
+)
+def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
+    code: int,
+    unknown: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    with pytest.raises(StorageUnavailable) as caught, map_commit_errors():
+        raise _failed(code)
+    assert isinstance(caught.value, UnknownCommit) is unknown
+
+
+async def _change_and_stumble(storage: SqlStorage) -> None:
+    async with storage.database.writing() as connection:
+        await connection.execute(sa.update(changes).values(number=7))
+        await connection.exec_driver_sql("SELECT nonsense")
+
+
+async def _webhook(storage: SqlStorage) -> Webhook:
+    described = event("e-0").event
+    webhook = Webhook(
+        webhook_id=ENVIRONMENT_ID,
+        environment_id=ENVIRONMENT_ID,
+        name="n",
+        url="https://a.example.com/",
+        events=frozenset({described.type}),
+        created_at=described.occurred_at,
+        updated_at=described.occurred_at,
+    )
+    await storage.webhooks.add(webhook, most=10)
+    return webhook

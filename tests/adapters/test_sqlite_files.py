@@ -1,0 +1,147 @@
+"""What lies on the disk: no secret in clear, and nothing torn by a kill."""
+
+import asyncio
+import base64
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from notification_adapters.sql import migrate_sqlite
+from notification_core.errors import UndecipherableText, WorkerLockTaken
+from notification_core.keys import new_signing_key
+from notification_core.webhooks import Webhook
+from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, SECRET, database, event, opened
+from tests.adapters.sqlite_processes import PER_BATCH
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_no_secret_lies_in_the_file_in_clear(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    seed, header = os.urandom(32), "Bearer a-very-secret-header-value"
+    now = event("e").event.occurred_at
+    webhook = Webhook(
+        webhook_id=uuid4(),
+        environment_id=ENVIRONMENT_ID,
+        name="visible-name",
+        url="https://a.example.com/",
+        events=frozenset({"job-created"}),
+        created_at=now,
+        updated_at=now,
+        custom_headers={"authorization": header},
+    )
+    async with opened(tmp_path) as storage:
+        await storage.webhooks.add(webhook, most=1)
+        await storage.keys.add_first(new_signing_key(ENVIRONMENT_ID, now, seed))
+        content = _bytes_of(tmp_path)
+    assert b"visible-name" in content
+    secrets = [header.encode(), SECRET.encode(), seed]
+    forms = [base64.b64encode(seed).rstrip(b"="), base64.urlsafe_b64encode(seed).rstrip(b"=")]
+    for secret in [*secrets, *forms, *(one.hex().encode() for one in secrets)]:
+        assert secret not in content
+
+
+async def test_a_secret_that_was_moved_to_another_row_is_not_read(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    now, environment_ids = event("e").event.occurred_at, [uuid4(), uuid4()]
+    copy = (
+        "UPDATE environment_keys SET private_key = (SELECT max(private_key) FROM environment_keys)"
+    )
+    async with opened(tmp_path) as storage:
+        for one in environment_ids:
+            await storage.keys.add_first(new_signing_key(one, now, os.urandom(32)))
+        with closing(sqlite3.connect(database(tmp_path))) as connection, connection:
+            connection.execute(copy)
+        with pytest.raises(UndecipherableText):
+            await storage.keys.keys_of(environment_ids)
+
+
+@asynccontextmanager
+async def _process(what: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a process that is killed in the end, if it was not before."""
+    module = "tests.adapters.sqlite_processes"
+    command = sys.executable, "-m", module, what, str(folder)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def _bytes_of(folder: Path) -> bytes:
+    """Return all that lies in a folder: the database and its write-ahead log."""
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
+@pytest.mark.parametrize("acknowledged", [1, 5, 25])
+async def test_a_writer_that_is_killed_leaves_whole_batches_and_a_sound_file(
+    tmp_path: Path, acknowledged: int
+) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with _process("write", tmp_path) as process:
+        told = [await _line(process) for _ in range(acknowledged)]
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    with closing(sqlite3.connect(database(tmp_path))) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        batches = dict(
+            connection.execute(
+                """
+                SELECT substr(e.event_id, 1, instr(e.event_id, '-') - 1), count(d.delivery_id)
+                FROM events AS e LEFT JOIN deliveries AS d ON d.event_id = e.event_id GROUP BY 1
+                """
+            ).fetchall()
+        )
+    assert set(told) <= batches.keys(), "what was acknowledged is there"
+    assert set(batches.values()) == {PER_BATCH}, "and nothing by halves"
+    async with opened(tmp_path) as storage:
+        await storage.ping()
+
+
+async def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage, _process("work", tmp_path) as process:
+        assert await _line(process) == "locked"
+        with pytest.raises(WorkerLockTaken, match="already dispatches"):
+            await storage.worker_lock.acquire(uuid4())
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        await storage.worker_lock.acquire(uuid4())
+
+
+async def test_a_lock_is_not_inherited_by_the_programs_that_its_process_starts(
+    tmp_path: Path,
+) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage, opened(tmp_path) as rival:
+        await storage.worker_lock.acquire(uuid4())
+        child = await asyncio.create_subprocess_exec("sleep", "60", close_fds=False)
+        try:
+            await storage.worker_lock.release()
+            await rival.worker_lock.acquire(uuid4())
+        finally:
+            child.kill()
+            await child.wait()
+
+
+async def test_a_lock_is_given_back_when_the_storage_is_closed(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage:
+        async with opened(tmp_path) as rival:
+            await rival.worker_lock.acquire(uuid4())
+        await storage.worker_lock.acquire(uuid4())
