@@ -34,7 +34,8 @@ def configure_logging(zone: tzinfo, *, debug: bool, stream: TextIO) -> None:
     root.setLevel(logging.INFO)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.NOTSET)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for name in ("aiohttp.access", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     _configure_structlog()
 
 

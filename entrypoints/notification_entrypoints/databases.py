@@ -1,0 +1,86 @@
+"""Which database the settings mean, and the secret that belongs to an embedded one."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from notification_core.encryption import Cipher
+from notification_core.errors import Detail, InvalidSettings, StorageUnusable
+from notification_entrypoints.settings import Settings
+
+FILE_NAME = "notification-management.sqlite"
+"""The database's file in the folder that ``up`` keeps its data in."""
+
+_SQLITE = "sqlite:///"
+_SECRET_BYTES = 16
+_LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what ``up`` puts in the place of variables that are not set at all.
+
+    The embedded database's secret is made on first need and kept beside its file.
+    """
+    database = folder.resolve() / FILE_NAME
+    defaults = {
+        "DB_URI": f"{_SQLITE}{database}",
+        "KAFKA_BROKERS": "",
+        "PROJECT_MANAGEMENT_API_URI": "",
+        "WEBHOOKS_ALLOWED_NETWORKS": _LOOPBACK,
+    }
+    uri = environ.get("DB_URI", defaults["DB_URI"])
+    if "DB_ENCRYPTION_SECRET" not in environ and uri.startswith(_SQLITE):
+        defaults["DB_ENCRYPTION_SECRET"] = _kept_secret(Path(uri.removeprefix(_SQLITE)))
+    return defaults
+
+
+def sqlite_path(settings: Settings) -> Path:
+    """Return the file of the embedded database; raise :class:`InvalidSettings` for a server's."""
+    if settings.db_uri.startswith(_SQLITE):
+        return Path(settings.db_uri.removeprefix(_SQLITE))
+    problem = "DB_URI names a database server; this version stores in SQLite only (sqlite:///file)"
+    raise InvalidSettings(f"{problem}.", [Detail("DB_URI", problem)])
+
+
+def cipher_of(settings: Settings) -> Cipher:
+    """Return the cipher of the settings' secrets."""
+    return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
+
+
+def secret_path(database: Path) -> Path:
+    """Return where the secret of an embedded database is kept."""
+    return database.with_name(f"{database.name}.secret")
+
+
+def _kept_secret(database: Path) -> str:
+    path = secret_path(database)
+    if path.exists():
+        return path.read_text().strip()
+    if database.exists():
+        raise StorageUnusable(
+            f"{database} is there, but not its secret {path}. Put the secret back, "
+            "or set DB_ENCRYPTION_SECRET to it; without it the stored keys cannot be read."
+        )
+    _make_folder(database.parent)
+    return _make_secret(path)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnusable(f"{folder} cannot be made a folder: {error.strerror}.") from error
+
+
+def _make_secret(path: Path) -> str:
+    """Write a new secret whole or not at all; of two processes the first one wins."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+        file.write(secrets.token_hex(_SECRET_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+    return path.read_text().strip()

@@ -1,0 +1,170 @@
+"""``notification-management up``: API, dispatcher and ops server in one process, on SQLite."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from attrs import frozen
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.sql import migrate_sqlite
+from notification_core.errors import NotificationError
+from notification_core.version import VERSION
+from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.api.runner import ApiRunner
+from notification_entrypoints.databases import cipher_of, secret_path, sqlite_path, up_defaults
+from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.ops import Check, Info, Readiness, ops_app
+from notification_entrypoints.servers import Bind, listening, stop_signals
+from notification_entrypoints.settings import Settings, check_exposure, load_settings
+from notification_entrypoints.watch import Watch
+from notification_entrypoints.wiring import Service, open_service
+
+COMMIT = ""
+"""The commit that a build is made from; a build from a checkout does not know it yet."""
+
+_API_SHUTDOWN = timedelta(seconds=1)
+_OPS_SHUTDOWN = timedelta(milliseconds=100)
+_DEFAULT_API = "http://127.0.0.1:3615/api"
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+@frozen
+class Served:
+    """What runs, and where it is found."""
+
+    api_url: str
+    ops_url: str
+    database: Path
+    service: Service
+
+
+class Starting(NotificationError):
+    """The process is not ready yet."""
+
+
+def run(data: Path | None, environ: Mapping[str, str]) -> None:
+    """Serve until SIGINT or SIGTERM, with the files in the folder ``data`` or the current one.
+
+    Raises :class:`NotificationError` where it cannot start; the message says what would help.
+    """
+    settings = load_settings(environ, up_defaults(data or Path(), environ))
+    check_exposure(settings)
+    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
+    _run(_serve(settings))
+
+
+def migrate(environ: Mapping[str, str]) -> None:
+    """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
+    settings = load_settings(environ)
+    _run(migrate_sqlite(sqlite_path(settings), cipher_of(settings)))
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(main)
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's where it is installed: it is worth a tenth and more."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return asyncio.new_event_loop
+    return new_event_loop
+
+
+async def _serve(settings: Settings) -> None:
+    """Open everything in the order of need, say where it is, and close it in the opposite one."""
+    database = sqlite_path(settings)
+    watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
+    checks: dict[str, Check] = {"start": _still_starting}
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        ops = _ops_runner(settings, watch, checks, stopping)
+        ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
+        await migrate_sqlite(database, cipher_of(settings))
+        service = await stack.enter_async_context(open_service(settings, database, watch))
+        api = _api_runner(settings, service, watch)
+        api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
+        checks["storage"] = service.storage.ping
+        del checks["start"]
+        _announce(Served(api_url, ops_url, database, service))
+        await stop.wait()
+        stopping.set()
+        _log.info("stopping")
+
+
+async def _still_starting() -> None:
+    raise Starting("the process is starting")
+
+
+def _ops_runner(
+    settings: Settings, watch: Watch, checks: Mapping[str, Check], stopping: asyncio.Event
+) -> web.AppRunner:
+    info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
+    readiness = Readiness(checks)
+    app = ops_app(watch, readiness, info, stopping=stopping)
+
+    async def close(_: web.Application) -> None:
+        await readiness.close()
+
+    app.on_cleanup.append(close)
+    timeout = _OPS_SHUTDOWN.total_seconds()
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=timeout)
+
+
+def _ops_bind(settings: Settings) -> Bind:
+    return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")
+
+
+def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner:
+    services = Services(
+        subscriptions=service.subscriptions,
+        ingest=service.ingest,
+        keyring=service.keyring,
+        webhooks=service.storage.webhooks,
+        logs=service.storage.logs,
+        clock=service.clock,
+        ids=service.ids,
+        signature_headers=settings.signature_headers,
+        zone=settings.tz,
+        timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
+        requests=watch.api_request_ended,
+        debug=settings.debug,
+    )
+    return ApiRunner(api_app(services), services, shutdown_timeout=_API_SHUTDOWN)
+
+
+def _api_bind(settings: Settings) -> Bind:
+    return Bind(settings.api_server_host, settings.api_server_port, "API_SERVER_PORT")
+
+
+def _announce(served: Served) -> None:
+    """Say where everything is, and what to type next."""
+    api = f"{served.api_url}/api"
+    option = "" if api == _DEFAULT_API else f" --api {api}"
+    lines = [
+        f"Notification Management {VERSION}",
+        f"  API   {api}",
+        f"  Ops   {served.ops_url}/readyz",
+        f"  Data  {served.database}",
+    ]
+    if secret_path(served.database).exists():
+        lines.append(f"  Key   {secret_path(served.database)} (keep it: it opens the data)")
+    if served.service.dispatcher is None:
+        lines.append("  Another process already sends from this database: this one only publishes.")
+    lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.flush()
+    _log.info("started", api=api, ops=served.ops_url, dispatching=bool(served.service.dispatcher))

@@ -1,0 +1,179 @@
+"""Wiring: which adapter stands behind which port, and how the use cases are put together."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from attrs import frozen
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.http.sender import AiohttpSender
+from notification_adapters.sql import SqlStorage, open_sqlite
+from notification_core.catalogue import CATALOGUE
+from notification_core.deliver import Deliver, DeliveryRules
+from notification_core.dispatch import Dispatcher, DispatchRules
+from notification_core.errors import WorkerLockTaken
+from notification_core.ids import IdGenerator
+from notification_core.ingest import Ingest
+from notification_core.keyring import Keyring
+from notification_core.lanes import Bounds
+from notification_core.ports.clock import Clock
+from notification_core.retrying import RetryPolicy
+from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.upkeep import Upkeep, UpkeepRules
+from notification_entrypoints.databases import cipher_of
+from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.settings import Settings
+
+SEED_BYTES = 32
+_STOP_MARGIN = timedelta(seconds=3)
+
+
+@frozen
+class Service:
+    """The use cases of one process, ready to be offered over HTTP or called.
+
+    ``dispatcher`` is None where another process already dispatches from the same storage.
+    """
+
+    clock: Clock
+    ids: IdGenerator
+    storage: SqlStorage
+    keyring: Keyring
+    subscriptions: Subscriptions
+    ingest: Ingest
+    dispatcher: Dispatcher | None
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, database: Path, watch: Metrics
+) -> AsyncIterator[Service]:
+    """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
+    clock = SystemClock()
+    ids = IdGenerator(clock)
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(
+            open_sqlite(database, cipher_of(settings), clock, ids)
+        )
+        keyring = Keyring(storage.keys, clock, lambda: os.urandom(SEED_BYTES))
+        dispatcher = await stack.enter_async_context(
+            _dispatching(settings, storage, keyring, clock, ids, watch)
+        )
+        taker = dispatcher.sending if dispatcher else None
+        ingest = Ingest(storage.deliveries, clock, ids, watch, taker)
+        stack.push_async_callback(ingest.settled)
+        subscriptions = Subscriptions(
+            storage.webhooks,
+            clock,
+            ids,
+            webhook_rules(settings),
+            dispatcher.changed if dispatcher else _nobody_to_tell,
+        )
+        yield Service(clock, ids, storage, keyring, subscriptions, ingest, dispatcher)
+
+
+@asynccontextmanager
+async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
+    settings: Settings,
+    storage: SqlStorage,
+    keyring: Keyring,
+    clock: Clock,
+    ids: IdGenerator,
+    watch: Metrics,
+) -> AsyncIterator[Dispatcher | None]:
+    """Dispatch for the length of the block; only one process of a SQLite file can."""
+    worker = ids()
+    try:
+        await storage.worker_lock.acquire(worker)
+    except WorkerLockTaken:
+        yield None
+        return
+    sender = AiohttpSender(settings.destinations)
+    dispatcher = Dispatcher(
+        worker=worker,
+        deliveries=storage.deliveries,
+        webhooks=storage.webhooks,
+        deliver=Deliver(sender, clock, ids, delivery_rules(settings), random.random),
+        keyring=keyring,
+        upkeep=Upkeep(
+            deliveries=storage.deliveries,
+            webhooks=storage.webhooks,
+            lock=storage.worker_lock,
+            clock=clock,
+            observer=watch,
+            rules=upkeep_rules(settings),
+        ),
+        clock=clock,
+        observer=watch,
+        rules=dispatch_rules(settings),
+    )
+    watch.watch(in_flight=lambda: dispatcher.in_flight, waiting=lambda: dispatcher.waiting)
+    await dispatcher.start()
+    try:
+        yield dispatcher
+    finally:
+        # Storage may be away for longer than a stop may take: what is not written by then is
+        # known by its lease, and freed by the next start.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_longest_stop(settings).total_seconds()):
+                await dispatcher.stop()
+        await sender.close()
+        await storage.worker_lock.release()
+
+
+def _longest_stop(settings: Settings) -> timedelta:
+    return settings.webhooks_write_timeout + _STOP_MARGIN
+
+
+def _nobody_to_tell(changes: int) -> None:
+    """Leave it to the dispatching process to see the change at its next poll."""
+
+
+def webhook_rules(settings: Settings) -> WebhookRules:
+    """Return what the settings say of webhooks."""
+    return WebhookRules(
+        destinations=settings.destinations,
+        reserved_headers=settings.signature_headers.names,
+        event_types=CATALOGUE.keys(),
+        max_webhooks=settings.webhooks_max_per_environment,
+    )
+
+
+def delivery_rules(settings: Settings) -> DeliveryRules:
+    """Return what the settings say of attempts."""
+    return DeliveryRules(
+        timeout=settings.webhooks_write_timeout,
+        signatures=settings.signature_headers,
+        retries=RetryPolicy(
+            max_retries=settings.webhooks_max_retries,
+            interval=settings.webhooks_retry_interval,
+            backoff=settings.webhooks_retry_backoff,
+            retry_after_max=settings.webhooks_retry_after_max,
+        ),
+    )
+
+
+def dispatch_rules(settings: Settings) -> DispatchRules:
+    """Return what the settings say of dispatching."""
+    return DispatchRules(
+        bounds=Bounds(
+            in_flight=settings.webhooks_max_in_flight,
+            per_webhook=settings.webhooks_max_in_flight_per_webhook,
+        ),
+        lease=settings.webhooks_lease,
+        poll_interval=settings.webhooks_poll_interval,
+    )
+
+
+def upkeep_rules(settings: Settings) -> UpkeepRules:
+    """Return what the settings say of how long things last."""
+    return UpkeepRules(
+        interruption_delay=settings.webhooks_retry_interval,
+        disable_after=settings.webhooks_disable_after,
+        expire_after=settings.retention_events,
+    )
