@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -164,6 +166,25 @@ def test_a_server_that_is_only_just_starting_is_waited_for(tmp_path: Path) -> No
         assert publish(f"http://127.0.0.1:{port}/api", lines(tmp_path, LINE)) == 0
         timer.join()
     assert started[0].bodies() == [b"[" + LINE + b"]"]
+
+
+def test_a_publisher_that_is_stopped_says_how_far_it_came(api: FakeApi, tmp_path: Path) -> None:
+    api.answers("POST", PATH, published(500), (503, {"message": "The storage is away."}))
+    script = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
+    file = lines(tmp_path, *[LINE] * 600)
+    with subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
+        [sys.executable, "-c", script, "publish", "--environment", ENVIRONMENT, file],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NOTIFICATION_API_URL": api.url},
+    ) as process:
+        assert process.stderr
+        while "Trying again" not in process.stderr.readline():
+            assert process.poll() is None
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == "Error: Interrupted; 500 events are published."
 
 
 def test_the_key_is_sent_and_never_shown(
