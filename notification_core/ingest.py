@@ -122,8 +122,9 @@ class Ingest:
         return _published(events, batch.arrivals)
 
     async def _store_batch(self, transaction: IngestTransaction, batch: _Batch) -> None:
-        webhooks = await transaction.subscriptions({key[0] for key in batch.events})
+        # The counter first: a change between the two reads must not seem to be known already.
         changes = await transaction.changes()
+        webhooks = await transaction.subscriptions({key[0] for key in batch.events})
         now = self._clock.now()
         subscriptions = subscriptions_by_type(webhooks, now)
         wanted = {key: matching(event, subscriptions) for key, event in batch.events.items()}

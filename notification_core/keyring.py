@@ -49,12 +49,14 @@ class Keyring:
     async def _read(self, environment_id: UUID) -> tuple[SigningKey, ...]:
         """Read the keys once for all who wait for them."""
         lock = self._reading.setdefault(environment_id, asyncio.Lock())
-        async with lock:
-            keys = self._fresh(environment_id)
-            if not keys:
-                keys = _in_signing_order(await self._read_or_make(environment_id))
-                self._remember(environment_id, keys)
-        self._reading.pop(environment_id, None)
+        try:
+            async with lock:
+                keys = self._fresh(environment_id)
+                if not keys:
+                    keys = _in_signing_order(await self._read_or_make(environment_id))
+                    self._remember(environment_id, keys)
+        finally:
+            self._reading.pop(environment_id, None)
         return keys
 
     async def _read_or_make(self, environment_id: UUID) -> Sequence[SigningKey]:

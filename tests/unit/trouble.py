@@ -1,0 +1,113 @@
+"""Storage that can be away, slow, or lose the answer to a commit: the stores in memory, wrapped."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from attrs import define, field
+
+from notification_core.deliveries import Fence, Result
+from notification_core.errors import StorageUnavailable, UnknownCommit
+from notification_core.keys import SigningKey
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+from notification_core.ports.keys import KeyStore
+
+T = TypeVar("T")
+
+
+@define
+class Trouble:
+    """What goes wrong, by the name of the method.
+
+    ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``gates``
+    whose calls wait, and ``errors`` whose calls raise.
+    """
+
+    away: bool = False
+    lost: dict[str, bool] = field(factory=dict)
+    gates: dict[str, asyncio.Event] = field(factory=dict)
+    errors: dict[str, Exception] = field(factory=dict)
+    calls: Counter[str] = field(factory=Counter)
+
+    async def call(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do some work with the trouble that is due."""
+        self.calls[name] += 1
+        if name in self.gates:
+            await self.gates[name].wait()
+        self.check(name)
+        if name not in self.lost:
+            return await work()
+        if self.lost.pop(name):
+            await work()
+        raise UnknownCommit(name)
+
+    def check(self, name: str) -> None:
+        """Raise where nothing is to be had now."""
+        if self.away:
+            raise StorageUnavailable(name)
+        if name in self.errors:
+            raise self.errors[name]
+
+
+class TroubledDeliveries(DeliveryStore):
+    """A delivery store with trouble."""
+
+    def __init__(self, store: DeliveryStore, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+
+    @asynccontextmanager
+    async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
+        self._trouble.check("ingesting")
+        happened = self._trouble.lost.pop("ingesting", None)
+        try:
+            async with self._store.ingesting() as transaction:
+                yield transaction
+                if "ingesting" in self._trouble.gates:
+                    await self._trouble.gates["ingesting"].wait()
+                if happened is False:
+                    raise UnknownCommit("ingesting")
+        finally:
+            self._trouble.calls["ingesting"] += 1
+        if happened:
+            raise UnknownCommit("ingesting")
+
+    async def acquire(self, claim: Claim) -> Claimed:
+        return await self._trouble.call("acquire", lambda: self._store.acquire(claim))
+
+    async def finish(
+        self, results: Sequence[Result], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        return await self._trouble.call(
+            "finish", lambda: self._store.finish(results, interruption_delay)
+        )
+
+    async def give_back(self, fences: Collection[Fence]) -> None:
+        await self._trouble.call("give_back", lambda: self._store.give_back(fences))
+
+    async def leased(self, worker: UUID) -> Sequence[Fence]:
+        return await self._trouble.call("leased", lambda: self._store.leased(worker))
+
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+        return await self._trouble.call("reap", lambda: self._store.reap(dead, interruption_delay))
+
+    async def settle(self, limit: int, expired_before: datetime) -> int:
+        return await self._trouble.call("settle", lambda: self._store.settle(limit, expired_before))
+
+
+class TroubledKeys(KeyStore):
+    """A key store with trouble."""
+
+    def __init__(self, store: KeyStore, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+
+    async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
+        return await self._trouble.call("keys_of", lambda: self._store.keys_of(environment_ids))
+
+    async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
+        return await self._trouble.call("add_first", lambda: self._store.add_first(key))
