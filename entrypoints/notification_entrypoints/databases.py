@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from notification_core.encryption import Cipher
 from notification_core.errors import Detail, InvalidSettings, StorageUnusable
 from notification_entrypoints.settings import Settings
 
@@ -43,11 +42,6 @@ def sqlite_path(settings: Settings) -> Path:
         return Path(settings.db_uri.removeprefix(_SQLITE))
     problem = "DB_URI names a database server; this version stores in SQLite only (sqlite:///file)"
     raise InvalidSettings(f"{problem}.", [Detail("DB_URI", problem)])
-
-
-def cipher_of(settings: Settings) -> Cipher:
-    """Return the cipher of the settings' secrets."""
-    return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
 
 
 def secret_path(database: Path) -> Path:

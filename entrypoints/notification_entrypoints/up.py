@@ -20,13 +20,13 @@ from notification_core.version import VERSION
 from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
-from notification_entrypoints.databases import cipher_of, secret_path, sqlite_path, up_defaults
+from notification_entrypoints.databases import secret_path, sqlite_path, up_defaults
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, stop_signals
 from notification_entrypoints.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.watch import Watch
-from notification_entrypoints.wiring import Service, open_service
+from notification_entrypoints.wiring import Service, cipher_of, open_service
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""

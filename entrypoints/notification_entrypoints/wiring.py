@@ -16,6 +16,7 @@ from notification_adapters.sql import SqlStorage, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
+from notification_core.encryption import Cipher
 from notification_core.errors import WorkerLockTaken
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
@@ -25,7 +26,6 @@ from notification_core.ports.clock import Clock
 from notification_core.retrying import RetryPolicy
 from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.upkeep import Upkeep, UpkeepRules
-from notification_entrypoints.databases import cipher_of
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.settings import Settings
 
@@ -132,6 +132,11 @@ def _longest_stop(settings: Settings) -> timedelta:
 
 def _nobody_to_tell(changes: int) -> None:
     """Leave it to the dispatching process to see the change at its next poll."""
+
+
+def cipher_of(settings: Settings) -> Cipher:
+    """Return the cipher of the settings' secrets."""
+    return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
 
 
 def webhook_rules(settings: Settings) -> WebhookRules:
