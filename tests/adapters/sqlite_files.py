@@ -1,6 +1,6 @@
 """What the tests of the SQLite adapter share: a file, its storage and a look at the driver."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -58,7 +58,7 @@ def counted_steps() -> Iterator[Steps]:
 
 
 @contextmanager
-def _on_connect(listener: object) -> Iterator[None]:
+def _on_connect(listener: Callable[[AdaptedConnection, object], None]) -> Iterator[None]:
     sa.event.listen(sa.Pool, "connect", listener)
     try:
         yield

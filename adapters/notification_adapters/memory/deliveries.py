@@ -129,12 +129,12 @@ class MemoryDeliveryStore(DeliveryStore):
                     version = result.webhook_version
                     disable(self._state, delivery.webhook_id, version, disables, now)
             case Retry(after=after):
-                delivery.due_at = now + after
+                delivery.wait_until(now + after)
 
     def _interrupt(self, delivery: StoredDelivery, delay: timedelta) -> None:
         delivery.release()
         delivery.interruptions += 1
-        delivery.due_at = self._clock.now() + delay
+        delivery.wait_until(self._clock.now() + delay)
         if delivery.interruptions >= MAX_INTERRUPTIONS:
             delivery.settle(State.FAILED, Reason.INTERRUPTED)
 

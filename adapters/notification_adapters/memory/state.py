@@ -67,6 +67,11 @@ class StoredDelivery:
         """Take it from its worker."""
         self.worker = self.leased_until = None
 
+    def wait_until(self, due_at: datetime) -> None:
+        """Have it sent again from then on, unless it has ended before."""
+        if self.state is State.PENDING:
+            self.due_at = due_at
+
     def settle(self, state: State, reason: Reason | None = None) -> None:
         """End it, unless it has ended before."""
         if self.state is State.PENDING:

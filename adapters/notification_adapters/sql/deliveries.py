@@ -11,6 +11,7 @@ from notification_adapters.sql.claims import Claims
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.ingest import SqlIngest
 from notification_adapters.sql.results import Ended, ended, reaped
+from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_adapters.sql.webhooks import disable
 from notification_core.deliveries import Failed, Fence, Result
@@ -44,24 +45,23 @@ class SqlDeliveryStore(DeliveryStore):
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
+        fences = [result.fence for result in results]
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
-            held = dict(await self._steps.held(connection, [one.fence for one in results]))
-            # Taken out one by one, so that of the same result twice the second is fenced.
-            owned = [(one, held.pop(one.fence)) for one in results if one.fence in held]
+            held = _each_once(await self._steps.held(connection, fences))
+            owned = [(one, row) for one, row in zip(results, held, strict=True) if row]
             await self._write(
                 connection, [ended(one, row, now, interruption_delay) for one, row in owned]
             )
             await self._disable(connection, [result for result, _ in owned], now)
-        written = {result.fence for result, _ in owned}
-        return [one.fence for one in results if one.fence not in written]
+        return [fence for fence, row in zip(fences, held, strict=True) if row is None]
 
     async def give_back(self, fences: Collection[Fence]) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
-            held = await self._steps.held(connection, list(fences))
-            await self._steps.give_back(connection, held.values(), now)
+            held = _each_once(await self._steps.held(connection, list(fences)))
+            await self._steps.give_back(connection, [row for row in held if row], now)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""
@@ -118,3 +118,9 @@ class SqlDeliveryStore(DeliveryStore):
                     now,
                     version=result.webhook_version,
                 )
+
+
+def _each_once(held: Sequence[Held | None]) -> Sequence[Held | None]:
+    """Leave out a row that was named before: whoever speaks first is heard."""
+    first = {row.handle: number for number, row in reversed([*enumerate(held)]) if row}
+    return [row if row and first[row.handle] == number else None for number, row in enumerate(held)]

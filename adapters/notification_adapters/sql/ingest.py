@@ -33,7 +33,7 @@ class SqlIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""
-        ordered = sorted(events, key=_key)
+        ordered = sorted(events, key=_order)
         now = await self._database.now(self._connection)
         known = await self._database.steps.add_events(self._connection, ordered, now)
         return {_key(one): _arrival(one, known.get(_key(one))) for one in events}
@@ -50,6 +50,11 @@ class SqlIngest(IngestTransaction):
 
 def _key(stored: EventToStore) -> EventKey:
     return stored.event.environment_id, stored.event.event_id
+
+
+def _order(stored: EventToStore) -> tuple[int, str]:
+    # The number: comparing two UUIDs costs a call each time.
+    return stored.event.environment_id.int, stored.event.event_id
 
 
 def _arrival(arrived: EventToStore, known: KnownEvent | None) -> Arrival:

@@ -1,10 +1,10 @@
 """What becomes of deliveries after their attempts: the rules, on values alone."""
 
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from notification_adapters.sql.steps import Ending, Held, Overdue
 from notification_core.deliveries import (
@@ -27,8 +27,7 @@ _INTERRUPTED = AttemptError(
 )
 
 
-@frozen
-class Ended:
+class Ended(NamedTuple):
     """An attempt as it is logged, and what becomes of its delivery."""
 
     attempt: Attempt

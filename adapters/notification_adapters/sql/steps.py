@@ -193,8 +193,8 @@ class Steps(Protocol):
     @abstractmethod
     async def held(
         self, connection: AsyncConnection, fences: Sequence[Fence]
-    ) -> Mapping[Fence, Held]:
-        """Return (and lock) the deliveries whose attempt and worker are still these."""
+    ) -> Sequence[Held | None]:
+        """Return (and lock) for each fence the delivery that it still holds, else None."""
 
     @abstractmethod
     async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:

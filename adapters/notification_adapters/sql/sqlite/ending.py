@@ -1,6 +1,6 @@
 """Ending attempts: results, give-backs and leases whose worker is gone."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -59,15 +59,15 @@ _NO_REQUEST = (None, None, None)
 _NO_RESPONSE = (None, None, None, None)
 
 
-async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Mapping[Fence, Held]:
-    """Return the deliveries whose attempt and worker are still these."""
-    rows = await fetch(connection, _HELD, as_json(fence.delivery_id.hex for fence in fences))
-    found = {}
+async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence[Held | None]:
+    """Return for each fence the delivery that it still holds, else None."""
+    rows = await fetch(connection, _HELD, as_json([fence.delivery_id.hex for fence in fences]))
+    found: list[Held | None] = [None] * len(fences)
     for key, environment, attempt, worker, handle, state, failures, interruptions in rows:
         fence = fences[key]
         theirs = (fence.environment_id.hex, fence.attempt, fence.worker.hex)
         if theirs == (environment, attempt, worker):
-            found[fence] = Held(handle, State(state), failures, interruptions)
+            found[key] = Held(handle, State(state), failures, interruptions)
     return found
 
 

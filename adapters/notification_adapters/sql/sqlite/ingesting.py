@@ -34,17 +34,26 @@ async def add_events(
     connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
 ) -> Mapping[EventKey, KnownEvent]:
     """Insert the events that are new; return those that are known."""
+    known = await _known(connection, events)
+    stored_at = to_microseconds(now)
+    new = [_event_row(one, stored_at) for one in events if not known or _key(one) not in known]
+    await run_many(connection, _ADD_EVENT, new)
+    return known
+
+
+async def _known(
+    connection: AsyncConnection, events: Sequence[EventToStore]
+) -> Mapping[EventKey, KnownEvent]:
+    rows = await fetch(connection, _KNOWN, as_json({one.event.event_id for one in events}))
+    if not rows:
+        return {}
     keys = {_key(one) for one in events}
-    rows = await fetch(connection, _KNOWN, as_json({event_id for _, event_id in keys}))
-    known = {
+    found = {
         (UUID(environment), event_id): KnownEvent(type_, body)
         for environment, event_id, type_, body in rows
     }
-    known = {key: event for key, event in known.items() if key in keys}
-    stored_at = to_microseconds(now)
-    new = [_event_row(one, stored_at) for one in events if _key(one) not in known]
-    await run_many(connection, _ADD_EVENT, new)
-    return known
+    # The same id in another environment is another event.
+    return {key: event for key, event in found.items() if key in keys}
 
 
 async def add_deliveries(
