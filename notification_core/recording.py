@@ -13,9 +13,6 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.observer import Observer
 
-MOST_UNWRITTEN = 5_000
-"""Results in memory beyond which nothing more is sent: storage is away or cannot keep up."""
-
 _BATCH = 500
 _RETRY_SECONDS = 0.5
 
@@ -53,9 +50,9 @@ class Recorder:
         self._empty.set()
 
     @property
-    def is_full(self) -> bool:
-        """Tell whether sending should wait for the writing."""
-        return len(self._results) >= MOST_UNWRITTEN
+    def unwritten(self) -> int:
+        """How many attempts have ended without their result being in storage."""
+        return len(self._results)
 
     def record(self, result: Result) -> None:
         """Take the result of an attempt."""

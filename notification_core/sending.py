@@ -123,9 +123,14 @@ class Sending(Taker):
             chain.add_done_callback(self._chains.discard)
 
     def _next(self) -> tuple[Held, Flight] | None:
-        if self._stopping or self._recorder.is_full:
+        if self._stopping or self._unfinished >= self.lanes.bounds.in_flight:
             return None
         return self.lanes.next(self._clock.monotonic())
+
+    @property
+    def _unfinished(self) -> int:
+        """How many attempts would be made again after a kill: unwritten ones are in flight still."""
+        return self.lanes.in_flight + self._recorder.unwritten
 
     async def _chain(self, held: Held, flight: Flight) -> None:
         start: tuple[Held, Flight] | None = (held, flight)
