@@ -24,12 +24,13 @@ class Trouble:
     """What goes wrong, by the name of the method.
 
     ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``gates``
-    whose calls wait, and ``errors`` whose calls raise.
+    whose calls wait, ``late`` whose answers wait, and ``errors`` whose calls raise.
     """
 
     away: bool = False
     lost: dict[str, bool] = field(factory=dict)
     gates: dict[str, asyncio.Event] = field(factory=dict)
+    late: dict[str, asyncio.Event] = field(factory=dict)
     errors: dict[str, Exception] = field(factory=dict)
     calls: Counter[str] = field(factory=Counter)
 
@@ -40,7 +41,10 @@ class Trouble:
             await self.gates[name].wait()
         self.check(name)
         if name not in self.lost:
-            return await work()
+            answer = await work()
+            if name in self.late:
+                await self.late[name].wait()
+            return answer
         if self.lost.pop(name):
             await work()
         raise UnknownCommit(name)
