@@ -113,6 +113,21 @@ def test_a_webhook_that_begins_to_hang_makes_room_for_others_after_a_second() ->
     assert len(_flights(lanes, 11.0)) == 3
 
 
+def test_a_webhook_whose_slow_requests_have_ended_counts_as_answering_again() -> None:
+    lanes, slow = Lanes(BOUNDS), a_webhook()
+    _prove(lanes, slow)
+    _add(lanes, slow, 2)
+    out = _flights(lanes, 10.0)
+    lanes.age(10.0 + SLOW_AFTER)
+    for _, flight in out:
+        _answer(lanes, flight, 12.0)
+    for _ in range(10):
+        _add(lanes, a_webhook())
+    assert len(_flights(lanes, 12.0)) == 4
+    _add(lanes, slow, 3)
+    assert len(_flights(lanes, 12.0)) == 3
+
+
 def test_a_webhook_that_has_answered_need_not_wait_behind_those_that_hang() -> None:
     """Its turn came in the half of the newcomers; by then that half was full."""
     lanes, good = Lanes(BOUNDS), a_webhook()
