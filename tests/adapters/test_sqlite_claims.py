@@ -15,7 +15,7 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
 from notification_adapters.sql.sqlite.claiming import NEXT_DUE, QUEUES, WAITING
 from notification_adapters.sql.sqlite.ending import OVERDUE
-from notification_adapters.sql.sqlite.settling import UNSENDABLE
+from notification_adapters.sql.sqlite.settling import BLOCKED, UNSENDABLE
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import Claim
 from notification_core.webhooks import Webhook
@@ -115,7 +115,8 @@ async def _work(claiming: Awaitable[int], steps: Steps) -> int:
         (QUEUES, ("", 1000)),
         (WAITING, ('["a"]', 10, 0)),
         (NEXT_DUE, ('["a"]',)),
-        (UNSENDABLE, ("", 1000, 10, 0, 0)),
+        (BLOCKED, ("", 1000, 0)),
+        (UNSENDABLE, ('["a"]', 10, 0, 0)),
         (OVERDUE, ('["a"]', 0, 10)),
     ],
 )

@@ -137,6 +137,14 @@ async def test_a_newer_schema_that_is_no_longer_compatible_is_refused(tmp_path: 
         await migrate_sqlite(path, CIPHER)
 
 
+async def test_an_sqlite_that_is_too_old_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(StorageUnusable, match=r"3\.35 is needed"):
+        await migrate_sqlite(database(tmp_path), CIPHER)
+
+
 async def test_a_directory_is_refused(tmp_path: Path) -> None:
     assert "directory" in await _refused(tmp_path, StorageUnusable)
     with pytest.raises(StorageUnusable):

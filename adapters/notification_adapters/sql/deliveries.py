@@ -82,11 +82,12 @@ class SqlDeliveryStore(DeliveryStore):
 
     async def settle(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
-        if not await self._anything_unsendable(expired_before):
+        blocked = await self._with_unsendable(expired_before)
+        if not blocked:
             return 0
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
-            settled = await self._steps.unsendable(connection, limit, now, expired_before)
+            settled = await self._steps.unsendable(connection, blocked, limit, now, expired_before)
             await self._steps.settle(connection, settled, now)
         return len(settled)
 
@@ -96,10 +97,13 @@ class SqlDeliveryStore(DeliveryStore):
             now = await self._database.now(connection)
             return bool(await self._steps.overdue(connection, dead, now, 1))
 
-    async def _anything_unsendable(self, expired_before: datetime) -> bool:
+    async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
+        """Return the webhooks to settle, found through a reader; none where nothing is to do."""
         async with self._database.reading() as connection:
             now = await self._database.now(connection)
-            return bool(await self._steps.unsendable(connection, 1, now, expired_before))
+            blocked = await self._steps.blocked(connection, now)
+            found = await self._steps.unsendable(connection, blocked, 1, now, expired_before)
+        return blocked if found else []
 
     async def _write(self, connection: AsyncConnection, all_ended: Sequence[Ended]) -> None:
         await self._steps.log(connection, [one.attempt for one in all_ended])

@@ -8,6 +8,7 @@ not begin immediately: they would wait for the writer.
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ from notification_adapters.sql.sqlite.driver import fetch, rollback
 from notification_adapters.sql.steps import Steps
 from notification_core.errors import IncompatibleSchema, StorageUnusable
 from notification_core.ports.clock import Clock
+
+OLDEST_SQLITE = (3, 35)
+"""RETURNING and MATERIALIZED came with it."""
 
 READERS = 4
 BUSY_TIMEOUT = timedelta(seconds=5)
@@ -164,7 +168,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path, *, create: bool) -> None:
-    """Say in words what the driver would only call unable to open."""
+    """Say in words what the driver would only call unable to open, or a syntax error."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StorageUnusable(f"SQLite {oldest} is needed; this is {sqlite3.sqlite_version}.")
     if path.is_dir():
         raise StorageUnusable(f"{path} is a directory; name a file for the database in it.")
     if not path.parent.is_dir():

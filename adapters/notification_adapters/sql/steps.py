@@ -231,10 +231,22 @@ class Steps(Protocol):
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
 
     @abstractmethod
+    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+        """Return the webhooks that have waiting deliveries and may not be sent to."""
+
+    @abstractmethod
     async def unsendable(
-        self, connection: AsyncConnection, limit: int, now: datetime, expired_before: datetime
+        self,
+        connection: AsyncConnection,
+        webhook_ids: Sequence[UUID],
+        limit: int,
+        now: datetime,
+        expired_before: datetime,
     ) -> Sequence[Settled]:
-        """Return (and lock) waiting deliveries that :meth:`DeliveryStore.settle` ends, and how."""
+        """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
+
+        What :meth:`DeliveryStore.settle` says of them is judged by the webhooks as they are now.
+        """
 
     @abstractmethod
     async def waiting_of(

@@ -14,9 +14,9 @@ from notification_core.ports.workers import WorkerLock
 class FileWorkerLock(WorkerLock):
     """A lock on ``<database>.lock``: one dispatching process a file.
 
-    It is flock's, not fcntl's: those vanish when any descriptor of the file is closed. The
-    descriptor is not inherited by programs that this process starts; workers are spawned, never
-    forked, since a fork would hold the lock for its dead parent.
+    It is flock's, not fcntl's: those vanish when any descriptor of the file is closed. Python
+    opens descriptors so that the programs it starts do not inherit them; workers are spawned,
+    never forked, since a fork would hold the lock for its dead parent.
     """
 
     def __init__(self, database_path: Path, database: Database) -> None:
@@ -46,7 +46,7 @@ class FileWorkerLock(WorkerLock):
         return frozenset(owners) - {self._worker}
 
     def _locked(self) -> int:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor)
         except OSError:
@@ -60,14 +60,10 @@ class FileWorkerLock(WorkerLock):
 if sys.platform == "win32":
     import msvcrt
 
-    _CLOSE_ON_EXEC = os.O_NOINHERIT
-
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
-
-    _CLOSE_ON_EXEC = os.O_CLOEXEC
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

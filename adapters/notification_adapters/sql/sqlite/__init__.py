@@ -18,12 +18,19 @@ from notification_adapters.sql.sqlite.reading import (
     webhooks_by_id,
     webhooks_of,
 )
-from notification_adapters.sql.sqlite.settling import cancel_begun, settle, unsendable, waiting_of
+from notification_adapters.sql.sqlite.settling import (
+    blocked,
+    cancel_begun,
+    settle,
+    unsendable,
+    waiting_of,
+)
 
 __all__ = [
     "add_deliveries",
     "add_events",
     "begin",
+    "blocked",
     "cancel_begun",
     "changes",
     "end",

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.sqlite.claiming import LOOSE_SCAN
-from notification_adapters.sql.sqlite.driver import fetch, run_many
+from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import to_microseconds
 from notification_core.deliveries import Reason, State
@@ -20,23 +20,27 @@ _FATES = {
 
 _ALL = 2**63 - 1
 
-# Queues of webhooks that are well are never entered; of those that a user paused, the age of
-# the rows is judged inside the index.
-UNSENDABLE = f"""{LOOSE_SCAN}, doomed (webhook_id, fate) AS MATERIALIZED (
-  SELECT q.webhook_id, CASE
-    WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
-    WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
-    WHEN w.disabled_until > ?4 THEN 'paused'
-  END AS fate
-  FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
-  WHERE q.webhook_id IS NOT NULL AND fate IS NOT NULL
+_FATE = """CASE
+  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
+  WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
+  WHEN w.disabled_until > ?3 THEN 'paused'
+END"""
+BLOCKED = f"""{LOOSE_SCAN}
+SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+WHERE q.webhook_id IS NOT NULL AND {_FATE} IS NOT NULL
+"""  # noqa: S608 - all of it is ours
+# Of queues that a user paused, the age of the rows is judged inside the index.
+UNSENDABLE = f"""
+WITH blocked (webhook_id, fate) AS MATERIALIZED (
+  SELECT b.value, {_FATE}
+  FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
 )
-SELECT d.rowid, o.fate
-FROM doomed AS o CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
-WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = o.webhook_id
-  AND (o.fate <> 'paused' OR d.created_at < ?5)
-LIMIT ?3
-"""  # noqa: S608 - both halves are ours
+SELECT d.rowid, b.fate
+FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
+WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
+  AND b.fate IS NOT NULL AND (b.fate <> 'paused' OR d.created_at < ?4)
+LIMIT ?2
+"""  # noqa: S608 - the same
 _WAITING_OF = """
 SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
 WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? LIMIT ?
@@ -51,12 +55,23 @@ WHERE rowid IN (
 """
 
 
+async def blocked(connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    """Return the webhooks that have waiting deliveries and may not be sent to."""
+    rows = await fetch(connection, BLOCKED, "", _ALL, to_microseconds(now))
+    return [UUID(webhook_id) for (webhook_id,) in rows]
+
+
 async def unsendable(
-    connection: AsyncConnection, limit: int, now: datetime, expired_before: datetime
+    connection: AsyncConnection,
+    webhook_ids: Sequence[UUID],
+    limit: int,
+    now: datetime,
+    expired_before: datetime,
 ) -> Sequence[Settled]:
-    """Return waiting deliveries that can no longer be sent, and how each ends."""
+    """Return waiting deliveries of these webhooks that can no longer be sent, and how each ends."""
     times = to_microseconds(now), to_microseconds(expired_before)
-    rows = await fetch(connection, UNSENDABLE, "", _ALL, limit, *times)
+    queues = as_json(one.hex for one in webhook_ids)
+    rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
     return [Settled(handle, *_FATES[fate]) for handle, fate in rows]
 
 
