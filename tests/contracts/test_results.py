@@ -170,6 +170,16 @@ async def test_gone_leaves_a_webhook_alone_that_has_changed_meanwhile(world: Wor
     assert (await world.probe(begun.fence.delivery_id)).state is State.FAILED
 
 
+async def test_gone_is_the_last_word_on_a_webhook_that_was_failing(world: World) -> None:
+    webhook = await world.webhook(disabled_until=FOREVER, disabled_reason=DisabledReason.FAILING)
+    sent = await world.hand_over(webhook)
+    before = await world.storage.webhooks.changes()
+    await world.finish(sent, GONE, webhook_version=1)
+    stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    assert (stored.disabled_reason, stored.version) == (DisabledReason.GONE, 2)
+    assert await world.storage.webhooks.changes() == before + 1
+
+
 async def test_a_fenced_result_disables_nothing(world: World) -> None:
     webhook = await world.webhook()
     zombie = await world.begin(webhook)

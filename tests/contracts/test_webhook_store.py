@@ -267,6 +267,20 @@ class TestDisablingWhatFails:
         await world.change(webhook, name="mended")
         assert await _disable(world, webhook, since) is False
 
+    async def test_a_webhook_that_is_disabled_for_good_is_left_alone(self, world: World) -> None:
+        webhook = await world.webhook()
+        await _attempt(world, webhook, Outcome.FAILED)
+        since = world.clock.now() + HOUR
+        gone = await world.change(
+            webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE
+        )
+        await world.clock.advance(2 * HOUR.total_seconds())
+        attempt = world.result(await world.hand_over(gone), Failed())
+        await world.storage.deliveries.finish([attempt], DELAY)
+        assert await _disable(world, webhook, since) is False
+        stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+        assert stored == gone
+
     async def test_a_neighbours_failures_do_not_count(self, world: World) -> None:
         webhook, other = await world.webhook(), await world.webhook()
         await _attempt(world, other, Outcome.FAILED)

@@ -17,6 +17,7 @@ from notification_core.deliveries import (
     BegunDelivery,
     ErrorCode,
     Failed,
+    Fence,
     NewDelivery,
     Outcome,
     Reason,
@@ -165,6 +166,16 @@ class World:
         (delivery_id,) = await self.publish(webhook)
         claimed = await self.claim(worker=worker or self.worker)
         return next(one for one in claimed.deliveries if one.fence.delivery_id == delivery_id)
+
+    async def hand_over(self, webhook: Webhook) -> BegunDelivery:
+        """Store one delivery that is begun already, whether or not a claim would give it."""
+        event = self.event(environment_id=webhook.environment_id)
+        begun = self.to(webhook, event, begun=True)
+        await self.ingest([event], [begun], self.worker)
+        fence = Fence(begun.delivery_id, webhook.environment_id, 1, self.worker)
+        return BegunDelivery(
+            fence, webhook.webhook_id, begun.event_id, event.event.type, 0, event.body or b""
+        )
 
     async def claim(self, storage: Storage | None = None, **changes: Any) -> Claimed:
         """Claim without bounds that matter, but for those that are named."""

@@ -71,8 +71,10 @@ class MemoryWebhookStore(WebhookStore):
                 webhook = self._state.living(environment_id, webhook_id)
             except WebhookNotFound:
                 return False
+            if webhook.disabled_reason or webhook.updated_at > since:
+                return False
             attempts = self._state.attempts_of(environment_id, webhook_id)
-            if webhook.updated_at > since or not _only_failed(list(attempts), since):
+            if not _only_failed(list(attempts), since):
                 return False
             return disable(self._state, webhook_id, webhook.version, DisabledReason.FAILING, now)
 
@@ -103,7 +105,7 @@ def disable(
 ) -> bool:
     """Disable a webhook for good if it still has this version; tell whether it had."""
     webhook = state.webhooks[webhook_id]
-    if webhook.deleted_at or webhook.version != version or webhook.disabled_reason:
+    if webhook.deleted_at or webhook.version != version:
         return False
     disabled = evolve(
         webhook,
