@@ -67,9 +67,13 @@ async def test_a_secret_that_was_moved_to_another_row_is_not_read(tmp_path: Path
 @asynccontextmanager
 async def _process(what: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a process that is killed in the end, if it was not before."""
-    module = "tests.adapters.sqlite_processes"
-    command = sys.executable, "-m", module, what, str(folder)
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
+    # The checkout comes last on its path: what is installed is what is tested.
+    code = (
+        f"import runpy, sys; sys.path.append({str(ROOT)!r});"
+        "runpy.run_module('tests.adapters.sqlite_processes', run_name='__main__')"
+    )
+    command = sys.executable, "-c", code, what, str(folder)
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     try:
         yield process
     finally:
