@@ -1,0 +1,105 @@
+"""What is known of a run: what its producer, its receivers and its storage say of it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+
+@frozen
+class Published:
+    """What a producer published; where it was not acknowledged, nobody knows what became of it."""
+
+    event_id: str
+    environment_id: str
+    type: str
+    acknowledged: bool
+
+
+@frozen
+class Seen:
+    """A request as a receiver saw it; ``answered`` is the status that it gave, None for none."""
+
+    delivery_id: str
+    attempt: int
+    message_id: str
+    timestamp: int
+    body_sha256: str
+    verified: bool
+    received_at: datetime
+    answered: int | None
+
+
+@frozen
+class StoredEvent:
+    """An event in storage; one that no webhook wanted has no body."""
+
+    event_id: str
+    environment_id: str
+    type: str
+    stored_at: datetime
+    body_sha256: str | None
+
+
+@frozen
+class StoredWebhook:
+    """A webhook in storage, the deleted ones too."""
+
+    webhook_id: str
+    environment_id: str
+    events: frozenset[str]
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+@frozen
+class StoredDelivery:
+    """A delivery in storage; ``held`` where a worker has it."""
+
+    delivery_id: str
+    webhook_id: str
+    environment_id: str
+    event_id: str
+    state: str
+    attempt: int
+    held: bool = False
+
+
+@frozen
+class StoredAttempt:
+    """An attempt in storage; an interrupted one has no duration."""
+
+    delivery_id: str
+    number: int
+    outcome: str
+    started_at: datetime
+    duration: timedelta | None = None
+
+
+@frozen
+class Stored:
+    """The final state of the storage."""
+
+    events: Sequence[StoredEvent] = ()
+    webhooks: Sequence[StoredWebhook] = ()
+    deliveries: Sequence[StoredDelivery] = ()
+    attempts: Sequence[StoredAttempt] = ()
+
+
+@frozen
+class Allowed:
+    """How the run was set up: what it may repeat, and when its processes were started."""
+
+    max_retries: int = 3
+    max_in_flight: int = 512
+    starts: Sequence[datetime] = ()
+
+
+@frozen
+class History:
+    """All that is known of a run."""
+
+    published: Sequence[Published] = ()
+    seen: Sequence[Seen] = ()
+    stored: Stored = Stored()
+    allowed: Allowed = Allowed()

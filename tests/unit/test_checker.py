@@ -1,0 +1,280 @@
+"""The checker finds each violation in a made-up history, and finds none in a good one."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from tests.faults.checker import Verdict, check, cut_off_by_kill
+from tests.faults.files import DATABASE, read_history, write_history
+from tests.faults.history import (
+    Allowed,
+    History,
+    Published,
+    Seen,
+    Stored,
+    StoredAttempt,
+    StoredDelivery,
+    StoredEvent,
+    StoredWebhook,
+)
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TENANT = "tenant"
+
+
+def seen(delivery_id: str, attempt: int, at: datetime, answered: int | None = 204) -> Seen:
+    event_id = delivery_id.removeprefix("to-")
+    return Seen(
+        delivery_id=delivery_id,
+        attempt=attempt,
+        message_id=f"msg_{event_id}",
+        timestamp=int(at.timestamp()),
+        body_sha256=f"body of {event_id}",
+        verified=True,
+        received_at=at,
+        answered=answered,
+    )
+
+
+def attempt(
+    delivery_id: str, number: int, outcome: str, at: datetime, seconds: float | None = 0.1
+) -> StoredAttempt:
+    duration = None if seconds is None else timedelta(seconds=seconds)
+    return StoredAttempt(delivery_id, number, outcome, at, duration)
+
+
+# Event a arrives at once, b after a 500, c after a kill that cut its first request off; whether
+# d was taken in is not known, and it was not.
+GOOD = History(
+    published=[
+        *(Published(event_id, TENANT, "job-created", acknowledged=True) for event_id in "abc"),
+        Published("d", TENANT, "job-created", acknowledged=False),
+    ],
+    seen=[
+        seen("to-a", 1, NOON),
+        seen("to-b", 1, NOON, 500),
+        seen("to-b", 2, NOON + 2 * SECOND),
+        seen("to-c", 1, NOON),
+        seen("to-c", 2, NOON + 5 * SECOND),
+    ],
+    stored=Stored(
+        events=[
+            StoredEvent(event_id, TENANT, "job-created", NOON, f"body of {event_id}")
+            for event_id in "abc"
+        ],
+        webhooks=[
+            StoredWebhook("here", TENANT, frozenset({"job-created"}), NOON - SECOND),
+            StoredWebhook("of others", "other", frozenset({"job-created"}), NOON - SECOND),
+            StoredWebhook("of other types", TENANT, frozenset({"job-completed"}), NOON - SECOND),
+            StoredWebhook("later", TENANT, frozenset({"job-created"}), NOON + SECOND),
+        ],
+        deliveries=[
+            StoredDelivery(f"to-{event_id}", "here", TENANT, event_id, "succeeded", attempts)
+            for event_id, attempts in {"a": 1, "b": 2, "c": 2}.items()
+        ],
+        attempts=[
+            attempt("to-a", 1, "succeeded", NOON),
+            attempt("to-b", 1, "failed", NOON),
+            attempt("to-b", 2, "succeeded", NOON + 2 * SECOND),
+            attempt("to-c", 1, "interrupted", NOON, None),
+            attempt("to-c", 2, "succeeded", NOON + 5 * SECOND),
+        ],
+    ),
+    allowed=Allowed(starts=[NOON - 60 * SECOND, NOON + 3 * SECOND]),
+)
+
+
+def stored(
+    *,
+    events: Sequence[StoredEvent] = GOOD.stored.events,
+    webhooks: Sequence[StoredWebhook] = GOOD.stored.webhooks,
+    deliveries: Sequence[StoredDelivery] = GOOD.stored.deliveries,
+    attempts: Sequence[StoredAttempt] = GOOD.stored.attempts,
+) -> History:
+    return evolve(GOOD, stored=Stored(events, webhooks, deliveries, attempts))
+
+
+def found_in(verdict: Verdict) -> set[str]:
+    names = ("lost", "unlogged", "doubled", "unsigned", "misordered", "stuck", "ghost")
+    return {name for name in names if getattr(verdict, name)}
+
+
+def test_a_run_with_a_retry_a_kill_and_an_unknown_outcome_is_good() -> None:
+    verdict = check(GOOD)
+    assert verdict.holds, str(verdict)
+    assert cut_off_by_kill(GOOD) == [1, 0]
+
+
+def test_an_event_of_unknown_outcome_may_also_have_been_delivered() -> None:
+    late = NOON + 6 * SECOND
+    run = evolve(
+        stored(
+            events=[*GOOD.stored.events, evolve(GOOD.stored.events[0], event_id="d",
+                                                stored_at=NOON, body_sha256="body of d")],
+            deliveries=[*GOOD.stored.deliveries,
+                        evolve(GOOD.stored.deliveries[0], delivery_id="to-d", event_id="d")],
+            attempts=[*GOOD.stored.attempts, attempt("to-d", 1, "succeeded", late)],
+        ),
+        seen=[*GOOD.seen, seen("to-d", 1, late)],
+    )  # fmt: skip
+    assert check(run).holds
+
+
+def test_an_event_that_a_webhook_was_deleted_before_need_not_go_there() -> None:
+    gone = evolve(GOOD.stored.webhooks[0], webhook_id="gone", deleted_at=NOON)
+    assert check(stored(webhooks=[*GOOD.stored.webhooks, gone])).holds
+
+
+FIRST, SECOND_SEEN, *OTHERS = GOOD.seen
+EVENTS, DELIVERIES, ATTEMPTS = GOOD.stored.events, GOOD.stored.deliveries, GOOD.stored.attempts
+
+VIOLATIONS: dict[str, tuple[str, Callable[[], History]]] = {
+    "an acknowledged event is not in storage": (
+        "lost",
+        lambda: evolve(
+            GOOD,
+            published=[
+                *GOOD.published,
+                Published("e", TENANT, "job-created", acknowledged=True),
+            ],
+        ),
+    ),
+    "a webhook is passed over": (
+        "lost",
+        lambda: stored(
+            webhooks=[
+                *GOOD.stored.webhooks,
+                evolve(GOOD.stored.webhooks[0], webhook_id="passed over"),
+            ]
+        ),
+    ),
+    "a success that no receiver knows of": ("lost", lambda: evolve(GOOD, seen=GOOD.seen[1:])),
+    "a success that the receiver refused": (
+        "lost",
+        lambda: evolve(GOOD, seen=[evolve(FIRST, answered=500), *GOOD.seen[1:]]),
+    ),
+    "a request without an attempt": (
+        "unlogged",
+        lambda: evolve(GOOD, seen=[*GOOD.seen, seen("to-b", 3, NOON + 4 * SECOND, 500)]),
+    ),
+    "the same attempt twice": ("doubled", lambda: evolve(GOOD, seen=[*GOOD.seen, FIRST])),
+    "a second success without an interruption": (
+        "doubled",
+        lambda: evolve(GOOD, seen=[FIRST, evolve(SECOND_SEEN, answered=204), *OTHERS]),
+    ),
+    "more requests than there are retries": (
+        "doubled",
+        lambda: evolve(GOOD, allowed=evolve(GOOD.allowed, max_retries=0)),
+    ),
+    "two deliveries for one webhook": (
+        "doubled",
+        lambda: stored(
+            deliveries=[
+                *DELIVERIES,
+                evolve(DELIVERIES[0], delivery_id="again", state="cancelled", attempt=0),
+            ]
+        ),
+    ),
+    "a kill that cut off more than was in flight": (
+        "doubled",
+        lambda: evolve(GOOD, allowed=evolve(GOOD.allowed, max_in_flight=0)),
+    ),
+    "a request that does not verify": (
+        "unsigned",
+        lambda: evolve(GOOD, seen=[evolve(FIRST, verified=False), *GOOD.seen[1:]]),
+    ),
+    "another body in one attempt": (
+        "unsigned",
+        lambda: evolve(GOOD, seen=[evolve(FIRST, body_sha256="other"), *GOOD.seen[1:]]),
+    ),
+    "a signature of another time": (
+        "unsigned",
+        lambda: evolve(
+            GOOD, seen=[evolve(FIRST, timestamp=FIRST.timestamp - 3), *GOOD.seen[1:]]
+        ),
+    ),
+    "a retry under another webhook-id": (
+        "unsigned",
+        lambda: evolve(GOOD, seen=[FIRST, evolve(SECOND_SEEN, message_id="msg_x"), *OTHERS]),
+    ),
+    "a gap in the attempts": (
+        "misordered",
+        lambda: stored(
+            deliveries=[evolve(DELIVERIES[0], attempt=2), *DELIVERIES[1:]],
+        ),
+    ),
+    "two live attempts": (
+        "misordered",
+        lambda: stored(
+            attempts=[
+                evolve(one, duration=3 * SECOND) if one.outcome == "failed" else one
+                for one in ATTEMPTS
+            ]
+        ),
+    ),
+    "requests that overtook one another": (
+        "misordered",
+        lambda: evolve(
+            GOOD, seen=[FIRST, evolve(SECOND_SEEN, received_at=NOON + 3 * SECOND), *OTHERS]
+        ),
+    ),
+    "a delivery that waits for ever": (
+        "stuck",
+        lambda: evolve(
+            stored(deliveries=[evolve(DELIVERIES[0], state="pending"), *DELIVERIES[1:]]),
+            seen=[evolve(FIRST, answered=500), *GOOD.seen[1:]],
+        ),
+    ),
+    "a final delivery that a worker still has": (
+        "stuck",
+        lambda: stored(deliveries=[evolve(DELIVERIES[0], held=True, attempt=2), *DELIVERIES[1:]]),
+    ),
+    "an event that nobody published": (
+        "ghost",
+        lambda: evolve(GOOD, published=[one for one in GOOD.published if one.event_id != "a"]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "run"), VIOLATIONS.values(), ids=VIOLATIONS)
+def test_the_checker_finds(kind: str, run: Callable[[], History]) -> None:
+    assert found_in(check(run())) == {kind}
+
+
+def test_a_request_that_storage_knows_nothing_of_is_a_ghost_and_unlogged() -> None:
+    run = evolve(GOOD, seen=[*GOOD.seen, seen("to-x", 1, NOON)])
+    assert found_in(check(run)) == {"ghost", "unlogged"}
+
+
+def test_what_a_run_leaves_behind_is_checked_by_the_program(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).parent.mkdir()
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        for table, columns in {
+            "events": "event_id, environment_id, type, stored_at, body",
+            "webhooks": "webhook_id, environment_id, events, created_at, deleted_at",
+            "deliveries": "delivery_id, webhook_id, environment_id, event_id, state, attempt, "
+            "worker",
+            "attempts": "delivery_id, attempt, outcome, started_at, duration_us",
+        }.items():
+            connection.execute(f"CREATE TABLE {table} ({columns})")
+    write_history(tmp_path, GOOD)
+    read = read_history(tmp_path)
+    assert read.published == GOOD.published
+    assert read.seen == GOOD.seen
+    ran = subprocess.run(  # noqa: S603 - this interpreter with our own program
+        [sys.executable, "-m", "tests.faults.checker", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1, ran.stderr
+    assert "event a was acknowledged and is not in storage" in ran.stdout
