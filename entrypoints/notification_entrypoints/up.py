@@ -157,6 +157,7 @@ def _announce(served: Served) -> None:
     lines = [
         f"Notification Management {VERSION}",
         f"  API   {api}",
+        f"  Docs  {api}/docs",
         f"  Ops   {served.ops_url}/readyz",
         f"  Data  {served.database}",
     ]

@@ -25,6 +25,7 @@ from notification_entrypoints.api.environments import EnvironmentOperations
 from notification_entrypoints.api.events import EventOperations
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
+from notification_entrypoints.api.reference import add_reference_page
 from notification_entrypoints.api.webhooks import WebhookOperations
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
         operation = endpoint.operation
         path = f"{prefix}{operation.path}"
         app.router.add_route(operation.method, path, endpoint.handle, name=operation.operation_id)
+    add_reference_page(app, prefix)
     return app
 
 
