@@ -1,0 +1,214 @@
+"""The real thing for tests: ``notification-management up`` as a process, and a client of its API.
+
+Every process is ended by its own pid, and every wait ends.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+from attrs import define, field, frozen
+
+from tests.faults.files import DATABASE, read_stored
+from tests.faults.history import Stored
+
+COMMAND = Path(sys.executable).with_name("notification-management")
+TYPE = "job-created"
+
+JsonObject = dict[str, object]
+
+_SETTINGS = re.compile(
+    r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
+)
+_PATIENCE = 20.0
+
+
+def free_ports() -> tuple[int, int]:
+    """Return two ports that nobody listens on."""
+    address = ("127.0.0.1", 0)
+    with socket.create_server(address) as one, socket.create_server(address) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+async def until(
+    what: str, holds: Callable[[], Awaitable[object]], seconds: float = _PATIENCE
+) -> None:
+    """Return once a condition holds; fail when it does not come to that."""
+    end = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < end, f"Waited {seconds:.0f} s in vain until {what}."
+        await asyncio.sleep(0.01)
+
+
+@define
+class Up:
+    """One installation: a folder, its ports, and whichever process serves it at present.
+
+    ``starts`` tells when each of its processes was started.
+    """
+
+    folder: Path
+    settings: Mapping[str, str] = field(factory=dict)
+    starts: list[datetime] = field(factory=list)
+    ports: tuple[int, int] = field(factory=free_ports)
+    process: Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and return once it says that it is ready."""
+        await self.spawn()
+        await until(f"`up` is ready: {self.said()}", self._is_ready)
+
+    async def spawn(self) -> Process:
+        """Start it, and do not wait."""
+        self.starts.append(datetime.now(UTC))
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                COMMAND, "up", "--data", self.folder / "data",
+                env=self._environ(), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        return self.process
+
+    async def kill(self) -> None:
+        """Kill it with -9."""
+        assert self.process
+        self.process.kill()
+        await self.process.wait()
+
+    async def terminate(self, within: float = _PATIENCE) -> int:
+        """Tell it to end by SIGTERM; return its exit code."""
+        assert self.process
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    async def ended(self, within: float = _PATIENCE) -> int:
+        """Wait for it to end by itself; return its exit code."""
+        assert self.process
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    async def close(self) -> None:
+        """End its process, whatever it is doing."""
+        if self.process and self.process.returncode is None:
+            await self.kill()
+
+    def said(self) -> str:
+        """Return what all its processes have printed."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def database(self) -> Path:
+        """The file that it stores in."""
+        return self.folder / DATABASE
+
+    def stored(self) -> Stored:
+        """Look at what it has stored."""
+        return read_stored(self.database)
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "up.log"
+
+    def _environ(self) -> dict[str, str]:
+        """Return the environment, without the settings of another installation."""
+        api_port, ops_port = self.ports
+        ours = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
+        ports = {"API_SERVER_PORT": str(api_port), "OPS_SERVER_PORT": str(ops_port)}
+        return ours | ports | dict(self.settings)
+
+    async def _is_ready(self) -> bool:
+        assert self.process
+        assert self.process.returncode is None, f"`up` ended: {self.said()}"
+        try:
+            async with aiohttp.request("GET", f"http://127.0.0.1:{self.ports[1]}/readyz") as answer:
+                return answer.status == HTTPStatus.OK
+        except aiohttp.ClientError:
+            return False
+
+
+@frozen
+class Api:
+    """A client of the API, for one environment of its own."""
+
+    session: aiohttp.ClientSession
+    base: str
+    environment: str = field(factory=lambda: str(uuid4()))
+
+    async def subscribe(self, url: str, **fields: object) -> str:
+        """Create a webhook for the one event type of the tests; return its id."""
+        webhook = {"name": "a webhook", "url": url, "events": [TYPE], **fields}
+        answer = await self.call("POST", f"environments/{self.environment}/webhooks", webhook)
+        return str(answer["webhook_id"])
+
+    async def change(self, webhook_id: str, **fields: object) -> JsonObject:
+        """Put a webhook back with other values; None takes a field away."""
+        webhook = await self.call("GET", f"webhooks/{webhook_id}") | fields
+        kept = {name: value for name, value in webhook.items() if value is not None}
+        return await self.call("PUT", f"webhooks/{webhook_id}", kept)
+
+    async def delete(self, webhook_id: str) -> None:
+        """Delete a webhook."""
+        async with self.session.delete(f"{self.base}/webhooks/{webhook_id}") as answer:
+            assert answer.status == HTTPStatus.NO_CONTENT, await answer.text()
+
+    async def publish(self, *event_ids: str) -> None:
+        """Publish events of the tests' type, and have them acknowledged."""
+        status = await self.try_to_publish([event_named(event_id) for event_id in event_ids])
+        assert status == HTTPStatus.ACCEPTED
+
+    async def try_to_publish(self, events: Sequence[JsonObject]) -> int:
+        """Publish events; return the status of the answer."""
+        url = f"{self.base}/environments/{self.environment}/events"
+        async with self.session.post(url, json=events) as answer:
+            await answer.read()
+            return answer.status
+
+    async def key(self) -> str:
+        """Return the environment's public verification key in hex."""
+        settings = await self.call("GET", f"environments/{self.environment}/settings")
+        key = settings["public_verification_key"]
+        assert isinstance(key, dict)
+        return str(key["hex"])
+
+    async def call(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        """Make a call that must succeed; return the object that it answers with."""
+        async with self.session.request(method, f"{self.base}/{path}", json=body) as answer:
+            text = await answer.text()
+            assert answer.ok, f"{answer.status}: {text}"
+            told = await answer.json()
+            assert isinstance(told, dict)
+            return told
+
+
+def event_named(event_id: str) -> JsonObject:
+    """Return an event of the tests' type, as it is published."""
+    return {"event_id": event_id, "event": TYPE, "data": {"name": event_id}}
+
+
+@asynccontextmanager
+async def api_of(up: Up) -> AsyncIterator[Api]:
+    """Give a client of an installation's API."""
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield Api(session, f"http://127.0.0.1:{up.ports[0]}/api")
+
+
+@asynccontextmanager
+async def running(folder: Path, **settings: str) -> AsyncIterator[tuple[Up, Api]]:
+    """Run an installation in a folder, with settings of its own, for the length of the block."""
+    up = Up(folder, settings)
+    try:
+        await up.start()
+        async with api_of(up) as api:
+            yield up, api
+    finally:
+        await up.close()
