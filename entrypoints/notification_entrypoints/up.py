@@ -85,6 +85,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 async def _serve(settings: Settings) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
+    _warn_of_what_is_not_there(settings)
     database = sqlite_path(settings)
     watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
     checks: dict[str, Check] = {"start": _still_starting}
@@ -103,6 +104,16 @@ async def _serve(settings: Settings) -> None:
         await stop.wait()
         stopping.set()
         _log.info("stopping")
+
+
+def _warn_of_what_is_not_there(settings: Settings) -> None:
+    """Say which settings this version reads and checks, but does not act on yet."""
+    ignored = {
+        "KAFKA_BROKERS": settings.kafka_brokers,
+        "PROJECT_MANAGEMENT_API_URI": settings.project_management_api_uri,
+    }
+    for variable in (name for name, value in ignored.items() if value):
+        _log.warning("setting_has_no_effect_yet", variable=variable)
 
 
 async def _still_starting() -> None:
@@ -141,6 +152,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         zone=settings.tz,
         timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
         requests=watch.api_request_ended,
+        tally=watch,
         debug=settings.debug,
     )
     return ApiRunner(api_app(services), services, shutdown_timeout=_API_SHUTDOWN)

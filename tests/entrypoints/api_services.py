@@ -131,9 +131,10 @@ def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]
         event_types=CATALOGUE.keys(),
         max_webhooks=MAX_WEBHOOKS,
     )
+    metrics = Metrics("1", "")
     return Services(
         subscriptions=Subscriptions(stores.webhooks, _CLOCK, _IDS, rules, changes.append),
-        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, Metrics("1", ""), None),
+        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None),
         keyring=Keyring(stores.keys, _CLOCK, lambda: os.urandom(32)),
         webhooks=stores.webhooks,
         logs=stores.logs,
@@ -143,6 +144,7 @@ def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]
         zone=ZONE,
         timeouts=Timeouts(read=timedelta(seconds=5), write=timedelta(seconds=10)),
         requests=lambda route, status: requests.append((route, status)),
+        tally=metrics,
     )
 
 

@@ -5,6 +5,7 @@ from io import BytesIO
 import pytest
 
 from notification_core.catalogue import CATALOGUE
+from notification_entrypoints.metrics import Metrics
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage
 from tests.entrypoints.checked_api import Answer, CheckedClient
@@ -51,6 +52,18 @@ class TestEvents:
         assert refused.wrong_fields == {"[1].event"}
         await publish(api, EVENT)
         await stage.begin(1)
+
+    async def test_events_that_are_refused_or_do_not_fit_their_schema_are_counted(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        await publish(api, [EVENT, {**EVENT, "event": "job-exploded"}])
+        surprising = await publish(api, {**EVENT, "data": {"job_id": 7}})
+        assert surprising.status == 202
+        metrics = stage.services.tally
+        assert isinstance(metrics, Metrics)
+        counted = metrics.rendered().decode()
+        assert 'notification_events_total{result="refused"} 1.0' in counted
+        assert "notification_data_schema_mismatches_total{" in counted
 
     async def test_an_event_may_have_a_mebibyte_but_not_a_byte_more(
         self, api: CheckedClient

@@ -11,6 +11,8 @@ from aiohttp.typedefs import Middleware
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
+from notification_adapters.schemas import DataSchemas
+from notification_core.catalogue import CATALOGUE
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
@@ -22,7 +24,7 @@ from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
 from notification_entrypoints.api.document import Document, load_document
 from notification_entrypoints.api.environments import EnvironmentOperations
-from notification_entrypoints.api.events import EventOperations
+from notification_entrypoints.api.events import EventOperations, Tally
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
@@ -53,6 +55,7 @@ class Services:
     zone: tzinfo
     timeouts: Timeouts
     requests: Callable[[str, int], None]
+    tally: Tally
     debug: bool = False
 
 
@@ -81,7 +84,13 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     logs = LogOperations(services.logs, services.webhooks, converter)
     settings = EnvironmentOperations(services.keyring, services.signature_headers, converter)
     events = EventOperations(
-        services.ingest, services.clock, services.ids, services.zone, converter
+        ingest=services.ingest,
+        schemas=DataSchemas(CATALOGUE),
+        tally=services.tally,
+        clock=services.clock,
+        ids=services.ids,
+        zone=services.zone,
+        converter=converter,
     )
 
     async def openapi(_: Call) -> web.Response:

@@ -1,7 +1,9 @@
 """The operations on events: which there are, and publishing them."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import tzinfo
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -10,13 +12,28 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_adapters.messages import read_events
+from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
+from notification_core.errors import InvalidInput
+from notification_core.events import Event
 from notification_core.ingest import Ingest, Published
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.answers import ACCEPTED, json_answer
 from notification_entrypoints.api.calls import Call
 
 _encode = msgspec.json.encode
+
+
+class Tally(Protocol):
+    """Who counts what came in and was not as it should be."""
+
+    @abstractmethod
+    def events_refused(self, count: int) -> None:
+        """Count events that were refused."""
+
+    @abstractmethod
+    def data_schema_mismatched(self, event_type: str) -> None:
+        """Count an event whose data does not match its schema."""
 
 
 @frozen
@@ -28,6 +45,8 @@ class EventOperations:
     """
 
     ingest: Ingest
+    schemas: DataSchemas
+    tally: Tally
     clock: Clock
     ids: Callable[[], UUID]
     zone: tzinfo
@@ -39,19 +58,36 @@ class EventOperations:
 
     async def publish(self, call: Call) -> web.Response:
         """Publish one event or a batch."""
-        events, single = read_events(
-            call.body,
-            environment_id=call.parameters.id("environment_id"),
-            now=self.clock.now(),
-            zone=self.zone,
-            make_event_id=self._make_event_id,
-        )
+        events, single = self._read(call)
         published = await self.ingest.publish(events)
         answers = [_answer(each) for each in published]
         return json_answer(_encode(answers[0] if single else answers), ACCEPTED)
 
+    def _read(self, call: Call) -> tuple[list[Event], bool]:
+        """Read the events, and count those that are refused and those that surprise."""
+        try:
+            events, single = read_events(
+                call.body,
+                environment_id=call.parameters.id("environment_id"),
+                now=self.clock.now(),
+                zone=self.zone,
+                make_event_id=self._make_event_id,
+            )
+        except InvalidInput as error:
+            self.tally.events_refused(len({_index(each.field) for each in error.details}))
+            raise
+        for event in events:
+            if not self.schemas.fits(event):
+                self.tally.data_schema_mismatched(event.type)
+        return events, single
+
     def _make_event_id(self) -> str:
         return str(self.ids())
+
+
+def _index(field: str) -> str:
+    """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
+    return field.partition(".")[0] if field.startswith("[") else ""
 
 
 def _answer(published: Published) -> dict[str, str | bool]:
