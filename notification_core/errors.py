@@ -69,11 +69,35 @@ class WebhookNotFound(NotificationError, LookupError):
         self.webhook_id = webhook_id
 
 
+class DeliveryNotFound(NotificationError, LookupError):
+    """No such delivery (or it belongs to another environment, which is answered alike)."""
+
+    def __init__(self, delivery_id: UUID) -> None:
+        super().__init__(f"There is no delivery {delivery_id}.")
+        self.delivery_id = delivery_id
+
+
+class EventNotFound(NotificationError, LookupError):
+    """No such event in this environment."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__("There is no such event in this environment.")
+        self.event_id = event_id
+
+
 class WebhookChanged(NotificationError):
     """The webhook was changed by somebody else since it was read: read it again."""
 
     def __init__(self, webhook_id: UUID) -> None:
         super().__init__(f"Webhook {webhook_id} was changed meanwhile; read it again.")
+        self.webhook_id = webhook_id
+
+
+class WebhookOutdated(NotificationError):
+    """The webhook is no longer at a version that the caller wants to change."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"Webhook {webhook_id} was changed since it was read; read it again.")
         self.webhook_id = webhook_id
 
 

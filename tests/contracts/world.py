@@ -32,6 +32,7 @@ from notification_core.deliveries import (
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
+from notification_core.ports.history import History
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
@@ -54,6 +55,8 @@ class Storage(Protocol):
     def keys(self) -> KeyStore: ...
     @property
     def logs(self) -> LogStore: ...
+    @property
+    def history(self) -> History: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     async def ping(self) -> None: ...

@@ -52,7 +52,9 @@ class MemoryIngest(IngestTransaction):
         known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))
         if known is None:
             event = arrived.event
-            self._events[_key(arrived)] = StoredEvent(event.type, arrived.body, self._now)
+            self._events[_key(arrived)] = StoredEvent(
+                event.type, event.occurred_at, arrived.body, self._now
+            )
             return Arrival.NEW
         # Of an event that no webhook wanted only the type is left to compare.
         same = known.type == arrived.event.type and (
@@ -73,5 +75,6 @@ def _stored(delivery: NewDelivery, now: datetime) -> StoredDelivery:
         event_id=delivery.event_id,
         state=delivery.state,
         reason=delivery.reason,
+        created_at=now,
         due_at=now,
     )

@@ -19,6 +19,7 @@ class StoredEvent:
     """An event as it is kept."""
 
     type: str
+    occurred_at: datetime
     body: bytes | None
     stored_at: datetime
 
@@ -33,6 +34,7 @@ class StoredDelivery:
     event_id: str
     state: State
     reason: Reason | None
+    created_at: datetime
     due_at: datetime
     attempt: int = 0
     failures: int = 0

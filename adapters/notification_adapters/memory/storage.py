@@ -3,6 +3,7 @@
 from attrs import field, frozen
 
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
+from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.state import MemoryState
@@ -20,6 +21,7 @@ class MemoryStorage:
     deliveries: MemoryDeliveryStore
     keys: MemoryKeyStore
     logs: MemoryLogStore
+    history: MemoryHistory
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -40,6 +42,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         deliveries=MemoryDeliveryStore(state, clock, ids),
         keys=MemoryKeyStore(state),
         logs=MemoryLogStore(state),
+        history=MemoryHistory(state),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

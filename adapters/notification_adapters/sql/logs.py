@@ -42,10 +42,11 @@ class SqlLogStore(LogStore):
         if before is not None:
             wanted = wanted.where(attempts.c.log_id < before)
         async with self._database.reading() as connection:
-            return [_attempt(row) for row in await connection.execute(wanted)]
+            return [attempt_from(row) for row in await connection.execute(wanted)]
 
 
-def _attempt(row: sa.Row[Any]) -> Attempt:
+def attempt_from(row: sa.Row[Any]) -> Attempt:
+    """Return the attempt that a row of the log holds."""
     duration = row.duration_us
     return Attempt(
         log_id=row.log_id,

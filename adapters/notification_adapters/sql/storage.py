@@ -10,6 +10,7 @@ from attrs import frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database, naming, open_database
+from notification_adapters.sql.history import SqlHistory
 from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
@@ -31,6 +32,7 @@ class SqlStorage:
     deliveries: SqlDeliveryStore
     keys: SqlKeyStore
     logs: SqlLogStore
+    history: SqlHistory
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -61,6 +63,7 @@ async def open_sqlite(
                 deliveries=SqlDeliveryStore(database, rows, ids),
                 keys=SqlKeyStore(database, cipher),
                 logs=SqlLogStore(database),
+                history=SqlHistory(database),
                 worker_lock=worker_lock,
             )
 

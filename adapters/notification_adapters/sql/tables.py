@@ -131,6 +131,9 @@ deliveries = sa.Table(
         sqlite_where=sa.text("state = 'pending' AND worker IS NULL"),
         postgresql_where=sa.text("state = 'pending' AND worker IS NULL"),
     ),
+    # For looking back: what a webhook was sent, and what became of an event.
+    sa.Index("deliveries_webhook", "webhook_id", "delivery_id"),
+    sa.Index("deliveries_event", "event_id", "environment_id"),
     sa.Index(
         "deliveries_leased",
         "worker",

@@ -85,6 +85,8 @@ def _create_deliveries() -> None:
         sa.Column("ended_at", Instant),
         sa.PrimaryKeyConstraint("delivery_id", "environment_id", name="deliveries_pkey"),
     )
+    op.create_index("deliveries_event", "deliveries", ["event_id", "environment_id"], unique=False)
+    op.create_index("deliveries_webhook", "deliveries", ["webhook_id", "delivery_id"], unique=False)
     op.create_index(
         "deliveries_leased",
         "deliveries",

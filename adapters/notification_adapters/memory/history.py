@@ -1,0 +1,108 @@
+"""Looking back on events and deliveries, in memory."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_core.errors import DeliveryNotFound, EventNotFound
+from notification_core.history import (
+    EVERY,
+    MOST_LOOKED_AT,
+    DeliveryPage,
+    DeliveryRecord,
+    EventRecord,
+    Wanted,
+    page_of,
+)
+from notification_core.ids import earliest_id
+from notification_core.ports.history import History
+
+
+class MemoryHistory(History):
+    """Reads what the other stores of a memory have written."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def environment_of(self, delivery_id: UUID) -> UUID:
+        """Return the environment of a delivery."""
+        if delivery_id not in self._state.deliveries:
+            raise DeliveryNotFound(delivery_id)
+        return self._state.deliveries[delivery_id].environment_id
+
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+        """Return a delivery with its attempts."""
+        stored = self._state.deliveries.get(delivery_id)
+        if stored is None or stored.environment_id != environment_id:
+            raise DeliveryNotFound(delivery_id)
+        made = [one for one in self._state.attempts.values() if one.delivery_id == delivery_id]
+        return evolve(self._record(stored), attempts=sorted(made, key=lambda one: one.number))
+
+    async def of_webhook(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        limit: int,
+        before: UUID | None = None,
+        wanted: Wanted = EVERY,
+    ) -> DeliveryPage:
+        """Return a webhook's deliveries by falling id, those below ``before`` only."""
+        of_it = (
+            one
+            for one in self._state.deliveries.values()
+            if (one.environment_id, one.webhook_id) == (environment_id, webhook_id)
+        )
+        all_of_it = [one for one in self._newest_first(of_it, before) if _is_within(one, wanted)]
+        looked_at = all_of_it[:MOST_LOOKED_AT] if wanted.passes_over else all_of_it
+        found = [one for one in looked_at if _matches(one, wanted)]
+        stopped = len(looked_at) == MOST_LOOKED_AT and wanted.passes_over
+        return page_of(found[: limit + 1], limit, looked_at[-1].delivery_id if stopped else None)
+
+    async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
+        """Return an event."""
+        stored = self._state.events.get((environment_id, event_id))
+        if stored is None:
+            raise EventNotFound(event_id)
+        return EventRecord(
+            event_id, environment_id, stored.type, stored.occurred_at, stored.stored_at
+        )
+
+    async def of_event(
+        self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None
+    ) -> DeliveryPage:
+        """Return an event's deliveries by falling id, those below ``before`` only."""
+        key = environment_id, event_id
+        of_it = (one for one in self._state.deliveries.values() if one.event_key == key)
+        return page_of(self._newest_first(of_it, before)[: limit + 1], limit, None)
+
+    def _newest_first(
+        self, stored: Iterable[StoredDelivery], before: UUID | None
+    ) -> list[DeliveryRecord]:
+        older = [self._record(one) for one in stored if before is None or one.delivery_id < before]
+        return sorted(older, key=lambda one: one.delivery_id, reverse=True)
+
+    def _record(self, stored: StoredDelivery) -> DeliveryRecord:
+        return DeliveryRecord(
+            delivery_id=stored.delivery_id,
+            environment_id=stored.environment_id,
+            webhook_id=stored.webhook_id,
+            event_id=stored.event_id,
+            event_type=self._state.events[stored.event_key].type,
+            state=stored.state,
+            attempt=stored.attempt,
+            created_at=stored.created_at,
+            reason=stored.reason,
+            next_attempt_at=stored.due_at if stored.is_waiting else None,
+        )
+
+
+def _is_within(one: DeliveryRecord, wanted: Wanted) -> bool:
+    too_old = wanted.since is not None and one.delivery_id < earliest_id(wanted.since)
+    too_new = wanted.until is not None and one.delivery_id >= earliest_id(wanted.until)
+    return not too_old and not too_new
+
+
+def _matches(one: DeliveryRecord, wanted: Wanted) -> bool:
+    return wanted.state in {None, one.state} and wanted.event_type in {None, one.event_type}

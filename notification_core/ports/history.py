@@ -1,0 +1,47 @@
+"""Looking back: what became of events and deliveries. It changes nothing."""
+
+from abc import abstractmethod
+from typing import Protocol
+from uuid import UUID
+
+from notification_core.history import EVERY, DeliveryPage, DeliveryRecord, EventRecord, Wanted
+
+
+class History(Protocol):
+    """Reads events and deliveries; all raise :class:`StorageUnavailable`.
+
+    Statements are scoped to the environment; :meth:`environment_of` cannot be.
+    """
+
+    @abstractmethod
+    async def environment_of(self, delivery_id: UUID) -> UUID:
+        """Return the environment of a delivery; raise :class:`DeliveryNotFound`."""
+
+    @abstractmethod
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+        """Return a delivery with its attempts; raise :class:`DeliveryNotFound`."""
+
+    @abstractmethod
+    async def of_webhook(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        limit: int,
+        before: UUID | None = None,
+        wanted: Wanted = EVERY,
+    ) -> DeliveryPage:
+        """Return a webhook's deliveries by falling id, those below ``before`` only.
+
+        At most :data:`MOST_LOOKED_AT` are looked at: the page may come back short, or empty,
+        and yet be followed by another.
+        """
+
+    @abstractmethod
+    async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
+        """Return an event; raise :class:`EventNotFound`."""
+
+    @abstractmethod
+    async def of_event(
+        self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None
+    ) -> DeliveryPage:
+        """Return an event's deliveries by falling id, those below ``before`` only."""
