@@ -1,8 +1,8 @@
 """Identifiers: UUIDv7 (RFC 9562, section 5.7) that never go backwards within a process."""
 
-import os
 from collections.abc import Callable
 from datetime import datetime
+from random import Random
 from uuid import UUID
 
 from notification_core.ports.clock import Clock
@@ -16,12 +16,15 @@ class IdGenerator:
     """Makes UUIDv7s in strictly growing order, even when the wall clock is set back.
 
     The millisecond stands in the upper 48 bits. Within one millisecond, and while the clock is
-    behind what was already given out, the 74 bits below count on from a random start.
+    behind what was already given out, the 74 bits below count on from a random start. To be made
+    in the process that uses it: a forked copy would give out the same ones.
     """
 
-    def __init__(self, clock: Clock, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, clock: Clock, random: Callable[[int], bytes] | None = None) -> None:
         self._clock = clock
-        self._random = random
+        # Identifiers must be unique, not secret: asking the system for each one would let go of
+        # the interpreter's lock every time, which costs a busy process some percent.
+        self._random = random or Random().randbytes  # noqa: S311 - see above
         self._latest = 0
 
     def __call__(self) -> UUID:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 from notification_core.deliveries import Failed, Fence, Result
-from notification_core.errors import UnknownCommit
+from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.observer import Observer
@@ -45,6 +45,7 @@ class Recorder:
         self._returned = returned
         self._results: deque[Result] = deque()
         self._unsent: deque[Fence] = deque()
+        self._suspects = 0
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -90,16 +91,35 @@ class Recorder:
                 await self._clock.sleep(_RETRY_SECONDS)
 
     async def _write_results(self) -> None:
-        batch = _first(self._results)
+        batch = _first(self._results, 1 if self._suspects else _BATCH)
         if not batch:
             return
-        refused = await self._store.finish(batch, self._interruption_delay)
+        try:
+            refused = await self._store.finish(batch, self._interruption_delay)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            self._suspect(batch)
+            raise
         _drop(self._results, batch)
+        self._suspects = max(0, self._suspects - len(batch))
         self._tell(batch, len(refused))
         self._recorded(batch)
 
+    def _suspect(self, batch: Sequence[Result]) -> None:
+        """Keep one result that storage refuses for good from holding up all the others.
+
+        They are written one by one then. The culprit stays held and is left to its lease, whose
+        end logs it as interrupted: nobody may take it for an attempt that was not made.
+        """
+        if len(batch) > 1:
+            self._suspects = len(batch)
+        else:
+            self._results.popleft()
+            self._suspects = max(0, self._suspects - 1)
+
     async def _write_unsent(self) -> None:
-        batch = _first(self._unsent)
+        batch = _first(self._unsent, _BATCH)
         if not batch:
             return
         try:
@@ -127,8 +147,8 @@ class Recorder:
             self._observer.results_fenced(refused)
 
 
-def _first(queue: deque[T]) -> list[T]:
-    return list(islice(queue, _BATCH))
+def _first(queue: deque[T], most: int) -> list[T]:
+    return list(islice(queue, most))
 
 
 def _drop(queue: deque[T], batch: Sequence[T]) -> None:

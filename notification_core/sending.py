@@ -129,7 +129,7 @@ class Sending(Taker):
 
     @property
     def _unfinished(self) -> int:
-        """How many attempts would be made again after a kill: unwritten ones are in flight still."""
+        """How many attempts a kill would repeat: unwritten ones are in flight still."""
         return self.lanes.in_flight + self._recorder.unwritten
 
     async def _chain(self, held: Held, flight: Flight) -> None:

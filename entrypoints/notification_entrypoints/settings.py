@@ -260,7 +260,7 @@ class Settings:
         kinds.TIME, "1s", "How often the storage is asked for work and changes that nobody told of."
     )
     webhooks_max_in_flight: int = _setting(
-        kinds.whole(1, 100_000), "512", "The most attempts at the same time in a process."
+        kinds.whole(2, 100_000), "512", "The most attempts at the same time in a process."
     )
     webhooks_max_in_flight_per_webhook: int = _setting(
         kinds.whole(1, 100_000), "64", "The most attempts at the same time of one webhook."

@@ -186,3 +186,22 @@ async def test_the_observer_hears_what_attempts_came_to(world: World) -> None:
     assert world.notebook.failed == [gone.fence.delivery_id]
     assert world.notebook.disabled == [(WEBHOOK.webhook_id, DisabledReason.GONE)]
     assert world.notebook.fenced == 1
+
+
+async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [a_result(WEBHOOK) for _ in range(5)]
+    culprit, finish = results[2], world.book.finish
+
+    async def refuse(batch: Sequence[Result], delay: timedelta) -> Sequence[Fence]:
+        if culprit in batch:
+            raise ValueError("a byte that no row can hold")
+        return await finish(batch, delay)
+
+    monkeypatch.setattr(world.book, "finish", refuse)
+    for result in results:
+        world.recorder.record(result)
+    await until(lambda: not world.recorder.unwritten, world.clock, within=2)
+    assert world.recorded == [result for result in results if result is not culprit]
+    assert ("record", "ValueError") in world.notebook.errors
