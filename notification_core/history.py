@@ -35,13 +35,17 @@ class DeliveryRecord:
 
 @frozen
 class EventRecord:
-    """An event that was stored, and when."""
+    """An event that was stored, and when.
+
+    ``deliveries`` are some of it, newest first; None where they were not asked for.
+    """
 
     event_id: str
     environment_id: UUID
     event_type: str
     occurred_at: datetime
     stored_at: datetime
+    deliveries: Sequence[DeliveryRecord] | None = None
 
 
 @frozen

@@ -15,6 +15,7 @@ from notification_adapters.messages import instant
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.headers import masked
+from notification_core.history import DeliveryRecord, EventRecord
 from notification_core.keys import Jwk, KeyStatus, SigningKey, public_forms
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
@@ -66,7 +67,7 @@ class ApiConverter:
 
     def __init__(self, zone: tzinfo) -> None:
         self._converter = make_converter()
-        for teach in (_teach_webhooks, _teach_logs, _teach_event_types, _teach_settings):
+        for teach in _LESSONS:
             teach(self._converter)
         self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
 
@@ -172,6 +173,23 @@ def _teach_settings(converter: MsgspecJsonConverter) -> None:
         VerificationKey,
         make_dict_unstructure_fn(VerificationKey, converter, _cattrs_omit_if_default=True),
     )
+
+
+def _teach_history(converter: MsgspecJsonConverter) -> None:
+    """Teach a converter how deliveries and events are written, with the attempts known."""
+    for record in (DeliveryRecord, EventRecord):
+        hook = make_dict_unstructure_fn(
+            record,
+            converter,
+            _cattrs_omit_if_default=True,
+            environment_id=override(omit=True),
+            event_type=override(rename="event"),
+        )
+        converter.register_unstructure_hook(record, hook)
+
+
+# Each stands on those before it.
+_LESSONS = (_teach_webhooks, _teach_logs, _teach_history, _teach_event_types, _teach_settings)
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

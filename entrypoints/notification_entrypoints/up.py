@@ -146,6 +146,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         keyring=service.keyring,
         webhooks=service.storage.webhooks,
         logs=service.storage.logs,
+        history=service.storage.history,
         clock=service.clock,
         ids=service.ids,
         signature_headers=settings.signature_headers,

@@ -34,6 +34,7 @@ from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.deliveries import Claim, DeliveryStore
+from notification_core.ports.history import History
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
@@ -62,6 +63,7 @@ class Stores:
     deliveries: DeliveryStore
     keys: KeyStore
     logs: LogStore
+    history: History
 
 
 @frozen
@@ -100,7 +102,7 @@ class Backstage:
 async def in_memory(_: Path) -> AsyncIterator[Stores]:
     """Open a storage in memory."""
     storage = memory_storage(_CLOCK, _IDS)
-    yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+    yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs, storage.history)
 
 
 @asynccontextmanager
@@ -110,7 +112,9 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
     path = folder / "api.sqlite"
     await migrate_sqlite(path, cipher)
     async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
-        yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs)
+        yield Stores(
+            storage.webhooks, storage.deliveries, storage.keys, storage.logs, storage.history
+        )
 
 
 @asynccontextmanager
@@ -138,6 +142,7 @@ def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]
         keyring=Keyring(stores.keys, _CLOCK, lambda: os.urandom(32)),
         webhooks=stores.webhooks,
         logs=stores.logs,
+        history=stores.history,
         clock=_CLOCK,
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,

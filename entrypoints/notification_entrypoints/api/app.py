@@ -16,12 +16,14 @@ from notification_core.catalogue import CATALOGUE
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
+from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
+from notification_entrypoints.api.deliveries import DeliveryOperations
 from notification_entrypoints.api.document import Document, load_document
 from notification_entrypoints.api.environments import EnvironmentOperations
 from notification_entrypoints.api.events import EventOperations, Tally
@@ -49,6 +51,7 @@ class Services:
     keyring: Keyring
     webhooks: WebhookStore
     logs: LogStore
+    history: History
     clock: Clock
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders
@@ -82,6 +85,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     converter = ApiConverter(services.zone)
     webhooks = WebhookOperations(services.subscriptions, services.webhooks, converter)
     logs = LogOperations(services.logs, services.webhooks, converter)
+    deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
     settings = EnvironmentOperations(services.keyring, services.signature_headers, converter)
     events = EventOperations(
         ingest=services.ingest,
@@ -103,6 +107,9 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "replaceWebhook": Handler(webhooks.replace, judge=webhooks.judge),
         "deleteWebhook": Handler(webhooks.delete),
         "listWebhookLogs": Handler(logs.page),
+        "listDeliveries": Handler(deliveries.of_webhook),
+        "getDelivery": Handler(deliveries.get),
+        "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),
         "publishEvents": Handler(events.publish, raw=True),
         "getSettings": Handler(settings.settings),

@@ -1,7 +1,8 @@
 """The catalogue of what can go wrong with a request, and the one shape in which it is answered.
 
 The numbers are grouped by hundreds: 10xx the request as such, 11xx what it says, 12xx webhooks,
-13xx events, 19xx this system. A number never changes its meaning; new ones are added.
+13xx events, 14xx deliveries, 19xx this system. A number never changes its meaning; new ones are
+added.
 """
 
 import traceback
@@ -14,7 +15,9 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_core.errors import (
+    DeliveryNotFound,
     Detail,
+    EventNotFound,
     InvalidEvent,
     InvalidInput,
     NotificationError,
@@ -79,6 +82,10 @@ class Problem(Enum):
         1302, 413, "The batch makes too many deliveries. Publish it in smaller ones."
     )
 
+    EVENT_NOT_FOUND = Kind(1303, 404, "There is no such event in this environment.")
+
+    DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
+
     UNEXPECTED = Kind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
     )
@@ -117,6 +124,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (InvalidEvent, Problem.INVALID_EVENT),
     (InvalidInput, Problem.INVALID_BODY),
     (WebhookNotFound, Problem.WEBHOOK_NOT_FOUND),
+    (EventNotFound, Problem.EVENT_NOT_FOUND),
+    (DeliveryNotFound, Problem.DELIVERY_NOT_FOUND),
     (TooManyWebhooks, Problem.TOO_MANY_WEBHOOKS),
     (WebhookChanged, Problem.WEBHOOK_CHANGED),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
