@@ -27,6 +27,7 @@ from notification_entrypoints.api.deliveries import DeliveryOperations
 from notification_entrypoints.api.document import Document, load_document
 from notification_entrypoints.api.environments import EnvironmentOperations
 from notification_entrypoints.api.events import EventOperations, Tally
+from notification_entrypoints.api.jwks import JwksOperations
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
@@ -112,6 +113,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),
         "publishEvents": Handler(events.publish, raw=True),
+        "getJwks": Handler(JwksOperations(services.keyring).jwks),
         "getSettings": Handler(settings.settings),
         "getOpenApi": Handler(openapi),
     }

@@ -1,0 +1,37 @@
+"""The operation that publishes an environment's verification keys as a JSON Web Key Set."""
+
+import hashlib
+
+import msgspec
+from aiohttp import ETag, hdrs, web
+from attrs import frozen
+
+from notification_core.keyring import Keyring
+from notification_core.keys import public_forms
+from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.calls import Call
+
+_NOT_MODIFIED = 304
+# A new key is published an hour before it signs: caches of five minutes have it by then.
+_CACHEABLE = "public, max-age=300"
+
+
+@frozen
+class JwksOperations:
+    """Publishes the keys to trust, for whoever asks and for caches in between."""
+
+    keyring: Keyring
+
+    async def jwks(self, call: Call) -> web.Response:
+        """Answer with the keys, or with 304 where the caller has them already."""
+        keys = await self.keyring.keys(call.parameters.id("environment_id"))
+        body = msgspec.json.encode({"keys": [public_forms(key.public_key).jwk for key in keys]})
+        tag = ETag(hashlib.sha256(body).hexdigest()[:32])
+        known = call.request.if_none_match or ()
+        if any(each.value in {tag.value, "*"} for each in known):
+            response = web.Response(status=_NOT_MODIFIED)
+        else:
+            response = json_answer(body)
+        response.etag = tag
+        response.headers[hdrs.CACHE_CONTROL] = _CACHEABLE
+        return response
