@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from attrs import define, field, frozen
 
-Answer: TypeAlias = "tuple[int, object]"
-"""A status, and what is answered as JSON."""
+Answer = tuple[int, object] | tuple[int, object, dict[str, str]]
+"""A status, what is answered as JSON, and headers."""
 
 
 @frozen
@@ -20,6 +20,7 @@ class Request:
     path: str
     body: bytes
     authorization: str | None
+    if_match: str | None
 
 
 @define
@@ -70,15 +71,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         path = self.path.removeprefix("/api")
-        request = Request(self.command, path, body, self.headers["Authorization"])
-        status, value = cast("_Server", self.server).api.answer(request)
+        credential, version = self.headers["Authorization"], self.headers["If-Match"]
+        request = Request(self.command, path, body, credential, version)
+        status, value, *headers = cast("_Server", self.server).api.answer(request)
         text = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
+        for name, header in (headers[0] if headers else {}).items():
+            self.send_header(name, header)
         self.end_headers()
         self.wfile.write(text)
 
-    do_POST = do_DELETE = do_GET  # noqa: N815 - the base class's names
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the base class's names
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

@@ -21,6 +21,7 @@ from notification_core.events import Event, body_of
 from notification_core.keys import SigningKey, new_signing_key
 from notification_core.signing import SignatureHeaders, message_id, sign
 from notification_entrypoints.cli import main
+from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
@@ -230,7 +231,7 @@ def test_a_webhook_that_cannot_be_deleted_is_named(api: FakeApi) -> None:
     api.answers("DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is away."}))
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
         code, errors = listener.stop()
-    assert code == 1
+    assert code == Exit.UNAVAILABLE
     assert f"Webhook {WEBHOOK} is still there." in errors
 
 

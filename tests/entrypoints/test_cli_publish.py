@@ -15,6 +15,7 @@ import pytest
 
 from notification_core.events import MAX_EVENT_BYTES
 from notification_entrypoints.cli import main
+from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
@@ -104,7 +105,7 @@ def test_a_refused_batch_is_named_by_the_lines_of_the_file(
         {"field": "[2]", "message": "This is not JSON."},
     ]
     api.answers("POST", PATH, (400, {"message": "The event is refused.", "details": details}))
-    assert publish(api, lines(tmp_path, LINE, b"", LINE, b"", LINE)) == 1
+    assert publish(api, lines(tmp_path, LINE, b"", LINE, b"", LINE)) == Exit.REFUSED
     assert capsys.readouterr().err == (
         "Error: Lines 1 to 5 are refused.\n"
         "  line 3, event: There is no event type 'x'.\n"
@@ -117,7 +118,7 @@ def test_what_is_no_json_object_is_refused_before_it_is_sent(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for wrong in (b"nonsense", b"[]", b'{"a":'):
-        assert publish(api, lines(tmp_path, LINE, wrong)) == 1
+        assert publish(api, lines(tmp_path, LINE, wrong)) == Exit.REFUSED
         assert "Line 2 of" in capsys.readouterr().err
     assert not api.requests
 
@@ -125,7 +126,7 @@ def test_what_is_no_json_object_is_refused_before_it_is_sent(
 def test_a_line_over_1_mib_is_refused_before_it_is_sent(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert publish(api, lines(tmp_path, LINE, b"x" * (MAX_EVENT_BYTES + 1))) == 1
+    assert publish(api, lines(tmp_path, LINE, b"x" * (MAX_EVENT_BYTES + 1))) == Exit.REFUSED
     assert "Line 2 of" in (said := capsys.readouterr().err)
     assert "has more than 1,048,576 bytes" in said
 
@@ -143,7 +144,7 @@ def test_an_api_that_stays_away_is_said_in_a_sentence_with_the_way_out(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
-    assert publish(url, lines(tmp_path, LINE), "--retry-for", "0.2") == 1
+    assert publish(url, lines(tmp_path, LINE), "--retry-for", "0.2") == Exit.UNAVAILABLE
     said = capsys.readouterr().err
     assert f"The API at {url} cannot be reached" in said
     assert "`notification-management up`" in said
@@ -183,7 +184,7 @@ def test_a_publisher_that_is_stopped_says_how_far_it_came(api: FakeApi, tmp_path
             assert process.poll() is None
         process.terminate()
         _, said = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == Exit.INTERRUPTED
     assert said.splitlines()[-1] == "Error: Interrupted; 500 events are published."
 
 
@@ -195,7 +196,7 @@ def test_the_key_is_sent_and_never_shown(
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "whk_made-up")
     api.answers("POST", PATH, (401, {"message": "Who are you?"}))
-    assert publish(api, lines(tmp_path, LINE)) == 1
+    assert publish(api, lines(tmp_path, LINE)) == Exit.REFUSED
     assert api.requests[0].authorization == "Bearer whk_made-up"
     output = capsys.readouterr()
     assert "Who are you?" in output.err

@@ -1,8 +1,7 @@
 """The command line: ``notification-management COMMAND …``.
 
 A command's module is imported when the command is run, so that each starts fast. What goes wrong
-is said in one sentence; the exit code is 0 where all went well, 1 where it did not, and 2 where
-the command was called wrongly.
+is said in one sentence, and the exit code tells programs what it was (:class:`Exit`).
 """
 
 import traceback
@@ -14,14 +13,20 @@ from attrs import define
 
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
+from notification_entrypoints.cli.failures import Exit, exit_of
+
+PROGRAM = "notification-management"
 
 _COMMANDS = {
     "up": "Run everything in one process: API, deliveries and ops server.",
     "migrate": "Bring the database's schema up to this version.",
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
-    "webhooks": "List and create the webhooks of an environment.",
+    "webhooks": "Create, show, change and delete the webhooks of an environment.",
+    "events": "Show what can happen.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
+    "settings": "Show the public keys that an environment's requests are signed with.",
+    "completion": "Print the script that completes commands in your shell.",
 }
 
 
@@ -52,8 +57,21 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Environment variables of the client commands"):
+            formatter.write_dl(list(_CLIENT_VARIABLES.items()))
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(each.value), each.meaning) for each in Exit])
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+_CLIENT_VARIABLES = {
+    "NOTIFICATION_API_URL": "Where the API is, as --api says it.",
+    "NOTIFICATION_API_KEY": "The key that opens the API.",
+    "NO_COLOR": "Any value but the empty one: no colours.",
+}
+
+
+@click.group(PROGRAM, cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--debug",
     is_flag=True,
@@ -61,8 +79,8 @@ class _Commands(click.Group):
     callback=_remember_debug,
     help="Show where an error comes from.",
 )
-@click.version_option(VERSION, prog_name="notification-management")
-def _group() -> None:
+@click.version_option(VERSION, prog_name=PROGRAM)
+def program() -> None:
     """Deliver events as signed webhooks: at least once, every attempt logged."""
 
 
@@ -70,24 +88,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (by default this process's own) and return the exit code."""
     run = _Run()
     try:
-        code = _group.main(arguments, "notification-management", obj=run, standalone_mode=False)
+        code = program.main(arguments, PROGRAM, obj=run, standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _failed("Interrupted.")
+        return _failed("Interrupted.", Exit.INTERRUPTED)
     except BrokenPipeError:
-        return 1  # Whoever read the output has gone: there is nobody to tell.
+        return Exit.FAILED  # Whoever read the output has gone: there is nobody to tell.
     except (NotificationError, OSError) as error:
-        return _failed(str(error), debug=run.debug)
+        return _failed(str(error), exit_of(error), debug=run.debug)
     except Exception as error:  # noqa: BLE001 - the last one who can turn it into a sentence
         said = f"Unexpected: {type(error).__name__}: {error}. See where with --debug."
-        return _failed(said, debug=run.debug)
-    return code if isinstance(code, int) else 0
+        return _failed(said, Exit.FAILED, debug=run.debug)
+    return code if isinstance(code, int) else Exit.OK
 
 
-def _failed(sentence: str, *, debug: bool = False) -> int:
+def _failed(sentence: str, code: Exit, *, debug: bool = False) -> int:
     if debug:
         click.echo(traceback.format_exc(), err=True)
     click.echo(f"Error: {sentence}", err=True)
-    return 1
+    return code

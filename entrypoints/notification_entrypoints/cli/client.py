@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
@@ -14,33 +14,16 @@ import aiohttp
 import click
 import msgspec
 from attrs import field, frozen
+from yarl import URL
 
-from notification_core.errors import Detail, NotificationError
+from notification_core.errors import Detail
+from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, is_away
 
 DEFAULT_API = "http://127.0.0.1:3615/api"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
-_AWAY = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE = 2.0
 
 _Answer = TypeVar("_Answer")
-
-
-class CommandFailed(NotificationError):
-    """A command could not do what it was asked for; the message says what helps."""
-
-
-class ApiUnavailable(NotificationError):
-    """The API cannot be reached or has no time: asking again later may help."""
-
-
-class ApiRefused(NotificationError):
-    """The API refuses a request; ``details`` names the fields."""
-
-    def __init__(self, status: int, message: str, details: Sequence[Detail]) -> None:
-        said = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
-        super().__init__(f"The API refuses this: {said}" if said else message)
-        self.status = status
-        self.details = tuple(details)
 
 
 @frozen
@@ -49,6 +32,15 @@ class Api:
 
     url: str
     key: str | None = field(repr=False, default=None)
+
+
+@frozen
+class Answer:
+    """What the API answered: the JSON, the version of it, and the query of the next page."""
+
+    body: bytes
+    etag: str | None = None
+    next_page: Mapping[str, str] | None = None
 
 
 class ApiClient:
@@ -77,8 +69,23 @@ class ApiClient:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return what the API answers; raise :class:`ApiUnavailable` or :class:`ApiRefused`."""
+        """Return what the API answers; raise as :meth:`exchange` does."""
+        return (await self.exchange(method, path, body, query)).body
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        """Return the API's answer; raise :class:`ApiUnavailable` or :class:`ApiRefused`.
+
+        With ``if_match`` nothing is written where somebody else has written meanwhile.
+        """
         headers = {} if body is None else {"Content-Type": "application/json"}
+        headers |= {"If-Match": if_match} if if_match else {}
         try:
             async with self._session.request(
                 method,
@@ -92,10 +99,21 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiUnavailable(_unreachable(self._api.url, error)) from error
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
-            return answer
-        if response.status in _AWAY:
+            return Answer(answer, response.headers.get("ETag"), _next_page(response))
+        if is_away(response.status):
             raise ApiUnavailable(f"The API answers {response.status}: {_refusal(answer).message}")
         raise _refused(response.status, _refusal(answer))
+
+
+async def ask(api: Api, method: str, path: str) -> bytes:
+    """Make one request and return what the API answers."""
+    async with ApiClient(api) as client:
+        return await client.request(method, path)
+
+
+def _next_page(response: aiohttp.ClientResponse) -> Mapping[str, str] | None:
+    link = response.links.get("next")
+    return None if link is None else dict(URL(str(link["url"])).query)
 
 
 class _Refusal(msgspec.Struct):

@@ -14,14 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from notification_adapters.clock import SystemClock
-from notification_entrypoints.cli.client import (
-    Api,
-    ApiClient,
-    ApiRefused,
-    ApiUnavailable,
-    CommandFailed,
-    api_option,
-)
+from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
 from notification_entrypoints.cli.terminal import output, print_json, printable
 from notification_entrypoints.cli.verification import Verifier

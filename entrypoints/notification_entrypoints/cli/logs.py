@@ -1,78 +1,140 @@
-"""``logs``: the attempts of a webhook."""
+"""``logs``: the attempts of a webhook, the latest ones or as they are made."""
 
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import click
 import msgspec
+from rich.console import Console
+from rich.text import Text
 
+from notification_adapters.clock import SystemClock
+from notification_entrypoints.cli.attempts import Attempt, Entry, Filters, WebhookLog
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
-from notification_entrypoints.cli.terminal import output, print_raw_json, run, table
-
-_COLUMNS = (
-    "started_at",
-    "event",
-    "event_id",
-    "attempt",
-    "outcome",
-    "answer",
-    "ms",
-    "again_at",
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    messages,
+    output,
+    print_raw_json,
+    printable,
+    run,
+    table,
 )
+from notification_entrypoints.durations import parse_duration
+
+_PAUSE_SECONDS = 1.0
+_COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "answer", "ms", "again_at")
+_COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
 
 
-class _Response(msgspec.Struct):
-    http_code: int
+def _instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Return a time as the API reads it, given as one or as how long ago it was."""
+    if text is None:
+        return None
+    with suppress(ValueError):
+        return (SystemClock().now() - parse_duration(text)).isoformat()
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        said = "Give a time like 2026-12-24T18:00:00Z, or how long ago, like 15m."
+        raise click.BadParameter(said) from None
+    return text
 
 
-class _Error(msgspec.Struct):
-    code: str
-
-
-class _Attempt(msgspec.Struct):
-    """One attempt, as far as the table shows it."""
-
-    started_at: str
-    event: str
-    event_id: str
-    attempt: int
-    outcome: str
-    response: _Response | None = None
-    error: _Error | None = None
-    duration_ms: float | None = None
-    next_attempt_at: str | None = None
-
-    @property
-    def answer(self) -> str:
-        """What was answered, or why there is no answer."""
-        if self.response:
-            return str(self.response.http_code)
-        return self.error.code if self.error else ""
-
-
-@click.command("logs")
+@click.command(
+    "logs",
+    epilog=examples(
+        "logs WEBHOOK_ID",
+        "logs WEBHOOK_ID --follow",
+        "logs WEBHOOK_ID --outcome failed --since 1h --json",
+    ),
+)
 @click.argument("webhook_id", type=click.UUID)
 @click.option(
-    "--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="How many attempts."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many of the latest attempts.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--outcome", type=click.Choice(list(_COLOURS)), help="Only attempts that ended so.")
+@click.option("--event", metavar="TYPE", help="Only attempts to tell of such events.")
+@click.option("--http-code", type=click.IntRange(100, 599), help="Only attempts answered so.")
+@click.option(
+    "--since", metavar="TIME", callback=_instant, help="Not before this time, or so long ago (15m)."
+)
+@click.option("--until", metavar="TIME", callback=_instant, help="Only before this time.")
+@json_option
 @api_option
-def command(webhook_id: UUID, limit: int, api: Api, *, as_json: bool) -> None:
-    """Show the latest attempts of a webhook, newest first."""
-    answer = run(_latest(api, webhook_id, limit))
-    if as_json:
-        print_raw_json(answer)
+def command(  # noqa: PLR0913 - one parameter an option
+    *,
+    webhook_id: UUID,
+    limit: int,
+    follow: bool,
+    outcome: str | None,
+    event: str | None,
+    http_code: int | None,
+    since: str | None,
+    until: str | None,
+    api: Api,
+    as_json: bool,
+) -> None:
+    """Show the latest attempts of a webhook, newest first; with --follow, oldest first.
+
+    With --json it is what the API answers, followed one object a line.
+    """
+    filters = Filters(outcome, event, http_code, since, until)
+    if not follow:
+        entries = run(_latest(api, webhook_id, filters, limit))
+        _print(entries, as_json=as_json)
         return
-    attempts = msgspec.json.decode(answer, type=list[_Attempt])
-    output().print(table(_COLUMNS, [_row(attempt) for attempt in attempts]))
+    if until:
+        raise click.UsageError("Give either --follow or --until.")
+    tell = _tell_programs if as_json else partial(_tell_people, output())
+    with suppress(KeyboardInterrupt):
+        run(_follow(api, webhook_id, filters, limit, tell))
 
 
-async def _latest(api: Api, webhook_id: UUID, limit: int) -> bytes:
+async def _latest(api: Api, webhook_id: UUID, filters: Filters, limit: int) -> Sequence[Entry]:
     async with ApiClient(api) as client:
-        query = {"limit": str(limit)}
-        return await client.request("GET", f"/webhooks/{webhook_id}/logs", query=query)
+        return await WebhookLog(client, webhook_id, filters).latest(limit)
 
 
-def _row(attempt: _Attempt) -> tuple[str, ...]:
+async def _follow(
+    api: Api, webhook_id: UUID, filters: Filters, limit: int, tell: Callable[[Entry], None]
+) -> None:
+    async with ApiClient(api) as client:
+        log = WebhookLog(client, webhook_id, filters)
+        entries, away = await log.begin(limit), False
+        while True:
+            for entry in entries:
+                tell(entry)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                entries, away = await log.news(), False
+            except ApiUnavailable as error:
+                if not away:
+                    messages().print(f"Waiting: {printable(str(error))}", markup=False)
+                entries, away = (), True
+
+
+def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
+    if as_json:
+        print_raw_json(msgspec.json.encode([entry.json for entry in entries]))
+    elif entries:
+        output().print(table(_COLUMNS, [_row(entry.attempt) for entry in entries]))
+    else:
+        output().print("There are no such attempts yet.")
+
+
+def _row(attempt: Attempt) -> tuple[str, ...]:
     return (
         _milliseconds(attempt.started_at),
         attempt.event,
@@ -80,11 +142,26 @@ def _row(attempt: _Attempt) -> tuple[str, ...]:
         str(attempt.attempt),
         attempt.outcome,
         attempt.answer,
-        "" if attempt.duration_ms is None else f"{attempt.duration_ms:.0f}",
+        attempt.milliseconds,
         _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :],
     )
 
 
+def _tell_people(console: Console, entry: Entry) -> None:
+    attempt = entry.attempt
+    again = _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :]
+    line = Text(_milliseconds(attempt.started_at) + "  ")
+    line.append(f"{attempt.outcome:<11}  ", style=_COLOURS.get(attempt.outcome, ""))
+    said = f"{attempt.answer:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
+    told = f"{said:<17}  {attempt.event}  {attempt.event_id}  attempt {attempt.attempt}"
+    line.append(printable(told + (f", again at {again}" if again else "")))
+    console.print(line)
+
+
+def _tell_programs(entry: Entry) -> None:
+    click.echo(bytes(entry.json))
+
+
 def _milliseconds(instant: str) -> str:
-    """Cut an instant of the API to what a table has room for."""
+    """Cut an instant of the API to what a line has room for."""
     return instant[: len("2026-01-31T09:30:00.000")]

@@ -15,15 +15,8 @@ from attrs import define
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from notification_core.errors import InvalidEvent
-from notification_entrypoints.cli.client import (
-    Api,
-    ApiClient,
-    ApiRefused,
-    ApiUnavailable,
-    CommandFailed,
-    api_option,
-    patiently,
-)
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
+from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.lines import Batch, Line, batches, identified, read_lines
 from notification_entrypoints.cli.terminal import messages, output, printable, run
 

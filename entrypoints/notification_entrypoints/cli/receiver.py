@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from attrs import define, frozen
 
-from notification_entrypoints.cli.client import CommandFailed
+from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.verification import Verdict, Verifier
 
 HOST = "127.0.0.1"

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -17,6 +17,9 @@ from rich.text import Text
 _PIPE_WIDTH = 160
 
 _Result = TypeVar("_Result")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+"""The option of a command whose output a program could read."""
 
 
 def output() -> Console:
@@ -37,6 +40,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         shown.add_row(*(Text(printable(cell)) for cell in row))
     return shown
+
+
+def fields(values: Mapping[str, object]) -> Table:
+    """Return the fields of an object, one a row; what is inside of one is shown as JSON."""
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in values.items():
+        shown.add_row(Text(printable(name), style="bold"), Text(printable(_text(value))))
+    return shown
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def print_json(value: object) -> None:

@@ -1,15 +1,30 @@
-"""``webhooks list`` and ``webhooks create``."""
+"""``webhooks``: list, create, show, change and delete what an environment subscribed."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option
-from notification_entrypoints.cli.terminal import output, print_raw_json, run, table
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.cli.terminal import (
+    fields,
+    json_option,
+    output,
+    print_raw_json,
+    run,
+    table,
+)
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+_FOREVER = "9999-12-31T23:59:59Z"
+
+_Fields = dict[str, object]
+_Change = Callable[[_Fields], Mapping[str, object]]
 
 
 class _Webhook(msgspec.Struct):
@@ -26,37 +41,86 @@ class _EventType(msgspec.Struct):
     name: str
 
 
-_environment = click.option("--environment", type=click.UUID, required=True)
-_json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+def _header(
+    _context: click.Context, _parameter: click.Parameter, lines: tuple[str, ...]
+) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter("Give a header as 'Name: value'.")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _until(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    try:
+        at = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if text is not None and at is None:
+        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.")
+    return text
+
+
+_environment = click.option("--environment", type=click.UUID, required=True, help="Whose webhooks.")
+_webhook_id = click.argument("webhook_id", type=click.UUID)
+_events = click.option(
+    "--event", "events", multiple=True, metavar="TYPE", help="An event type; give several."
+)
+_headers = click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    callback=_header,
+    metavar="'NAME: VALUE'",
+    help="A header to send with each request; give several.",
+)
+_description = click.option("--description", help="What it is for.")
 
 
 @click.group("webhooks")
 def command() -> None:
-    """List and create the webhooks of an environment."""
+    """Create, show, change and delete the webhooks of an environment."""
 
 
-@command.command("list")
+@command.command(
+    "list",
+    epilog=examples(
+        "webhooks list --environment ID",
+        "webhooks list --environment ID --json | jq -r '.[].url'",
+    ),
+)
 @_environment
-@_json
+@json_option
 @api_option
 def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
-    """List the webhooks of an environment."""
-    answer = run(_request(api, "GET", f"/environments/{environment}/webhooks"))
+    """List the webhooks of an environment, oldest first."""
+    answer = run(ask(api, "GET", f"/environments/{environment}/webhooks"))
     if as_json:
         print_raw_json(answer)
+    elif webhooks := msgspec.json.decode(answer, type=list[_Webhook]):
+        _show_rows(webhooks)
     else:
-        _show(msgspec.json.decode(answer, type=list[_Webhook]))
+        output().print("This environment has no webhooks yet: make one with `webhooks create`.")
 
 
-@command.command("create")
+@command.command(
+    "create",
+    epilog=examples(
+        "webhooks create --environment ID --url https://example.com/hook",
+        "webhooks create --environment ID --url https://example.com/hook \\",
+        "  --event job-completed --event pipeline-completed --header 'X-Tenant: north'",
+    ),
+)
 @_environment
 @click.option("--url", required=True, help="Where requests are sent.")
 @click.option("--name", help="What you call it (default: the URL).")
-@click.option(
-    "--event", "events", multiple=True, help="An event type, several times (default: all)."
-)
+@_events
 @click.option("--method", type=click.Choice(_METHODS), default="post", show_default=True)
-@_json
+@_description
+@_headers
+@json_option
 @api_option
 def create_webhook(  # noqa: PLR0913 - one parameter an option
     *,
@@ -65,21 +129,154 @@ def create_webhook(  # noqa: PLR0913 - one parameter an option
     name: str | None,
     events: tuple[str, ...],
     method: str,
+    description: str | None,
+    headers: dict[str, str],
     api: Api,
     as_json: bool,
 ) -> None:
-    """Create a webhook."""
-    draft = {"name": name or url[:256], "url": url, "method": method, "events": list(events)}
-    answer = run(_create(api, environment, draft))
+    """Create a webhook; without --event it gets all event types there are."""
+    draft: _Fields = {"name": name or url[:256], "url": url, "method": method}
+    draft |= {"events": list(events)} | _given(description=description, custom_headers=headers)
+    _print(run(_create(api, environment, draft)), as_json=as_json)
+
+
+@command.command(
+    "show",
+    epilog=examples(
+        "webhooks show WEBHOOK_ID",
+    ),
+)
+@_webhook_id
+@json_option
+@api_option
+def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Show all that is known of a webhook; secret header values are masked."""
+    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}"))
     if as_json:
         print_raw_json(answer)
     else:
-        _show([msgspec.json.decode(answer, type=_Webhook)])
+        output().print(fields(msgspec.json.decode(answer, type=_Fields)))
 
 
-async def _request(api: Api, method: str, path: str) -> bytes:
-    async with ApiClient(api) as client:
-        return await client.request(method, path)
+@command.command(
+    "update",
+    epilog=examples(
+        "webhooks update WEBHOOK_ID --url https://example.com/other",
+        "webhooks update WEBHOOK_ID --event job-created --event job-completed",
+    ),
+)
+@_webhook_id
+@click.option("--url", help="Where requests are sent.")
+@click.option("--name", help="What you call it.")
+@_events
+@click.option("--method", type=click.Choice(_METHODS))
+@_description
+@_headers
+@click.option(
+    "--remove-header", "removed", multiple=True, metavar="NAME", help="A header to send no more."
+)
+@json_option
+@api_option
+def update_webhook(  # noqa: PLR0913 - one parameter an option
+    *,
+    webhook_id: UUID,
+    url: str | None,
+    name: str | None,
+    events: tuple[str, ...],
+    method: str | None,
+    description: str | None,
+    headers: dict[str, str],
+    removed: tuple[str, ...],
+    api: Api,
+    as_json: bool,
+) -> None:
+    """Change what is given and leave the rest as it is.
+
+    --event replaces all event types; an empty --description removes it; --header adds a header
+    or replaces its value.
+    """
+    changes = _given(url=url, name=name, method=method, events=list(events))
+    if not changes and description is None and not headers and not removed:
+        raise click.UsageError("Say what is to change: --url, --name, --event …")
+
+    def change(webhook: _Fields) -> Mapping[str, object]:
+        changed = webhook | changes | _merged_headers(webhook, headers, removed)
+        if description is not None:
+            changed["description"] = description
+        return {key: value for key, value in changed.items() if value not in ("", {})}
+
+    _print(run(_replace(api, webhook_id, change)), as_json=as_json)
+
+
+@command.command(
+    "enable",
+    epilog=examples(
+        "webhooks enable WEBHOOK_ID",
+    ),
+)
+@_webhook_id
+@json_option
+@api_option
+def enable_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Send to a webhook again that you or the system disabled."""
+
+    def change(webhook: _Fields) -> Mapping[str, object]:
+        return {key: value for key, value in webhook.items() if key != "disabled_until"}
+
+    _print(run(_replace(api, webhook_id, change)), as_json=as_json)
+
+
+@command.command(
+    "disable",
+    epilog=examples(
+        "webhooks disable WEBHOOK_ID",
+        "webhooks disable WEBHOOK_ID --until 2026-12-24T18:00:00Z",
+    ),
+)
+@_webhook_id
+@click.option(
+    "--until",
+    default=_FOREVER,
+    callback=_until,
+    metavar="TIME",
+    help="When it is enabled again, like 2026-12-24T18:00:00Z (default: never).",
+)
+@json_option
+@api_option
+def disable_webhook(webhook_id: UUID, until: str, api: Api, *, as_json: bool) -> None:
+    """Send nothing to a webhook; what is pending waits until then."""
+    _print(
+        run(_replace(api, webhook_id, lambda webhook: webhook | {"disabled_until": until})),
+        as_json=as_json,
+    )
+
+
+@command.command(
+    "delete",
+    epilog=examples(
+        "webhooks delete WEBHOOK_ID --yes",
+    ),
+)
+@_webhook_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@api_option
+def delete_webhook(webhook_id: UUID, api: Api, *, yes: bool, as_json: bool) -> None:
+    """Delete a webhook; what it still waits for is cancelled."""
+    if not yes:
+        _confirm(webhook_id)
+    run(ask(api, "DELETE", f"/webhooks/{webhook_id}"))
+    if as_json:
+        print_raw_json(msgspec.json.encode({"deleted": webhook_id}))
+    else:
+        output().print(f"Webhook {webhook_id} is deleted.", markup=False)
+
+
+def _confirm(webhook_id: UUID) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is nobody to ask here: give --yes.")
+    if not click.confirm(f"Delete webhook {webhook_id} and all that it waits for?", err=True):
+        raise CommandFailed("Nothing was deleted.")
 
 
 async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> bytes:
@@ -89,26 +286,60 @@ async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> b
         return await client.request("POST", f"/environments/{environment}/webhooks", body)
 
 
+async def _replace(api: Api, webhook_id: UUID, change: _Change) -> bytes:
+    """Read a webhook, change it and write it back, unless somebody else did so meanwhile."""
+    path = f"/webhooks/{webhook_id}"
+    async with ApiClient(api) as client:
+        found = await client.exchange("GET", path)
+        body = msgspec.json.encode(change(msgspec.json.decode(found.body, type=_Fields)))
+        answer = await client.exchange("PUT", path, body, if_match=found.etag)
+        return answer.body
+
+
 async def event_types(client: ApiClient) -> list[str]:
     """Return the names of all event types that the API knows."""
     answer = await client.request("GET", "/webhooks/events")
     return [each.name for each in msgspec.json.decode(answer, type=list[_EventType])]
 
 
-def _show(webhooks: list[_Webhook]) -> None:
+def _given(**fields: object) -> _Fields:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _merged_headers(webhook: _Fields, headers: dict[str, str], removed: tuple[str, ...]) -> _Fields:
+    """Return the headers with those added and removed; their case does not matter."""
+    stored = msgspec.convert(webhook.get("custom_headers", {}), dict[str, str])
+    replaced = {name.lower() for name in (*headers, *removed)}
+    kept = {name: value for name, value in stored.items() if name.lower() not in replaced}
+    return {"custom_headers": kept | headers}
+
+
+def _print(answer: bytes, *, as_json: bool) -> None:
+    if as_json:
+        print_raw_json(answer)
+    else:
+        _show_rows([msgspec.json.decode(answer, type=_Webhook)])
+
+
+def _show_rows(webhooks: list[_Webhook]) -> None:
     rows = [
-        (each.webhook_id, each.name, f"{each.method} {each.url}", _events(each), _state(each))
+        (each.webhook_id, each.name, f"{each.method} {each.url}", _listed(each), _state(each))
         for each in webhooks
     ]
     output().print(table(("webhook_id", "name", "sends to", "events", "state"), rows))
 
 
-def _events(webhook: _Webhook) -> str:
+def _listed(webhook: _Webhook) -> str:
     return ", ".join(webhook.events)
 
 
 def _state(webhook: _Webhook) -> str:
-    if webhook.disabled_until is None:
+    if webhook.disabled_until is None or _is_past(webhook.disabled_until):
         return "active"
     reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-    return f"disabled until {webhook.disabled_until}{reason}"
+    until = "" if webhook.disabled_until.startswith("9999-") else f" until {webhook.disabled_until}"
+    return f"disabled{until}{reason}"
+
+
+def _is_past(instant: str) -> bool:
+    return datetime.fromisoformat(instant) <= datetime.now(UTC)

@@ -1,0 +1,66 @@
+"""``settings``: the public keys that an environment's requests are signed with."""
+
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.terminal import json_option, output, print_raw_json, run, table
+
+_FORMS = ("hex", "base64", "pem", "whpk")
+
+
+class _Key(msgspec.Struct):
+    id: str
+    status: str
+    hex: str
+    base64: str
+    pem: str
+    whpk: str
+    expires_at: str | None = None
+
+    def in_form(self, form: str) -> str:
+        """Return the key as one of the forms that libraries ask for."""
+        return {"hex": self.hex, "base64": self.base64, "pem": self.pem, "whpk": self.whpk}[form]
+
+
+class _Settings(msgspec.Struct):
+    public_verification_key: _Key
+    verification_keys: list[_Key]
+
+
+@click.command(
+    "settings",
+    epilog=examples(
+        "settings --environment ID",
+        "settings --environment ID --key pem > key.pem",
+    ),
+)
+@click.option("--environment", type=click.UUID, required=True, help="Whose keys.")
+@click.option(
+    "--key", "form", type=click.Choice(_FORMS), help="Print only the key that signs now, like this."
+)
+@json_option
+@api_option
+def command(environment: UUID, form: str | None, api: Api, *, as_json: bool) -> None:
+    """Show the public keys that an environment's requests are signed with.
+
+    A receiver trusts all of them; the active one signs now.
+    """
+    if form and as_json:
+        raise click.UsageError("Give either --key or --json.")
+    answer = run(ask(api, "GET", f"/environments/{environment}/settings"))
+    if as_json:
+        print_raw_json(answer)
+        return
+    settings = msgspec.json.decode(answer, type=_Settings)
+    if form:
+        click.echo(settings.public_verification_key.in_form(form).rstrip("\n"))
+        return
+    rows = [
+        (each.status, each.id, each.whpk, each.expires_at or "")
+        for each in settings.verification_keys
+    ]
+    output().print(table(("status", "id", "public key", "trust until"), rows))
