@@ -15,6 +15,7 @@ from notification_core.errors import (
     InvalidInput,
     InvalidWebhook,
     WebhookChanged,
+    WebhookOutdated,
 )
 from notification_core.headers import check_custom_headers, restored
 from notification_core.ports.clock import Clock
@@ -113,30 +114,73 @@ class Subscriptions:
         await self._store.add(webhook, self._rules.max_webhooks)
         return webhook
 
-    async def replace(self, environment_id: UUID, webhook_id: UUID, draft: WebhookDraft) -> Webhook:
-        """Make a webhook what the draft says and return it; the last one who writes wins.
+    async def replace(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        draft: WebhookDraft,
+        expected: Collection[int] | None = None,
+    ) -> Webhook:
+        """Make a webhook what the draft says and return it, as :meth:`change` does."""
+        return await self.change(environment_id, webhook_id, lambda _: draft, expected)
+
+    async def change(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        redraft: Callable[[Webhook], WebhookDraft],
+        expected: Collection[int] | None = None,
+    ) -> Webhook:
+        """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
 
         Masked header values stay as they are. A ``disabled_until`` that differs from the stored
         one, or is left out, takes the system's own reason away. A draft of what is stored
-        already changes nothing. Raises :class:`InvalidWebhook`, which names all that is wrong.
+        already changes nothing. Raises :class:`InvalidWebhook`, which names all that is wrong,
+        and :class:`WebhookOutdated` where the stored version is none of those ``expected``.
         """
         for _ in range(_MAX_OVERTAKEN):
-            stored = await self._store.get(environment_id, webhook_id)
+            stored = await self._expected(environment_id, webhook_id, expected)
+            draft = redraft(stored)
             self._check(draft, stored.custom_headers)
-            replaced = _drawn_over(stored, draft)
-            if replaced == stored:
+            changed = _drawn_over(stored, draft)
+            if changed == stored:
                 return stored
-            replaced = evolve(replaced, version=stored.version + 1, updated_at=self._clock.now())
+            changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
             try:
-                self._changed(await self._store.replace(replaced))
+                self._changed(await self._store.replace(changed))
             except WebhookChanged:
                 continue
-            return replaced
+            return changed
         raise WebhookChanged(webhook_id)
 
-    async def delete(self, environment_id: UUID, webhook_id: UUID) -> None:
-        """Delete a webhook; what it still waits for is cancelled."""
-        self._changed(await self._store.delete(environment_id, webhook_id, self._clock.now()))
+    async def delete(
+        self, environment_id: UUID, webhook_id: UUID, expected: Collection[int] | None = None
+    ) -> None:
+        """Delete a webhook; what it still waits for is cancelled.
+
+        Raises :class:`WebhookOutdated` where the stored version is none of those ``expected``.
+        """
+        version = None
+        for _ in range(_MAX_OVERTAKEN):
+            if expected is not None:
+                stored = await self._expected(environment_id, webhook_id, expected)
+                version = stored.version
+            now = self._clock.now()
+            try:
+                self._changed(await self._store.delete(environment_id, webhook_id, now, version))
+            except WebhookChanged:
+                continue
+            return
+        raise WebhookChanged(webhook_id)
+
+    async def _expected(
+        self, environment_id: UUID, webhook_id: UUID, versions: Collection[int] | None
+    ) -> Webhook:
+        """Return a webhook, if it is at one of these versions."""
+        stored = await self._store.get(environment_id, webhook_id)
+        if versions is not None and stored.version not in versions:
+            raise WebhookOutdated(webhook_id)
+        return stored
 
     def judge(self, draft: WebhookDraft) -> Sequence[Detail]:
         """Return all that is wrong with a draft, masks apart; nothing where it is good."""

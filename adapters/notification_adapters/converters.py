@@ -7,6 +7,7 @@ masked here, so that no way out of the API can forget it.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
+import msgspec
 from attrs import frozen
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
@@ -77,6 +78,10 @@ class ApiConverter:
         An instant without an offset is taken in the converter's zone.
         """
         return self._converter.structure(fields, WebhookDraft)
+
+    def fields(self, webhook: Webhook) -> Mapping[str, object]:
+        """Return a webhook as :meth:`dump` writes it, but as an object."""
+        return msgspec.json.decode(self.dump(webhook), type=dict[str, object])
 
     def dump(self, value: object) -> bytes:
         """Return a value of the core, or a list of them, as JSON."""

@@ -52,12 +52,15 @@ class WebhookStore(Protocol):
         """
 
     @abstractmethod
-    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+    async def delete(
+        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+    ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter.
 
         The deliveries that an attempt is being made of are all cancelled here, of the others as
         many as one small batch takes; :meth:`DeliveryStore.settle` cancels the rest. Raises
-        :class:`WebhookNotFound`.
+        :class:`WebhookNotFound`, and :class:`WebhookChanged` where a ``version`` is given and
+        the stored one is another.
         """
 
     @abstractmethod

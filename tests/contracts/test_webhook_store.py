@@ -146,6 +146,18 @@ async def test_the_change_counter_is_seen_by_other_processes(world: World) -> No
     assert await world.rival.webhooks.changes() == await world.storage.webhooks.changes()
 
 
+async def test_a_webhook_is_deleted_at_the_version_that_is_named_only(world: World) -> None:
+    webhook = await world.webhook()
+    changed = await world.change(webhook, name="Other")
+    store, now = world.storage.webhooks, world.clock.now()
+    with pytest.raises(WebhookChanged):
+        await store.delete(world.environment_id, webhook.webhook_id, now, webhook.version)
+    assert await store.get(world.environment_id, webhook.webhook_id) == changed
+    await store.delete(world.environment_id, webhook.webhook_id, now, changed.version)
+    with pytest.raises(WebhookNotFound):
+        await store.delete(world.environment_id, webhook.webhook_id, now, changed.version + 1)
+
+
 async def test_a_deleted_webhook_is_gone_but_for_its_tombstone(world: World) -> None:
     webhook = await world.webhook(**FULL)
     store = world.storage.webhooks

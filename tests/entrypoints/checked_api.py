@@ -167,7 +167,7 @@ def _check_headers(response: Node, headers: Mapping[str, str]) -> None:
     described = {name: resolved(each) for name, each in response["headers"].items()}
     for name, header in described.items():
         assert name in headers or not header.get("required"), f"{name} is missing"
-    extra = {"Link", "Location", "Retry-After", "Allow"} & set(headers) - set(described)
+    extra = {"ETag", "Link", "Location", "Retry-After", "Allow"} & set(headers) - set(described)
     assert not extra, f"{extra} are not in the document"
 
 

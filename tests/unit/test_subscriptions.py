@@ -15,6 +15,7 @@ from notification_core.errors import (
     TooManyWebhooks,
     WebhookChanged,
     WebhookNotFound,
+    WebhookOutdated,
 )
 from notification_core.ids import IdGenerator
 from notification_core.ports.webhooks import WebhookStore
@@ -255,11 +256,19 @@ class OvertakenStore:
         return getattr(self._store, name)
 
     async def replace(self, webhook: Webhook) -> int:
+        await self._overtake(webhook.environment_id, webhook.webhook_id)
+        return await self._store.replace(webhook)
+
+    async def delete(self, environment_id: UUID, webhook_id: UUID, *rest: Any) -> int:
+        await self._overtake(environment_id, webhook_id)
+        return await self._store.delete(environment_id, webhook_id, *rest)
+
+    async def _overtake(self, environment_id: UUID, webhook_id: UUID) -> None:
         if self._times:
             self._times -= 1
-            stored = await self._store.get(webhook.environment_id, webhook.webhook_id)
-            await self._store.replace(evolve(stored, version=stored.version + 1))
-        return await self._store.replace(webhook)
+            stored = await self._store.get(environment_id, webhook_id)
+            theirs = evolve(stored, version=stored.version + 1, name="theirs")
+            await self._store.replace(theirs)
 
 
 async def test_the_last_one_who_writes_wins(world: World) -> None:
@@ -282,3 +291,42 @@ async def test_one_who_is_always_overtaken_is_told_so(world: World) -> None:
 
 def test_a_draft_does_not_show_its_header_values() -> None:
     assert "hunter2" not in repr(evolve(DRAFT, custom_headers={"Authorization": "hunter2"}))
+
+
+class TestAnExpectedVersion:
+    async def test_it_is_changed_and_deleted(self, world: World) -> None:
+        webhook = await world.create()
+        key = ENVIRONMENT, webhook.webhook_id
+        replaced = await world.subscriptions.replace(
+            *key, evolve(DRAFT, name="Other"), {webhook.version, 77}
+        )
+        await world.subscriptions.delete(*key, {replaced.version})
+        with pytest.raises(WebhookNotFound):
+            await world.stored(webhook)
+
+    async def test_another_is_neither_changed_nor_deleted(self, world: World) -> None:
+        webhook = await world.create()
+        key = ENVIRONMENT, webhook.webhook_id
+        with pytest.raises(WebhookOutdated):
+            await world.subscriptions.replace(*key, evolve(DRAFT, name="Other"), {77})
+        with pytest.raises(WebhookOutdated):
+            await world.subscriptions.delete(*key, ())
+        assert await world.stored(webhook) == webhook
+
+    async def test_one_that_is_overtaken_is_not_deleted(self, world: World) -> None:
+        webhook = await world.create()
+        overtaken: Any = OvertakenStore(world.storage.webhooks, times=1)
+        with pytest.raises(WebhookOutdated):
+            await world.over(overtaken).delete(ENVIRONMENT, webhook.webhook_id, {webhook.version})
+        assert (await world.stored(webhook)).name == "theirs"
+
+
+async def test_a_change_is_made_of_what_is_stored_when_it_is_written(world: World) -> None:
+    webhook = await world.create()
+    overtaken: Any = OvertakenStore(world.storage.webhooks, times=1)
+    changed = await world.over(overtaken).change(
+        ENVIRONMENT,
+        webhook.webhook_id,
+        lambda stored: evolve(DRAFT, name=stored.name, description="mine"),
+    )
+    assert (changed.name, changed.description) == ("theirs", "mine")

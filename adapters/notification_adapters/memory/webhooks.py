@@ -50,17 +50,19 @@ class MemoryWebhookStore(WebhookStore):
                 raise WebhookChanged(webhook.webhook_id)
             return self._state.change(webhook)
 
-    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+    async def delete(
+        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+    ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
         async with self._state.writing:
             stored = self._state.living(environment_id, webhook_id)
+            if version is not None and stored.version != version:
+                raise WebhookChanged(webhook_id)
             for delivery in self._state.deliveries.values():
                 if delivery.webhook_id == webhook_id:
                     delivery.settle(State.CANCELLED, Reason.WEBHOOK_DELETED)
-            version = stored.version + 1
-            return self._state.change(
-                evolve(stored, deleted_at=now, updated_at=now, version=version)
-            )
+            buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)
+            return self._state.change(buried)
 
     async def disable_failing(
         self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime

@@ -71,19 +71,22 @@ class SqlWebhookStore(WebhookStore):
         )
         async with self._database.writing() as connection:
             if not (await connection.execute(change)).rowcount:
-                raise await _why_not_replaced(connection, key)
+                raise await _why_not_changed(connection, key)
             return await count_change(connection)
 
-    async def delete(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> int:
+    async def delete(
+        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+    ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        key = environment_id, webhook_id
         bury = (
             sa.update(webhooks)
-            .where(*_living((environment_id, webhook_id)))
+            .where(*_living(key), sa.true() if version is None else webhooks.c.version == version)
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
         async with self._database.writing() as connection:
             if not (await connection.execute(bury)).rowcount:
-                raise WebhookNotFound(webhook_id)
+                raise await _why_not_changed(connection, key)
             await self._cancel(connection, webhook_id)
             return await count_change(connection)
 
@@ -154,7 +157,7 @@ def _living(key: WebhookKey) -> Sequence[sa.ColumnElement[bool]]:
     )
 
 
-async def _why_not_replaced(
+async def _why_not_changed(
     connection: AsyncConnection, key: WebhookKey
 ) -> WebhookChanged | WebhookNotFound:
     exists = sa.select(webhooks.c.version).where(*_living(key))

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from notification_core.errors import Detail
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
-OK, CREATED, ACCEPTED, NO_CONTENT = 200, 201, 202, 204
+OK, CREATED, ACCEPTED, NO_CONTENT, NOT_MODIFIED = 200, 201, 202, 204, 304
 
 _UUID_BYTES = 16
 

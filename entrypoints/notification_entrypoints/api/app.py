@@ -84,7 +84,12 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
 def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     """Return what answers each operation of the document, by its operationId."""
     converter = ApiConverter(services.zone)
-    webhooks = WebhookOperations(services.subscriptions, services.webhooks, converter)
+    webhooks = WebhookOperations(
+        subscriptions=services.subscriptions,
+        store=services.webhooks,
+        converter=converter,
+        written=document.body_of("replaceWebhook"),
+    )
     logs = LogOperations(services.logs, services.webhooks, converter)
     deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
     settings = EnvironmentOperations(services.keyring, services.signature_headers, converter)
@@ -106,6 +111,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "createWebhook": Handler(webhooks.create, judge=webhooks.judge),
         "getWebhook": Handler(webhooks.get),
         "replaceWebhook": Handler(webhooks.replace, judge=webhooks.judge),
+        "changeWebhook": Handler(webhooks.patch, merges=True),
         "deleteWebhook": Handler(webhooks.delete),
         "listWebhookLogs": Handler(logs.page),
         "listDeliveries": Handler(deliveries.of_webhook),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 import msgspec
@@ -12,16 +12,16 @@ from notification_core.errors import Detail
 from notification_entrypoints.api.complaints import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
-_JSON = "application/json"
 
-
-async def read_body(request: web.Request, most: int, within: timedelta) -> bytes:
+async def read_body(
+    request: web.Request, media_types: Collection[str], most: int, within: timedelta
+) -> bytes:
     """Return the body of a request as it came.
 
-    Raises :class:`RequestRefused` for another media type than JSON, for more than ``most`` bytes,
-    and where the body does not come whole ``within`` that time.
+    Raises :class:`RequestRefused` for a media type that is none of these (all of them JSON), for
+    more than ``most`` bytes, and where the body does not come whole ``within`` that time.
     """
-    _check_media_type(request)
+    _check_media_type(request, media_types)
     if (request.content_length or 0) > most:
         raise _too_large(most)
     try:
@@ -64,11 +64,11 @@ async def _read(stream: StreamReader, most: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _check_media_type(request: web.Request) -> None:
+def _check_media_type(request: web.Request, media_types: Collection[str]) -> None:
     # The comparison saves parsing the header of nearly every request.
-    if request.headers.get("Content-Type") == _JSON:
+    if request.headers.get("Content-Type") in media_types:
         return
-    if request.content_type != _JSON or (request.charset or "utf-8").lower() != "utf-8":
+    if request.content_type not in media_types or (request.charset or "utf-8").lower() != "utf-8":
         raise RequestRefused(Problem.WRONG_MEDIA_TYPE)
 
 

@@ -21,6 +21,9 @@ MAX_BODY_BYTES = 1024 * 1024
 """The most that is read of any other body."""
 
 
+Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
+
+
 @frozen
 class Call:
     """A request that may be answered: its ``body`` as it came, or its ``fields`` once judged."""
@@ -36,12 +39,13 @@ class Handler:
     """What answers an operation.
 
     ``judge`` says what is wrong with fields that the document has let pass. A handler that is
-    ``raw`` judges the body itself.
+    ``raw`` judges the body itself, one that ``merges`` what comes of its fields.
     """
 
     answer: Callable[[Call], Awaitable[web.Response]]
-    judge: Callable[[Mapping[str, object]], Sequence[Detail]] | None = None
+    judge: Judge | None = None
     raw: bool = False
+    merges: bool = False
 
 
 @frozen
@@ -66,13 +70,16 @@ class Endpoint:
         if self.operation.body is None:
             call = Call(request, parameters)
         elif self.handler.raw:
-            body = await read_body(request, MAX_EVENTS_BYTES, self.timeouts.read)
-            call = Call(request, parameters, body=body)
+            call = Call(request, parameters, body=await self._read(request, MAX_EVENTS_BYTES))
         else:
-            body = await read_body(request, MAX_BODY_BYTES, self.timeouts.read)
-            fields = self._judged(parse_object(body), self.operation.body)
+            fields = parse_object(await self._read(request, MAX_BODY_BYTES))
+            if not self.handler.merges:
+                check_fields(fields, self.operation.body, self.handler.judge)
             call = Call(request, parameters, fields=fields)
         return await self._answer(call)
+
+    async def _read(self, request: web.Request, most: int) -> bytes:
+        return await read_body(request, self.operation.media_types, most, self.timeouts.read)
 
     async def _answer(self, call: Call) -> web.Response:
         try:
@@ -81,16 +88,16 @@ class Endpoint:
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
 
-    def _judged(self, fields: Mapping[str, object], schema: Schema) -> Mapping[str, object]:
-        """Return fields that are right by the document and the rules behind it, or raise all."""
-        details = [*schema.judge(fields)]
-        if self.handler.judge is not None:
-            wrong = {_top(detail) for detail in details}
-            right = {name: value for name, value in fields.items() if name not in wrong}
-            details += [each for each in self.handler.judge(right) if _top(each) not in wrong]
-        if details:
-            raise RequestRefused(Problem.INVALID_BODY, details=details)
-        return fields
+
+def check_fields(fields: Mapping[str, object], schema: Schema, judge: Judge | None) -> None:
+    """Raise all that is wrong with fields by the document and by the rules behind it."""
+    details = [*schema.judge(fields)]
+    if judge is not None:
+        wrong = {_top(detail) for detail in details}
+        right = {name: value for name, value in fields.items() if name not in wrong}
+        details += [each for each in judge(right) if _top(each) not in wrong]
+    if details:
+        raise RequestRefused(Problem.INVALID_BODY, details=details)
 
 
 def _top(detail: Detail) -> str:

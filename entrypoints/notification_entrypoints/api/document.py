@@ -1,6 +1,6 @@
 """The OpenAPI document: hand-written, packaged, and what requests are judged by."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from importlib.resources import files
 from typing import TypeAlias, cast
@@ -27,6 +27,12 @@ class Schema:
 
     root: Object = field(repr=False)
     _validator: Validator = field(repr=False)
+
+    @property
+    def fields(self) -> Collection[str]:
+        """The fields of the object that it describes."""
+        ours = cast("list[Object]", self.root["allOf"])[0]
+        return _objects(_resolved(self.root, ours)["properties"]).keys()
 
     def judge(self, value: object) -> Sequence[Detail]:
         """Return what is wrong with a value: of each field the first thing, at most a hundred."""
@@ -60,13 +66,14 @@ class Parameter:
 
 @frozen
 class Operation:
-    """One operation: where it is, and what it takes."""
+    """One operation: where it is, and what it takes: a ``body`` of one of the ``media_types``."""
 
     operation_id: str
     method: str
     path: str
     parameters: tuple[Parameter, ...]
     body: Schema | None
+    media_types: tuple[str, ...] = ()
 
 
 @frozen
@@ -75,6 +82,14 @@ class Document:
 
     content: bytes = field(repr=False)
     operations: tuple[Operation, ...]
+
+    def body_of(self, operation_id: str) -> Schema:
+        """Return the schema of the body that an operation takes."""
+        bodies = {each.operation_id: each.body for each in self.operations}
+        schema = bodies[operation_id]
+        if schema is None:
+            raise LookupError(operation_id)
+        return schema
 
 
 def load_document(zone: tzinfo) -> Document:
@@ -120,7 +135,7 @@ def _operations(document: Object, compiled: _Compiler) -> Iterator[Operation]:
                     method.upper(),
                     path,
                     tuple(_parameter(each, compiled) for each in parameters),
-                    _body(operation, compiled),
+                    *_body(operation, compiled),
                 )
 
 
@@ -150,12 +165,12 @@ def _parameter(parameter: Object, compiled: _Compiler) -> Parameter:
     )
 
 
-def _body(operation: Object, compiled: _Compiler) -> Schema | None:
+def _body(operation: Object, compiled: _Compiler) -> tuple[Schema | None, tuple[str, ...]]:
     match operation.get("requestBody"):
-        case {"content": {"application/json": {"schema": schema}}}:
-            return compiled(schema)
+        case {"content": {"application/json": {"schema": schema}, **others}}:
+            return compiled(schema), ("application/json", *map(str, others))
         case _:
-            return None
+            return None, ()
 
 
 def _objects(node: Json) -> Mapping[str, Object]:

@@ -28,6 +28,7 @@ from notification_core.errors import (
     UnknownCommit,
     WebhookChanged,
     WebhookNotFound,
+    WebhookOutdated,
 )
 
 REQUEST_ID = "X-Request-Id"
@@ -74,6 +75,10 @@ class Problem(Enum):
     )
     WEBHOOK_CHANGED = Kind(
         1202, 409, "Others change this webhook at the same time. Read it and try again."
+    )
+
+    WEBHOOK_OUTDATED = Kind(
+        1203, 412, "The webhook is not the one that If-Match names. Read it again, then decide."
     )
 
     INVALID_EVENT = Kind(1300, 400, "The event is refused: see the details.")
@@ -128,6 +133,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (DeliveryNotFound, Problem.DELIVERY_NOT_FOUND),
     (TooManyWebhooks, Problem.TOO_MANY_WEBHOOKS),
     (WebhookChanged, Problem.WEBHOOK_CHANGED),
+    (WebhookOutdated, Problem.WEBHOOK_OUTDATED),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )

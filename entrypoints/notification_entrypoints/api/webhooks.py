@@ -9,9 +9,13 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_core.errors import Detail
 from notification_core.ports.webhooks import WebhookStore
-from notification_core.subscriptions import Subscriptions
-from notification_entrypoints.api.answers import CREATED, NO_CONTENT, json_answer
-from notification_entrypoints.api.calls import Call
+from notification_core.subscriptions import Subscriptions, WebhookDraft
+from notification_core.webhooks import Webhook
+from notification_entrypoints.api.answers import CREATED, NO_CONTENT, NOT_MODIFIED, OK, json_answer
+from notification_entrypoints.api.calls import Call, check_fields
+from notification_entrypoints.api.document import Schema
+from notification_entrypoints.api.merging import merged
+from notification_entrypoints.api.versions import expected_versions, is_known, tag
 
 # What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
@@ -19,11 +23,15 @@ _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
 @frozen
 class WebhookOperations:
-    """Lists, creates, reads, replaces and deletes webhooks."""
+    """Lists, creates, reads, replaces, changes and deletes webhooks.
+
+    ``written`` is the schema of a webhook as customers write it.
+    """
 
     subscriptions: Subscriptions
     store: WebhookStore
     converter: ApiConverter
+    written: Schema
 
     async def list(self, call: Call) -> web.Response:
         """Answer with all webhooks of an environment."""
@@ -34,30 +42,53 @@ class WebhookOperations:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
         webhook = await self.subscriptions.create(call.parameters.id("environment_id"), draft)
-        response = json_answer(self.converter.dump(webhook), CREATED)
+        response = self._shown(webhook, CREATED)
         where = call.request.app.router["getWebhook"].url_for(webhook_id=str(webhook.webhook_id))
         response.headers[hdrs.LOCATION] = str(where)
         return response
 
     async def get(self, call: Call) -> web.Response:
-        """Answer with one webhook."""
+        """Answer with one webhook, or that the caller has it already."""
         webhook = await self.subscriptions.get(*await self._addressed(call))
-        return json_answer(self.converter.dump(webhook))
+        if is_known(call.request, webhook.version):
+            response = web.Response(status=NOT_MODIFIED)
+            tag(response, webhook.version)
+            return response
+        return self._shown(webhook)
 
     async def replace(self, call: Call) -> web.Response:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
-        webhook = await self.subscriptions.replace(*await self._addressed(call), draft)
-        return json_answer(self.converter.dump(webhook))
+        expected = expected_versions(call.request)
+        key = await self._addressed(call)
+        return self._shown(await self.subscriptions.replace(*key, draft, expected))
+
+    async def patch(self, call: Call) -> web.Response:
+        """Change some fields of a webhook."""
+
+        def redraft(stored: Webhook) -> WebhookDraft:
+            fields = merged(self.converter.fields(stored), call.fields, self.written.fields)
+            check_fields(fields, self.written, self.judge)
+            return self.converter.draft(fields)
+
+        expected = expected_versions(call.request)
+        key = await self._addressed(call)
+        return self._shown(await self.subscriptions.change(*key, redraft, expected))
 
     async def delete(self, call: Call) -> web.Response:
         """Delete a webhook."""
-        await self.subscriptions.delete(*await self._addressed(call))
+        expected = expected_versions(call.request)
+        await self.subscriptions.delete(*await self._addressed(call), expected)
         return web.Response(status=NO_CONTENT)
 
     def judge(self, fields: Mapping[str, object]) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
+
+    def _shown(self, webhook: Webhook, status: int = OK) -> web.Response:
+        response = json_answer(self.converter.dump(webhook), status)
+        tag(response, webhook.version)
+        return response
 
     async def _addressed(self, call: Call) -> tuple[UUID, UUID]:
         """Return the environment and the id of the webhook that a path names."""

@@ -1,0 +1,34 @@
+"""Merge patches (RFC 7396): a change of a JSON object, written as the part of it that changes."""
+
+from collections.abc import Collection, Mapping
+
+
+def merged(
+    target: Mapping[str, object], patch: Mapping[str, object], known: Collection[str]
+) -> dict[str, object]:
+    """Return the target as the patch changes it.
+
+    A null takes a field away. One that takes away a field that is not ``known`` stays, so that
+    whoever judges the outcome can name it. An object whose fields are all taken away goes too.
+    """
+    outcome = dict(target)
+    for name, change in patch.items():
+        value = _changed(outcome.get(name), change)
+        if value is None and name in known:
+            outcome.pop(name, None)
+        else:
+            outcome[name] = value
+    return outcome
+
+
+def _changed(old: object, change: object) -> object:
+    if not isinstance(change, dict):
+        return change
+    kept = dict(old) if isinstance(old, dict) else {}
+    for name, each in change.items():
+        if each is None:
+            kept.pop(name, None)
+        else:
+            # No field of ours goes deeper, and what is nested too deeply is not walked here.
+            kept[name] = each
+    return None if change and not kept else kept
