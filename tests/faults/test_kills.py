@@ -15,15 +15,19 @@ from tests.faults.history import Allowed, History, Published
 from tests.faults.producer import Producer, producing
 from tests.faults.stage import Api, Up, running, until
 
-KILLS = 5
 RECOVERY = 5.0
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "slowest"), [(512, 0.6), (16, 0.06)], ids=["bound 512", "bound 16"]
+    ("kills", "in_flight", "slowest"), [(5, 512, 0.6), (3, 16, 0.06)], ids=["512", "16"]
 )
-async def test_five_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(
-    tmp_path: Path, seed: int, tell: Callable[[str], None], in_flight: int, slowest: float
+async def test_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    tmp_path: Path,
+    seed: int,
+    tell: Callable[[str], None],
+    kills: int,
+    in_flight: int,
+    slowest: float,
 ) -> None:
     random = Random(seed)  # noqa: S311 - to be repeated, not to be kept secret
     accounts = Accounts()
@@ -40,7 +44,7 @@ async def test_five_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(
             receiver = await stack.enter_async_context(accounts.receiver(manner))
             await api.subscribe(receiver.url)
         producer = await stack.enter_async_context(producing(api, random))
-        await kill_and_start(up, random)
+        await kill_and_start(up, random, kills)
         producer.stop()
         await until("all is delivered", lambda: is_delivered(up, producer))
         history = await account(up, api, producer, accounts, in_flight)
@@ -63,8 +67,8 @@ def manners(random: Random, slowest: float) -> Sequence[Manner]:
     ]
 
 
-async def kill_and_start(up: Up, random: Random) -> None:
-    for _ in range(KILLS):
+async def kill_and_start(up: Up, random: Random, kills: int) -> None:
+    for _ in range(kills):
         await asyncio.sleep(random.uniform(0.1, 1.2))
         await up.kill()
         await up.start()

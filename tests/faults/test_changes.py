@@ -1,0 +1,119 @@
+"""Webhooks that are deleted, disabled and changed while deliveries are out or wait."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.faults.checker import check
+from tests.faults.history import Allowed, History, Published
+from tests.faults.stage import TYPE, Api, Up, running, until
+from tests.faults.verification import all_seen
+from tests.receivers import Answer, Receiver
+
+EVENTS = [f"event-{number:02}" for number in range(40)]
+NOTICED = timedelta(seconds=1)
+
+
+async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(tmp_path: Path) -> None:
+    settings = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
+    script: list[Answer] = [*[500] * 10, "hang"]
+    async with Receiver(*script) as receiver, running(tmp_path, **settings) as (up, api):
+        webhook_id = await api.subscribe(receiver.url)
+        await api.publish(*EVENTS)
+        # Ten are in back-off or due again, four are out, the others wait.
+        await receiver.wait_for(14)
+        await api.delete(webhook_id)
+        seen = len(receiver.requests)
+        await until("what waits is cancelled", lambda: has_states(up, {"cancelled": len(EVENTS)}))
+        receiver.release()
+        await until("no attempt is out", lambda: nothing_is_held(up))
+        assert len(receiver.requests) == seen
+        await verify(up, api, receiver, failed=10)
+
+
+async def test_a_retry_goes_to_the_changed_url(tmp_path: Path) -> None:
+    settings = {"WEBHOOKS_RETRY_INTERVAL": "1s"}
+    async with (
+        Receiver(500) as old,
+        Receiver() as new,
+        running(tmp_path, **settings) as (up, api),
+    ):
+        webhook_id = await api.subscribe(old.url)
+        await api.publish(*EVENTS)
+        await old.wait_for(len(EVENTS))
+        await api.change(webhook_id, url=new.url)
+        sent_before = len(old.requests)
+        await new.wait_for(len(EVENTS))
+        assert len(old.requests) == sent_before
+        await until("all is delivered", lambda: has_states(up, {"succeeded": len(EVENTS)}))
+        assert {request.headers["webhook-attempt"] for request in new.requests} == {"2"}
+
+
+async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(tmp_path: Path) -> None:
+    settings = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "2", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
+    async with (
+        Receiver("hang", "hang", 200) as receiver,
+        running(tmp_path, **settings) as (up, api),
+    ):
+        webhook_id = await api.subscribe(receiver.url)
+        await api.publish(*EVENTS)
+        await receiver.wait_for(2)
+        end = datetime.now(UTC) + timedelta(seconds=2)
+        await api.change(webhook_id, disabled_until=end.isoformat())
+        sent_before = len(receiver.requests)
+        receiver.release()
+        await api.publish("skipped")
+        await receiver.wait_until(lambda requests: len(requests) > sent_before)
+        resumed = receiver.requests[sent_before].received_at
+        assert end <= resumed <= end + NOTICED
+        await until(
+            "the others are delivered",
+            lambda: has_states(up, {"succeeded": len(EVENTS), "skipped": 1}),
+        )
+
+
+async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_second(
+    tmp_path: Path,
+) -> None:
+    async with Receiver() as receiver, running(tmp_path) as (up, api):
+        webhook_id = await api.subscribe(receiver.url)
+        await receiver.down()
+        await api.publish("event")
+        await until("the first attempt has failed", lambda: has_attempts(up, 1))
+        await api.change(webhook_id, disabled_until="9999-12-31T23:59:59Z")
+        await receiver.up()
+        await asyncio.sleep(1.5)  # beyond the time of its retry
+        assert not receiver.requests
+        enabled = datetime.now(UTC)
+        await api.change(webhook_id, disabled_until=None)
+        (request,) = await receiver.wait_for(1)
+        assert request.received_at <= enabled + NOTICED
+
+
+async def has_states(up: Up, states: dict[str, int]) -> bool:
+    return Counter(one.state for one in up.stored().deliveries) == states
+
+
+async def has_attempts(up: Up, count: int) -> bool:
+    return len(up.stored().attempts) == count
+
+
+async def nothing_is_held(up: Up) -> bool:
+    return not any(one.held for one in up.stored().deliveries)
+
+
+async def verify(up: Up, api: Api, receiver: Receiver, failed: int) -> None:
+    """Have the checker see all that came; the first ``failed`` were answered with a 500."""
+    answered = [
+        (request, 500 if number < failed else 200)
+        for number, request in enumerate(receiver.requests)
+    ]
+    history = History(
+        published=[Published(one, api.environment, TYPE, acknowledged=True) for one in EVENTS],
+        seen=all_seen(answered, await api.key()),
+        stored=up.stored(),
+        allowed=Allowed(),
+    )
+    verdict = check(history)
+    assert verdict.holds, str(verdict)
