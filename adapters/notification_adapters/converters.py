@@ -31,6 +31,7 @@ class SignatureForm:
     header: str
     timestamp_header: str
     key_id_header: str
+    standard_webhooks: bool
     encoding: str = "hex"
     signed_content: str = "timestamp + body"
     timestamp_unit: str = "seconds"
@@ -92,7 +93,7 @@ def environment_settings(
     keys: Sequence[SigningKey], headers: SignatureHeaders
 ) -> EnvironmentSettings:
     """Return what is published of an environment's keys, of which the first is the active one."""
-    form = SignatureForm(headers.signature, headers.timestamp, headers.key_id)
+    form = SignatureForm(headers.signature, headers.timestamp, headers.key_id, headers.standard)
     published = [_verification_key(key, form) for key in keys]
     return EnvironmentSettings(published[0], published)
 

@@ -124,6 +124,7 @@ class TestSettings:
             "signed_content": "timestamp + body",
             "timestamp_unit": "seconds",
             "tolerance_seconds": 300,
+            "standard_webhooks": True,
         }
 
     async def test_the_key_stays_the_same(self, api: CheckedClient) -> None:

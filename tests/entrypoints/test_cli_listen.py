@@ -36,8 +36,9 @@ SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
 
 
-def settings_with(*keys: SigningKey) -> tuple[int, object]:
+def settings_with(*keys: SigningKey, standard: bool = True) -> tuple[int, object]:
     form = {
+        "standard_webhooks": standard,
         "header": HEADERS.signature,
         "timestamp_header": HEADERS.timestamp,
         "key_id_header": HEADERS.key_id,
@@ -155,6 +156,25 @@ def test_a_request_that_breaks_either_scheme_is_told_as_such(
         said = json.loads(listener.line())
     assert not said["verified"]
     assert word in said["problem"].lower()
+
+
+def test_one_scheme_is_enough_where_requests_are_signed_by_one(api: FakeApi) -> None:
+    api.answers("GET", SETTINGS, settings_with(KEY, standard=False))
+    with listening(api) as listener:
+        body, headers = signed(EVENT)
+        del headers["webhook-signature"]
+        listener.send(body, headers)
+        assert listener.line().startswith("✓ job-completed")
+        listener.send(body + b" ", headers)
+        assert listener.line().startswith("✗ job-completed")
+
+
+def test_both_schemes_must_hold_where_requests_are_signed_by_both(api: FakeApi) -> None:
+    with listening(api) as listener:
+        body, headers = signed(EVENT)
+        del headers["webhook-signature"]
+        listener.send(body, headers)
+        assert "webhook-signature is missing" in listener.line()
 
 
 def test_what_is_no_event_is_told_as_such(api: FakeApi) -> None:

@@ -52,7 +52,7 @@ def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -
 def command(
     port: int, environment: UUID | None, answers: list[int], api: Api, *, as_json: bool
 ) -> None:
-    """Receive webhooks on 127.0.0.1, verify each request by both schemes and print it.
+    """Receive webhooks on 127.0.0.1, verify each request and print it.
 
     The keys are the published ones of the event's environment. Ctrl-C ends it.
     """

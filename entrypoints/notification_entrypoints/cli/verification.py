@@ -19,11 +19,12 @@ Headers = CIMultiDictProxy[str]
 
 
 class SignatureForm(msgspec.Struct):
-    """In which headers the signature of our own scheme stands."""
+    """In which headers the signature of our own scheme stands, and whether there is another."""
 
     header: str
     timestamp_header: str
     key_id_header: str
+    standard_webhooks: bool = True
 
 
 class PublishedKey(msgspec.Struct):
@@ -74,8 +75,9 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 @define
 class Verifier:
-    """Verifies requests by both schemes; with ``environment_id``, takes those of it alone.
+    """Verifies requests by every scheme that the environment's are signed by.
 
+    With ``environment_id``, it takes those of that environment alone.
     Keys are fetched once an environment, and again when a request names one that is not known,
     but not more often than every two seconds.
     """
@@ -108,7 +110,8 @@ class Verifier:
             _single(headers, form.timestamp_header),
         )
         verify_signature(body, signature, timestamp, hexes, now=now)
-        verify_standard_webhook(body, headers, hexes, now=now)
+        if form.standard_webhooks:
+            verify_standard_webhook(body, headers, hexes, now=now)
 
     async def _keys(self, environment_id: UUID, headers: Headers) -> PublishedKeys:
         known = self._known.get(environment_id)
