@@ -12,15 +12,18 @@ DEVELOPMENT = ROOT / ".venv"
 SOURCES = (".", "adapters", "entrypoints")
 # What each locked file holds. The first one holds everything, so the others agree with it.
 LOCKS = {
-    "dev": ("pyproject.toml", "--extra=service", "--group=dev"),
+    "dev": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=dev"),
     "service": ("pyproject.toml", "--extra=service"),
-    "tests": ("pyproject.toml", "--extra=service", "--group=tests"),
-    "typing": ("pyproject.toml", "--extra=service", "--group=typing"),
+    "tests": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=tests"),
+    "typing": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=typing"),
     "lint": ("--group=lint",),
     "build": ("--group=build",),
+    "docs": ("--group=docs",),
+    "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
+    "page": ("--group=page", "--no-deps"),  # one wheel, for the files that it carries
 }
 LITTER = (
-    *("build", "dist", "htmlcov", ".coverage*", ".hypothesis", "**/__pycache__"),
+    *("build", "dist", "docs/_build", "htmlcov", ".coverage*", ".hypothesis", "**/__pycache__"),
     *(".import_linter_cache", ".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache"),
 )
 
@@ -75,6 +78,39 @@ def coverage(session: nox.Session) -> None:
     """Test, and fail where too few branches were taken; arguments after -- go to pytest."""
     _install_as_a_user_would(session, "tests")
     session.run("pytest", "--cov", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def coverage_html(session: nox.Session) -> None:
+    """Test, and write which branches were taken into htmlcov/; arguments after -- go to pytest."""
+    _install_as_a_user_would(session, "tests")
+    report = ("--cov", "--cov-report=html", "--cov-fail-under=0")
+    session.run("pytest", *report, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed the parsers what nobody would write; ``-- -max_total_time=600`` takes longer."""
+    _install_as_a_user_would(session, "fuzz")
+    limits = session.posargs or ["-max_total_time=20"]
+    for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
+        session.run("python", str(target), *limits, "-verbosity=0")
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Bring Swagger UI for /api/docs, and write the generated pages of docs/reference anew."""
+    session.install("--no-deps", *_locked("page"))
+    session.run("python", "docs/swagger_ui.py")
+    _install_as_a_user_would(session, "service")
+    session.run("python", "docs/generate.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build/; a warning is an error."""
+    session.install(*_locked("docs"))
+    session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "docs", "docs/_build")
 
 
 @nox.session

@@ -1,0 +1,212 @@
+"""Write the pages of docs/reference that follow from the code.
+
+Run by ``nox -s generate``; with ``--check`` it writes nothing, and fails where a page that is
+committed says something else than the code.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from importlib import import_module
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import click
+import yaml
+from api_page import api_page
+from metrics_page import metrics_page
+
+from notification_core import ports
+from notification_entrypoints.api.problems import Problem
+from notification_entrypoints.settings import Variable, variables
+
+REFERENCE = Path(__file__).parent / "reference"
+WIDTH = 90
+
+SETTINGS_GROUPS = {
+    "API": "The API server",
+    "OPS": "The ops server",
+    "DB": "Storage",
+    "WEBHOOKS": "Deliveries",
+    "RETENTION": "Retention",
+    "KAFKA": "Kafka",
+    "PROJECT": "The platform",
+}
+ERROR_GROUPS = {
+    10: "The request as such",
+    11: "What the request says",
+    12: "Webhooks",
+    13: "Events",
+    19: "This system",
+}
+
+
+def settings_page() -> str:
+    """Return the page of all variables."""
+    parts = [
+        "# Settings",
+        (
+            "All settings are environment variables, read once at the start. A value that is not "
+            "understood stops the start: the message names the variable and what it accepts. "
+            "Durations are written as `250ms`, `1m30s` or `2h`."
+        ),
+        (
+            "`up` needs none of them. Where they are not set at all, it keeps a SQLite file in the "
+            "current folder (`DB_URI`), makes a secret once and keeps it beside that file "
+            "(`DB_ENCRYPTION_SECRET`), uses no Kafka, asks no other system about environments, and "
+            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`)."
+        ),
+    ]
+    known = variables()
+    used = _used_settings()
+    of_group: dict[str, list[str]] = {title: [] for title in ("This process", *SETTINGS_GROUPS)}
+    for name in known:
+        prefix = name.partition("_")[0]
+        of_group[prefix if prefix in SETTINGS_GROUPS else "This process"].append(name)
+    for group, names in of_group.items():
+        if names:
+            parts.append(f"## {SETTINGS_GROUPS.get(group, group)}")
+            parts += [_variable(name, known[name], used=name in used) for name in names]
+    return _page(parts)
+
+
+def _used_settings() -> AbstractSet[str]:
+    """Return the variables that some code reads: the others wait for what is not built yet."""
+    package = Path(str(files("notification_entrypoints")))
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    return {name.upper() for name in re.findall(r"\b(?:self|settings)\.([a-z_]+)", source)}
+
+
+def _variable(name: str, variable: Variable, *, used: bool) -> str:
+    match variable.default:
+        case None:
+            default = "Must be set."
+        case "":
+            default = "Default: empty."
+        case text:
+            default = f"Default: `{text}`." if " " not in text else f"Default: {text}."
+    secret = " Secret: it is never shown." if variable.secret else ""
+    waits = "" if used else " Checked, but not used by anything yet."
+    accepts = f"Accepts {variable.kind.accepts}.{waits}"
+    return f"`{name}`\n: {variable.meaning} {default}{secret}\n  {accepts}"
+
+
+def errors_page() -> str:
+    """Return the page of the API's catalogue of errors."""
+    parts = [
+        "# Errors",
+        (
+            "Every error of the API has one shape: `error_code`, `http_code`, `message`, "
+            "`request_id`, and for wrong fields `details`, a list of `field` and `message`. "
+            "`internal_message` and `stacktrace` are empty unless it runs with `DEBUG=true`. "
+            "A number never changes its meaning."
+        ),
+    ]
+    kinds = sorted((problem.value for problem in Problem), key=lambda kind: kind.error_code)
+    for hundred, group in groupby(kinds, key=lambda kind: kind.error_code // 100):
+        rows = [(f"`{e.error_code}`", str(e.http_code), e.message) for e in group]
+        parts.append(f"## {ERROR_GROUPS.get(hundred, f'{hundred}xx')}")
+        parts.append(_table(("error_code", "HTTP", "What it means, and what to do"), rows))
+    return _page(parts)
+
+
+def commands_page(program: click.Command) -> str:
+    """Return the page of the command line: what each command says of itself."""
+    parts = ["# Commands", "What each command says of itself with `--help`."]
+    parts += [f"## {name}\n\n```text\n{text}\n```" for name, text in _helps(program, None)]
+    return _page(parts)
+
+
+def _helps(command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    name = "notification-management" if parent is None else command.name
+    with click.Context(command, parent, name, terminal_width=WIDTH, max_content_width=WIDTH) as ctx:
+        yield ctx.command_path, command.get_help(ctx)
+        if isinstance(command, click.Group):
+            for each in command.list_commands(ctx):
+                if child := command.get_command(ctx, each):
+                    yield from _helps(child, ctx)
+
+
+def ports_page() -> str:
+    """Return the page of what the core asks of storage, sender and clock."""
+    parts = [
+        "# Ports",
+        (
+            "What the core asks of the world. Each is a protocol that adapters inherit; what its "
+            "methods promise is held by one suite of contract tests for every adapter."
+        ),
+    ]
+    for module in sorted(each.name for each in iter_modules(ports.__path__)):
+        imported = import_module(f"{ports.__name__}.{module}")
+        for name, port in inspect.getmembers(imported, _is_port):
+            if port.__module__ == imported.__name__:
+                parts.append(f"## {name}\n\n`{port.__module__}`\n\n{_prose(port)}")
+                parts += list(_methods(port))
+    return _page(parts)
+
+
+def _is_port(member: object) -> bool:
+    return inspect.isclass(member) and getattr(member, "_is_protocol", False)
+
+
+def _methods(port: type) -> Iterator[str]:
+    for name, method in vars(port).items():
+        if inspect.isfunction(method) and getattr(method, "__isabstractmethod__", False):
+            waits = "async " if inspect.iscoroutinefunction(method) else ""
+            arguments = [a for a in inspect.signature(method).parameters if a != "self"]
+            yield f"### {name}\n\n`{waits}{name}({', '.join(arguments)})`\n\n{_prose(method)}"
+
+
+def _prose(documented: Callable[..., object]) -> str:
+    """Return a docstring as Markdown."""
+    text = (inspect.getdoc(documented) or "").replace("``", "`")
+    return re.sub(r":[a-z]+:`~?([^`]+)`", r"`\1`", text)
+
+
+def reference_page() -> str:
+    """Return the page of the API's operations."""
+    text = files("notification_entrypoints.api").joinpath("openapi.yaml").read_text("utf-8")
+    document: Mapping[str, Any] = yaml.safe_load(text)
+    return _page(api_page(document))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _page(parts: Sequence[str]) -> str:
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": reference_page,
+    "errors.md": errors_page,
+    "metrics.md": lambda: _page(metrics_page()),
+    "ports.md": ports_page,
+    "settings.md": settings_page,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with ``--check`` compare them."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if not path.exists() or path.read_text("utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, "utf-8")
+    if "--check" in arguments and stale:
+        print(f"Out of date: {', '.join(stale)} in docs/reference. Run `nox -s generate`.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""The page of the metrics: their names and labels from the code, and what one learns from each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from notification_entrypoints.metrics import Metrics
+
+# A metric that is missing here fails `nox -s generate`: somebody has to say what it is good for.
+LEARNED: Mapping[str, str] = {
+    "notification_events_total": "How much comes in. `duplicate` shows publishers that try again; "
+    "`refused` one that sends what cannot be read.",
+    "notification_event_conflicts_total": "A publisher uses one `event_id` for two events. The "
+    "first one stands; the log names it.",
+    "notification_data_schema_mismatches_total": "The platform sends other `data` than the "
+    "catalogue says. It is delivered all the same.",
+    "notification_deliveries_total": "How events fan out. `due` is what had to wait in storage "
+    "since memory was full; `skipped` is what disabled webhooks missed.",
+    "notification_attempts_total": "Whether receivers are well, and what is wrong where not. "
+    "`error_code` is empty for those that succeeded.",
+    "notification_attempt_duration_seconds": "How fast receivers answer. What an interrupted "
+    "attempt took is not known, so it is not in here.",
+    "notification_in_flight": "How close the process is to `WEBHOOKS_MAX_IN_FLIGHT`.",
+    "notification_waiting": "Whether sending keeps up. It should come back to 0.",
+    "notification_deliveries_failed_total": "Events that a customer will not get unless asked for.",
+    "notification_webhooks_disabled_total": "Webhooks that answered 410 (`gone`), or only failed "
+    "for `WEBHOOKS_DISABLE_AFTER` (`failing`). Their owners should be told.",
+    "notification_leases_reaped_total": "A process was killed, or hung for a lease's time.",
+    "notification_leases_given_back_total": "Deliveries that came too late to be sent within "
+    "their lease. They are sent later; many of them mean that the process is overloaded.",
+    "notification_results_fenced_total": "A result came after the lease had ended. Each may be an "
+    "event that a receiver got twice.",
+    "notification_api_requests_total": "Traffic and errors of the API. `route` is the path's "
+    "template; `unmatched` is a path that does not exist.",
+    "notification_loop_errors_total": "Something in the background failed and was tried again. "
+    "The log says what.",
+    "notification_build_info": "Which version runs where.",
+}
+
+
+class _Collected(Metrics):
+    """The metrics as the registry knows them."""
+
+    def collectors(self) -> Iterator[MetricWrapperBase]:
+        """Yield each metric in the order of its making."""
+        known = self._registry._collector_to_names  # noqa: SLF001 - it tells its labels nowhere else
+        yield from (each for each in known if isinstance(each, MetricWrapperBase))
+
+
+def metrics_page() -> Sequence[str]:
+    """Return the parts of the page."""
+    return [
+        "# Metrics",
+        (
+            "`/metrics` of the ops server, in Prometheus' text format. No label names a webhook or "
+            "an environment, so that the number of series stays bounded. Counters begin at 0 "
+            "with each start of the process."
+        ),
+        *(_metric(each) for each in _Collected("", "").collectors()),
+    ]
+
+
+def _metric(metric: MetricWrapperBase) -> str:
+    (described,) = metric.describe()
+    name = f"{described.name}_total" if isinstance(metric, Counter) else described.name
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - as above
+    if name not in LEARNED:
+        raise SystemExit(f"Say in docs/metrics_page.py what one learns from {name}.")
+    return (
+        f"`{name}`\n: {_kind(metric)}{f', by {labels}' if labels else ''}. "
+        f"{described.documentation}\n  {LEARNED[name]}"
+    )
+
+
+def _kind(metric: MetricWrapperBase) -> str:
+    kinds = {Counter: "Counter", Gauge: "Gauge", Histogram: "Histogram"}
+    return kinds[type(metric)]
