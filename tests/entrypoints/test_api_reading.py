@@ -130,3 +130,18 @@ class TestSettings:
     async def test_the_key_stays_the_same(self, api: CheckedClient) -> None:
         path = f"/environments/{ENVIRONMENT}/settings"
         assert (await api.get(path)).json == (await api.get(path)).json
+
+
+async def test_head_tells_what_get_would_without_the_body(api: CheckedClient) -> None:
+    webhook = await create(api)
+    paths = {
+        f"/webhooks/{webhook['webhook_id']}": 200,
+        f"/environments/{ENVIRONMENT}/webhooks": 200,
+        f"/webhooks/{ENVIRONMENT}": 404,
+    }
+    for path, status in paths.items():
+        got = await api.get(path)
+        async with api.session.head(f"{api.url}/api{path}") as head:
+            assert (head.status, await head.read()) == (status, b"")
+            for name in ("Content-Type", "Content-Length", "ETag"):
+                assert head.headers.get(name) == got.headers.get(name)

@@ -77,6 +77,9 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
         operation = endpoint.operation
         path = f"{prefix}{operation.path}"
         app.router.add_route(operation.method, path, endpoint.handle, name=operation.operation_id)
+        if operation.method == "GET":
+            # The same without its body, which aiohttp leaves away.
+            app.router.add_route("HEAD", path, endpoint.handle)
     add_reference_page(app, prefix)
     return app
 
