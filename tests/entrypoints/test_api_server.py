@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from io import BytesIO
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
@@ -290,3 +290,23 @@ async def test_requests_are_counted_by_route_and_status(
         ("/api/webhooks/{webhook_id}", 404),
         ("unmatched", 404),
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["7d0a2c34-6c1f-4c7e-9a57-2f7a3f0f6f10", "job:7/try=2", "x", "a" * 128]
+)
+async def test_a_request_keeps_the_id_that_the_caller_gave_it(
+    api: CheckedClient, name: str
+) -> None:
+    for path in ("/webhooks/events", "/nowhere", f"/webhooks/{uuid4()}"):
+        answer = await api.get(path, headers={"X-Request-Id": name})
+        assert answer.headers["X-Request-Id"] == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", '"a"', "-a", "caf\u00e9", "a" * 129, "{{7*7}}"])
+async def test_an_id_that_could_mislead_a_reader_of_logs_is_replaced(
+    api: CheckedClient, name: str
+) -> None:
+    answer = await api.get("/nowhere", headers={"X-Request-Id": name})
+    made = UUID(answer.headers["X-Request-Id"])
+    assert str(made) != name

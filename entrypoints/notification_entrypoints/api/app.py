@@ -1,6 +1,7 @@
 """The HTTP API as an aiohttp application: routes from the document, errors in one shape."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from uuid import UUID
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 _NO_ROUTE = "unmatched"
 _SERVER_ERROR = 500
+# What a caller may call a request: a UUID, or another token of ids, traces and clocks.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 
 @frozen
@@ -133,11 +136,11 @@ def _edge(services: Services) -> Middleware:
 
     @web.middleware
     async def edge(request: web.Request, handler: Next) -> web.StreamResponse:
-        request_id = services.ids()
+        request_id = _request_id(request) or str(services.ids())
         response: web.StreamResponse
         try:
             response = await handler(request)
-            response.headers[REQUEST_ID] = str(request_id)
+            response.headers[REQUEST_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             response = error_answer(error, request_id, debug=services.debug)
             _tell_operator(error, request_id, response.status)
@@ -147,9 +150,15 @@ def _edge(services: Services) -> Middleware:
     return edge
 
 
-def _tell_operator(error: Exception, request_id: UUID, status: int) -> None:
+def _request_id(request: web.Request) -> str | None:
+    """Return the id that the caller gave the request, where it can be trusted in a log."""
+    given = request.headers.get(REQUEST_ID)
+    return given if given and _REQUEST_ID.fullmatch(given) else None
+
+
+def _tell_operator(error: Exception, request_id: str, status: int) -> None:
     """Log what the answer does not say: the cause of a failure of ours."""
-    known = {"request_id": str(request_id)}
+    known = {"request_id": request_id}
     if status == _SERVER_ERROR:
         _log.error("request_failed", extra=known, exc_info=error)
     elif status > _SERVER_ERROR:

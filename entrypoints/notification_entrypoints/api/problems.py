@@ -8,7 +8,6 @@ added.
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from uuid import UUID
 
 import msgspec
 from aiohttp import hdrs, web
@@ -155,7 +154,7 @@ def problem_of(error: Exception) -> Problem:
     return next((to for known, to in _BY_ERROR if isinstance(error, known)), Problem.UNEXPECTED)
 
 
-def error_answer(error: Exception, request_id: UUID, *, debug: bool) -> web.Response:
+def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Response:
     """Return the answer to a request that ended in an error."""
     problem = problem_of(error)
     response = web.Response(
@@ -175,8 +174,8 @@ def _fallback(status: int) -> Problem:
     return Problem.UNEXPECTED if status >= server_error else Problem.REFUSED_REQUEST
 
 
-def _headers(error: Exception, problem: Problem, request_id: UUID) -> Mapping[str, str]:
-    headers = {REQUEST_ID: str(request_id)}
+def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
+    headers = {REQUEST_ID: request_id}
     if problem.value.http_code == web.HTTPServiceUnavailable.status_code:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -184,7 +183,7 @@ def _headers(error: Exception, problem: Problem, request_id: UUID) -> Mapping[st
     return headers
 
 
-def _body(error: Exception, problem: Problem, request_id: UUID, *, debug: bool) -> bytes:
+def _body(error: Exception, problem: Problem, request_id: str, *, debug: bool) -> bytes:
     fields: dict[str, object] = {
         "error_code": problem.value.error_code,
         "http_code": problem.value.http_code,

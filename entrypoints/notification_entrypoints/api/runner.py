@@ -97,6 +97,6 @@ class _Protocol(RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
     def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, self._services.ids(), debug=self._services.debug)
+        response = error_answer(error, str(self._services.ids()), debug=self._services.debug)
         response.force_close()
         return response
