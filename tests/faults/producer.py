@@ -32,6 +32,7 @@ class Producer:
     outcomes: dict[str, bool] = field(factory=dict)
     _numbers: "count[int]" = field(factory=count)
     _stopping: bool = False
+    _giving_up: bool = False
 
     async def run(self) -> None:
         """Publish until told to stop; then no batch is left without an answer to its last try."""
@@ -40,6 +41,10 @@ class Producer:
     def stop(self) -> None:
         """Have no more batches begun."""
         self._stopping = True
+
+    def give_up(self) -> None:
+        """Have nothing tried again: the server is not coming back."""
+        self._stopping = self._giving_up = True
 
     def published(self) -> Sequence[Published]:
         """Return the account: what was acknowledged, and what may or may not be in."""
@@ -54,7 +59,7 @@ class Producer:
             self.outcomes |= dict.fromkeys(event_ids, False)
             gives_up = self.random.random() < _IMPATIENT
             while not await self._is_acknowledged(event_ids):
-                if gives_up:
+                if gives_up or self._giving_up:
                     break
                 await asyncio.sleep(_PAUSE_AFTER_ERROR)
             await asyncio.sleep(_PAUSE)

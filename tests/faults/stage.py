@@ -72,6 +72,7 @@ class Up:
     async def spawn(self) -> Process:
         """Start it, and do not wait."""
         self.starts.append(datetime.now(UTC))
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 COMMAND, "up", "--data", self.folder / "data",

@@ -1,0 +1,142 @@
+"""How `up` ends when it is told to, and how it refuses to start."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+from tests.faults.accounts import Accounts
+from tests.faults.checker import check, interruptions
+from tests.faults.history import Allowed, History
+from tests.faults.producer import producing
+from tests.faults.stage import Up, running, until
+from tests.receivers import LOOPBACK, Receiver
+
+SECOND_SIGNAL, FAILED, SETTINGS = 130, 1, 7
+
+
+async def test_a_stop_under_load_cuts_nothing_off(tmp_path: Path) -> None:
+    accounts = Accounts()
+    random = Random(1)  # noqa: S311 - nothing here is secret
+    slowly = accounts.receiver(lambda: (random.uniform(0.05, 0.3), 200))
+    async with slowly, running(tmp_path) as (up, api):
+        await api.subscribe(slowly.url)
+        key = await api.key()
+        async with producing(api, random) as producer:
+            await slowly.wait_for(100)
+            assert await up.terminate() == 0
+            producer.give_up()
+        stopped = up.stored()
+        assert interruptions(stopped.attempts) == 0
+        assert not any(one.held for one in stopped.deliveries)
+        assert "loop_failed" not in up.said()
+        await up.start()
+        await until("the rest is delivered", lambda: all_succeeded(up))
+        history = History(producer.published(), accounts.seen(key), up.stored(), Allowed())
+    verdict = check(history)
+    assert verdict.holds, str(verdict)
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    async with Receiver("hang") as receiver, running(tmp_path) as (up, api):
+        await api.subscribe(receiver.url)
+        await api.publish("event")
+        await receiver.wait_for(1)
+        assert up.process
+        up.process.send_signal(signal.SIGTERM)
+        await until("it says that it stops", lambda: says(up, "stopping"))
+        assert await up.terminate(within=1) == SECOND_SIGNAL
+
+
+async def all_succeeded(up: Up) -> bool:
+    return all(one.state == "succeeded" for one in up.stored().deliveries)
+
+
+async def says(up: Up, word: str) -> bool:
+    return word in up.said()
+
+
+# What keeps it from starting.
+
+
+def a_directory(up: Up) -> None:
+    up.database.unlink()
+    up.database.mkdir()
+
+
+def a_corrupt_file(up: Up) -> None:
+    up.database.write_bytes(b"SQLite format 3\0" + b"\xff" * 8_192)
+
+
+def another_programs_database(up: Up) -> None:
+    up.database.unlink()
+    with closing(sqlite3.connect(up.database)) as connection:
+        connection.execute("CREATE TABLE events (name TEXT)")
+
+
+def a_missing_secret(up: Up) -> None:
+    secret(up).unlink()
+
+
+def another_secret(up: Up) -> None:
+    secret(up).write_text("f" * 32)
+
+
+def a_cut_secret(up: Up) -> None:
+    secret(up).write_text("f" * 31)
+
+
+def a_schema_ahead(up: Up) -> None:
+    with closing(sqlite3.connect(up.database)) as connection:
+        connection.execute("UPDATE notification_schema SET version_num = '9999'")
+        connection.execute("UPDATE instance SET oldest_compatible = '9999'")
+        connection.commit()
+
+
+def secret(up: Up) -> Path:
+    return up.database.with_name(f"{up.database.name}.secret")
+
+
+OBSTACLES: Mapping[str, tuple[Callable[[Up], None], int, str]] = {
+    "a directory": (a_directory, FAILED, "directory"),
+    "a corrupt file": (a_corrupt_file, FAILED, "corrupt"),
+    "another program's database": (another_programs_database, FAILED, "belongs to another program"),
+    "a missing secret": (a_missing_secret, FAILED, "Put the secret back"),
+    "another secret": (another_secret, FAILED, "DB_ENCRYPTION_SECRET"),
+    "a cut secret": (a_cut_secret, SETTINGS, "DB_ENCRYPTION_SECRET must be set to"),
+    "a schema ahead": (a_schema_ahead, FAILED, "Install a newer version"),
+    "a taken API port": (lambda _: None, FAILED, "API_SERVER_PORT"),
+}
+
+
+async def test_what_keeps_it_from_starting_is_said_in_one_sentence(tmp_path: Path) -> None:
+    async with running(tmp_path / "good") as (up, _):
+        assert await up.terminate() == 0
+    said = await asyncio.gather(*(refusal(tmp_path, name) for name in OBSTACLES))
+    for (_, code, words), (ended_with, lines) in zip(OBSTACLES.values(), said, strict=True):
+        assert ended_with == code, lines
+        (sentence,) = lines
+        assert sentence.startswith("Error: ")
+        assert words in sentence
+
+
+async def refusal(folder: Path, name: str) -> tuple[int, Sequence[str]]:
+    """Start it on a copy of what worked, with an obstacle; return its exit code and its words."""
+    place = folder / name
+    shutil.copytree(folder / "good" / "data", place / "data")
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        up = Up(place)
+        if "port" in name:
+            up.ports = (taken.getsockname()[1], up.ports[1])
+        make, *_ = OBSTACLES[name]
+        make(up)
+        try:
+            await up.spawn()
+            return await up.ended(within=60), up.said().splitlines()
+        finally:
+            await up.close()
