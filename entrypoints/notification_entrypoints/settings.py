@@ -154,7 +154,7 @@ class Settings:
 
     env: str = _setting(kinds.TEXT, "development", "The name of the deployment, shown by /info.")
     debug: bool = _setting(
-        kinds.TRUTH, "false", "Log more, and let errors of the API tell their cause."
+        kinds.TRUTH, "false", "Log more, let errors tell their cause, serve /debug/ on loopback."
     )
     tz: ZoneInfo = _setting(
         kinds.ZONE, "America/Montreal", "The zone of log timestamps and of dates without an offset."

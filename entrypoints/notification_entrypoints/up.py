@@ -21,6 +21,7 @@ from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.databases import secret_path, sqlite_path, up_defaults
+from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, stop_signals
@@ -126,6 +127,7 @@ def _ops_runner(
     info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
     readiness = Readiness(checks)
     app = ops_app(watch, readiness, info, stopping=stopping)
+    add_debug_pages(app, settings)
 
     async def close(_: web.Application) -> None:
         await readiness.close()
