@@ -8,12 +8,14 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from notification_core.errors import Detail, InvalidSettings, StorageUnusable
+from notification_entrypoints.secret_files import is_given
 from notification_entrypoints.settings import Settings
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
 
 _SQLITE = "sqlite:///"
+_SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _SECRET_BYTES = 16
 _LOOPBACK = "127.0.0.0/8,::1/128"
 
@@ -23,17 +25,35 @@ def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
 
     The embedded database's secret is made on first need and kept beside its file.
     """
-    database = folder.resolve() / FILE_NAME
-    defaults = {
-        "DB_URI": f"{_SQLITE}{database}",
+    database = embedded_database(folder, environ)
+    defaults = _open_defaults(folder)
+    return {**defaults, **({_SECRET: _kept_secret(database)} if database else {})}
+
+
+def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the same without making anything: a secret only where one is kept already."""
+    database = embedded_database(folder, environ)
+    defaults = _open_defaults(folder)
+    if database is None or not secret_path(database).exists():
+        return defaults
+    return {**defaults, _SECRET: _kept_secret(database)}
+
+
+def embedded_database(folder: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the file beside which the secret is kept; None where the environment gives one."""
+    uri = environ.get("DB_URI", _open_defaults(folder)["DB_URI"])
+    if is_given(environ, _SECRET) or not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE))
+
+
+def _open_defaults(folder: Path) -> Mapping[str, str]:
+    return {
+        "DB_URI": f"{_SQLITE}{folder.resolve() / FILE_NAME}",
         "KAFKA_BROKERS": "",
         "PROJECT_MANAGEMENT_API_URI": "",
         "WEBHOOKS_ALLOWED_NETWORKS": _LOOPBACK,
     }
-    uri = environ.get("DB_URI", defaults["DB_URI"])
-    if "DB_ENCRYPTION_SECRET" not in environ and uri.startswith(_SQLITE):
-        defaults["DB_ENCRYPTION_SECRET"] = _kept_secret(Path(uri.removeprefix(_SQLITE)))
-    return defaults
 
 
 def sqlite_path(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ for a variable that is not set, and what it means. An empty value is a value.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from enum import Enum, StrEnum
+from enum import StrEnum
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from notification_core.signing import SignatureHeaders
 from notification_entrypoints import kinds
 from notification_entrypoints.durations import format_duration
 from notification_entrypoints.kinds import Kind
+from notification_entrypoints.secret_files import file_variable, read_secret_files
 
 T = TypeVar("T")
 
@@ -48,23 +49,6 @@ class Sender(StrEnum):
 
     AUTO = "auto"
     AIOHTTP = "aiohttp"
-
-
-class Origin(Enum):
-    """Where a setting's value comes from."""
-
-    ENVIRONMENT = "environment"
-    DEFAULT = "default"
-
-
-@frozen
-class Described:
-    """One setting as it is shown to people: a secret is masked."""
-
-    variable: str
-    value: str
-    origin: Origin
-    meaning: str
 
 
 @frozen
@@ -154,7 +138,9 @@ class Settings:
 
     env: str = _setting(kinds.TEXT, "development", "The name of the deployment, shown by /info.")
     debug: bool = _setting(
-        kinds.TRUTH, "false", "Log more, let errors tell their cause, serve /debug/ on loopback."
+        kinds.TRUTH,
+        "false",
+        "Log more, let errors tell their cause, serve /debug/ on loopback.",
     )
     tz: ZoneInfo = _setting(
         kinds.ZONE, "America/Montreal", "The zone of log timestamps and of dates without an offset."
@@ -315,6 +301,10 @@ def variables() -> Mapping[str, Variable]:
     return {each.name.upper(): each.metadata["variable"] for each in fields(Settings)}
 
 
+def _secrets() -> Iterator[str]:
+    return (name for name, variable in variables().items() if variable.secret)
+
+
 def load_settings(
     environ: Mapping[str, str], defaults: Mapping[str, str] = _NO_DEFAULTS
 ) -> Settings:
@@ -322,11 +312,15 @@ def load_settings(
 
     Raises :class:`InvalidSettings`, which tells everything that is wrong at once.
     """
-    given = {**defaults, **environ}
+    files = read_secret_files(environ, _secrets())
+    given = {**defaults, **environ, **files.texts}
     values: dict[str, Any] = {}
-    problems: list[Detail] = []
+    problems = list(files.problems)
+    complained = {detail.field for detail in problems}
     for name, variable in variables().items():
-        if name not in given and variable.default is not None:
+        if file_variable(name) in complained or (
+            name not in given and variable.default is not None
+        ):
             continue
         text = given.get(name, "")
         try:
@@ -350,14 +344,6 @@ def check_exposure(settings: Settings) -> None:
             f"which is not a loopback address; accepted is {kinds.one_of(Authentication).accepts}"
         )
         _refuse([Detail("API_AUTH", problem)])
-
-
-def describe(settings: Settings, environ: Mapping[str, str]) -> Iterator[Described]:
-    """Tell of each setting what it is, where that comes from and what it means."""
-    for name, variable in variables().items():
-        origin = Origin.ENVIRONMENT if name in environ else Origin.DEFAULT
-        value = variable.show(getattr(settings, name.lower()))
-        yield Described(name, value, origin, variable.meaning)
 
 
 def _refuse(problems: Sequence[Detail]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,13 +14,12 @@ from hypothesis import strategies as st
 from notification_core.destinations import DestinationPolicy
 from notification_core.errors import InvalidSettings
 from notification_core.signing import SignatureHeaders
+from notification_entrypoints.described import Origin, describe
 from notification_entrypoints.settings import (
     Authentication,
-    Origin,
     Sender,
     Settings,
     check_exposure,
-    describe,
     is_loopback,
     load_settings,
     variables,
@@ -386,3 +386,67 @@ def test_any_environment_is_read_or_refused_with_the_names_of_its_variables(
 def test_loading_reads_no_environment_but_the_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_SERVER_PORT", "1")
     assert load().api_server_port == 3615
+
+
+def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    environ = {"DB_ENCRYPTION_SECRET_FILE": str(file)}
+    settings = load_settings(environ, {"DB_ENCRYPTION_SECRET": "0" * 32})
+    assert settings.db_encryption_secret == SECRET
+    described = {each.variable: each for each in describe(settings, environ)}
+    assert described["DB_ENCRYPTION_SECRET"].origin is Origin.FILE
+    assert SECRET not in str(described)
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 32, b"x" * 70_000, None])
+def test_a_secret_file_that_gives_none_names_the_variable_and_not_what_it_says(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "whispered"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings({"DB_ENCRYPTION_SECRET_FILE": str(file)})
+    (problem,) = refused.value.details
+    assert problem.field == "DB_ENCRYPTION_SECRET_FILE"
+    assert problem.message.startswith("DB_ENCRYPTION_SECRET_FILE must name a file")
+    assert "whispered" not in str(refused.value)
+
+
+def test_a_file_that_holds_a_wrong_secret_is_told_by_its_variable(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("whispered")
+    with pytest.raises(InvalidSettings, match=r"DB_ENCRYPTION_SECRET must be set") as refused:
+        load_settings({"DB_ENCRYPTION_SECRET_FILE": str(file)})
+    assert "whispered" not in str(refused.value)
+
+
+def test_a_secret_and_its_file_are_not_both_taken(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    with pytest.raises(InvalidSettings, match="both set") as refused:
+        load_settings(REQUIRED | {"DB_ENCRYPTION_SECRET_FILE": str(file)})
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["DB_AUTH_PASS", "DB_ENCRYPTION_PREVIOUS_SECRETS"])
+def test_every_secret_can_be_in_a_file_and_nothing_else(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    settings = load_settings(REQUIRED | {f"{name}_FILE": str(file)})
+    assert SECRET in getattr(settings, name.lower())
+    assert load_settings(REQUIRED | {"ENV_FILE": str(file)}).env == "development"
+
+
+ENVRC = Path(__file__).parents[2] / ".envrc"
+
+
+def test_the_development_values_change_nothing_for_any_command() -> None:
+    lines = ENVRC.read_text().splitlines()
+    exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
+    environ = dict(line.split("=", 1) for line in exports)
+    assert environ.keys() <= variables().keys()
+    differ_by_command = {"DB_URI", "KAFKA_BROKERS", "PROJECT_MANAGEMENT_API_URI"}
+    assert not environ.keys() & {*differ_by_command, *REQUIRED, "WEBHOOKS_ALLOWED_NETWORKS"}
+    assert load_settings(REQUIRED | environ) == load_settings(REQUIRED)

@@ -1,0 +1,151 @@
+"""``config check``: all settings, where each comes from, and what is wrong with them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from notification_core.errors import Detail, InvalidSettings
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import Exit
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    messages,
+    output,
+    print_json,
+    printable,
+    table,
+)
+from notification_entrypoints.databases import embedded_database, secret_path, up_defaults_now
+from notification_entrypoints.described import Described, describe
+from notification_entrypoints.secret_files import file_variable
+from notification_entrypoints.settings import check_exposure, load_settings, variables
+
+_SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
+_TO_BE_MADE = "?" * 32  # stands for a secret that is not there yet: never shown
+_OURS = ("API_SERVER_", "DB_", "KAFKA_", "OPS_SERVER_", "RETENTION_", "WEBHOOKS_")
+
+
+@frozen
+class _Findings:
+    """What a look at the environment found; without settings where they are refused."""
+
+    settings: tuple[Described, ...]
+    problems: tuple[Detail, ...]
+    unknown: Mapping[str, str | None]
+    to_be_made: Path | None
+
+
+@click.group("config")
+def command() -> None:
+    """Check the settings, and show where each comes from."""
+
+
+@command.command(
+    "check",
+    epilog=examples(
+        "config check",
+        "config check --for migrate",
+        "config check --json | jq -r '.settings[] | select(.from != \"default\") | .variable'",
+    ),
+)
+@click.option(
+    "--for",
+    "starts",
+    type=click.Choice(["up", "migrate"]),
+    default="up",
+    show_default=True,
+    help="The command that is to start with them.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder that `up` is given.",
+)
+@json_option
+def check(starts: str, data: Path | None, *, as_json: bool) -> int:
+    """Check all settings as a command would read them, and start nothing.
+
+    Each is shown with where it comes from: the environment, a NAME_FILE, the command's own
+    default, or the default. Secrets are masked.
+    """
+    findings = _look(os.environ, data or Path(), is_up=starts == "up")
+    if as_json:
+        print_json(_as_json(findings))
+    else:
+        _show(findings)
+    return Exit.SETTINGS if findings.problems else Exit.OK
+
+
+def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings:
+    database = embedded_database(folder, environ) if is_up else None
+    to_be_made = secret_path(database) if database else None
+    if to_be_made and to_be_made.exists():
+        to_be_made = None
+    defaults = up_defaults_now(folder, environ) if is_up else {}
+    if to_be_made:
+        defaults = {**defaults, _SECRET: _TO_BE_MADE}
+    settings: tuple[Described, ...] = ()
+    problems: tuple[Detail, ...] = ()
+    try:
+        loaded = load_settings(environ, defaults)
+        settings = tuple(describe(loaded, environ, defaults))
+        if is_up:
+            check_exposure(loaded)
+    except InvalidSettings as error:
+        problems = error.details
+    return _Findings(settings, problems, dict(_unknown(environ)), to_be_made)
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Yield variables that look like ours and are not, and what may have been meant."""
+    known = set(variables())
+    known |= {file_variable(name) for name, variable in variables().items() if variable.secret}
+    for name in sorted(environ):
+        if name.startswith(_OURS) and name not in known:
+            yield name, next(iter(get_close_matches(name, known, n=1)), None)
+
+
+def _show(findings: _Findings) -> None:
+    rows = [
+        (each.variable, _value(each, findings), each.origin.value, each.meaning)
+        for each in findings.settings
+    ]
+    if rows:
+        output().print(table(("variable", "value", "from", "what it is"), rows))
+    said = messages()
+    for name, meant in findings.unknown.items():
+        hint = f"; did you mean {meant}?" if meant else "."
+        said.print(f"Note: {printable(name)} is set, but is no setting{hint}", markup=False)
+    for problem in findings.problems:
+        said.print(f"Error: {printable(problem.message)}.", markup=False)
+    if not findings.problems:
+        output().print(f"All {len(rows)} settings are good.")
+
+
+def _value(each: Described, findings: _Findings) -> str:
+    if each.variable == _SECRET and findings.to_be_made:
+        return f"made at the first start, in {findings.to_be_made.name}"
+    return each.value
+
+
+def _as_json(findings: _Findings) -> Mapping[str, object]:
+    return {
+        "ok": not findings.problems,
+        "settings": [
+            {
+                "variable": each.variable,
+                "value": _value(each, findings),
+                "from": each.origin.value,
+                "meaning": each.meaning,
+            }
+            for each in findings.settings
+        ],
+        "problems": [
+            {"variable": problem.field, "message": problem.message} for problem in findings.problems
+        ],
+        "unknown": [{"variable": name, "meant": meant} for name, meant in findings.unknown.items()],
+    }
