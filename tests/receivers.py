@@ -127,7 +127,7 @@ class Receiver:
             method=request.method,
             path=request.raw_path,
             headers=request.headers,
-            body=await request.read(),
+            body=await request.content.read(),  # without the bound of aiohttp's own read
             received_at=datetime.now(UTC),
         )
         self.requests.append(received)
