@@ -23,6 +23,7 @@ from metrics_page import metrics_page
 
 from notification_core import ports
 from notification_entrypoints.api.problems import Problem
+from notification_entrypoints.cli import program
 from notification_entrypoints.settings import Variable, variables
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -90,10 +91,12 @@ def _variable(name: str, variable: Variable, *, used: bool) -> str:
             default = "Default: empty."
         case text:
             default = f"Default: `{text}`." if " " not in text else f"Default: {text}."
-    secret = " Secret: it is never shown." if variable.secret else ""
+    secret = f" Secret: never shown; `{name}_FILE` names a file to read it from instead."
     waits = "" if used else " Checked, but not used by anything yet."
     accepts = f"Accepts {variable.kind.accepts}.{waits}"
-    return f"`{name}`\n: {variable.meaning} {default}{secret}\n  {accepts}"
+    return (
+        f"`{name}`\n: {variable.meaning} {default}{secret if variable.secret else ''}\n  {accepts}"
+    )
 
 
 def errors_page() -> str:
@@ -115,7 +118,7 @@ def errors_page() -> str:
     return _page(parts)
 
 
-def commands_page(program: click.Command) -> str:
+def commands_page() -> str:
     """Return the page of the command line: what each command says of itself."""
     parts = ["# Commands", "What each command says of itself with `--help`."]
     parts += [f"## {name}\n\n```text\n{text}\n```" for name, text in _helps(program, None)]
@@ -124,7 +127,8 @@ def commands_page(program: click.Command) -> str:
 
 def _helps(command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, str]]:
     name = "notification-management" if parent is None else command.name
-    with click.Context(command, parent, name, terminal_width=WIDTH, max_content_width=WIDTH) as ctx:
+    options = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    with click.Context(command, parent, name, **options) as ctx:
         yield ctx.command_path, command.get_help(ctx)
         if isinstance(command, click.Group):
             for each in command.list_commands(ctx):
@@ -186,6 +190,7 @@ def _page(parts: Sequence[str]) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "api.md": reference_page,
+    "commands.md": commands_page,
     "errors.md": errors_page,
     "metrics.md": lambda: _page(metrics_page()),
     "ports.md": ports_page,

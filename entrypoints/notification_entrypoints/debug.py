@@ -6,7 +6,6 @@ All is plain text, and everything is bounded.
 """
 
 import asyncio
-import io
 import linecache
 import sys
 import threading
@@ -100,10 +99,10 @@ def _tasks() -> str:
 
 
 def _task(task: Task[Any]) -> str:
-    stack = io.StringIO()
-    task.print_stack(limit=_MAX_FRAMES, file=stack)
-    name = getattr(task.get_coro(), "__qualname__", "")
-    return f"{task.get_name()} {name}\n{stack.getvalue()}"
+    # Not task.print_stack(): it shows results of futures, and a result may be a secret.
+    frames = ((frame, frame.f_lineno) for frame in task.get_stack(limit=_MAX_FRAMES))
+    stack = "".join(traceback.StackSummary.extract(frames).format())
+    return f"{task.get_name()} {getattr(task.get_coro(), '__qualname__', '')}\n{stack}"
 
 
 def _threads() -> str:
