@@ -16,18 +16,16 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-import click
 import yaml
 from api_page import api_page
 from metrics_page import metrics_page
 
 from notification_core import ports
 from notification_entrypoints.api.problems import Problem
-from notification_entrypoints.cli import program
+from notification_entrypoints.cli.reference import commands_page
 from notification_entrypoints.settings import Variable, variables
 
 REFERENCE = Path(__file__).parent / "reference"
-WIDTH = 90
 
 SETTINGS_GROUPS = {
     "API": "The API server",
@@ -116,24 +114,6 @@ def errors_page() -> str:
         parts.append(f"## {ERROR_GROUPS.get(hundred, f'{hundred}xx')}")
         parts.append(_table(("error_code", "HTTP", "What it means, and what to do"), rows))
     return _page(parts)
-
-
-def commands_page() -> str:
-    """Return the page of the command line: what each command says of itself."""
-    parts = ["# Commands", "What each command says of itself with `--help`."]
-    parts += [f"## {name}\n\n```text\n{text}\n```" for name, text in _helps(program, None)]
-    return _page(parts)
-
-
-def _helps(command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, str]]:
-    name = "notification-management" if parent is None else command.name
-    options = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
-    with click.Context(command, parent, name, **options) as ctx:
-        yield ctx.command_path, command.get_help(ctx)
-        if isinstance(command, click.Group):
-            for each in command.list_commands(ctx):
-                if child := command.get_command(ctx, each):
-                    yield from _helps(child, ctx)
 
 
 def ports_page() -> str:

@@ -219,3 +219,11 @@ def test_a_wrong_call_is_a_usage_error(
 ) -> None:
     assert publish("http://127.0.0.1:9/api", *arguments) == 2
     assert "Usage: notification-management publish" in capsys.readouterr().err
+
+
+def test_programs_get_the_counts(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers("POST", PATH, published(1, duplicate=True))
+    assert publish(api, lines(tmp_path, LINE), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"events": 1, "duplicates": 1}

@@ -49,7 +49,7 @@ def command() -> None:
     epilog=examples(
         "config check",
         "config check --for migrate",
-        "config check --json | jq -r '.settings[] | select(.from != \"default\") | .variable'",
+        "config check --json | jq '.settings[] | select(.from == \"environment\")'",
     ),
 )
 @click.option(

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
 from notification_entrypoints.cli.terminal import output, print_json, printable
@@ -33,8 +34,20 @@ def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -
     return answers
 
 
-@click.command("listen")
-@click.option("--port", type=click.IntRange(0, 65535), default=3617, show_default=True)
+@click.command(
+    "listen",
+    epilog=examples(
+        "listen --environment ID",
+        "listen --port 8080 --answer 500,500,204",
+    ),
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=3617,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
 @click.option(
     "--environment", type=click.UUID, help="Send all events of it here for as long as this runs."
 )

@@ -16,9 +16,17 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from notification_core.errors import InvalidEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
+from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.lines import Batch, Line, batches, identified, read_lines
-from notification_entrypoints.cli.terminal import messages, output, printable, run
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    messages,
+    output,
+    print_json,
+    printable,
+    run,
+)
 
 _MAX_NAMED = 10
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
@@ -33,7 +41,13 @@ class _Published(msgspec.Struct):
 _PUBLISHED = msgspec.json.Decoder(list[_Published])
 
 
-@click.command("publish")
+@click.command(
+    "publish",
+    epilog=examples(
+        "publish events.jsonl --environment ID",
+        "publish --environment ID --event job-completed --data '{}'",
+    ),
+)
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--environment", type=click.UUID, required=True, help="Where it happened.")
 @click.option("--event", "event_type", metavar="TYPE", help="Publish one event of this type …")
@@ -46,6 +60,7 @@ _PUBLISHED = msgspec.json.Decoder(list[_Published])
     metavar="SECONDS",
     help="How long to try again while the API is away.",
 )
+@json_option
 @api_option
 def command(  # noqa: PLR0913 - one parameter an option
     *,
@@ -55,6 +70,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     data: str | None,
     retry_for: float,
     api: Api,
+    as_json: bool,
 ) -> None:
     """Publish the events of FILE (- for standard input), one JSON object a line.
 
@@ -69,7 +85,10 @@ def command(  # noqa: PLR0913 - one parameter an option
         except KeyboardInterrupt as error:
             said = f"Interrupted; {publishing.events:,} events are published."
             raise CommandFailed(said) from error
-    output().print(_summary(publishing))
+    if as_json:
+        print_json({"events": publishing.events, "duplicates": publishing.duplicates})
+    else:
+        output().print(_summary(publishing))
 
 
 def _source(

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from notification_entrypoints import up
+from notification_entrypoints.cli.examples import examples
 
 
-@click.command("up")
+@click.command("up", epilog=examples("up", "up --data ./data"))
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
