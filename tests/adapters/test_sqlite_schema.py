@@ -75,7 +75,7 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(tmp_path: Path
 
 async def test_several_who_migrate_at_once_do_it_once(tmp_path: Path) -> None:
     path = database(tmp_path)
-    await asyncio.gather(*(migrate_sqlite(path, CIPHER) for _ in range(4)))
+    await asyncio.gather(*(migrate_sqlite(path, CIPHER) for _ in range(12)))
     await _open(path)
 
 

@@ -1,5 +1,6 @@
 """The checker finds each violation in a made-up history, and finds none in a good one."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -272,6 +273,7 @@ def test_what_a_run_leaves_behind_is_checked_by_the_program(tmp_path: Path) -> N
     ran = subprocess.run(  # noqa: S603 - this interpreter with our own program
         [sys.executable, "-m", "tests.faults.checker", str(tmp_path)],
         cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
         capture_output=True,
         text=True,
         check=False,

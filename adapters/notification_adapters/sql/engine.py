@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from notification_adapters.sql import sqlite
 from notification_adapters.sql.errors import map_commit_errors, map_errors
@@ -35,6 +36,8 @@ OLDEST_SQLITE = (3, 35)
 READERS = 4
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long a transaction waits for another process that writes to the same file."""
+
+_BUSY_PAUSE = timedelta(milliseconds=10)
 
 _WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 _READER_PRAGMAS = ("query_only = ON",)
@@ -208,9 +211,25 @@ def _engine(path: Path, mode: str, pragmas: Sequence[str], *, size: int) -> Asyn
 
 def _statement(text: str) -> Callable[[aiosqlite.Connection], Awaitable[object]]:
     async def execute(driver: aiosqlite.Connection) -> None:
-        await driver.execute_fetchall(text)
+        # Of several who turn to the write-ahead log at once all but one are told at once that the
+        # file is locked: SQLite does not wait here, whatever its busy_timeout.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_delay(BUSY_TIMEOUT),
+            wait=wait_fixed(_BUSY_PAUSE),
+            reraise=True,
+        ):
+            with attempt:
+                await driver.execute_fetchall(text)
 
     return execute
+
+
+def _is_busy(error: BaseException) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )
 
 
 async def _abandon(connection: AsyncConnection) -> None:
