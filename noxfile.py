@@ -100,8 +100,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def generate(session: nox.Session) -> None:
     """Bring Swagger UI for /api/docs, and write the generated pages of docs/reference anew."""
-    session.install("--no-deps", *_locked("page"))
-    session.run("python", "docs/swagger_ui.py")
+    _bring_swagger_ui(session)
     _install_as_a_user_would(session, "service")
     session.run("python", "docs/generate.py")
 
@@ -129,7 +128,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the wheel and the source distribution into dist/."""
+    """Build the wheel and the source distribution, the reference page included, into dist/."""
+    _bring_swagger_ui(session)
     session.install(*_locked("build"))
     session.run("python", "-m", "build", "--no-isolation")
 
@@ -160,6 +160,12 @@ def lock(session: nox.Session) -> None:
 
 def _locked(*names: str) -> tuple[str, ...]:
     return ("--require-hashes", *(f"--requirement=requirements/{name}.txt" for name in names))
+
+
+def _bring_swagger_ui(session: nox.Session) -> None:
+    """Put Swagger UI, which is not in the repository, where the wheel takes it from."""
+    session.install("--no-deps", *_locked("page"))
+    session.run("python", "docs/swagger_ui.py")
 
 
 def _install_as_a_user_would(session: nox.Session, requirements: str) -> None:
