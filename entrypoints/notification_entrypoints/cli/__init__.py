@@ -26,6 +26,7 @@ _COMMANDS = {
     "events": "Show what can happen.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "settings": "Show the public keys that an environment's requests are signed with.",
+    "verify": "Verify a captured request, and say what is wrong with it.",
     "config": "Check the settings, and show where each comes from.",
     "completion": "Print the script that completes commands in your shell.",
 }

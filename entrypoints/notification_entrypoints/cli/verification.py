@@ -89,9 +89,8 @@ class Verifier:
 
     async def judge(self, headers: Headers, body: bytes) -> Verdict:
         """Judge a request."""
-        try:
-            envelope = _ENVELOPE.decode(body)
-        except (ValueError, RecursionError):
+        envelope = envelope_of(body)
+        if envelope is None:
             return Verdict(problem="the body is no event of this system")
         if self.environment_id not in {None, envelope.environment_id}:
             return Verdict(envelope, f"it is of environment {envelope.environment_id}")
@@ -106,8 +105,8 @@ class Verifier:
         hexes = [key.hex for key in keys.verification_keys]
         form, now = keys.form, self.clock.now()
         signature, timestamp = (
-            _single(headers, form.header),
-            _single(headers, form.timestamp_header),
+            single(headers, form.header),
+            single(headers, form.timestamp_header),
         )
         verify_signature(body, signature, timestamp, hexes, now=now)
         if form.standard_webhooks:
@@ -117,8 +116,7 @@ class Verifier:
         known = self._known.get(environment_id)
         if known and (_is_known(known.keys, headers) or self._fetched_just_now(known)):
             return known.keys
-        answer = await self.client.request("GET", f"/environments/{environment_id}/settings")
-        keys = _KEYS.decode(answer)
+        keys = await published_keys(self.client, environment_id)
         if len(self._known) >= _MAX_ENVIRONMENTS:
             self._known.clear()
         self._known[environment_id] = _Known(keys, self.clock.monotonic())
@@ -129,11 +127,25 @@ class Verifier:
         return age < _BETWEEN_FETCHES.total_seconds()
 
 
+async def published_keys(client: ApiClient, environment_id: UUID) -> PublishedKeys:
+    """Return the keys that the API publishes of an environment."""
+    return _KEYS.decode(await client.request("GET", f"/environments/{environment_id}/settings"))
+
+
+def envelope_of(body: bytes) -> Envelope | None:
+    """Return what an event's body says about itself; None for what is no event."""
+    try:
+        return _ENVELOPE.decode(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _is_known(keys: PublishedKeys, headers: Headers) -> bool:
     return headers.get(keys.form.key_id_header) in {key.id for key in keys.verification_keys}
 
 
-def _single(headers: Headers, name: str) -> str | None:
+def single(headers: Headers, name: str) -> str | None:
+    """Return the value of a header; raise :class:`InvalidSignature` where there are several."""
     values = headers.getall(name, [])
     if len(values) > 1:
         raise InvalidSignature(f"The header {name} is there more than once.")
