@@ -99,11 +99,11 @@ def _webhooks(connection: sqlite3.Connection) -> Iterator[StoredWebhook]:
 def _deliveries(connection: sqlite3.Connection) -> Iterator[StoredDelivery]:
     rows = connection.execute(
         "SELECT delivery_id, webhook_id, environment_id, event_id, state, attempt, "
-        "worker IS NOT NULL FROM deliveries"
+        "worker IS NOT NULL, reason FROM deliveries"
     )
-    for delivery_id, webhook_id, environment_id, event_id, state, attempt, held in rows:
+    for delivery_id, webhook_id, environment_id, event_id, state, attempt, held, reason in rows:
         ids = _id(delivery_id), _id(webhook_id), _id(environment_id)
-        yield StoredDelivery(*ids, event_id, state, attempt, held=bool(held))
+        yield StoredDelivery(*ids, event_id, state, attempt, held=bool(held), reason=reason)
 
 
 def _attempts(connection: sqlite3.Connection) -> Iterator[StoredAttempt]:

@@ -54,7 +54,7 @@ class StoredWebhook:
 
 @frozen
 class StoredDelivery:
-    """A delivery in storage; ``held`` where a worker has it."""
+    """A delivery in storage; ``held`` where a worker has it, ``reason`` where it has one."""
 
     delivery_id: str
     webhook_id: str
@@ -63,6 +63,7 @@ class StoredDelivery:
     state: str
     attempt: int
     held: bool = False
+    reason: str | None = None
 
 
 @frozen

@@ -55,19 +55,21 @@ async def until(
 class Up:
     """One installation: a folder, its ports, and whichever process serves it at present.
 
-    ``starts`` tells when each of its processes was started.
+    ``starts`` and ``readies`` tell when its processes were started and said that they were ready.
     """
 
     folder: Path
     settings: Mapping[str, str] = field(factory=dict)
     starts: list[datetime] = field(factory=list)
+    readies: list[datetime] = field(factory=list)
     ports: tuple[int, int] = field(factory=free_ports)
     process: Process | None = None
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         await self.spawn()
-        await until(f"`up` is ready: {self.said()}", self._is_ready)
+        await until("`up` is ready", self._is_ready)
+        self.readies.append(datetime.now(UTC))
 
     async def spawn(self) -> Process:
         """Start it, and do not wait."""

@@ -15,7 +15,8 @@ from tests.faults.history import Allowed, History, Published
 from tests.faults.producer import Producer, producing
 from tests.faults.stage import Api, Up, running, until
 
-RECOVERY = 5.0
+RECOVERY = 3.0
+"""Seconds after it is ready: with a start of one or two, that is within five of the kill."""
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,10 @@ async def test_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(  # noqa
     recoveries = [recovery(history.seen, start) for start in up.starts[1:]]
     tell(summary(history, recoveries))
     assert recoveries[-1] is not None
-    assert all(seconds is None or seconds <= RECOVERY for seconds in recoveries)
+    # How long a busy machine takes to start a process is not for this test to judge.
+    starting = [ready - start for ready, start in zip(up.readies, up.starts, strict=True)][1:]
+    for seconds, start in zip(recoveries, starting, strict=True):
+        assert seconds is None or seconds <= start.total_seconds() + RECOVERY
 
 
 def manners(random: Random, slowest: float) -> Sequence[Manner]:
