@@ -76,6 +76,17 @@ async def test_an_operation_can_be_tried_from_the_page(api: Client, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("swagger_ui")
+async def test_an_operation_shows_what_it_takes(api: Client, tmp_path: Path) -> None:
+    require(CHROMIUM, HOW_TO_GET_IT)
+    async with opened_browser(tmp_path / "browser") as page:
+        await page.open(str(api.make_url("/api/docs#/Logs/listWebhookLogs")), WIDTHS[0])
+        await page.until("document.querySelector('.try-out__btn') !== null")
+        names = "[...document.querySelectorAll('.parameter__name')].map(e => e.firstChild.data)"
+        await page.until(f"{names}.includes('webhook_id')")
+        assert "limit" in await page.evaluate(names)
+
+
+@pytest.mark.usefixtures("swagger_ui")
 async def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(api: Client) -> None:
     for path in ("/api/docs", "/api/docs/docs.js", "/api/docs/swagger-ui-bundle.js"):
         async with api.get(path) as answer:
