@@ -2,7 +2,8 @@
 
 Three bounds keep webhooks from hurting one another.
 
-* Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts time out.
+* Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts get no
+  answer, whether they time out or are refused at once: a dead receiver costs no more than that.
 * Webhooks that answer, and those that do not (or have not yet), have half of all requests in
   flight each. A lane changes halves together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
@@ -26,7 +27,7 @@ SLOW_AFTER = 1.0
 
 MAX_WAITING = 2_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-_TIMING_OUT_LIMIT = 2
+_SILENT_LIMIT = 2
 _CLAIMED_PER_SLOT = 4
 
 
@@ -216,14 +217,12 @@ class Lanes:
 
     # What comes back.
 
-    def ended(
-        self, flight: Flight, now: float, *, answered: bool, succeeded: bool, timed_out: bool
-    ) -> None:
+    def ended(self, flight: Flight, now: float, *, answered: bool, succeeded: bool) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
         lane, was_proven = flight.lane, self._land(flight)
-        lane.answering = answered or (lane.answering and not timed_out)
+        lane.answering = answered
         lane.failing = not succeeded
-        lane.limit = self._next_limit(lane.limit, answered=answered, timed_out=timed_out)
+        lane.limit = self._next_limit(lane.limit, answered=answered)
         lane.touched = now
         self._move(lane, was_proven=was_proven)
 
@@ -257,10 +256,9 @@ class Lanes:
             self._half(proven=lane.proven).enter(lane)
         self._queue(lane)
 
-    def _next_limit(self, limit: int, *, answered: bool, timed_out: bool) -> int:
-        if timed_out:
-            return min(_TIMING_OUT_LIMIT, self.bounds.per_webhook)
-        return min(limit * 2, self.bounds.per_webhook) if answered else limit
+    def _next_limit(self, limit: int, *, answered: bool) -> int:
+        """Fall at once while nobody answers, in time or at all, and grow by doubling again."""
+        return min(limit * 2 if answered else _SILENT_LIMIT, self.bounds.per_webhook)
 
     def age(self, now: float) -> None:
         """Count the requests that have been out for long as waiting, not as work."""

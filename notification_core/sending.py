@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from notification_core.deliver import Deliver
-from notification_core.deliveries import BegunDelivery, ErrorCode, Fence, Result
+from notification_core.deliveries import BegunDelivery, Fence, Result
 from notification_core.ingest import Taker
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
@@ -179,13 +179,12 @@ class Sending(Taker):
 
     def _note(self, flight: Flight, result: Result) -> None:
         """Tell the lane how its webhook has answered."""
-        error = result.attempt.error
+        attempt = result.attempt
         self.lanes.ended(
             flight,
             self._clock.monotonic(),
-            answered=result.attempt.response is not None,
-            succeeded=error is None,
-            timed_out=error is not None and error.code is ErrorCode.TIMEOUT,
+            answered=attempt.response is not None,
+            succeeded=attempt.error is None,
         )
 
     # What changes meanwhile.

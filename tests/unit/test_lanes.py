@@ -34,15 +34,15 @@ def _add(lanes: Lanes, webhook: Webhook, number: int = 1, *, changes: int = 0) -
 
 
 def _answer(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
-    lanes.ended(flight, now, answered=True, succeeded=True, timed_out=False)
+    lanes.ended(flight, now, answered=True, succeeded=True)
 
 
 def _fail(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
-    lanes.ended(flight, now, answered=True, succeeded=False, timed_out=False)
+    lanes.ended(flight, now, answered=True, succeeded=False)
 
 
 def _time_out(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
-    lanes.ended(flight, now, answered=False, succeeded=False, timed_out=True)
+    lanes.ended(flight, now, answered=False, succeeded=False)
 
 
 def _prove(lanes: Lanes, webhook: Webhook, *, changes: int = 0) -> Lane:
