@@ -96,6 +96,11 @@ class Dispatcher:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def worker(self) -> UUID:
+        """Return who owns what this process has taken."""
+        return self._worker
+
+    @property
     def in_flight(self) -> int:
         """Return how many requests are out."""
         return self._lanes.in_flight

@@ -134,11 +134,13 @@ def _errors_as_json(metrics: Metrics) -> Middleware:
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return _error(404, "The ops server has /healthz, /readyz, /metrics and /info.")
+            return _error(404, "The ops server has /healthz, /readyz, /metrics, /status and /info.")
         except web.HTTPMethodNotAllowed as error:
             response = _error(405, "The ops server is only read: use GET.")
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
             return response
+        except NotificationError as error:
+            return _error(503, str(error))
         except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
             _log.exception("an ops request failed", path=request.path)
             metrics.loop_failed("ops", error)

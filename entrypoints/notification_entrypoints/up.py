@@ -26,6 +26,7 @@ from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, stop_signals
 from notification_entrypoints.settings import Settings, check_exposure, load_settings
+from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
 from notification_entrypoints.wiring import Service, cipher_of, open_service
 
@@ -93,13 +94,16 @@ async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
-        ops = _ops_runner(settings, watch, checks, stopping)
+        status = StatusReport(watch.last_minute, SystemClock().monotonic)
+        ops = _ops_runner(settings, watch, checks, stopping, status)
         ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
         await migrate_sqlite(database, cipher_of(settings))
         service = await stack.enter_async_context(open_service(settings, database, watch))
         api = _api_runner(settings, service, watch)
         api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
         checks["storage"] = service.storage.ping
+        dispatcher = service.dispatcher
+        status.opened(service.storage.backlog, dispatcher.worker if dispatcher else None)
         del checks["start"]
         _announce(Served(api_url, ops_url, database, service))
         await stop.wait()
@@ -122,11 +126,16 @@ async def _still_starting() -> None:
 
 
 def _ops_runner(
-    settings: Settings, watch: Watch, checks: Mapping[str, Check], stopping: asyncio.Event
+    settings: Settings,
+    watch: Watch,
+    checks: Mapping[str, Check],
+    stopping: asyncio.Event,
+    status: StatusReport,
 ) -> web.AppRunner:
     info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
     readiness = Readiness(checks)
     app = ops_app(watch, readiness, info, stopping=stopping)
+    add_status_page(app, status)
     add_debug_pages(app, settings)
 
     async def close(_: web.Application) -> None:

@@ -1,11 +1,14 @@
 """What is told to those who watch: every happening is counted, and the ones that matter logged."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
+from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.webhooks import DisabledReason
+from notification_entrypoints.last_minute import EVENTS, LastMinute
 from notification_entrypoints.metrics import Metrics
 
 _log = structlog.stdlib.get_logger("notification")
@@ -19,8 +22,21 @@ class Watch(Metrics):
 
     def __init__(self, version: str, commit: str, monotonic: Callable[[], float]) -> None:
         super().__init__(version, commit)
+        self.last_minute = LastMinute(monotonic)
         self._monotonic = monotonic
         self._told: dict[str, float] = {}
+
+    def events_ingested(self, new: int, duplicates: int) -> None:
+        """Count new events for the last minute too."""
+        super().events_ingested(new, duplicates)
+        self.last_minute.add(EVENTS, new)
+
+    def attempt_ended(
+        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        """Count an attempt for the last minute too."""
+        super().attempt_ended(outcome, error, duration)
+        self.last_minute.add(outcome)
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
         """Warn: a producer has used an event id twice."""

@@ -31,6 +31,7 @@ from notification_core.deliveries import (
 )
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
+from notification_core.ports.backlog import Backlog
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
 from notification_core.ports.history import History
 from notification_core.ports.keys import KeyStore
@@ -57,6 +58,8 @@ class Storage(Protocol):
     def logs(self) -> LogStore: ...
     @property
     def history(self) -> History: ...
+    @property
+    def backlog(self) -> Backlog: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     async def ping(self) -> None: ...

@@ -16,7 +16,7 @@ _Queues = Mapping[UUID, Sequence[StoredDelivery]]
 def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     """Take eligible deliveries and begin their next attempt."""
     queues = _queues(state, claim)
-    alive = {one: queue for one, queue in queues.items() if _is_alive(state, one, now)}
+    alive = {one: queue for one, queue in queues.items() if is_alive(state, one, now)}
     due = {one: [each for each in queue if each.due_at <= now] for one, queue in alive.items()}
     rooms = {one: claim.rooms.get(one, claim.room) for one in due}
     offered = {one: queue[: rooms[one]] for one, queue in due.items() if queue[: rooms[one]]}
@@ -39,7 +39,8 @@ def _queues(state: MemoryState, claim: Claim) -> _Queues:
     return {one: state.waiting(one) for one in coming[: claim.max_webhooks]}
 
 
-def _is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
+def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
+    """Tell whether a webhook may be sent to."""
     webhook = state.webhooks.get(webhook_id)
     return webhook is not None and not webhook.deleted_at and not webhook.is_disabled(now)
 

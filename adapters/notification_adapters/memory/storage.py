@@ -2,6 +2,7 @@
 
 from attrs import field, frozen
 
+from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.keys import MemoryKeyStore
@@ -22,6 +23,7 @@ class MemoryStorage:
     keys: MemoryKeyStore
     logs: MemoryLogStore
     history: MemoryHistory
+    backlog: MemoryBacklog
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -43,6 +45,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         keys=MemoryKeyStore(state),
         logs=MemoryLogStore(state),
         history=MemoryHistory(state),
+        backlog=MemoryBacklog(state, clock),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

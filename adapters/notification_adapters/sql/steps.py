@@ -71,6 +71,13 @@ class Queue(NamedTuple):
     disabled_until: datetime | None
 
 
+class Counts(NamedTuple):
+    """How many deliveries wait, and how many a worker has begun."""
+
+    waiting: int
+    begun: int
+
+
 class Waiting(NamedTuple):
     """A delivery that is due, and the size of its body."""
 
@@ -168,6 +175,10 @@ class Steps(Protocol):
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> Sequence[Queue]:
         """Return the next webhooks by id that have waiting deliveries, without walking these."""
+
+    @abstractmethod
+    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+        """Return how many deliveries wait and how many are begun, each at most ``most``."""
 
     @abstractmethod
     async def waiting(

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.sql.backlog import SqlBacklog
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database, naming, open_database
 from notification_adapters.sql.history import SqlHistory
@@ -33,6 +34,7 @@ class SqlStorage:
     keys: SqlKeyStore
     logs: SqlLogStore
     history: SqlHistory
+    backlog: SqlBacklog
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -64,6 +66,7 @@ async def open_sqlite(
                 keys=SqlKeyStore(database, cipher),
                 logs=SqlLogStore(database),
                 history=SqlHistory(database),
+                backlog=SqlBacklog(database),
                 worker_lock=worker_lock,
             )
 

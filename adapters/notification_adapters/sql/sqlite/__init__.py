@@ -1,6 +1,7 @@
 """The batched steps on SQLite: this module is what ``Steps`` asks for."""
 
 from notification_adapters.sql.sqlite.claiming import begin, next_due, queues, waiting
+from notification_adapters.sql.sqlite.counting import counts
 from notification_adapters.sql.sqlite.ending import (
     end,
     give_back,
@@ -33,6 +34,7 @@ __all__ = [
     "blocked",
     "cancel_begun",
     "changes",
+    "counts",
     "end",
     "give_back",
     "held",

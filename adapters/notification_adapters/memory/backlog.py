@@ -1,0 +1,35 @@
+"""The backlog in memory."""
+
+from notification_adapters.memory.claims import is_alive
+from notification_adapters.memory.state import MemoryState
+from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_core.ports.clock import Clock
+
+
+class MemoryBacklog(Backlog):
+    """Measures what waits in memory."""
+
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    async def size(
+        self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> BacklogSize:
+        """Return how much waits."""
+        state, now = self._state, self._clock.now()
+        waiting = [one for one in state.deliveries.values() if one.is_waiting]
+        workers = [one.worker for one in state.deliveries.values() if one.worker]
+        seen = sorted({one.webhook_id for one in waiting})[:max_webhooks]
+        due = [
+            now - one.due_at
+            for one in waiting
+            if one.webhook_id in seen and one.due_at <= now and is_alive(state, one.webhook_id, now)
+        ]
+        return BacklogSize(
+            waiting=min(len(waiting), max_counted),
+            begun=min(len(workers), max_counted),
+            webhooks=len(seen),
+            oldest_due=max(due, default=None),
+            workers=frozenset(workers),
+        )

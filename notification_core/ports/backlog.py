@@ -1,0 +1,45 @@
+"""How much waits: for people who look whether the system keeps up. It changes nothing."""
+
+from abc import abstractmethod
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from attrs import frozen
+
+MAX_COUNTED = 100_000
+"""Deliveries beyond this are not counted: who has so many waiting does not need the last digit."""
+
+MAX_WEBHOOKS = 10_000
+"""Queues beyond this are not looked at."""
+
+
+@frozen
+class BacklogSize:
+    """What waits, and who works on it.
+
+    ``waiting`` are pending deliveries that nobody sends now, those for a later retry too;
+    ``begun`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
+    ``oldest_due`` is how long the one has been due that has been due longest, of webhooks that
+    may be sent to; None where nothing is due. ``workers`` are those that have taken something.
+    """
+
+    waiting: int
+    begun: int
+    webhooks: int
+    oldest_due: timedelta | None
+    workers: Collection[UUID]
+
+
+class Backlog(Protocol):
+    """Measures what waits, at a cost that does not grow with it."""
+
+    @abstractmethod
+    async def size(
+        self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> BacklogSize:
+        """Return how much waits; raise :class:`StorageUnavailable`.
+
+        Counts stop at ``max_counted``, and no more than ``max_webhooks`` queues are looked at.
+        """
