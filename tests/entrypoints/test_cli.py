@@ -97,3 +97,39 @@ def test_an_interruption_is_said_without_a_traceback(
     raising(monkeypatch, KeyboardInterrupt())
     assert main(["up"]) == Exit.INTERRUPTED
     assert capsys.readouterr().err == "\nError: Interrupted.\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script_that_completes(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    said = capsys.readouterr().out
+    assert f"_NOTIFICATION_MANAGEMENT_COMPLETE={shell}_complete" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "offered"),
+    [
+        ("notification-management we", 1, ["webhooks"]),
+        ("notification-management webhooks d", 2, ["disable", "delete"]),
+        ("notification-management logs --outcome f", 3, ["failed"]),
+    ],
+)
+def test_commands_options_and_values_are_completed(
+    words: str, word: int, offered: list[str]
+) -> None:
+    command = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
+    environ = {
+        "_NOTIFICATION_MANAGEMENT_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(word),
+    }
+    said = subprocess.run(  # noqa: S603 - this interpreter with our own script
+        [sys.executable, "-c", command],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line.partition(",")[2] for line in said.splitlines()] == offered

@@ -227,3 +227,18 @@ def test_another_environments_event_does_not_hold(
 def test_key_and_environment_are_not_both_taken(tmp_path: Path) -> None:
     both = ["--key", FORMS.hex, "--environment", str(ENVIRONMENT)]
     assert verified(tmp_path, wire(signed(), BODY), *both) == Exit.USAGE
+
+
+def test_colours_are_for_terminals_and_not_where_nobody_wants_them(
+    tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = wire(signed(), BODY)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    verified(tmp_path, data, "--key", FORMS.hex)
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    verified(tmp_path, data, "--key", FORMS.hex)
+    assert "\x1b[32m✓" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    verified(tmp_path, data, "--key", FORMS.hex)
+    assert "\x1b[32m" not in capsys.readouterr().out

@@ -26,6 +26,7 @@ _COMMANDS = {
     "events": "Show what can happen.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "settings": "Show the public keys that an environment's requests are signed with.",
+    "status": "Show what waits, who works on it, and what was done in the last minute.",
     "verify": "Verify a captured request, and say what is wrong with it.",
     "config": "Check the settings, and show where each comes from.",
     "completion": "Print the script that completes commands in your shell.",
@@ -69,6 +70,7 @@ class _Commands(click.Group):
 _CLIENT_VARIABLES = {
     "NOTIFICATION_API_URL": "Where the API is, as --api says it.",
     "NOTIFICATION_API_KEY": "The key that opens the API.",
+    "NOTIFICATION_OPS_URL": "Where the ops server is, as --ops says it.",
     "NO_COLOR": "Any value but the empty one: no colours.",
 }
 

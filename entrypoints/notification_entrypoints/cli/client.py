@@ -20,6 +20,7 @@ from notification_core.errors import Detail
 from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, is_away
 
 DEFAULT_API = "http://127.0.0.1:3615/api"
+DEFAULT_OPS = "http://127.0.0.1:3616"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LONGEST_PAUSE = 2.0
 
@@ -28,10 +29,12 @@ _Answer = TypeVar("_Answer")
 
 @frozen
 class Api:
-    """Where the API is, and the key that opens it."""
+    """Where the API (or another server of ours) is, the key that opens it, and what names it."""
 
     url: str
     key: str | None = field(repr=False, default=None)
+    name: str = "API"
+    option: str = "--api"
 
 
 @frozen
@@ -97,11 +100,12 @@ class ApiClient:
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise ApiUnavailable(_unreachable(self._api.url, error)) from error
+            raise ApiUnavailable(_unreachable(self._api, error)) from error
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
             return Answer(answer, response.headers.get("ETag"), _next_page(response))
         if is_away(response.status):
-            raise ApiUnavailable(f"The API answers {response.status}: {_refusal(answer).message}")
+            said = f"The {self._api.name} answers {response.status}: {_refusal(answer).message}"
+            raise ApiUnavailable(said)
         raise _refused(response.status, _refusal(answer))
 
 
@@ -137,11 +141,11 @@ def _refused(status: int, refusal: _Refusal) -> ApiRefused:
     return ApiRefused(status, refusal.message, refusal.details)
 
 
-def _unreachable(url: str, error: Exception) -> str:
+def _unreachable(api: Api, error: Exception) -> str:
     reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
     return (
-        f"The API at {url} cannot be reached ({reason}); start it with "
-        "`notification-management up`, or say where it is with --api."
+        f"The {api.name} at {api.url} cannot be reached ({reason}); start it with "
+        f"`notification-management up`, or say where it is with {api.option}."
     )
 
 
@@ -165,10 +169,18 @@ async def patiently(
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
+    return Api(_checked(url, DEFAULT_API), os.environ.get("NOTIFICATION_API_KEY"))
+
+
+def _ops_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
+    return Api(_checked(url, DEFAULT_OPS), None, "ops server", "--ops")
+
+
+def _checked(url: str, example: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise click.BadParameter(f"{url!r} is no address of an API, like {DEFAULT_API}.")
-    return Api(url.rstrip("/"), os.environ.get("NOTIFICATION_API_KEY"))
+        raise click.BadParameter(f"{url!r} is no address of a server, like {example}.")
+    return url.rstrip("/")
 
 
 api_option = click.option(
@@ -181,3 +193,14 @@ api_option = click.option(
     help="Where the API is (NOTIFICATION_API_URL; the key is in NOTIFICATION_API_KEY).",
 )
 """The option of a client command that says where the API is."""
+
+ops_option = click.option(
+    "--ops",
+    envvar="NOTIFICATION_OPS_URL",
+    default=DEFAULT_OPS,
+    show_default=True,
+    callback=_ops_at,
+    metavar="URL",
+    help="Where the ops server is (NOTIFICATION_OPS_URL).",
+)
+"""The option of a client command that says where the ops server is."""

@@ -1,0 +1,109 @@
+"""``status``: does the system keep up, once or every second."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+import click
+import msgspec
+from rich.live import Live
+
+from notification_entrypoints.cli.client import Api, ApiClient, ops_option
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.terminal import fields, json_option, output, print_json, run
+from notification_entrypoints.durations import format_duration
+
+_PAUSE_SECONDS = 1.0
+
+
+class _LastMinute(msgspec.Struct):
+    events: int
+    succeeded: int
+    failed: int
+    interrupted: int
+    seconds: float
+
+    def rate(self, count: int) -> str:
+        """Return a count with how many there were in a second."""
+        return f"{count:,} ({count / max(self.seconds, 1):,.1f}/s)"
+
+
+class _Status(msgspec.Struct):
+    waiting: int
+    waiting_is_exact: bool
+    begun: int
+    webhooks_waiting: int
+    oldest_due_seconds: float | None
+    workers: list[str]
+    dispatching: bool
+    last_minute: _LastMinute
+
+
+@click.command("status", epilog=examples("status", "status --watch", "status --json | jq .waiting"))
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@json_option
+@ops_option
+def command(ops: Api, *, watch: bool, as_json: bool) -> None:
+    """Show what waits, who works on it, and what was done in the last minute.
+
+    Counts stop at 100,000. With --json --watch it is an object a line.
+    """
+    if not watch:
+        answer = run(_read(ops))
+        _tell_programs(answer) if as_json else output().print(fields(_shown(answer)))
+    elif as_json:
+        _watch(ops, _tell_programs)
+    else:
+        with Live(console=output(), auto_refresh=False) as live:
+            _watch(ops, lambda answer: live.update(fields(_shown(answer)), refresh=True))
+
+
+async def _read(ops: Api) -> bytes:
+    async with ApiClient(ops) as client:
+        return await client.request("GET", "/status")
+
+
+def _watch(ops: Api, tell: Callable[[bytes], None]) -> None:
+    with suppress(KeyboardInterrupt):
+        run(_look_again(ops, tell))
+
+
+async def _look_again(ops: Api, tell: Callable[[bytes], None]) -> None:
+    """Tell every second; a server that is away after the first time is waited for."""
+    async with ApiClient(ops) as client:
+        tell(await client.request("GET", "/status"))
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            with suppress(ApiUnavailable):
+                tell(await client.request("GET", "/status"))
+
+
+def _tell_programs(answer: bytes) -> None:
+    print_json(msgspec.Raw(answer))
+
+
+def _shown(answer: bytes) -> Mapping[str, object]:
+    status = msgspec.json.decode(answer, type=_Status)
+    done = status.last_minute
+    more = "" if status.waiting_is_exact else " or more"
+    return {
+        "waiting": f"{status.waiting:,}{more}, for {status.webhooks_waiting:,} webhooks",
+        "being sent": f"{status.begun:,}",
+        "oldest due": _age(status.oldest_due_seconds),
+        "workers": f"{len(status.workers)}, {_own(status)}",
+        "last minute": f"{done.rate(done.events)} events",
+        "": f"{done.rate(done.succeeded)} attempts succeeded",
+        " ": f"{done.rate(done.failed)} failed, {done.interrupted:,} interrupted",
+    }
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "nothing is due"
+    return f"{format_duration(timedelta(seconds=round(seconds, 1)))} ago"
+
+
+def _own(status: _Status) -> str:
+    return "this process is one" if status.dispatching else "this process only publishes"
