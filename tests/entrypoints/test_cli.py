@@ -112,7 +112,7 @@ def test_each_shell_gets_a_script_that_completes(
     ("words", "word", "offered"),
     [
         ("notification-management we", 1, ["webhooks"]),
-        ("notification-management webhooks d", 2, ["disable", "delete"]),
+        ("notification-management webhooks d", 2, ["delete", "disable"]),
         ("notification-management logs --outcome f", 3, ["failed"]),
     ],
 )
