@@ -77,7 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
-        for name, header in (headers[0] if headers else {}).items():
+        given = headers[0] if headers else {}
+        for name, header in ({"Content-Type": "application/json"} | given).items():
             self.send_header(name, header)
         self.end_headers()
         self.wfile.write(text)

@@ -167,6 +167,11 @@ def test_a_time_that_is_none_is_a_wrong_call(capsys: Said) -> None:
     assert "2026-12-24T18:00:00Z" in capsys.readouterr().err
 
 
+def test_a_time_that_is_over_disables_nothing(capsys: Said) -> None:
+    assert main(["webhooks", "disable", ID, "--until", "2020-01-01T00:00:00Z"]) == Exit.USAGE
+    assert "is over" in capsys.readouterr().err
+
+
 def test_a_webhook_is_enabled_again(api: FakeApi) -> None:
     stored: dict[str, object] = {"disabled_until": "9999-12-31T23:59:59Z"}
     assert "disabled_until" not in put(api, "enable", ID, stored=stored)
@@ -202,8 +207,16 @@ def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Said) -> None:
     nowhere = ["--api", "http://127.0.0.1:9/api"]
     assert main(["events", "types", *nowhere]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert "notification-management up" in said
+    assert said == (
+        "Error: The API at http://127.0.0.1:9/api cannot be reached (connection refused); start it "
+        "with `notification-management up`, or say where it is with --api.\n"
+    )
+
+
+def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Said) -> None:
+    api.answers("GET", "/webhooks/events", (200, "a page", {"Content-Type": "text/html"}))
+    assert main(["events", "types"]) == Exit.FAILED
+    assert capsys.readouterr().err == f"Error: What answers at {api.url} is not our API.\n"
 
 
 def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Said) -> None:

@@ -17,7 +17,12 @@ from attrs import field, frozen
 from yarl import URL
 
 from notification_core.errors import Detail
-from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, is_away
+from notification_entrypoints.cli.failures import (
+    ApiRefused,
+    ApiUnavailable,
+    CommandFailed,
+    is_away,
+)
 
 DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
@@ -102,6 +107,8 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiUnavailable(_unreachable(self._api, error)) from error
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
+            if answer and response.content_type != "application/json":
+                raise CommandFailed(f"What answers at {self._api.url} is not our {self._api.name}.")
             return Answer(answer, response.headers.get("ETag"), _next_page(response))
         if is_away(response.status):
             said = f"The {self._api.name} answers {response.status}: {_refusal(answer).message}"
@@ -142,11 +149,20 @@ def _refused(status: int, refusal: _Refusal) -> ApiRefused:
 
 
 def _unreachable(api: Api, error: Exception) -> str:
-    reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+    reason = _reason(error)
     return (
         f"The {api.name} at {api.url} cannot be reached ({reason}); start it with "
         f"`notification-management up`, or say where it is with {api.option}."
     )
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words what the operating system and aiohttp say in many."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno).lower()
+    return "it does not answer" if isinstance(error, TimeoutError) else str(error)
 
 
 async def patiently(

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import BinaryIO
 from uuid import UUID, uuid4
@@ -78,7 +78,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     without event_id gets one here, before the first try, so that no retry publishes it twice.
     """
     lines, size = _source(file, event_type, data)
-    with _progress(size) as tell:
+    with _progress(size) if file else nullcontext(_say_nothing) as tell:
         publishing = _Publishing(environment, timedelta(seconds=retry_for), tell)
         try:
             run(publishing.publish(api, lines))
@@ -185,6 +185,10 @@ def _place(batch: Batch, field: str) -> str:
         return field
     number = batch.lines[int(match[1])].number
     return ", ".join([*([f"line {number}"] if number else []), *([match[2]] if match[2] else [])])
+
+
+def _say_nothing(_events: int, _end: int) -> None:
+    """One event needs no progress."""
 
 
 def _say_waiting(error: ApiUnavailable) -> None:

@@ -36,7 +36,9 @@ def messages() -> Console:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table of texts, which are shown as they are: they come from outside."""
-    shown = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown = Table(
+        *columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
     for row in rows:
         shown.add_row(*(Text(printable(cell)) for cell in row))
     return shown

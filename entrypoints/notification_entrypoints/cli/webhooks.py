@@ -53,13 +53,13 @@ def _header(
     return headers
 
 
-def _until(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+def _until(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     try:
-        at = None if text is None else datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
-        at = None
-    if text is not None and at is None:
-        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.")
+        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.") from None
+    if at.tzinfo and at <= datetime.now(UTC):
+        raise click.BadParameter("This time is over: give one to come.")
     return text
 
 
