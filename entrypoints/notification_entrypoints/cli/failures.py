@@ -40,7 +40,7 @@ _MEANINGS = {
     Exit.USAGE: "The command was called wrongly: an option, an argument, a missing file.",
     Exit.UNAVAILABLE: "The API, the ops server or the storage is away: try again later.",
     Exit.REFUSED: "The input is refused: correct it, trying again does not help.",
-    Exit.NOT_FOUND: "There is nothing of that id.",
+    Exit.NOT_FOUND: "There is nothing of that id, or at that address.",
     Exit.NOT_VERIFIED: "The request's signature does not hold.",
     Exit.SETTINGS: "A setting is wrong; the message names the variable.",
     Exit.INTERRUPTED: "Ctrl-C or SIGTERM ended it before it was done.",
