@@ -151,7 +151,10 @@ def lock(session: nox.Session) -> None:
     for name, sources in LOCKS.items():
         session.run(
             *("uv", "pip", "compile", "--universal", "--python-version=3.11", "--generate-hashes"),
-            *("--no-header", "--no-annotate", "--quiet", f"--output-file=requirements/{name}.txt"),
+            # With its extras named a requirement is pinned for every pip: older ones look for
+            # `coverage[toml]` anew where only `coverage` is locked, and then miss its hash.
+            *("--no-strip-extras", "--no-header", "--no-annotate", "--quiet"),
+            f"--output-file=requirements/{name}.txt",
             *(() if name == "dev" else ("--constraints=requirements/dev.txt",)),
             *sources,
             *session.posargs,

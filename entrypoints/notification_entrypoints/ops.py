@@ -55,7 +55,7 @@ class Readiness:
 
     async def states(self) -> Mapping[str, str]:
         """Return of each part ``ok``, or why it does not work; takes the timeout at most."""
-        asked = {part: self._ask(part) for part in self._checks}
+        asked = {part: self._ask(part, check) for part, check in self._checks.items()}
         if asked:
             await asyncio.wait(asked.values(), timeout=self._timeout.total_seconds())
         return {part: self._state(part, task) for part, task in asked.items()}
@@ -65,16 +65,16 @@ class Readiness:
         for task in self._asked.values():
             task.cancel()
 
-    def _ask(self, part: str) -> Task[None]:
+    def _ask(self, part: str, check: Check) -> Task[None]:
         task = self._asked.get(part)
         if task is None or task.done():
-            task = self._asked[part] = asyncio.create_task(self._check(part))
+            task = self._asked[part] = asyncio.create_task(self._answer(check))
             task.add_done_callback(_take_note)
         return task
 
-    async def _check(self, part: str) -> None:
+    async def _answer(self, check: Check) -> None:
         async with asyncio.timeout(self._timeout.total_seconds()):
-            await self._checks[part]()
+            await check()
 
     def _state(self, part: str, task: Task[None]) -> str:
         if not task.done() or task.cancelled():

@@ -181,6 +181,15 @@ async def test_a_part_that_cannot_be_cancelled_is_asked_but_once_at_a_time(
     assert stubborn.asked == 2
 
 
+async def test_a_part_that_goes_while_it_is_asked_is_no_failure() -> None:
+    checks: dict[str, Check] = {"start": works}
+    readiness = Readiness(checks, AGES)
+    asking = asyncio.create_task(readiness.states())
+    await asyncio.sleep(0)  # it has chosen whom to ask, and nobody has answered yet
+    del checks["start"]
+    assert await asking == {"start": "ok"}
+
+
 async def test_once_closed_no_part_is_waited_for() -> None:
     asked = Event()
 
