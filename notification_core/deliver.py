@@ -24,7 +24,7 @@ from notification_core.keys import SigningKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
 from notification_core.retrying import RetryPolicy, error_in, verdict_on
-from notification_core.signing import SignatureHeaders, message_id, sign
+from notification_core.signatures import Signatures
 from notification_core.version import VERSION
 from notification_core.webhooks import Webhook
 
@@ -38,25 +38,26 @@ _FIXED_HEADERS: Headers = (
 
 @frozen
 class DeliveryRules:
-    """What holds for every attempt: its time limit, its signatures and the retries after it."""
+    """What holds for every attempt: its time limit and the retries after it."""
 
     timeout: timedelta
-    signatures: SignatureHeaders
     retries: RetryPolicy
 
 
 class Deliver:
     """Makes attempts of deliveries that have been begun."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
         sender: HttpSender,
+        signatures: Signatures,
         clock: Clock,
         ids: IdGenerator,
         rules: DeliveryRules,
         random: Callable[[], float],
     ) -> None:
         self._sender = sender
+        self._signatures = signatures
         self._clock = clock
         self._ids = ids
         self.rules = rules
@@ -114,13 +115,7 @@ class Deliver:
     def _signed(self, delivery: BegunDelivery, keys: Sequence[SigningKey], at: datetime) -> Headers:
         fence = delivery.fence
         return (
-            *sign(
-                self.rules.signatures,
-                keys,
-                message_id(fence.environment_id, delivery.event_id),
-                int(at.timestamp()),
-                delivery.body,
-            ),
+            *self._signatures.of(delivery, keys, int(at.timestamp())),
             ("webhook-delivery", str(fence.delivery_id)),
             ("webhook-attempt", str(fence.attempt)),
         )

@@ -24,10 +24,12 @@ from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.retrying import RetryPolicy
+from notification_core.signatures import Signatures
 from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.settings import Settings
+from notification_entrypoints.signers import fastest_signer
 
 SEED_BYTES = 32
 _STOP_MARGIN = timedelta(seconds=3)
@@ -98,7 +100,14 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         worker=worker,
         deliveries=storage.deliveries,
         webhooks=storage.webhooks,
-        deliver=Deliver(sender, clock, ids, delivery_rules(settings), random.random),
+        deliver=Deliver(
+            sender,
+            Signatures(settings.signature_headers, fastest_signer()),
+            clock,
+            ids,
+            delivery_rules(settings),
+            random.random,
+        ),
         keyring=keyring,
         upkeep=Upkeep(
             deliveries=storage.deliveries,
@@ -153,7 +162,6 @@ def delivery_rules(settings: Settings) -> DeliveryRules:
     """Return what the settings say of attempts."""
     return DeliveryRules(
         timeout=settings.webhooks_write_timeout,
-        signatures=settings.signature_headers,
         retries=RetryPolicy(
             max_retries=settings.webhooks_max_retries,
             interval=settings.webhooks_retry_interval,

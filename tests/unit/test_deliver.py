@@ -20,15 +20,15 @@ from notification_core.deliveries import (
 )
 from notification_core.ids import IdGenerator
 from notification_core.keys import SigningKey, new_signing_key
-from notification_core.ports.sender import HttpRequest
+from notification_core.ports.sender import HttpRequest, HttpSender
 from notification_core.retrying import RetryPolicy
-from notification_core.signing import SignatureHeaders, signature_hex
+from notification_core.signatures import Signatures
+from notification_core.signing import CryptographySigner, SignatureHeaders, signature_hex
 from notification_core.webhooks import DisabledReason, Method
 from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
 
 RULES = DeliveryRules(
     timeout=timedelta(seconds=10),
-    signatures=SignatureHeaders("X-Signature", "X-Signature-Timestamp"),
     retries=RetryPolicy(max_retries=3, interval=timedelta(seconds=5)),
 )
 KEYS: Sequence[SigningKey] = [new_signing_key(ENVIRONMENT, NOW, b"k" * 32)]
@@ -50,11 +50,18 @@ class SlowSender(ScriptedSender):
         return await super().send(request, timeout)
 
 
+def a_deliver(sender: HttpSender, clock: ManualClock) -> Deliver:
+    signatures = Signatures(
+        SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
+    )
+    return Deliver(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
+
+
 async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, Result]:
     clock = ManualClock()
     sender = SlowSender(clock)
     sender.answer(WEBHOOK.url, answer)
-    deliver = Deliver(sender, clock, IdGenerator(clock), RULES, lambda: 0.5)
+    deliver = a_deliver(sender, clock)
     delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
     result = await deliver.attempt(delivery, WEBHOOK, KEYS)
     (request,) = sender.requests
@@ -143,7 +150,7 @@ async def test_410_names_the_version_of_the_webhook_that_it_was_said_to() -> Non
 @pytest.mark.parametrize("failures", [0, 100])
 def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int) -> None:
     clock = ManualClock()
-    deliver = Deliver(ScriptedSender(), clock, IdGenerator(clock), RULES, lambda: 0.5)
+    deliver = a_deliver(ScriptedSender(), clock)
     result = deliver.interrupted(a_delivery(WEBHOOK, failures=failures), WEBHOOK)
     assert result.verdict == Retry(timedelta(seconds=5))
     assert result.attempt.outcome is Outcome.INTERRUPTED

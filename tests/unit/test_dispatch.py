@@ -23,7 +23,8 @@ from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.sender import HttpRequest
 from notification_core.retrying import RetryPolicy
-from notification_core.signing import SignatureHeaders
+from notification_core.signatures import Signatures
+from notification_core.signing import CryptographySigner, SignatureHeaders
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 from tests.unit.builders import Notebook, a_webhook, an_event
@@ -34,9 +35,11 @@ TIMEOUT = timedelta(seconds=10)
 INTERVAL = timedelta(seconds=2)
 POLL = 1.0
 RULES = DispatchRules(Bounds(), lease=3 * TIMEOUT, poll_interval=timedelta(seconds=POLL))
+SIGNATURES = Signatures(
+    SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
+)
 DELIVERY_RULES = DeliveryRules(
     timeout=TIMEOUT,
-    signatures=SignatureHeaders("X-Signature", "X-Signature-Timestamp"),
     retries=RetryPolicy(max_retries=3, interval=INTERVAL),
 )
 UPKEEP_RULES = UpkeepRules(
@@ -131,7 +134,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         worker=worker,
         deliveries=deliveries,
         webhooks=storage.webhooks,
-        deliver=Deliver(sender, clock, ids, DELIVERY_RULES, lambda: 0.0),
+        deliver=Deliver(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
         keyring=Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32),
         upkeep=Upkeep(
             deliveries=deliveries,
