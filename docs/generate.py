@@ -37,7 +37,7 @@ SETTINGS_GROUPS = {
     "PROJECT": "The platform",
 }
 # `up` reads these only to say in the log that they have no effect yet.
-ONLY_WARNED_OF = {"KAFKA_BROKERS", "PROJECT_MANAGEMENT_API_URI"}
+ONLY_WARNED_OF = {"KAFKA_BROKERS"}
 ERROR_GROUPS = {
     10: "The request as such",
     11: "What the request says",

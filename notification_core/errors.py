@@ -85,6 +85,18 @@ class EventNotFound(NotificationError, LookupError):
         self.event_id = event_id
 
 
+class EnvironmentNotFound(NotificationError, LookupError):
+    """The platform knows no such environment."""
+
+    def __init__(self, environment_id: UUID) -> None:
+        super().__init__(f"There is no environment {environment_id}.")
+        self.environment_id = environment_id
+
+
+class DirectoryUnavailable(NotificationError):
+    """Nobody can tell now whether an environment exists: nothing was written; try again later."""
+
+
 class WebhookChanged(NotificationError):
     """The webhook was changed by somebody else since it was read: read it again."""
 

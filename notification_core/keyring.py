@@ -39,6 +39,11 @@ class Keyring:
         """Return the environment's keys, at least one; raise :class:`StorageUnavailable`."""
         return self._fresh(environment_id) or await self._read(environment_id)
 
+    async def known(self, environment_id: UUID) -> Sequence[SigningKey]:
+        """Return the environment's keys without making any; raise :class:`StorageUnavailable`."""
+        fresh = self._fresh(environment_id)
+        return fresh or _in_signing_order(await self._store.keys_of([environment_id]))
+
     def _fresh(self, environment_id: UUID) -> tuple[SigningKey, ...]:
         entry = self._entries.get(environment_id)
         if entry is None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from notification_core.destinations import DestinationPolicy, check_url
+from notification_core.environments import Environments
 from notification_core.errors import (
     DestinationRefused,
     Detail,
@@ -71,18 +72,20 @@ class Subscriptions:
     with the change counter before a change is answered, so that this process acts on it at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
         store: WebhookStore,
         clock: Clock,
         ids: Callable[[], UUID],
         rules: WebhookRules,
+        environments: Environments,
         changed: Callable[[int], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._rules = rules
+        self._environments = environments
         self._changed = changed
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
@@ -96,10 +99,11 @@ class Subscriptions:
     async def create(self, environment_id: UUID, draft: WebhookDraft) -> Webhook:
         """Store a new webhook and return it.
 
-        Raises :class:`InvalidWebhook`, which names all that is wrong, and
-        :class:`TooManyWebhooks`.
+        Raises :class:`InvalidWebhook`, which names all that is wrong,
+        :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable` and :class:`TooManyWebhooks`.
         """
         self._check(draft, {})
+        await self._environments.require(environment_id)
         now = self._clock.now()
         blank = Webhook(
             webhook_id=self._ids(),

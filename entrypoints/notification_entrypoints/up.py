@@ -128,7 +128,6 @@ def _warn_of_what_is_not_there(settings: Settings) -> None:
     """Say which settings this version reads and checks, but does not act on yet."""
     ignored = {
         "KAFKA_BROKERS": settings.kafka_brokers,
-        "PROJECT_MANAGEMENT_API_URI": settings.project_management_api_uri,
     }
     for variable in (name for name, value in ignored.items() if value):
         _log.warning("setting_has_no_effect_yet", variable=variable)
@@ -168,6 +167,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         subscriptions=service.subscriptions,
         ingest=service.ingest,
         keyring=service.keyring,
+        environments=service.environments,
         webhooks=service.storage.webhooks,
         logs=service.storage.logs,
         history=service.storage.history,

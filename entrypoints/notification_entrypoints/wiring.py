@@ -12,17 +12,21 @@ from attrs import frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.http.sender import AiohttpSender
+from notification_adapters.memory.environments import EveryEnvironment
+from notification_adapters.project_management import ProjectManagementApi
 from notification_adapters.sql import SqlStorage, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.encryption import Cipher
+from notification_core.environments import Environments
 from notification_core.errors import WorkerLockTaken
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
+from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
 from notification_core.subscriptions import Subscriptions, WebhookRules
@@ -46,6 +50,7 @@ class Service:
     ids: IdGenerator
     storage: SqlStorage
     keyring: Keyring
+    environments: Environments
     subscriptions: Subscriptions
     ingest: Ingest
     dispatcher: Dispatcher | None
@@ -69,14 +74,18 @@ async def open_service(
         taker = dispatcher.sending if dispatcher else None
         ingest = Ingest(storage.deliveries, clock, ids, watch, taker)
         stack.push_async_callback(ingest.settled)
+        directory = environment_directory(settings)
+        stack.push_async_callback(directory.close)
+        environments = Environments(directory, clock)
         subscriptions = Subscriptions(
             storage.webhooks,
             clock,
             ids,
             webhook_rules(settings),
+            environments,
             dispatcher.changed if dispatcher else _nobody_to_tell,
         )
-        yield Service(clock, ids, storage, keyring, subscriptions, ingest, dispatcher)
+        yield Service(clock, ids, storage, keyring, environments, subscriptions, ingest, dispatcher)
 
 
 @asynccontextmanager
@@ -133,6 +142,12 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
                 await dispatcher.stop()
         await sender.close()
         await storage.worker_lock.release()
+
+
+def environment_directory(settings: Settings) -> EnvironmentDirectory:
+    """Return who knows the environments; without a URI all of them are taken to exist."""
+    uri = settings.project_management_api_uri
+    return ProjectManagementApi(uri) if uri else EveryEnvironment()
 
 
 def _longest_stop(settings: Settings) -> timedelta:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.storage import memory_storage
 from notification_adapters.sql import migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
@@ -30,10 +31,12 @@ from notification_core.deliveries import (
 )
 from notification_core.destinations import DestinationPolicy
 from notification_core.encryption import Cipher
+from notification_core.environments import Environments
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.deliveries import Claim, DeliveryStore
+from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.history import History
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
@@ -52,6 +55,7 @@ DELAY = timedelta(seconds=1)
 
 _CLOCK = SystemClock()
 _IDS = IdGenerator(_CLOCK)
+_EVERY = EveryEnvironment()
 _SIGNATURE_HEADERS = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
 
 
@@ -118,17 +122,24 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def backstage(opened: AbstractAsyncContextManager[Stores]) -> AsyncIterator[Backstage]:
-    """Put the use cases together over a storage."""
+async def backstage(
+    opened: AbstractAsyncContextManager[Stores], directory: EnvironmentDirectory = _EVERY
+) -> AsyncIterator[Backstage]:
+    """Put the use cases together over a storage, and over who knows the environments."""
     async with opened as stores:
         changes: list[int] = []
         requests: list[tuple[str, int]] = []
-        services = _services(stores, changes, requests)
+        services = _services(stores, Environments(directory, _CLOCK), changes, requests)
         yield Backstage(stores, services, changes, requests)
         await services.ingest.settled()
 
 
-def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]]) -> Services:
+def _services(
+    stores: Stores,
+    environments: Environments,
+    changes: list[int],
+    requests: list[tuple[str, int]],
+) -> Services:
     rules = WebhookRules(
         destinations=DestinationPolicy(),
         reserved_headers=_SIGNATURE_HEADERS.names,
@@ -137,8 +148,11 @@ def _services(stores: Stores, changes: list[int], requests: list[tuple[str, int]
     )
     metrics = Metrics("1", "")
     return Services(
-        subscriptions=Subscriptions(stores.webhooks, _CLOCK, _IDS, rules, changes.append),
+        subscriptions=Subscriptions(
+            stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
+        ),
         ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None),
+        environments=environments,
         keyring=Keyring(stores.keys, _CLOCK, lambda: os.urandom(32)),
         webhooks=stores.webhooks,
         logs=stores.logs,

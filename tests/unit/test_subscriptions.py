@@ -8,8 +8,10 @@ import pytest
 from attrs import define, evolve, field
 
 from notification_adapters.memory.clock import ManualClock
+from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 from notification_core.destinations import DestinationPolicy
+from notification_core.environments import Environments
 from notification_core.errors import (
     InvalidWebhook,
     TooManyWebhooks,
@@ -54,7 +56,14 @@ class World:
         self.subscriptions = self.over(self.storage.webhooks)
 
     def over(self, store: WebhookStore) -> Subscriptions:
-        return Subscriptions(store, self.clock, self.ids, RULES, self.changes.append)
+        return Subscriptions(
+            store,
+            self.clock,
+            self.ids,
+            RULES,
+            Environments(EveryEnvironment(), self.clock),
+            self.changes.append,
+        )
 
     async def create(self, **fields: Any) -> Webhook:
         return await self.subscriptions.create(ENVIRONMENT, evolve(DRAFT, **fields))

@@ -14,6 +14,7 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
+from notification_core.environments import Environments
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
@@ -53,6 +54,7 @@ class Services:
     subscriptions: Subscriptions
     ingest: Ingest
     keyring: Keyring
+    environments: Environments
     webhooks: WebhookStore
     logs: LogStore
     history: History
@@ -98,7 +100,9 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     )
     logs = LogOperations(services.logs, services.webhooks, converter)
     deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
-    settings = EnvironmentOperations(services.keyring, services.signature_headers, converter)
+    settings = EnvironmentOperations(
+        services.keyring, services.environments, services.signature_headers, converter
+    )
     events = EventOperations(
         ingest=services.ingest,
         schemas=DataSchemas(CATALOGUE),

@@ -1,8 +1,8 @@
 """The catalogue of what can go wrong with a request, and the one shape in which it is answered.
 
 The numbers are grouped by hundreds: 10xx the request as such, 11xx what it says, 12xx webhooks,
-13xx events, 14xx deliveries, 19xx this system. A number never changes its meaning; new ones are
-added.
+13xx events, 14xx deliveries, 15xx environments, 19xx this system. A number never changes its
+meaning; new ones are added.
 """
 
 import traceback
@@ -16,6 +16,8 @@ from attrs import frozen
 from notification_core.errors import (
     DeliveryNotFound,
     Detail,
+    DirectoryUnavailable,
+    EnvironmentNotFound,
     EventNotFound,
     InvalidEvent,
     InvalidInput,
@@ -90,6 +92,8 @@ class Problem(Enum):
 
     DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
 
+    ENVIRONMENT_NOT_FOUND = Kind(1500, 404, "There is no such environment.")
+
     UNEXPECTED = Kind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
     )
@@ -107,6 +111,12 @@ class Problem(Enum):
         503,
         "The answer took too long; what was asked for may still be done. Try again after "
         "Retry-After seconds; an event that has an event_id is stored once all the same.",
+    )
+    DIRECTORY_UNAVAILABLE = Kind(
+        1904,
+        503,
+        "It cannot be told now whether the environment exists; nothing was written. Try again "
+        "after Retry-After seconds.",
     )
 
 
@@ -130,6 +140,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookNotFound, Problem.WEBHOOK_NOT_FOUND),
     (EventNotFound, Problem.EVENT_NOT_FOUND),
     (DeliveryNotFound, Problem.DELIVERY_NOT_FOUND),
+    (EnvironmentNotFound, Problem.ENVIRONMENT_NOT_FOUND),
+    (DirectoryUnavailable, Problem.DIRECTORY_UNAVAILABLE),
     (TooManyWebhooks, Problem.TOO_MANY_WEBHOOKS),
     (WebhookChanged, Problem.WEBHOOK_CHANGED),
     (WebhookOutdated, Problem.WEBHOOK_OUTDATED),

@@ -1,0 +1,55 @@
+"""Making sure of an environment before something is made for it."""
+
+from collections import OrderedDict
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.errors import EnvironmentNotFound
+from notification_core.ports.clock import Clock
+from notification_core.ports.environments import EnvironmentDirectory
+
+EXISTS_FOR = timedelta(seconds=60)
+"""How long it is believed that an environment exists."""
+
+MISSING_FOR = timedelta(seconds=5)
+"""How long it is believed that one does not: it may be made at any moment."""
+
+_MOST_REMEMBERED = 10_000
+
+
+@frozen
+class _Answer:
+    exists: bool
+    until: float
+
+
+class Environments:
+    """Asks the directory which environments exist, and remembers the answers for a while."""
+
+    def __init__(self, directory: EnvironmentDirectory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._answers: OrderedDict[UUID, _Answer] = OrderedDict()
+
+    async def require(self, environment_id: UUID) -> None:
+        """Return if the environment exists.
+
+        Raises :class:`EnvironmentNotFound`, and :class:`DirectoryUnavailable`, which is not
+        remembered.
+        """
+        answer = self._answers.get(environment_id)
+        if answer is None or self._clock.monotonic() >= answer.until:
+            answer = self._remember(environment_id, await self._directory.exists(environment_id))
+        if not answer.exists:
+            raise EnvironmentNotFound(environment_id)
+
+    def _remember(self, environment_id: UUID, exists: bool) -> _Answer:  # noqa: FBT001 - the directory's answer
+        lasts = EXISTS_FOR if exists else MISSING_FOR
+        answer = _Answer(exists, self._clock.monotonic() + lasts.total_seconds())
+        self._answers[environment_id] = answer
+        self._answers.move_to_end(environment_id)
+        if len(self._answers) > _MOST_REMEMBERED:
+            self._answers.popitem(last=False)
+        return answer
