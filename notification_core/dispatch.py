@@ -264,6 +264,7 @@ class Dispatcher:
     async def _keep_up(self) -> float:
         self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
         await self._upkeep.settle()
+        await self._upkeep.forget_answers()
         if await self._upkeep.disable_failing():
             self.changed(await self._webhooks.changes())
         return _UPKEEP_SECONDS

@@ -113,6 +113,10 @@ class WebhookOutdated(NotificationError):
         self.webhook_id = webhook_id
 
 
+class AlreadyAnswered(NotificationError):
+    """The same request was answered meanwhile: nothing was done, the answer can be read."""
+
+
 class InvalidSignature(NotificationError, ValueError):
     """A request whose signature does not hold; the message says which check failed."""
 

@@ -19,6 +19,7 @@ from notification_core.deliveries import (
 )
 from notification_core.errors import TooManyDeliveries
 from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.idempotency import Keep
 from notification_core.ids import IdGenerator
 from notification_core.matching import matching, subscriptions_by_type
 from notification_core.ports.clock import Clock
@@ -90,15 +91,18 @@ class Ingest:
         self._taker = taker
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
 
-    async def publish(self, events: Sequence[Event]) -> Sequence[Published]:
+    async def publish(
+        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None = None
+    ) -> Sequence[Published]:
         """Store a batch of events, all or nothing; return what became of each, in order.
 
-        Idempotent by (environment, event id). Once it has begun it runs to its end even if the
-        caller is cancelled: a commit must not be torn from its hand-over. Raises
-        :class:`TooManyDeliveries`, :class:`StorageUnavailable` (nothing was stored) and
-        :class:`UnknownCommit` (publish again: what was stored is known by its id).
+        Idempotent by (environment, event id), and by the request whose answer ``keep`` makes.
+        Once it has begun it runs to its end even if the caller is cancelled: a commit must not be
+        torn from its hand-over. Raises :class:`TooManyDeliveries`, :class:`AlreadyAnswered`,
+        :class:`StorageUnavailable` (nothing was stored) and :class:`UnknownCommit` (publish
+        again: what was stored is known by its id).
         """
-        storing = asyncio.create_task(self._publish(events))
+        storing = asyncio.create_task(self._publish(events, keep))
         self._storing.add(storing)
         storing.add_done_callback(self._storing.discard)
         return await asyncio.shield(storing)
@@ -107,19 +111,24 @@ class Ingest:
         """Return once no publish is under way."""
         await asyncio.gather(*self._storing, return_exceptions=True)
 
-    async def _publish(self, events: Sequence[Event]) -> Sequence[Published]:
+    async def _publish(
+        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None
+    ) -> Sequence[Published]:
         batch = _Batch(_distinct(events))
         leased_from = self._clock.monotonic()
         try:
             async with self._store.ingesting() as transaction:
                 await self._store_batch(transaction, batch)
+                published = _published(events, batch.arrivals)
+                if keep is not None:
+                    await transaction.keep(keep(published))
         except BaseException:
             if self._taker:
                 self._taker.release(batch.begun)
             raise
         self._hand_over(batch, leased_from)
         self._tell(batch, len(events))
-        return _published(events, batch.arrivals)
+        return published
 
     async def _store_batch(self, transaction: IngestTransaction, batch: _Batch) -> None:
         # The counter first: a change between the two reads must not seem to be known already.

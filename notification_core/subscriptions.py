@@ -19,6 +19,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.headers import check_custom_headers, restored
+from notification_core.idempotency import Keep
 from notification_core.ports.clock import Clock
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.webhooks import Method, Webhook
@@ -96,11 +97,14 @@ class Subscriptions:
         """Return one webhook."""
         return await self._store.get(environment_id, webhook_id)
 
-    async def create(self, environment_id: UUID, draft: WebhookDraft) -> Webhook:
+    async def create(
+        self, environment_id: UUID, draft: WebhookDraft, keep: Keep[Webhook] | None = None
+    ) -> Webhook:
         """Store a new webhook and return it.
 
         Raises :class:`InvalidWebhook`, which names all that is wrong,
-        :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable` and :class:`TooManyWebhooks`.
+        :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
+        :class:`AlreadyAnswered` where the request whose answer ``keep`` makes was.
         """
         self._check(draft, {})
         await self._environments.require(environment_id)
@@ -115,7 +119,8 @@ class Subscriptions:
             updated_at=now,
         )
         webhook = _drawn_over(blank, draft)
-        await self._store.add(webhook, self._rules.max_webhooks)
+        kept = None if keep is None else keep(webhook)
+        await self._store.add(webhook, self._rules.max_webhooks, kept)
         return webhook
 
     async def replace(

@@ -6,14 +6,17 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.idempotency import KEPT_FOR
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.workers import WorkerLock
 from notification_core.webhooks import DisabledReason
 
 _SETTLE_BATCH = 1_000
+_FORGET_BATCH = 500
 
 
 @frozen
@@ -33,6 +36,7 @@ class Upkeep:
         *,
         deliveries: DeliveryStore,
         webhooks: WebhookStore,
+        idempotency: IdempotencyStore,
         lock: WorkerLock,
         clock: Clock,
         observer: Observer,
@@ -40,6 +44,7 @@ class Upkeep:
     ) -> None:
         self._deliveries = deliveries
         self._webhooks = webhooks
+        self._idempotency = idempotency
         self._lock = lock
         self._clock = clock
         self._observer = observer
@@ -74,6 +79,12 @@ class Upkeep:
         """End the waiting deliveries that can no longer be sent, batch by batch."""
         expired_before = self._clock.now() - self._rules.expire_after
         while await self._deliveries.settle(_SETTLE_BATCH, expired_before):
+            pass
+
+    async def forget_answers(self) -> None:
+        """Forget the answers that no request is given any more, batch by batch."""
+        before = self._clock.now() - KEPT_FOR
+        while await self._idempotency.forget(before, _FORGET_BATCH) == _FORGET_BATCH:
             pass
 
     def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:

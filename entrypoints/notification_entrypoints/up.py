@@ -171,6 +171,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         webhooks=service.storage.webhooks,
         logs=service.storage.logs,
         history=service.storage.history,
+        idempotency=service.storage.idempotency,
         clock=service.clock,
         ids=service.ids,
         signature_headers=settings.signature_headers,

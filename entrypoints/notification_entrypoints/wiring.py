@@ -121,6 +121,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         upkeep=Upkeep(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,
+            idempotency=storage.idempotency,
             lock=storage.worker_lock,
             clock=clock,
             observer=watch,

@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
 from notification_core.events import Arrival, EventToStore
+from notification_core.idempotency import KeptAnswer
 from notification_core.webhooks import Webhook
 
 EventKey = tuple[UUID, str]
@@ -84,6 +85,13 @@ class IngestTransaction(Protocol):
         """Store deliveries of events that this transaction stored.
 
         Those that are ``begun`` belong to ``worker`` for ``lease``, with attempt 1.
+        """
+
+    @abstractmethod
+    async def keep(self, kept: KeptAnswer) -> None:
+        """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
+
+        The transaction is of no more use where this raises :class:`AlreadyAnswered`.
         """
 
 

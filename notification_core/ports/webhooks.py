@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.idempotency import KeptAnswer
 from notification_core.webhooks import Webhook
 
 
@@ -40,8 +41,11 @@ class WebhookStore(Protocol):
         """Return one webhook; raise :class:`WebhookNotFound`."""
 
     @abstractmethod
-    async def add(self, webhook: Webhook, most: int) -> None:
-        """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already."""
+    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
+        """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already.
+
+        ``kept`` is written with it, as :class:`IdempotencyStore` says.
+        """
 
     @abstractmethod
     async def replace(self, webhook: Webhook) -> int:

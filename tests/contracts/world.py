@@ -34,6 +34,7 @@ from notification_core.ids import IdGenerator
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
 from notification_core.ports.history import History
+from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
@@ -60,6 +61,8 @@ class Storage(Protocol):
     def history(self) -> History: ...
     @property
     def backlog(self) -> Backlog: ...
+    @property
+    def idempotency(self) -> IdempotencyStore: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     async def ping(self) -> None: ...

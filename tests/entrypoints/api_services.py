@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.memory import MemoryStorage, memory_storage
 from notification_adapters.memory.environments import EveryEnvironment
-from notification_adapters.memory.storage import memory_storage
-from notification_adapters.sql import migrate_sqlite, open_sqlite
+from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliveries import (
     Attempt,
@@ -38,6 +38,7 @@ from notification_core.keyring import Keyring
 from notification_core.ports.deliveries import Claim, DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.history import History
+from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
@@ -68,6 +69,18 @@ class Stores:
     keys: KeyStore
     logs: LogStore
     history: History
+    idempotency: IdempotencyStore
+
+
+def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
+    return Stores(
+        webhooks=storage.webhooks,
+        deliveries=storage.deliveries,
+        keys=storage.keys,
+        logs=storage.logs,
+        history=storage.history,
+        idempotency=storage.idempotency,
+    )
 
 
 @frozen
@@ -106,7 +119,7 @@ class Backstage:
 async def in_memory(_: Path) -> AsyncIterator[Stores]:
     """Open a storage in memory."""
     storage = memory_storage(_CLOCK, _IDS)
-    yield Stores(storage.webhooks, storage.deliveries, storage.keys, storage.logs, storage.history)
+    yield _stores(storage)
 
 
 @asynccontextmanager
@@ -116,9 +129,7 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
     path = folder / "api.sqlite"
     await migrate_sqlite(path, cipher)
     async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
-        yield Stores(
-            storage.webhooks, storage.deliveries, storage.keys, storage.logs, storage.history
-        )
+        yield _stores(storage)
 
 
 @asynccontextmanager
@@ -157,6 +168,7 @@ def _services(
         webhooks=stores.webhooks,
         logs=stores.logs,
         history=stores.history,
+        idempotency=stores.idempotency,
         clock=_CLOCK,
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from notification_core.deliveries import Attempt
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.events import Event
+from notification_core.idempotency import Keep
 from notification_core.ingest import Ingest, Published
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import Services, api_app
@@ -167,7 +168,7 @@ class FailingIngest(Ingest):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def publish(self, _: Sequence[Event]) -> Sequence[Published]:
+    async def publish(self, *_: object) -> Sequence[Published]:
         raise self._error
 
 
@@ -179,10 +180,12 @@ class WaitingIngest(Ingest):
         self.begun = asyncio.Event()
         self.proceed = asyncio.Event()
 
-    async def publish(self, events: Sequence[Event]) -> Sequence[Published]:
+    async def publish(
+        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None = None
+    ) -> Sequence[Published]:
         self.begun.set()
         await self.proceed.wait()
-        return await self._ingest.publish(events)
+        return await self._ingest.publish(events, keep)
 
 
 class TestFailuresBehindIt:

@@ -139,6 +139,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         upkeep=Upkeep(
             deliveries=deliveries,
             webhooks=storage.webhooks,
+            idempotency=storage.idempotency,
             lock=storage.worker_lock,
             clock=clock,
             observer=notebook,

@@ -10,6 +10,7 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.deliveries import Attempt, Outcome, Reason, State
 from notification_core.errors import StorageUnavailable
+from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.upkeep import Upkeep, UpkeepRules
@@ -77,6 +78,7 @@ async def world() -> World:
     upkeep = Upkeep(
         deliveries=TroubledDeliveries(storage.deliveries, trouble),
         webhooks=storage.webhooks,
+        idempotency=storage.idempotency,
         lock=storage.worker_lock,
         clock=clock,
         observer=notebook,
@@ -164,6 +166,21 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
     await world.upkeep.settle()
     assert (old.state, old.reason) == (State.CANCELLED, Reason.EXPIRED)
     assert young.state is State.PENDING
+
+
+async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(world: World) -> None:
+    def answer(number: int) -> KeptAnswer:
+        return KeptAnswer(ENVIRONMENT, f"request {number}", "asked", b"", world.clock.now())
+
+    for number in range(1200):
+        world.storage.state.keep(answer(number))
+    await world.clock.advance(KEPT_FOR.total_seconds() - 1)
+    await world.upkeep.forget_answers()
+    assert len(world.storage.state.answers) == 1200
+    await world.clock.advance(1)
+    world.storage.state.keep(answer(1200))
+    await world.upkeep.forget_answers()
+    assert [request for _, request in world.storage.state.answers] == ["request 1200"]
 
 
 async def test_a_webhook_that_has_only_failed_for_five_days_is_disabled(world: World) -> None:

@@ -8,6 +8,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.idempotency import KeptAnswer
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
 
@@ -20,6 +21,7 @@ class MemoryIngest(IngestTransaction):
         self._now = now
         self._events: dict[EventKey, StoredEvent] = {}
         self._deliveries: list[StoredDelivery] = []
+        self._kept: list[KeptAnswer] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments."""
@@ -43,10 +45,17 @@ class MemoryIngest(IngestTransaction):
                 stored.begin(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
+    async def keep(self, kept: KeptAnswer) -> None:
+        """Write the answer to the request that all this is for."""
+        self._state.check_unanswered(kept)
+        self._kept.append(kept)
+
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
         self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
+        for kept in self._kept:
+            self._state.keep(kept)
 
     def _add(self, arrived: EventToStore) -> Arrival:
         known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))

@@ -8,7 +8,8 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from notification_core.deliveries import Attempt, Fence, Reason, State
-from notification_core.errors import WebhookNotFound
+from notification_core.errors import AlreadyAnswered, WebhookNotFound
+from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.deliveries import EventKey
 from notification_core.webhooks import Webhook
@@ -89,6 +90,7 @@ class MemoryState:
     deliveries: dict[UUID, StoredDelivery] = field(factory=dict)
     attempts: dict[UUID, Attempt] = field(factory=dict)
     keys: list[SigningKey] = field(factory=list)
+    answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     changes: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -104,6 +106,16 @@ class MemoryState:
         self.webhooks[webhook.webhook_id] = webhook
         self.changes += 1
         return self.changes
+
+    def check_unanswered(self, kept: KeptAnswer) -> None:
+        """Raise :class:`AlreadyAnswered` where this request was answered lately."""
+        known = self.answers.get((kept.environment_id, kept.request))
+        if known is not None and known.answered_at > kept.answered_at - KEPT_FOR:
+            raise AlreadyAnswered("This request was answered already.")
+
+    def keep(self, kept: KeptAnswer) -> None:
+        """Keep the answer to a request."""
+        self.answers[kept.environment_id, kept.request] = kept
 
     def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:
         """Return a webhook's queue, in the order in which it is due."""

@@ -5,6 +5,7 @@ from attrs import field, frozen
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.history import MemoryHistory
+from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.state import MemoryState
@@ -24,6 +25,7 @@ class MemoryStorage:
     logs: MemoryLogStore
     history: MemoryHistory
     backlog: MemoryBacklog
+    idempotency: MemoryIdempotencyStore
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -46,6 +48,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         logs=MemoryLogStore(state),
         history=MemoryHistory(state),
         backlog=MemoryBacklog(state, clock),
+        idempotency=MemoryIdempotencyStore(state),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

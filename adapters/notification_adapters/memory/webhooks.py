@@ -9,6 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.deliveries import Attempt, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
@@ -35,12 +36,16 @@ class MemoryWebhookStore(WebhookStore):
         """Return one webhook."""
         return self._state.living(environment_id, webhook_id)
 
-    async def add(self, webhook: Webhook, most: int) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
         """Store a new webhook."""
         async with self._state.writing:
+            if kept is not None:
+                self._state.check_unanswered(kept)
             if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             self._state.webhooks[webhook.webhook_id] = webhook
+            if kept is not None:
+                self._state.keep(kept)
 
     async def replace(self, webhook: Webhook) -> int:
         """Store a changed webhook; return the change counter."""

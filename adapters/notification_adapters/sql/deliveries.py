@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.claims import Claims
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.ingest import SqlIngest
 from notification_adapters.sql.results import Ended, ended, reaped
 from notification_adapters.sql.steps import Held
@@ -24,10 +25,13 @@ _REAPED_AT_ONCE = 2000
 class SqlDeliveryStore(DeliveryStore):
     """Keeps events and deliveries in a SQL database."""
 
-    def __init__(self, database: Database, rows: WebhookRows, ids: IdGenerator) -> None:
+    def __init__(
+        self, database: Database, rows: WebhookRows, answers: KeptAnswers, ids: IdGenerator
+    ) -> None:
         self._database = database
         self._steps = database.steps
         self._rows = rows
+        self._answers = answers
         self._ids = ids
         self._claims = Claims(database, rows)
 
@@ -35,7 +39,7 @@ class SqlDeliveryStore(DeliveryStore):
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._database.writing() as connection:
-            yield SqlIngest(connection, self._database, self._rows)
+            yield SqlIngest(connection, self._database, self._rows, self._answers)
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt, as one committed batch."""

@@ -7,10 +7,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.steps import KnownEvent, Lease
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.idempotency import KeptAnswer
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
 
@@ -18,10 +20,17 @@ from notification_core.webhooks import Webhook
 class SqlIngest(IngestTransaction):
     """A batch of events on its way into the database, on a connection that others commit."""
 
-    def __init__(self, connection: AsyncConnection, database: Database, rows: WebhookRows) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        database: Database,
+        rows: WebhookRows,
+        answers: KeptAnswers,
+    ) -> None:
         self._connection = connection
         self._database = database
         self._rows = rows
+        self._answers = answers
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments in one query."""
@@ -46,6 +55,10 @@ class SqlIngest(IngestTransaction):
         await self._database.steps.add_deliveries(
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
+
+    async def keep(self, kept: KeptAnswer) -> None:
+        """Write the answer to the request that all this is for."""
+        await self._answers.keep(self._connection, kept)
 
 
 def _key(stored: EventToStore) -> EventKey:

@@ -12,6 +12,7 @@ from notification_adapters.sql.backlog import SqlBacklog
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database, naming, open_database
 from notification_adapters.sql.history import SqlHistory
+from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencyStore
 from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
@@ -35,6 +36,7 @@ class SqlStorage:
     logs: SqlLogStore
     history: SqlHistory
     backlog: SqlBacklog
+    idempotency: SqlIdempotencyStore
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -57,16 +59,17 @@ async def open_sqlite(
         with naming(path):
             await schema.check_schema(database)
             await schema.check_secret(database, cipher)
-        rows = WebhookRows(database.steps, cipher)
+        rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
         async with _released(FileWorkerLock(path, database)) as worker_lock:
             yield SqlStorage(
                 database=database,
-                webhooks=SqlWebhookStore(database, rows),
-                deliveries=SqlDeliveryStore(database, rows, ids),
+                webhooks=SqlWebhookStore(database, rows, answers),
+                deliveries=SqlDeliveryStore(database, rows, answers, ids),
                 keys=SqlKeyStore(database, cipher),
                 logs=SqlLogStore(database),
                 history=SqlHistory(database),
                 backlog=SqlBacklog(database),
+                idempotency=SqlIdempotencyStore(database, answers),
                 worker_lock=worker_lock,
             )
 

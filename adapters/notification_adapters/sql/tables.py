@@ -201,6 +201,19 @@ environment_keys = sa.Table(
     sa.Index("environment_keys_environment", "environment_id"),
 )
 
+kept_answers = sa.Table(
+    "kept_answers",
+    metadata,
+    # A digest of caller, route and Idempotency-Key.
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    # Encrypted: it may show what a webhook sends along.
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("answered_at", Instant, nullable=False),
+    sa.Index("kept_answers_age", "answered_at"),
+)
+
 changes = sa.Table(
     "changes",
     metadata,

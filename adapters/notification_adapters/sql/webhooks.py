@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import attempts, webhooks
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_core.deliveries import Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
@@ -26,9 +28,10 @@ WebhookKey = tuple[UUID, UUID]
 class SqlWebhookStore(WebhookStore):
     """Keeps webhooks in a SQL database."""
 
-    def __init__(self, database: Database, rows: WebhookRows) -> None:
+    def __init__(self, database: Database, rows: WebhookRows, answers: KeptAnswers) -> None:
         self._database = database
         self._rows = rows
+        self._answers = answers
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
@@ -51,7 +54,7 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.reading() as connection:
             return await self._rows.get(connection, environment_id, webhook_id)
 
-    async def add(self, webhook: Webhook, most: int) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
@@ -60,6 +63,8 @@ class SqlWebhookStore(WebhookStore):
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
+            if kept is not None:
+                await self._answers.keep(connection, kept)
 
     async def replace(self, webhook: Webhook) -> int:
         """Store a changed webhook; return the change counter."""

@@ -19,6 +19,7 @@ from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
+from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.signing import SignatureHeaders
@@ -29,6 +30,7 @@ from notification_entrypoints.api.deliveries import DeliveryOperations
 from notification_entrypoints.api.document import Document, load_document
 from notification_entrypoints.api.environments import EnvironmentOperations
 from notification_entrypoints.api.events import EventOperations, Tally
+from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.jwks import JwksOperations
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
@@ -58,6 +60,7 @@ class Services:
     webhooks: WebhookStore
     logs: LogStore
     history: History
+    idempotency: IdempotencyStore
     clock: Clock
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders
@@ -92,8 +95,10 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
 def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     """Return what answers each operation of the document, by its operationId."""
     converter = ApiConverter(services.zone)
+    idempotency = Idempotency(services.idempotency, services.clock)
     webhooks = WebhookOperations(
         subscriptions=services.subscriptions,
+        idempotency=idempotency,
         store=services.webhooks,
         converter=converter,
         written=document.body_of("replaceWebhook"),
@@ -105,6 +110,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     )
     events = EventOperations(
         ingest=services.ingest,
+        idempotency=idempotency,
         schemas=DataSchemas(CATALOGUE),
         tally=services.tally,
         clock=services.clock,

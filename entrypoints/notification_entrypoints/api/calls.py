@@ -26,7 +26,7 @@ Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
 
 @frozen
 class Call:
-    """A request that may be answered: its ``body`` as it came, or its ``fields`` once judged."""
+    """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged."""
 
     request: web.Request
     parameters: Parameters
@@ -72,10 +72,11 @@ class Endpoint:
         elif self.handler.raw:
             call = Call(request, parameters, body=await self._read(request, MAX_EVENTS_BYTES))
         else:
-            fields = parse_object(await self._read(request, MAX_BODY_BYTES))
+            body = await self._read(request, MAX_BODY_BYTES)
+            fields = parse_object(body)
             if not self.handler.merges:
                 check_fields(fields, self.operation.body, self.handler.judge)
-            call = Call(request, parameters, fields=fields)
+            call = Call(request, parameters, body=body, fields=fields)
         return await self._answer(call)
 
     async def _read(self, request: web.Request, most: int) -> bytes:

@@ -1,7 +1,7 @@
 """The operations on events: which there are, and publishing them."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Protocol
 from uuid import UUID
@@ -20,6 +20,7 @@ from notification_core.ingest import Ingest, Published
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.answers import ACCEPTED, json_answer
 from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.idempotency import Idempotency
 
 _encode = msgspec.json.encode
 
@@ -45,6 +46,7 @@ class EventOperations:
     """
 
     ingest: Ingest
+    idempotency: Idempotency
     schemas: DataSchemas
     tally: Tally
     clock: Clock
@@ -59,9 +61,12 @@ class EventOperations:
     async def publish(self, call: Call) -> web.Response:
         """Publish one event or a batch."""
         events, single = self._read(call)
-        published = await self.ingest.publish(events)
-        answers = [_answer(each) for each in published]
-        return json_answer(_encode(answers[0] if single else answers), ACCEPTED)
+        return await self.idempotency.once(
+            call,
+            call.parameters.id("environment_id"),
+            lambda keep: self.ingest.publish(events, keep),
+            _one if single else _several,
+        )
 
     def _read(self, call: Call) -> tuple[list[Event], bool]:
         """Read the events, and count those that are refused and those that surprise."""
@@ -88,6 +93,14 @@ class EventOperations:
 def _index(field: str) -> str:
     """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
     return field.partition(".")[0] if field.startswith("[") else ""
+
+
+def _one(published: Sequence[Published]) -> web.Response:
+    return json_answer(_encode(_answer(published[0])), ACCEPTED)
+
+
+def _several(published: Sequence[Published]) -> web.Response:
+    return json_answer(_encode([_answer(each) for each in published]), ACCEPTED)
 
 
 def _answer(published: Published) -> dict[str, str | bool]:

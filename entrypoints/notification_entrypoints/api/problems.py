@@ -67,6 +67,13 @@ class Problem(Enum):
     )
     EXPECTATION_FAILED = Kind(1009, 417, "The only expectation that is met is 100-continue.")
 
+    STILL_ANSWERING = Kind(
+        1010, 409, "The first request with this Idempotency-Key is still being answered. Try again."
+    )
+    KEY_REUSED = Kind(
+        1011, 422, "This Idempotency-Key was used for another request. Make a new one for this one."
+    )
+
     INVALID_BODY = Kind(1100, 400, "Fields of the body are wrong: see the details.")
     INVALID_PARAMETERS = Kind(1101, 400, "Parameters are wrong: see the details.")
 
@@ -188,7 +195,8 @@ def _fallback(status: int) -> Problem:
 
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
     headers = {REQUEST_ID: request_id}
-    if problem.value.http_code == web.HTTPServiceUnavailable.status_code:
+    unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
+    if unavailable or problem is Problem.STILL_ANSWERING:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]

@@ -14,6 +14,7 @@ from notification_core.webhooks import Webhook
 from notification_entrypoints.api.answers import CREATED, NO_CONTENT, NOT_MODIFIED, OK, json_answer
 from notification_entrypoints.api.calls import Call, check_fields
 from notification_entrypoints.api.document import Schema
+from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.merging import merged
 from notification_entrypoints.api.versions import expected_versions, is_known, tag
 
@@ -29,6 +30,7 @@ class WebhookOperations:
     """
 
     subscriptions: Subscriptions
+    idempotency: Idempotency
     store: WebhookStore
     converter: ApiConverter
     written: Schema
@@ -41,11 +43,21 @@ class WebhookOperations:
     async def create(self, call: Call) -> web.Response:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
-        webhook = await self.subscriptions.create(call.parameters.id("environment_id"), draft)
-        response = self._shown(webhook, CREATED)
-        where = call.request.app.router["getWebhook"].url_for(webhook_id=str(webhook.webhook_id))
-        response.headers[hdrs.LOCATION] = str(where)
-        return response
+        environment_id = call.parameters.id("environment_id")
+
+        def created(webhook: Webhook) -> web.Response:
+            response = self._shown(webhook, CREATED)
+            route = call.request.app.router["getWebhook"]
+            where = route.url_for(webhook_id=str(webhook.webhook_id))
+            response.headers[hdrs.LOCATION] = str(where)
+            return response
+
+        return await self.idempotency.once(
+            call,
+            environment_id,
+            lambda keep: self.subscriptions.create(environment_id, draft, keep),
+            created,
+        )
 
     async def get(self, call: Call) -> web.Response:
         """Answer with one webhook, or that the caller has it already."""

@@ -1,4 +1,4 @@
-"""The first schema: events, webhooks, deliveries, attempts and keys."""
+"""The first schema: events, webhooks, deliveries, attempts, keys and kept answers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_deliveries()
     _create_attempts()
     _create_environment_keys()
+    _create_kept_answers()
     changes = _create_changes()
     instance = _create_instance()
     op.bulk_insert(changes, [{"id": 1, "number": 0}])
@@ -171,6 +172,19 @@ def _create_environment_keys() -> None:
     op.create_index(
         "environment_keys_environment", "environment_keys", ["environment_id"], unique=False
     )
+
+
+def _create_kept_answers() -> None:
+    op.create_table(
+        "kept_answers",
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("answered_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("request", "environment_id", name="kept_answers_pkey"),
+    )
+    op.create_index("kept_answers_age", "kept_answers", ["answered_at"], unique=False)
 
 
 def _create_changes() -> sa.Table:

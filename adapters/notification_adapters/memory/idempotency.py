@@ -1,0 +1,31 @@
+"""The answers to requests that may be sent again, in memory."""
+
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.idempotency import KeptAnswer
+from notification_core.ports.idempotency import IdempotencyStore
+
+
+class MemoryIdempotencyStore(IdempotencyStore):
+    """Finds and forgets what the other stores of a memory have kept."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
+        """Return what a request was answered after ``since``, if it was."""
+        kept = self._state.answers.get((environment_id, request))
+        return kept if kept is not None and kept.answered_at > since else None
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Forget answers that were given until then; return how many, at most ``limit``."""
+        async with self._state.writing:
+            answers = self._state.answers
+            old = (key for key, kept in answers.items() if kept.answered_at <= before)
+            forgotten = list(islice(old, limit))
+            for key in forgotten:
+                del answers[key]
+        return len(forgotten)

@@ -1,0 +1,145 @@
+"""POSTs that name themselves by ``Idempotency-Key``: done once, answered alike each time.
+
+A handler whose effect must not be had twice hands it to :meth:`Idempotency.once`::
+
+    return await self.idempotency.once(
+        call, environment_id, lambda keep: self.ingest.publish(events, keep), self._shown
+    )
+
+The use case takes ``keep`` and makes the answer to be kept before it commits; its store writes
+that in the same transaction (:class:`IdempotencyStore` says how). What is kept is what ``shown``
+makes: an answer that shows a secret must not be kept as it is.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from attrs import frozen
+
+from notification_core.errors import AlreadyAnswered, Detail
+from notification_core.idempotency import KEPT_FOR, Keep, KeptAnswer
+from notification_core.ports.clock import Clock
+from notification_core.ports.idempotency import IdempotencyStore
+from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.problems import Problem, RequestRefused
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+
+CALLER = web.RequestKey("caller", str)
+"""Where authentication says who calls: two callers' keys have nothing to do with one another."""
+
+_KEY = re.compile(r"[ -~]{1,255}")
+
+_Outcome = TypeVar("_Outcome")
+
+
+@frozen
+class _Answer:
+    """An answer as it is kept."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+_ANSWER = msgspec.msgpack.Decoder(_Answer)
+
+
+class Idempotency:
+    """Answers a request that comes again as it was answered first, for 24 hours."""
+
+    def __init__(self, store: IdempotencyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._running: set[tuple[UUID, str]] = set()
+
+    async def once(
+        self,
+        call: Call,
+        environment_id: UUID,
+        effect: Callable[[Keep[_Outcome] | None], Awaitable[_Outcome]],
+        shown: Callable[[_Outcome], web.Response],
+    ) -> web.Response:
+        """Have an effect in an environment and show it, or show again what it came to before.
+
+        Raises :class:`RequestRefused` for a key that is none, for one whose first request is
+        still being answered, and for one that another request was sent with.
+        """
+        key = _key_of(call.request)
+        if key is None:
+            return shown(await effect(None))
+        request, fingerprint = _name(call, key), _fingerprint(call)
+
+        def keep(outcome: _Outcome) -> KeptAnswer:
+            answer = _encoded(shown(outcome))
+            return KeptAnswer(environment_id, request, fingerprint, answer, self._clock.now())
+
+        with self._alone(environment_id, request):
+            kept = await self._kept(environment_id, request)
+            if kept is None:
+                try:
+                    return shown(await effect(keep))
+                except AlreadyAnswered:
+                    # Another process was a moment faster.
+                    kept = await self._kept(environment_id, request)
+        return _again(kept, fingerprint)
+
+    @contextmanager
+    def _alone(self, environment_id: UUID, request: str) -> Iterator[None]:
+        """Refuse a request while the same one is being answered in this process."""
+        running = environment_id, request
+        if running in self._running:
+            raise RequestRefused(Problem.STILL_ANSWERING)
+        self._running.add(running)
+        try:
+            yield
+        finally:
+            self._running.discard(running)
+
+    async def _kept(self, environment_id: UUID, request: str) -> KeptAnswer | None:
+        return await self._store.find(environment_id, request, self._clock.now() - KEPT_FOR)
+
+
+def _key_of(request: web.Request) -> str | None:
+    """Return the key that a request has, None where it has none."""
+    keys = request.headers.getall(HEADER, ())
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        message = "Give one key of 1 to 255 visible ASCII characters, such as a UUID."
+        raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail(HEADER, message)])
+    return keys[0]
+
+
+def _name(call: Call, key: str) -> str:
+    """Return what names a request: its caller, its route and its key, but not readably."""
+    parts = call.request.get(CALLER, ""), call.request.method, call.request.path, key
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def _fingerprint(call: Call) -> str:
+    asked = call.request.query_string.encode() + b"\0" + call.body
+    return hashlib.sha256(asked).hexdigest()
+
+
+def _encoded(response: web.Response) -> bytes:
+    body = response.body if isinstance(response.body, bytes) else b""
+    return msgspec.msgpack.encode(_Answer(response.status, dict(response.headers), body))
+
+
+def _again(kept: KeptAnswer | None, fingerprint: str) -> web.Response:
+    if kept is None:
+        # What a process that was faster had answered was forgotten since: 24 hours ended just now.
+        raise RequestRefused(Problem.STILL_ANSWERING)
+    if kept.fingerprint != fingerprint:
+        raise RequestRefused(Problem.KEY_REUSED)
+    answer = _ANSWER.decode(kept.answer)
+    headers = answer.headers | {REPLAYED: "true"}
+    return web.Response(body=answer.body, status=answer.status, headers=headers)

@@ -1,0 +1,26 @@
+"""Storage of the answers to requests that may be sent again."""
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from notification_core.idempotency import KeptAnswer
+
+
+class IdempotencyStore(Protocol):
+    """Finds and forgets kept answers; the stores of the effects write them.
+
+    A method with an effect that a request may ask for twice takes ``kept``, and writes it in the
+    effect's own transaction. Where the request has been answered within :data:`KEPT_FOR` it
+    raises :class:`AlreadyAnswered`, and nothing of the effect is there. Answers are encrypted at
+    rest. Statements are scoped to the environment; :meth:`forget` cannot be.
+    """
+
+    @abstractmethod
+    async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
+        """Return what a request was answered after ``since``, if it was."""
+
+    @abstractmethod
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Forget answers that were given until then; return how many, at most ``limit``."""
