@@ -43,6 +43,8 @@ ERROR_GROUPS = {
     11: "What the request says",
     12: "Webhooks",
     13: "Events",
+    14: "Deliveries",
+    15: "Environments",
     19: "This system",
 }
 

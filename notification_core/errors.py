@@ -117,6 +117,18 @@ class AlreadyAnswered(NotificationError):
     """The same request was answered meanwhile: nothing was done, the answer can be read."""
 
 
+class RotationTooSoon(NotificationError):
+    """The signing key cannot be rotated yet; the message says when it can."""
+
+
+class KeysChanged(NotificationError):
+    """The environment's keys were changed by somebody else since they were read."""
+
+    def __init__(self, environment_id: UUID) -> None:
+        super().__init__(f"The keys of environment {environment_id} were changed meanwhile.")
+        self.environment_id = environment_id
+
+
 class InvalidSignature(NotificationError, ValueError):
     """A request whose signature does not hold; the message says which check failed."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.keys import KeyStatus, SigningKey, new_signing_key
+from notification_core.keys import SigningKey, new_signing_key, signing_at
 from notification_core.ports.clock import Clock
 from notification_core.ports.keys import KeyStore
 
@@ -16,7 +16,6 @@ FRESH_FOR = timedelta(seconds=30)
 """A rotated key must be in use everywhere within 60 s: half of that leaves room for the read."""
 
 _MOST_ENVIRONMENTS = 10_000
-_SIGNING_ORDER = (KeyStatus.ACTIVE, KeyStatus.RETIRING, KeyStatus.PENDING)
 
 
 @frozen
@@ -26,7 +25,7 @@ class _Entry:
 
 
 class Keyring:
-    """Gives the keys of an environment, active first, from memory where they are fresh."""
+    """Gives the keys of an environment; those that sign from memory, where they are fresh."""
 
     def __init__(self, store: KeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
         self._store = store
@@ -36,13 +35,20 @@ class Keyring:
         self._reading: dict[UUID, asyncio.Lock] = {}
 
     async def keys(self, environment_id: UUID) -> Sequence[SigningKey]:
-        """Return the environment's keys, at least one; raise :class:`StorageUnavailable`."""
+        """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
         return self._fresh(environment_id) or await self._read(environment_id)
 
-    async def known(self, environment_id: UUID) -> Sequence[SigningKey]:
-        """Return the environment's keys without making any; raise :class:`StorageUnavailable`."""
-        fresh = self._fresh(environment_id)
-        return fresh or _in_signing_order(await self._store.keys_of([environment_id]))
+    async def stored(self, environment_id: UUID) -> Sequence[SigningKey]:
+        """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`."""
+        keys = await self._store.keys_of([environment_id])
+        if keys:
+            return keys
+        key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
+        return await self._store.add_first(key)
+
+    def forget(self, environment_id: UUID) -> None:
+        """Read the keys anew when they are needed next: they have changed."""
+        self._entries.pop(environment_id, None)
 
     def _fresh(self, environment_id: UUID) -> tuple[SigningKey, ...]:
         entry = self._entries.get(environment_id)
@@ -58,25 +64,15 @@ class Keyring:
             async with lock:
                 keys = self._fresh(environment_id)
                 if not keys:
-                    keys = _in_signing_order(await self._read_or_make(environment_id))
-                    self._remember(environment_id, keys)
+                    read_at = self._clock.monotonic()
+                    keys = tuple(signing_at(await self.stored(environment_id), self._clock.now()))
+                    self._remember(environment_id, _Entry(keys, read_at))
         finally:
             self._reading.pop(environment_id, None)
         return keys
 
-    async def _read_or_make(self, environment_id: UUID) -> Sequence[SigningKey]:
-        keys = await self._store.keys_of([environment_id])
-        if keys:
-            return keys
-        key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
-        return await self._store.add_first(key)
-
-    def _remember(self, environment_id: UUID, keys: tuple[SigningKey, ...]) -> None:
-        self._entries[environment_id] = _Entry(keys, self._clock.monotonic())
+    def _remember(self, environment_id: UUID, entry: _Entry) -> None:
+        self._entries[environment_id] = entry
         self._entries.move_to_end(environment_id)
         while len(self._entries) > _MOST_ENVIRONMENTS:
             self._entries.popitem(last=False)
-
-
-def _in_signing_order(keys: Sequence[SigningKey]) -> tuple[SigningKey, ...]:
-    return tuple(sorted(keys, key=lambda key: _SIGNING_ORDER.index(key.status)))

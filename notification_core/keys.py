@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict
@@ -23,13 +24,19 @@ from notification_core.errors import InvalidInput
 PUBLIC_KEY_PREFIX = "whpk_"
 """What Standard Webhooks puts before the base64 of a public key."""
 
+MAX_SIGNING_KEYS = 3
+"""A request is signed by no more keys than this."""
+
 _RAW_LENGTH = 32
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 _ACCEPTED = "Give it as 64 hex digits, as base64, as PEM, or as whpk_ and base64."
 
 
 class KeyStatus(StrEnum):
-    """Where a signing key stands in its life; all three are to be trusted by receivers."""
+    """Where a key stands at a moment; all three are to be trusted by receivers.
+
+    It is never stored: it follows from the times of the environment's keys.
+    """
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -42,14 +49,15 @@ class SigningKey:
 
     ``key_id`` is the RFC 7638 thumbprint of the public half, ``public_key`` its 32 raw bytes and
     ``seed`` the 32 secret ones. ``private_key`` is made from the seed once, so that a signature
-    costs nothing but the signing.
+    costs nothing but the signing. The keys of an environment are numbered from 1 on; it signs
+    from ``not_before`` on, and is trusted until ``expires_at``, which the latest one never has.
     """
 
     key_id: str
     environment_id: UUID
+    number: int
     seed: bytes = field(repr=False)
     public_key: bytes
-    status: KeyStatus
     created_at: datetime
     not_before: datetime
     expires_at: datetime | None = None
@@ -58,6 +66,18 @@ class SigningKey:
     @private_key.default
     def _from_seed(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+    def is_trusted(self, now: datetime) -> bool:
+        """Tell whether receivers are to trust it at this moment."""
+        return self.expires_at is None or now < self.expires_at
+
+
+@frozen
+class TrustedKey:
+    """A key that receivers are to trust, and where it stands."""
+
+    key: SigningKey
+    status: KeyStatus
 
 
 class Jwk(TypedDict):
@@ -82,18 +102,45 @@ class PublicForms:
     jwk: Jwk
 
 
-def new_signing_key(environment_id: UUID, now: datetime, seed: bytes) -> SigningKey:
-    """Return a key that is active from now on; ``seed`` is 32 random bytes."""
+def new_signing_key(
+    environment_id: UUID,
+    now: datetime,
+    seed: bytes,
+    number: int = 1,
+    not_before: datetime | None = None,
+) -> SigningKey:
+    """Return a key that signs from now on, or from ``not_before``; ``seed`` is 32 random bytes."""
     public_key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     return SigningKey(
         key_id=thumbprint(public_key),
         environment_id=environment_id,
+        number=number,
         seed=seed,
         public_key=public_key,
-        status=KeyStatus.ACTIVE,
         created_at=now,
-        not_before=now,
+        not_before=not_before or now,
     )
+
+
+def trusted_at(keys: Collection[SigningKey], now: datetime) -> Sequence[TrustedKey]:
+    """Return an environment's keys to trust at a moment: active, retiring newest first, pending.
+
+    The newest of those that may sign is active. Where none may yet, because the clock was set
+    back, it is the oldest of all.
+    """
+    newest_first = sorted(keys, key=lambda key: key.number, reverse=True)
+    trusted = [key for key in newest_first if key.is_trusted(now)]
+    signing = [key for key in trusted if key.not_before <= now] or trusted[-1:]
+    pending = [TrustedKey(key, KeyStatus.PENDING) for key in trusted if key not in signing]
+    active = [TrustedKey(key, KeyStatus.ACTIVE) for key in signing[:1]]
+    return [*active, *(TrustedKey(key, KeyStatus.RETIRING) for key in signing[1:]), *pending]
+
+
+def signing_at(keys: Collection[SigningKey], now: datetime) -> Sequence[SigningKey]:
+    """Return the keys that sign at a moment: the active one, then the newest retiring ones."""
+    trusted = trusted_at(keys, now)
+    signing = [each.key for each in trusted if each.status is not KeyStatus.PENDING]
+    return signing[:MAX_SIGNING_KEYS]
 
 
 def thumbprint(public_key: bytes) -> str:

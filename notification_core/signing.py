@@ -12,11 +12,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.keys import KeyStatus, SigningKey, base64url
+from notification_core.keys import SigningKey, base64url
 from notification_core.ports.signer import Signer
-
-MAX_STANDARD_SIGNATURES = 3
-"""A ``webhook-signature`` holds no more entries than this."""
 
 _SHORT_ID = re.compile(r"[A-Za-z0-9_-]{1,124}")
 
@@ -73,11 +70,9 @@ def sign(  # noqa: PLR0913, PLR0917 - everything that is signed, and by what
 ) -> tuple[tuple[str, str], ...]:
     """Return all signature headers of one second of an attempt.
 
-    Our own scheme is signed by the active key alone, Standard Webhooks' by each live key.
-    Raises ``ValueError`` where no key is active.
+    Our own scheme is signed by the first of the keys alone, Standard Webhooks' by each of them.
     """
-    live = live_keys(keys)
-    active = live[0]
+    active = keys[0]
     signed = (
         (headers.signature, signature_hex(active, timestamp, body, signer)),
         (headers.timestamp, _digits(timestamp)),
@@ -87,7 +82,8 @@ def sign(  # noqa: PLR0913, PLR0917 - everything that is signed, and by what
     )
     if not headers.standard:
         return signed
-    return (*signed, ("webhook-signature", _standard(live, message_id, timestamp, body, signer)))
+    standard = standard_signature(keys, message_id, timestamp, body, signer)
+    return (*signed, ("webhook-signature", standard))
 
 
 def signature_hex(key: SigningKey, timestamp: int, body: bytes, signer: Signer = _SIGNER) -> str:
@@ -102,32 +98,9 @@ def standard_signature(
     body: bytes,
     signer: Signer = _SIGNER,
 ) -> str:
-    """Return a ``webhook-signature``: one ``v1a,…`` for each live key, the active one's first."""
-    return _standard(live_keys(keys), message_id, timestamp, body, signer)
-
-
-def live_keys(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
-    """Return the keys that sign: the active one, then retiring ones, newest first, three at most.
-
-    A pending key is published but does not sign yet. Raises ``ValueError`` where none is active.
-    """
-    newest_first = sorted(keys, key=_not_before, reverse=True) if len(keys) > 1 else keys
-    active = [key for key in newest_first if key.status is KeyStatus.ACTIVE]
-    if not active:
-        raise ValueError("The environment has no active signing key.")
-    retiring = [key for key in newest_first if key.status is KeyStatus.RETIRING]
-    return (active + retiring)[:MAX_STANDARD_SIGNATURES]
-
-
-def _not_before(key: SigningKey) -> float:
-    return key.not_before.timestamp()
-
-
-def _standard(
-    live: Sequence[SigningKey], message_id: str, timestamp: int, body: bytes, signer: Signer
-) -> str:
+    """Return a ``webhook-signature``: one ``v1a,…`` for each key, in their order."""
     content = f"{message_id}.{_digits(timestamp)}.".encode() + body
-    return " ".join(f"v1a,{_base64(signer.sign(key, content))}" for key in live)
+    return " ".join(f"v1a,{_base64(signer.sign(key, content))}" for key in keys)
 
 
 def _base64(data: bytes) -> str:

@@ -17,7 +17,7 @@ from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.headers import masked
 from notification_core.history import DeliveryRecord, EventRecord
-from notification_core.keys import Jwk, KeyStatus, SigningKey, public_forms
+from notification_core.keys import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
 from notification_core.verifying import TOLERANCE
@@ -90,20 +90,21 @@ class ApiConverter:
 
 
 def environment_settings(
-    keys: Sequence[SigningKey], headers: SignatureHeaders
+    keys: Sequence[TrustedKey], headers: SignatureHeaders
 ) -> EnvironmentSettings:
     """Return what is published of an environment's keys, of which the first is the active one."""
-    form = SignatureForm(headers.signature, headers.timestamp, headers.key_id, headers.standard)
-    published = [_verification_key(key, form) for key in keys]
+    published = [verification_key(key, headers) for key in keys]
     return EnvironmentSettings(published[0], published)
 
 
-def _verification_key(key: SigningKey, form: SignatureForm) -> VerificationKey:
-    forms = public_forms(key.public_key)
+def verification_key(trusted: TrustedKey, headers: SignatureHeaders) -> VerificationKey:
+    """Return what is published of a key."""
+    key, forms = trusted.key, public_forms(trusted.key.public_key)
+    form = SignatureForm(headers.signature, headers.timestamp, headers.key_id, headers.standard)
     return VerificationKey(
         id=key.key_id,
         algorithm="ed25519",
-        status=key.status,
+        status=trusted.status,
         hex=forms.hex,
         base64=forms.base64,
         pem=forms.pem,

@@ -166,8 +166,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
     services = Services(
         subscriptions=service.subscriptions,
         ingest=service.ingest,
-        keyring=service.keyring,
-        environments=service.environments,
+        verification_keys=service.verification_keys,
         webhooks=service.storage.webhooks,
         logs=service.storage.logs,
         history=service.storage.history,

@@ -31,6 +31,7 @@ from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
 from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.upkeep import Upkeep, UpkeepRules
+from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
@@ -49,8 +50,7 @@ class Service:
     clock: Clock
     ids: IdGenerator
     storage: SqlStorage
-    keyring: Keyring
-    environments: Environments
+    verification_keys: VerificationKeys
     subscriptions: Subscriptions
     ingest: Ingest
     dispatcher: Dispatcher | None
@@ -67,7 +67,7 @@ async def open_service(
         storage = await stack.enter_async_context(
             open_sqlite(database, cipher_of(settings), clock, ids)
         )
-        keyring = Keyring(storage.keys, clock, lambda: os.urandom(SEED_BYTES))
+        keyring = Keyring(storage.keys, clock, _new_seed)
         dispatcher = await stack.enter_async_context(
             _dispatching(settings, storage, keyring, clock, ids, watch)
         )
@@ -77,6 +77,7 @@ async def open_service(
         directory = environment_directory(settings)
         stack.push_async_callback(directory.close)
         environments = Environments(directory, clock)
+        keys = VerificationKeys(storage.keys, keyring, environments, clock, _new_seed)
         subscriptions = Subscriptions(
             storage.webhooks,
             clock,
@@ -85,7 +86,7 @@ async def open_service(
             environments,
             dispatcher.changed if dispatcher else _nobody_to_tell,
         )
-        yield Service(clock, ids, storage, keyring, environments, subscriptions, ingest, dispatcher)
+        yield Service(clock, ids, storage, keys, subscriptions, ingest, dispatcher)
 
 
 @asynccontextmanager
@@ -149,6 +150,10 @@ def environment_directory(settings: Settings) -> EnvironmentDirectory:
     """Return who knows the environments; without a URI all of them are taken to exist."""
     uri = settings.project_management_api_uri
     return ProjectManagementApi(uri) if uri else EveryEnvironment()
+
+
+def _new_seed() -> bytes:
+    return os.urandom(SEED_BYTES)
 
 
 def _longest_stop(settings: Settings) -> timedelta:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 
 from notification_adapters.converters import ApiConverter, environment_settings
@@ -18,7 +19,7 @@ from notification_core.deliveries import (
     ReceivedResponse,
     SentRequest,
 )
-from notification_core.keys import KeyStatus, SigningKey, new_signing_key
+from notification_core.keys import KeyStatus, TrustedKey, new_signing_key
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
 from notification_core.webhooks import FOREVER, DisabledReason, Method, Webhook
@@ -195,7 +196,7 @@ class TestLogs:
 
 class TestSettings:
     def test_the_first_key_is_the_public_one_and_all_are_listed(self) -> None:
-        keys = [key(1), key(2, status=KeyStatus.RETIRING, expires_at=NOON)]
+        keys = [key(1), key(2, KeyStatus.RETIRING, expires_at=NOON)]
         written = dumped(environment_settings(keys, HEADERS))
         first, second = written["verification_keys"]
         assert written["public_verification_key"] == first
@@ -206,18 +207,14 @@ class TestSettings:
 
     def test_the_secret_half_stays_here(self) -> None:
         written = json.dumps(dumped(environment_settings([key(7)], HEADERS)))
-        assert key(7).seed.hex() not in written
+        assert key(7).key.seed.hex() not in written
         assert "seed" not in written
         assert "private" not in written
 
 
-def key(seed: int, **fields: Any) -> SigningKey:
+def key(seed: int, status: KeyStatus = KeyStatus.ACTIVE, **fields: Any) -> TrustedKey:
     made = new_signing_key(ID, NOON, bytes([seed]) * 32)
-    known = {
-        name: getattr(made, name)
-        for name in ("key_id", "environment_id", "seed", "public_key", "status", "created_at")
-    }
-    return SigningKey(**{**known, "not_before": NOON, **fields})
+    return TrustedKey(attrs.evolve(made, **fields), status)
 
 
 def test_the_catalogue_is_written_whole() -> None:

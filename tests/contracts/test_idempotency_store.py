@@ -1,6 +1,7 @@
 """What storage promises of the answers that it keeps: each with its effect, or neither."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import kept_answers
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.keys import new_signing_key
 from notification_core.webhooks import Webhook
 from tests.contracts.world import Storage, World
 
@@ -41,7 +43,13 @@ async def publish_an_event(world: World, storage: Storage, kept: KeptAnswer) -> 
         await transaction.keep(kept)
 
 
-@pytest.fixture(params=[create_a_webhook, publish_an_event])
+async def rotate_the_key(world: World, storage: Storage, kept: KeptAnswer) -> None:
+    now, number = world.clock.now(), len(await storage.keys.keys_of([world.environment_id])) + 1
+    key = new_signing_key(world.environment_id, now, os.urandom(32), number)
+    await storage.keys.rotate(key, now + KEPT_FOR, kept)
+
+
+@pytest.fixture(params=[create_a_webhook, publish_an_event, rotate_the_key])
 def effect(request: pytest.FixtureRequest) -> Effect:
     """Each way to have an effect once."""
     had: Effect = request.param

@@ -44,6 +44,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.verification_keys import VerificationKeys
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.api.app import Services
 from notification_entrypoints.api.calls import Timeouts
@@ -158,13 +159,13 @@ def _services(
         max_webhooks=MAX_WEBHOOKS,
     )
     metrics = Metrics("1", "")
+    keyring = Keyring(stores.keys, _CLOCK, _new_seed)
     return Services(
         subscriptions=Subscriptions(
             stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
         ),
         ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None),
-        environments=environments,
-        keyring=Keyring(stores.keys, _CLOCK, lambda: os.urandom(32)),
+        verification_keys=VerificationKeys(stores.keys, keyring, environments, _CLOCK, _new_seed),
         webhooks=stores.webhooks,
         logs=stores.logs,
         history=stores.history,
@@ -177,6 +178,10 @@ def _services(
         requests=lambda route, status: requests.append((route, status)),
         tally=metrics,
     )
+
+
+def _new_seed() -> bytes:
+    return os.urandom(32)
 
 
 def attempt_of(begun: BegunDelivery, **fields: Any) -> Attempt:

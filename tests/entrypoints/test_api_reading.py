@@ -108,7 +108,7 @@ class TestSettings:
         assert settings["verification_keys"] == [key]
         forms = [key[form] for form in ("hex", "base64", "pem", "whpk")]
         assert len({parse_public_key(form) for form in forms}) == 1
-        (signing_key,) = await stage.services.keyring.keys(UUID(ENVIRONMENT))
+        (signing_key,) = await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
         now = stage.services.clock.now()
         second = int(now.timestamp())
         signature = signature_hex(signing_key, second, b"{}")

@@ -11,7 +11,7 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_core.errors import StorageUnavailable
 from notification_core.ids import IdGenerator
 from notification_core.keyring import FRESH_FOR, Keyring
-from notification_core.keys import KeyStatus, new_signing_key
+from notification_core.keys import new_signing_key
 from tests.unit.builders import ENVIRONMENT, NOW
 from tests.unit.trouble import Trouble, TroubledKeys
 
@@ -38,7 +38,7 @@ def world() -> World:
 
 async def test_an_environment_without_a_key_is_given_one_that_is_stored(world: World) -> None:
     (key,) = await world.keyring.keys(ENVIRONMENT)
-    assert (key.status, key.seed) == (KeyStatus.ACTIVE, SEED)
+    assert (key.number, key.seed) == (1, SEED)
     assert list(await world.storage.keys.keys_of([ENVIRONMENT])) == [key]
 
 
@@ -54,19 +54,21 @@ async def test_keys_are_read_once_however_many_wait_for_them(world: World) -> No
 
 async def test_a_rotated_key_is_in_use_within_a_minute(world: World) -> None:
     (old,) = await world.keyring.keys(ENVIRONMENT)
-    new = new_signing_key(ENVIRONMENT, NOW, b"n" * 32)
-    world.storage.state.keys[:] = [attrs.evolve(old, status=KeyStatus.RETIRING), new]
+    new = new_signing_key(ENVIRONMENT, NOW, b"n" * 32, number=2)
+    await world.storage.keys.rotate(new, others_expire_at=NOW + timedelta(hours=1))
     assert timedelta(seconds=60) > FRESH_FOR
     await world.clock.advance(FRESH_FOR.total_seconds())
     assert [key.key_id for key in await world.keyring.keys(ENVIRONMENT)] == [new.key_id, old.key_id]
 
 
-async def test_the_active_key_comes_first_and_a_pending_one_last(world: World) -> None:
-    keys = [new_signing_key(ENVIRONMENT, NOW, bytes([number]) * 32) for number in range(3)]
-    for key, status in zip(keys, KeyStatus, strict=True):
-        world.storage.state.keys.append(attrs.evolve(key, status=status))
-    found = await world.keyring.keys(ENVIRONMENT)
-    assert [key.status for key in found] == ["active", "retiring", "pending"]
+async def test_a_pending_key_signs_once_its_time_has_come_without_being_told(world: World) -> None:
+    (old,) = await world.keyring.keys(ENVIRONMENT)
+    pending = new_signing_key(ENVIRONMENT, NOW, b"n" * 32, 2, NOW + timedelta(hours=1))
+    await world.storage.keys.rotate(pending, others_expire_at=NOW + timedelta(hours=2))
+    await world.clock.advance(3599)
+    assert [key.number for key in await world.keyring.keys(ENVIRONMENT)] == [old.number]
+    await world.clock.advance(1 + FRESH_FOR.total_seconds())
+    assert [key.number for key in await world.keyring.keys(ENVIRONMENT)] == [2, 1]
 
 
 async def test_fresh_keys_serve_while_storage_is_away_and_old_ones_do_not(world: World) -> None:

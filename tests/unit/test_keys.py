@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,19 +16,21 @@ from hypothesis import strategies as st
 
 from notification_core.errors import InvalidInput
 from notification_core.keys import (
-    KeyStatus,
     SigningKey,
     decoded_base64,
     new_signing_key,
     parse_public_key,
     public_forms,
+    signing_at,
     thumbprint,
+    trusted_at,
 )
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signing.json").read_text())
 KEYS = pytest.mark.parametrize("vector", VECTORS["keys"], ids=lambda vector: vector["name"])
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 SEEDS = st.binary(min_size=32, max_size=32)
 HEX = VECTORS["keys"][0]["raw_hex"]
 
@@ -62,7 +64,7 @@ def test_a_new_key_is_active_from_now_on() -> None:
     key = key_of(VECTORS["keys"][0])
 
     assert key.environment_id == ENVIRONMENT
-    assert key.status is KeyStatus.ACTIVE
+    assert key.number == 1
     assert key.created_at == key.not_before == NOW
     assert key.expires_at is None
 
@@ -83,11 +85,55 @@ def test_two_readings_of_one_key_are_equal() -> None:
     assert one != key_of(VECTORS["keys"][1])
 
 
-def test_a_key_whose_status_changes_still_signs_alike() -> None:
+def test_a_key_that_is_to_expire_still_signs_alike() -> None:
     key = key_of(VECTORS["keys"][0])
-    retiring = attrs.evolve(key, status=KeyStatus.RETIRING)
+    retiring = attrs.evolve(key, expires_at=NOW)
 
     assert retiring.private_key.sign(b"x") == key.private_key.sign(b"x")
+
+
+def numbered(number: int, not_before: timedelta, expires_at: timedelta | None = None) -> SigningKey:
+    """Return a key with its times, as seen from now."""
+    expires = None if expires_at is None else NOW + expires_at
+    key = new_signing_key(ENVIRONMENT, NOW, bytes([number]) * 32, number, NOW + not_before)
+    return attrs.evolve(key, expires_at=expires)
+
+
+def standing(*keys: SigningKey) -> list[tuple[int, str]]:
+    return [(each.key.number, each.status.value) for each in trusted_at(keys, NOW)]
+
+
+def test_where_a_key_stands_follows_from_the_times_of_all() -> None:
+    expired = numbered(1, -30 * HOUR, timedelta())
+    old, older = numbered(3, -5 * HOUR, HOUR), numbered(2, -9 * HOUR, HOUR)
+    active, coming = numbered(4, timedelta(), 25 * HOUR), numbered(5, HOUR)
+
+    assert standing(coming, older, expired, active, old) == [
+        (4, "active"),
+        (3, "retiring"),
+        (2, "retiring"),
+        (5, "pending"),
+    ]
+
+
+def test_the_newest_key_that_may_sign_is_active_whatever_the_times_of_the_others() -> None:
+    planned, emergency = numbered(2, -timedelta(seconds=1), HOUR), numbered(3, -HOUR)
+
+    assert standing(planned, emergency) == [(3, "active"), (2, "retiring")]
+
+
+def test_a_clock_that_was_set_back_leaves_the_oldest_key_active() -> None:
+    first, second = numbered(1, HOUR, 26 * HOUR), numbered(2, 2 * HOUR)
+
+    assert standing(first, second) == [(1, "active"), (2, "pending")]
+
+
+def test_the_active_key_signs_first_and_no_more_than_three_sign() -> None:
+    keys = [numbered(number, -HOUR, HOUR) for number in range(1, 5)]
+    pending = numbered(6, HOUR)
+
+    signing = signing_at([*keys, numbered(5, -HOUR), pending], NOW)
+    assert [key.number for key in signing] == [5, 4, 3]
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import VerifyKey
 
-from notification_core.keys import KeyStatus, SigningKey, new_signing_key
+from notification_core.keys import SigningKey, new_signing_key
 from notification_core.signing import (
     SignatureHeaders,
-    live_keys,
     message_id,
     sign,
     signature_hex,
@@ -34,14 +33,12 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIMESTAMPS = st.integers(0, 9_999_999_999)
 
 
-def key(name: str, status: KeyStatus = KeyStatus.ACTIVE, not_before: datetime = NOW) -> SigningKey:
-    made = new_signing_key(ENVIRONMENT, NOW, SEEDS[name])
-    return attrs.evolve(made, status=status, not_before=not_before)
+def key(name: str) -> SigningKey:
+    return new_signing_key(ENVIRONMENT, NOW, SEEDS[name])
 
 
 def keys_of(vector: dict[str, Any]) -> list[SigningKey]:
-    active, *retiring = vector.get("keys") or [vector["key"]]
-    return [key(active), *(key(name, KeyStatus.RETIRING) for name in retiring)]
+    return [key(name) for name in vector.get("keys") or [vector["key"]]]
 
 
 def body_of(vector: dict[str, Any]) -> bytes:
@@ -110,7 +107,7 @@ def test_published_verifiers_of_discords_scheme_accept_our_own(body: bytes, time
 
 @given(body=st.binary(), timestamp=TIMESTAMPS)
 def test_libsodium_accepts_each_standard_signature(body: bytes, timestamp: int) -> None:
-    keys = [key("K2"), key("K1", KeyStatus.RETIRING)]
+    keys = [key("K2"), key("K1")]
     headers = dict(sign(HEADERS, keys, "msg_1", timestamp, body))
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
 
@@ -131,39 +128,11 @@ def test_the_time_always_has_ten_digits(timestamp: int) -> None:
     assert int(headers["webhook-timestamp"]) == timestamp
 
 
-def test_the_active_key_signs_first_in_whatever_order_the_keys_come() -> None:
-    active, retiring = key("K2"), key("K1", KeyStatus.RETIRING)
+def test_our_own_scheme_is_signed_by_the_first_key_alone() -> None:
+    headers = dict(sign(HEADERS, [key("K2"), key("K1")], "msg_1", 1, b""))
 
-    assert sign(HEADERS, [retiring, active], "msg_1", 1, b"") == sign(
-        HEADERS, [active, retiring], "msg_1", 1, b""
-    )
-    assert (
-        dict(sign(HEADERS, [retiring, active], "msg_1", 1, b""))["X-3dverse-Signature-Key-Id"]
-        == active.key_id
-    )
-
-
-def test_a_pending_key_does_not_sign_yet() -> None:
-    active, pending = key("K1"), key("K2", KeyStatus.PENDING, NOW + timedelta(hours=1))
-
-    assert sign(HEADERS, [pending, active], "msg_1", 1, b"") == sign(
-        HEADERS, [active], "msg_1", 1, b""
-    )
-
-
-def test_of_many_live_keys_the_active_and_the_two_newest_retiring_ones_sign() -> None:
-    retiring = [
-        key("K1", KeyStatus.RETIRING, NOW - timedelta(hours=hours)) for hours in (3, 1, 2, 4)
-    ]
-    active = key("K2", not_before=NOW - timedelta(hours=9))
-
-    assert live_keys([*retiring, active]) == [active, retiring[1], retiring[2]]
-
-
-@pytest.mark.parametrize("status", [KeyStatus.PENDING, KeyStatus.RETIRING])
-def test_an_environment_without_an_active_key_signs_nothing(status: KeyStatus) -> None:
-    with pytest.raises(ValueError, match="no active signing key"):
-        sign(HEADERS, [key("K1", status)], "msg_1", 1, b"")
+    assert headers["X-3dverse-Signature-Key-Id"] == key("K2").key_id
+    assert headers["X-3dverse-Signature"] == signature_hex(key("K2"), 1, b"")
 
 
 @pytest.mark.parametrize("event_id", ["a", "evt_1-B", "x" * 124])

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from notification_core.deliveries import Fence, Result
 from notification_core.errors import StorageUnavailable, UnknownCommit
+from notification_core.idempotency import KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 from notification_core.ports.keys import KeyStore
@@ -115,3 +116,8 @@ class TroubledKeys(KeyStore):
 
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
         return await self._trouble.call("add_first", lambda: self._store.add_first(key))
+
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
+    ) -> None:
+        await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))

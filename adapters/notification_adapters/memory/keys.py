@@ -1,9 +1,14 @@
 """The key store in memory."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
+from attrs import evolve
+
 from notification_adapters.memory.state import MemoryState
+from notification_core.errors import KeysChanged
+from notification_core.idempotency import KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
 
@@ -17,11 +22,31 @@ class MemoryKeyStore(KeyStore):
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         """Return all keys of these environments, newest first."""
         found = [one for one in self._state.keys if one.environment_id in environment_ids]
-        return sorted(found, key=lambda key: key.created_at, reverse=True)
+        return sorted(found, key=lambda key: key.number, reverse=True)
 
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
-        """Store a key where its environment has none; return the environment's keys."""
+        """Store the first key of an environment; return the environment's keys."""
         async with self._state.writing:
             if not await self.keys_of([key.environment_id]):
                 self._state.keys.append(key)
             return await self.keys_of([key.environment_id])
+
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
+    ) -> None:
+        """Store a key with the next number, and let the environment's other ones end."""
+        async with self._state.writing:
+            if kept is not None:
+                self._state.check_unanswered(kept)
+            stored = await self.keys_of([key.environment_id])
+            if key.number in {each.number for each in stored}:
+                raise KeysChanged(key.environment_id)
+            trusted = [
+                evolve(each, expires_at=min(each.expires_at or others_expire_at, others_expire_at))
+                for each in stored
+                if each.is_trusted(key.created_at)
+            ]
+            others = [one for one in self._state.keys if one.environment_id != key.environment_id]
+            self._state.keys[:] = [*others, *trusted, key]
+            if kept is not None:
+                self._state.keep(kept)

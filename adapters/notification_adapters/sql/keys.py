@@ -1,6 +1,7 @@
 """The key store on SQL: the private halves are encrypted, bound to their row."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,17 +9,24 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.inserting import insert_unless_there
 from notification_adapters.sql.tables import environment_keys
 from notification_core.encryption import Cipher
-from notification_core.keys import KeyStatus, SigningKey
+from notification_core.errors import KeysChanged
+from notification_core.idempotency import KeptAnswer
+from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
+
+_k = environment_keys.c
 
 
 class SqlKeyStore(KeyStore):
     """Keeps signing keys in a SQL database."""
 
-    def __init__(self, database: Database, cipher: Cipher) -> None:
+    def __init__(self, database: Database, cipher: Cipher, answers: KeptAnswers) -> None:
         self._database = database
+        self._answers = answers
         self._cipher = cipher
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
@@ -27,21 +35,39 @@ class SqlKeyStore(KeyStore):
             return await self._read(connection, environment_ids)
 
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
-        """Store a key where its environment has none; return the environment's keys."""
+        """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:
-            stored = await self._read(connection, [key.environment_id])
-            if stored:
-                return stored
-            await connection.execute(sa.insert(environment_keys).values(self._columns(key)))
-            return [key]
+            await insert_unless_there(connection, environment_keys, self._columns(key))
+            return await self._read(connection, [key.environment_id])
+
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
+    ) -> None:
+        """Store a key with the next number, and let the environment's other ones end."""
+        others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
+        longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
+        async with self._database.writing() as connection:
+            if kept is not None:
+                await self._answers.keep(connection, kept)
+            new = await insert_unless_there(connection, environment_keys, self._columns(key))
+            if not new:
+                raise KeysChanged(key.environment_id)
+            await connection.execute(
+                sa.delete(environment_keys).where(*others, _k.expires_at <= key.created_at)
+            )
+            await connection.execute(
+                sa.update(environment_keys)
+                .where(*others, longer)
+                .values(expires_at=others_expire_at)
+            )
 
     async def _read(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[SigningKey]:
         wanted = (
             sa.select(environment_keys)
-            .where(environment_keys.c.environment_id.in_(environment_ids))
-            .order_by(environment_keys.c.created_at.desc(), environment_keys.c.key_id)
+            .where(_k.environment_id.in_(environment_ids))
+            .order_by(_k.number.desc())
         )
         return [self._key(row) for row in await connection.execute(wanted)]
 
@@ -49,9 +75,9 @@ class SqlKeyStore(KeyStore):
         return SigningKey(
             key_id=row.key_id,
             environment_id=row.environment_id,
+            number=row.number,
             seed=self._cipher.decrypt(row.private_key, _place(row.environment_id, row.key_id)),
             public_key=row.public_key,
-            status=KeyStatus(row.status),
             created_at=row.created_at,
             not_before=row.not_before,
             expires_at=row.expires_at,
@@ -61,9 +87,9 @@ class SqlKeyStore(KeyStore):
         return {
             "key_id": key.key_id,
             "environment_id": key.environment_id,
+            "number": key.number,
             "private_key": self._cipher.encrypt(key.seed, _place(key.environment_id, key.key_id)),
             "public_key": key.public_key,
-            "status": key.status.value,
             "created_at": key.created_at,
             "not_before": key.not_before,
             "expires_at": key.expires_at,

@@ -65,7 +65,7 @@ async def open_sqlite(
                 database=database,
                 webhooks=SqlWebhookStore(database, rows, answers),
                 deliveries=SqlDeliveryStore(database, rows, answers, ids),
-                keys=SqlKeyStore(database, cipher),
+                keys=SqlKeyStore(database, cipher, answers),
                 logs=SqlLogStore(database),
                 history=SqlHistory(database),
                 backlog=SqlBacklog(database),

@@ -183,22 +183,15 @@ environment_keys = sa.Table(
     metadata,
     sa.Column("key_id", sa.Text, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
+    # They are numbered, so that of two keys that are made at the same time one wins.
+    sa.Column("number", sa.Integer, nullable=False),
     # The 32 secret bytes, encrypted.
     sa.Column("private_key", sa.Text, nullable=False),
     sa.Column("public_key", sa.LargeBinary, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("not_before", Instant, nullable=False),
     sa.Column("expires_at", Instant),
-    # Of two first keys that are made at the same time one wins.
-    sa.Index(
-        "environment_keys_active",
-        "environment_id",
-        unique=True,
-        sqlite_where=sa.text("status = 'active'"),
-        postgresql_where=sa.text("status = 'active'"),
-    ),
-    sa.Index("environment_keys_environment", "environment_id"),
+    sa.UniqueConstraint("environment_id", "number"),
 )
 
 kept_answers = sa.Table(

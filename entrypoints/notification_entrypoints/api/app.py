@@ -14,9 +14,7 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
-from notification_core.environments import Environments
 from notification_core.ingest import Ingest
-from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -24,6 +22,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions
+from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
 from notification_entrypoints.api.deliveries import DeliveryOperations
@@ -55,8 +54,7 @@ class Services:
 
     subscriptions: Subscriptions
     ingest: Ingest
-    keyring: Keyring
-    environments: Environments
+    verification_keys: VerificationKeys
     webhooks: WebhookStore
     logs: LogStore
     history: History
@@ -105,8 +103,8 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     )
     logs = LogOperations(services.logs, services.webhooks, converter)
     deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
-    settings = EnvironmentOperations(
-        services.keyring, services.environments, services.signature_headers, converter
+    environments = EnvironmentOperations(
+        services.verification_keys, idempotency, services.signature_headers, converter
     )
     events = EventOperations(
         ingest=services.ingest,
@@ -135,8 +133,9 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),
         "publishEvents": Handler(events.publish, raw=True),
-        "getJwks": Handler(JwksOperations(services.keyring).jwks),
-        "getSettings": Handler(settings.settings),
+        "getJwks": Handler(JwksOperations(services.verification_keys).jwks),
+        "getSettings": Handler(environments.settings),
+        "rotateVerificationKey": Handler(environments.rotate),
         "getOpenApi": Handler(openapi),
     }
 

@@ -67,7 +67,8 @@ class Endpoint:
     async def handle(self, request: web.Request) -> web.Response:
         """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
         parameters = read_parameters(request, self.operation.parameters)
-        if self.operation.body is None:
+        operation = self.operation
+        if operation.body is None or not (operation.body_required or request.body_exists):
             call = Call(request, parameters)
         elif self.handler.raw:
             call = Call(request, parameters, body=await self._read(request, MAX_EVENTS_BYTES))
@@ -75,7 +76,7 @@ class Endpoint:
             body = await self._read(request, MAX_BODY_BYTES)
             fields = parse_object(body)
             if not self.handler.merges:
-                check_fields(fields, self.operation.body, self.handler.judge)
+                check_fields(fields, operation.body, self.handler.judge)
             call = Call(request, parameters, body=body, fields=fields)
         return await self._answer(call)
 

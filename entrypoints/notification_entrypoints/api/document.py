@@ -66,7 +66,10 @@ class Parameter:
 
 @frozen
 class Operation:
-    """One operation: where it is, and what it takes: a ``body`` of one of the ``media_types``."""
+    """One operation: where it is, and what it takes: a ``body`` of one of the ``media_types``.
+
+    Where the body is not required, none at all is like an empty object.
+    """
 
     operation_id: str
     method: str
@@ -74,6 +77,7 @@ class Operation:
     parameters: tuple[Parameter, ...]
     body: Schema | None
     media_types: tuple[str, ...] = ()
+    body_required: bool = False
 
 
 @frozen
@@ -165,12 +169,13 @@ def _parameter(parameter: Object, compiled: _Compiler) -> Parameter:
     )
 
 
-def _body(operation: Object, compiled: _Compiler) -> tuple[Schema | None, tuple[str, ...]]:
+def _body(operation: Object, compiled: _Compiler) -> tuple[Schema | None, tuple[str, ...], bool]:
     match operation.get("requestBody"):
-        case {"content": {"application/json": {"schema": schema}, **others}}:
-            return compiled(schema), ("application/json", *map(str, others))
+        case {"content": {"application/json": {"schema": schema}, **others}, **more}:
+            media_types = "application/json", *map(str, others)
+            return compiled(schema), media_types, bool(more.get("required"))
         case _:
-            return None, ()
+            return None, (), False
 
 
 def _objects(node: Json) -> Mapping[str, Object]:

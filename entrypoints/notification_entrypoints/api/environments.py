@@ -1,30 +1,50 @@
 """The operations on what an environment's receivers must know."""
 
-from aiohttp import web
+from typing import cast
+
+from aiohttp import hdrs, web
 from attrs import frozen
 
-from notification_adapters.converters import ApiConverter, environment_settings
-from notification_core.environments import Environments
-from notification_core.keyring import Keyring
+from notification_adapters.converters import ApiConverter, environment_settings, verification_key
+from notification_core.keys import TrustedKey
 from notification_core.signing import SignatureHeaders
-from notification_entrypoints.api.answers import json_answer
+from notification_core.verification_keys import VerificationKeys
+from notification_entrypoints.api.answers import CREATED, json_answer
 from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.idempotency import Idempotency
 
 
 @frozen
 class EnvironmentOperations:
-    """Publishes the verification keys."""
+    """Publishes the verification keys, and rotates them."""
 
-    keyring: Keyring
-    environments: Environments
+    keys: VerificationKeys
+    idempotency: Idempotency
     signature_headers: SignatureHeaders
     converter: ApiConverter
 
     async def settings(self, call: Call) -> web.Response:
         """Answer with the settings of an environment; its first key is made where it has none."""
-        environment_id = call.parameters.id("environment_id")
-        if not (keys := await self.keyring.known(environment_id)):
-            await self.environments.require(environment_id)
-            keys = await self.keyring.keys(environment_id)
+        keys = await self.keys.published(call.parameters.id("environment_id"))
         settings = environment_settings(keys, self.signature_headers)
         return json_answer(self.converter.dump(settings))
+
+    async def rotate(self, call: Call) -> web.Response:
+        """Give an environment a new key, and answer with it."""
+        environment_id = call.parameters.id("environment_id")
+        emergency = cast("bool", call.fields.get("emergency", False))
+
+        def rotated(key: TrustedKey) -> web.Response:
+            published = verification_key(key, self.signature_headers)
+            response = json_answer(self.converter.dump(published), CREATED)
+            settings = call.request.app.router["getSettings"]
+            where = settings.url_for(environment_id=str(environment_id))
+            response.headers[hdrs.LOCATION] = str(where)
+            return response
+
+        return await self.idempotency.once(
+            call,
+            environment_id,
+            lambda keep: self.keys.rotate(environment_id, keep, emergency=emergency),
+            rotated,
+        )

@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import ETag, hdrs, web
 from attrs import frozen
 
-from notification_core.keyring import Keyring
 from notification_core.keys import public_forms
+from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call
 
@@ -20,12 +20,13 @@ _CACHEABLE = "public, max-age=300"
 class JwksOperations:
     """Publishes the keys to trust, for whoever asks and for caches in between."""
 
-    keyring: Keyring
+    keys: VerificationKeys
 
     async def jwks(self, call: Call) -> web.Response:
         """Answer with the keys, or with 304 where the caller has them already."""
-        keys = await self.keyring.keys(call.parameters.id("environment_id"))
-        body = msgspec.json.encode({"keys": [public_forms(key.public_key).jwk for key in keys]})
+        trusted = await self.keys.published(call.parameters.id("environment_id"))
+        keys = [public_forms(each.key.public_key).jwk for each in trusted]
+        body = msgspec.json.encode({"keys": keys})
         tag = ETag(hashlib.sha256(body).hexdigest()[:32])
         known = call.request.if_none_match or ()
         if any(each.value in {tag.value, "*"} for each in known):

@@ -21,7 +21,9 @@ from notification_core.errors import (
     EventNotFound,
     InvalidEvent,
     InvalidInput,
+    KeysChanged,
     NotificationError,
+    RotationTooSoon,
     StorageUnavailable,
     TooLarge,
     TooManyDeliveries,
@@ -100,6 +102,10 @@ class Problem(Enum):
     DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
 
     ENVIRONMENT_NOT_FOUND = Kind(1500, 404, "There is no such environment.")
+    ROTATION_TOO_SOON = Kind(1501, 409, "The key cannot be rotated yet, unless it is an emergency.")
+    KEYS_CHANGED = Kind(
+        1502, 409, "Others rotate this environment's key at the same time. Read the settings first."
+    )
 
     UNEXPECTED = Kind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
@@ -152,6 +158,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (TooManyWebhooks, Problem.TOO_MANY_WEBHOOKS),
     (WebhookChanged, Problem.WEBHOOK_CHANGED),
     (WebhookOutdated, Problem.WEBHOOK_OUTDATED),
+    (RotationTooSoon, Problem.ROTATION_TOO_SOON),
+    (KeysChanged, Problem.KEYS_CHANGED),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )
@@ -221,7 +229,13 @@ def _body(error: Exception, problem: Problem, request_id: str, *, debug: bool) -
 
 def _message(error: Exception, problem: Problem) -> str:
     """Return the error's own sentence where it was written for the caller."""
-    written_for_the_caller = (RequestRefused, InvalidInput, LookupError, TooManyWebhooks)
+    written_for_the_caller = (
+        RequestRefused,
+        InvalidInput,
+        LookupError,
+        TooManyWebhooks,
+        RotationTooSoon,
+    )
     if problem is not Problem.UNEXPECTED and isinstance(error, written_for_the_caller):
         return str(error)
     return problem.value.message

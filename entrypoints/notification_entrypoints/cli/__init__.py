@@ -26,6 +26,7 @@ _COMMANDS = {
     "events": "Show what can happen.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "settings": "Show the public keys that an environment's requests are signed with.",
+    "keys": "Give an environment a new key to sign with.",
     "status": "Show what waits, who works on it, and what was done in the last minute.",
     "verify": "Verify a captured request, and say what is wrong with it.",
     "config": "Check the settings, and show where each comes from.",

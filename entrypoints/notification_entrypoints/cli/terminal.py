@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from notification_entrypoints.cli.failures import CommandFailed
+
 _PIPE_WIDTH = 160
 
 _Result = TypeVar("_Result")
@@ -73,6 +75,14 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def confirm(question: str, refused: str) -> None:
+    """Ask before what cannot be undone; raise :class:`CommandFailed` where the answer is no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is nobody to ask here: give --yes.")
+    if not click.confirm(question, err=True):
+        raise CommandFailed(refused)
 
 
 def run(work: Coroutine[object, object, _Result]) -> _Result:

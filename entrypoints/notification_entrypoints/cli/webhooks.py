@@ -1,6 +1,5 @@
 """``webhooks``: list, create, show, change and delete what an environment subscribed."""
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
@@ -10,8 +9,8 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.terminal import (
+    confirm,
     fields,
     json_option,
     output,
@@ -264,19 +263,12 @@ def disable_webhook(webhook_id: UUID, until: str, api: Api, *, as_json: bool) ->
 def delete_webhook(webhook_id: UUID, api: Api, *, yes: bool, as_json: bool) -> None:
     """Delete a webhook; what it still waits for is cancelled."""
     if not yes:
-        _confirm(webhook_id)
+        confirm(f"Delete webhook {webhook_id} and all that it waits for?", "Nothing was deleted.")
     run(ask(api, "DELETE", f"/webhooks/{webhook_id}"))
     if as_json:
         print_raw_json(msgspec.json.encode({"deleted": webhook_id}))
     else:
         output().print(f"Webhook {webhook_id} is deleted.", markup=False)
-
-
-def _confirm(webhook_id: UUID) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("There is nobody to ask here: give --yes.")
-    if not click.confirm(f"Delete webhook {webhook_id} and all that it waits for?", err=True):
-        raise CommandFailed("Nothing was deleted.")
 
 
 async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> bytes:

@@ -11,7 +11,6 @@ down_revision = None
 _WAITING = sa.text("state = 'pending' AND worker IS NULL")
 _LEASED = sa.text("worker IS NOT NULL")
 _ERRORS = sa.text("outcome <> 'succeeded'")
-_ACTIVE = sa.text("status = 'active'")
 
 
 def upgrade() -> None:
@@ -153,24 +152,16 @@ def _create_environment_keys() -> None:
         "environment_keys",
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("private_key", sa.Text(), nullable=False),
         sa.Column("public_key", sa.LargeBinary(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("not_before", Instant, nullable=False),
         sa.Column("expires_at", Instant),
         sa.PrimaryKeyConstraint("key_id", "environment_id", name="environment_keys_pkey"),
-    )
-    op.create_index(
-        "environment_keys_active",
-        "environment_keys",
-        ["environment_id"],
-        unique=True,
-        sqlite_where=_ACTIVE,
-        postgresql_where=_ACTIVE,
-    )
-    op.create_index(
-        "environment_keys_environment", "environment_keys", ["environment_id"], unique=False
+        sa.UniqueConstraint(
+            "environment_id", "number", name="environment_keys_environment_id_number_key"
+        ),
     )
 
 
