@@ -97,6 +97,26 @@ class DirectoryUnavailable(NotificationError):
     """Nobody can tell now whether an environment exists: nothing was written; try again later."""
 
 
+class ApiKeyNotFound(NotificationError, LookupError):
+    """No such API key."""
+
+    def __init__(self, key_id: UUID) -> None:
+        super().__init__(f"There is no API key {key_id}.")
+        self.key_id = key_id
+
+
+class CredentialRefused(NotificationError):
+    """A credential that proves nothing; the message says why, to whoever holds it."""
+
+
+class IssuerUnavailable(NotificationError):
+    """The keys of the issuer of tokens cannot be had now: nobody can tell whether one is good."""
+
+
+class InvalidApiKey(InvalidInput):
+    """An API key that is not to be made; the details name each field."""
+
+
 class WebhookChanged(NotificationError):
     """The webhook was changed by somebody else since it was read: read it again."""
 

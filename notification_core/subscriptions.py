@@ -1,6 +1,5 @@
 """Subscribing: what a customer may make of a webhook, and what a change of one brings about."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,14 +21,13 @@ from notification_core.headers import check_custom_headers, restored
 from notification_core.idempotency import Keep
 from notification_core.ports.clock import Clock
 from notification_core.ports.webhooks import WebhookStore
+from notification_core.texts import text_complaints
 from notification_core.webhooks import Method, Webhook
 
 MAX_NAME_LENGTH = 256
 MAX_DESCRIPTION_LENGTH = 4096
 
 _MAX_SHOWN = 64
-# Text that some storage cannot hold: NUL, and halves of characters that are no UTF-8.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Writers that come between reading a webhook and writing it; more than a few are no coincidence.
 _MAX_OVERTAKEN = 5
 
@@ -225,7 +223,7 @@ def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
     yield from _url_complaints(draft.url, rules.destinations)
     yield from _events_complaints(draft.events, rules.event_types)
     if draft.description is not None:
-        yield from _text_complaints("description", draft.description, MAX_DESCRIPTION_LENGTH)
+        yield from text_complaints("description", draft.description, MAX_DESCRIPTION_LENGTH)
     if draft.disabled_until is not None:
         yield from _instant_complaints(draft.disabled_until)
     if draft.custom_headers is not None:
@@ -235,14 +233,7 @@ def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
 def _name_complaints(name: str) -> Iterator[Detail]:
     if not name:
         yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
-    yield from _text_complaints("name", name, MAX_NAME_LENGTH)
-
-
-def _text_complaints(name: str, text: str, most: int) -> Iterator[Detail]:
-    if len(text) > most:
-        yield Detail(name, f"The {name} has {len(text):,} characters. Give at most {most:,}.")
-    elif _UNSTORABLE.search(text):
-        yield Detail(name, f"The {name} holds U+0000 or half a character. Leave it out.")
+    yield from text_complaints("name", name, MAX_NAME_LENGTH)
 
 
 def _url_complaints(url: str, destinations: DestinationPolicy) -> Iterator[Detail]:

@@ -31,6 +31,7 @@ from notification_core.deliveries import (
 )
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
+from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
 from notification_core.ports.history import History
@@ -55,6 +56,8 @@ class Storage(Protocol):
     def deliveries(self) -> DeliveryStore: ...
     @property
     def keys(self) -> KeyStore: ...
+    @property
+    def api_keys(self) -> ApiKeyStore: ...
     @property
     def logs(self) -> LogStore: ...
     @property

@@ -10,10 +10,12 @@ from uuid import UUID
 
 from attrs import define, field
 
+from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Fence, Result
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.idempotency import KeptAnswer
 from notification_core.keys import SigningKey
+from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 from notification_core.ports.keys import KeyStore
 
@@ -121,3 +123,23 @@ class TroubledKeys(KeyStore):
         self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
     ) -> None:
         await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
+
+
+class TroubledApiKeys(ApiKeyStore):
+    """A store of API keys with trouble."""
+
+    def __init__(self, store: ApiKeyStore, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+
+    async def add(self, key: ApiKey) -> None:
+        await self._trouble.call("add", lambda: self._store.add(key))
+
+    async def find(self, key_id: UUID) -> ApiKey:
+        return await self._trouble.call("find", lambda: self._store.find(key_id))
+
+    async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
+        return await self._trouble.call("page", lambda: self._store.page(limit, before))
+
+    async def revoke(self, key_id: UUID, at: datetime) -> ApiKey:
+        return await self._trouble.call("revoke", lambda: self._store.revoke(key_id, at))

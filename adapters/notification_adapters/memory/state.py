@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Attempt, Fence, Reason, State
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
@@ -91,6 +92,7 @@ class MemoryState:
     attempts: dict[UUID, Attempt] = field(factory=dict)
     keys: list[SigningKey] = field(factory=list)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
+    api_keys: dict[UUID, ApiKey] = field(factory=dict)
     changes: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 

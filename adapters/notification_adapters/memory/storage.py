@@ -2,6 +2,7 @@
 
 from attrs import field, frozen
 
+from notification_adapters.memory.api_keys import MemoryApiKeyStore
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.history import MemoryHistory
@@ -22,6 +23,7 @@ class MemoryStorage:
     webhooks: MemoryWebhookStore
     deliveries: MemoryDeliveryStore
     keys: MemoryKeyStore
+    api_keys: MemoryApiKeyStore
     logs: MemoryLogStore
     history: MemoryHistory
     backlog: MemoryBacklog
@@ -45,6 +47,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         webhooks=MemoryWebhookStore(state),
         deliveries=MemoryDeliveryStore(state, clock, ids),
         keys=MemoryKeyStore(state),
+        api_keys=MemoryApiKeyStore(state),
         logs=MemoryLogStore(state),
         history=MemoryHistory(state),
         backlog=MemoryBacklog(state, clock),

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.sql.api_keys import SqlApiKeyStore
 from notification_adapters.sql.backlog import SqlBacklog
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database, naming, open_database
@@ -33,6 +34,7 @@ class SqlStorage:
     webhooks: SqlWebhookStore
     deliveries: SqlDeliveryStore
     keys: SqlKeyStore
+    api_keys: SqlApiKeyStore
     logs: SqlLogStore
     history: SqlHistory
     backlog: SqlBacklog
@@ -66,6 +68,7 @@ async def open_sqlite(
                 webhooks=SqlWebhookStore(database, rows, answers),
                 deliveries=SqlDeliveryStore(database, rows, answers, ids),
                 keys=SqlKeyStore(database, cipher, answers),
+                api_keys=SqlApiKeyStore(database),
                 logs=SqlLogStore(database),
                 history=SqlHistory(database),
                 backlog=SqlBacklog(database),

@@ -207,6 +207,21 @@ kept_answers = sa.Table(
     sa.Index("kept_answers_age", "answered_at"),
 )
 
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    # A JSON array of ids, sorted; none for all environments.
+    sa.Column("environments", sa.Text),
+    # The SHA-256 of the key, which itself is kept nowhere.
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("revoked_at", Instant),
+)
+
 changes = sa.Table(
     "changes",
     metadata,

@@ -1,4 +1,4 @@
-"""The first schema: events, webhooks, deliveries, attempts, keys and kept answers."""
+"""The first schema: events, webhooks, deliveries, attempts, keys, and what the API keeps."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_attempts()
     _create_environment_keys()
     _create_kept_answers()
+    _create_api_keys()
     changes = _create_changes()
     instance = _create_instance()
     op.bulk_insert(changes, [{"id": 1, "number": 0}])
@@ -176,6 +177,21 @@ def _create_kept_answers() -> None:
         sa.PrimaryKeyConstraint("request", "environment_id", name="kept_answers_pkey"),
     )
     op.create_index("kept_answers_age", "kept_answers", ["answered_at"], unique=False)
+
+
+def _create_api_keys() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("key_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("environments", sa.Text()),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant),
+        sa.Column("revoked_at", Instant),
+        sa.PrimaryKeyConstraint("key_id", name="api_keys_pkey"),
+    )
 
 
 def _create_changes() -> sa.Table:
