@@ -33,6 +33,12 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Origin(StrEnum):
+    """Why a delivery was made, where it was not because its event arrived."""
+
+    RETRY = "retry"
+
+
 class Outcome(StrEnum):
     """How an attempt ended."""
 

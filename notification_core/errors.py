@@ -117,6 +117,32 @@ class InvalidApiKey(InvalidInput):
     """An API key that is not to be made; the details name each field."""
 
 
+class WebhookDeleted(NotificationError):
+    """The webhook that something is to be sent to was deleted."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"Webhook {webhook_id} was deleted: nothing can be sent to it.")
+        self.webhook_id = webhook_id
+
+
+class WebhookDisabled(NotificationError):
+    """The webhook that something is to be sent to is disabled: enable it first."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"Webhook {webhook_id} is disabled: enable it first.")
+        self.webhook_id = webhook_id
+
+
+class EventGone(NotificationError):
+    """The event's body is no longer stored, so that it cannot be sent again."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            "The event is no longer stored as a whole, so that it cannot be sent again."
+        )
+        self.event_id = event_id
+
+
 class WebhookChanged(NotificationError):
     """The webhook was changed by somebody else since it was read: read it again."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.deliveries import Attempt, Reason, State
+from notification_core.deliveries import Attempt, Origin, Reason, State
 
 MOST_LOOKED_AT = 10_000
 """How many deliveries one page looks at where it is to show only some of them."""
@@ -17,7 +17,8 @@ class DeliveryRecord:
     """A delivery and where it stands.
 
     ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits.
-    ``attempts`` are those that have ended, oldest first; None where they were not asked for.
+    ``origin`` says why it was made, None where its event arrived. ``attempts`` are those that have
+    ended, oldest first; None where they were not asked for.
     """
 
     delivery_id: UUID
@@ -29,6 +30,7 @@ class DeliveryRecord:
     attempt: int
     created_at: datetime
     reason: Reason | None = None
+    origin: Origin | None = None
     next_attempt_at: datetime | None = None
     attempts: Sequence[Attempt] | None = None
 

@@ -170,6 +170,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         webhooks=service.storage.webhooks,
         logs=service.storage.logs,
         history=service.storage.history,
+        replays=service.replays,
         idempotency=service.storage.idempotency,
         clock=service.clock,
         ids=service.ids,

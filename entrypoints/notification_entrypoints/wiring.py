@@ -27,6 +27,7 @@ from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
 from notification_core.subscriptions import Subscriptions, WebhookRules
@@ -52,6 +53,7 @@ class Service:
     storage: SqlStorage
     verification_keys: VerificationKeys
     subscriptions: Subscriptions
+    replays: Replays
     ingest: Ingest
     dispatcher: Dispatcher | None
 
@@ -86,7 +88,15 @@ async def open_service(
             environments,
             dispatcher.changed if dispatcher else _nobody_to_tell,
         )
-        yield Service(clock, ids, storage, keys, subscriptions, ingest, dispatcher)
+        replays = Replays(
+            store=storage.replays,
+            history=storage.history,
+            webhooks=storage.webhooks,
+            clock=clock,
+            ids=ids,
+            wake=taker.wake if taker else _nobody_to_wake,
+        )
+        yield Service(clock, ids, storage, keys, subscriptions, replays, ingest, dispatcher)
 
 
 @asynccontextmanager
@@ -162,6 +172,10 @@ def _longest_stop(settings: Settings) -> timedelta:
 
 def _nobody_to_tell(changes: int) -> None:
     """Leave it to the dispatching process to see the change at its next poll."""
+
+
+def _nobody_to_wake() -> None:
+    """Leave it to the dispatching process to find what is due at its next poll."""
 
 
 def cipher_of(settings: Settings) -> Cipher:

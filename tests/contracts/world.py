@@ -38,6 +38,7 @@ from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
+from notification_core.ports.replays import ReplayStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.workers import WorkerLock
 from notification_core.webhooks import Webhook
@@ -64,6 +65,8 @@ class Storage(Protocol):
     def history(self) -> History: ...
     @property
     def backlog(self) -> Backlog: ...
+    @property
+    def replays(self) -> ReplayStore: ...
     @property
     def idempotency(self) -> IdempotencyStore: ...
     @property
@@ -128,8 +131,10 @@ class World:
         await self.storage.webhooks.replace(changed)
         return changed
 
-    def event(self, event_id: str = "", data: bytes = b"{}", **changes: Any) -> EventToStore:
-        """Return an event of this world's environment, with its body."""
+    def event(
+        self, event_id: str = "", data: bytes = b"{}", *, whole: bool = True, **changes: Any
+    ) -> EventToStore:
+        """Return an event of this world's environment, with its body if it is ``whole``."""
         event = Event(
             event_id=event_id or str(self.ids()),
             environment_id=self.environment_id,
@@ -138,7 +143,7 @@ class World:
             data=data,
         )
         event = evolve(event, **changes)
-        return EventToStore(event, body_of(event))
+        return EventToStore(event, body_of(event) if whole else None)
 
     def to(self, webhook: Webhook, event: EventToStore, **changes: Any) -> NewDelivery:
         """Return a delivery of an event to a webhook."""

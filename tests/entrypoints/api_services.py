@@ -41,7 +41,9 @@ from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
+from notification_core.ports.replays import ReplayStore
 from notification_core.ports.webhooks import WebhookStore
+from notification_core.replays import Replays
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.verification_keys import VerificationKeys
@@ -70,6 +72,7 @@ class Stores:
     keys: KeyStore
     logs: LogStore
     history: History
+    replays: ReplayStore
     idempotency: IdempotencyStore
 
 
@@ -80,6 +83,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         keys=storage.keys,
         logs=storage.logs,
         history=storage.history,
+        replays=storage.replays,
         idempotency=storage.idempotency,
     )
 
@@ -169,6 +173,14 @@ def _services(
         webhooks=stores.webhooks,
         logs=stores.logs,
         history=stores.history,
+        replays=Replays(
+            store=stores.replays,
+            history=stores.history,
+            webhooks=stores.webhooks,
+            clock=_CLOCK,
+            ids=_IDS,
+            wake=lambda: None,
+        ),
         idempotency=stores.idempotency,
         clock=_CLOCK,
         ids=_IDS,

@@ -94,6 +94,7 @@ class MemoryHistory(History):
             attempt=stored.attempt,
             created_at=stored.created_at,
             reason=stored.reason,
+            origin=stored.origin,
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 

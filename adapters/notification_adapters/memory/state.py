@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from notification_core.api_keys import ApiKey
-from notification_core.deliveries import Attempt, Fence, Reason, State
+from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.keys import SigningKey
@@ -44,6 +44,7 @@ class StoredDelivery:
     worker: UUID | None = None
     leased_until: datetime | None = None
     begun_at: datetime | None = None
+    origin: Origin | None = None
 
     @property
     def event_key(self) -> EventKey:

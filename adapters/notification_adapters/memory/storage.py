@@ -9,6 +9,7 @@ from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
+from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.state import MemoryState
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
@@ -28,6 +29,7 @@ class MemoryStorage:
     history: MemoryHistory
     backlog: MemoryBacklog
     idempotency: MemoryIdempotencyStore
+    replays: MemoryReplayStore
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -52,6 +54,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         history=MemoryHistory(state),
         backlog=MemoryBacklog(state, clock),
         idempotency=MemoryIdempotencyStore(state),
+        replays=MemoryReplayStore(state, clock),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

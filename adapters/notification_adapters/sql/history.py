@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
-from notification_core.deliveries import Reason, State
+from notification_core.deliveries import Origin, Reason, State
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.history import (
     EVERY,
@@ -119,6 +119,7 @@ def _rows() -> sa.Select[Any]:
         _d.event_id,
         _d.state,
         _d.reason,
+        _d.origin,
         _d.attempt,
         _d.worker,
         _d.due_at,
@@ -179,5 +180,6 @@ def _record(row: sa.Row[Any]) -> DeliveryRecord:
         attempt=row.attempt,
         created_at=row.created_at,
         reason=None if row.reason is None else Reason(row.reason),
+        origin=None if row.origin is None else Origin(row.origin),
         next_attempt_at=row.due_at if waits else None,
     )

@@ -17,6 +17,7 @@ from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencySto
 from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
+from notification_adapters.sql.replays import SqlReplayStore
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_adapters.sql.webhooks import SqlWebhookStore
 from notification_adapters.sql.workers import FileWorkerLock
@@ -39,6 +40,7 @@ class SqlStorage:
     history: SqlHistory
     backlog: SqlBacklog
     idempotency: SqlIdempotencyStore
+    replays: SqlReplayStore
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -73,6 +75,7 @@ async def open_sqlite(
                 history=SqlHistory(database),
                 backlog=SqlBacklog(database),
                 idempotency=SqlIdempotencyStore(database, answers),
+                replays=SqlReplayStore(database, answers),
                 worker_lock=worker_lock,
             )
 

@@ -108,6 +108,8 @@ deliveries = sa.Table(
     sa.Column("event_id", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    # Why it was made, where it was not because its event arrived.
+    sa.Column("origin", sa.Text),
     sa.Column("due_at", Instant, nullable=False),
     # How many attempts have been begun, how many of them failed, and how many of the latest in
     # a row were interrupted.

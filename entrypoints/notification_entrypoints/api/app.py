@@ -20,6 +20,7 @@ from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
+from notification_core.replays import Replays
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions
 from notification_core.verification_keys import VerificationKeys
@@ -34,6 +35,7 @@ from notification_entrypoints.api.jwks import JwksOperations
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
+from notification_entrypoints.api.replays import ReplayOperations
 from notification_entrypoints.api.webhooks import WebhookOperations
 
 _log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Services:
     webhooks: WebhookStore
     logs: LogStore
     history: History
+    replays: Replays
     idempotency: IdempotencyStore
     clock: Clock
     ids: Callable[[], UUID]
@@ -103,6 +106,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     )
     logs = LogOperations(services.logs, services.webhooks, converter)
     deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
+    replays = ReplayOperations(services.replays, services.history, idempotency, converter)
     environments = EnvironmentOperations(
         services.verification_keys, idempotency, services.signature_headers, converter
     )
@@ -130,6 +134,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "listWebhookLogs": Handler(logs.page),
         "listDeliveries": Handler(deliveries.of_webhook),
         "getDelivery": Handler(deliveries.get),
+        "retryDelivery": Handler(replays.retry),
         "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),
         "publishEvents": Handler(events.publish, raw=True),

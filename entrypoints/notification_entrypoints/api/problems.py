@@ -18,6 +18,7 @@ from notification_core.errors import (
     Detail,
     DirectoryUnavailable,
     EnvironmentNotFound,
+    EventGone,
     EventNotFound,
     InvalidEvent,
     InvalidInput,
@@ -30,6 +31,8 @@ from notification_core.errors import (
     TooManyWebhooks,
     UnknownCommit,
     WebhookChanged,
+    WebhookDeleted,
+    WebhookDisabled,
     WebhookNotFound,
     WebhookOutdated,
 )
@@ -91,6 +94,9 @@ class Problem(Enum):
         1203, 412, "The webhook is not the one that If-Match names. Read it again, then decide."
     )
 
+    WEBHOOK_DISABLED = Kind(1204, 409, "The webhook is disabled. Enable it first.")
+    WEBHOOK_DELETED = Kind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
+
     INVALID_EVENT = Kind(1300, 400, "The event is refused: see the details.")
     EVENT_TOO_LARGE = Kind(1301, 413, "An event, or the batch, is too large: see the details.")
     TOO_MANY_DELIVERIES = Kind(
@@ -98,6 +104,9 @@ class Problem(Enum):
     )
 
     EVENT_NOT_FOUND = Kind(1303, 404, "There is no such event in this environment.")
+    EVENT_GONE = Kind(
+        1304, 409, "The event is no longer stored as a whole, so that it cannot be sent again."
+    )
 
     DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
 
@@ -160,6 +169,9 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookOutdated, Problem.WEBHOOK_OUTDATED),
     (RotationTooSoon, Problem.ROTATION_TOO_SOON),
     (KeysChanged, Problem.KEYS_CHANGED),
+    (WebhookDisabled, Problem.WEBHOOK_DISABLED),
+    (WebhookDeleted, Problem.WEBHOOK_DELETED),
+    (EventGone, Problem.EVENT_GONE),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )

@@ -25,6 +25,7 @@ _COMMANDS = {
     "webhooks": "Create, show, change and delete the webhooks of an environment.",
     "events": "Show what can happen.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
+    "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
     "settings": "Show the public keys that an environment's requests are signed with.",
     "keys": "Give an environment a new key to sign with.",
     "status": "Show what waits, who works on it, and what was done in the last minute.",

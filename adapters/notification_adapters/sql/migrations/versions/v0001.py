@@ -75,6 +75,7 @@ def _create_deliveries() -> None:
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text()),
+        sa.Column("origin", sa.Text()),
         sa.Column("due_at", Instant, nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),

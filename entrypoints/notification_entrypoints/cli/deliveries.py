@@ -1,0 +1,110 @@
+"""``deliveries``: where events stand on their way to a webhook, and delivering one once more."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.terminal import (
+    fields,
+    json_option,
+    output,
+    print_raw_json,
+    run,
+    table,
+)
+
+_STATES = ("pending", "succeeded", "failed", "skipped", "cancelled")
+
+_delivery_id = click.argument("delivery_id", type=click.UUID)
+
+
+class _Delivery(msgspec.Struct):
+    delivery_id: str
+    event: str
+    event_id: str
+    state: str
+    attempt: int
+    created_at: str
+    reason: str = ""
+    origin: str = ""
+
+
+@click.group("deliveries")
+def command() -> None:
+    """Show where events stand on their way to a webhook, and deliver one again."""
+
+
+@command.command(
+    "list",
+    epilog=examples(
+        "deliveries list WEBHOOK_ID",
+        "deliveries list WEBHOOK_ID --state failed",
+    ),
+)
+@click.argument("webhook_id", type=click.UUID)
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@json_option
+@api_option
+def list_deliveries(
+    webhook_id: UUID, state: str | None, limit: int, api: Api, *, as_json: bool
+) -> None:
+    """List the latest deliveries of a webhook, newest first."""
+    query = {"limit": str(limit)} | ({"state": state} if state else {})
+    answer = run(_get(api, f"/webhooks/{webhook_id}/deliveries", query))
+    if as_json:
+        print_raw_json(answer)
+    else:
+        _show_rows(msgspec.json.decode(answer, type=list[_Delivery]))
+
+
+@command.command("show", epilog=examples("deliveries show DELIVERY_ID"))
+@_delivery_id
+@json_option
+@api_option
+def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Show a delivery with each attempt, its request and its response."""
+    answer = run(ask(api, "GET", f"/deliveries/{delivery_id}"))
+    if as_json:
+        print_raw_json(answer)
+    else:
+        output().print(fields(msgspec.json.decode(answer, type=dict[str, object])))
+
+
+@command.command("retry", epilog=examples("deliveries retry DELIVERY_ID"))
+@_delivery_id
+@json_option
+@api_option
+def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Deliver the same event to the same webhook once more, and show the new delivery."""
+    answer = run(ask(api, "POST", f"/deliveries/{delivery_id}/retry"))
+    if as_json:
+        print_raw_json(answer)
+    else:
+        _show_rows([msgspec.json.decode(answer, type=_Delivery)])
+
+
+async def _get(api: Api, path: str, query: dict[str, str]) -> bytes:
+    async with ApiClient(api) as client:
+        return await client.request("GET", path, query=query)
+
+
+def _show_rows(deliveries: Sequence[_Delivery]) -> None:
+    columns = ("delivery_id", "made at", "event", "event_id", "state", "attempts", "origin")
+    rows = [
+        (
+            each.delivery_id,
+            each.created_at,
+            each.event,
+            each.event_id,
+            f"{each.state} ({each.reason})" if each.reason else each.state,
+            str(each.attempt),
+            each.origin,
+        )
+        for each in deliveries
+    ]
+    output().print(table(columns, rows))
