@@ -146,4 +146,4 @@ class Deliver:
 def _as_logged(webhook: Webhook, signed: Headers) -> SentRequest:
     """Return the request as the log keeps it: only what the customer chose can be a secret."""
     headers = (*_FIXED_HEADERS, *masked(webhook.custom_headers).items(), *signed)
-    return SentRequest(webhook.method.upper(), webhook.url, headers)
+    return SentRequest(webhook.method.value, webhook.url, headers)

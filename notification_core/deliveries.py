@@ -37,6 +37,7 @@ class Origin(StrEnum):
     """Why a delivery was made, where it was not because its event arrived."""
 
     RETRY = "retry"
+    TEST = "test"
 
 
 class Outcome(StrEnum):
@@ -87,6 +88,10 @@ class Fence:
     environment_id: UUID
     attempt: int
     worker: UUID
+
+
+TRIALS = UUID(int=0)
+"""Who owns the attempts of trials: no process, so that only the end of their lease frees them."""
 
 
 @frozen

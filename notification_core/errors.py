@@ -133,6 +133,10 @@ class WebhookDisabled(NotificationError):
         self.webhook_id = webhook_id
 
 
+class TooManyTrials(NotificationError):
+    """As many webhooks are being tried out as may be at once: try again in a moment."""
+
+
 class EventGone(NotificationError):
     """The event's body is no longer stored, so that it cannot be sent again."""
 

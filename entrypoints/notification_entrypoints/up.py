@@ -171,6 +171,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         logs=service.storage.logs,
         history=service.storage.history,
         replays=service.replays,
+        trials=service.trials,
         idempotency=service.storage.idempotency,
         clock=service.clock,
         ids=service.ids,

@@ -31,6 +31,7 @@ from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
 from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.trials import Trials
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.metrics import Metrics
@@ -54,6 +55,7 @@ class Service:
     verification_keys: VerificationKeys
     subscriptions: Subscriptions
     replays: Replays
+    trials: Trials
     ingest: Ingest
     dispatcher: Dispatcher | None
 
@@ -70,8 +72,9 @@ async def open_service(
             open_sqlite(database, cipher_of(settings), clock, ids)
         )
         keyring = Keyring(storage.keys, clock, _new_seed)
+        deliver = await stack.enter_async_context(_delivering(settings, clock, ids))
         dispatcher = await stack.enter_async_context(
-            _dispatching(settings, storage, keyring, clock, ids, watch)
+            _dispatching(settings, storage, deliver, keyring, clock, ids, watch)
         )
         taker = dispatcher.sending if dispatcher else None
         ingest = Ingest(storage.deliveries, clock, ids, watch, taker)
@@ -88,21 +91,50 @@ async def open_service(
             environments,
             dispatcher.changed if dispatcher else _nobody_to_tell,
         )
-        replays = Replays(
-            store=storage.replays,
-            history=storage.history,
+        replays = _replays(storage, clock, ids, dispatcher)
+        trials = Trials(
+            store=storage.trials,
             webhooks=storage.webhooks,
+            keyring=keyring,
+            deliver=deliver,
             clock=clock,
             ids=ids,
-            wake=taker.wake if taker else _nobody_to_wake,
+            observer=watch,
+            lease=settings.webhooks_lease,
         )
-        yield Service(clock, ids, storage, keys, subscriptions, replays, ingest, dispatcher)
+        stack.push_async_callback(trials.settled)
+        yield Service(clock, ids, storage, keys, subscriptions, replays, trials, ingest, dispatcher)
+
+
+def _replays(
+    storage: SqlStorage, clock: Clock, ids: IdGenerator, dispatcher: Dispatcher | None
+) -> Replays:
+    return Replays(
+        store=storage.replays,
+        history=storage.history,
+        webhooks=storage.webhooks,
+        clock=clock,
+        ids=ids,
+        wake=dispatcher.sending.wake if dispatcher else _nobody_to_wake,
+    )
+
+
+@asynccontextmanager
+async def _delivering(settings: Settings, clock: Clock, ids: IdGenerator) -> AsyncIterator[Deliver]:
+    """Make attempts for the length of the block."""
+    sender = AiohttpSender(settings.destinations)
+    signatures = Signatures(settings.signature_headers, fastest_signer())
+    try:
+        yield Deliver(sender, signatures, clock, ids, delivery_rules(settings), random.random)
+    finally:
+        await sender.close()
 
 
 @asynccontextmanager
 async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     settings: Settings,
     storage: SqlStorage,
+    deliver: Deliver,
     keyring: Keyring,
     clock: Clock,
     ids: IdGenerator,
@@ -115,19 +147,11 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     except WorkerLockTaken:
         yield None
         return
-    sender = AiohttpSender(settings.destinations)
     dispatcher = Dispatcher(
         worker=worker,
         deliveries=storage.deliveries,
         webhooks=storage.webhooks,
-        deliver=Deliver(
-            sender,
-            Signatures(settings.signature_headers, fastest_signer()),
-            clock,
-            ids,
-            delivery_rules(settings),
-            random.random,
-        ),
+        deliver=deliver,
         keyring=keyring,
         upkeep=Upkeep(
             deliveries=storage.deliveries,
@@ -152,7 +176,6 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         with suppress(TimeoutError):
             async with asyncio.timeout(_longest_stop(settings).total_seconds()):
                 await dispatcher.stop()
-        await sender.close()
         await storage.worker_lock.release()
 
 

@@ -74,7 +74,7 @@ class WebhookStore(Protocol):
         """Disable a webhook of which all attempts since ``since`` and one before it have failed.
 
         Tells whether it did so; then the change counter has grown. A webhook that was changed
-        after ``since`` is left alone.
+        after ``since`` is left alone. Trials do not count.
         """
 
     @abstractmethod

@@ -39,6 +39,7 @@ from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
+from notification_core.ports.trials import TrialStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.workers import WorkerLock
 from notification_core.webhooks import Webhook
@@ -67,6 +68,8 @@ class Storage(Protocol):
     def backlog(self) -> Backlog: ...
     @property
     def replays(self) -> ReplayStore: ...
+    @property
+    def trials(self) -> TrialStore: ...
     @property
     def idempotency(self) -> IdempotencyStore: ...
     @property

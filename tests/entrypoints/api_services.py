@@ -14,8 +14,10 @@ from attrs import evolve, field, frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory import MemoryStorage, memory_storage
 from notification_adapters.memory.environments import EveryEnvironment
+from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
+from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import (
     Attempt,
     AttemptError,
@@ -42,10 +44,14 @@ from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
+from notification_core.ports.trials import TrialStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays import Replays
-from notification_core.signing import SignatureHeaders
+from notification_core.retrying import RetryPolicy
+from notification_core.signatures import Signatures
+from notification_core.signing import CryptographySigner, SignatureHeaders
 from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.api.app import Services
@@ -56,6 +62,7 @@ MAX_WEBHOOKS = 3
 ZONE = ZoneInfo("America/Montreal")
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
+TRIAL_TIMEOUT = timedelta(seconds=1)
 
 _CLOCK = SystemClock()
 _IDS = IdGenerator(_CLOCK)
@@ -73,6 +80,7 @@ class Stores:
     logs: LogStore
     history: History
     replays: ReplayStore
+    trials: TrialStore
     idempotency: IdempotencyStore
 
 
@@ -84,6 +92,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         logs=storage.logs,
         history=storage.history,
         replays=storage.replays,
+        trials=storage.trials,
         idempotency=storage.idempotency,
     )
 
@@ -92,12 +101,14 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
 class Backstage:
     """What is behind the API: its services and stores, and what was told by them.
 
-    ``changes`` are the change counters that the dispatcher of this process would have heard, and
-    ``requests`` the routes and statuses that would have been counted.
+    ``sender`` is what trials are sent by, ``changes`` are the change counters that the dispatcher
+    of this process would have heard, and ``requests`` the routes and statuses that would have
+    been counted.
     """
 
     stores: Stores
     services: Services
+    sender: ScriptedSender
     changes: list[int]
     requests: list[tuple[str, int]]
     worker: UUID = field(factory=_IDS)
@@ -145,14 +156,16 @@ async def backstage(
     async with opened as stores:
         changes: list[int] = []
         requests: list[tuple[str, int]] = []
-        services = _services(stores, Environments(directory, _CLOCK), changes, requests)
-        yield Backstage(stores, services, changes, requests)
+        sender = ScriptedSender()
+        services = _services(stores, Environments(directory, _CLOCK), sender, changes, requests)
+        yield Backstage(stores, services, sender, changes, requests)
         await services.ingest.settled()
 
 
 def _services(
     stores: Stores,
     environments: Environments,
+    sender: ScriptedSender,
     changes: list[int],
     requests: list[tuple[str, int]],
 ) -> Services:
@@ -181,6 +194,16 @@ def _services(
             ids=_IDS,
             wake=lambda: None,
         ),
+        trials=Trials(
+            store=stores.trials,
+            webhooks=stores.webhooks,
+            keyring=keyring,
+            deliver=_deliver(sender),
+            clock=_CLOCK,
+            ids=_IDS,
+            observer=metrics,
+            lease=LEASE,
+        ),
         idempotency=stores.idempotency,
         clock=_CLOCK,
         ids=_IDS,
@@ -190,6 +213,12 @@ def _services(
         requests=lambda route, status: requests.append((route, status)),
         tally=metrics,
     )
+
+
+def _deliver(sender: ScriptedSender) -> Deliver:
+    signatures = Signatures(_SIGNATURE_HEADERS, CryptographySigner())
+    rules = DeliveryRules(TRIAL_TIMEOUT, RetryPolicy())
+    return Deliver(sender, signatures, _CLOCK, _IDS, rules, lambda: 0.0)
 
 
 def _new_seed() -> bytes:

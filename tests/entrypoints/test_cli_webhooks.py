@@ -197,6 +197,38 @@ def test_a_webhook_is_deleted_only_by_one_who_says_so(api: FakeApi, capsys: Said
     assert json.loads(capsys.readouterr().out) == {"deleted": ID}
 
 
+ATTEMPT = {
+    "log_id": "019ab5c3-9300-7a11-8d2e-3f4a5b6c7d8e",
+    "event_id": "test-019ab5c3-92ef-7c33-af40-5b6c7d8e9fa0",
+    "event": "job-completed",
+    "attempt": 1,
+    "outcome": "succeeded",
+    "started_at": "2026-11-24T09:32:00.25Z",
+    "response": {"http_code": 204},
+    "duration_ms": 43.5,
+}
+
+
+def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Said) -> None:
+    api.answers("POST", f"{ONE}/test", (200, ATTEMPT))
+    assert main(["webhooks", "test", ID, "--event", "job-completed"]) == 0
+    assert json.loads(api.bodies()[0]) == {"event": "job-completed"}
+    said = capsys.readouterr().out
+    assert all(each in said for each in ("test-019ab5c3", "succeeded", "204", "44"))
+    assert main(["webhooks", "test", ID, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ATTEMPT
+
+
+def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Said) -> None:
+    error = {"code": "http_status", "message": "The receiver answered 500; 2xx is expected."}
+    failed = ATTEMPT | {"outcome": "failed", "response": {"http_code": 500}, "error": error}
+    api.answers("POST", f"{ONE}/test", (200, failed))
+    assert main(["webhooks", "test", ID]) == Exit.FAILED
+    told = capsys.readouterr()
+    assert "500" in told.out
+    assert told.err == "Error: The receiver answered 500; 2xx is expected.\n"
+
+
 def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Said) -> None:
     api.answers("GET", ONE, (404, {"message": "There is no such webhook."}))
     assert main(["webhooks", "show", ID]) == Exit.NOT_FOUND

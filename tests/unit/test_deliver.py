@@ -101,7 +101,7 @@ async def test_the_log_holds_the_request_without_its_secrets() -> None:
     request, result = await _attempt(200)
     logged = result.attempt.request
     assert logged
-    assert (logged.method, logged.url) == ("PUT", WEBHOOK.url)
+    assert (logged.method, logged.url) == ("put", WEBHOOK.url)
     masked = [(name, "***" if name == "X-Api-Key" else value) for name, value in request.headers]
     assert list(logged.headers) == masked
     assert "hidden" not in repr(result)

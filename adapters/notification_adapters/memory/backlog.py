@@ -2,6 +2,7 @@
 
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
+from notification_core.deliveries import TRIALS
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_core.ports.clock import Clock
 
@@ -31,5 +32,5 @@ class MemoryBacklog(Backlog):
             begun=min(len(workers), max_counted),
             webhooks=len(seen),
             oldest_due=max(due, default=None),
-            workers=frozenset(workers),
+            workers=frozenset(workers) - {TRIALS},
         )

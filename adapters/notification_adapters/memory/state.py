@@ -125,6 +125,11 @@ class MemoryState:
         queue = (one for one in self.deliveries.values() if one.webhook_id == webhook_id)
         return sorted((one for one in queue if one.is_waiting), key=lambda one: one.due_at)
 
+    def is_of_a_trial(self, attempt: Attempt) -> bool:
+        """Tell whether an attempt was made to try its webhook out."""
+        delivery = self.deliveries.get(attempt.delivery_id)
+        return delivery is not None and delivery.origin is Origin.TEST
+
     def attempts_of(self, environment_id: UUID, webhook_id: UUID) -> Iterator[Attempt]:
         """Yield a webhook's attempts, the newest first."""
         for log_id in sorted(self.attempts, reverse=True):

@@ -11,6 +11,7 @@ from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.trials import MemoryTrialStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
 from notification_core.ids import IdGenerator
@@ -30,6 +31,7 @@ class MemoryStorage:
     backlog: MemoryBacklog
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
+    trials: MemoryTrialStore
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -55,6 +57,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         backlog=MemoryBacklog(state, clock),
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock),
+        trials=MemoryTrialStore(state, clock),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

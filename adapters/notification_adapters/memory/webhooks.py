@@ -80,8 +80,12 @@ class MemoryWebhookStore(WebhookStore):
                 return False
             if webhook.disabled_reason or webhook.updated_at > since:
                 return False
-            attempts = self._state.attempts_of(environment_id, webhook_id)
-            if not _only_failed(list(attempts), since):
+            attempts = [
+                one
+                for one in self._state.attempts_of(environment_id, webhook_id)
+                if not self._state.is_of_a_trial(one)
+            ]
+            if not _only_failed(attempts, since):
                 return False
             return disable(self._state, webhook_id, webhook.version, DisabledReason.FAILING, now)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
+from notification_core.deliveries import TRIALS
 from notification_core.errors import WorkerLockTaken
 from notification_core.ports.workers import WorkerLock
 
@@ -39,4 +40,4 @@ class MemoryWorkerLock(WorkerLock):
         if self._worker is None:
             return frozenset()
         owners = {one.worker for one in self._state.deliveries.values() if one.worker}
-        return owners - {self._worker}
+        return owners - {self._worker, TRIALS}

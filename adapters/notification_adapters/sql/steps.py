@@ -227,7 +227,7 @@ class Steps(Protocol):
 
     @abstractmethod
     async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
-        """Return the workers that own leases."""
+        """Return the workers that own leases; those of trials are no worker's."""
 
     @abstractmethod
     async def overdue(

@@ -18,6 +18,7 @@ from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.replays import SqlReplayStore
+from notification_adapters.sql.trials import SqlTrialStore
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_adapters.sql.webhooks import SqlWebhookStore
 from notification_adapters.sql.workers import FileWorkerLock
@@ -41,6 +42,7 @@ class SqlStorage:
     backlog: SqlBacklog
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
+    trials: SqlTrialStore
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -76,6 +78,7 @@ async def open_sqlite(
                 backlog=SqlBacklog(database),
                 idempotency=SqlIdempotencyStore(database, answers),
                 replays=SqlReplayStore(database, answers),
+                trials=SqlTrialStore(database, answers),
                 worker_lock=worker_lock,
             )
 

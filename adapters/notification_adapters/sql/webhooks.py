@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.steps import Settled
-from notification_adapters.sql.tables import attempts, webhooks
+from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
-from notification_core.deliveries import Outcome, Reason, State
+from notification_core.deliveries import Origin, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
@@ -184,7 +184,10 @@ async def _version_of_failing(
 
 
 async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
-    """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook."""
+    """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook.
+
+    Nor does a trial.
+    """
     environment_id, webhook_id = key
     bound = earliest_id(since)
     newest_first = (
@@ -193,6 +196,7 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
             attempts.c.webhook_id == webhook_id,
             attempts.c.environment_id == environment_id,
             attempts.c.outcome != Outcome.INTERRUPTED.value,
+            ~_is_of_a_trial(),
         )
         .order_by(attempts.c.log_id.desc())
         .limit(1)
@@ -205,3 +209,12 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
         if (await connection.execute(question)).scalar_one_or_none() != answer:
             return False
     return True
+
+
+def _is_of_a_trial() -> sa.ColumnElement[bool]:
+    """Tell whether an attempt was made to try its webhook out."""
+    return sa.exists().where(
+        deliveries.c.delivery_id == attempts.c.delivery_id,
+        deliveries.c.environment_id == attempts.c.environment_id,
+        deliveries.c.origin == Origin.TEST.value,
+    )

@@ -23,6 +23,7 @@ from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays import Replays
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions
+from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
@@ -36,6 +37,7 @@ from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
 from notification_entrypoints.api.replays import ReplayOperations
+from notification_entrypoints.api.trials import TrialOperations
 from notification_entrypoints.api.webhooks import WebhookOperations
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Services:
     logs: LogStore
     history: History
     replays: Replays
+    trials: Trials
     idempotency: IdempotencyStore
     clock: Clock
     ids: Callable[[], UUID]
@@ -107,6 +110,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     logs = LogOperations(services.logs, services.webhooks, converter)
     deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
     replays = ReplayOperations(services.replays, services.history, idempotency, converter)
+    trials = TrialOperations(services.trials, services.webhooks, idempotency, converter)
     environments = EnvironmentOperations(
         services.verification_keys, idempotency, services.signature_headers, converter
     )
@@ -131,6 +135,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "replaceWebhook": Handler(webhooks.replace, judge=webhooks.judge),
         "changeWebhook": Handler(webhooks.patch, merges=True),
         "deleteWebhook": Handler(webhooks.delete),
+        "testWebhook": Handler(trials.send, waits=services.trials.longest),
         "listWebhookLogs": Handler(logs.page),
         "listDeliveries": Handler(deliveries.of_webhook),
         "getDelivery": Handler(deliveries.get),

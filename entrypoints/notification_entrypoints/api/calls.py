@@ -39,13 +39,15 @@ class Handler:
     """What answers an operation.
 
     ``judge`` says what is wrong with fields that the document has let pass. A handler that is
-    ``raw`` judges the body itself, one that ``merges`` what comes of its fields.
+    ``raw`` judges the body itself, one that ``merges`` what comes of its fields. One that
+    ``waits`` for somebody else may take so much longer.
     """
 
     answer: Callable[[Call], Awaitable[web.Response]]
     judge: Judge | None = None
     raw: bool = False
     merges: bool = False
+    waits: timedelta = timedelta()
 
 
 @frozen
@@ -84,8 +86,9 @@ class Endpoint:
         return await read_body(request, self.operation.media_types, most, self.timeouts.read)
 
     async def _answer(self, call: Call) -> web.Response:
+        most = self.timeouts.write + self.handler.waits
         try:
-            async with asyncio.timeout(self.timeouts.write.total_seconds()):
+            async with asyncio.timeout(most.total_seconds()):
                 return await self.handler.answer(call)
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error

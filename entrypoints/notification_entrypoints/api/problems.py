@@ -28,6 +28,7 @@ from notification_core.errors import (
     StorageUnavailable,
     TooLarge,
     TooManyDeliveries,
+    TooManyTrials,
     TooManyWebhooks,
     UnknownCommit,
     WebhookChanged,
@@ -96,6 +97,10 @@ class Problem(Enum):
 
     WEBHOOK_DISABLED = Kind(1204, 409, "The webhook is disabled. Enable it first.")
     WEBHOOK_DELETED = Kind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
+
+    TOO_MANY_TRIALS = Kind(
+        1206, 429, "Too many webhooks are being tested. Try again after Retry-After seconds."
+    )
 
     INVALID_EVENT = Kind(1300, 400, "The event is refused: see the details.")
     EVENT_TOO_LARGE = Kind(1301, 413, "An event, or the batch, is too large: see the details.")
@@ -172,6 +177,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookDisabled, Problem.WEBHOOK_DISABLED),
     (WebhookDeleted, Problem.WEBHOOK_DELETED),
     (EventGone, Problem.EVENT_GONE),
+    (TooManyTrials, Problem.TOO_MANY_TRIALS),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )
@@ -216,7 +222,7 @@ def _fallback(status: int) -> Problem:
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
     headers = {REQUEST_ID: request_id}
     unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
-    if unavailable or problem is Problem.STILL_ANSWERING:
+    if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_TRIALS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]

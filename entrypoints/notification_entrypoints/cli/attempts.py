@@ -21,6 +21,7 @@ class _Response(msgspec.Struct):
 
 class _Error(msgspec.Struct):
     code: str
+    message: str = ""
 
 
 class Attempt(msgspec.Struct):
@@ -48,6 +49,11 @@ class Attempt(msgspec.Struct):
         if self.response:
             return str(self.response.http_code)
         return self.error.code if self.error else ""
+
+    @property
+    def why(self) -> str:
+        """Why it did not succeed, in words."""
+        return self.error.message if self.error else ""
 
     @property
     def milliseconds(self) -> str:

@@ -7,8 +7,10 @@ from uuid import UUID
 import click
 import msgspec
 
+from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.terminal import (
     confirm,
     fields,
@@ -251,6 +253,34 @@ def disable_webhook(webhook_id: UUID, until: str, api: Api, *, as_json: bool) ->
 
 
 @command.command(
+    "test",
+    epilog=examples(
+        "webhooks test WEBHOOK_ID",
+        "webhooks test WEBHOOK_ID --event job-completed --json",
+    ),
+)
+@_webhook_id
+@click.option("--event", metavar="TYPE", help="The event type (default: one it subscribes to).")
+@json_option
+@api_option
+def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool) -> None:
+    """Send an example to a webhook now, and show what it answers.
+
+    A failing receiver is an exit code of 1. It is made once, and has no consequences.
+    """
+    body = msgspec.json.encode(_given(event=event))
+    answer = run(_post(api, f"/webhooks/{webhook_id}/test", body))
+    attempt = msgspec.json.decode(answer, type=Attempt)
+    if as_json:
+        print_raw_json(answer)
+    else:
+        row = attempt.event_id, attempt.outcome, attempt.answer, attempt.milliseconds
+        output().print(table(("event_id", "outcome", "answer", "ms"), [row]))
+    if attempt.outcome != "succeeded":
+        raise CommandFailed(attempt.why)
+
+
+@command.command(
     "delete",
     epilog=examples(
         "webhooks delete WEBHOOK_ID --yes",
@@ -269,6 +299,11 @@ def delete_webhook(webhook_id: UUID, api: Api, *, yes: bool, as_json: bool) -> N
         print_raw_json(msgspec.json.encode({"deleted": webhook_id}))
     else:
         output().print(f"Webhook {webhook_id} is deleted.", markup=False)
+
+
+async def _post(api: Api, path: str, body: bytes) -> bytes:
+    async with ApiClient(api) as client:
+        return await client.request("POST", path, body)
 
 
 async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> bytes:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
-from notification_core.deliveries import Attempt, Fence, State
+from notification_core.deliveries import TRIALS, Attempt, Fence, State
 
 _HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
@@ -40,7 +40,7 @@ _LEASED = """
 SELECT delivery_id, environment_id, attempt FROM deliveries INDEXED BY deliveries_leased
 WHERE worker = ?
 """
-_OWNERS = "SELECT DISTINCT worker FROM deliveries WHERE worker IS NOT NULL"
+_OWNERS = "SELECT DISTINCT worker FROM deliveries WHERE worker IS NOT NULL AND worker <> ?"
 OVERDUE = """
 SELECT d.rowid, d.state, d.failures, d.interruptions, d.delivery_id, d.environment_id, d.attempt,
   d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''), d.started_at
@@ -99,8 +99,8 @@ async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
 
 
 async def owners(connection: AsyncConnection) -> Collection[UUID]:
-    """Return the workers that own leases."""
-    return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS)]
+    """Return the workers that own leases; those of trials are no worker's."""
+    return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TRIALS.hex)]
 
 
 async def overdue(

@@ -1,0 +1,57 @@
+"""Trying webhooks out, in memory."""
+
+from datetime import timedelta
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
+from notification_core.deliveries import Attempt, BegunDelivery, Origin, Outcome, Reason, State
+from notification_core.events import EventToStore
+from notification_core.idempotency import KeptAnswer
+from notification_core.ports.clock import Clock
+from notification_core.ports.trials import TrialStore
+
+
+class MemoryTrialStore(TrialStore):
+    """Keeps what webhooks are tried out with in memory."""
+
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+        """Store an event and its one delivery, of which attempt 1 is about to be made."""
+        now, fence, arrived = self._clock.now(), delivery.fence, event.event
+        stored = StoredDelivery(
+            delivery_id=fence.delivery_id,
+            environment_id=fence.environment_id,
+            webhook_id=delivery.webhook_id,
+            event_id=delivery.event_id,
+            state=State.FAILED,
+            reason=Reason.INTERRUPTED,
+            created_at=now,
+            due_at=now,
+            origin=Origin.TEST,
+        )
+        stored.begin(fence.worker, now, now + lease)
+        async with self._state.writing:
+            self._state.events[stored.event_key] = StoredEvent(
+                arrived.type, arrived.occurred_at, event.body, now
+            )
+            self._state.deliveries[fence.delivery_id] = stored
+
+    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+        """Log the attempt, and let its delivery end as it did; tell whether that was done."""
+        async with self._state.writing:
+            if kept is not None:
+                self._state.check_unanswered(kept)
+            delivery = self._state.deliveries.get(attempt.delivery_id)
+            if delivery is None or delivery.worker is None:
+                return False
+            succeeded = attempt.outcome is Outcome.SUCCEEDED
+            delivery.release()
+            delivery.failures += not succeeded
+            delivery.state = State.SUCCEEDED if succeeded else State.FAILED
+            delivery.reason = None
+            self._state.attempts[attempt.log_id] = attempt
+            if kept is not None:
+                self._state.keep(kept)
+        return True

@@ -1,0 +1,75 @@
+"""Trying webhooks out, on SQL."""
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.steps import Ending
+from notification_adapters.sql.tables import deliveries
+from notification_core.deliveries import (
+    TRIALS,
+    Attempt,
+    BegunDelivery,
+    Fence,
+    Origin,
+    Outcome,
+    Reason,
+    State,
+)
+from notification_core.events import EventToStore
+from notification_core.idempotency import KeptAnswer
+from notification_core.ports.trials import TrialStore
+
+
+class SqlTrialStore(TrialStore):
+    """Keeps what webhooks are tried out with in a SQL database."""
+
+    def __init__(self, database: Database, answers: KeptAnswers) -> None:
+        self._database = database
+        self._steps = database.steps
+        self._answers = answers
+
+    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+        """Store an event and its one delivery, of which attempt 1 is about to be made."""
+        fence = delivery.fence
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            await self._steps.add_events(connection, [event], now)
+            begun = sa.insert(deliveries).values(
+                delivery_id=fence.delivery_id,
+                environment_id=fence.environment_id,
+                webhook_id=delivery.webhook_id,
+                event_id=delivery.event_id,
+                state=State.FAILED.value,
+                reason=Reason.INTERRUPTED.value,
+                origin=Origin.TEST.value,
+                due_at=now,
+                attempt=fence.attempt,
+                failures=0,
+                interruptions=0,
+                worker=fence.worker,
+                leased_until=now + lease,
+                started_at=now,
+                created_at=now,
+                ended_at=now,
+            )
+            await connection.execute(begun)
+
+    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+        """Log the attempt, and let its delivery end as it did; tell whether that was done."""
+        fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)
+        async with self._database.writing() as connection:
+            if kept is not None:
+                await self._answers.keep(connection, kept)
+            now = await self._database.now(connection)
+            (held,) = await self._steps.held(connection, [fence])
+            if held is None:
+                return False
+            await self._steps.log(connection, [attempt])
+            succeeded = attempt.outcome is Outcome.SUCCEEDED
+            state = State.SUCCEEDED if succeeded else State.FAILED
+            ending = Ending(held.handle, int(not succeeded), 0, state, ended_at=now)
+            await self._steps.end(connection, [ending])
+        return True

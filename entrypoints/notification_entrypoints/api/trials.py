@@ -1,0 +1,39 @@
+"""The operation that tries a webhook out."""
+
+from typing import cast
+
+from aiohttp import web
+from attrs import frozen
+
+from notification_adapters.converters import ApiConverter
+from notification_core.deliveries import Attempt
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.trials import Trials
+from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.idempotency import Idempotency
+
+
+@frozen
+class TrialOperations:
+    """Sends examples."""
+
+    trials: Trials
+    webhooks: WebhookStore
+    idempotency: Idempotency
+    converter: ApiConverter
+
+    async def send(self, call: Call) -> web.Response:
+        """Send an example to a webhook, and answer with the attempt."""
+        webhook_id = call.parameters.id("webhook_id")
+        event_type = cast("str | None", call.fields.get("event"))
+        environment_id = await self.webhooks.environment_of(webhook_id)
+        return await self.idempotency.once(
+            call,
+            environment_id,
+            lambda keep: self.trials.send(environment_id, webhook_id, event_type, keep),
+            self._shown,
+        )
+
+    def _shown(self, attempt: Attempt) -> web.Response:
+        return json_answer(self.converter.dump(attempt))

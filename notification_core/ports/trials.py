@@ -1,0 +1,32 @@
+"""Storage of the requests by which webhooks are tried out."""
+
+from abc import abstractmethod
+from datetime import timedelta
+from typing import Protocol
+
+from notification_core.deliveries import Attempt, BegunDelivery
+from notification_core.events import EventToStore
+from notification_core.idempotency import KeptAnswer
+
+
+class TrialStore(Protocol):
+    """Keeps what a webhook is tried out with, like any event, delivery and attempt.
+
+    Every method is one transaction, and raises :class:`StorageUnavailable` and
+    :class:`UnknownCommit`.
+    """
+
+    @abstractmethod
+    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+        """Store an event and its one delivery, of which attempt 1 is about to be made.
+
+        The delivery is ``failed(interrupted)`` unless :meth:`finish` says otherwise: it is never
+        claimed, and where the lease runs out its attempt is logged as ``interrupted``.
+        """
+
+    @abstractmethod
+    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+        """Log the attempt, and let its delivery end as it did; tell whether that was done.
+
+        It is not where the lease had run out. Raises :class:`AlreadyAnswered`.
+        """

@@ -1,0 +1,124 @@
+"""Trying a webhook out: the example of an event type is sent to it now, once.
+
+The request is like any other: signed, logged, bounded in time. But it is not tried again, and
+whatever is answered says nothing about the webhook's deliveries: it never disables it.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from notification_core.catalogue import CATALOGUE
+from notification_core.deliver import Deliver
+from notification_core.deliveries import TRIALS, Attempt, BegunDelivery, Fence
+from notification_core.errors import TooManyTrials
+from notification_core.events import Event, EventToStore, body_of
+from notification_core.idempotency import Keep
+from notification_core.keyring import Keyring
+from notification_core.ports.clock import Clock
+from notification_core.ports.observer import Observer
+from notification_core.ports.trials import TrialStore
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.webhooks import Webhook
+
+MOST_AT_ONCE = 16
+"""How many trials may be under way in a process."""
+
+
+class Trials:
+    """Sends examples to webhooks, and waits for what they answer."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        store: TrialStore,
+        webhooks: WebhookStore,
+        keyring: Keyring,
+        deliver: Deliver,
+        clock: Clock,
+        ids: Callable[[], UUID],
+        observer: Observer,
+        lease: timedelta,
+    ) -> None:
+        self._store = store
+        self._webhooks = webhooks
+        self._keyring = keyring
+        self._deliver = deliver
+        self._clock = clock
+        self._ids = ids
+        self._observer = observer
+        self._lease = lease
+        self._running: set[asyncio.Task[Attempt]] = set()
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a webhook may take to answer."""
+        return self._deliver.rules.timeout
+
+    async def send(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        event_type: str | None = None,
+        keep: Keep[Attempt] | None = None,
+    ) -> Attempt:
+        """Send an example of this event type, by default of one that the webhook subscribes to.
+
+        A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
+        caller is cancelled. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
+        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` where the request whose answer
+        ``keep`` makes was.
+        """
+        webhook = await self._webhooks.get(environment_id, webhook_id)
+        if len(self._running) >= MOST_AT_ONCE:
+            raise TooManyTrials("Too many webhooks are being tried out. Try again in a moment.")
+        event = self._event(webhook, event_type or self._first_of(webhook))
+        running = asyncio.create_task(self._send(webhook, event, keep))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.shield(running)
+
+    async def settled(self) -> None:
+        """Return once no trial is under way."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _send(
+        self, webhook: Webhook, event: EventToStore, keep: Keep[Attempt] | None
+    ) -> Attempt:
+        keys = await self._keyring.keys(webhook.environment_id)
+        begun = self._begun(webhook, event)
+        await self._store.begin(event, begun, self._lease)
+        attempt = (await self._deliver.attempt(begun, webhook, keys)).attempt
+        if await self._store.finish(attempt, keep and keep(attempt)):
+            error = attempt.error.code if attempt.error else None
+            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
+        else:
+            self._observer.results_fenced(1)
+        return attempt
+
+    def _first_of(self, webhook: Webhook) -> str:
+        return next(name for name in CATALOGUE if name in webhook.events)
+
+    def _event(self, webhook: Webhook, event_type: str) -> EventToStore:
+        example = CATALOGUE[event_type].example
+        event = Event(
+            event_id=f"test-{self._ids()}",
+            environment_id=webhook.environment_id,
+            type=event_type,
+            occurred_at=self._clock.now(),
+            data=json.dumps(dict(example), separators=(",", ":")).encode(),
+        )
+        return EventToStore(event, body_of(event))
+
+    def _begun(self, webhook: Webhook, stored: EventToStore) -> BegunDelivery:
+        event = stored.event
+        return BegunDelivery(
+            fence=Fence(self._ids(), event.environment_id, 1, TRIALS),
+            webhook_id=webhook.webhook_id,
+            event_id=event.event_id,
+            event_type=event.type,
+            failures=0,
+            body=stored.body or b"",
+        )
