@@ -1,8 +1,9 @@
-"""The two loads that are compared, each a process of its own that prints what it measured.
+"""The loads that are compared, each a process of its own that prints what it measured.
 
-``python load.py raw URL COUNT``: the bare aiohttp client, 64 requests in flight.
-``python load.py publish API_URL ENVIRONMENT COUNT BATCH``: publishes events in batches over
-8 connections.
+* ``raw URL COUNT SIZE``: the bare aiohttp client, 64 requests in flight.
+* ``publish API ENVIRONMENT COUNT BATCH CONNECTIONS SIZE``: events over HTTP, in batches or alone.
+* ``paced-raw URL RATE COUNT`` and ``paced-publish API ENVIRONMENT RATE COUNT``: one request at a
+  time of the clock, whose body says when it was sent.
 """
 
 import asyncio
@@ -10,68 +11,124 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import aiohttp
 import uvloop
 
+TYPE = "pipeline-created"
+
 _IN_FLIGHT = 64
-_CONNECTIONS = 8
-_PADDING = "x" * 800
+_ENVELOPE = 240
+"""About how much of a request's body is not padding."""
 
 
-def event(number: int) -> dict[str, object]:
-    """Return an event whose request body is about 1 KB."""
-    data = {"pipeline_id": str(uuid.UUID(int=number)), "number": number, "note": _PADDING}
-    return {"event_id": str(uuid.uuid4()), "event": "pipeline-created", "data": data}
+def event(number: int, size: int) -> dict[str, object]:
+    """Return an event whose request body has about ``size`` bytes."""
+    padding = "x" * max(0, size - _ENVELOPE)
+    data = {"pipeline_id": str(uuid.UUID(int=number)), "number": number, "note": padding}
+    return {"event_id": str(uuid.uuid4()), "event": TYPE, "data": data}
 
 
-async def raw(url: str, count: int) -> None:
-    """Send ``count`` POSTs of 1 KB as fast as the client can."""
-    body = json.dumps(event(1), separators=(",", ":")).encode().ljust(1024, b" ")
-    numbers = iter(range(count))
-    connector = aiohttp.TCPConnector(limit=0)
+async def raw(url: str, count: int, size: int) -> None:
+    """Send ``count`` POSTs as fast as the client can."""
+    body = json.dumps(event(1, size), separators=(",", ":")).encode().ljust(size, b" ")
+    connector = aiohttp.TCPConnector(limit=0, ssl=False)
     async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def chain(todo: Iterator[int]) -> None:
-            for _ in todo:
-                async with session.post(url, data=body) as response:
-                    await response.read()
+        async def send(_: int) -> None:
+            async with session.post(url, data=body) as response:
+                await response.read()
 
-        await asyncio.gather(*(chain(numbers) for _ in range(_IN_FLIGHT)))
+        await _chained(range(count), send, _IN_FLIGHT)
 
 
-async def publish(api_url: str, environment: str, count: int, batch: int) -> None:
-    """Publish ``count`` events in batches; every answer must be 202."""
-    batches = iter(
-        [
-            json.dumps([event(n) for n in range(size)], separators=(",", ":")).encode()
-            for size in [batch] * (count // batch)
-        ]
-    )
-    url = f"{api_url}/environments/{environment}/events"
+async def publish(  # noqa: PLR0913, PLR0917 - what the command line says
+    api: str, environment: str, count: int, batch: int, connections: int, size: int
+) -> None:
+    """Publish ``count`` events over so many connections; every answer must be 202."""
+    bodies = [_batch(batch, size) for _ in range(count // batch)]
+    url = f"{api}/environments/{environment}/events"
+    connector = aiohttp.TCPConnector(limit=connections)
     headers = {"Content-Type": "application/json"}
-    async with aiohttp.ClientSession(headers=headers) as session:
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
-        async def chain(todo: Iterator[bytes]) -> None:
-            for body in todo:
-                async with session.post(url, data=body) as response:
-                    if response.status != 202:
-                        raise SystemExit(f"{response.status}: {await response.text()}")
-                    await response.read()
+        async def send(number: int) -> None:
+            async with session.post(url, data=bodies[number]) as response:
+                if response.status != 202:
+                    raise SystemExit(f"{response.status}: {await response.text()}")
+                await response.read()
 
         print(json.dumps({"started_at": time.time()}), flush=True)
-        await asyncio.gather(*(chain(batches) for _ in range(_CONNECTIONS)))
+        await _chained(range(len(bodies)), send, connections)
+
+
+def _batch(batch: int, size: int) -> bytes:
+    events = [event(number, size) for number in range(batch)]
+    return json.dumps(events if batch > 1 else events[0], separators=(",", ":")).encode()
+
+
+async def _chained(numbers: range, send: Callable[[int], Awaitable[None]], in_flight: int) -> None:
+    """Send all, so many at a time."""
+    todo = iter(numbers)
+
+    async def chain(shared: Iterator[int]) -> None:
+        for number in shared:
+            await send(number)
+
+    await asyncio.gather(*(chain(todo) for _ in range(in_flight)))
+
+
+async def paced_raw(url: str, rate: float, count: int) -> None:
+    """POST straight to a receiver, at a rate."""
+    async with aiohttp.ClientSession() as session:
+
+        async def send() -> None:
+            body = {"id": str(uuid.uuid4()), "data": {"sent_at": time.time(), "note": "x" * 700}}
+            async with session.post(url, json=body) as response:
+                await response.read()
+
+        await _paced(rate, count, send)
+
+
+async def paced_publish(api: str, environment: str, rate: float, count: int) -> None:
+    """Publish one event a request, at a rate."""
+    url = f"{api}/environments/{environment}/events"
+    async with aiohttp.ClientSession() as session:
+
+        async def send() -> None:
+            data = {"sent_at": time.time(), "note": "x" * 700}
+            body = {"event_id": str(uuid.uuid4()), "event": TYPE, "data": data}
+            async with session.post(url, json=body) as response:
+                response.raise_for_status()
+                await response.read()
+
+        await _paced(rate, count, send)
+
+
+async def _paced(rate: float, count: int, send: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Start one each time the clock says so, whether the ones before have ended or not."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(count):
+        await asyncio.sleep(max(0.0, began + number / rate - loop.time()))
+        tasks.append(asyncio.create_task(send()))
+    await asyncio.gather(*tasks)
 
 
 async def main(arguments: list[str]) -> None:
     """Run one load and print its seconds and CPU seconds."""
     cpu, began = time.process_time(), time.perf_counter()
     match arguments:
-        case ["raw", url, count]:
-            await raw(url, int(count))
-        case ["publish", api_url, environment, count, batch]:
-            await publish(api_url, environment, int(count), int(batch))
+        case ["raw", url, count, size]:
+            await raw(url, int(count), int(size))
+        case ["publish", api, environment, *numbers]:
+            await publish(api, environment, *map(int, numbers))
+        case ["paced-raw", url, rate, count]:
+            await paced_raw(url, float(rate), int(count))
+        case ["paced-publish", api, environment, rate, count]:
+            await paced_publish(api, environment, float(rate), int(count))
         case _:
             raise SystemExit(__doc__)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

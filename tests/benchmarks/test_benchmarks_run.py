@@ -1,22 +1,66 @@
 """The benchmarks run and print their table; how fast anything is, no test says."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.benchmarks.figures import Figures, Goal, read, write
+from tests.benchmarks.report import comparison, table
+from tests.benchmarks.scenarios import SCENARIOS
 
-def test_the_end_to_end_bench_prints_its_table() -> None:
-    ran = subprocess.run(  # noqa: S603 - this interpreter with our own script
-        [
-            sys.executable, str(Path(__file__).with_name("end_to_end.py")),
-            "--count", "20", "--rounds", "1", "--batch", "10",
-        ],
+# Each sets up something that the others do not.
+RUN = ("sqlite", "sqlite-latency", "sqlite-start")
+MACHINE = {"cores": "2"}
+
+
+def bench(*arguments: str) -> str:
+    ran = subprocess.run(  # noqa: S603 - this interpreter with our own program
+        [sys.executable, "-m", "tests.benchmarks", *arguments],
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    for row in ("deliveries/s", "raw aiohttp requests/s", "CPU per delivery", "CPU per raw"):
-        assert re.search(rf"^{row}.* \d+$", ran.stdout, re.MULTILINE), ran.stdout
-    assert re.search(r"^deliveries over raw +\d\.\d{3}", ran.stdout, re.MULTILINE)
+    return ran.stdout
+
+
+def test_all_scenarios_are_listed() -> None:
+    listed = bench("--list").splitlines()
+    assert [line.split()[0] for line in listed] == [each.name for each in SCENARIOS]
+
+
+def test_scenarios_are_run_printed_and_recorded(tmp_path: Path) -> None:
+    recorded = tmp_path / "figures.json"
+    chosen = [word for name in RUN for word in ("--only", name)]
+    printed = bench(*chosen, "--rounds", "1", "--scale", "0.001", "--json", str(recorded))
+    figures = read(recorded)
+    assert list(figures) == list(RUN)
+    for each in figures.values():
+        assert each.title in printed
+        assert all(each.middle(value) > 0 for value in each.values)
+
+
+class TestReport:
+    QUIET = Figures("a", "The first", [{"ratio": 0.5}, {"ratio": 0.52}, {"ratio": 0.51}])
+
+    def test_a_goal_is_reached_or_not(self) -> None:
+        goals = (Goal("ratio", at_least=0.6),)
+        missed = Figures("a", "The first", self.QUIET.rounds, goals)
+        assert "0.51  (0.5 to 0.52)  goal ≥ 0.6: NOT reached" in table(MACHINE, [missed])
+        goals = (Goal("ratio", at_most=0.6),)
+        met = Figures("a", "The first", self.QUIET.rounds, goals)
+        assert "goal ≤ 0.6: reached" in table(MACHINE, [met])
+
+    def test_a_wide_spread_is_confessed(self) -> None:
+        loud = Figures("a", "The first", [{"ratio": 0.4}, {"ratio": 0.6}])
+        assert "spreads over 40%: the machine was not quiet" in table(MACHINE, [loud])
+        assert "not quiet" not in table(MACHINE, [self.QUIET])
+
+    def test_what_changed_since_a_recorded_run_is_told_from_noise(self, tmp_path: Path) -> None:
+        write(tmp_path / "before.json", MACHINE, [self.QUIET])
+        before = read(tmp_path / "before.json")
+        slower = Figures("a", "The first", [{"ratio": 0.4}])
+        assert "-21.6% CHANGED" in comparison([slower], before)
+        assert "+0.0% within the spread" in comparison([self.QUIET], before)
+        other = Figures("b", "The second", [{"ratio": 1.0}])
+        assert "The second: not in the recorded run" in comparison([other], before)

@@ -1,0 +1,98 @@
+"""What is measured, by name, and the goals that it is measured against."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tests.benchmarks.figures import Goal, Round
+from tests.benchmarks.latency import Latency
+from tests.benchmarks.starting import Starting
+from tests.benchmarks.systems import sqlite_file
+from tests.benchmarks.throughput import Load, Throughput
+
+
+class Running(Protocol):
+    """A scenario that is set up, and gives one round after the other."""
+
+    async def round(self) -> Round:
+        """Measure once."""
+
+
+class Scenario(Protocol):
+    """Something to measure; ``scale`` is a part of the usual load."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line and in JSON."""
+
+    @property
+    def title(self) -> str:
+        """What it is, for a reader of the table."""
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """What its values are to be."""
+
+    def opened(self, scale: float) -> AbstractAsyncContextManager[Running]:
+        """Set everything up for the length of the block."""
+
+
+SCENARIOS: Sequence[Scenario] = (
+    Throughput(
+        "sqlite",
+        "Batches of 100 over HTTP → SQLite → delivered",
+        sqlite_file,
+        goals=(Goal("ratio", at_least=0.4),),
+    ),
+    Throughput(
+        "sqlite-aiohttp",
+        "The same, sent by aiohttp",
+        sqlite_file,
+        variables={"WEBHOOKS_SENDER": "aiohttp"},
+        goals=(Goal("ratio", at_least=0.2),),
+    ),
+    Throughput(
+        "sqlite-single",
+        "One event a request, 32 connections → SQLite → delivered",
+        sqlite_file,
+        load=Load(count=5_000, batch=1, connections=32),
+    ),
+    Throughput(
+        "sqlite-fan-out-10",
+        "Each event to 10 webhooks → SQLite → delivered",
+        sqlite_file,
+        load=Load(count=2_000, fan_out=10),
+    ),
+    Throughput(
+        "sqlite-fan-out-100",
+        "Each event to 100 webhooks → SQLite → delivered",
+        sqlite_file,
+        load=Load(count=300, fan_out=100),
+    ),
+    Throughput(
+        "sqlite-200-bytes", "Bodies of 200 bytes → SQLite", sqlite_file, load=Load(size=250)
+    ),
+    Throughput(
+        "sqlite-64-kib",
+        "Bodies of 64 KiB → SQLite",
+        sqlite_file,
+        load=Load(count=2_000, batch=20, size=65_536),
+    ),
+    Latency(
+        "sqlite-latency",
+        "Publish → received at 200 a second on SQLite; alone, and beside nine dead receivers",
+        sqlite_file,
+        beside=["/never"] * 9,
+        goals=(
+            Goal("p50 ratio", at_most=4),
+            Goal("p99 ratio", at_most=4.5),
+            Goal("p95 beside ratio", at_most=1.2),
+        ),
+    ),
+    Starting(
+        "sqlite-start",
+        "Import of the core; start of `up` on a new SQLite file",
+        sqlite_file,
+        goals=(Goal("import, s", at_most=0.06), Goal("start to ready, s", at_most=1)),
+    ),
+)

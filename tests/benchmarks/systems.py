@@ -1,0 +1,166 @@
+"""The systems that are measured, each in processes of its own, as a user would start them."""
+
+import sqlite3
+import sys
+import tempfile
+import uuid
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+from attrs import frozen
+
+from tests.benchmarks.load import TYPE
+from tests.benchmarks.processes import free_port, process, until
+
+_SCRIPT = Path(sys.executable).with_name("notification-management")
+_SUCCEEDED = "SELECT count(*) FROM attempts WHERE outcome = 'succeeded'"
+
+
+class Storage(Protocol):
+    """A database that a system works on, looked into from outside.
+
+    ``variables`` are what a process must be told of it, ``pids`` its own processes.
+    """
+
+    variables: Mapping[str, str]
+    pids: Sequence[int]
+
+    @abstractmethod
+    async def logged(self) -> int:
+        """Return how many succeeded attempts are in the log, counted row by row."""
+
+    @abstractmethod
+    async def run(self, statement: str) -> None:
+        """Run a statement: for what would take a system hours to make."""
+
+
+OpenStorage = Callable[[], AbstractAsyncContextManager[Storage]]
+"""Makes a storage of its own for the length of a block."""
+
+
+class SqliteFile(Storage):
+    """An SQLite file; it has no process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "bench.sqlite"
+        self.variables = {
+            "DB_URI": f"sqlite:///{self.path}",
+            "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
+        }
+        self.pids: Sequence[int] = ()
+
+    async def logged(self) -> int:
+        """Return how many succeeded attempts are in the log."""
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+            (count,) = connection.execute(_SUCCEEDED).fetchone()
+        return int(count)
+
+    async def run(self, statement: str) -> None:
+        """Run a statement."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")  # it is not measured
+            connection.execute(statement)
+
+
+@asynccontextmanager
+async def sqlite_file() -> AsyncIterator[SqliteFile]:
+    """Give a file in a folder of its own for the length of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield SqliteFile(Path(folder))
+
+
+@frozen
+class Receiver:
+    """A receiver that runs: its URL, and what it has counted."""
+
+    url: str
+
+    async def told(self, path: str) -> object:
+        """Return what the receiver tells at a path."""
+        connector = aiohttp.TCPConnector(ssl=False)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(f"{self.url}{path}") as response,
+        ):
+            answer: object = await response.json(content_type=None)
+            return answer
+
+    async def received(self) -> int:
+        """Return how many requests have come."""
+        told = await self.told("/count")
+        assert isinstance(told, dict)
+        return int(told["received"])
+
+
+@asynccontextmanager
+async def receiver(*tls: str) -> AsyncIterator[Receiver]:
+    """Run a receiver for the length of the block; with a certificate and its key it speaks TLS."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = Path(folder) / "port"
+        command = (sys.executable, "-m", "tests.benchmarks.receiver", str(port), *tls)
+        async with process(*command):
+            await until("the receiver listens", _is_written(port))
+            scheme = "https" if tls else "http"
+            yield Receiver(f"{scheme}://127.0.0.1:{port.read_text()}")
+
+
+@frozen
+class System:
+    """A running system: where its API is, its own processes, and its storage."""
+
+    api: str
+    processes: Sequence[int]
+    storage: Storage
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Every process and server of ours."""
+        return (*self.processes, *self.storage.pids)
+
+    async def subscribe(self, urls: Sequence[str]) -> str:
+        """Make a new environment with a webhook for each URL; return its id."""
+        environment = str(uuid.uuid4())
+        async with aiohttp.ClientSession() as session:
+            for number, url in enumerate(urls):
+                webhook = {"name": f"bench {number}", "url": url, "events": [TYPE]}
+                place = f"{self.api}/environments/{environment}/webhooks"
+                async with session.post(place, json=webhook) as response:
+                    response.raise_for_status()
+        return environment
+
+
+@asynccontextmanager
+async def up(
+    storage: Storage, *options: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[System]:
+    """Run ``notification-management up`` on a storage for the length of the block."""
+    ports = {"API_SERVER_PORT": str(free_port()), "OPS_SERVER_PORT": str(free_port())}
+    told = {**storage.variables, **ports, **(variables or {})}
+    async with process(str(_SCRIPT), "up", *options, env=told) as pid:
+        await until("the system is ready", _answers(ports["OPS_SERVER_PORT"]))
+        yield System(f"http://127.0.0.1:{ports['API_SERVER_PORT']}/api", (pid,), storage)
+
+
+def _is_written(path: Path) -> Callable[[], Awaitable[bool]]:
+    async def holds() -> bool:
+        return path.exists() and bool(path.read_text())
+
+    return holds
+
+
+def _answers(ops_port: str) -> Callable[[], Awaitable[bool]]:
+    url = f"http://127.0.0.1:{ops_port}/readyz"
+
+    async def holds() -> bool:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                return response.status == HTTPStatus.OK
+        except aiohttp.ClientError:
+            return False
+
+    return holds

@@ -1,0 +1,114 @@
+"""Deliveries per second and CPU per delivery, over the bare aiohttp client's requests."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from attrs import evolve, field, frozen
+
+from tests.benchmarks.figures import Goal, Round
+from tests.benchmarks.processes import cpu_seconds, load, until
+from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, up
+
+
+@frozen
+class Load:
+    """What is published in a round, and to how many webhooks it goes."""
+
+    count: int = 20_000
+    batch: int = 100
+    connections: int = 8
+    size: int = 1024
+    fan_out: int = 1
+    path: str = "/hook"
+
+    @property
+    def deliveries(self) -> int:
+        """How many deliveries a round makes."""
+        return self.count * self.fan_out
+
+    def scaled(self, by: float) -> "Load":
+        """Return the load with fewer or more events, in whole batches."""
+        batches = max(1, round(self.count * by / self.batch))
+        return evolve(self, count=batches * self.batch)
+
+
+@frozen
+class Throughput:
+    """A system under full load, in turns with the raw client against the same receiver."""
+
+    name: str
+    title: str
+    storage: OpenStorage
+    load: Load = field(factory=Load)
+    variables: Mapping[str, str] = field(factory=dict)
+    options: Sequence[str] = ()
+    tls: bool = False
+    goals: Sequence[Goal] = ()
+
+    @asynccontextmanager
+    async def opened(self, scale: float) -> AsyncIterator["RunningThroughput"]:
+        """Start what is measured, warm, for the length of the block."""
+        chosen = self.load.scaled(scale)
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(receiver())
+            storage = await stack.enter_async_context(self.storage())
+            system = await stack.enter_async_context(
+                up(storage, *self.options, variables=self.variables)
+            )
+            urls = [f"{running.url}{chosen.path}?{number}" for number in range(chosen.fan_out)]
+            environment = await system.subscribe(urls)
+            measured = RunningThroughput(chosen, running, system, environment)
+            await measured.round()
+            yield measured
+
+
+@frozen
+class RunningThroughput:
+    """A system that runs, warm."""
+
+    load: Load
+    receiver: Receiver
+    system: System
+    environment: str
+
+    async def round(self) -> Round:
+        """Measure both: half of the raw requests before, half after, so that a drift cancels."""
+        count = self.load.deliveries
+        before = await self._raw(count // 2)
+        seconds, cpu = await self._published()
+        after = await self._raw(count - count // 2)
+        raw_rate = count / (before["seconds"] + after["seconds"])
+        raw_cpu = (before["cpu"] + after["cpu"]) / count * 1e6
+        rate, cpu = count / seconds, cpu / count * 1e6
+        return {
+            "ratio": rate / raw_rate,
+            "cpu ratio": cpu / raw_cpu,
+            "rate": rate,
+            "raw rate": raw_rate,
+            "cpu": cpu,
+            "raw cpu": raw_cpu,
+        }
+
+    async def _raw(self, count: int) -> Mapping[str, float]:
+        return await load("raw", f"{self.receiver.url}/raw", str(count), str(self.load.size))
+
+    async def _published(self) -> tuple[float, float]:
+        """Publish; return the seconds and CPU seconds until every attempt is in the log."""
+        goal = await self.system.storage.logged() + self.load.deliveries
+        received = await self.receiver.received() + self.load.deliveries
+        before = cpu_seconds(self.system.pids)
+        chosen = self.load
+        numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
+        told = await load("publish", self.system.api, self.environment, *map(str, numbers))
+
+        async def all_are_received() -> bool:
+            return await self.receiver.received() >= received
+
+        async def all_are_logged() -> bool:
+            return await self.system.storage.logged() >= goal
+
+        # Asking the receiver costs the system nothing; counting rows does.
+        await until("every request was received", all_are_received)
+        await until("every attempt is logged", all_are_logged)
+        return time.time() - told["started_at"], cpu_seconds(self.system.pids) - before
