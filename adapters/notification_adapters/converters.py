@@ -16,7 +16,13 @@ from notification_adapters.messages import instant
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.headers import masked
-from notification_core.history import DeliveryRecord, EventRecord
+from notification_core.history import (
+    Activity,
+    DeliveryRecord,
+    EventRecord,
+    EventSummary,
+    LastAttempt,
+)
 from notification_core.keys import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
@@ -62,6 +68,14 @@ class EnvironmentSettings:
 
     public_verification_key: VerificationKey
     verification_keys: Sequence[VerificationKey]
+
+
+@frozen
+class ShownWebhook:
+    """A webhook with what it last did, as it is written."""
+
+    webhook: Webhook
+    activity: Activity
 
 
 class ApiConverter:
@@ -163,6 +177,29 @@ def _teach_logs(converter: MsgspecJsonConverter) -> None:
     )
 
 
+def _teach_activity(converter: MsgspecJsonConverter) -> None:
+    converter.register_unstructure_hook(
+        LastAttempt,
+        make_dict_unstructure_fn(
+            LastAttempt,
+            converter,
+            _cattrs_omit_if_default=True,
+            event_type=override(rename="event"),
+            duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+        ),
+    )
+    converter.register_unstructure_hook(
+        Activity, make_dict_unstructure_fn(Activity, converter, _cattrs_omit_if_default=True)
+    )
+    converter.register_unstructure_hook(
+        ShownWebhook,
+        lambda shown: {
+            **converter.unstructure(shown.webhook),
+            **converter.unstructure(shown.activity),
+        },
+    )
+
+
 def _teach_event_types(converter: MsgspecJsonConverter) -> None:
     converter.register_unstructure_hook(
         EventType,
@@ -184,7 +221,7 @@ def _teach_settings(converter: MsgspecJsonConverter) -> None:
 
 def _teach_history(converter: MsgspecJsonConverter) -> None:
     """Teach a converter how deliveries and events are written, with the attempts known."""
-    for record in (DeliveryRecord, EventRecord):
+    for record in (DeliveryRecord, EventRecord, EventSummary):
         hook = make_dict_unstructure_fn(
             record,
             converter,
@@ -196,7 +233,10 @@ def _teach_history(converter: MsgspecJsonConverter) -> None:
 
 
 # Each stands on those before it.
-_LESSONS = (_teach_webhooks, _teach_logs, _teach_history, _teach_event_types, _teach_settings)
+_LESSONS = (
+    *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
+    *(_teach_event_types, _teach_settings),
+)
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

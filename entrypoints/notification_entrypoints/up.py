@@ -29,7 +29,7 @@ from notification_entrypoints.servers import Bind, listening, stop_signals
 from notification_entrypoints.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
-from notification_entrypoints.wiring import Service, cipher_of, open_service
+from notification_entrypoints.wiring import Service, cipher_of, cursor_key, open_service
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
@@ -177,6 +177,7 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         ids=service.ids,
         signature_headers=settings.signature_headers,
         zone=settings.tz,
+        cursor_key=cursor_key(settings),
         timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
         requests=watch.api_request_ended,
         tally=watch,

@@ -1,6 +1,7 @@
 """Wiring: which adapter stands behind which port, and how the use cases are put together."""
 
 import asyncio
+import hmac
 import os
 import random
 from collections.abc import AsyncIterator
@@ -204,6 +205,11 @@ def _nobody_to_wake() -> None:
 def cipher_of(settings: Settings) -> Cipher:
     """Return the cipher of the settings' secrets."""
     return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
+
+
+def cursor_key(settings: Settings) -> bytes:
+    """Return what the cursors of pages are sealed under."""
+    return hmac.digest(settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
 
 
 def webhook_rules(settings: Settings) -> WebhookRules:

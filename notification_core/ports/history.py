@@ -4,13 +4,25 @@ from abc import abstractmethod
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.history import EVERY, DeliveryPage, DeliveryRecord, EventRecord, Wanted
+from notification_core.history import (
+    EVERY_DELIVERY,
+    EVERY_EVENT,
+    DeliveryPage,
+    DeliveryRecord,
+    EventPage,
+    EventPlace,
+    EventRecord,
+    WantedDeliveries,
+    WantedEvents,
+)
 
 
 class History(Protocol):
     """Reads events and deliveries; all raise :class:`StorageUnavailable`.
 
-    Statements are scoped to the environment; :meth:`environment_of` cannot be.
+    Where a page shows only some rows, at most :data:`MOST_LOOKED_AT` are looked at: it may come
+    back short, or empty, and yet be followed by another. Statements are scoped to the
+    environment; :meth:`environment_of` cannot be.
     """
 
     @abstractmethod
@@ -28,13 +40,9 @@ class History(Protocol):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: Wanted = EVERY,
+        wanted: WantedDeliveries = EVERY_DELIVERY,
     ) -> DeliveryPage:
-        """Return a webhook's deliveries by falling id, those below ``before`` only.
-
-        At most :data:`MOST_LOOKED_AT` are looked at: the page may come back short, or empty,
-        and yet be followed by another.
-        """
+        """Return a webhook's deliveries by falling id, those below ``before`` only."""
 
     @abstractmethod
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
@@ -45,3 +53,13 @@ class History(Protocol):
         self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None
     ) -> DeliveryPage:
         """Return an event's deliveries by falling id, those below ``before`` only."""
+
+    @abstractmethod
+    async def events(
+        self,
+        environment_id: UUID,
+        limit: int,
+        before: EventPlace | None = None,
+        wanted: WantedEvents = EVERY_EVENT,
+    ) -> EventPage:
+        """Return an environment's events by falling (time stored, id), those below ``before``."""

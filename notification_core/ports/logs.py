@@ -1,11 +1,11 @@
 """The webhook log, for reading; attempts are written by the delivery store."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.deliveries import Attempt
+from notification_core.history import EVERY_ATTEMPT, Activity, LogPage, WantedAttempts
 
 
 class LogStore(Protocol):
@@ -13,6 +13,25 @@ class LogStore(Protocol):
 
     @abstractmethod
     async def page(
-        self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
-    ) -> Sequence[Attempt]:
-        """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        limit: int,
+        before: UUID | None = None,
+        wanted: WantedAttempts = EVERY_ATTEMPT,
+    ) -> LogPage:
+        """Return a webhook's attempts by falling ``log_id``, those below ``before`` only.
+
+        Where it shows only some, at most :data:`MOST_LOOKED_AT` are looked at: the page may come
+        back short, or empty, and yet be followed by another.
+        """
+
+    @abstractmethod
+    async def activity(
+        self, environment_id: UUID, webhook_id: UUID | None = None
+    ) -> Mapping[UUID, Activity]:
+        """Return what the webhooks of an environment, or one of them, last did.
+
+        One query by the log's indexes, however many webhooks and attempts there are. Webhooks
+        without attempts and tombstones are left out.
+        """

@@ -7,7 +7,7 @@ import pytest
 
 from notification_core.deliveries import Reason, Retry, State
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.history import Wanted
+from notification_core.history import EventPlace, WantedDeliveries, WantedEvents
 from tests.contracts.world import TYPE, World
 
 A_SECOND = timedelta(seconds=1)
@@ -52,13 +52,13 @@ async def test_a_webhooks_deliveries_come_page_by_page_newest_first(world: World
     key = world.environment_id, webhook.webhook_id
     first = await world.storage.history.of_webhook(*key, limit=3)
     second = await world.storage.history.of_webhook(*key, limit=3, before=first.after)
-    shown = [one.delivery_id for page in (first, second) for one in page.deliveries]
+    shown = [one.delivery_id for page in (first, second) for one in page.rows]
     assert shown == written[::-1]
     assert second.after is None
     hidden = await world.storage.history.of_webhook(
         world.other_environment_id, webhook.webhook_id, limit=3
     )
-    assert list(hidden.deliveries) == []
+    assert list(hidden.rows) == []
 
 
 async def test_deliveries_are_chosen_by_state_type_and_time(world: World) -> None:
@@ -69,16 +69,16 @@ async def test_deliveries_are_chosen_by_state_type_and_time(world: World) -> Non
     later = world.clock.now()
     (waiting,) = await world.publish(webhook)
     for wanted, expected in (
-        (Wanted(state=State.SUCCEEDED), [done.fence.delivery_id]),
-        (Wanted(state=State.PENDING, event_type=TYPE), [waiting]),
-        (Wanted(event_type="another"), []),
-        (Wanted(since=later), [waiting]),
-        (Wanted(until=later), [done.fence.delivery_id]),
+        (WantedDeliveries(state=State.SUCCEEDED), [done.fence.delivery_id]),
+        (WantedDeliveries(state=State.PENDING, event_type=TYPE), [waiting]),
+        (WantedDeliveries(event_type="another"), []),
+        (WantedDeliveries(since=later), [waiting]),
+        (WantedDeliveries(until=later), [done.fence.delivery_id]),
     ):
         page = await world.storage.history.of_webhook(
             world.environment_id, webhook.webhook_id, limit=10, wanted=wanted
         )
-        assert [one.delivery_id for one in page.deliveries] == expected
+        assert [one.delivery_id for one in page.rows] == expected
         assert page.after is None
 
 
@@ -86,19 +86,19 @@ async def test_a_look_that_was_bounded_goes_on_where_it_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for adapter in ("memory", "sql"):
-        monkeypatch.setattr(f"notification_adapters.{adapter}.history.MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MOST_LOOKED_AT", 2)
     webhook = await world.webhook()
     done = await world.begin(webhook)
     await world.finish(done)
     await world.publish(webhook, 3)
-    wanted = Wanted(state=State.SUCCEEDED)
+    wanted = WantedDeliveries(state=State.SUCCEEDED)
     key = world.environment_id, webhook.webhook_id
     first = await world.storage.history.of_webhook(*key, limit=5, wanted=wanted)
-    assert list(first.deliveries) == []
+    assert list(first.rows) == []
     second = await world.storage.history.of_webhook(
         *key, limit=5, before=first.after, wanted=wanted
     )
-    assert [one.delivery_id for one in second.deliveries] == [done.fence.delivery_id]
+    assert [one.delivery_id for one in second.rows] == [done.fence.delivery_id]
 
 
 async def test_an_event_shows_its_deliveries_and_why_some_were_skipped(world: World) -> None:
@@ -114,7 +114,7 @@ async def test_an_event_shows_its_deliveries_and_why_some_were_skipped(world: Wo
     rest = await world.storage.history.of_event(
         world.environment_id, "job-7", limit=1, before=page.after
     )
-    (newest,), (oldest,) = page.deliveries, rest.deliveries
+    (newest,), (oldest,) = page.rows, rest.rows
     assert (newest.delivery_id, newest.reason) == (skipped.delivery_id, Reason.WEBHOOK_DISABLED)
     assert (oldest.delivery_id, oldest.reason) == (sent.delivery_id, None)
     assert rest.after is None
@@ -127,4 +127,91 @@ async def test_an_event_is_hidden_from_another_environment(world: World) -> None
     with pytest.raises(EventNotFound):
         await world.storage.history.event(world.other_environment_id, "job-7")
     page = await world.storage.history.of_event(world.other_environment_id, "job-7", limit=9)
-    assert list(page.deliveries) == []
+    assert list(page.rows) == []
+
+
+async def test_deliveries_are_chosen_by_what_an_attempt_was_answered(world: World) -> None:
+    webhook = await world.webhook()
+    begun = await world.begin(webhook)
+    await world.finish(begun, Retry(timedelta()))
+    await world.finish(next(iter((await world.claim()).deliveries)))
+    await world.publish(webhook)
+    for http_code, expected in ((500, 1), (200, 1), (404, 0)):
+        page = await world.storage.history.of_webhook(
+            world.environment_id,
+            webhook.webhook_id,
+            limit=10,
+            wanted=WantedDeliveries(http_code=http_code),
+        )
+        found = [one.delivery_id for one in page.rows]
+        assert found == [begun.fence.delivery_id] * expected
+
+
+async def test_an_environments_events_come_page_by_page_newest_first(world: World) -> None:
+    batch = [world.event(f"batch-{number}") for number in range(4)]
+    await world.ingest(batch)
+    await world.clock.advance(1)
+    await world.ingest([world.event("later")])
+    await world.ingest([world.event("theirs", environment_id=world.other_environment_id)])
+    shown: list[str] = []
+    place: EventPlace | None = None
+    while True:
+        page = await world.storage.history.events(world.environment_id, limit=2, before=place)
+        shown += [one.event_id for one in page.rows]
+        if page.after is None:
+            break
+        assert len(page.rows) == 2
+        place = page.after
+    assert shown == ["later", "batch-3", "batch-2", "batch-1", "batch-0"]
+
+
+async def test_a_listed_event_tells_how_its_deliveries_stand(world: World) -> None:
+    webhook = await world.webhook()
+    await world.finish(await world.begin(webhook))
+    event, unwanted = world.event("job-7"), world.event("unwanted")
+    waiting = [world.to(webhook, event) for _ in range(2)]
+    skipped = world.to(webhook, event, state=State.SKIPPED, reason=Reason.WEBHOOK_DISABLED)
+    await world.clock.advance(1)
+    await world.ingest([event, unwanted], [*waiting, skipped])
+    page = await world.storage.history.events(world.environment_id, limit=2)
+    of_none, of_three = page.rows
+    assert (of_three.event_id, of_three.event_type) == ("job-7", TYPE)
+    assert (of_three.occurred_at, of_three.stored_at) == (
+        event.event.occurred_at,
+        world.clock.now(),
+    )
+    none = dict.fromkeys(State, 0)
+    assert of_three.deliveries == none | {State.PENDING: 2, State.SKIPPED: 1}
+    assert of_none.deliveries == none
+
+
+async def test_events_are_chosen_by_type_and_time(world: World) -> None:
+    await world.ingest([world.event("old"), world.event("other", type="job-created")])
+    await world.clock.advance(1)
+    later = world.clock.now()
+    await world.ingest([world.event("young")])
+    for wanted, expected in (
+        (WantedEvents(event_type=TYPE), ["young", "old"]),
+        (WantedEvents(event_type="job-created"), ["other"]),
+        (WantedEvents(since=later), ["young"]),
+        (WantedEvents(until=later, event_type=TYPE), ["old"]),
+    ):
+        page = await world.storage.history.events(world.environment_id, limit=9, wanted=wanted)
+        assert [one.event_id for one in page.rows] == expected
+        assert page.after is None
+
+
+async def test_a_look_at_events_that_was_bounded_goes_on_where_it_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for adapter in ("memory", "sql"):
+        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MOST_LOOKED_AT", 2)
+    await world.ingest([world.event(f"e-{number}") for number in range(3)])
+    await world.clock.advance(1)
+    await world.ingest([world.event("other", type="job-created")])
+    none = WantedEvents(event_type="job-completed")
+    first = await world.storage.history.events(world.environment_id, 9, None, none)
+    assert (list(first.rows), first.after is None) == ([], False)
+    second = await world.storage.history.events(world.environment_id, 9, first.after, none)
+    third = await world.storage.history.events(world.environment_id, 9, second.after, none)
+    assert (list(third.rows), third.after) == ([], None)

@@ -41,7 +41,7 @@ async def test_an_event_whose_body_is_gone_cannot_be_sent_again(world: World) ->
     webhook = await world.webhook()
     event = world.event("job-7", whole=False)
     await world.ingest([event], [world.to(webhook, event, state=State.SKIPPED)])
-    (skipped,) = (await world.storage.history.of_event(world.environment_id, "job-7", 9)).deliveries
+    (skipped,) = (await world.storage.history.of_event(world.environment_id, "job-7", 9)).rows
     with pytest.raises(EventGone):
         await world.storage.replays.retry(skipped, world.ids())
     assert ids_of(await world.claim()) == []

@@ -57,7 +57,7 @@ async def test_another_environments_webhook_is_not_found_by_anything(world: Worl
     with pytest.raises(WebhookNotFound):
         await store.replace(evolve(webhook, environment_id=theirs[0], version=2))
     assert await store.disable_failing(*theirs, now, now) is False
-    assert await world.storage.logs.page(*theirs, limit=10) == []
+    assert list((await world.storage.logs.page(*theirs, limit=10)).rows) == []
     assert await store.get(world.environment_id, webhook.webhook_id) == webhook
     assert len((await world.claim()).deliveries) == 1
 

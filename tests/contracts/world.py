@@ -236,7 +236,8 @@ class World:
 
     async def log(self, webhook: Webhook) -> Sequence[Attempt]:
         """Return a webhook's attempts, the newest first."""
-        return await self.storage.logs.page(webhook.environment_id, webhook.webhook_id, limit=1000)
+        key = webhook.environment_id, webhook.webhook_id
+        return (await self.storage.logs.page(*key, limit=1000)).rows
 
 
 def ids_of(claimed: Claimed) -> list[UUID]:

@@ -209,6 +209,7 @@ def _services(
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,
         zone=ZONE,
+        cursor_key=b"k" * 32,
         timeouts=Timeouts(read=timedelta(seconds=5), write=timedelta(seconds=10)),
         requests=lambda route, status: requests.append((route, status)),
         tally=metrics,
@@ -248,6 +249,11 @@ def attempt_of(begun: BegunDelivery, **fields: Any) -> Attempt:
 async def log_success(stage: Backstage) -> Attempt:
     """Let the delivery that is due succeed."""
     (begun,) = await stage.begin(1)
+    return await log_success_of(stage, begun)
+
+
+async def log_success_of(stage: Backstage, begun: BegunDelivery) -> Attempt:
+    """Let a delivery that was begun succeed."""
     attempt = attempt_of(begun)
     await stage.end(attempt, begun, Succeeded())
     return attempt
@@ -256,6 +262,11 @@ async def log_success(stage: Backstage) -> Attempt:
 async def log_gone(stage: Backstage) -> Attempt:
     """Let the delivery that is due be answered with 410, which disables its webhook."""
     (begun,) = await stage.begin(1)
+    return await log_gone_of(stage, begun)
+
+
+async def log_gone_of(stage: Backstage, begun: BegunDelivery) -> Attempt:
+    """Let a delivery that was begun be answered with 410, which disables its webhook."""
     attempt = attempt_of(
         begun,
         outcome=Outcome.FAILED,

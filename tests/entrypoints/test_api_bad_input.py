@@ -255,9 +255,20 @@ WRONG_PATHS = {
     "made-up cursor": WrongPath(f"{WEBHOOK}/logs?cursor=2", "cursor", "Link header"),
     "cursor of no letters": WrongPath(f"{WEBHOOK}/logs?cursor=%C3%A9", "cursor", "Link header"),
     "empty cursor": WrongPath(f"{WEBHOOK}/logs?cursor=", "cursor", "a length of 1 or more"),
-    "filter that is still to come": WrongPath(
-        f"{WEBHOOK}/logs?outcome=failed", "outcome", "There are limit, cursor"
+    "filter that is none": WrongPath(
+        f"{WEBHOOK}/logs?status=failed", "status", "There are outcome, event, http_code, since"
     ),
+    "outcome that is none": WrongPath(f"{WEBHOOK}/logs?outcome=lost", "outcome", "interrupted"),
+    "event that is none": WrongPath(f"{WEBHOOK}/logs?event=job-lost", "event", "job-completed"),
+    "code in words": WrongPath(f"{WEBHOOK}/logs?http_code=teapot", "http_code", "a whole number"),
+    "low code": WrongPath(f"{WEBHOOK}/logs?http_code=99", "http_code", "100 or more"),
+    "no time": WrongPath(f"{WEBHOOK}/logs?since=yesterday", "since", "RFC 3339"),
+    "state that is none": WrongPath(f"{WEBHOOK}/deliveries?state=lost", "state", "cancelled"),
+    "outcome of deliveries": WrongPath(
+        f"{WEBHOOK}/deliveries?outcome=failed", "outcome", "There are state, event, http_code"
+    ),
+    "state of events": WrongPath(f"{EVENTS}?state=failed", "state", "There are event, since"),
+    "no time of events": WrongPath(f"{EVENTS}?until=1e9", "until", "RFC 3339"),
     "parameter where there is none": WrongPath(f"{WEBHOOK}?limit=1", "limit", "takes none"),
 }
 

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from notification_core.deliveries import Attempt
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.events import Event
+from notification_core.history import Activity, LogPage
 from notification_core.idempotency import Keep
 from notification_core.ingest import Ingest, Published
 from notification_core.ports.logs import LogStore
@@ -158,7 +158,10 @@ class FailingLogs(LogStore):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def page(self, *_: object) -> Sequence[Attempt]:
+    async def page(self, *_: object) -> LogPage:
+        raise self._error
+
+    async def activity(self, *_: object) -> Mapping[UUID, Activity]:
         raise self._error
 
 

@@ -1,20 +1,26 @@
 """Looking back on events and deliveries, in memory."""
 
+from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
 from attrs import evolve
 
-from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_adapters.memory.pages import page_from
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
+from notification_core.deliveries import State
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.history import (
-    EVERY,
-    MOST_LOOKED_AT,
+    EVERY_DELIVERY,
+    EVERY_EVENT,
     DeliveryPage,
     DeliveryRecord,
+    EventPage,
+    EventPlace,
     EventRecord,
-    Wanted,
-    page_of,
+    EventSummary,
+    WantedDeliveries,
+    WantedEvents,
 )
 from notification_core.ids import earliest_id
 from notification_core.ports.history import History
@@ -46,7 +52,7 @@ class MemoryHistory(History):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: Wanted = EVERY,
+        wanted: WantedDeliveries = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
         of_it = (
@@ -54,11 +60,13 @@ class MemoryHistory(History):
             for one in self._state.deliveries.values()
             if (one.environment_id, one.webhook_id) == (environment_id, webhook_id)
         )
-        all_of_it = [one for one in self._newest_first(of_it, before) if _is_within(one, wanted)]
-        looked_at = all_of_it[:MOST_LOOKED_AT] if wanted.passes_over else all_of_it
-        found = [one for one in looked_at if _matches(one, wanted)]
-        stopped = len(looked_at) == MOST_LOOKED_AT and wanted.passes_over
-        return page_of(found[: limit + 1], limit, looked_at[-1].delivery_id if stopped else None)
+        return page_from(
+            (one for one in self._newest_first(of_it, before) if _is_within(one, wanted)),
+            limit,
+            lambda one: self._matches(one, wanted),
+            lambda one: one.delivery_id,
+            passes_over=wanted.passes_over,
+        )
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
         """Return an event."""
@@ -75,7 +83,52 @@ class MemoryHistory(History):
         """Return an event's deliveries by falling id, those below ``before`` only."""
         key = environment_id, event_id
         of_it = (one for one in self._state.deliveries.values() if one.event_key == key)
-        return page_of(self._newest_first(of_it, before)[: limit + 1], limit, None)
+        return page_from(
+            self._newest_first(of_it, before),
+            limit,
+            lambda _: True,
+            lambda one: one.delivery_id,
+            passes_over=False,
+        )
+
+    async def events(
+        self,
+        environment_id: UUID,
+        limit: int,
+        before: EventPlace | None = None,
+        wanted: WantedEvents = EVERY_EVENT,
+    ) -> EventPage:
+        """Return an environment's events by falling (time stored, id), those below ``before``."""
+        stored = {
+            EventPlace(one.stored_at, event_id): one
+            for (environment, event_id), one in self._state.events.items()
+            if environment == environment_id
+        }
+        places = (one for one in sorted(stored, reverse=True) if before is None or one < before)
+        return page_from(
+            (
+                self._summary(environment_id, place.event_id, stored[place])
+                for place in places
+                if _is_of_the_time(place, wanted)
+            ),
+            limit,
+            lambda one: wanted.event_type in {None, one.event_type},
+            lambda one: EventPlace(one.stored_at, one.event_id),
+            passes_over=wanted.passes_over,
+        )
+
+    def _summary(self, environment_id: UUID, event_id: str, stored: StoredEvent) -> EventSummary:
+        key = environment_id, event_id
+        all_deliveries = self._state.deliveries.values()
+        counts = Counter(one.state for one in all_deliveries if one.event_key == key)
+        return EventSummary(
+            event_id,
+            environment_id,
+            stored.type,
+            stored.occurred_at,
+            stored.stored_at,
+            {state: counts[state] for state in State},
+        )
 
     def _newest_first(
         self, stored: Iterable[StoredDelivery], before: UUID | None
@@ -98,12 +151,26 @@ class MemoryHistory(History):
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 
+    def _matches(self, one: DeliveryRecord, wanted: WantedDeliveries) -> bool:
+        return (
+            wanted.state in {None, one.state}
+            and wanted.event_type in {None, one.event_type}
+            and (wanted.http_code is None or wanted.http_code in self._answers(one.delivery_id))
+        )
 
-def _is_within(one: DeliveryRecord, wanted: Wanted) -> bool:
-    too_old = wanted.since is not None and one.delivery_id < earliest_id(wanted.since)
-    too_new = wanted.until is not None and one.delivery_id >= earliest_id(wanted.until)
+    def _answers(self, delivery_id: UUID) -> Iterable[int]:
+        """Return what the attempts of a delivery were answered."""
+        made = (one for one in self._state.attempts.values() if one.delivery_id == delivery_id)
+        return [one.response.http_code for one in made if one.response]
+
+
+def _is_of_the_time(place: EventPlace, wanted: WantedEvents) -> bool:
+    too_old = wanted.since is not None and place.stored_at < wanted.since
+    too_new = wanted.until is not None and place.stored_at >= wanted.until
     return not too_old and not too_new
 
 
-def _matches(one: DeliveryRecord, wanted: Wanted) -> bool:
-    return wanted.state in {None, one.state} and wanted.event_type in {None, one.event_type}
+def _is_within(one: DeliveryRecord, wanted: WantedDeliveries) -> bool:
+    too_old = wanted.since is not None and one.delivery_id < earliest_id(wanted.since)
+    too_new = wanted.until is not None and one.delivery_id >= earliest_id(wanted.until)
+    return not too_old and not too_new

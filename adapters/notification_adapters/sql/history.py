@@ -1,5 +1,7 @@
 """Looking back on events and deliveries, on SQL."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,22 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.logs import attempt_from
+from notification_adapters.sql.pages import end_of_look, length_of_look
 from notification_adapters.sql.tables import attempts, deliveries, events
 from notification_core.deliveries import Origin, Reason, State
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.history import (
-    EVERY,
-    MOST_LOOKED_AT,
+    EVERY_DELIVERY,
+    EVERY_EVENT,
     DeliveryPage,
     DeliveryRecord,
+    EventPage,
+    EventPlace,
     EventRecord,
-    Wanted,
+    EventSummary,
+    WantedDeliveries,
+    WantedEvents,
     page_of,
 )
 from notification_core.ids import earliest_id
 from notification_core.ports.history import History
 
-_d = deliveries.c
+_d, _e = deliveries.c, events.c
 
 
 class SqlHistory(History):
@@ -65,7 +72,7 @@ class SqlHistory(History):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: Wanted = EVERY,
+        wanted: WantedDeliveries = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
         looked_at = (
@@ -73,20 +80,22 @@ class SqlHistory(History):
             .where(_d.webhook_id == webhook_id, _d.environment_id == environment_id)
             .where(*_within(wanted, before))
             .order_by(_d.delivery_id.desc())
-            .limit(MOST_LOOKED_AT if wanted.passes_over else limit + 1)
+            .limit(length_of_look(limit, passes_over=wanted.passes_over))
             .subquery()
         )
         async with self._database.reading() as connection:
             rows = await connection.execute(_matching(looked_at, wanted, limit + 1))
             found = [_record(row) for row in rows]
-            looked_to = await _end_of(connection, looked_at) if wanted.passes_over else None
-        return page_of(found, limit, looked_to)
+            end = None
+            if wanted.passes_over:
+                end = await end_of_look(connection, looked_at, [looked_at.c.delivery_id])
+        return page_of(found, limit, end and end.delivery_id, _delivery_id)
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
         """Return an event."""
-        columns = events.c.type, events.c.occurred_at, events.c.stored_at
+        columns = _e.type, _e.occurred_at, _e.stored_at
         wanted = sa.select(*columns).where(
-            events.c.event_id == event_id, events.c.environment_id == environment_id
+            _e.event_id == event_id, _e.environment_id == environment_id
         )
         async with self._database.reading() as connection:
             row = (await connection.execute(wanted)).first()
@@ -101,14 +110,42 @@ class SqlHistory(History):
         made = (
             _rows()
             .where(_d.event_id == event_id, _d.environment_id == environment_id)
-            .where(*_within(EVERY, before))
+            .where(*_within(EVERY_DELIVERY, before))
             .order_by(_d.delivery_id.desc())
             .limit(limit + 1)
             .subquery()
         )
         async with self._database.reading() as connection:
             found = [_record(row) for row in await connection.execute(_records(made))]
-        return page_of(found, limit, None)
+        return page_of(found, limit, None, _delivery_id)
+
+    async def events(
+        self,
+        environment_id: UUID,
+        limit: int,
+        before: EventPlace | None = None,
+        wanted: WantedEvents = EVERY_EVENT,
+    ) -> EventPage:
+        """Return an environment's events by falling (time stored, id), those below ``before``."""
+        looked_at = (
+            sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at)
+            .where(_e.environment_id == environment_id, *_of_the_time(wanted, before))
+            .order_by(_e.stored_at.desc(), _e.event_id.desc())
+            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .subquery()
+        )
+        place = looked_at.c.stored_at, looked_at.c.event_id
+        matching = sa.select(looked_at).order_by(*(column.desc() for column in place))
+        if wanted.event_type is not None:
+            matching = matching.where(looked_at.c.type == wanted.event_type)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(matching.limit(limit + 1))).all()
+            event_ids = [row.event_id for row in rows[:limit]]
+            counts = await _counts(connection, environment_id, event_ids)
+            end = await end_of_look(connection, looked_at, place) if wanted.passes_over else None
+        found = [_summary(environment_id, row, counts[row.event_id]) for row in rows]
+        looked_to = None if end is None else EventPlace(end.stored_at, end.event_id)
+        return page_of(found, limit, looked_to, _event_place)
 
 
 def _rows() -> sa.Select[Any]:
@@ -127,7 +164,7 @@ def _rows() -> sa.Select[Any]:
     )
 
 
-def _within(wanted: Wanted, before: UUID | None) -> list[sa.ColumnElement[bool]]:
+def _within(wanted: WantedDeliveries, before: UUID | None) -> list[sa.ColumnElement[bool]]:
     """Bound the ids: they tell the time, so that the one index serves the times too."""
     bounds = []
     if before is not None:
@@ -151,20 +188,63 @@ def _records(rows: sa.Subquery) -> sa.Select[Any]:
     )
 
 
-def _matching(rows: sa.Subquery, wanted: Wanted, limit: int) -> sa.Select[Any]:
+def _matching(rows: sa.Subquery, wanted: WantedDeliveries, limit: int) -> sa.Select[Any]:
     matching = _records(rows).limit(limit)
     if wanted.state is not None:
         matching = matching.where(rows.c.state == wanted.state.value)
     if wanted.event_type is not None:
-        matching = matching.where(events.c.type == wanted.event_type)
+        matching = matching.where(_e.type == wanted.event_type)
+    if wanted.http_code is not None:
+        answered = sa.exists().where(
+            attempts.c.delivery_id == rows.c.delivery_id,
+            attempts.c.environment_id == rows.c.environment_id,
+            attempts.c.http_code == wanted.http_code,
+        )
+        matching = matching.where(answered)
     return matching
 
 
-async def _end_of(connection: AsyncConnection, looked_at: sa.Subquery) -> UUID | None:
-    """Return the last row that was looked at, None where there were no more to look at."""
-    wanted = sa.select(sa.func.count(), sa.func.min(looked_at.c.delivery_id)).select_from(looked_at)
-    count, last = (await connection.execute(wanted)).one()
-    return last if count == MOST_LOOKED_AT else None
+def _of_the_time(wanted: WantedEvents, before: EventPlace | None) -> list[sa.ColumnElement[bool]]:
+    bounds = []
+    if before is not None:
+        # The first condition says no more than the second: it is for the index.
+        bounds.append(_e.stored_at <= before.stored_at)
+        bounds.append(sa.or_(_e.stored_at < before.stored_at, _e.event_id < before.event_id))
+    if wanted.since is not None:
+        bounds.append(_e.stored_at >= wanted.since)
+    if wanted.until is not None:
+        bounds.append(_e.stored_at < wanted.until)
+    return bounds
+
+
+async def _counts(
+    connection: AsyncConnection, environment_id: UUID, event_ids: Sequence[str]
+) -> Mapping[str, Mapping[str, int]]:
+    """Count the deliveries of events by their states."""
+    counted = (
+        sa.select(_d.event_id, _d.state, sa.func.count())
+        .where(_d.event_id.in_(event_ids), _d.environment_id == environment_id)
+        .group_by(_d.event_id, _d.state)
+    )
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for event_id, state, count in await connection.execute(counted):
+        counts[event_id][state] = count
+    return counts
+
+
+def _summary(environment_id: UUID, row: sa.Row[Any], counts: Mapping[str, int]) -> EventSummary:
+    deliveries_in = {state: counts.get(state.value, 0) for state in State}
+    return EventSummary(
+        row.event_id, environment_id, row.type, row.occurred_at, row.stored_at, deliveries_in
+    )
+
+
+def _event_place(event: EventSummary) -> EventPlace:
+    return EventPlace(event.stored_at, event.event_id)
+
+
+def _delivery_id(delivery: DeliveryRecord) -> UUID:
+    return delivery.delivery_id
 
 
 def _record(row: sa.Row[Any]) -> DeliveryRecord:

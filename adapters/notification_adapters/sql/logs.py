@@ -1,15 +1,17 @@
 """The log store on SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from attrs import evolve
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.tables import attempts
+from notification_adapters.sql.pages import end_of_look, length_of_look
+from notification_adapters.sql.tables import attempts, webhooks
 from notification_core.deliveries import (
     Attempt,
     AttemptError,
@@ -18,7 +20,20 @@ from notification_core.deliveries import (
     ReceivedResponse,
     SentRequest,
 )
+from notification_core.history import (
+    EVERY_ATTEMPT,
+    Activity,
+    LastAttempt,
+    LogPage,
+    WantedAttempts,
+    page_of,
+)
+from notification_core.ids import earliest_id
 from notification_core.ports.logs import LogStore
+
+_a, _w = attempts.c, webhooks.c
+# As it stands in the index of errors: a parameter in its place would hide that it fits.
+_NOT_SUCCEEDED = _a.outcome != sa.literal_column("'succeeded'", sa.Text)
 
 _headers = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -30,24 +45,122 @@ class SqlLogStore(LogStore):
         self._database = database
 
     async def page(
-        self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
-    ) -> Sequence[Attempt]:
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        limit: int,
+        before: UUID | None = None,
+        wanted: WantedAttempts = EVERY_ATTEMPT,
+    ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
-        wanted = (
-            sa.select(attempts)
-            .where(attempts.c.webhook_id == webhook_id, attempts.c.environment_id == environment_id)
-            .order_by(attempts.c.log_id.desc())
-            .limit(limit)
+        looked_at = (
+            sa.select(_a.log_id, _a.outcome, _a.event_type, _a.http_code)
+            .where(_a.webhook_id == webhook_id, _a.environment_id == environment_id)
+            .where(*_within(wanted, before))
+            .order_by(_a.log_id.desc())
+            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .subquery()
         )
-        if before is not None:
-            wanted = wanted.where(attempts.c.log_id < before)
+        matching = sa.select(looked_at.c.log_id).where(*_conditions(looked_at, wanted))
+        shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
-            return [attempt_from(row) for row in await connection.execute(wanted)]
+            log_ids = (await connection.execute(shown)).scalars().all()
+            # Only these are read whole: with headers and bodies an attempt is long.
+            whole = sa.select(attempts).where(
+                _a.log_id.in_(log_ids), _a.environment_id == environment_id
+            )
+            rows = await connection.execute(whole.order_by(_a.log_id.desc()))
+            found = [attempt_from(row) for row in rows]
+            end = None
+            if wanted.passes_over:
+                end = await end_of_look(connection, looked_at, [looked_at.c.log_id])
+        return page_of(found, limit, end and end.log_id, _log_id)
+
+    async def activity(
+        self, environment_id: UUID, webhook_id: UUID | None = None
+    ) -> Mapping[UUID, Activity]:
+        """Return what the webhooks of an environment, or one of them, last did."""
+        asked = [_w.environment_id == environment_id, _w.deleted_at.is_(None)]
+        if webhook_id is not None:
+            asked.append(_w.webhook_id == webhook_id)
+        both = sa.union_all(
+            _latest("last_triggered").where(*asked),
+            _latest("last_errored", _NOT_SUCCEEDED).where(*asked),
+        )
+        told: dict[UUID, Activity] = {}
+        async with self._database.reading() as connection:
+            for row in await connection.execute(both):
+                activity = told.get(row.webhook_id, Activity())
+                told[row.webhook_id] = evolve(activity, **{row.which: _last_attempt(row)})
+        return told
+
+
+def _within(wanted: WantedAttempts, before: UUID | None) -> list[sa.ColumnElement[bool]]:
+    """Bound the look by the ids, which tell the time, and by an index where one fits."""
+    bounds: list[sa.ColumnElement[bool]] = []
+    if before is not None:
+        bounds.append(_a.log_id < before)
+    if wanted.since is not None:
+        bounds.append(_a.log_id >= earliest_id(wanted.since))
+    if wanted.until is not None:
+        bounds.append(_a.log_id < earliest_id(wanted.until))
+    if wanted.outcome not in {None, Outcome.SUCCEEDED}:
+        bounds.append(_NOT_SUCCEEDED)
+    return bounds
+
+
+def _conditions(looked_at: sa.Subquery, wanted: WantedAttempts) -> list[sa.ColumnElement[bool]]:
+    conditions = []
+    if wanted.outcome is not None:
+        conditions.append(looked_at.c.outcome == wanted.outcome.value)
+    if wanted.event_type is not None:
+        conditions.append(looked_at.c.event_type == wanted.event_type)
+    if wanted.http_code is not None:
+        conditions.append(looked_at.c.http_code == wanted.http_code)
+    return conditions
+
+
+def _latest(which: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the latest attempt of each webhook that fulfils conditions, found by the index."""
+    newest = (
+        sa.select(_a.log_id)
+        .where(_a.webhook_id == _w.webhook_id, _a.environment_id == _w.environment_id, *conditions)
+        .order_by(_a.log_id.desc())
+        .limit(1)
+        .correlate(webhooks)
+        .scalar_subquery()
+    )
+    shown = attempts.alias("shown")
+    same = sa.and_(shown.c.log_id == newest, shown.c.environment_id == _w.environment_id)
+    columns = (shown.c[name] for name in _OF_LAST_ATTEMPT)
+    named = sa.literal_column(f"'{which}'", sa.Text).label("which")
+    return sa.select(_w.webhook_id, named, *columns).select_from(webhooks.join(shown, same))
+
+
+_OF_LAST_ATTEMPT = (
+    *("log_id", "delivery_id", "event_type", "started_at", "http_code", "duration_us"),
+    *("error_code", "error_message"),
+)
+
+
+def _last_attempt(row: sa.Row[Any]) -> LastAttempt:
+    return LastAttempt(
+        log_id=row.log_id,
+        delivery_id=row.delivery_id,
+        event_type=row.event_type,
+        at=row.started_at,
+        http_code=row.http_code,
+        duration=_duration(row),
+        error=_error(row) if row.which == "last_errored" else None,
+    )
+
+
+def _log_id(attempt: Attempt) -> UUID:
+    return attempt.log_id
 
 
 def attempt_from(row: sa.Row[Any]) -> Attempt:
     """Return the attempt that a row of the log holds."""
-    duration = row.duration_us
     return Attempt(
         log_id=row.log_id,
         environment_id=row.environment_id,
@@ -61,9 +174,13 @@ def attempt_from(row: sa.Row[Any]) -> Attempt:
         error=_error(row),
         request=_request(row),
         response=_response(row),
-        duration=None if duration is None else timedelta(microseconds=duration),
+        duration=_duration(row),
         next_attempt_at=row.next_attempt_at,
     )
+
+
+def _duration(row: sa.Row[Any]) -> timedelta | None:
+    return None if row.duration_us is None else timedelta(microseconds=row.duration_us)
 
 
 def _error(row: sa.Row[Any]) -> AttemptError | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_adapters.schemas import DataSchemas
@@ -34,6 +34,7 @@ from notification_entrypoints.api.events import EventOperations, Tally
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.jwks import JwksOperations
 from notification_entrypoints.api.logs import LogOperations
+from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
 from notification_entrypoints.api.replays import ReplayOperations
@@ -52,8 +53,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 class Services:
     """What the API offers over HTTP, and how.
 
-    A date without an offset is taken in ``zone``. ``requests`` is told the route and the status
-    of every answer. With ``debug`` errors tell their cause.
+    A date without an offset is taken in ``zone``. ``cursor_key`` seals the cursors of pages: it is
+    the same in every process, so that one takes what another gave. ``requests`` is told the route
+    and the status of every answer. With ``debug`` errors tell their cause.
     """
 
     subscriptions: Subscriptions
@@ -69,6 +71,7 @@ class Services:
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders
     zone: tzinfo
+    cursor_key: bytes = field(repr=False)
     timeouts: Timeouts
     requests: Callable[[str, int], None]
     tally: Tally
@@ -99,16 +102,20 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
 def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     """Return what answers each operation of the document, by its operationId."""
     converter = ApiConverter(services.zone)
+    paging = Paging(services.cursor_key)
     idempotency = Idempotency(services.idempotency, services.clock)
     webhooks = WebhookOperations(
         subscriptions=services.subscriptions,
         idempotency=idempotency,
         store=services.webhooks,
+        logs=services.logs,
         converter=converter,
         written=document.body_of("replaceWebhook"),
     )
-    logs = LogOperations(services.logs, services.webhooks, converter)
-    deliveries = DeliveryOperations(services.history, services.webhooks, converter, services.zone)
+    logs = LogOperations(services.logs, services.webhooks, converter, paging, services.zone)
+    deliveries = DeliveryOperations(
+        services.history, services.webhooks, converter, paging, services.zone
+    )
     replays = ReplayOperations(services.replays, services.history, idempotency, converter)
     trials = TrialOperations(services.trials, services.webhooks, idempotency, converter)
     environments = EnvironmentOperations(
@@ -140,6 +147,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "listDeliveries": Handler(deliveries.of_webhook),
         "getDelivery": Handler(deliveries.get),
         "retryDelivery": Handler(replays.retry),
+        "listEvents": Handler(deliveries.events),
         "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),
         "publishEvents": Handler(events.publish, raw=True),

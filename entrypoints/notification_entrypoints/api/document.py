@@ -138,7 +138,7 @@ def _operations(document: Object, compiled: _Compiler) -> Iterator[Operation]:
                     str(operation["operationId"]),
                     method.upper(),
                     path,
-                    tuple(_parameter(each, compiled) for each in parameters),
+                    tuple(_parameter(document, each, compiled) for each in parameters),
                     *_body(operation, compiled),
                 )
 
@@ -158,8 +158,8 @@ def _resolved(document: Object, node: Object) -> Object:
     return cast("Object", target)
 
 
-def _parameter(parameter: Object, compiled: _Compiler) -> Parameter:
-    schema = cast("Mapping[str, str]", parameter["schema"])
+def _parameter(document: Object, parameter: Object, compiled: _Compiler) -> Parameter:
+    schema = cast("Mapping[str, str]", _resolved(document, cast("Object", parameter["schema"])))
     return Parameter(
         str(parameter["name"]),
         str(parameter["in"]),

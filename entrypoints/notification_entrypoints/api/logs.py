@@ -1,15 +1,18 @@
 """The operation that reads a webhook's log, page by page."""
 
+from datetime import tzinfo
+
 from aiohttp import web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
+from notification_core.deliveries import Outcome
+from notification_core.history import WantedAttempts
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
-from notification_entrypoints.api.answers import json_answer, link_next, row_of
 from notification_entrypoints.api.calls import Call
-
-_DEFAULT_LIMIT = 50
+from notification_entrypoints.api.paging import Paging
+from notification_entrypoints.api.parameters import Parameters
 
 
 @frozen
@@ -19,16 +22,26 @@ class LogOperations:
     logs: LogStore
     webhooks: WebhookStore
     converter: ApiConverter
+    paging: Paging
+    zone: tzinfo
 
     async def page(self, call: Call) -> web.Response:
         """Answer with one page, newest first, and a link to the next one where there is one."""
-        limit = call.parameters.number("limit", _DEFAULT_LIMIT)
-        before = row_of(call.parameters.text("cursor"))
         webhook_id = call.parameters.id("webhook_id")
+        before = self.paging.row(call)
+        wanted = self._wanted(call.parameters)
         environment_id = await self.webhooks.environment_of(webhook_id)
-        # One more than is shown tells whether there is a next page.
-        rows = await self.logs.page(environment_id, webhook_id, limit + 1, before)
-        response = json_answer(self.converter.dump(rows[:limit]))
-        if len(rows) > limit:
-            link_next(response, call.request, rows[limit - 1].log_id)
-        return response
+        page = await self.logs.page(
+            environment_id, webhook_id, self.paging.limit(call), before, wanted
+        )
+        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+
+    def _wanted(self, parameters: Parameters) -> WantedAttempts:
+        outcome = parameters.text("outcome")
+        return WantedAttempts(
+            outcome=None if outcome is None else Outcome(outcome),
+            event_type=parameters.text("event"),
+            http_code=parameters.number("http_code", None),
+            since=parameters.instant("since", self.zone),
+            until=parameters.instant("until", self.zone),
+        )

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from datetime import datetime, tzinfo
+from typing import cast, overload
 from uuid import UUID
 
 from aiohttp import web
 from attrs import frozen
 
+from notification_adapters.messages import instant
 from notification_core.errors import Detail
 from notification_entrypoints.api.document import Parameter
 from notification_entrypoints.api.problems import Problem, RequestRefused
@@ -27,13 +29,22 @@ class Parameters:
         """Return a parameter that is an id."""
         return cast("UUID", self._values[name])
 
-    def number(self, name: str, default: int) -> int:
+    @overload
+    def number(self, name: str, default: int) -> int: ...
+    @overload
+    def number(self, name: str, default: None) -> int | None: ...
+    def number(self, name: str, default: int | None) -> int | None:
         """Return a parameter that is a whole number, the default where it is left out."""
-        return cast("int", self._values.get(name, default))
+        return cast("int | None", self._values.get(name, default))
 
     def text(self, name: str) -> str | None:
         """Return a parameter that is text, None where it is left out."""
         return cast("str | None", self._values.get(name))
+
+    def instant(self, name: str, zone: tzinfo) -> datetime | None:
+        """Return a parameter that is a time, None where it is left out."""
+        text = self.text(name)
+        return None if text is None else instant(text, zone)
 
 
 def read_parameters(request: web.Request, known: Sequence[Parameter]) -> Parameters:

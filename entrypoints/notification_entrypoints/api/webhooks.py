@@ -6,8 +6,10 @@ from uuid import UUID
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from notification_adapters.converters import ApiConverter
+from notification_adapters.converters import ApiConverter, ShownWebhook
 from notification_core.errors import Detail
+from notification_core.history import Activity
+from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.subscriptions import Subscriptions, WebhookDraft
 from notification_core.webhooks import Webhook
@@ -16,9 +18,15 @@ from notification_entrypoints.api.calls import Call, check_fields
 from notification_entrypoints.api.document import Schema
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.merging import merged
-from notification_entrypoints.api.versions import expected_versions, is_known, tag
+from notification_entrypoints.api.versions import (
+    expected_versions,
+    is_known,
+    put_tag,
+    tag_of,
+)
 
 # What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
+_NONE = Activity()
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
 
@@ -32,13 +40,17 @@ class WebhookOperations:
     subscriptions: Subscriptions
     idempotency: Idempotency
     store: WebhookStore
+    logs: LogStore
     converter: ApiConverter
     written: Schema
 
     async def list(self, call: Call) -> web.Response:
         """Answer with all webhooks of an environment."""
-        webhooks = await self.subscriptions.list(call.parameters.id("environment_id"))
-        return json_answer(self.converter.dump(webhooks))
+        environment_id = call.parameters.id("environment_id")
+        webhooks = await self.subscriptions.list(environment_id)
+        activity = await self.logs.activity(environment_id)
+        shown = [ShownWebhook(one, activity.get(one.webhook_id, _NONE)) for one in webhooks]
+        return json_answer(self.converter.dump(shown))
 
     async def create(self, call: Call) -> web.Response:
         """Create a webhook."""
@@ -46,7 +58,7 @@ class WebhookOperations:
         environment_id = call.parameters.id("environment_id")
 
         def created(webhook: Webhook) -> web.Response:
-            response = self._shown(webhook, CREATED)
+            response = self._answer(webhook, _NONE, CREATED)
             route = call.request.app.router["getWebhook"]
             where = route.url_for(webhook_id=str(webhook.webhook_id))
             response.headers[hdrs.LOCATION] = str(where)
@@ -62,18 +74,20 @@ class WebhookOperations:
     async def get(self, call: Call) -> web.Response:
         """Answer with one webhook, or that the caller has it already."""
         webhook = await self.subscriptions.get(*await self._addressed(call))
-        if is_known(call.request, webhook.version):
+        activity = await self._activity(webhook)
+        tag = tag_of(webhook.version, activity)
+        if is_known(call.request, tag):
             response = web.Response(status=NOT_MODIFIED)
-            tag(response, webhook.version)
+            put_tag(response, tag)
             return response
-        return self._shown(webhook)
+        return self._answer(webhook, activity)
 
     async def replace(self, call: Call) -> web.Response:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
         expected = expected_versions(call.request)
         key = await self._addressed(call)
-        return self._shown(await self.subscriptions.replace(*key, draft, expected))
+        return await self._shown(await self.subscriptions.replace(*key, draft, expected))
 
     async def patch(self, call: Call) -> web.Response:
         """Change some fields of a webhook."""
@@ -85,7 +99,7 @@ class WebhookOperations:
 
         expected = expected_versions(call.request)
         key = await self._addressed(call)
-        return self._shown(await self.subscriptions.change(*key, redraft, expected))
+        return await self._shown(await self.subscriptions.change(*key, redraft, expected))
 
     async def delete(self, call: Call) -> web.Response:
         """Delete a webhook."""
@@ -97,9 +111,16 @@ class WebhookOperations:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
 
-    def _shown(self, webhook: Webhook, status: int = OK) -> web.Response:
-        response = json_answer(self.converter.dump(webhook), status)
-        tag(response, webhook.version)
+    async def _shown(self, webhook: Webhook) -> web.Response:
+        return self._answer(webhook, await self._activity(webhook))
+
+    async def _activity(self, webhook: Webhook) -> Activity:
+        told = await self.logs.activity(webhook.environment_id, webhook.webhook_id)
+        return told.get(webhook.webhook_id, _NONE)
+
+    def _answer(self, webhook: Webhook, activity: Activity, status: int = OK) -> web.Response:
+        response = json_answer(self.converter.dump(ShownWebhook(webhook, activity)), status)
+        put_tag(response, tag_of(webhook.version, activity))
         return response
 
     async def _addressed(self, call: Call) -> tuple[UUID, UUID]:

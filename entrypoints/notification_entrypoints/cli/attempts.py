@@ -159,8 +159,5 @@ class WebhookLog:
 
     async def _pages(self, size: int, filters: Filters) -> AsyncIterator[Sequence[Entry]]:
         path = f"/webhooks/{self.webhook_id}/logs"
-        query: Mapping[str, str] | None = {"limit": str(size), **filters.query}
-        while query is not None:
-            answer = await self.client.exchange("GET", path, query=query)
-            yield [Entry(_ATTEMPT.decode(item), item) for item in _ITEMS.decode(answer.body)]
-            query = answer.next_page
+        async for page in self.client.pages(path, {"limit": str(size), **filters.query}):
+            yield [Entry(_ATTEMPT.decode(item), item) for item in _ITEMS.decode(page)]

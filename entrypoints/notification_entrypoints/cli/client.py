@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
@@ -79,6 +79,14 @@ class ApiClient:
     ) -> bytes:
         """Return what the API answers; raise as :meth:`exchange` does."""
         return (await self.exchange(method, path, body, query)).body
+
+    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Yield the pages of a list, each as the API answers it; raise as :meth:`exchange` does."""
+        after: Mapping[str, str] | None = query
+        while after is not None:
+            answer = await self.exchange("GET", path, query=after)
+            yield answer.body
+            after = answer.next_page
 
     async def exchange(
         self,

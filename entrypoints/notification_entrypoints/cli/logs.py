@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -12,7 +11,6 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.attempts import Attempt, Entry, Filters, WebhookLog
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
@@ -26,25 +24,11 @@ from notification_entrypoints.cli.terminal import (
     run,
     table,
 )
-from notification_entrypoints.durations import parse_duration
+from notification_entrypoints.cli.times import since_option, until_option
 
 _PAUSE_SECONDS = 1.0
 _COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "answer", "ms", "again_at")
 _COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
-
-
-def _instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """Return a time as the API reads it, given as one or as how long ago it was."""
-    if text is None:
-        return None
-    with suppress(ValueError):
-        return (SystemClock().now() - parse_duration(text)).isoformat()
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        said = "Give a time like 2026-12-24T18:00:00Z, or how long ago, like 15m."
-        raise click.BadParameter(said) from None
-    return text
 
 
 @click.command(
@@ -67,10 +51,8 @@ def _instant(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--outcome", type=click.Choice(list(_COLOURS)), help="Only attempts that ended so.")
 @click.option("--event", metavar="TYPE", help="Only attempts to tell of such events.")
 @click.option("--http-code", type=click.IntRange(100, 599), help="Only attempts answered so.")
-@click.option(
-    "--since", metavar="TIME", callback=_instant, help="Not before this time, or so long ago (15m)."
-)
-@click.option("--until", metavar="TIME", callback=_instant, help="Only before this time.")
+@since_option
+@until_option
 @json_option
 @api_option
 def command(  # noqa: PLR0913 - one parameter an option

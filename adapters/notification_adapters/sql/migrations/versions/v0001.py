@@ -39,6 +39,7 @@ def _create_events() -> None:
         sa.Column("stored_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("event_id", "environment_id", name="events_pkey"),
     )
+    op.create_index("events_environment", "events", ["environment_id", "stored_at"], unique=False)
 
 
 def _create_webhooks() -> None:
@@ -138,6 +139,8 @@ def _create_attempts() -> None:
             name="attempts_delivery_id_attempt_environment_id_key",
         ),
     )
+    op.create_index("attempts_log", "attempts", ["webhook_id", "log_id"], unique=False)
+    # After the other: of two indexes that serve alike, SQLite takes the younger one.
     op.create_index(
         "attempts_errors",
         "attempts",
@@ -146,7 +149,6 @@ def _create_attempts() -> None:
         sqlite_where=_ERRORS,
         postgresql_where=_ERRORS,
     )
-    op.create_index("attempts_log", "attempts", ["webhook_id", "log_id"], unique=False)
 
 
 def _create_environment_keys() -> None:

@@ -1,0 +1,96 @@
+"""Pages of long lists: where one begins, and how the one before it says so."""
+
+import base64
+import hmac
+from uuid import UUID
+
+import msgspec
+from aiohttp import hdrs, web
+from attrs import field, frozen
+
+from notification_core.errors import Detail
+from notification_core.history import EventPlace
+from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.problems import Problem, RequestRefused
+
+_DEFAULT_LIMIT = 50
+_SEAL_BYTES = 16
+# A page of another length is a page of the same list.
+_NOT_OF_THE_LIST = {"cursor", "limit"}
+
+_EVENT_PLACE = msgspec.msgpack.Decoder(EventPlace)
+
+
+@frozen
+class Paging:
+    """Makes the cursors of the lists, and takes no others.
+
+    A cursor is the place where a page begins, sealed under ``key`` together with the list that
+    it is of: its route, what the path names, its filters. So one that was made up, cut, or taken
+    from another list is refused, where it would else give a page that nobody asked for. It hides
+    nothing: the place is that of the last row that was shown.
+    """
+
+    key: bytes = field(repr=False)
+
+    def limit(self, call: Call) -> int:
+        """Return how many rows a page is to have at most."""
+        return call.parameters.number("limit", _DEFAULT_LIMIT)
+
+    def row(self, call: Call) -> UUID | None:
+        """Return the row that a page begins below; raise :class:`RequestRefused`."""
+        place = self._place(call)
+        return None if place is None else UUID(bytes=place)
+
+    def event(self, call: Call) -> EventPlace | None:
+        """Return the event that a page begins below; raise :class:`RequestRefused`."""
+        place = self._place(call)
+        return None if place is None else _EVENT_PLACE.decode(place)
+
+    def answer(self, call: Call, body: bytes, after: UUID | EventPlace | None) -> web.Response:
+        """Return a page, with a link to the one after it where there is one."""
+        response = json_answer(body)
+        if after is not None:
+            place = after.bytes if isinstance(after, UUID) else msgspec.msgpack.encode(after)
+            where = call.request.rel_url.update_query(cursor=self._cursor(call, place))
+            response.headers[hdrs.LINK] = f'<{where}>; rel="next"'
+        return response
+
+    def _place(self, call: Call) -> bytes | None:
+        cursor = call.parameters.text("cursor")
+        if cursor is None:
+            return None
+        place = _decoded(cursor)[_SEAL_BYTES:]
+        # Of several texts that stand for the same bytes only the one that we write is taken.
+        if not hmac.compare_digest(self._cursor(call, place).encode(), cursor.encode()):
+            message = (
+                "This is not a cursor of this list and these filters. Follow the Link header of "
+                "the page before, or begin without a cursor."
+            )
+            raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail("cursor", message)])
+        return place
+
+    def _cursor(self, call: Call, place: bytes) -> str:
+        seal = hmac.digest(self.key, _list_of(call) + place, "sha256")[:_SEAL_BYTES]
+        return base64.urlsafe_b64encode(seal + place).rstrip(b"=").decode()
+
+
+def _list_of(call: Call) -> bytes:
+    """Return what tells the list of a call from every other one."""
+    request = call.request
+    resource = request.match_info.route.resource
+    filters = {name: text for name, text in request.query.items() if name not in _NOT_OF_THE_LIST}
+    parts = (
+        resource.canonical if resource else "",
+        sorted(request.match_info.items()),
+        sorted(filters.items()),
+    )
+    return msgspec.json.encode(parts)
+
+
+def _decoded(cursor: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(f"{cursor}==".encode())
+    except ValueError:
+        return b""

@@ -1,0 +1,111 @@
+"""Looking back costs what is shown: no statement walks a table, however long it has grown."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from notification_adapters.sql import SqlStorage, migrate_sqlite
+from notification_core.deliveries import Outcome, State
+from notification_core.history import (
+    EventPlace,
+    WantedAttempts,
+    WantedDeliveries,
+    WantedEvents,
+)
+from tests.adapters.sqlite_files import CIPHER, database, opened
+
+ENVIRONMENT, WEBHOOK, ROW = UUID(int=1), UUID(int=2), UUID(int=3)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+Read = Callable[[SqlStorage], Awaitable[object]]
+
+READS: dict[str, Read] = {
+    "a page of a log": lambda storage: storage.logs.page(ENVIRONMENT, WEBHOOK, 50, ROW),
+    "errors of a log": lambda storage: storage.logs.page(
+        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(outcome=Outcome.FAILED)
+    ),
+    "answers of a log": lambda storage: storage.logs.page(
+        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(http_code=500, since=NOW, until=NOW)
+    ),
+    "what a webhook last did": lambda storage: storage.logs.activity(ENVIRONMENT, WEBHOOK),
+    "what all webhooks last did": lambda storage: storage.logs.activity(ENVIRONMENT),
+    "deliveries": lambda storage: storage.history.of_webhook(ENVIRONMENT, WEBHOOK, 50, ROW),
+    "some deliveries": lambda storage: storage.history.of_webhook(
+        ENVIRONMENT, WEBHOOK, 50, ROW, WantedDeliveries(State.FAILED, "job-created", 500)
+    ),
+    "an event's deliveries": lambda storage: storage.history.of_event(ENVIRONMENT, "e", 50, ROW),
+    "events": lambda storage: storage.history.events(ENVIRONMENT, 50, EventPlace(NOW, "e")),
+    "some events": lambda storage: storage.history.events(
+        ENVIRONMENT, 50, EventPlace(NOW, "e"), WantedEvents("job-created", NOW, NOW)
+    ),
+}
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
+    """Open an empty storage."""
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage:
+        yield storage
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_every_table_is_searched_by_an_index(
+    storage: SqlStorage, tmp_path: Path, read: Read
+) -> None:
+    with statements() as made:
+        await read(storage)
+    plans = [line for one in made for line in plan(tmp_path, *one)]
+    assert any(line.startswith("SEARCH") for line in plans)
+    assert [line for line in plans if re.match(r"SCAN (?!anon_1|\(subquery|CONSTANT)", line)] == []
+
+
+async def test_the_errors_of_a_log_are_found_by_their_own_index(
+    storage: SqlStorage, tmp_path: Path
+) -> None:
+    for name in ("errors of a log", "what all webhooks last did"):
+        with statements() as made:
+            await READS[name](storage)
+        plans = "\n".join(line for one in made for line in plan(tmp_path, *one))
+        assert "attempts_errors (webhook_id=?" in plans
+
+
+async def test_events_are_found_in_their_order(storage: SqlStorage, tmp_path: Path) -> None:
+    with statements() as made:
+        await READS["events"](storage)
+    assert plan(tmp_path, *made[0])[:3] == [
+        "CO-ROUTINE anon_1",
+        "SEARCH events USING INDEX events_environment (environment_id=? AND stored_at<?)",
+        # Only those of one moment are put in order.
+        "USE TEMP B-TREE FOR RIGHT PART OF ORDER BY",
+    ]
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """Note the statements that SQLAlchemy makes meanwhile, with their parameters."""
+    made: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, text: str, values: Any, *___: object) -> None:
+        if text.startswith("SELECT"):
+            made.append((text, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def plan(folder: Path, text: str, values: Any) -> Sequence[str]:
+    """Return how SQLite would go about a statement."""
+    with closing(sqlite3.connect(database(folder))) as connection:
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
