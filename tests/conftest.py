@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests import postgres_server
 from tests.network_guard import NetworkGuard, guarded_network
+from tests.postgres_server import PostgresServer
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -45,3 +47,12 @@ def stay_on_this_machine(network_guard: NetworkGuard) -> Iterator[None]:
     refused, network_guard.refused = network_guard.refused, []
     if refused:
         pytest.fail(f"The test tried to {', '.join(refused)}.", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run one PostgreSQL for all tests that want one."""
+    with postgres_server.postgres_server() as server:
+        require(server, postgres_server.HOW_TO_GET_IT)
+        assert server
+        yield server

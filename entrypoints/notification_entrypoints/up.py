@@ -15,7 +15,7 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql import migrate_sqlite
+from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.api.app import Services, api_app

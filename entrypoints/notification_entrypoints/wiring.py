@@ -15,7 +15,8 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.http.sender import AiohttpSender
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
-from notification_adapters.sql import SqlStorage, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules

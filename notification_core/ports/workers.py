@@ -11,7 +11,11 @@ class WorkerLock(Protocol):
 
     @abstractmethod
     async def acquire(self, worker: UUID) -> None:
-        """Take the lock of this worker; raise :class:`WorkerLockTaken` where none is to be had."""
+        """Take the lock of this worker, and let go of that of a former one.
+
+        Raises :class:`WorkerLockTaken` where it is held already, or where another worker
+        dispatches and the storage lets one do so at a time; and :class:`StorageUnavailable`.
+        """
 
     @abstractmethod
     async def release(self) -> None:
@@ -19,4 +23,8 @@ class WorkerLock(Protocol):
 
     @abstractmethod
     async def dead(self) -> Collection[UUID]:
-        """Return the workers that own leases and are certainly dead."""
+        """Return the workers that own leases and are certainly dead; none without the lock.
+
+        Where a lock may be missing for a moment it must be missing in two calls of this that are
+        some seconds apart.
+        """

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql import SqlStorage, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.encryption import Cipher
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator

@@ -12,7 +12,8 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.memory import ManualClock
-from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_adapters.sql.sqlite.claiming import NEXT_DUE, QUEUES, WAITING
 from notification_adapters.sql.sqlite.ending import OVERDUE
 from notification_adapters.sql.sqlite.settling import BLOCKED, UNSENDABLE

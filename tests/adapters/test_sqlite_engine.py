@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from notification_adapters.sql import SqlStorage, engine, migrate_sqlite
-from notification_adapters.sql.errors import map_commit_errors, map_errors
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import engine, migrate_sqlite
+from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.events import Arrival

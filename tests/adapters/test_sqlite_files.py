@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from notification_adapters.sql import migrate_sqlite
+from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
 from notification_core.keys import new_signing_key
 from notification_core.webhooks import Webhook

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_adapters.sql.tables import metadata
 from notification_core.encryption import Cipher
 from notification_core.errors import (

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.deliveries import (
     Attempt,
     Fence,

@@ -1,7 +1,8 @@
 """Every storage that the contracts hold for; one more fixture parameter is one more storage."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,26 +10,45 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.memory import ManualClock, memory_storage
-from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
-from notification_core.encryption import Cipher
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.postgres import open_postgres
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.ids import IdGenerator
-from tests.contracts.world import Probe, Storage, World, memory_probe, sql_probe
+from tests.contracts.world import (
+    Probe,
+    Storage,
+    World,
+    memory_probe,
+    sql_probe,
+    standing_still,
+)
+from tests.postgres_server import CIPHER, PostgresServer
 
-CIPHER = Cipher("0123456789abcdef0123456789abcdef")
+Kind = Callable[[AsyncExitStack], Awaitable[World]]
+"""Opens a storage for as long as the stack lasts."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def storage_kind(request: pytest.FixtureRequest) -> Kind:
+    """Every kind of storage in turn; what it needs is started before the test's loop runs."""
+    if request.param == "postgres":
+        return partial(_in_postgres, request.getfixturevalue("postgres"))
+    folder = request.getfixturevalue("tmp_path")
+    return _in_memory if request.param == "memory" else partial(_in_sqlite, folder)
+
+
+@pytest.fixture
+async def world(storage_kind: Kind) -> AsyncIterator[World]:
     """Every storage in turn, empty, with a clock that stands still."""
     async with AsyncExitStack() as stack:
-        opened = _in_memory() if request.param == "memory" else await _in_sqlite(stack, tmp_path)
+        opened = await storage_kind(stack)
         yield opened
         if isinstance(opened.storage, SqlStorage):
             left = opened.storage.database.open_transactions
             assert left == 0, "A connection leaked."
 
 
-def _in_memory() -> World:
+async def _in_memory(_: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
@@ -36,7 +56,7 @@ def _in_memory() -> World:
     return _world(storage, rival, clock, ids, memory_probe(storage))
 
 
-async def _in_sqlite(stack: AsyncExitStack, folder: Path) -> World:
+async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
     path = folder / "contract.sqlite"
@@ -44,6 +64,16 @@ async def _in_sqlite(stack: AsyncExitStack, folder: Path) -> World:
     storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
     rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
     return _world(storage, rival, clock, ids, sql_probe(storage))
+
+
+async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World:
+    clock = ManualClock()
+    ids = IdGenerator(clock)
+    server = postgres.server(await stack.enter_async_context(postgres.database()))
+    opening = [open_postgres(server, CIPHER, clock, ids, standing_still(clock)) for _ in range(2)]
+    storage, rival = [await stack.enter_async_context(one) for one in opening]
+    opened = _world(storage, rival, clock, ids, sql_probe(storage))
+    return evolve(opened, one_dispatcher=False)
 
 
 def _world(

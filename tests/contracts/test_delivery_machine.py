@@ -4,23 +4,29 @@ And whatever happens, attempt numbers have no gaps and no delivery has two live 
 """
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime, timedelta
-from functools import cache
+from functools import partial
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import hypothesis.strategies as st
 from attrs import evolve, frozen
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from notification_adapters.memory import ManualClock, memory_storage
-from notification_adapters.sql import migrate_sqlite, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.postgres import open_postgres
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.deliveries import (
     Attempt,
     BegunDelivery,
@@ -30,7 +36,6 @@ from notification_core.deliveries import (
     Retry,
     Succeeded,
 )
-from notification_core.encryption import Cipher
 from notification_core.errors import WebhookNotFound
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import Claim, Claimed
@@ -44,11 +49,12 @@ from tests.contracts.world import (
     World,
     memory_probe,
     sql_probe,
+    standing_still,
 )
+from tests.postgres_server import CIPHER, PostgresServer
 
 T = TypeVar("T")
 
-CIPHER = Cipher("0123456789abcdef0123456789abcdef")
 WORKERS = [UUID(int=1), UUID(int=2)]
 WEBHOOKS = st.integers(0, 2)
 BOUNDS = st.fixed_dictionaries(
@@ -81,15 +87,19 @@ class Kept:
     changes: int
 
 
+Opening = Callable[
+    [AsyncExitStack, ManualClock, IdGenerator], Awaitable[AbstractAsyncContextManager[SqlStorage]]
+]
+
+
 class DeliveryMachine(RuleBasedStateMachine):
     """Drives two storages alike, and compares what they say and what they keep."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening: Opening) -> None:
         super().__init__()
+        self._opening = opening
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._folder = Path(mkdtemp())
-        (self._folder / "machine.sqlite").write_bytes(_template())
         self._clock = ManualClock()
         self._ids = IdGenerator(self._clock)
         self._webhooks: list[Webhook] = []
@@ -98,14 +108,12 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._worlds = self._runner.run(self._open())
 
     async def _open(self) -> list[World]:
-        path = self._folder / "machine.sqlite"
         memory = memory_storage(self._clock, self._ids)
-        sqlite = await self._stack.enter_async_context(
-            open_sqlite(path, CIPHER, self._clock, self._ids)
-        )
+        opening = await self._opening(self._stack, self._clock, self._ids)
+        other = await self._stack.enter_async_context(opening)
         return [
             self._world(memory, memory_probe(memory)),
-            self._world(sqlite, sql_probe(sqlite)),
+            self._world(other, sql_probe(other)),
         ]
 
     def _world(self, storage: Storage, probe: Probe) -> World:
@@ -128,7 +136,6 @@ class DeliveryMachine(RuleBasedStateMachine):
         finally:
             self._runner.run(self._stack.aclose())
             self._runner.close()
-            shutil.rmtree(self._folder)
 
     def _both(self, step: Callable[[World], Awaitable[T]]) -> T:
         """Do the same to both; they must say the same."""
@@ -234,15 +241,6 @@ class DeliveryMachine(RuleBasedStateMachine):
         return data.draw(st.lists(st.sampled_from(self._begun), max_size=4, unique_by=_fence_of))
 
 
-@cache
-def _template() -> bytes:
-    """Return a migrated database to copy: migrating takes longer than a run of the machine."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "template.sqlite"
-        asyncio.run(migrate_sqlite(path, CIPHER))
-        return path.read_bytes()
-
-
 def _fence_of(begun: BegunDelivery) -> Fence:
     return begun.fence
 
@@ -274,5 +272,32 @@ async def _change(world: World, webhook: Webhook, until: datetime | None) -> int
     )
 
 
-TestDeliveryMachine = DeliveryMachine.TestCase
-TestDeliveryMachine.settings = settings(stateful_step_count=30)
+def test_sqlite_does_as_memory_does(tmp_path: Path) -> None:
+    template = tmp_path / "template.sqlite"
+    asyncio.run(migrate_sqlite(template, CIPHER))
+    numbers = count()
+
+    async def opening(
+        _: AsyncExitStack, clock: ManualClock, ids: IdGenerator
+    ) -> AbstractAsyncContextManager[SqlStorage]:
+        path = tmp_path / f"{next(numbers)}.sqlite"
+        path.write_bytes(template.read_bytes())
+        return open_sqlite(path, CIPHER, clock, ids)
+
+    _run(opening)
+
+
+def test_postgres_does_as_memory_does(postgres: PostgresServer) -> None:
+    async def opening(
+        stack: AsyncExitStack, clock: ManualClock, ids: IdGenerator
+    ) -> AbstractAsyncContextManager[SqlStorage]:
+        database = await stack.enter_async_context(postgres.database())
+        return open_postgres(postgres.server(database), CIPHER, clock, ids, standing_still(clock))
+
+    _run(opening)
+
+
+def _run(opening: Opening) -> None:
+    """Drive the machine; migrating takes longer than one of its runs, so each gets a copy."""
+    machine = cast("type[DeliveryMachine]", partial(DeliveryMachine, opening))
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=30))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from attrs import evolve, field, frozen
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock, MemoryStorage
 from notification_adapters.sql import SqlStorage
@@ -97,7 +98,8 @@ Probe = Callable[[UUID], Awaitable[Stored]]
 class World:
     """A storage with its clock, and the means to fill it and to look into it.
 
-    ``rival`` is a second connection to the same storage, as another process would have it.
+    ``rival`` is a second connection to the same storage, as another process would have it;
+    with ``one_dispatcher`` only one of the two can dispatch at a time.
     """
 
     storage: Storage
@@ -109,6 +111,7 @@ class World:
     other_environment_id: UUID
     worker: UUID = field()
     other_worker: UUID = field()
+    one_dispatcher: bool = True
 
     async def webhook(self, environment_id: UUID | None = None, **changes: Any) -> Webhook:
         """Add a webhook that subscribes to the one event type of this world."""
@@ -267,6 +270,15 @@ def sql_probe(storage: SqlStorage) -> Probe:
         return Stored(**{**row, "state": State(row["state"]), "reason": reason})
 
     return probe
+
+
+def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[datetime]]:
+    """Put a test's clock in the place of the server's."""
+
+    async def now(_: AsyncConnection) -> datetime:
+        return clock.now()
+
+    return now
 
 
 def _outcome_of(verdict: Verdict) -> Outcome:

@@ -15,7 +15,8 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.memory import MemoryStorage, memory_storage
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.sender import ScriptedSender
-from notification_adapters.sql import SqlStorage, migrate_sqlite, open_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import (

@@ -1,5 +1,5 @@
-"""SQL storage: one schema, one store a module."""
+"""SQL storage: one schema, one store a module, one folder an engine."""
 
-from notification_adapters.sql.storage import SqlStorage, migrate_sqlite, open_sqlite
+from notification_adapters.sql.storage import SqlStorage
 
-__all__ = ["SqlStorage", "migrate_sqlite", "open_sqlite"]
+__all__ = ["SqlStorage"]

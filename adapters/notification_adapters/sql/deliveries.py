@@ -11,9 +11,10 @@ from notification_adapters.sql.claims import Claims
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.ingest import SqlIngest
+from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.results import Ended, ended, reaped
 from notification_adapters.sql.steps import Held
-from notification_adapters.sql.webhook_rows import WebhookRows
+from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.webhooks import disable
 from notification_core.deliveries import Failed, Fence, Result
 from notification_core.ids import IdGenerator
@@ -41,10 +42,12 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.writing() as connection:
             yield SqlIngest(connection, self._database, self._rows, self._answers)
 
+    @repeated
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt, as one committed batch."""
         return await self._claims.acquire(claim)
 
+    @repeated
     async def finish(
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
@@ -60,6 +63,7 @@ class SqlDeliveryStore(DeliveryStore):
             await self._disable(connection, [result for result, _ in owned], now)
         return [fence for fence, row in zip(fences, held, strict=True) if row is None]
 
+    @repeated
     async def give_back(self, fences: Collection[Fence]) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.writing() as connection:
@@ -72,9 +76,10 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.reading() as connection:
             return await self._steps.leased(connection, worker)
 
+    @repeated
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         """Free the leases of dead workers and those whose time is over; return how many."""
-        if not await self._anything_overdue(dead):
+        if self._database.one_writer and not await self._anything_overdue(dead):
             return 0
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
@@ -84,6 +89,7 @@ class SqlDeliveryStore(DeliveryStore):
             )
         return len(overdue)
 
+    @repeated
     async def settle(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         blocked = await self._with_unsendable(expired_before)
@@ -106,6 +112,8 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.reading() as connection:
             now = await self._database.now(connection)
             blocked = await self._steps.blocked(connection, now)
+            if not blocked or not self._database.one_writer:
+                return blocked
             found = await self._steps.unsendable(connection, blocked, 1, now, expired_before)
         return blocked if found else []
 
@@ -116,16 +124,19 @@ class SqlDeliveryStore(DeliveryStore):
     async def _disable(
         self, connection: AsyncConnection, results: Sequence[Result], now: datetime
     ) -> None:
+        disabled = False
         for result in results:
             if isinstance(result.verdict, Failed) and result.verdict.disables:
                 attempt = result.attempt
-                await disable(
+                disabled |= await disable(
                     connection,
                     (attempt.environment_id, attempt.webhook_id),
                     result.verdict.disables,
                     now,
                     version=result.webhook_version,
                 )
+        if disabled:
+            await count_change(connection)
 
 
 def _each_once(held: Sequence[Held | None]) -> Sequence[Held | None]:

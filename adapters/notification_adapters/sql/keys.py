@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.inserting import insert_unless_there
+from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import environment_keys
 from notification_core.encryption import Cipher
 from notification_core.errors import KeysChanged
@@ -34,6 +35,7 @@ class SqlKeyStore(KeyStore):
         async with self._database.reading() as connection:
             return await self._read(connection, environment_ids)
 
+    @repeated
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:

@@ -1,7 +1,6 @@
 """What differs between the engines: the batched steps of which the stores are made.
 
-A step is one or two statements inside a transaction that the caller opened, for a whole batch. A
-``handle`` is whatever lets the engine find a row again within the same transaction.
+A step is one or two statements inside a transaction that the caller opened, for a whole batch.
 """
 
 from abc import abstractmethod
@@ -25,6 +24,10 @@ from notification_core.ports.deliveries import EventKey
 
 RawRow = tuple[Any, ...]
 """A row in the driver's own types, which only its statement knows."""
+
+
+Handle = Any
+"""What lets an engine find a row again within the same transaction; it is hashable."""
 
 
 class WebhookRow(NamedTuple):
@@ -81,7 +84,7 @@ class Counts(NamedTuple):
 class Waiting(NamedTuple):
     """A delivery that is due, and the size of its body."""
 
-    handle: int
+    handle: Handle
     webhook_id: UUID
     size: int
 
@@ -89,7 +92,7 @@ class Waiting(NamedTuple):
 class Held(NamedTuple):
     """A delivery of which a worker is making an attempt."""
 
-    handle: int
+    handle: Handle
     state: State
     failures: int
     interruptions: int
@@ -112,7 +115,7 @@ class Ending(NamedTuple):
     ``state`` is None where the delivery had ended before: then it stays as it is.
     """
 
-    handle: int
+    handle: Handle
     failures: int
     interruptions: int
     state: State | None = None
@@ -124,7 +127,7 @@ class Ending(NamedTuple):
 class Settled(NamedTuple):
     """A waiting delivery that can no longer be sent, and how it ends."""
 
-    handle: int
+    handle: Handle
     state: State
     reason: Reason
 
@@ -191,7 +194,7 @@ class Steps(Protocol):
 
     @abstractmethod
     async def begin(
-        self, connection: AsyncConnection, handles: Sequence[int], lease: Lease
+        self, connection: AsyncConnection, handles: Sequence[Handle], lease: Lease
     ) -> Sequence[BegunDelivery]:
         """Raise the attempt number of deliveries and lease them; return them in this order."""
 
@@ -262,7 +265,7 @@ class Steps(Protocol):
     @abstractmethod
     async def waiting_of(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
-    ) -> Sequence[int]:
+    ) -> Sequence[Handle]:
         """Return (and lock) waiting deliveries of one webhook, due or not."""
 
     @abstractmethod

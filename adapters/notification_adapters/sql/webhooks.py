@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
@@ -54,18 +55,21 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.reading() as connection:
             return await self._rows.get(connection, environment_id, webhook_id)
 
+    @repeated
     async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
         )
         async with self._database.writing() as connection:
+            await self._database.lock_environment(connection, webhook.environment_id)
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
             if kept is not None:
                 await self._answers.keep(connection, kept)
 
+    @repeated
     async def replace(self, webhook: Webhook) -> int:
         """Store a changed webhook; return the change counter."""
         key = webhook.environment_id, webhook.webhook_id
@@ -79,6 +83,7 @@ class SqlWebhookStore(WebhookStore):
                 raise await _why_not_changed(connection, key)
             return await count_change(connection)
 
+    @repeated
     async def delete(
         self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
     ) -> int:
@@ -95,6 +100,7 @@ class SqlWebhookStore(WebhookStore):
             await self._cancel(connection, webhook_id)
             return await count_change(connection)
 
+    @repeated
     async def disable_failing(
         self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
     ) -> bool:
@@ -106,7 +112,10 @@ class SqlWebhookStore(WebhookStore):
         if version is None:
             return False
         async with self._database.writing() as connection:
-            return await disable(connection, key, DisabledReason.FAILING, now, version=version)
+            disabled = await disable(connection, key, DisabledReason.FAILING, now, version=version)
+            if disabled:
+                await count_change(connection)
+        return disabled
 
     async def changes(self) -> int:
         """Return the change counter."""
@@ -135,7 +144,10 @@ async def disable(
     *,
     version: int,
 ) -> bool:
-    """Disable a webhook for good if it still has this version; tell whether it had."""
+    """Disable a webhook for good if it still has this version; tell whether it had.
+
+    The change is left to be counted at the transaction's end: all changes wait for that one row.
+    """
     change = (
         sa.update(webhooks)
         .where(*_living(key), webhooks.c.version == version)
@@ -147,10 +159,7 @@ async def disable(
             version=version + 1,
         )
     )
-    if not (await connection.execute(change)).rowcount:
-        return False
-    await count_change(connection)
-    return True
+    return bool((await connection.execute(change)).rowcount)
 
 
 def _living(key: WebhookKey) -> Sequence[sa.ColumnElement[bool]]:

@@ -39,7 +39,7 @@ async def migrate(database: Database) -> None:
     database holds tables of another program under our names, and :class:`IncompatibleSchema`
     where the schema is newer than this version.
     """
-    async with database.writing() as connection:
+    async with database.migrating() as connection:
         current = await connection.run_sync(_current)
         if current is None:
             await connection.run_sync(_refuse_foreign)

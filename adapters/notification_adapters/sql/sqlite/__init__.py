@@ -1,55 +1,5 @@
-"""The batched steps on SQLite: this module is what ``Steps`` asks for."""
+"""SQLite: a file, its one writer and its readers."""
 
-from notification_adapters.sql.sqlite.claiming import begin, next_due, queues, waiting
-from notification_adapters.sql.sqlite.counting import counts
-from notification_adapters.sql.sqlite.ending import (
-    end,
-    give_back,
-    held,
-    leased,
-    log,
-    overdue,
-    owners,
-)
-from notification_adapters.sql.sqlite.ingesting import add_deliveries, add_events
-from notification_adapters.sql.sqlite.reading import (
-    changes,
-    webhook,
-    webhook_row,
-    webhooks_by_id,
-    webhooks_of,
-)
-from notification_adapters.sql.sqlite.settling import (
-    blocked,
-    cancel_begun,
-    settle,
-    unsendable,
-    waiting_of,
-)
+from notification_adapters.sql.sqlite.storage import migrate_sqlite, open_sqlite
 
-__all__ = [
-    "add_deliveries",
-    "add_events",
-    "begin",
-    "blocked",
-    "cancel_begun",
-    "changes",
-    "counts",
-    "end",
-    "give_back",
-    "held",
-    "leased",
-    "log",
-    "next_due",
-    "overdue",
-    "owners",
-    "queues",
-    "settle",
-    "unsendable",
-    "waiting",
-    "waiting_of",
-    "webhook",
-    "webhook_row",
-    "webhooks_by_id",
-    "webhooks_of",
-]
+__all__ = ["migrate_sqlite", "open_sqlite"]

@@ -1,0 +1,36 @@
+"""Prepared statements straight to asyncpg, for the steps whose cost counts.
+
+A statement through SQLAlchemy costs a greenlet and a result object beside it. This hands over
+lists, one for each column of a batch, and gives plain rows back.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.postgres.server import Connection
+from notification_adapters.sql.steps import RawRow
+
+
+async def fetch(connection: AsyncConnection, statement: str, *values: object) -> list[RawRow]:
+    """Run one statement and return all its rows."""
+    return cast("list[RawRow]", await driver_of(connection).fetch(statement, *values))
+
+
+async def run(connection: AsyncConnection, statement: str, *values: object) -> None:
+    """Run one statement that gives no rows; several at once, without values, are a script."""
+    await driver_of(connection).execute(statement, *values)
+
+
+def columns(rows: Iterable[Sequence[object]], width: int) -> Sequence[Sequence[Any]]:
+    """Return rows as ``width`` columns, for ``unnest``."""
+    return [*zip(*rows, strict=True)] or [()] * width
+
+
+def driver_of(connection: AsyncConnection) -> Connection:
+    """Return asyncpg's own connection."""
+    # AsyncConnection.get_raw_connection() does the same through a greenlet.
+    raw = connection.sync_connection
+    assert raw is not None  # noqa: S101 - for the type checker: the connection is open
+    return cast("Connection", raw.connection.driver_connection)

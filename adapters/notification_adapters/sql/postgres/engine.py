@@ -1,0 +1,108 @@
+"""PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final, cast
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.postgres import steps
+from notification_adapters.sql.postgres.driver import driver_of, fetch, run
+from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
+from notification_adapters.sql.postgres.pool import Pool
+from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.steps import Steps
+
+Now = Callable[[AsyncConnection], Awaitable[datetime]]
+"""Tells the storage's time inside a transaction."""
+
+_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+# The two-number keys of advisory locks, and the one-number ones, are kinds of their own: workers'
+# locks are of the latter.
+_ENVIRONMENT_LOCK: Final = 0x6E6D01
+_LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
+_LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
+
+
+async def server_time(connection: AsyncConnection) -> datetime:
+    """Return when the server began the transaction."""
+    ((now,),) = await fetch(connection, "SELECT now()")
+    return cast("datetime", now)
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL database. Close it by :func:`open_database`'s context."""
+
+    one_writer = False
+
+    def __init__(self, server: Server, now: Now) -> None:
+        self._pool = Pool(server)
+        self._now = now
+        self._write = _WRITE + server.begin_prefix
+        self._read = _READ + server.begin_prefix
+
+    @property
+    def steps(self) -> Steps:
+        """Return the batched steps in PostgreSQL's SQL."""
+        return steps
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the server's time."""
+        return await self._now(connection)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a transaction beside those of others."""
+        with map_errors():
+            async with self._pool.lend(self._write) as connection:
+                yield connection
+                with map_commit_errors():
+                    await run(connection, "COMMIT")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a view of one moment."""
+        with map_errors():
+            async with self._pool.lend(self._read) as connection:
+                yield connection
+                await run(connection, "COMMIT")
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a transaction that waits for other migrations, and may take its time."""
+        async with self.writing() as connection:
+            await run(connection, "SET LOCAL statement_timeout = 0")
+            await driver_of(connection).execute(_LOCK_MIGRATION, timeout=None)
+            yield connection
+
+    async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
+        """Let others that lock the same environment wait until this transaction ends."""
+        # Two that share their last four bytes wait for each other without need: that is all.
+        key = int.from_bytes(environment_id.bytes[-4:], signed=True)
+        await fetch(connection, _LOCK_ENVIRONMENT, key)
+
+    @property
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+        return self._pool.lent
+
+    async def close(self) -> None:
+        """Close all connections; no transaction may be open."""
+        await self._pool.close()
+
+
+@asynccontextmanager
+async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatabase]:
+    """Open a database; raise :class:`StorageUnavailable` where its server does not answer."""
+    database = PostgresDatabase(server, now)
+    try:
+        async with database.reading():
+            pass
+        yield database
+    finally:
+        await database.close()

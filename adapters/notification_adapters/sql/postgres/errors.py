@@ -1,0 +1,134 @@
+"""The driver's errors in the words of the ports, at one edge."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from notification_adapters.sql.repeating import TransactionLost
+from notification_core.errors import (
+    NotificationError,
+    StorageUnavailable,
+    StorageUnusable,
+    UnknownCommit,
+)
+
+_LOST = {
+    "40001": "The transaction was in the way of another one.",
+    "40P01": "The transaction and another one waited for each other.",
+    "55P03": "A lock was not to be had in time.",
+    "57014": "A statement took too long.",
+}
+_AWAY = {
+    "25006": "The database is read-only.",
+    "25P03": "A transaction was left open for too long.",
+    "53100": "The database's disk is full.",
+    "53200": "The database has not enough memory.",
+    "53300": "The database takes no more connections.",
+    "57P01": "The database is being shut down.",
+    "57P02": "The database has crashed and is recovering.",
+    "57P03": "The database is starting.",
+    "57P05": "The database closed an idle connection.",
+}
+_AWAY_CLASSES = {
+    "08": "The connection to the database was lost.",
+    "53": "The database is out of resources.",
+    "57": "The database is stopped by its operator.",
+    "58": "The database's disk cannot be read or written.",
+}
+_UNUSABLE = {
+    "28000": "The database does not let this user in.",
+    "28P01": "The database refuses the user's password.",
+    "3D000": "The database does not exist; create it first.",
+    "42501": "The database's user lacks a permission.",
+    "XX001": "The database is corrupt: restore it from a backup.",
+    "XX002": "The database is corrupt: restore it from a backup.",
+}
+_CONNECTION_CLASSES = ("08", "57")
+
+_DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DBAPIError,
+    OSError,
+)
+
+
+@contextmanager
+def map_errors() -> Iterator[None]:
+    """Raise what the driver raises as :class:`StorageUnavailable` or :class:`StorageUnusable`.
+
+    What neither of them fits is a mistake of ours and passes as it is.
+    """
+    try:
+        yield
+    except NotificationError:
+        raise
+    except _DRIVER_ERRORS as error:
+        mapped = _mapped(error)
+        if mapped is None:
+            raise
+        raise mapped from error
+
+
+@contextmanager
+def map_commit_errors() -> Iterator[None]:
+    """Do as :func:`map_errors` for a commit, whose outcome may stay unknown.
+
+    Where the server itself says what was wrong, and is not about to go, it has rolled back.
+    """
+    try:
+        with map_errors():
+            yield
+    except StorageUnavailable as error:
+        state = _state(error.__cause__)
+        if state and not state.startswith(_CONNECTION_CLASSES):
+            raise
+        raise UnknownCommit(f"{error} Whether the commit happened is not known.") from error
+
+
+def is_of_the_driver(error: BaseException) -> bool:
+    """Tell whether a connection on which this happened had better be opened anew."""
+    return isinstance(error, _DRIVER_ERRORS)
+
+
+def _mapped(error: Exception) -> NotificationError | None:
+    state = _state(error)
+    if state in _LOST:
+        return TransactionLost(_LOST[state])
+    if state in _UNUSABLE:
+        return StorageUnusable(_UNUSABLE[state])
+    if state:
+        told = _AWAY.get(state) or _AWAY_CLASSES.get(state[:2])
+        return StorageUnavailable(told) if told else None
+    return _without_state(_original(error))
+
+
+def _without_state(error: BaseException | None) -> NotificationError | None:
+    """Judge what the server did not say: what happened on the way to it."""
+    if isinstance(error, TimeoutError):
+        return StorageUnavailable("The database does not answer in time.")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return StorageUnusable(f"The database's URI is wrong: {error}")
+    if isinstance(error, ssl.SSLError):
+        return StorageUnavailable(f"The database's TLS is not as it should be: {error.reason}.")
+    if isinstance(error, OSError):
+        return StorageUnavailable("The database cannot be reached.")
+    # What the server says just before it hangs up finds asyncpg unprepared.
+    if isinstance(error, asyncpg.InternalClientError) or "closed" in str(error):
+        return StorageUnavailable("The connection to the database was lost.")
+    return None
+
+
+def _state(error: BaseException | None) -> str:
+    return getattr(_original(error), "sqlstate", None) or ""
+
+
+def _original(error: BaseException | None) -> BaseException | None:
+    """Return what asyncpg raised, which SQLAlchemy wraps twice."""
+    if not isinstance(error, DBAPIError):
+        return error
+    return error.orig and (error.orig.__cause__ or error.orig)

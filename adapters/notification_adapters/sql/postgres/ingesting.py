@@ -1,0 +1,93 @@
+"""Storing a batch of events with their deliveries."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_adapters.sql.steps import KnownEvent, Lease
+from notification_core.deliveries import NewDelivery
+from notification_core.events import EventToStore
+from notification_core.ports.deliveries import EventKey
+
+# In the order of the arrays, so that overlapping batches wait for one another and never in a ring.
+_ADD_EVENTS = """
+INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
+SELECT event_id, environment_id, type, occurred_at, body, $6::timestamptz
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
+  AS new (event_id, environment_id, type, occurred_at, body)
+ON CONFLICT DO NOTHING
+RETURNING environment_id, event_id
+"""
+_KNOWN = """
+SELECT e.environment_id, e.event_id, e.type, e.body
+FROM unnest($1::text[], $2::uuid[]) AS k (event_id, environment_id)
+JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment_id
+"""
+_ADD_DELIVERIES = """
+INSERT INTO deliveries (
+  delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
+  interruptions, worker, leased_until, started_at, created_at, ended_at
+)
+SELECT
+  delivery_id, environment_id, webhook_id, event_id, state, reason, $8::timestamptz,
+  begun::integer, 0, 0, CASE WHEN begun THEN $9::uuid END,
+  CASE WHEN begun THEN $10::timestamptz END, CASE WHEN begun THEN $8 END, $8,
+  CASE WHEN state <> 'pending' THEN $8 END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
+"""
+_event_columns = attrgetter("event_id", "environment_id", "type", "occurred_at")
+_delivery_columns = attrgetter(
+    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
+)
+
+
+async def add_events(
+    connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+) -> Mapping[EventKey, KnownEvent]:
+    """Insert the events that are new; return those that are known."""
+    known: dict[EventKey, KnownEvent] = {}
+    left = list(events)
+    while left := await _inserted(connection, left, now):
+        known |= await _known(connection, left)
+        # What retention has deleted between the two statements is new again.
+        left = [one for one in left if _key(one) not in known]
+    return known
+
+
+async def _inserted(
+    connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+) -> list[EventToStore]:
+    """Insert events; return those that were there already."""
+    if not events:
+        return []
+    rows = [(*_event_columns(one.event), one.body) for one in events]
+    inserted = await fetch(connection, _ADD_EVENTS, *columns(rows, 5), now)
+    if len(inserted) == len(events):
+        return []
+    new = {tuple(row) for row in inserted}
+    return [one for one in events if _key(one) not in new]
+
+
+async def _known(
+    connection: AsyncConnection, events: Sequence[EventToStore]
+) -> Mapping[EventKey, KnownEvent]:
+    keys = [(one.event.event_id, one.event.environment_id) for one in events]
+    rows = await fetch(connection, _KNOWN, *columns(keys, 2))
+    return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}
+
+
+async def add_deliveries(
+    connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+) -> None:
+    """Insert deliveries; those that are begun under this lease, with attempt 1."""
+    rows = [_delivery_columns(one) for one in deliveries]
+    values = *columns(rows, 7), lease.begun_at, lease.worker, lease.until
+    await run(connection, _ADD_DELIVERIES, *values)
+
+
+def _key(stored: EventToStore) -> EventKey:
+    return stored.event.environment_id, stored.event.event_id

@@ -1,0 +1,124 @@
+"""Connections that are lent for a transaction and stay open between them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from notification_adapters.sql.postgres.driver import driver_of, run
+from notification_adapters.sql.postgres.errors import is_of_the_driver
+from notification_adapters.sql.postgres.server import Server
+from notification_core.errors import StorageUnavailable
+
+_WAIT_SECONDS: Final = 10.0
+_ROLLBACK_SECONDS: Final = 2.0
+
+
+class Pool:
+    """At most so many connections, the one used last lent first.
+
+    SQLAlchemy's own pool costs as much as a statement each time, and begins and ends transactions
+    of its own. What is lent here is in no transaction, and is to come back in none.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._engine = _engine(server)
+        self._free = asyncio.Semaphore(server.pool_size)
+        self._idle: list[AsyncConnection] = []
+        self.lent = 0
+
+    @asynccontextmanager
+    async def lend(self, begin: str) -> AsyncGenerator[AsyncConnection]:
+        """Lend a connection on which a transaction has been begun; who ends it has its end.
+
+        Raises :class:`StorageUnavailable` where none becomes free in time.
+        """
+        await self._wait_for_a_place()
+        self.lent += 1
+        try:
+            connection = await self._begun(begin)
+            try:
+                yield connection
+            except BaseException as error:
+                # Whoever is cancelled here leaves no transaction open behind.
+                await asyncio.shield(self._take_back(connection, fit=not is_of_the_driver(error)))
+                raise
+            self._idle.append(connection)
+        finally:
+            self.lent -= 1
+            self._free.release()
+
+    async def close(self) -> None:
+        """Close all connections; none may be lent."""
+        while self._idle:
+            await _discard(self._idle.pop())
+        await self._engine.dispose()
+
+    async def _wait_for_a_place(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            sentence = "No connection to the database became free in time."
+            raise StorageUnavailable(sentence) from None
+
+    async def _begun(self, begin: str) -> AsyncConnection:
+        """Begin a transaction on an idle connection that still works, or on a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                await run(connection, begin)
+            except BaseException as error:
+                await asyncio.shield(_discard(connection))
+                if not is_of_the_driver(error):
+                    raise
+            else:
+                return connection
+        connection = await self._engine.connect()
+        try:
+            await run(connection, begin)
+        except BaseException:
+            await asyncio.shield(_discard(connection))
+            raise
+        return connection
+
+    async def _take_back(self, connection: AsyncConnection, *, fit: bool) -> None:
+        """Undo what is open; a connection on which something broke is not lent again."""
+        if fit:
+            with suppress(Exception):  # whatever is wrong with it, it is closed then
+                async with asyncio.timeout(_ROLLBACK_SECONDS):
+                    await run(connection, "ROLLBACK")
+                self._idle.append(connection)
+                return
+        await _discard(connection)
+
+
+def _engine(server: Server) -> AsyncEngine:
+    async def connect(**_: object) -> object:
+        return await server.connect()
+
+    options: dict[str, object] = {"async_creator_fn": connect}
+    if not server.prepared_statements:
+        # Unnamed: behind a pooler, names of several clients would meet on one connection.
+        options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        # Transactions are begun and ended here: the driver is to begin none by itself.
+        isolation_level="AUTOCOMMIT",
+        connect_args=options,
+    )
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    """Close a connection, whatever state it is in."""
+    with suppress(Exception):
+        driver_of(connection).terminate()
+    with suppress(Exception):
+        await connection.close()

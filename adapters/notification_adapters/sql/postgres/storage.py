@@ -1,0 +1,40 @@
+"""Opening a PostgreSQL database: all its stores as one object."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from notification_adapters.sql.postgres.engine import Now, open_database, server_time
+from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.workers import SessionWorkerLock
+from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
+from notification_core.encryption import Cipher
+from notification_core.ids import IdGenerator
+from notification_core.ports.clock import Clock
+
+
+@asynccontextmanager
+async def open_postgres(
+    server: Server, cipher: Cipher, clock: Clock, ids: IdGenerator, now: Now = server_time
+) -> AsyncGenerator[SqlStorage]:
+    """Open a database that has been migrated.
+
+    Schedules and leases go by ``now``, the server's clock; ``clock`` only measures durations.
+    Raises :class:`StorageUnusable` where the server does not let us in,
+    :class:`IncompatibleSchema` where the schema does not fit, :class:`WrongEncryptionSecret`
+    where it was written under another secret, and :class:`StorageUnavailable`.
+    """
+    async with open_database(server, now) as database:
+        await check(database, cipher)
+        lock = SessionWorkerLock(server, database, clock)
+        async with open_stores(database, cipher, ids, lock) as storage:
+            yield storage
+
+
+async def migrate_postgres(server: Server, cipher: Cipher) -> None:
+    """Bring a database's schema, which may be empty, to this version's.
+
+    Done again it changes nothing; others that migrate meanwhile wait. Raises as
+    :func:`open_postgres` does.
+    """
+    async with open_database(server, server_time) as database:
+        await migrate(database, cipher)

