@@ -294,10 +294,11 @@ def test_postgres_does_as_memory_does(postgres: PostgresServer) -> None:
         database = await stack.enter_async_context(postgres.database())
         return open_postgres(postgres.server(database), CIPHER, clock, ids, standing_still(clock))
 
-    _run(opening)
+    # Each run takes half a second here.
+    _run(opening, max_examples=50)
 
 
-def _run(opening: Opening) -> None:
+def _run(opening: Opening, **bounds: int) -> None:
     """Drive the machine; migrating takes longer than one of its runs, so each gets a copy."""
     machine = cast("type[DeliveryMachine]", partial(DeliveryMachine, opening))
-    run_state_machine_as_test(machine, settings=settings(stateful_step_count=30))
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=30, **bounds))

@@ -126,12 +126,14 @@ deliveries = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     # There is no index on due_at alone: the planner would take it for a claim, and walk through
-    # the million rows of a webhook that is passed over. created_at lets settle() judge the age
-    # of a queue's rows inside the index.
+    # the million rows of a webhook that is passed over. Of those that are due at once the one
+    # made first is first; created_at lets settle() judge the age of a queue's rows inside the
+    # index.
     sa.Index(
         "deliveries_waiting",
         "webhook_id",
         "due_at",
+        "delivery_id",
         "created_at",
         sqlite_where=sa.text("state = 'pending' AND worker IS NULL"),
         postgresql_where=sa.text("state = 'pending' AND worker IS NULL"),

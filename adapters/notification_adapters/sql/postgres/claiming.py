@@ -48,7 +48,7 @@ SELECT d.delivery_id, d.environment_id, w.webhook_id, (
 FROM unnest($1::uuid[]) WITH ORDINALITY AS w (webhook_id, number) CROSS JOIN LATERAL (
   SELECT delivery_id, environment_id, event_id, due_at FROM deliveries
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.webhook_id AND due_at <= $3
-  ORDER BY webhook_id, due_at LIMIT $2
+  ORDER BY webhook_id, due_at, delivery_id LIMIT $2
   FOR UPDATE SKIP LOCKED
 ) AS d
 ORDER BY w.number, d.due_at, d.delivery_id

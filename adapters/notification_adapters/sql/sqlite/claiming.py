@@ -50,9 +50,9 @@ SELECT d.rowid, d.webhook_id, (
 FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
   SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value AND due_at <= ?3
-  ORDER BY due_at LIMIT ?2
+  ORDER BY due_at, delivery_id LIMIT ?2
 )
-ORDER BY w.key, d.due_at, d.rowid
+ORDER BY w.key, d.due_at, d.delivery_id
 """
 NEXT_DUE = """
 SELECT (

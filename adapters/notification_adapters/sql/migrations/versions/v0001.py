@@ -101,7 +101,7 @@ def _create_deliveries() -> None:
     op.create_index(
         "deliveries_waiting",
         "deliveries",
-        ["webhook_id", "due_at", "created_at"],
+        ["webhook_id", "due_at", "delivery_id", "created_at"],
         unique=False,
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
