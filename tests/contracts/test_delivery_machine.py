@@ -284,7 +284,7 @@ def test_sqlite_does_as_memory_does(tmp_path: Path) -> None:
         path.write_bytes(template.read_bytes())
         return open_sqlite(path, CIPHER, clock, ids)
 
-    _run(opening)
+    _run(opening, settings(stateful_step_count=30))
 
 
 def test_postgres_does_as_memory_does(postgres: PostgresServer) -> None:
@@ -295,10 +295,10 @@ def test_postgres_does_as_memory_does(postgres: PostgresServer) -> None:
         return open_postgres(postgres.server(database), CIPHER, clock, ids, standing_still(clock))
 
     # Each run takes half a second here.
-    _run(opening, max_examples=50)
+    _run(opening, settings(stateful_step_count=30, max_examples=50))
 
 
-def _run(opening: Opening, **bounds: int) -> None:
+def _run(opening: Opening, bounds: settings) -> None:
     """Drive the machine; migrating takes longer than one of its runs, so each gets a copy."""
     machine = cast("type[DeliveryMachine]", partial(DeliveryMachine, opening))
-    run_state_machine_as_test(machine, settings=settings(stateful_step_count=30, **bounds))
+    run_state_machine_as_test(machine, settings=bounds)
