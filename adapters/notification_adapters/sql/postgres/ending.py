@@ -14,7 +14,7 @@ from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_adapters.sql.postgres.keys import lock_key
 from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND
-from notification_core.deliveries import Attempt, Fence, State
+from notification_core.deliveries import TRIALS, Attempt, Fence, State
 
 HELD = """
 SELECT f.number, d.state, d.failures, d.interruptions
@@ -73,7 +73,7 @@ WITH RECURSIVE owner (worker) AS (
     WHERE worker IS NOT NULL AND worker > owner.worker ORDER BY worker, leased_until LIMIT 1
   ) AS d
 )"""
-OWNERS = f"{_OWNERS} SELECT worker FROM owner"  # noqa: S608 - all of it is ours
+OWNERS = f"{_OWNERS} SELECT worker FROM owner WHERE worker <> $1"  # noqa: S608 - all of it is ours
 # Of a worker that has its lock again nothing is taken: while this transaction has the lock, the
 # worker cannot take it, and afterwards sees what it has lost.
 OVERDUE = f"""{_OWNERS}, dead (worker) AS MATERIALIZED (
@@ -140,7 +140,7 @@ async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
 
 async def owners(connection: AsyncConnection) -> Collection[UUID]:
     """Return the workers that own leases."""
-    return [worker for (worker,) in await fetch(connection, OWNERS)]
+    return [worker for (worker,) in await fetch(connection, OWNERS, TRIALS)]
 
 
 async def overdue(
