@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from notification_adapters.sql import SqlStorage, migrate_sqlite
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.deliveries import Outcome, State
 from notification_core.history import (
     EventPlace,
