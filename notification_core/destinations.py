@@ -86,13 +86,21 @@ class VerdictKind(StrEnum):
 class Destination:
     """Where a URL leads: ``host`` in lower case and without brackets, ``port`` always said.
 
-    ``address`` is set where the host is an address and no name.
+    ``address`` is set where the host is an address and no name. ``target`` is path and query, as
+    they are written: what a request asks for (RFC 9112, section 3.2.1).
     """
 
     scheme: str
     host: str
     port: int
     address: Address | None = None
+    target: str = "/"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header names them: brackets around IPv6, no default port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host.removesuffix(".")
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @frozen
@@ -120,14 +128,22 @@ def parse_hosts(text: str) -> tuple[str, ...]:
     return tuple(_host_pattern(entry) for entry in _entries(text))
 
 
-def check_url(url: str, policy: DestinationPolicy) -> None:
-    """Raise :class:`DestinationRefused`, in words for the customer, unless the URL is allowed."""
-    _check(judge_url(url, policy))
+def check_url(url: str, policy: DestinationPolicy) -> Destination:
+    """Return where an allowed URL leads.
+
+    Raises :class:`DestinationRefused`, in words for the customer, unless it is allowed.
+    """
+    verdict = judge_url(url, policy)
+    if verdict.destination is None:
+        raise DestinationRefused(_in_words(verdict))
+    return verdict.destination
 
 
 def check_address(address: str | Address, policy: DestinationPolicy) -> None:
     """Raise :class:`DestinationRefused`, naming no address, unless this one is allowed."""
-    _check(judge_address(address, policy))
+    verdict = judge_address(address, policy)
+    if verdict.kind is not VerdictKind.ALLOW:
+        raise DestinationRefused(_in_words(verdict))
 
 
 def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
@@ -171,13 +187,14 @@ def _rejected(rule: str) -> Verdict:
 
 def _parsed(url: str) -> Destination:
     """Take a URL apart; raise _Malformed where a reader could disagree."""
-    scheme, authority = _scheme_and_authority(url)
+    scheme, authority, rest = _parts(url)
     host, port = _host_and_port(authority)
     address = _ipv6(host) if host.startswith("[") else _ipv4_or_none(host)
-    return Destination(scheme, host.strip("[]"), port or _DEFAULT_PORTS[scheme], address)
+    target = rest if rest.startswith("/") else f"/{rest}"
+    return Destination(scheme, host.strip("[]"), port or _DEFAULT_PORTS[scheme], address, target)
 
 
-def _scheme_and_authority(url: str) -> tuple[str, str]:
+def _parts(url: str) -> tuple[str, str, str]:
     if len(url) > MAX_URL_LENGTH:
         raise _Malformed("length")
     if not _CHARACTERS.fullmatch(url):
@@ -190,7 +207,7 @@ def _scheme_and_authority(url: str) -> tuple[str, str]:
     if "[" in form["rest"] or "]" in form["rest"]:
         # RFC 3986 knows brackets around an address only.
         raise _Malformed("brackets")
-    return form["scheme"].lower(), form["authority"].lower()
+    return form["scheme"].lower(), form["authority"].lower(), form["rest"]
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
@@ -345,9 +362,8 @@ _WRONG_ADDRESS = (
 )
 
 
-def _check(verdict: Verdict) -> None:
-    if verdict.kind is not VerdictKind.ALLOW:
-        raise DestinationRefused(_WRONG.get(verdict.reason, _WRONG_ADDRESS))
+def _in_words(verdict: Verdict) -> str:
+    return _WRONG.get(verdict.reason, _WRONG_ADDRESS)
 
 
 def _entries(text: str) -> list[str]:

@@ -61,8 +61,14 @@ def test_check_url_raises_for_exactly_what_is_not_allowed(vector: dict[str, str]
     ("url", "destination"),
     [
         ("http://Example.com", Destination("http", "example.com", 80)),
-        ("https://example.com?x=http://10.0.0.1/", Destination("https", "example.com", 443)),
-        ("https://example.com.:8443/a//b", Destination("https", "example.com.", 8443)),
+        (
+            "https://example.com?x=http://10.0.0.1/",
+            Destination("https", "example.com", 443, target="/?x=http://10.0.0.1/"),
+        ),
+        (
+            "https://example.com.:8443/a//b/../C%2f?",
+            Destination("https", "example.com.", 8443, target="/a//b/../C%2f?"),
+        ),
         ("HTTP://8.8.8.8:80/", Destination("http", "8.8.8.8", 80, IPv4Address("8.8.8.8"))),
         (
             "https://[2606:4700:4700::1111]:443/",
@@ -70,10 +76,24 @@ def test_check_url_raises_for_exactly_what_is_not_allowed(vector: dict[str, str]
         ),
     ],
 )
-def test_an_allowed_url_comes_with_its_scheme_host_and_port(
-    url: str, destination: Destination
-) -> None:
+def test_an_allowed_url_comes_with_its_parts(url: str, destination: Destination) -> None:
     assert judge_url(url, STRICT).destination == destination
+    assert check_url(url, STRICT) == destination
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("http://Example.com:80/", "example.com"),
+        ("https://example.com:443", "example.com"),
+        ("https://example.com:80", "example.com:80"),
+        ("https://example.com.:8443/", "example.com:8443"),
+        ("https://[2606:4700:4700::1111]/", "[2606:4700:4700::1111]"),
+        ("http://[2606:4700:4700::1111]:8080/", "[2606:4700:4700::1111]:8080"),
+    ],
+)
+def test_the_authority_is_what_the_host_header_says(url: str, authority: str) -> None:
+    assert check_url(url, STRICT).authority == authority
 
 
 @pytest.mark.parametrize(
