@@ -1,8 +1,9 @@
 """Receivers below HTTP: they say any bytes at any time, and count connections and requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from ssl import SSLContext
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,8 @@ NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 class RawReceiver:
     """Does the next act of its script for each request; the last one is done for ever.
 
-    ``greeting`` is said as soon as a connection is there. Where ``deaf``, nothing is ever read.
+    ``greeting`` is said as soon as a connection is there. Where ``deaf``, nothing is ever read;
+    where ``eager``, only the first few bytes are, and the greeting comes after them.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class RawReceiver:
         host: str = LOOPBACK,
         greeting: bytes = b"",
         deaf: bool = False,
+        eager: bool = False,
         ssl_context: SSLContext | None = None,
     ) -> None:
         self.requests: list[bytes] = []
@@ -38,7 +41,8 @@ class RawReceiver:
         self._script: Sequence[Act] = script
         self._host = host
         self._greeting = greeting
-        self._deaf = deaf
+        self._deaf = deaf or eager
+        self._eager = eager
         self._ssl_context = ssl_context
         self._tasks: set[asyncio.Task[None]] = set()
         self._received = asyncio.Event()
@@ -87,6 +91,8 @@ class RawReceiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: Connection) -> None:
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
+                if self._eager:
+                    await reader.read(16)
                 writer.write(self._greeting)
                 await self._read_requests(reader, writer)
         finally:
@@ -99,6 +105,17 @@ class RawReceiver:
             self._received.set()
             await self._script[min(len(self.requests), len(self._script)) - 1](writer)
         await asyncio.get_running_loop().create_future()
+
+
+@contextmanager
+def full_backlog(host: str, port: int) -> Iterator[None]:
+    """Listen where the next connect is neither accepted nor refused."""
+    with socket.create_server((host, port), backlog=0), ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex((host, port))
+        yield
 
 
 def says(*pieces: bytes, apart: float = 0) -> Act:

@@ -1,18 +1,20 @@
 """Sending in a few words, for the tests of senders."""
 
+import asyncio
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_network
+from typing import Protocol
 
 import pytest
 
+from notification_adapters.http.resolver import LookupFailed, NameService
 from notification_core.deliveries import AttemptError, ReceivedResponse
 from notification_core.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
 from notification_core.webhooks import Method
-
-MakeSender = Callable[[DestinationPolicy], HttpSender]
 
 LOOPBACK_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),))
 ENOUGH = timedelta(seconds=10)
@@ -22,6 +24,47 @@ MARGIN = 2.0
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = b"Content-Length: 0\r\n\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class MakeSender(Protocol):
+    def __call__(
+        self,
+        policy: DestinationPolicy,
+        *,
+        names: NameService | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> HttpSender: ...
+
+
+class Names(NameService):
+    """A name service that gives one answer after the other, and then the last for ever."""
+
+    def __init__(self, *answers: Sequence[str] | LookupFailed) -> None:
+        self.asked: list[str] = []
+        self._answers = answers
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        self.asked.append(name)
+        answer = self._answers[min(len(self.asked), len(self._answers)) - 1]
+        if isinstance(answer, LookupFailed):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+
+class SilentNames(Names):
+    """A name service that does not answer before it is told to."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        super().__init__(*answers)
+        self.answering = asyncio.Event()
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        addresses = await super().addresses(name)
+        await self.answering.wait()
+        return addresses
 
 
 async def send(

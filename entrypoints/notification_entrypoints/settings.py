@@ -49,6 +49,7 @@ class Sender(StrEnum):
 
     AUTO = "auto"
     AIOHTTP = "aiohttp"
+    NATIVE = "native"
 
 
 @frozen
@@ -257,7 +258,11 @@ class Settings:
     webhooks_max_per_environment: int = _setting(
         kinds.whole(1, 20_000), "1000", "The most webhooks that an environment may have."
     )
-    webhooks_sender: Sender = _setting(kinds.one_of(Sender), "auto", "What sends the requests.")
+    webhooks_sender: Sender = _setting(
+        kinds.one_of(Sender),
+        "auto",
+        "The HTTP client that sends the requests; auto takes native where httptools is installed.",
+    )
     webhooks_standard_signature: bool = _setting(
         kinds.TRUTH, "true", "Whether requests are signed by the Standard Webhooks scheme as well."
     )

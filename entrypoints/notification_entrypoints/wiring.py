@@ -12,7 +12,6 @@ from pathlib import Path
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.http.sender import AiohttpSender
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_adapters.sql import SqlStorage
@@ -37,6 +36,7 @@ from notification_core.trials import Trials
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
 
@@ -124,7 +124,7 @@ def _replays(
 @asynccontextmanager
 async def _delivering(settings: Settings, clock: Clock, ids: IdGenerator) -> AsyncIterator[Deliver]:
     """Make attempts for the length of the block."""
-    sender = AiohttpSender(settings.destinations)
+    sender = chosen_sender(settings)
     signatures = Signatures(settings.signature_headers, fastest_signer())
     try:
         yield Deliver(sender, signatures, clock, ids, delivery_rules(settings), random.random)

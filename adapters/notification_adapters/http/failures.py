@@ -3,9 +3,6 @@
 import ssl
 from datetime import timedelta
 
-import aiohttp
-
-from notification_adapters.http.guard import DestinationDenied
 from notification_core.deliveries import AttemptError, ErrorCode
 from notification_core.ports.sender import SendingFailed
 
@@ -35,63 +32,78 @@ def refused(reason: object) -> SendingFailed:
     return _failed(ErrorCode.DESTINATION_NOT_ALLOWED, str(reason))
 
 
+def not_looked_up(reason: object) -> SendingFailed:
+    """Return the failure of a name that was not looked up, or has no address."""
+    return _failed(ErrorCode.DNS, str(reason))
+
+
+def not_connected(error: OSError) -> SendingFailed:
+    """Return what it means that no connection could be made."""
+    match error:
+        case ConnectionRefusedError():
+            message = "The connection was refused."
+        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+            message = "The connection was reset while it was being made."
+        case TimeoutError():
+            message = "The host did not answer when the connection was being made."
+        case _:
+            message = "The host could not be reached."
+    return _failed(ErrorCode.CONNECT, message)
+
+
+def tls_failed(error: Exception) -> SendingFailed:
+    """Return what an error of TLS means, that of a certificate included."""
+    if isinstance(error, ssl.CertificateError):
+        fallback = "The server's certificate is not valid."
+        return _failed(ErrorCode.TLS, _CERTIFICATE_ERRORS.get(error.verify_code, fallback))
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return _failed(ErrorCode.TLS, f"The TLS handshake failed ({reason or 'no reason was given'}).")
+
+
+def closed_early() -> SendingFailed:
+    """Return the failure of a connection that was closed in an orderly way, and unanswered."""
+    return _failed(ErrorCode.CONNECT, "The connection was closed before a response came.")
+
+
+def closed_amid_headers() -> SendingFailed:
+    """Return the failure of a connection that was closed when a response had begun."""
+    return invalid_response("The connection was closed amid the headers.")
+
+
+def reset_early() -> SendingFailed:
+    """Return the failure of a connection that broke before a response was there."""
+    return _failed(ErrorCode.CONNECT, "The connection was reset before a response came.")
+
+
+def unsent() -> SendingFailed:
+    """Return the failure of a request that, for whatever else, did not go out."""
+    return _failed(ErrorCode.CONNECT, "The request could not be sent.")
+
+
+def not_http() -> SendingFailed:
+    """Return the failure of a response whose head is malformed or over a limit."""
+    return invalid_response("The response is not HTTP/1.1, or its headers are too large.")
+
+
+def headers_too_large() -> SendingFailed:
+    """Return the failure of a response with more headers than are taken."""
+    return invalid_response("The response's headers are too large.")
+
+
+def unusable_status(status: int) -> SendingFailed:
+    """Return the failure of a response that leads to another protocol, or to nothing."""
+    return invalid_response(f"The response's status is {status:03}.")
+
+
+def malformed_body() -> SendingFailed:
+    """Return the failure of a response whose body's framing is broken."""
+    return invalid_response("The response's body is not valid HTTP/1.1.")
+
+
 def invalid_response(what: str) -> SendingFailed:
     """Return the failure of a response that is not HTTP, or not one that can be taken."""
     return _failed(ErrorCode.INVALID_RESPONSE, what)
 
 
-def failure_of(error: aiohttp.ClientError) -> SendingFailed:  # noqa: C901 - a table, line by line
-    """Return what an error of aiohttp means; it was raised before the response had begun."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            failure = ErrorCode.TLS, _certificate_error(error.certificate_error)
-        case aiohttp.ClientConnectorSSLError():
-            failure = ErrorCode.TLS, _handshake_error(error.os_error)
-        case aiohttp.ClientConnectorError(os_error=DestinationDenied()):
-            failure = ErrorCode.DESTINATION_NOT_ALLOWED, str(error.os_error)
-        case aiohttp.ClientConnectorDNSError():
-            failure = ErrorCode.DNS, str(error.os_error)
-        case aiohttp.ClientConnectorError():
-            failure = ErrorCode.CONNECT, _connect_error(error.os_error)
-        case aiohttp.ServerDisconnectedError(message=str()):
-            failure = ErrorCode.CONNECT, "The connection was closed before a response came."
-        case aiohttp.ServerDisconnectedError():
-            failure = ErrorCode.INVALID_RESPONSE, "The connection was closed amid the headers."
-        case aiohttp.ClientOSError(__cause__=ssl.SSLError() as cause):
-            failure = ErrorCode.TLS, _handshake_error(cause)
-        case aiohttp.ClientOSError():
-            failure = ErrorCode.CONNECT, "The connection was reset before a response came."
-        case aiohttp.ClientResponseError():
-            failure = (
-                ErrorCode.INVALID_RESPONSE,
-                "The response is not HTTP/1.1, or its headers are too large.",
-            )
-        case _:
-            failure = ErrorCode.CONNECT, "The request could not be sent."
-    return _failed(*failure)
-
-
 def _failed(code: ErrorCode, message: str) -> SendingFailed:
     return SendingFailed(AttemptError(code, message))
-
-
-def _certificate_error(error: Exception) -> str:
-    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
-    return _CERTIFICATE_ERRORS.get(code or 0, "The server's certificate is not valid.")
-
-
-def _handshake_error(error: OSError) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return f"The TLS handshake failed ({reason or 'no reason was given'})."
-
-
-def _connect_error(error: OSError) -> str:
-    match error:
-        case ConnectionRefusedError():
-            return "The connection was refused."
-        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
-            return "The connection was reset while it was being made."
-        case TimeoutError():
-            return "The host did not answer when the connection was being made."
-        case _:
-            return "The host could not be reached."

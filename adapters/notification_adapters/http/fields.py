@@ -15,24 +15,22 @@ _OURS = frozenset(
     | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
-_ADDED_BY_AIOHTTP = frozenset({"content-type", "user-agent"})
-
 
 @lru_cache(maxsize=1024)
-def not_to_add(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the names that aiohttp would add by itself and must not, None where there are none.
+def checked_names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the names in lower case.
 
     Raises :class:`InvalidInput` where a name is no token, is there twice, or is HTTP's own. The
     names of a webhook's requests are always the same, so that this is computed once for each.
     """
-    lowered = {name.lower() for name in names}
+    lowered = frozenset([name.lower() for name in names])
     if len(lowered) < len(names):
         raise InvalidInput("A header is there twice.")
     if not all(map(_TOKEN.fullmatch, names)):
         raise InvalidInput("A header's name holds a character that names must not hold.")
     if reserved := lowered & _OURS:
         raise InvalidInput(f"These headers are not to be set: {', '.join(sorted(reserved))}.")
-    return tuple(_ADDED_BY_AIOHTTP - lowered) or None
+    return lowered
 
 
 def check_values(values: Iterable[str]) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Protocol
 
 import aiodns
-from aiohttp.abc import AbstractResolver, ResolveResult
 from attrs import frozen
 
 from notification_adapters.http.guard import DestinationDenied, judge
@@ -90,7 +89,7 @@ class _Kept:
     until: float
 
 
-class JudgingResolver(AbstractResolver):
+class JudgingResolver:
     """Looks a name up once at a time, and refuses it whole where one of its addresses is denied.
 
     A look-up that a request no longer waits for goes on for those that do.
@@ -102,18 +101,16 @@ class JudgingResolver(AbstractResolver):
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Sequence[str]]] = {}
 
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - always both families
-    ) -> list[ResolveResult]:
+    async def addresses(self, host: str) -> Sequence[str]:
         """Return all addresses of a name.
 
         Raises :class:`DestinationDenied` and :class:`LookupFailed`.
         """
-        addresses = await self._addresses(host.lower().removesuffix("."))
-        return [_result(host, port, address) for address in addresses]
+        name = host.lower().removesuffix(".")
+        kept = self._kept.get(name)
+        if kept is not None and asyncio.get_running_loop().time() < kept.until:
+            return kept.addresses
+        return await asyncio.shield(self._asked.get(name) or self._ask(name))
 
     async def close(self) -> None:
         """End the look-ups that go on."""
@@ -121,12 +118,6 @@ class JudgingResolver(AbstractResolver):
             task.cancel()
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
         await self._names.close()
-
-    async def _addresses(self, name: str) -> Sequence[str]:
-        kept = self._kept.get(name)
-        if kept is not None and asyncio.get_running_loop().time() < kept.until:
-            return kept.addresses
-        return await asyncio.shield(self._asked.get(name) or self._ask(name))
 
     def _ask(self, name: str) -> asyncio.Task[Sequence[str]]:
         task = asyncio.create_task(self._judged_addresses(name))
@@ -164,14 +155,3 @@ class JudgingResolver(AbstractResolver):
         if not allowed:
             raise DestinationDenied("The host is this machine, where webhooks are not sent to.")
         return allowed
-
-
-def _result(host: str, port: int, address: str) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=0,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

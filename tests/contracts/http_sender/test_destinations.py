@@ -1,26 +1,32 @@
 """Where every HTTP sender connects to, where it does not, and whom it trusts there."""
 
 import asyncio
+import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from notification_adapters.http.resolver import LookupFailed, NameNotFound, NameService
-from notification_adapters.http.sender import AiohttpSender, system_trust
+from notification_adapters.http.resolver import LookupFailed, NameNotFound
+from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import AttemptError, ErrorCode
-from notification_core.destinations import DestinationPolicy
-from notification_core.ports.sender import HttpSender
+from notification_core.destinations import DestinationPolicy, check_url
 from tests.certificates import Authority
-from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, says
+from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
 from tests.receivers import Receiver
-from tests.sending import LOOPBACK_OPEN, SHORT, failure, send
+from tests.sending import (
+    LOOPBACK_OPEN,
+    SHORT,
+    MakeSender,
+    Names,
+    SilentNames,
+    failure,
+    send,
+)
 
 NOTHING_OPEN = DestinationPolicy()
 ONE_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.2/32"),))
@@ -28,71 +34,8 @@ OPEN, DENIED = "127.0.0.2", "127.0.0.1"
 NAME = "receiver.example"
 # Servers differ in whether they say what they miss before they drop a connection.
 NOT_CONNECTED = {ErrorCode.TLS, ErrorCode.CONNECT}
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "ssrf.json").read_text())
 LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
-
-
-class Names(NameService):
-    """A name service that gives one answer after the other, and then the last for ever."""
-
-    def __init__(self, *answers: Sequence[str] | LookupFailed) -> None:
-        self.asked: list[str] = []
-        self._answers = answers
-
-    async def addresses(self, name: str) -> Sequence[str]:
-        self.asked.append(name)
-        answer = self._answers[min(len(self.asked), len(self._answers)) - 1]
-        if isinstance(answer, LookupFailed):
-            raise answer
-        return answer
-
-    async def close(self) -> None:
-        pass
-
-
-class SilentNames(Names):
-    """A name service that does not answer before it is told to."""
-
-    def __init__(self, *answers: Sequence[str]) -> None:
-        super().__init__(*answers)
-        self.answering = asyncio.Event()
-
-    async def addresses(self, name: str) -> Sequence[str]:
-        addresses = await super().addresses(name)
-        await self.answering.wait()
-        return addresses
-
-
-class MakeSender(Protocol):
-    def __call__(
-        self,
-        policy: DestinationPolicy,
-        *,
-        names: NameService | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-    ) -> HttpSender: ...
-
-
-@pytest.fixture(params=[AiohttpSender])
-async def make_sender(request: pytest.FixtureRequest) -> AsyncIterator[MakeSender]:
-    make: MakeSender = request.param
-    async with AsyncExitStack() as stack:
-
-        def made(
-            policy: DestinationPolicy,
-            *,
-            names: NameService | None = None,
-            ssl_context: ssl.SSLContext | None = None,
-        ) -> HttpSender:
-            sender = make(policy, names=names or Names(["127.0.0.1"]), ssl_context=ssl_context)
-            stack.push_async_callback(sender.close)
-            return sender
-
-        yield made
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 # Addresses
@@ -159,6 +102,13 @@ async def test_another_address_is_tried_where_one_refuses(make_sender: MakeSende
         assert (await send(sender, receiver.url_of(NAME))).http_code == 204
 
 
+async def test_an_address_that_does_not_answer_is_not_waited_for(make_sender: MakeSender) -> None:
+    async with RawReceiver(says(NO_CONTENT), host=OPEN) as receiver:
+        with full_backlog("127.0.0.3", receiver.port):
+            sender = make_sender(LOOPBACK_OPEN, names=Names(["127.0.0.3", OPEN]))
+            assert (await send(sender, receiver.url_of(NAME))).http_code == 204
+
+
 async def test_localhost_is_this_machine_without_asking_anybody(make_sender: MakeSender) -> None:
     names = Names()
     async with RawReceiver(says(NO_CONTENT)) as receiver:
@@ -173,6 +123,48 @@ async def test_localhost_is_only_what_is_allowed_of_it(make_sender: MakeSender) 
         await receiver.down()
         error = await failure(make_sender(LOOPBACK_OPEN), f"http://localhost:{receiver.port}/")
     assert error == AttemptError(ErrorCode.CONNECT, "The connection was refused.")
+
+
+async def test_a_literal_address_is_judged_again_when_connecting(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make_sender(NOTHING_OPEN)
+    monkeypatch.setattr(
+        f"{type(sender).__module__}.check_url", lambda url, _: check_url(url, LOOPBACK_OPEN)
+    )
+    async with RawReceiver(says(NO_CONTENT)) as receiver:
+        error = await failure(sender, receiver.url)
+        assert receiver.connections == 0
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+
+
+async def test_a_looked_up_address_is_judged_again_when_connecting(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notification_adapters.http.resolver.judge", lambda *_: None)
+    async with RawReceiver(says(NO_CONTENT)) as receiver:
+        error = await failure(make_sender(NOTHING_OPEN), receiver.url_of(NAME))
+        assert receiver.connections == 0
+    assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
+
+
+async def test_no_denied_address_of_the_vectors_is_connected_to(make_sender: MakeSender) -> None:
+    passed = []
+    for vector in VECTORS["ips"]:
+        if vector["verdict"] != "allow":
+            sender = make_sender(NOTHING_OPEN, names=Names([vector["ip"]]))
+            error = await failure(sender, f"http://{NAME}/")
+            passed += [vector] * (error.code is not ErrorCode.DESTINATION_NOT_ALLOWED)
+    assert passed == []
+
+
+async def test_no_refused_url_of_the_vectors_is_sent_to(make_sender: MakeSender) -> None:
+    sender, passed = make_sender(NOTHING_OPEN), []
+    for vector in VECTORS["urls"]:
+        if vector["expect"] != "allow":
+            error = await failure(sender, vector["url"])
+            passed += [vector] * (error.code is not ErrorCode.DESTINATION_NOT_ALLOWED)
+    assert passed == []
 
 
 # Look-ups
@@ -212,6 +204,19 @@ async def test_a_name_is_looked_up_once_for_all_that_wait_and_the_answer_is_kept
         await send(sender, receiver.url_of(NAME))
         assert receiver.connections == 51
     assert len(names.asked) == 1
+
+
+async def test_the_time_limit_spans_the_look_up_and_the_response(make_sender: MakeSender) -> None:
+    names = SilentNames([OPEN])
+    sender = make_sender(LOOPBACK_OPEN, names=names)
+    async with RawReceiver(hangs, host=OPEN) as receiver:
+        began = time.monotonic()
+        sending = asyncio.create_task(failure(sender, receiver.url_of(NAME), SHORT))
+        await asyncio.sleep(SHORT.total_seconds() / 2)
+        names.answering.set()
+        assert (await sending).code is ErrorCode.TIMEOUT
+        assert len(receiver.requests) == 1
+    assert time.monotonic() - began < 1.4 * SHORT.total_seconds()
 
 
 async def test_a_look_up_that_hangs_ends_at_the_timeout_and_delays_no_other_name(

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache, partial
 from io import BytesIO
@@ -16,25 +15,21 @@ from aiohttp import (
 )
 from yarl import URL
 
-from notification_adapters.http.body import read
-from notification_adapters.http.failures import failure_of, invalid_response, refused, timed_out
-from notification_adapters.http.fields import check_values, not_to_add
-from notification_adapters.http.guard import GuardedConnector
+from notification_adapters.http.aiohttp.body import read
+from notification_adapters.http.aiohttp.connector import GuardedConnector
+from notification_adapters.http.aiohttp.failures import failure_of
+from notification_adapters.http.failures import refused, timed_out
+from notification_adapters.http.fields import check_values, checked_names
+from notification_adapters.http.limits import MAX_KNOWN_URLS
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
+from notification_adapters.http.responses import received
+from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import ReceivedResponse
 from notification_core.destinations import DestinationPolicy, check_url
 from notification_core.errors import DestinationRefused
-from notification_core.ports.sender import (
-    MAX_LOGGED_BYTES,
-    HttpRequest,
-    HttpSender,
-)
+from notification_core.ports.sender import HttpRequest, HttpSender
 
-MAX_HEADER_BYTES = 64 * 1024
-"""All headers of a response together; one alone may have 8 KiB, and 128 may come."""
-
-_MAX_KNOWN_URLS = 4096
-_FIRST_FINAL_STATUS = 200
+_ADDED_BY_AIOHTTP = frozenset({"content-type", "user-agent"})
 
 # aiohttp warns that a longer one blocks the loop; an event of 1 MiB in its envelope is longer.
 _MAX_PLAIN_BODY = 2**20
@@ -57,7 +52,7 @@ class AiohttpSender(HttpSender):
         self._resolver = JudgingResolver(policy, names or Dns())
         connector = GuardedConnector(policy, self._resolver, ssl_context or system_trust())
         self._session = _session(connector)
-        self._destination = lru_cache(_MAX_KNOWN_URLS)(partial(_destination, policy))
+        self._destination = lru_cache(MAX_KNOWN_URLS)(partial(_destination, policy))
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Send one request; see the port.
@@ -78,7 +73,7 @@ class AiohttpSender(HttpSender):
         finally:
             if response is not None and not response.closed:
                 response.close()
-        return _received(response, bytes(body), whole=whole)
+        return received(response.status, response.raw_headers, bytes(body), whole=whole)
 
     async def close(self) -> None:
         """Close idle connections, and end look-ups that nobody waits for."""
@@ -94,14 +89,14 @@ class AiohttpSender(HttpSender):
     async def _begin(self, request: HttpRequest, url: URL) -> ClientResponse:
         """Send the request, and return when the response's headers are there."""
         headers = request.headers
-        skipped = not_to_add(tuple([name for name, _ in headers]))
+        names = checked_names(tuple([name for name, _ in headers]))
         check_values([value for _, value in headers])
         try:
             return await self._session.request(
                 request.method,
                 url,
                 headers=headers,
-                skip_auto_headers=skipped,
+                skip_auto_headers=_ADDED_BY_AIOHTTP - names,
                 data=request.body
                 if len(request.body) <= _MAX_PLAIN_BODY
                 else BytesIO(request.body),
@@ -109,14 +104,6 @@ class AiohttpSender(HttpSender):
             )
         except ClientError as error:
             raise failure_of(error) from error
-
-
-def system_trust() -> ssl.SSLContext:
-    """Return the TLS settings of every connection, with the system's certificates."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _session(connector: GuardedConnector) -> ClientSession:
@@ -138,23 +125,3 @@ def _destination(policy: DestinationPolicy, url: str) -> URL:
     check_url(url, policy)
     # Already in the form that goes out: not one character of it is to be written in another way.
     return URL(url, encoded=True)
-
-
-def _received(response: ClientResponse, body: bytes, *, whole: bool) -> ReceivedResponse:
-    if response.status < _FIRST_FINAL_STATUS:
-        raise invalid_response(f"The response's status is {response.status:03}.")
-    return ReceivedResponse(
-        http_code=response.status,
-        headers=_logged(response.raw_headers),
-        body=body[:MAX_LOGGED_BYTES],
-        truncated=not whole or len(body) > MAX_LOGGED_BYTES,
-    )
-
-
-def _logged(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Return the headers as text that every storage takes: no lone surrogates, no limit passed."""
-    if sum([len(name) + len(value) for name, value in headers]) > MAX_HEADER_BYTES:
-        raise invalid_response("The response's headers are too large.")
-    return tuple(
-        [(name.decode(errors="replace"), value.decode(errors="replace")) for name, value in headers]
-    )

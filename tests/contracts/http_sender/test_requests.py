@@ -1,18 +1,15 @@
-"""What every HTTP sender promises to send, and to take for a response."""
+"""What every HTTP sender sends: one request at most for a call, as it is."""
 
 import asyncio
-import gzip
 import time
-from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
-from notification_adapters.http.sender import AiohttpSender
-from notification_core.deliveries import ErrorCode, ReceivedResponse
+from notification_adapters.http.limits import IDLE
+from notification_core.deliveries import ErrorCode
 from notification_core.errors import InvalidInput
 from notification_core.ports.sender import (
-    MAX_LOGGED_BYTES,
-    MAX_RESPONSE_BYTES,
     HttpRequest,
     HttpSender,
 )
@@ -22,33 +19,18 @@ from tests.raw_receivers import (
     Act,
     RawReceiver,
     closes,
-    hangs,
     resets,
     says,
-    says_for_ever,
 )
 from tests.receivers import Receiver
 from tests.sending import (
-    CHUNKED,
     EMPTY,
     ENOUGH,
-    LOOPBACK_OPEN,
     OK,
     SHORT,
-    MakeSender,
-    assert_on_time,
     failure,
     send,
 )
-
-
-@pytest.fixture(params=[AiohttpSender])
-async def sender(request: pytest.FixtureRequest) -> AsyncIterator[HttpSender]:
-    make: MakeSender = request.param
-    sender = make(LOOPBACK_OPEN)
-    yield sender
-    await sender.close()
-
 
 # What goes out
 
@@ -113,6 +95,29 @@ async def test_a_header_that_would_make_another_request_of_it_is_refused(
     assert receiver.requests == []
 
 
+async def test_an_accept_header_of_its_own_takes_the_place_of_ours(sender: HttpSender) -> None:
+    async with Receiver() as receiver:
+        headers = (("accept", "text/plain"),)
+        await sender.send(HttpRequest(Method.POST, receiver.url, headers, b"{}"), ENOUGH)
+        (request,) = receiver.requests
+    assert request.headers.getall("Accept") == ["text/plain"]
+
+
+async def test_a_url_without_a_path_asks_for_the_root(sender: HttpSender) -> None:
+    async with Receiver() as receiver:
+        await send(sender, receiver.url.rstrip("/") + "?a=1")
+        (request,) = receiver.requests
+    assert request.path == "/?a=1"
+
+
+@pytest.mark.parametrize("host", ["Receiver.Example", "receiver.example."])
+async def test_the_host_header_has_no_trailing_dot(sender: HttpSender, host: str) -> None:
+    async with Receiver() as receiver:
+        await send(sender, f"http://{host}:{receiver.port}/")
+        (request,) = receiver.requests
+    assert request.headers["Host"].lower() == f"receiver.example:{receiver.port}"
+
+
 async def test_the_longest_event_goes_out_whole(sender: HttpSender) -> None:
     body = b"x" * (2**20 + 1000)
     async with RawReceiver(says(NO_CONTENT)) as receiver:
@@ -174,6 +179,66 @@ async def test_what_came_while_a_connection_was_idle_is_not_taken_for_an_answer(
         assert (await send(sender, receiver.url)).http_code == 500
 
 
+async def test_what_follows_a_response_at_once_is_not_taken_for_the_next_answer(
+    sender: HttpSender,
+) -> None:
+    two = b"HTTP/1.1 200 OK\r\n" + EMPTY + b"HTTP/1.1 200 OK\r\n" + EMPTY
+    async with RawReceiver(says(two), says(b"HTTP/1.1 500 No\r\n" + EMPTY)) as receiver:
+        await send(sender, receiver.url)
+        assert (await send(sender, receiver.url)).http_code == 500
+
+
+async def test_a_connection_that_was_closed_while_it_was_idle_is_not_used(
+    sender: HttpSender,
+) -> None:
+    async def answer_and_close_later(connection: asyncio.StreamWriter) -> None:
+        await says(NO_CONTENT)(connection)
+        await asyncio.sleep(0.05)
+        await closes()(connection)
+
+    async with RawReceiver(answer_and_close_later) as receiver:
+        for number in range(1, 4):
+            assert (await send(sender, receiver.url)).http_code == 204
+            await receiver.wait_for_end()
+            await asyncio.sleep(0.1)  # until the end has certainly been read
+            assert receiver.connections == number
+
+
+async def test_a_connection_that_is_to_be_closed_is_not_used_again(sender: HttpSender) -> None:
+    last = OK + b"Connection: close\r\n" + EMPTY
+    async with RawReceiver(says(last)) as receiver:
+        for _ in range(3):
+            await send(sender, receiver.url)
+        assert receiver.connections == 3
+
+
+async def test_an_idle_connection_is_closed_after_two_seconds(sender: HttpSender) -> None:
+    async with RawReceiver(says(NO_CONTENT)) as receiver:
+        await send(sender, receiver.url)
+        began = time.monotonic()
+        await receiver.wait_for_end()
+    assert 1 <= time.monotonic() - began < 3 * IDLE.total_seconds()
+
+
+async def test_a_server_that_speaks_first_is_not_connected_to_again_and_again(
+    sender: HttpSender,
+) -> None:
+    greeting = b"HTTP/1.1 413 Too Large\r\n" + EMPTY
+    async with RawReceiver(greeting=greeting, deaf=True) as receiver:
+        assert (await send(sender, receiver.url)).http_code == 413
+        assert receiver.connections == 1
+
+
+async def test_a_connection_on_which_a_request_is_still_going_out_is_not_used_again(
+    sender: HttpSender,
+) -> None:
+    request_to = partial(HttpRequest, Method.POST, headers=(), body=bytes(16 * 2**20))
+    async with RawReceiver(greeting=b"HTTP/1.1 413 No\r\n" + EMPTY, eager=True) as receiver:
+        for number in (1, 2):
+            response = await sender.send(request_to(url=receiver.url), ENOUGH)
+            assert (response.http_code, receiver.connections) == (413, number)
+
+
 async def test_a_hundred_requests_at_once_use_each_connection_again(sender: HttpSender) -> None:
     async with RawReceiver(says(NO_CONTENT)) as receiver:
         for _ in range(3):
@@ -192,125 +257,20 @@ async def test_hundreds_that_hang_do_not_delay_another(sender: HttpSender) -> No
         await asyncio.gather(*hanging)
 
 
-async def test_a_request_that_is_cancelled_leaves_no_connection(sender: HttpSender) -> None:
-    async with RawReceiver(says(OK)) as receiver:
-        sending = asyncio.create_task(send(sender, receiver.url))
-        await receiver.wait_for_request()
-        sending.cancel()
-        await receiver.wait_for_end()
-
-
-# What comes back
-
-
-@pytest.mark.parametrize("status", [200, 204, 299, 304, 404, 410, 429, 500, 599, 999])
-async def test_any_final_status_is_a_response(sender: HttpSender, status: int) -> None:
-    answer = b"HTTP/1.1 %d Whatever\r\nX-A: 1\r\nX-A: 2\r\n" % status + EMPTY
-    async with RawReceiver(says(answer)) as receiver:
-        response = await send(sender, receiver.url)
-    expected = (("X-A", "1"), ("X-A", "2"), ("Content-Length", "0"))
-    assert response == ReceivedResponse(status, expected, b"")
-
-
-async def test_interim_responses_are_passed_over(sender: HttpSender) -> None:
-    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    async with RawReceiver(says(early * 3 + NO_CONTENT)) as receiver:
-        assert (await send(sender, receiver.url)).http_code == 204
-
-
-@pytest.mark.parametrize(
-    ("size", "kept", "truncated"),
-    [
-        (0, 0, False),
-        (MAX_LOGGED_BYTES, MAX_LOGGED_BYTES, False),
-        (MAX_LOGGED_BYTES + 1, MAX_LOGGED_BYTES, True),
-        (MAX_RESPONSE_BYTES + 1, MAX_LOGGED_BYTES, True),
-    ],
-)
-async def test_a_body_is_kept_up_to_16_kib(
-    sender: HttpSender, size: int, kept: int, *, truncated: bool
-) -> None:
-    body = bytes(range(256)) * (size // 256 + 1)
-    answer = OK + b"Content-Length: %d\r\n\r\n" % size + body[:size]
-    async with RawReceiver(says(answer)) as receiver:
-        response = await send(sender, receiver.url)
-    assert (response.body, response.truncated) == (body[:kept], truncated)
-
-
-async def test_an_endless_body_is_left_at_its_limit(sender: HttpSender) -> None:
-    piece = b"x" * 4096
-    async with RawReceiver(says_for_ever(piece, begin=OK + b"\r\n")) as receiver:
-        response = await send(sender, receiver.url)
-        await receiver.wait_for_end()
-    assert (response.http_code, len(response.body)) == (200, MAX_LOGGED_BYTES)
-    assert response.truncated
-
-
-async def test_a_compressed_body_stays_compressed(sender: HttpSender) -> None:
-    bomb = gzip.compress(bytes(50_000_000))
-    head = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
-    async with RawReceiver(says(OK + head + bomb)) as receiver:
-        response = await send(sender, receiver.url)
-    assert response.body == bomb[:MAX_LOGGED_BYTES]
-
-
-async def test_headers_that_are_no_ascii_come_as_text_that_can_be_stored(
-    sender: HttpSender,
-) -> None:
-    answer = OK + b"X-Latin: \xff\xe9\r\nX-Utf: \xc3\xa9\r\n" + EMPTY
-    async with RawReceiver(says(answer)) as receiver:
-        response = await send(sender, receiver.url)
-    assert dict(response.headers)["X-Utf"] == "é"
-    assert all(value.encode() for _, value in response.headers)
-
-
 @pytest.mark.parametrize(
     "act",
-    [
-        says(OK + b"Content-Length: 10\r\n\r\nabc"),
-        says(CHUNKED + b"3\r\nabc\r\n"),
-        says(CHUNKED, b"3\r\nabc\r\n", apart=0.05),
-    ],
-    ids=["length", "chunked", "chunked in pieces"],
+    [says(), says(OK), says(OK + b"Content-Length: 9\r\n\r\nabc")],
+    ids=["unanswered", "amid the headers", "amid the body"],
 )
-@pytest.mark.parametrize("end", [closes(), resets(), hangs], ids=["closed", "reset", "hangs"])
-async def test_once_the_headers_are_there_the_response_counts(
-    sender: HttpSender, act: Act, end: Act
+async def test_a_request_that_is_cancelled_leaves_no_connection(
+    sender: HttpSender, act: Act
 ) -> None:
-    async def begin_and_end(connection: asyncio.StreamWriter) -> None:
-        await act(connection)
-        await asyncio.sleep(0.05)  # a cut that comes with the body may take it along
-        await end(connection)
-
-    async with RawReceiver(begin_and_end) as receiver:
-        response = await send(sender, receiver.url, SHORT)
-    assert (response.http_code, response.body, response.truncated) == (200, b"abc", True)
-
-
-@pytest.mark.parametrize(
-    "cut", [b"Content-Length: 9\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"]
-)
-async def test_a_body_that_is_cut_together_with_its_headers_counts_too(
-    sender: HttpSender, cut: bytes
-) -> None:
-    async with RawReceiver(closes(OK + cut)) as receiver:
-        response = await send(sender, receiver.url, SHORT)
-    assert (response.http_code, response.truncated) == (200, True)
-
-
-async def test_a_body_that_drips_is_cut_at_the_deadline(sender: HttpSender) -> None:
-    begin = OK + b"Content-Length: 1000\r\n\r\n"
-    async with RawReceiver(says_for_ever(b"x", begin=begin, apart=0.01)) as receiver:
-        began = time.monotonic()
-        response = await send(sender, receiver.url, SHORT)
-    assert_on_time(began)
-    assert (response.http_code, response.truncated) == (200, True)
-    assert set(response.body) == {ord("x")}
-
-
-async def test_an_answer_that_comes_before_the_request_is_read_counts(sender: HttpSender) -> None:
-    answer = b"HTTP/1.1 413 Too Large\r\n" + EMPTY
-    async with RawReceiver(greeting=answer, deaf=True) as receiver:
-        request = HttpRequest(Method.POST, receiver.url, (), bytes(2**20))
-        assert (await sender.send(request, ENOUGH)).http_code == 413
+    async with RawReceiver(act) as receiver:
+        sending = asyncio.create_task(send(sender, receiver.url))
+        await receiver.wait_for_request()
+        await asyncio.sleep(0.02)  # until what is said has certainly been read
+        sending.cancel()
+        await receiver.wait_for_end()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
         assert receiver.connections == 1

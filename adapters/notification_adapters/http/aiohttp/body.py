@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from aiohttp import ClientPayloadError, ClientResponse, StreamReader
 
-from notification_adapters.http.failures import invalid_response
+from notification_adapters.http.failures import malformed_body
 from notification_core.ports.sender import MAX_RESPONSE_BYTES
 
 
@@ -28,7 +28,7 @@ async def read(response: ClientResponse, body: bytearray) -> bool:
         with _ended_by_close(response, content):
             return await _read_on(content, body)
     except _Malformed as error:
-        raise invalid_response("The response's body is not valid HTTP/1.1.") from error
+        raise malformed_body() from error
 
 
 async def _read_on(content: StreamReader, body: bytearray) -> bool:

@@ -1,0 +1,52 @@
+"""What an error of aiohttp means."""
+
+import ssl
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientOSError,
+    ClientResponseError,
+    ServerDisconnectedError,
+)
+
+from notification_adapters.http import failures
+from notification_adapters.http.guard import DestinationDenied
+from notification_core.ports.sender import SendingFailed
+
+
+def failure_of(error: ClientError) -> SendingFailed:
+    """Return what an error of aiohttp means; it was raised before the response had begun."""
+    match error:
+        case ClientConnectorError():
+            return _not_connected(error)
+        case ServerDisconnectedError():
+            early = isinstance(error.message, str)
+            return failures.closed_early() if early else failures.closed_amid_headers()
+        case ClientOSError():
+            return _cut_off(error.__cause__)
+        case ClientResponseError():
+            return failures.not_http()
+        case _:
+            return failures.unsent()
+
+
+def _not_connected(error: ClientConnectorError) -> SendingFailed:
+    match error:
+        case ClientConnectorCertificateError():
+            return failures.tls_failed(error.certificate_error)
+        case ClientConnectorSSLError():
+            return failures.tls_failed(error.os_error)
+        case ClientConnectorError(os_error=DestinationDenied()):
+            return failures.refused(error.os_error)
+        case ClientConnectorDNSError():
+            return failures.not_looked_up(error.os_error)
+        case _:
+            return failures.not_connected(error.os_error)
+
+
+def _cut_off(cause: BaseException | None) -> SendingFailed:
+    return failures.tls_failed(cause) if isinstance(cause, ssl.SSLError) else failures.reset_early()

@@ -1,0 +1,175 @@
+"""One connection: a request goes out, its response comes in, then the next."""
+
+import asyncio
+import socket
+import ssl
+from typing import cast
+
+from notification_adapters.http import failures
+from notification_adapters.http.native.requests import Origin
+from notification_adapters.http.native.response import ResponseReader
+from notification_core.deliveries import ReceivedResponse
+from notification_core.ports.sender import SendingFailed
+
+PIECE = 64 * 1024
+"""A longer body goes out in pieces of this size, each when there is room for it."""
+
+_SURELY_SEEN = 0.005
+_NOTHING = memoryview(b"")
+
+Outcome = ReceivedResponse | SendingFailed | TimeoutError
+"""What a request came to. It is no exception of its future, since nobody may be waiting."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries one request and its response at a time.
+
+    What comes between a response's end and the next request is never taken for an answer: it ends
+    the connection. ``due`` is until when a response is waited for.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self, origin: Origin, loop: asyncio.AbstractEventLoop, socket_: socket.socket
+    ) -> None:
+        self.origin = origin
+        self.due = 0.0
+        self._loop = loop
+        self._socket = socket_
+        self._reader = ResponseReader()
+        self._asked = 0
+        self._unsent = _NOTHING
+        self._has_room = True
+        # What a server says before it is asked (that it is overloaded) is its answer.
+        self._outcome: asyncio.Future[Outcome] = loop.create_future()
+
+    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Outcome]:
+        """Send a request, and return what its outcome will be set on."""
+        if self._asked:
+            self._outcome = self._loop.create_future()
+            self._reader.start()
+        self._asked += 1
+        if not self._outcome.done():
+            self._send(head, body)
+        return self._outcome
+
+    def expire(self) -> None:
+        """Wait no longer: what came of the body by now is all of it."""
+        self._end(TimeoutError(), orderly=False)
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether nothing of the last request and its response is left on the connection."""
+        return (
+            self._reader.reusable
+            and not self._transport.is_closing()
+            and self._transport.get_write_buffer_size() == 0
+        )
+
+    def is_open(self, rested: float) -> bool:
+        """Tell whether a connection that was clean, and then rested, can be used again.
+
+        The loop tells of what comes, but not at once: a server that closes with its response, and
+        does not say so in it, is found out by a look at the socket. One that has kept the
+        connection once, and was heard from just now, is trusted.
+        """
+        if self._transport.is_closing():
+            return False
+        return (self._asked > 1 and rested < _SURELY_SEEN) or self._is_silent()
+
+    def close(self) -> None:
+        """End an idle connection in an orderly way."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now, whatever is on it."""
+        self._transport.abort()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport to send on."""
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        reader = self._reader
+        if reader.ended:
+            self.abort()
+            return
+        try:
+            response = reader.feed(data)
+        except SendingFailed as failure:
+            self._settle(failure)
+            return
+        if response is not None:
+            self._settle(response)
+        elif reader.is_flood:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """Take the receiver's end of the connection for the end of all of it."""
+        self._lose(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the connection, or its break."""
+        self._lose(exc)
+        self._reader.close()
+
+    def pause_writing(self) -> None:
+        """Send no more pieces for now."""
+        self._has_room = False
+
+    def resume_writing(self) -> None:
+        """Send what is left."""
+        self._has_room = True
+        self._send_on()
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        if len(body) <= PIECE:
+            self._transport.write(head + body)
+            return
+        self._transport.write(head)
+        self._unsent = memoryview(body)
+        self._send_on()
+
+    def _send_on(self) -> None:
+        while self._unsent and self._has_room:
+            piece, self._unsent = self._unsent[:PIECE], self._unsent[PIECE:]
+            self._transport.write(piece)
+
+    def _lose(self, error: Exception | None) -> None:
+        match error:
+            case None if self._reader.amid_head:
+                failure = failures.closed_amid_headers()
+            case None:
+                failure = failures.closed_early()
+            case ssl.SSLError():
+                failure = failures.tls_failed(error)
+            case _:
+                failure = failures.reset_early()
+        self._end(failure, orderly=error is None)
+
+    def _end(self, failure: SendingFailed | TimeoutError, *, orderly: bool) -> None:
+        """Settle for the response as far as it came, and for the failure where none did."""
+        if self._outcome.done():
+            return
+        try:
+            self._settle(self._reader.end(orderly=orderly) or failure)
+        except SendingFailed as unusable:
+            self._settle(unusable)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+    def _is_silent(self) -> bool:
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False

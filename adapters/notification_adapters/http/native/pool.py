@@ -1,0 +1,83 @@
+"""Idle connections: kept for two seconds, so many for an origin, so many in all."""
+
+import asyncio
+from collections import OrderedDict
+
+from notification_adapters.http.limits import IDLE
+from notification_adapters.http.native.connection import Connection
+from notification_adapters.http.native.requests import Origin
+
+MAX_IDLE = 512
+"""As many as there are requests in flight by default."""
+
+MAX_IDLE_PER_ORIGIN = 128
+"""Twice what a webhook may have in flight by default."""
+
+_IDLE = IDLE.total_seconds()
+
+
+class Pool:
+    """Keeps clean connections for a next request to their origin; the last one in is first out."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._since: OrderedDict[Connection, float] = OrderedDict()  # the oldest is the first
+        self._of: dict[Origin, list[Connection]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Return a connection that can be used now, None where there is none."""
+        now = self._loop.time()
+        while (resting := self._of.get(origin)) is not None:
+            connection = resting.pop()
+            if not resting:
+                del self._of[origin]
+            rested = now - self._since.pop(connection)
+            if rested < _IDLE and connection.is_open(rested):
+                return connection
+            connection.abort()
+        return None
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection if it can be used again, and end it otherwise."""
+        if not connection.is_clean:
+            connection.abort()
+            return
+        now = self._loop.time()
+        self._since[connection] = now
+        resting = self._of.setdefault(connection.origin, [])
+        resting.append(connection)
+        if len(resting) > MAX_IDLE_PER_ORIGIN:
+            self._drop(resting[0])
+        if len(self._since) > MAX_IDLE:
+            self._drop(next(iter(self._since)))
+        if self._timer is None:
+            self._timer = self._loop.call_at(now + _IDLE, self._expire)
+
+    def close(self) -> None:
+        """End all of them now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in self._since:
+            connection.abort()
+        self._since.clear()
+        self._of.clear()
+
+    def _expire(self) -> None:
+        """End those that have rested for too long, and come back when the next one will have."""
+        self._timer = None
+        now = self._loop.time()
+        while self._since:
+            connection, since = next(iter(self._since.items()))
+            if since + _IDLE > now:
+                self._timer = self._loop.call_at(since + _IDLE, self._expire)
+                return
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        del self._since[connection]
+        resting = self._of[connection.origin]
+        resting.remove(connection)
+        if not resting:
+            del self._of[connection.origin]
+        connection.close()

@@ -1,0 +1,82 @@
+"""The sender on a client of our own."""
+
+import asyncio
+import ssl
+from datetime import timedelta
+from functools import lru_cache
+
+from notification_adapters.http.failures import refused, timed_out
+from notification_adapters.http.limits import MAX_KNOWN_URLS
+from notification_adapters.http.native.connection import Connection
+from notification_adapters.http.native.deadlines import Deadlines
+from notification_adapters.http.native.dialing import Dialer
+from notification_adapters.http.native.pool import Pool
+from notification_adapters.http.native.requests import Origin, Target, head_of, target_of
+from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
+from notification_adapters.http.trust import system_trust
+from notification_core.deliveries import ReceivedResponse
+from notification_core.destinations import DestinationPolicy, check_url
+from notification_core.errors import DestinationRefused
+from notification_core.ports.sender import HttpRequest, HttpSender
+
+
+class NativeSender(HttpSender):
+    """Sends with a pool of HTTP/1.1 connections; to be made where an event loop runs.
+
+    ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
+    system's name servers.
+    """
+
+    def __init__(
+        self,
+        policy: DestinationPolicy,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        names: NameService | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._resolver = JudgingResolver(policy, names or Dns())
+        self._dialer = Dialer(policy, self._resolver, ssl_context or system_trust(), self._loop)
+        self._pool = Pool(self._loop)
+        self._deadlines = Deadlines(self._loop)
+        self._target = lru_cache(MAX_KNOWN_URLS)(lambda url: target_of(check_url(url, policy)))
+
+    async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
+        """Send one request; see the port.
+
+        Raises :class:`InvalidInput` where a header would make something else of the request.
+        """
+        target = self._allowed(request.url)
+        head = head_of(request, target)
+        due = self._loop.time() + timeout.total_seconds()
+        try:
+            connection = self._pool.take(target.origin) or await self._connect(target.origin, due)
+            connection.due = due
+            self._deadlines.add(connection)
+            try:
+                outcome = await connection.ask(head, request.body)
+            finally:
+                # Also where this is cancelled: what is not clean is not kept.
+                self._deadlines.discard(connection)
+                self._pool.give_back(connection)
+            if isinstance(outcome, ReceivedResponse):
+                return outcome
+            raise outcome
+        except TimeoutError as error:
+            raise timed_out(timeout) from error
+
+    async def close(self) -> None:
+        """Close idle connections, and end look-ups that nobody waits for."""
+        self._deadlines.close()
+        self._pool.close()
+        await self._resolver.close()
+
+    def _allowed(self, url: str) -> Target:
+        try:
+            return self._target(url)
+        except DestinationRefused as error:
+            raise refused(error) from error
+
+    async def _connect(self, origin: Origin, due: float) -> Connection:
+        async with asyncio.timeout_at(due):
+            return await self._dialer.connect(origin)
