@@ -34,6 +34,8 @@ from notification_entrypoints.api.events import EventOperations, Tally
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.jwks import JwksOperations
 from notification_entrypoints.api.logs import LogOperations
+from notification_entrypoints.api.methods import tell_methods
+from notification_entrypoints.api.negotiation import pack
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
@@ -96,6 +98,7 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
             # The same without its body, which aiohttp leaves away.
             app.router.add_route("HEAD", path, endpoint.handle)
     add_reference_page(app, prefix)
+    tell_methods(app)
     return app
 
 
@@ -159,7 +162,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
 
 
 def _edge(services: Services) -> Middleware:
-    """Return what stands around every operation: request ids, errors in one shape, counting."""
+    """Return what stands around every operation: ids, errors in one shape, packing, counting."""
 
     @web.middleware
     async def edge(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -171,6 +174,7 @@ def _edge(services: Services) -> Middleware:
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             response = error_answer(error, request_id, debug=services.debug)
             _tell_operator(error, request_id, response.status)
+        pack(request, response)
         services.requests(_route_of(request), response.status)
         return response
 

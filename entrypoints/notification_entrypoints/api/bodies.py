@@ -12,6 +12,9 @@ from notification_core.errors import Detail
 from notification_entrypoints.api.complaints import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
+_CODINGS = {"identity", "gzip", "deflate"}
+_UTF_8 = {"utf-8", "utf8"}
+
 
 async def read_body(
     request: web.Request, media_types: Collection[str], most: int, within: timedelta
@@ -22,6 +25,8 @@ async def read_body(
     more than ``most`` bytes, and where the body does not come whole ``within`` that time.
     """
     _check_media_type(request, media_types)
+    if request.headers.get("Content-Encoding", "identity").lower() not in _CODINGS:
+        raise RequestRefused(Problem.WRONG_CODING)
     if (request.content_length or 0) > most:
         raise _too_large(most)
     try:
@@ -68,7 +73,10 @@ def _check_media_type(request: web.Request, media_types: Collection[str]) -> Non
     # The comparison saves parsing the header of nearly every request.
     if request.headers.get("Content-Type") in media_types:
         return
-    if request.content_type not in media_types or (request.charset or "utf-8").lower() != "utf-8":
+    if (
+        request.content_type not in media_types
+        or (request.charset or "utf-8").lower() not in _UTF_8
+    ):
         raise RequestRefused(Problem.WRONG_MEDIA_TYPE)
 
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from notification_core.errors import Detail
 from notification_entrypoints.api.bodies import parse_object, read_body
 from notification_entrypoints.api.document import Operation, Schema
+from notification_entrypoints.api.negotiation import is_accepted
 from notification_entrypoints.api.parameters import Parameters, read_parameters
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
@@ -68,8 +69,10 @@ class Endpoint:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
-        parameters = read_parameters(request, self.operation.parameters)
         operation = self.operation
+        if operation.answers and not is_accepted(request, operation.answers):
+            raise RequestRefused(Problem.NOT_ACCEPTABLE)
+        parameters = read_parameters(request, operation.parameters)
         if operation.body is None or not (operation.body_required or request.body_exists):
             call = Call(request, parameters)
         elif self.handler.raw:

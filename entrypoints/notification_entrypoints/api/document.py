@@ -68,13 +68,15 @@ class Parameter:
 class Operation:
     """One operation: where it is, and what it takes: a ``body`` of one of the ``media_types``.
 
-    Where the body is not required, none at all is like an empty object.
+    Where the body is not required, none at all is like an empty object. ``answers`` are the media
+    types of what it answers when all is well; there are none where that has no body.
     """
 
     operation_id: str
     method: str
     path: str
     parameters: tuple[Parameter, ...]
+    answers: frozenset[str]
     body: Schema | None
     media_types: tuple[str, ...] = ()
     body_required: bool = False
@@ -139,6 +141,7 @@ def _operations(document: Object, compiled: _Compiler) -> Iterator[Operation]:
                     method.upper(),
                     path,
                     tuple(_parameter(document, each, compiled) for each in parameters),
+                    frozenset(_answers(document, operation)),
                     *_body(operation, compiled),
                 )
 
@@ -167,6 +170,12 @@ def _parameter(document: Object, parameter: Object, compiled: _Compiler) -> Para
         schema.get("format"),
         compiled(parameter["schema"]),
     )
+
+
+def _answers(document: Object, operation: Object) -> Iterator[str]:
+    for status, response in _objects(operation["responses"]).items():
+        if status.startswith("2"):
+            yield from _objects(_resolved(document, response).get("content", {}))
 
 
 def _body(operation: Object, compiled: _Compiler) -> tuple[Schema | None, tuple[str, ...], bool]:

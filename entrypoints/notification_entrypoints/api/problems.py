@@ -80,6 +80,13 @@ class Problem(Enum):
         1011, 422, "This Idempotency-Key was used for another request. Make a new one for this one."
     )
 
+    NOT_ACCEPTABLE = Kind(
+        1012, 406, "The answer is to be had as application/json only. Accept that, or anything."
+    )
+    WRONG_CODING = Kind(
+        1013, 415, "The body's Content-Encoding is not known. Send it as gzip, deflate or as it is."
+    )
+
     INVALID_BODY = Kind(1100, 400, "Fields of the body are wrong: see the details.")
     INVALID_PARAMETERS = Kind(1101, 400, "Parameters are wrong: see the details.")
 
@@ -225,7 +232,9 @@ def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str
     if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_TRIALS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, web.HTTPMethodNotAllowed):
-        headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+    if problem is Problem.WRONG_CODING:
+        headers[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
     return headers
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
 from notification_entrypoints.api.app import Services
@@ -77,6 +78,8 @@ class _Protocol(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what never reached the application."""
+        if isinstance(exc, ContentEncodingError):
+            return self._answer(RequestRefused(Problem.WRONG_CODING))
         if exc is None or status == _BAD_REQUEST:
             return self._answer(RequestRefused(Problem.MALFORMED_REQUEST))
         # A failure of ours: aiohttp's own handler logs it.

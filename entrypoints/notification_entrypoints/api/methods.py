@@ -1,0 +1,39 @@
+"""The methods of a path: told to whoever asks by OPTIONS, or tries another one (405)."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+_NO_CONTENT = 204
+
+
+def tell_methods(app: web.Application) -> None:
+    """Answer OPTIONS, and methods that are none, on every path that the application has so far.
+
+    A path answers for itself: without this, another one that happens to match (as
+    ``/webhooks/{webhook_id}`` does for ``/webhooks/events``) would judge the request.
+    """
+    methods: dict[str, set[str]] = defaultdict(set)
+    for route in app.router.routes():
+        if route.resource is not None:
+            methods[route.resource.canonical].add(route.method)
+    for path, known in methods.items():
+        allowed = sorted(known | {hdrs.METH_OPTIONS})
+        app.router.add_route(hdrs.METH_OPTIONS, path, _options(allowed))
+        app.router.add_route(hdrs.METH_ANY, path, _refusal(allowed))
+
+
+def _options(allowed: Collection[str]) -> Handler:
+    async def options(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=_NO_CONTENT, headers={hdrs.ALLOW: ", ".join(allowed)})
+
+    return options
+
+
+def _refusal(allowed: Collection[str]) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    return refuse

@@ -1,0 +1,67 @@
+"""What a caller takes: media types by ``Accept``, codings by ``Accept-Encoding`` (RFC 9110, 12.5).
+
+Weights count, ``*`` stands for what is not named. A header that says nothing asks for nothing.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+
+from aiohttp import hdrs, web
+
+LARGE = 16 * 1024
+"""From this many bytes on an answer is worth packing; for less it only costs time."""
+
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
+_ANY_CODING = "*"
+
+
+def is_accepted(request: web.Request, media_types: Collection[str]) -> bool:
+    """Tell whether a caller takes one of these media types; parameters make no difference."""
+    # Nearly every caller says one of these, or nothing.
+    if request.headers.get(hdrs.ACCEPT, "*/*") in {"*/*", *media_types}:
+        return True
+    weights = _weights(request, hdrs.ACCEPT)
+    return not weights or any(_weight_of(each, weights) > 0 for each in media_types)
+
+
+def pack(request: web.Request, response: web.StreamResponse) -> None:
+    """Pack an answer where it is large and the caller takes it so, or takes nothing else.
+
+    One that has an ETag is left as it is: a strong tag names the bytes.
+    """
+    if not isinstance(response, web.Response) or hdrs.ETAG in response.headers:
+        return
+    weights = _weights(request, hdrs.ACCEPT_ENCODING)
+    plain = weights.get("identity", weights.get(_ANY_CODING))
+    size = len(response.body) if isinstance(response.body, bytes) else 0
+    if size >= LARGE:
+        response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    elif plain != 0 or not size:
+        return
+    offered = {each: weights.get(each.value, weights.get(_ANY_CODING, 0)) for each in _CODINGS}
+    best = max(_CODINGS, key=lambda each: offered[each])
+    if offered[best] > 0 and offered[best] >= weights.get("identity", 0):
+        response.enable_compression(best)
+
+
+def _weights(request: web.Request, name: str) -> Mapping[str, float]:
+    """Return what a header names, each with its weight."""
+    named: dict[str, float] = {}
+    for item in ",".join(request.headers.getall(name, ())).split(","):
+        what, *parameters = (part.strip().lower() for part in item.split(";"))
+        if what:
+            named[what] = max(named.get(what, 0), _weight(parameters))
+    return named
+
+
+def _weight(parameters: Collection[str]) -> float:
+    """Return the weight that parameters give; one that is no weight is passed over."""
+    weights = (each.removeprefix("q=") for each in parameters if each.startswith("q="))
+    return next((float(each) for each in weights if _WEIGHT.fullmatch(each)), 1)
+
+
+def _weight_of(media_type: str, weights: Mapping[str, float]) -> float:
+    """Return the weight of a media type: by the range that names it most closely."""
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*", "*")
+    return next((weights[each] for each in ranges if each in weights), 0)
