@@ -33,6 +33,7 @@ def _operations(document: Node) -> Iterator[tuple[str, str, Node]]:
 def _operation(document: Node, method: str, path: str, operation: Node) -> Iterator[str]:
     yield f"### {operation['summary']}\n\n`{method} {path}`"
     yield operation["description"].strip()
+    yield _needed(operation)
     if parameters := [_resolved(document, each) for each in operation["parameters"]]:
         yield "\n".join(_parameter(each) for each in parameters)
     body = operation.get("requestBody", {}).get("content", {})
@@ -42,6 +43,16 @@ def _operation(document: Node, method: str, path: str, operation: Node) -> Itera
     for status, answer in answers.items():
         if status.startswith("2"):
             yield from _example(document, answer.get("content", {}), f"Answer {status}")
+
+
+def _needed(operation: Node) -> str:
+    """Say who may call an operation."""
+    match operation["security"]:
+        case [{"bearer": [scope]}]:
+            everywhere = operation.get("x-environments") == "all"
+            return f"Needs the scope `{scope}`{', for all environments' if everywhere else ''}."
+        case _:
+            return "Needs no credential."
 
 
 def _parameter(parameter: Node) -> str:

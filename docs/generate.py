@@ -45,6 +45,7 @@ ERROR_GROUPS = {
     13: "Events",
     14: "Deliveries",
     15: "Environments",
+    16: "Who calls",
     19: "This system",
 }
 

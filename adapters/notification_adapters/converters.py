@@ -6,13 +6,16 @@ masked here, so that no way out of the API can forget it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, field, frozen
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
 from notification_adapters.messages import instant
+from notification_core.access import Scope
+from notification_core.api_keys import ApiKey, KeyState
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.headers import masked
@@ -23,11 +26,14 @@ from notification_core.history import (
     EventSummary,
     LastAttempt,
 )
+from notification_core.issuing import ApiKeyDraft, IssuedKey
 from notification_core.keys import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
 from notification_core.verifying import TOLERANCE
 from notification_core.webhooks import Webhook
+
+_ALL = "all"
 
 
 @frozen
@@ -78,6 +84,21 @@ class ShownWebhook:
     activity: Activity
 
 
+@frozen
+class ShownApiKey:
+    """A key that opens the API, as administrators see it; ``key`` itself only when it is new."""
+
+    key_id: UUID
+    name: str
+    scope: Scope
+    environments: Sequence[UUID] | str
+    state: KeyState
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    key: str | None = field(default=None, repr=False)
+
+
 class ApiConverter:
     """Reads what customers send, already validated, and writes what they are answered."""
 
@@ -85,6 +106,7 @@ class ApiConverter:
         self._converter = make_converter()
         for teach in _LESSONS:
             teach(self._converter)
+        self._converter.register_structure_hook(UUID, lambda text, _: UUID(text))
         self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
 
     def draft(self, fields: Mapping[str, object]) -> WebhookDraft:
@@ -93,6 +115,12 @@ class ApiConverter:
         An instant without an offset is taken in the converter's zone.
         """
         return self._converter.structure(fields, WebhookDraft)
+
+    def api_key_draft(self, fields: Mapping[str, object]) -> ApiKeyDraft:
+        """Return the draft of an API key; an expiry without an offset is taken in the zone."""
+        environments = fields["environments"]
+        chosen = None if environments == _ALL else environments
+        return self._converter.structure({**fields, "environments": chosen}, ApiKeyDraft)
 
     def fields(self, webhook: Webhook) -> Mapping[str, object]:
         """Return a webhook as :meth:`dump` writes it, but as an object."""
@@ -129,6 +157,25 @@ def verification_key(trusted: TrustedKey, headers: SignatureHeaders) -> Verifica
         signature=form,
         expires_at=key.expires_at,
     )
+
+
+def shown_api_key(key: ApiKey, now: datetime) -> ShownApiKey:
+    """Return what is shown of an API key."""
+    return ShownApiKey(
+        key_id=key.key_id,
+        name=key.name,
+        scope=key.scope,
+        environments=_ALL if key.environments is None else sorted(key.environments),
+        state=key.state(now),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+def new_api_key(issued: IssuedKey, now: datetime) -> ShownApiKey:
+    """Return a new API key with what opens the API: it is shown this once."""
+    return evolve(shown_api_key(issued.key, now), key=issued.text)
 
 
 def _teach_webhooks(converter: MsgspecJsonConverter) -> None:
@@ -212,11 +259,10 @@ def _teach_event_types(converter: MsgspecJsonConverter) -> None:
     )
 
 
-def _teach_settings(converter: MsgspecJsonConverter) -> None:
-    converter.register_unstructure_hook(
-        VerificationKey,
-        make_dict_unstructure_fn(VerificationKey, converter, _cattrs_omit_if_default=True),
-    )
+def _teach_keys(converter: MsgspecJsonConverter) -> None:
+    for shown in (VerificationKey, ShownApiKey):
+        hook = make_dict_unstructure_fn(shown, converter, _cattrs_omit_if_default=True)
+        converter.register_unstructure_hook(shown, hook)
 
 
 def _teach_history(converter: MsgspecJsonConverter) -> None:
@@ -235,7 +281,7 @@ def _teach_history(converter: MsgspecJsonConverter) -> None:
 # Each stands on those before it.
 _LESSONS = (
     *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
-    *(_teach_event_types, _teach_settings),
+    *(_teach_event_types, _teach_keys),
 )
 
 

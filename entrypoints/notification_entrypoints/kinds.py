@@ -77,6 +77,18 @@ def one_of(choices: type[E]) -> Kind[E]:
     return Kind(parse, " or ".join(choices))
 
 
+def several_of(choices: type[E]) -> Kind[tuple[E, ...]]:
+    """Return the kind that takes some members of an enumeration, each of them once."""
+
+    def parse(text: str) -> tuple[E, ...]:
+        names = [name.strip() for name in text.split(",")]
+        if len(set(names)) < len(names):
+            raise ValueError
+        return tuple(one_of(choices).parse(name) for name in names)
+
+    return Kind(parse, f"a comma list of {one_of(choices).accepts}")
+
+
 def _matching(pattern: str, accepts: str) -> Kind[str]:
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -167,6 +179,10 @@ BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
 BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
 ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
+BOOTSTRAP_KEY = _matching(
+    r"|[A-Za-z0-9._~+/=-]{32,200}",
+    "32 to 200 letters, digits and ._~+/=-, or empty for none",
+)
 SECRET = Kind(_parse_secret, "exactly 32 characters")
 SECRETS = Kind(_parse_secrets, "a comma list of secrets of exactly 32 characters")
 NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")

@@ -42,6 +42,7 @@ class Authentication(StrEnum):
     """How the API tells who is calling."""
 
     NONE = "none"
+    API_KEY = "api_key"
 
 
 class Sender(StrEnum):
@@ -128,9 +129,9 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
-def _authentication_on(host: str) -> Authentication | None:
+def _authentication_on(host: str) -> tuple[Authentication, ...]:
     """Return what needs no saying on this bind: on loopback only, nobody else can call."""
-    return Authentication.NONE if is_loopback(host) else None
+    return (Authentication.NONE,) if is_loopback(host) else ()
 
 
 @frozen(kw_only=True)
@@ -165,11 +166,14 @@ class Settings:
     api_server_write_timeout: timedelta = _setting(
         kinds.TIME, "10s", "How long an answer of the API server may take."
     )
-    api_auth: Authentication | None = _derived(
-        kinds.one_of(Authentication),
+    api_auth: tuple[Authentication, ...] = _derived(
+        kinds.several_of(Authentication),
         "none on a loopback address",
         "How callers of the API prove who they are.",
         lambda self: _authentication_on(self.api_server_host),
+    )
+    api_bootstrap_key: str = _setting(
+        kinds.BOOTSTRAP_KEY, "", "A key that may do everything, to make others with.", secret=True
     )
     ops_server_host: str = _derived(
         kinds.BIND_HOST, "POD_IP", "What the ops server listens on.", lambda self: self.pod_ip
@@ -343,10 +347,11 @@ def check_exposure(settings: Settings) -> None:
 
     Raises :class:`InvalidSettings`, which names the variable.
     """
-    if settings.api_auth is None:
+    if not settings.api_auth:
+        accepted = variables()["API_AUTH"].kind.accepts
         problem = (
             f"API_AUTH must be set, because the API would listen on {settings.api_server_host}, "
-            f"which is not a loopback address; accepted is {kinds.one_of(Authentication).accepts}"
+            f"which is not a loopback address; accepted is {accepted}"
         )
         _refuse([Detail("API_AUTH", problem)])
 
@@ -364,6 +369,16 @@ def _contradictions(settings: Settings) -> Iterator[Detail]:
         problem = f"WEBHOOKS_LEASE is {written!r}, but must be longer than WEBHOOKS_WRITE_TIMEOUT"
         yield Detail("WEBHOOKS_LEASE", problem)
     yield from _header_contradictions(settings.signature_headers)
+    yield from _authentication_contradictions(settings)
+
+
+def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
+    if Authentication.NONE in settings.api_auth and len(settings.api_auth) > 1:
+        problem = "API_AUTH is none and more, but where nobody is asked the rest has no effect"
+        yield Detail("API_AUTH", problem)
+    if settings.api_bootstrap_key and Authentication.API_KEY not in settings.api_auth:
+        problem = "API_BOOTSTRAP_KEY is set, but opens nothing: add api_key to API_AUTH"
+        yield Detail("API_AUTH", problem)
 
 
 def _header_contradictions(headers: SignatureHeaders) -> Iterator[Detail]:

@@ -19,6 +19,7 @@ from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.databases import secret_path, sqlite_path, up_defaults
@@ -173,6 +174,8 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         replays=service.replays,
         trials=service.trials,
         idempotency=service.storage.idempotency,
+        issuing=service.issuing,
+        callers=Callers(service.credentials, service.clock),
         clock=service.clock,
         ids=service.ids,
         signature_headers=settings.signature_headers,

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
+from notification_core.api_keys import SECRET_BYTES
+from notification_core.authentication import StoredKeys
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
@@ -24,9 +26,11 @@ from notification_core.environments import Environments
 from notification_core.errors import WorkerLockTaken
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
+from notification_core.issuing import Issuing
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
@@ -35,6 +39,7 @@ from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.trials import Trials
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.verification_keys import VerificationKeys
+from notification_entrypoints.credentials import accepted_credentials
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
@@ -55,6 +60,8 @@ class Service:
     ids: IdGenerator
     storage: SqlStorage
     verification_keys: VerificationKeys
+    issuing: Issuing
+    credentials: Sequence[Credentials] | None
     subscriptions: Subscriptions
     replays: Replays
     trials: Trials
@@ -105,7 +112,20 @@ async def open_service(
             lease=settings.webhooks_lease,
         )
         stack.push_async_callback(trials.settled)
-        yield Service(clock, ids, storage, keys, subscriptions, replays, trials, ingest, dispatcher)
+        api_keys = StoredKeys(storage.api_keys, clock)
+        yield Service(
+            clock=clock,
+            ids=ids,
+            storage=storage,
+            verification_keys=keys,
+            issuing=Issuing(storage.api_keys, clock, ids, _new_secret, api_keys.forget),
+            credentials=accepted_credentials(settings, api_keys),
+            subscriptions=subscriptions,
+            replays=replays,
+            trials=trials,
+            ingest=ingest,
+            dispatcher=dispatcher,
+        )
 
 
 def _replays(
@@ -185,6 +205,10 @@ def environment_directory(settings: Settings) -> EnvironmentDirectory:
     """Return who knows the environments; without a URI all of them are taken to exist."""
     uri = settings.project_management_api_uri
     return ProjectManagementApi(uri) if uri else EveryEnvironment()
+
+
+def _new_secret() -> bytes:
+    return os.urandom(SECRET_BYTES)
 
 
 def _new_seed() -> bytes:

@@ -37,7 +37,9 @@ from notification_core.encryption import Cipher
 from notification_core.environments import Environments
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
+from notification_core.issuing import Issuing
 from notification_core.keyring import Keyring
+from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import Claim, DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.history import History
@@ -56,6 +58,7 @@ from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.api.app import Services
+from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.metrics import Metrics
 
@@ -78,6 +81,7 @@ class Stores:
     webhooks: WebhookStore
     deliveries: DeliveryStore
     keys: KeyStore
+    api_keys: ApiKeyStore
     logs: LogStore
     history: History
     replays: ReplayStore
@@ -90,6 +94,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         webhooks=storage.webhooks,
         deliveries=storage.deliveries,
         keys=storage.keys,
+        api_keys=storage.api_keys,
         logs=storage.logs,
         history=storage.history,
         replays=storage.replays,
@@ -206,6 +211,8 @@ def _services(
             lease=LEASE,
         ),
         idempotency=stores.idempotency,
+        issuing=Issuing(stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None),
+        callers=Callers(None, _CLOCK),
         clock=_CLOCK,
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,

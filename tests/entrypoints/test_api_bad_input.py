@@ -252,8 +252,8 @@ WRONG_PATHS = {
     "limit in words": WrongPath(f"{WEBHOOK}/logs?limit=ten", "limit", "a whole number"),
     "endless limit": WrongPath(f"{WEBHOOK}/logs?limit={'9' * 5000}", "limit", "a whole number"),
     "two limits": WrongPath(f"{WEBHOOK}/logs?limit=1&limit=2", "limit", "once"),
-    "made-up cursor": WrongPath(f"{WEBHOOK}/logs?cursor=2", "cursor", "Link header"),
-    "cursor of no letters": WrongPath(f"{WEBHOOK}/logs?cursor=%C3%A9", "cursor", "Link header"),
+    "made-up cursor": WrongPath(f"{EVENTS}/a?cursor=2", "cursor", "Link header"),
+    "cursor of no letters": WrongPath(f"{EVENTS}/a?cursor=%C3%A9", "cursor", "Link header"),
     "empty cursor": WrongPath(f"{WEBHOOK}/logs?cursor=", "cursor", "a length of 1 or more"),
     "filter that is none": WrongPath(
         f"{WEBHOOK}/logs?status=failed", "status", "There are outcome, event, http_code, since"

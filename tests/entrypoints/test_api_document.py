@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from importlib.resources import files
 from typing import Any
 
 import pytest
+import yaml
 
+import notification_entrypoints.api
 from notification_adapters.messages import MAX_EVENTS
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliveries import ErrorCode, Outcome
@@ -47,6 +50,20 @@ def test_each_operation_has_a_route_and_each_route_an_operation(stage: Backstage
 
 async def test_the_document_is_served_as_it_stands(api: CheckedClient) -> None:
     assert (await api.get("/openapi.json")).json == DOCUMENT
+
+
+def test_nothing_is_said_twice() -> None:
+    # YAML's loader takes the last of two keys without a word.
+    class Strict(yaml.SafeLoader):
+        """Refuses a key that is there already."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base class's signature
+            names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+            assert len(set(names)) == len(names), node.start_mark
+            return dict(super().construct_mapping(node, deep))
+
+    text = files(notification_entrypoints.api).joinpath("openapi.yaml").read_text()
+    assert yaml.load(text, Strict) == DOCUMENT  # noqa: S506 - a safe loader
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -196,7 +196,7 @@ def test_the_key_is_sent_and_never_shown(
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "whk_made-up")
     api.answers("POST", PATH, (401, {"message": "Who are you?"}))
-    assert publish(api, lines(tmp_path, LINE)) == Exit.REFUSED
+    assert publish(api, lines(tmp_path, LINE)) == Exit.DENIED
     assert api.requests[0].authorization == "Bearer whk_made-up"
     output = capsys.readouterr()
     assert "Who are you?" in output.err

@@ -84,6 +84,8 @@ async def test_an_operation_shows_what_it_takes(api: Client, tmp_path: Path) -> 
         names = "[...document.querySelectorAll('.parameter__name')].map(e => e.firstChild.data)"
         await page.until(f"{names}.includes('webhook_id')")
         assert "limit" in await page.evaluate(names)
+        shown = await page.evaluate("document.querySelector('.opblock-description').innerText")
+    assert "Needs the scope read." in shown
 
 
 @pytest.mark.usefixtures("swagger_ui")

@@ -76,6 +76,7 @@ DEFAULTS = {
     "API_SERVER_HOST": "POD_IP",
     "OPS_SERVER_HOST": "POD_IP",
     "API_AUTH": "none on a loopback address",
+    "API_BOOTSTRAP_KEY": "",
     "DB_POOL_SIZE": "10",
     "RETENTION_EVENTS": "720h",
     "DB_ENCRYPTION_PREVIOUS_SECRETS": "",
@@ -144,7 +145,8 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("API_SERVER_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104 - a value to read, nothing binds
         ("API_SERVER_HOST", "api.example.com", "api.example.com"),
         ("POD_IP", "::1", "::1"),
-        ("API_AUTH", "none", Authentication.NONE),
+        ("API_AUTH", "none", (Authentication.NONE,)),
+        ("API_AUTH", "api_key", (Authentication.API_KEY,)),
         ("DEBUG", "true", True),
         ("DEBUG", "1", True),
         ("DEBUG", "0", False),
@@ -189,8 +191,10 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("API_SERVER_HOST", "127.1", "an IP address or a host name"),
         ("API_SERVER_HOST", "[::1]", "an IP address or a host name"),
         ("POD_IP", "localhost", "an IP address"),
-        ("API_AUTH", "", "none"),
-        ("API_AUTH", "api_key", "none"),
+        ("API_AUTH", "", "a comma list of none or api_key"),
+        ("API_AUTH", "api_key,", "a comma list of none or api_key"),
+        ("API_AUTH", "api_key,api_key", "a comma list of none or api_key"),
+        ("API_AUTH", "none,api_key", "where nobody is asked the rest has no effect"),
         ("DEBUG", "yes", "true or false"),
         ("DEBUG", "", "true or false"),
         ("TZ", "Mars/Olympus", "a time zone such as America/Montreal or UTC"),
@@ -288,7 +292,7 @@ def test_on_loopback_the_api_needs_no_word_on_who_may_call(host: str) -> None:
     assert is_loopback(host)
     settings = load(API_SERVER_HOST=host)
     check_exposure(settings)
-    assert settings.api_auth is Authentication.NONE
+    assert settings.api_auth == (Authentication.NONE,)
 
 
 OPEN_HOSTS = ["0.0.0.0", "::", "10.1.2.3", "::ffff:127.0.0.1", "localhost.lan"]  # noqa: S104 - nothing binds

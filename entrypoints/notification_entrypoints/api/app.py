@@ -15,6 +15,7 @@ from notification_adapters.converters import ApiConverter
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
 from notification_core.ingest import Ingest
+from notification_core.issuing import Issuing
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -25,7 +26,9 @@ from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import Subscriptions
 from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
+from notification_entrypoints.api.access import Access
 from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
 from notification_entrypoints.api.deliveries import DeliveryOperations
 from notification_entrypoints.api.document import Document, load_document
@@ -33,6 +36,7 @@ from notification_entrypoints.api.environments import EnvironmentOperations
 from notification_entrypoints.api.events import EventOperations, Tally
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.jwks import JwksOperations
+from notification_entrypoints.api.keys import ApiKeyOperations
 from notification_entrypoints.api.logs import LogOperations
 from notification_entrypoints.api.methods import tell_methods
 from notification_entrypoints.api.negotiation import pack
@@ -69,6 +73,8 @@ class Services:
     replays: Replays
     trials: Trials
     idempotency: IdempotencyStore
+    issuing: Issuing
+    callers: Callers
     clock: Clock
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders
@@ -85,8 +91,9 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
     document = load_document(services.zone)
     handlers = _handlers(services, document)
     app = web.Application(middlewares=[_edge(services)])
+    access = Access(services.callers, services.webhooks, services.history)
     endpoints = [
-        Endpoint(operation, handlers[operation.operation_id], services.timeouts)
+        Endpoint(operation, handlers[operation.operation_id], services.timeouts, access)
         for operation in document.operations
     ]
     # Routes are tried in their order: the hot path comes first.
@@ -110,17 +117,14 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     webhooks = WebhookOperations(
         subscriptions=services.subscriptions,
         idempotency=idempotency,
-        store=services.webhooks,
         logs=services.logs,
         converter=converter,
         written=document.body_of("replaceWebhook"),
     )
-    logs = LogOperations(services.logs, services.webhooks, converter, paging, services.zone)
-    deliveries = DeliveryOperations(
-        services.history, services.webhooks, converter, paging, services.zone
-    )
-    replays = ReplayOperations(services.replays, services.history, idempotency, converter)
-    trials = TrialOperations(services.trials, services.webhooks, idempotency, converter)
+    logs = LogOperations(services.logs, converter, paging, services.zone)
+    deliveries = DeliveryOperations(services.history, converter, paging, services.zone)
+    replays = ReplayOperations(services.replays, idempotency, converter)
+    trials = TrialOperations(services.trials, idempotency, converter)
     environments = EnvironmentOperations(
         services.verification_keys, idempotency, services.signature_headers, converter
     )
@@ -134,6 +138,8 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         zone=services.zone,
         converter=converter,
     )
+
+    keys = ApiKeyOperations(services.issuing, converter, paging, services.clock)
 
     async def openapi(_: Call) -> web.Response:
         return json_answer(document.content)
@@ -157,6 +163,9 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "getJwks": Handler(JwksOperations(services.verification_keys).jwks),
         "getSettings": Handler(environments.settings),
         "rotateVerificationKey": Handler(environments.rotate),
+        "listApiKeys": Handler(keys.page),
+        "createApiKey": Handler(keys.create),
+        "revokeApiKey": Handler(keys.revoke),
         "getOpenApi": Handler(openapi),
     }
 

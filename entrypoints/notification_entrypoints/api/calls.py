@@ -4,11 +4,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from aiohttp import web
 from attrs import field, frozen
 
+from notification_core.access import Caller
 from notification_core.errors import Detail
+from notification_entrypoints.api.access import Access
 from notification_entrypoints.api.bodies import parse_object, read_body
 from notification_entrypoints.api.document import Operation, Schema
 from notification_entrypoints.api.negotiation import is_accepted
@@ -27,12 +30,24 @@ Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
 
 @frozen
 class Call:
-    """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged."""
+    """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged.
+
+    ``environment_id`` is the one that its path leads into, which is the caller's.
+    """
 
     request: web.Request
+    caller: Caller
+    _environment_id: UUID | None
     parameters: Parameters
     body: bytes = field(default=b"", repr=False)
     fields: Mapping[str, object] = field(factory=dict, repr=False)
+
+    @property
+    def environment_id(self) -> UUID:
+        """The environment that the call is about; LookupError for an operation without one."""
+        if self._environment_id is None:
+            raise LookupError(self.request.path)
+        return self._environment_id
 
 
 @frozen
@@ -66,35 +81,56 @@ class Endpoint:
     operation: Operation
     handler: Handler
     timeouts: Timeouts
+    access: Access
 
     async def handle(self, request: web.Request) -> web.Response:
         """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
+        try:
+            async with asyncio.timeout(self._longest.total_seconds()) as limit:
+                return await self.handler.answer(await self._call(request, limit))
+        except TimeoutError as error:
+            raise RequestRefused(Problem.TOO_SLOW) from error
+
+    @property
+    def _longest(self) -> timedelta:
+        return self.timeouts.write + self.handler.waits
+
+    async def _call(self, request: web.Request, limit: asyncio.Timeout) -> Call:
+        """Judge who calls, and where, and then what: no body is read of somebody who may not."""
         operation = self.operation
+        caller = await self.access.admit(request, operation.rule)
         if operation.answers and not is_accepted(request, operation.answers):
             raise RequestRefused(Problem.NOT_ACCEPTABLE)
         parameters = read_parameters(request, operation.parameters)
-        if operation.body is None or not (operation.body_required or request.body_exists):
-            call = Call(request, parameters)
-        elif self.handler.raw:
-            call = Call(request, parameters, body=await self._read(request, MAX_EVENTS_BYTES))
-        else:
-            body = await self._read(request, MAX_BODY_BYTES)
-            fields = parse_object(body)
-            if not self.handler.merges:
-                check_fields(fields, operation.body, self.handler.judge)
-            call = Call(request, parameters, body=body, fields=fields)
-        return await self._answer(call)
+        environment_id = await self.access.environment(caller, operation.rule, parameters)
+        body, fields = await self._content(request, limit)
+        return Call(request, caller, environment_id, parameters, body, fields)
 
-    async def _read(self, request: web.Request, most: int) -> bytes:
-        return await read_body(request, self.operation.media_types, most, self.timeouts.read)
+    async def _content(
+        self, request: web.Request, limit: asyncio.Timeout
+    ) -> tuple[bytes, Mapping[str, object]]:
+        """Return the body, as it came and as its fields, as far as the handler wants it judged."""
+        schema = self.operation.body
+        if schema is None or not (self.operation.body_required or request.body_exists):
+            return b"", {}
+        if self.handler.raw:
+            return await self._read(request, MAX_EVENTS_BYTES, limit), {}
+        body = await self._read(request, MAX_BODY_BYTES, limit)
+        fields = parse_object(body)
+        if not self.handler.merges:
+            check_fields(fields, schema, self.handler.judge)
+        return body, fields
 
-    async def _answer(self, call: Call) -> web.Response:
-        most = self.timeouts.write + self.handler.waits
-        try:
-            async with asyncio.timeout(most.total_seconds()):
-                return await self.handler.answer(call)
-        except TimeoutError as error:
-            raise RequestRefused(Problem.TOO_SLOW) from error
+    async def _read(self, request: web.Request, most: int, limit: asyncio.Timeout) -> bytes:
+        """Read a body; where it has to be waited for, that is no part of the answer's time."""
+        media_types, timeouts = self.operation.media_types, self.timeouts
+        if request.content.is_eof():
+            return await read_body(request, media_types, most, timeouts.read)
+        limit.reschedule(None)
+        body = await read_body(request, media_types, most, timeouts.read)
+        now = asyncio.get_running_loop().time()
+        limit.reschedule(now + self._longest.total_seconds())
+        return body
 
 
 def check_fields(fields: Mapping[str, object], schema: Schema, judge: Judge | None) -> None:

@@ -10,7 +10,6 @@ from notification_adapters.converters import ApiConverter
 from notification_core.deliveries import State
 from notification_core.history import WantedDeliveries, WantedEvents
 from notification_core.ports.history import History
-from notification_core.ports.webhooks import WebhookStore
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.paging import Paging
@@ -22,7 +21,6 @@ class DeliveryOperations:
     """Shows deliveries: those of a webhook, those of events, and one with its attempts."""
 
     history: History
-    webhooks: WebhookStore
     converter: ApiConverter
     paging: Paging
     zone: tzinfo
@@ -32,22 +30,20 @@ class DeliveryOperations:
         webhook_id = call.parameters.id("webhook_id")
         before = self.paging.row(call)
         wanted = self._wanted(call.parameters)
-        environment_id = await self.webhooks.environment_of(webhook_id)
         page = await self.history.of_webhook(
-            environment_id, webhook_id, self.paging.limit(call), before, wanted
+            call.environment_id, webhook_id, self.paging.limit(call), before, wanted
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
     async def get(self, call: Call) -> web.Response:
         """Answer with one delivery and its attempts."""
         delivery_id = call.parameters.id("delivery_id")
-        environment_id = await self.history.environment_of(delivery_id)
-        delivery = await self.history.delivery(environment_id, delivery_id)
+        delivery = await self.history.delivery(call.environment_id, delivery_id)
         return json_answer(self.converter.dump(delivery))
 
     async def of_event(self, call: Call) -> web.Response:
         """Answer with an event and one page of its deliveries, newest first."""
-        key = call.parameters.id("environment_id"), cast("str", call.parameters.text("event_id"))
+        key = call.environment_id, cast("str", call.parameters.text("event_id"))
         before = self.paging.row(call)
         event = await self.history.event(*key)
         page = await self.history.of_event(*key, self.paging.limit(call), before)
@@ -56,14 +52,13 @@ class DeliveryOperations:
 
     async def events(self, call: Call) -> web.Response:
         """Answer with one page of an environment's events, newest first."""
-        environment_id = call.parameters.id("environment_id")
         wanted = WantedEvents(
             event_type=call.parameters.text("event"),
             since=call.parameters.instant("since", self.zone),
             until=call.parameters.instant("until", self.zone),
         )
         page = await self.history.events(
-            environment_id, self.paging.limit(call), self.paging.event(call), wanted
+            call.environment_id, self.paging.limit(call), self.paging.event(call), wanted
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 

@@ -13,6 +13,7 @@ from jsonschema_rs import Draft202012Validator, Validator
 from notification_adapters.messages import instant
 from notification_core.errors import Detail
 from notification_entrypoints.api.complaints import complaints
+from notification_entrypoints.api.rules import Rule, rule_of
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Object: TypeAlias = "dict[str, Json]"
@@ -66,15 +67,17 @@ class Parameter:
 
 @frozen
 class Operation:
-    """One operation: where it is, and what it takes: a ``body`` of one of the ``media_types``.
+    """One operation: where it is, who may call it, and what it takes: a ``body``, if any.
 
-    Where the body is not required, none at all is like an empty object. ``answers`` are the media
-    types of what it answers when all is well; there are none where that has no body.
+    It is of one of the ``media_types``. Where it is not required, none at all is like an empty
+    object. ``answers`` are the media types of what it answers when all is well; there are none
+    where that has no body.
     """
 
     operation_id: str
     method: str
     path: str
+    rule: Rule
     parameters: tuple[Parameter, ...]
     answers: frozenset[str]
     body: Schema | None
@@ -140,6 +143,7 @@ def _operations(document: Object, compiled: _Compiler) -> Iterator[Operation]:
                     str(operation["operationId"]),
                     method.upper(),
                     path,
+                    rule_of(operation, path),
                     tuple(_parameter(document, each, compiled) for each in parameters),
                     frozenset(_answers(document, operation)),
                     *_body(operation, compiled),

@@ -25,13 +25,13 @@ class EnvironmentOperations:
 
     async def settings(self, call: Call) -> web.Response:
         """Answer with the settings of an environment; its first key is made where it has none."""
-        keys = await self.keys.published(call.parameters.id("environment_id"))
+        keys = await self.keys.published(call.environment_id)
         settings = environment_settings(keys, self.signature_headers)
         return json_answer(self.converter.dump(settings))
 
     async def rotate(self, call: Call) -> web.Response:
         """Give an environment a new key, and answer with it."""
-        environment_id = call.parameters.id("environment_id")
+        environment_id = call.environment_id
         emergency = cast("bool", call.fields.get("emergency", False))
 
         def rotated(key: TrustedKey) -> web.Response:

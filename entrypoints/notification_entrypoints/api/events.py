@@ -63,7 +63,7 @@ class EventOperations:
         events, single = self._read(call)
         return await self.idempotency.once(
             call,
-            call.parameters.id("environment_id"),
+            call.environment_id,
             lambda keep: self.ingest.publish(events, keep),
             _one if single else _several,
         )
@@ -73,7 +73,7 @@ class EventOperations:
         try:
             events, single = read_events(
                 call.body,
-                environment_id=call.parameters.id("environment_id"),
+                environment_id=call.environment_id,
                 now=self.clock.now(),
                 zone=self.zone,
                 make_event_id=self._make_event_id,

@@ -32,9 +32,6 @@ from notification_entrypoints.api.problems import Problem, RequestRefused
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 
-CALLER = web.RequestKey("caller", str)
-"""Where authentication says who calls: two callers' keys have nothing to do with one another."""
-
 _KEY = re.compile(r"[ -~]{1,255}")
 
 _Outcome = TypeVar("_Outcome")
@@ -120,7 +117,7 @@ def _key_of(request: web.Request) -> str | None:
 
 def _name(call: Call, key: str) -> str:
     """Return what names a request: its caller, its route and its key, but not readably."""
-    parts = call.request.get(CALLER, ""), call.request.method, call.request.path, key
+    parts = call.caller.name, call.request.method, call.request.path, key
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

@@ -24,7 +24,7 @@ class JwksOperations:
 
     async def jwks(self, call: Call) -> web.Response:
         """Answer with the keys, or with 304 where the caller has them already."""
-        trusted = await self.keys.published(call.parameters.id("environment_id"))
+        trusted = await self.keys.published(call.environment_id)
         keys = [public_forms(each.key.public_key).jwk for each in trusted]
         body = msgspec.json.encode({"keys": keys})
         tag = ETag(hashlib.sha256(body).hexdigest()[:32])

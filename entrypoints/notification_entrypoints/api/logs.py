@@ -9,7 +9,6 @@ from notification_adapters.converters import ApiConverter
 from notification_core.deliveries import Outcome
 from notification_core.history import WantedAttempts
 from notification_core.ports.logs import LogStore
-from notification_core.ports.webhooks import WebhookStore
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.parameters import Parameters
@@ -20,7 +19,6 @@ class LogOperations:
     """Reads the attempts that have ended."""
 
     logs: LogStore
-    webhooks: WebhookStore
     converter: ApiConverter
     paging: Paging
     zone: tzinfo
@@ -30,9 +28,8 @@ class LogOperations:
         webhook_id = call.parameters.id("webhook_id")
         before = self.paging.row(call)
         wanted = self._wanted(call.parameters)
-        environment_id = await self.webhooks.environment_of(webhook_id)
         page = await self.logs.page(
-            environment_id, webhook_id, self.paging.limit(call), before, wanted
+            call.environment_id, webhook_id, self.paging.limit(call), before, wanted
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 

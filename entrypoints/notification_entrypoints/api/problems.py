@@ -1,19 +1,21 @@
 """The catalogue of what can go wrong with a request, and the one shape in which it is answered.
 
 The numbers are grouped by hundreds: 10xx the request as such, 11xx what it says, 12xx webhooks,
-13xx events, 14xx deliveries, 15xx environments, 19xx this system. A number never changes its
-meaning; new ones are added.
+13xx events, 14xx deliveries, 15xx environments, 16xx who calls, 19xx this system. A number never
+changes its meaning; new ones are added.
 """
 
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 
 import msgspec
 from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_core.errors import (
+    ApiKeyNotFound,
     DeliveryNotFound,
     Detail,
     DirectoryUnavailable,
@@ -22,6 +24,7 @@ from notification_core.errors import (
     EventNotFound,
     InvalidEvent,
     InvalidInput,
+    IssuerUnavailable,
     KeysChanged,
     NotificationError,
     RotationTooSoon,
@@ -42,6 +45,7 @@ REQUEST_ID = "X-Request-Id"
 
 _MAX_DETAILS = 100
 _RETRY_AFTER = "1"
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @frozen
@@ -128,6 +132,16 @@ class Problem(Enum):
         1502, 409, "Others rotate this environment's key at the same time. Read the settings first."
     )
 
+    CREDENTIAL_MISSING = Kind(
+        1600, 401, "Say who calls: send Authorization: Bearer, followed by an API key or a token."
+    )
+    CREDENTIAL_REFUSED = Kind(1601, 401, "The credential proves nothing. Use another one.")
+    NOT_ALLOWED = Kind(1602, 403, "The credential does not allow this. Use one that does.")
+    TOO_MANY_FAILURES = Kind(
+        1603, 429, "Too many credentials from here were refused. Wait for Retry-After seconds."
+    )
+    API_KEY_NOT_FOUND = Kind(1604, 404, "There is no such API key.")
+
     UNEXPECTED = Kind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
     )
@@ -152,17 +166,28 @@ class Problem(Enum):
         "It cannot be told now whether the environment exists; nothing was written. Try again "
         "after Retry-After seconds.",
     )
+    ISSUER_UNAVAILABLE = Kind(
+        1905,
+        503,
+        "It cannot be told now whether the token is good; nothing was done. Try again after "
+        "Retry-After seconds.",
+    )
 
 
 class RequestRefused(NotificationError):
-    """A request that is answered with a problem of the catalogue."""
+    """A request that is answered with a problem of the catalogue, and with these ``headers``."""
 
     def __init__(
-        self, problem: Problem, message: str | None = None, details: Sequence[Detail] = ()
+        self,
+        problem: Problem,
+        message: str | None = None,
+        details: Sequence[Detail] = (),
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         super().__init__(message or problem.value.message)
         self.problem = problem
         self.details = tuple(details)
+        self.headers = headers
 
 
 # The most special first.
@@ -185,6 +210,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookDeleted, Problem.WEBHOOK_DELETED),
     (EventGone, Problem.EVENT_GONE),
     (TooManyTrials, Problem.TOO_MANY_TRIALS),
+    (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
+    (IssuerUnavailable, Problem.ISSUER_UNAVAILABLE),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )
@@ -231,6 +258,8 @@ def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str
     unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
     if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_TRIALS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
+    if isinstance(error, RequestRefused):
+        headers |= error.headers
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
     if problem is Problem.WRONG_CODING:

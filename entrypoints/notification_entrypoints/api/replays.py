@@ -5,7 +5,6 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_core.history import DeliveryRecord
-from notification_core.ports.history import History
 from notification_core.replays import Replays
 from notification_entrypoints.api.answers import ACCEPTED, json_answer
 from notification_entrypoints.api.calls import Call
@@ -17,14 +16,13 @@ class ReplayOperations:
     """Delivers again: one delivery."""
 
     replays: Replays
-    history: History
     idempotency: Idempotency
     converter: ApiConverter
 
     async def retry(self, call: Call) -> web.Response:
         """Make one more delivery of the same event, and answer with it."""
         delivery_id = call.parameters.id("delivery_id")
-        environment_id = await self.history.environment_of(delivery_id)
+        environment_id = call.environment_id
 
         def made(delivery: DeliveryRecord) -> web.Response:
             response = json_answer(self.converter.dump(delivery), ACCEPTED)

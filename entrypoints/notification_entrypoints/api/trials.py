@@ -7,7 +7,6 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_core.deliveries import Attempt
-from notification_core.ports.webhooks import WebhookStore
 from notification_core.trials import Trials
 from notification_entrypoints.api.answers import json_answer
 from notification_entrypoints.api.calls import Call
@@ -19,7 +18,6 @@ class TrialOperations:
     """Sends examples."""
 
     trials: Trials
-    webhooks: WebhookStore
     idempotency: Idempotency
     converter: ApiConverter
 
@@ -27,7 +25,7 @@ class TrialOperations:
         """Send an example to a webhook, and answer with the attempt."""
         webhook_id = call.parameters.id("webhook_id")
         event_type = cast("str | None", call.fields.get("event"))
-        environment_id = await self.webhooks.environment_of(webhook_id)
+        environment_id = call.environment_id
         return await self.idempotency.once(
             call,
             environment_id,

@@ -10,7 +10,6 @@ from notification_adapters.converters import ApiConverter, ShownWebhook
 from notification_core.errors import Detail
 from notification_core.history import Activity
 from notification_core.ports.logs import LogStore
-from notification_core.ports.webhooks import WebhookStore
 from notification_core.subscriptions import Subscriptions, WebhookDraft
 from notification_core.webhooks import Webhook
 from notification_entrypoints.api.answers import CREATED, NO_CONTENT, NOT_MODIFIED, OK, json_answer
@@ -39,23 +38,21 @@ class WebhookOperations:
 
     subscriptions: Subscriptions
     idempotency: Idempotency
-    store: WebhookStore
     logs: LogStore
     converter: ApiConverter
     written: Schema
 
     async def list(self, call: Call) -> web.Response:
         """Answer with all webhooks of an environment."""
-        environment_id = call.parameters.id("environment_id")
-        webhooks = await self.subscriptions.list(environment_id)
-        activity = await self.logs.activity(environment_id)
+        webhooks = await self.subscriptions.list(call.environment_id)
+        activity = await self.logs.activity(call.environment_id)
         shown = [ShownWebhook(one, activity.get(one.webhook_id, _NONE)) for one in webhooks]
         return json_answer(self.converter.dump(shown))
 
     async def create(self, call: Call) -> web.Response:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
-        environment_id = call.parameters.id("environment_id")
+        environment_id = call.environment_id
 
         def created(webhook: Webhook) -> web.Response:
             response = self._answer(webhook, _NONE, CREATED)
@@ -73,7 +70,7 @@ class WebhookOperations:
 
     async def get(self, call: Call) -> web.Response:
         """Answer with one webhook, or that the caller has it already."""
-        webhook = await self.subscriptions.get(*await self._addressed(call))
+        webhook = await self.subscriptions.get(*_addressed(call))
         activity = await self._activity(webhook)
         tag = tag_of(webhook.version, activity)
         if is_known(call.request, tag):
@@ -86,7 +83,7 @@ class WebhookOperations:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
         expected = expected_versions(call.request)
-        key = await self._addressed(call)
+        key = _addressed(call)
         return await self._shown(await self.subscriptions.replace(*key, draft, expected))
 
     async def patch(self, call: Call) -> web.Response:
@@ -98,13 +95,13 @@ class WebhookOperations:
             return self.converter.draft(fields)
 
         expected = expected_versions(call.request)
-        key = await self._addressed(call)
+        key = _addressed(call)
         return await self._shown(await self.subscriptions.change(*key, redraft, expected))
 
     async def delete(self, call: Call) -> web.Response:
         """Delete a webhook."""
         expected = expected_versions(call.request)
-        await self.subscriptions.delete(*await self._addressed(call), expected)
+        await self.subscriptions.delete(*_addressed(call), expected)
         return web.Response(status=NO_CONTENT)
 
     def judge(self, fields: Mapping[str, object]) -> Sequence[Detail]:
@@ -123,7 +120,7 @@ class WebhookOperations:
         put_tag(response, tag_of(webhook.version, activity))
         return response
 
-    async def _addressed(self, call: Call) -> tuple[UUID, UUID]:
-        """Return the environment and the id of the webhook that a path names."""
-        webhook_id = call.parameters.id("webhook_id")
-        return await self.store.environment_of(webhook_id), webhook_id
+
+def _addressed(call: Call) -> tuple[UUID, UUID]:
+    """Return the environment and the id of the webhook that a path names."""
+    return call.environment_id, call.parameters.id("webhook_id")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from yarl import URL
 
 from notification_core.errors import Detail
 from notification_entrypoints.cli.failures import (
+    DENIED,
     ApiRefused,
     ApiUnavailable,
     CommandFailed,
@@ -28,6 +30,7 @@ DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LONGEST_PAUSE = 2.0
+_KEY = "NOTIFICATION_API_KEY"
 
 _Answer = TypeVar("_Answer")
 
@@ -121,7 +124,7 @@ class ApiClient:
         if is_away(response.status):
             said = f"The {self._api.name} answers {response.status}: {_refusal(answer).message}"
             raise ApiUnavailable(said)
-        raise _refused(response.status, _refusal(answer))
+        raise _refused(self._api, response.status, _refusal(answer))
 
 
 async def ask(api: Api, method: str, path: str) -> bytes:
@@ -152,8 +155,21 @@ def _refusal(answer: bytes) -> _Refusal:
         return _Refusal("what answers there is not this API")
 
 
-def _refused(status: int, refusal: _Refusal) -> ApiRefused:
-    return ApiRefused(status, refusal.message, refusal.details)
+def _refused(api: Api, status: int, refusal: _Refusal) -> ApiRefused:
+    message = _denied(api, status, refusal) if status in DENIED else refusal.message
+    return ApiRefused(status, message, refusal.details)
+
+
+def _denied(api: Api, status: int, refusal: _Refusal) -> str:
+    """Say what the caller's key is not good for, and where another one comes from."""
+    if not api.key:
+        return (
+            f"The {api.name} asks who calls: set {_KEY} to an API key. An administrator makes one "
+            "with `notification-management keys create`."
+        )
+    if status == HTTPStatus.UNAUTHORIZED:
+        return f"The {api.name} does not take the key in {_KEY}: {refusal.message}"
+    return f"The key in {_KEY} does not allow this: {refusal.message}"
 
 
 def _unreachable(api: Api, error: Exception) -> str:
@@ -193,11 +209,17 @@ async def patiently(
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
-    return Api(_checked(url, DEFAULT_API), os.environ.get("NOTIFICATION_API_KEY"))
+    return Api(_checked(url, DEFAULT_API), _key(os.environ.get(_KEY, "").strip()))
 
 
 def _ops_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
     return Api(_checked(url, DEFAULT_OPS), None, "ops server", "--ops")
+
+
+def _key(text: str) -> str | None:
+    if not re.fullmatch(r"[!-~]*", text):
+        raise click.UsageError(f"What {_KEY} is set to is no key: it holds spaces or worse.")
+    return text or None
 
 
 def _checked(url: str, example: str) -> str:

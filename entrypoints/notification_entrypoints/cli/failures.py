@@ -26,6 +26,7 @@ class Exit(IntEnum):
     NOT_FOUND = 5
     NOT_VERIFIED = 6
     SETTINGS = 7
+    DENIED = 8
     INTERRUPTED = 130
 
     @property
@@ -43,10 +44,14 @@ _MEANINGS = {
     Exit.NOT_FOUND: "There is nothing of that id, or at that address.",
     Exit.NOT_VERIFIED: "The request's signature does not hold.",
     Exit.SETTINGS: "A setting is wrong; the message names the variable.",
+    Exit.DENIED: "The API does not let this caller do it: see NOTIFICATION_API_KEY.",
     Exit.INTERRUPTED: "Ctrl-C or SIGTERM ended it before it was done.",
 }
 
 _AWAY = frozenset({429, 502, 503, 504})
+
+DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""The statuses of an API that does not let a caller do something."""
 
 
 class CommandFailed(NotificationError):
@@ -95,4 +100,6 @@ def exit_of(error: BaseException) -> Exit:
 def _exit_of_status(status: int) -> Exit:
     if status == HTTPStatus.NOT_FOUND:
         return Exit.NOT_FOUND
+    if status in DENIED:
+        return Exit.DENIED
     return Exit.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Exit.REFUSED

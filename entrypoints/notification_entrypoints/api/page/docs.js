@@ -15,10 +15,23 @@ function withOwnParameters(description) {
   return description;
 }
 
+// Nor does it show which scope an operation needs: the document says so in a place for programs.
+function withScopes(description) {
+  for (const path of Object.values(description.paths)) {
+    for (const operation of METHODS.map((method) => path[method]).filter(Boolean)) {
+      const scope = operation.security[0]?.bearer[0];
+      const everywhere = operation["x-environments"] === "all" ? ", for all environments" : "";
+      const needed = scope ? `Needs the scope \`${scope}\`${everywhere}.` : "Needs no credential.";
+      operation.description = `${operation.description}\n\n${needed}`;
+    }
+  }
+  return description;
+}
+
 async function show() {
   const answer = await fetch("openapi.json");
   window.ui = SwaggerUIBundle({
-    spec: withOwnParameters(await answer.json()),
+    spec: withScopes(withOwnParameters(await answer.json())),
     dom_id: "#reference",
     deepLinking: true,
     defaultModelsExpandDepth: 0,

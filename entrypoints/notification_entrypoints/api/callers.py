@@ -1,0 +1,103 @@
+"""Telling who calls, by the Authorization header, and slowing down those who guess."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from aiohttp import hdrs, web
+
+from notification_core.access import ANYBODY, Caller
+from notification_core.destinations import Network
+from notification_core.errors import CredentialRefused
+from notification_core.limits import Limiter
+from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
+from notification_entrypoints.api.addresses import client_address, network_of
+from notification_entrypoints.api.problems import Problem, RequestRefused
+
+CHALLENGE = 'Bearer realm="notification-management"'
+"""What a 401 asks for (RFC 6750)."""
+
+FAILURES_AT_ONCE = 20
+"""How many failures an address, or a key, may have at once."""
+
+FAILURES_PER_SECOND = 1 / 3
+"""How many more it may have after that."""
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,8192})", re.IGNORECASE)
+
+
+class Callers:
+    """Tells who calls, by these kinds of credentials; None: nobody is asked, and all may do all."""
+
+    def __init__(
+        self,
+        credentials: Sequence[Credentials] | None,
+        clock: Clock,
+        proxies: Sequence[Network] = (),
+        *,
+        failures_at_once: int = FAILURES_AT_ONCE,
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._proxies = proxies
+        self._failures = Limiter(FAILURES_PER_SECOND, failures_at_once)
+
+    async def identify(self, request: web.Request) -> Caller:
+        """Return who sends a request.
+
+        Raises :class:`RequestRefused`, and what :meth:`Credentials.caller` does where nobody can
+        tell now. Whoever fails too often waits; a credential that was good here before does not,
+        whoever else fails from the same address.
+        """
+        if self._credentials is None:
+            return ANYBODY
+        credential = _credential_of(request)
+        kind = next((each for each in self._credentials if each.takes(credential)), None)
+        watched = self._watched(request, credential, kind)
+        wait = max(self._failures.wait(who, self._clock.monotonic()) for who in watched)
+        if wait > 0 and not (kind and kind.recognises(credential)):
+            raise _too_many(Problem.TOO_MANY_FAILURES, wait)
+        try:
+            return await _caller(credential, kind)
+        except CredentialRefused as error:
+            for who in watched:
+                self._failures.count(who, self._clock.monotonic())
+            raise _unidentified(Problem.CREDENTIAL_REFUSED, str(error)) from error
+
+    def address(self, request: web.Request) -> str:
+        """Return where a request comes from."""
+        return client_address(request, self._proxies)
+
+    def _watched(
+        self, request: web.Request, credential: str, kind: Credentials | None
+    ) -> Sequence[str]:
+        """Return what failures are counted by: where they come from, and whose they claim to be."""
+        address = network_of(self.address(request))
+        subject = kind.subject(credential) if kind else None
+        return [address, subject] if subject else [address]
+
+
+async def _caller(credential: str, kind: Credentials | None) -> Caller:
+    if kind is None:
+        raise CredentialRefused("This is no credential of a kind that is accepted here.")
+    return await kind.caller(credential)
+
+
+def _credential_of(request: web.Request) -> str:
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is None:
+        raise _unidentified(Problem.CREDENTIAL_MISSING)
+    if not (match := _BEARER.fullmatch(header)):
+        message = "Send the header as `Authorization: Bearer` and the key or the token."
+        raise _unidentified(Problem.CREDENTIAL_REFUSED, message)
+    return match[1]
+
+
+def _unidentified(problem: Problem, message: str | None = None) -> RequestRefused:
+    failed = ', error="invalid_token"' if problem is Problem.CREDENTIAL_REFUSED else ""
+    return RequestRefused(problem, message, headers={hdrs.WWW_AUTHENTICATE: CHALLENGE + failed})
+
+
+def _too_many(problem: Problem, wait: float) -> RequestRefused:
+    return RequestRefused(problem, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})

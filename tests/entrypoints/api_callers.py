@@ -1,0 +1,167 @@
+"""A world with two environments, of which a stranger wants to know the first, and every request."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import evolve, frozen
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.memory.credentials import MemoryCredentials
+from notification_core.access import Caller, Scope
+from notification_core.api_keys import digest_of, key_id_of
+from notification_core.authentication import BootstrapKey, StoredKeys
+from notification_core.issuing import ApiKeyDraft, Issuing
+from notification_core.ports.credentials import Credentials
+from notification_entrypoints.api.callers import Callers
+from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
+from tests.entrypoints.api_services import Backstage, backstage, log_success, on_sqlite
+from tests.entrypoints.checked_api import (
+    DOCUMENT,
+    Answer,
+    CheckedClient,
+    Node,
+    called,
+    operations,
+    resolved,
+)
+
+BOOTSTRAP = "bootstrap-" + "b" * 32
+EVENT_ID = "told-to-nobody-else"
+DRAFT = ApiKeyDraft("A key", Scope.ADMIN, None)
+
+
+@frozen
+class Operation:
+    """An operation of the document, with all that a request of it takes."""
+
+    name: str
+    method: str
+    path: str
+    node: Node
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope that it needs, None where it is public."""
+        match self.node["security"]:
+            case []:
+                return None
+            case [{"bearer": [scope]}]:
+                return Scope(scope)
+            case other:
+                raise AssertionError(other)
+
+    @property
+    def environments(self) -> str | None:
+        """What it says of environments beside its path."""
+        return cast("str | None", self.node.get("x-environments"))
+
+    @property
+    def body(self) -> object:
+        """The first example of its body, None where it takes none."""
+        content = self.node.get("requestBody", {}).get("content", {})
+        for example in content.get("application/json", {}).get("examples", {}).values():
+            return resolved(example)["value"]
+        return None
+
+
+OPERATIONS = [
+    Operation(name, method, path, DOCUMENT["paths"][path][method.lower()])
+    for name, (method, path) in operations().items()
+]
+
+
+@frozen
+class Guarded:
+    """An API that asks who calls, with something of everything in the first environment."""
+
+    stage: Backstage
+    api: CheckedClient
+    issuing: Issuing
+    ids: Mapping[str, str]
+    database: Path
+
+    async def key(self, **draft: Any) -> str:
+        """Issue a key: an administrator's of all environments, or as the draft says."""
+        return (await self.issuing.create(evolve(DRAFT, **draft))).text
+
+    async def revoked_key(self) -> str:
+        """Issue a key and revoke it."""
+        text = await self.key()
+        await self.issuing.revoke(cast("Any", key_id_of(text)))
+        return text
+
+    async def call(self, operation: Operation, credential: str | None, **ids: str) -> Answer:
+        """Call an operation on the things of the first environment, or on those of ``ids``."""
+        headers = {} if credential is None else {"Authorization": credential}
+        path = operation.path
+        for name, value in {**self.ids, **ids}.items():
+            path = path.replace(f"{{{name}}}", value)
+        assert "{" not in path, f"The walk has nothing to put into {path}."
+        body = {} if operation.body is None else {"json": operation.body}
+        return await self.api.call(operation.method, path, headers=headers, **body)
+
+    def everything(self) -> Sequence[str]:
+        """Return all that is stored, row by row."""
+        with sqlite3.connect(self.database) as connection:
+            return list(connection.iterdump())
+
+
+@asynccontextmanager
+async def guarded(
+    folder: Path, *kinds: Credentials, failures_at_once: int = 10**6
+) -> AsyncIterator[Guarded]:
+    """Serve an API that takes keys, the bootstrap key and these ``kinds`` of credentials."""
+    async with backstage(on_sqlite(folder)) as stage:
+        clock = SystemClock()
+        keys = StoredKeys(stage.stores.api_keys, clock)
+        issuing = Issuing(
+            stage.stores.api_keys, clock, stage.services.ids, lambda: _secret(stage), keys.forget
+        )
+        callers = Callers(
+            (BootstrapKey(digest_of(BOOTSTRAP)), keys, *kinds),
+            clock,
+            failures_at_once=failures_at_once,
+        )
+        async with called(stage.services) as open_api:
+            ids = await _furnished(stage, open_api)
+        async with called(stage.but(callers=callers, issuing=issuing)) as api:
+            yield Guarded(stage, api, issuing, ids, folder / "api.sqlite")
+
+
+def scopeless() -> MemoryCredentials:
+    """Return the credentials of somebody who is known and may do nothing."""
+    return MemoryCredentials({"scopeless": Caller("somebody", None)})
+
+
+def expiring(after: timedelta) -> Mapping[str, Any]:
+    """Return what makes a key that expires so soon."""
+    return {"expires_at": SystemClock().now() + after}
+
+
+def bearer(credential: str) -> str:
+    """Return the header that carries a credential."""
+    return f"Bearer {credential}"
+
+
+async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
+    """Make something of everything that a path can name, in the first environment."""
+    webhook = await create(api)
+    await api.get(f"/environments/{ENVIRONMENT}/settings")
+    await publish(api, {**EVENT, "event_id": EVENT_ID})
+    attempt = await log_success(stage)
+    issued = await stage.services.issuing.create(DRAFT)
+    return {
+        "environment_id": ENVIRONMENT,
+        "webhook_id": webhook["webhook_id"],
+        "delivery_id": str(attempt.delivery_id),
+        "event_id": EVENT_ID,
+        "key_id": str(issued.key.key_id),
+    }
+
+
+def _secret(stage: Backstage) -> bytes:
+    return stage.services.ids().bytes * 2
