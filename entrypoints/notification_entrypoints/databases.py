@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from notification_core.errors import Detail, InvalidSettings, StorageUnusable
+from notification_core.errors import StorageUnusable
 from notification_entrypoints.secret_files import is_given
-from notification_entrypoints.settings import Settings
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
@@ -42,9 +41,7 @@ def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, st
 def embedded_database(folder: Path, environ: Mapping[str, str]) -> Path | None:
     """Return the file beside which the secret is kept; None where the environment gives one."""
     uri = environ.get("DB_URI", _open_defaults(folder)["DB_URI"])
-    if is_given(environ, _SECRET) or not uri.startswith(_SQLITE):
-        return None
-    return Path(uri.removeprefix(_SQLITE))
+    return None if is_given(environ, _SECRET) else file_of(uri)
 
 
 def _open_defaults(folder: Path) -> Mapping[str, str]:
@@ -56,12 +53,9 @@ def _open_defaults(folder: Path) -> Mapping[str, str]:
     }
 
 
-def sqlite_path(settings: Settings) -> Path:
-    """Return the file of the embedded database; raise :class:`InvalidSettings` for a server's."""
-    if settings.db_uri.startswith(_SQLITE):
-        return Path(settings.db_uri.removeprefix(_SQLITE))
-    problem = "DB_URI names a database server; this version stores in SQLite only (sqlite:///file)"
-    raise InvalidSettings(f"{problem}.", [Detail("DB_URI", problem)])
+def file_of(uri: str) -> Path | None:
+    """Return the file that a database's URI names; None where it names a server."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
 def secret_path(database: Path) -> Path:

@@ -131,9 +131,21 @@ def _parse_brokers(text: str) -> tuple[str, ...]:
 
 
 def _parse_database(text: str) -> str:
-    if re.fullmatch(r"postgresql://\S+|sqlite:///.+", text):
-        return text
-    return _parse_host_and_port(text)
+    return text if re.fullmatch(r"sqlite:///.+", text) else _parse_database_server(text)
+
+
+def _parse_database_server(text: str) -> str:
+    return text if re.fullmatch(r"postgresql://\S+", text) else _parse_host_and_port(text)
+
+
+def _parse_direct_server(text: str) -> str | None:
+    return _parse_database_server(text) if text else None
+
+
+def _parse_schema(text: str) -> str | None:
+    if not re.fullmatch(r"([a-z_][a-z0-9_]{0,62})?", text) or text.startswith("pg_"):
+        raise ValueError
+    return text or None
 
 
 def _parse_base_url(text: str) -> str | None:
@@ -175,6 +187,8 @@ DELAY = duration(timedelta(0))
 TIME = duration(timedelta(milliseconds=1))
 HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
 DATABASE = Kind(_parse_database, "host:port, postgresql://… or sqlite:///file")
+DIRECT_SERVER = Kind(_parse_direct_server, "host:port, postgresql://…, or empty")
+SCHEMA = Kind(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
 BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
 BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")

@@ -188,10 +188,34 @@ class Settings:
         kinds.TIME, "10s", "How long an answer of the ops server may take."
     )
 
-    db_uri: str = _setting(kinds.DATABASE, "localhost:5432", "Where the database is.")
-    db_auth_user: str = _setting(kinds.TEXT, "postgres", "The database's user.")
-    db_auth_pass: str = _setting(kinds.TEXT, "", "The database user's password.", secret=True)
-    db_database: str = _setting(kinds.SOME_TEXT, "notificationmanagement", "The database's name.")
+    db_uri: str = _setting(
+        kinds.DATABASE,
+        "localhost:5432",
+        "Where the database is; a `postgresql://` URI may hold the options of TLS (`sslmode`, "
+        "`sslrootcert` …), and what it does not say is taken from the variables below.",
+    )
+    db_auth_user: str = _setting(kinds.TEXT, "postgres", "The database server's user.")
+    db_auth_pass: str = _setting(kinds.TEXT, "", "The user's password.", secret=True)
+    db_database: str = _setting(
+        kinds.SOME_TEXT, "notificationmanagement", "The database's name on its server."
+    )
+    db_schema: str | None = _setting(
+        kinds.SCHEMA,
+        "",
+        "The schema of the server's database that all tables are in, made where it is missing; "
+        "empty for the user's own.",
+    )
+    db_direct_uri: str | None = _setting(
+        kinds.DIRECT_SERVER,
+        "",
+        "Where the server itself is, if DB_URI names a pooler that hands a connection to another "
+        "client after each transaction: for what lasts longer than one.",
+    )
+    db_prepared_statements: bool = _setting(
+        kinds.TRUTH,
+        "true",
+        "Whether statements stay prepared on a connection; false behind such a pooler.",
+    )
     db_encryption_secret: str = _required_secret(
         kinds.SECRET, "What private keys and values of custom headers are encrypted with."
     )
@@ -199,7 +223,9 @@ class Settings:
         kinds.SECRETS, "", "Former encryption secrets, which still decrypt.", secret=True
     )
     db_pool_size: int = _setting(
-        kinds.whole(1, 1000), "10", "The most connections to the database."
+        kinds.whole(1, 1000),
+        "10",
+        "The most connections to a database server, but for one more that a dispatcher needs.",
     )
     retention_events: timedelta = _setting(
         kinds.TIME, "720h", "How long a delivery waits for a disabled webhook before it expires."

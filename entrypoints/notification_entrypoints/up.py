@@ -1,4 +1,4 @@
-"""``notification-management up``: API, dispatcher and ops server in one process, on SQLite."""
+"""``notification-management up``: API, dispatcher and ops server in one process."""
 
 import asyncio
 import gc
@@ -15,14 +15,14 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
+from notification_entrypoints import storages
 from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
-from notification_entrypoints.databases import secret_path, sqlite_path, up_defaults
+from notification_entrypoints.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
@@ -30,7 +30,7 @@ from notification_entrypoints.servers import Bind, listening, stop_signals
 from notification_entrypoints.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
-from notification_entrypoints.wiring import Service, cipher_of, cursor_key, open_service
+from notification_entrypoints.wiring import Service, cursor_key, open_service
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
@@ -48,7 +48,8 @@ class Served:
 
     api_url: str
     ops_url: str
-    database: Path
+    place: str
+    secret_file: Path | None
     service: Service
 
 
@@ -65,12 +66,6 @@ def run(data: Path | None, environ: Mapping[str, str]) -> None:
     check_exposure(settings)
     configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
     _run(_serve(settings))
-
-
-def migrate(environ: Mapping[str, str]) -> None:
-    """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
-    settings = load_settings(environ)
-    _run(migrate_sqlite(sqlite_path(settings), cipher_of(settings)))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -90,7 +85,6 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 async def _serve(settings: Settings) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
     _warn_of_what_is_not_there(settings)
-    database = sqlite_path(settings)
     watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
     checks: dict[str, Check] = {"start": _still_starting}
     stopping = asyncio.Event()
@@ -99,15 +93,16 @@ async def _serve(settings: Settings) -> None:
         status = StatusReport(watch.last_minute, SystemClock().monotonic)
         ops = _ops_runner(settings, watch, checks, stopping, status)
         ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
-        await migrate_sqlite(database, cipher_of(settings))
-        service = await stack.enter_async_context(open_service(settings, database, watch))
+        await storages.migrate(settings)
+        service = await stack.enter_async_context(open_service(settings, watch))
         api = _api_runner(settings, service, watch)
         api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
         checks["storage"] = service.storage.ping
         dispatcher = service.dispatcher
         status.opened(service.storage.backlog, dispatcher.worker if dispatcher else None)
         del checks["start"]
-        _announce(Served(api_url, ops_url, database, service))
+        place, secret_file = storages.place_of(settings), _secret_file(settings)
+        _announce(Served(api_url, ops_url, place, secret_file, service))
         _collect_rarely()
         await stop.wait()
         stopping.set()
@@ -193,6 +188,13 @@ def _api_bind(settings: Settings) -> Bind:
     return Bind(settings.api_server_host, settings.api_server_port, "API_SERVER_PORT")
 
 
+def _secret_file(settings: Settings) -> Path | None:
+    """Return the file of the embedded database's secret, if one was made."""
+    database = file_of(settings.db_uri)
+    path = secret_path(database) if database else None
+    return path if path and path.exists() else None
+
+
 def _announce(served: Served) -> None:
     """Say where everything is, and what to type next."""
     api = f"{served.api_url}/api"
@@ -202,10 +204,10 @@ def _announce(served: Served) -> None:
         f"  API   {api}",
         f"  Docs  {api}/docs",
         f"  Ops   {served.ops_url}/readyz",
-        f"  Data  {served.database}",
+        f"  Data  {served.place}",
     ]
-    if secret_path(served.database).exists():
-        lines.append(f"  Key   {secret_path(served.database)} (keep it: it opens the data)")
+    if served.secret_file:
+        lines.append(f"  Key   {served.secret_file} (keep it: it opens the data)")
     if served.service.dispatcher is None:
         lines.append("  Another process already sends from this database: this one only publishes.")
     lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]

@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
 
 from attrs import frozen
 
@@ -15,13 +14,11 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.api_keys import SECRET_BYTES
 from notification_core.authentication import StoredKeys
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
-from notification_core.encryption import Cipher
 from notification_core.environments import Environments
 from notification_core.errors import WorkerLockTaken
 from notification_core.ids import IdGenerator
@@ -44,6 +41,7 @@ from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
+from notification_entrypoints.storages import open_storage
 
 SEED_BYTES = 32
 _STOP_MARGIN = timedelta(seconds=3)
@@ -70,16 +68,12 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(
-    settings: Settings, database: Path, watch: Metrics
-) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Service]:
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
     clock = SystemClock()
     ids = IdGenerator(clock)
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(
-            open_sqlite(database, cipher_of(settings), clock, ids)
-        )
+        storage = await stack.enter_async_context(open_storage(settings, clock, ids))
         keyring = Keyring(storage.keys, clock, _new_seed)
         deliver = await stack.enter_async_context(_delivering(settings, clock, ids))
         dispatcher = await stack.enter_async_context(
@@ -162,7 +156,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     ids: IdGenerator,
     watch: Metrics,
 ) -> AsyncIterator[Dispatcher | None]:
-    """Dispatch for the length of the block; only one process of a SQLite file can."""
+    """Dispatch for the length of the block; of a SQLite file only one process can."""
     worker = ids()
     try:
         await storage.worker_lock.acquire(worker)
@@ -225,11 +219,6 @@ def _nobody_to_tell(changes: int) -> None:
 
 def _nobody_to_wake() -> None:
     """Leave it to the dispatching process to find what is due at its next poll."""
-
-
-def cipher_of(settings: Settings) -> Cipher:
-    """Return the cipher of the settings' secrets."""
-    return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
 
 
 def cursor_key(settings: Settings) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+import notification_entrypoints.migrating
 import notification_entrypoints.up
 from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli import main, program
@@ -58,7 +59,7 @@ def test_up_is_given_the_folder_and_the_environment(
 
 def test_migrate_is_given_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(notification_entrypoints.up, "migrate", calls.append)
+    monkeypatch.setattr(notification_entrypoints.migrating, "migrate", calls.append)
     assert main(["migrate"]) == 0
     assert calls == [os.environ]
 

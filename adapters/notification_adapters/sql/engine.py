@@ -17,6 +17,9 @@ class Database(Protocol):
     one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
 
+    schema: str | None
+    """The schema that all tables are in, where the engine has such and it is not the usual one."""
+
     @property
     @abstractmethod
     def steps(self) -> Steps:

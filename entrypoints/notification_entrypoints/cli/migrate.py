@@ -4,11 +4,24 @@ import os
 
 import click
 
-from notification_entrypoints import up
+from notification_entrypoints import migrating
 from notification_entrypoints.cli.examples import examples
 
 
-@click.command("migrate", epilog=examples("migrate"))
-def command() -> None:
+@click.command(
+    "migrate",
+    epilog=examples("migrate", "migrate --check", "migrate --sql | psql --single-transaction"),
+)
+@click.option("--check", is_flag=True, help="Change nothing: fail unless the schema fits.")
+@click.option("--sql", is_flag=True, help="Change nothing: print the statements that would.")
+def command(*, check: bool, sql: bool) -> None:
     """Bring the schema of the database at DB_URI up to this version; `up` does so by itself."""
-    up.migrate(os.environ)
+    if check and sql:
+        raise click.UsageError("Either --check or --sql: each only looks.")
+    if sql:
+        click.echo(migrating.sql(os.environ), nl=False)
+    elif check:
+        migrating.check(os.environ)
+        click.echo("The schema fits this version.")
+    else:
+        migrating.migrate(os.environ)

@@ -1,6 +1,8 @@
 """Whether a database fits this version, and making it fit."""
 
 import threading
+from io import StringIO
+from typing import TextIO
 
 import sqlalchemy as sa
 from alembic import command
@@ -47,6 +49,27 @@ async def migrate(database: Database) -> None:
             await connection.run_sync(_upgrade)
         else:
             await _check_compatible(connection, current)
+
+
+async def migration_sql(database: Database) -> str:
+    """Return what :func:`migrate` would do as statements; empty where it would do nothing.
+
+    They are to run as one transaction. Raises as :func:`migrate` does.
+    """
+    async with database.reading() as connection:
+        current = await connection.run_sync(_current)
+        if current is None:
+            await connection.run_sync(_refuse_foreign)
+        elif current >= VERSION:
+            await _check_compatible(connection, current)
+            return ""
+    return _prelude(database.schema) + _upgrade_as_text(connection.dialect.name, current)
+
+
+def _prelude(schema: str | None) -> str:
+    if schema is None:
+        return ""
+    return f'CREATE SCHEMA IF NOT EXISTS "{schema}";\nSET search_path TO "{schema}";\n\n'
 
 
 async def check_schema(database: Database) -> None:
@@ -127,9 +150,23 @@ def _refuse_foreign(connection: sa.Connection) -> None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "notification_adapters.sql:migrations")
-    config.set_main_option("path_separator", "os")
+    config = _config()
     config.attributes["connection"] = connection
     with _alembic:
         command.upgrade(config, "head")
+
+
+def _upgrade_as_text(dialect: str, current: str | None) -> str:
+    text = StringIO()
+    config = _config(text)
+    config.attributes["dialect"] = dialect
+    with _alembic:
+        command.upgrade(config, f"{current}:head" if current else "head", sql=True)
+    return text.getvalue()
+
+
+def _config(output: TextIO | None = None) -> Config:
+    config = Config(output_buffer=output)
+    config.set_main_option("script_location", "notification_adapters.sql:migrations")
+    config.set_main_option("path_separator", "os")
+    return config

@@ -26,6 +26,8 @@ _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # locks are of the latter.
 _ENVIRONMENT_LOCK: Final = 0x6E6D01
 _LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
+_SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
+_LONG: Final = 3600.0
 _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
 
 
@@ -41,6 +43,7 @@ class PostgresDatabase(Database):
     one_writer = False
 
     def __init__(self, server: Server, now: Now) -> None:
+        self.schema = server.schema
         self._pool = Pool(server)
         self._now = now
         self._write = _WRITE + server.begin_prefix
@@ -77,7 +80,9 @@ class PostgresDatabase(Database):
         """Open a transaction that waits for other migrations, and may take its time."""
         async with self.writing() as connection:
             await run(connection, "SET LOCAL statement_timeout = 0")
-            await driver_of(connection).execute(_LOCK_MIGRATION, timeout=None)
+            await driver_of(connection).execute(_LOCK_MIGRATION, timeout=_LONG)
+            if self.schema is not None and not await fetch(connection, _SCHEMA, self.schema):
+                await run(connection, f'CREATE SCHEMA "{self.schema}"')
             yield connection
 
     async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:

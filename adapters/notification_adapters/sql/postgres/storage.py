@@ -1,9 +1,14 @@
 """Opening a PostgreSQL database: all its stores as one object."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from notification_adapters.sql.postgres.engine import Now, open_database, server_time
+from notification_adapters.sql.postgres.engine import (
+    Now,
+    PostgresDatabase,
+    open_database,
+    server_time,
+)
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.workers import SessionWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
@@ -36,5 +41,10 @@ async def migrate_postgres(server: Server, cipher: Cipher) -> None:
     Done again it changes nothing; others that migrate meanwhile wait. Raises as
     :func:`open_postgres` does.
     """
-    async with open_database(server, server_time) as database:
+    async with open_postgres_database(server) as database:
         await migrate(database, cipher)
+
+
+def open_postgres_database(server: Server) -> AbstractAsyncContextManager[PostgresDatabase]:
+    """Open a database for a look at its schema."""
+    return open_database(server, server_time)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.sqlite.engine import naming, open_database
+from notification_adapters.sql.sqlite.engine import SqliteDatabase, naming, open_database
 from notification_adapters.sql.sqlite.workers import FileWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.encryption import Cipher
@@ -36,6 +36,15 @@ async def migrate_sqlite(path: Path, cipher: Cipher) -> None:
 
     Done again it changes nothing. Raises as :func:`open_sqlite` does.
     """
-    async with open_database(path, SystemClock(), create=True) as database:
+    async with open_sqlite_database(path, SystemClock(), create=True) as database:
+        await migrate(database, cipher)
+
+
+@asynccontextmanager
+async def open_sqlite_database(
+    path: Path, clock: Clock, *, create: bool = False
+) -> AsyncGenerator[SqliteDatabase]:
+    """Open an SQLite file for a look at its schema; errors name the file."""
+    async with open_database(path, clock, create=create) as database:
         with naming(path):
-            await migrate(database, cipher)
+            yield database

@@ -1,0 +1,99 @@
+"""The whole of it on PostgreSQL: several processes at one database, killed and started again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from tests.faults.stage import Api, running, until
+from tests.postgres_server import PostgresServer
+from tests.receivers import Receiver
+
+_UNFINISHED = "SELECT count(*) FROM deliveries WHERE state = 'pending' OR worker IS NOT NULL"
+_UNLOGGED = """
+SELECT count(*) FROM deliveries AS d
+WHERE attempt <> (SELECT count(*) FROM attempts AS a WHERE a.delivery_id = d.delivery_id)
+"""
+
+
+@frozen
+class Place:
+    """A database that several processes share, and their settings."""
+
+    postgres: PostgresServer
+    database: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a process is told of it."""
+        return {
+            "DB_URI": self.postgres.database_uri(self.database),
+            "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
+            "WEBHOOKS_RETRY_INTERVAL": "100ms",
+        }
+
+    async def count(self, question: str) -> int:
+        """Look into the database."""
+        async with self.postgres.connected(self.database) as connection:
+            return int(await connection.fetchval(question))
+
+    async def is_done(self) -> bool:
+        """Tell whether nothing waits and nobody works."""
+        return await self.count(_UNFINISHED) == 0
+
+
+@pytest.fixture
+async def place(postgres: PostgresServer) -> AsyncIterator[Place]:
+    """Make an empty database."""
+    async with postgres.database(empty=True) as database:
+        yield Place(postgres, database)
+
+
+async def test_up_serves_a_database_server_and_shows_no_password(
+    place: Place, tmp_path: Path
+) -> None:
+    uri = place.settings["DB_URI"].replace("postgres@", "postgres:hunter2@")
+    async with running(tmp_path, **{**place.settings, "DB_URI": uri}) as (up, api):
+        async with Receiver(500, 200) as receiver:
+            await api.subscribe(receiver.url)
+            await api.publish("one")
+            await receiver.wait_for(2)
+            await until("all is done", place.is_done)
+        assert await up.terminate() == 0
+    assert "Data  postgresql://127.0.0.1" in up.said()
+    assert "hunter2" not in up.said()
+    assert not (tmp_path / "data").exists(), "nothing is kept in files"
+
+
+async def test_two_processes_share_the_work_and_one_that_is_killed_leaves_it_to_the_other(
+    place: Place, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        one, api = await stack.enter_async_context(running(tmp_path / "1", **place.settings))
+        other, beside = await stack.enter_async_context(running(tmp_path / "2", **place.settings))
+        beside = Api(beside.session, beside.base, api.environment)
+        receiver = await stack.enter_async_context(Receiver(_slowly))
+        await api.subscribe(receiver.url)
+        await asyncio.gather(
+            api.publish(*(f"a{number}" for number in range(300))),
+            beside.publish(*(f"b{number}" for number in range(300))),
+        )
+        await receiver.wait_for(100)
+        await one.kill()
+        killed = asyncio.get_running_loop().time()
+        await until("the other has done it all", place.is_done)
+        assert asyncio.get_running_loop().time() - killed < 12
+        assert await other.terminate() == 0
+    events = Counter(request.headers["webhook-id"] for request in receiver.requests)
+    assert len(events) == 600, "nothing is lost"
+    assert await place.count(_UNLOGGED) == 0
+    assert events.total() - len(events) <= 64, "only what was in flight comes twice"
+
+
+async def _slowly(_: object) -> int:
+    await asyncio.sleep(0.05)
+    return 200
