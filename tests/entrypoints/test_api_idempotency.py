@@ -7,7 +7,10 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.memory import ManualClock
+from notification_adapters.memory.credentials import MemoryCredentials
+from notification_core.access import Caller, Scope
 from notification_core.idempotency import KEPT_FOR
+from notification_entrypoints.api.callers import Callers
 from tests.entrypoints.api_examples import ANOTHER, DRAFT, ENVIRONMENT, EVENT, FULL, create
 from tests.entrypoints.api_services import MAX_WEBHOOKS, Backstage
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
@@ -60,6 +63,20 @@ async def test_a_key_is_of_one_environment_and_one_route(api: CheckedClient) -> 
     assert elsewhere.status == 201
     assert elsewhere.json["webhook_id"] != first.json["webhook_id"]
     assert (await post(api, EVENTS, EVENT)).status == 202
+
+
+async def test_a_key_is_of_one_caller(stage: Backstage) -> None:
+    anna, ben = Caller("Anna", Scope.ADMIN), Caller("Ben", Scope.ADMIN)
+    callers = Callers([MemoryCredentials({"a": anna, "b": ben})], stage.services.clock)
+    async with called(stage.but(callers=callers)) as api:
+        made = [await post_as(api, who) for who in ("a", "b", "a")]
+    first, of_another, again = (each.json["webhook_id"] for each in made)
+    assert first == again != of_another
+
+
+async def post_as(api: CheckedClient, credential: str) -> Answer:
+    headers = {"Idempotency-Key": KEY, "Authorization": f"Bearer {credential}"}
+    return await api.call("POST", WEBHOOKS, json=DRAFT, headers=headers)
 
 
 async def test_a_key_with_another_body_is_refused_and_nothing_is_done(api: CheckedClient) -> None:
