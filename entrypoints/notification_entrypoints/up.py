@@ -27,7 +27,12 @@ from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, stop_signals
-from notification_entrypoints.settings import Settings, check_exposure, load_settings
+from notification_entrypoints.settings import (
+    Authentication,
+    Settings,
+    check_exposure,
+    load_settings,
+)
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
 from notification_entrypoints.wiring import Service, cursor_key, open_service
@@ -51,6 +56,7 @@ class Served:
     place: str
     secret_file: Path | None
     service: Service
+    access: str | None
 
 
 class Starting(NotificationError):
@@ -100,9 +106,10 @@ async def _serve(settings: Settings) -> None:
         checks["storage"] = service.storage.ping
         dispatcher = service.dispatcher
         status.opened(service.storage.backlog, dispatcher.worker if dispatcher else None)
+        access = await _who_may_call(settings, service)
         del checks["start"]
         place, secret_file = storages.place_of(settings), _secret_file(settings)
-        _announce(Served(api_url, ops_url, place, secret_file, service))
+        _announce(Served(api_url, ops_url, place, secret_file, service, access))
         _collect_rarely()
         await stop.wait()
         stopping.set()
@@ -195,6 +202,16 @@ def _secret_file(settings: Settings) -> Path | None:
     return path if path and path.exists() else None
 
 
+async def _who_may_call(settings: Settings, service: Service) -> str | None:
+    """Say what a caller needs, or that nobody has it yet; nothing where nobody is asked."""
+    if service.credentials is None:
+        return None
+    only_keys = settings.api_auth == (Authentication.API_KEY,)
+    if only_keys and not settings.api_bootstrap_key and not await service.issuing.page(1):
+        return "nobody can call yet: start it with API_BOOTSTRAP_KEY, and make keys with that one"
+    return "callers need a credential: client commands read it from NOTIFICATION_API_KEY"
+
+
 def _announce(served: Served) -> None:
     """Say where everything is, and what to type next."""
     api = f"{served.api_url}/api"
@@ -208,6 +225,8 @@ def _announce(served: Served) -> None:
     ]
     if served.secret_file:
         lines.append(f"  Key   {served.secret_file} (keep it: it opens the data)")
+    if served.access:
+        lines.append(f"  Auth  {served.access}")
     if served.service.dispatcher is None:
         lines.append("  Another process already sends from this database: this one only publishes.")
     lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]

@@ -27,7 +27,8 @@ _COMMANDS = {
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
     "settings": "Show the public keys that an environment's requests are signed with.",
-    "keys": "Give an environment a new key to sign with.",
+    "verification-keys": "Give an environment a new key to sign with.",
+    "keys": "Create, list and revoke the keys that open the API.",
     "status": "Show what waits, who works on it, and what was done in the last minute.",
     "verify": "Verify a captured request, and say what is wrong with it.",
     "config": "Check the settings, and show where each comes from.",
@@ -55,7 +56,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

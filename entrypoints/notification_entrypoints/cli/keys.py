@@ -1,71 +1,154 @@
-"""``keys``: a new key for an environment to sign with."""
+"""``keys``: the keys that open the API."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
+    messages,
     output,
     print_raw_json,
     run,
     table,
 )
+from notification_entrypoints.cli.times import time_to_come
+
+_SCOPES = ("read", "write", "admin")
+_PAGE = "100"
 
 
 class _Key(msgspec.Struct):
-    id: str
-    status: str
-    whpk: str
-    not_before: str
+    key_id: str
+    name: str
+    scope: str
+    environments: list[str] | str
+    state: str
+    created_at: str
+    expires_at: str | None = None
+
+
+class _NewKey(msgspec.Struct):
+    key_id: str
+    key: str
 
 
 @click.group("keys")
 def command() -> None:
-    """Give an environment a new key to sign with; `settings` shows the keys that it has."""
+    """Create, list and revoke the keys that open the API; this takes an administrator's."""
 
 
 @command.command(
-    "rotate",
+    "create",
     epilog=examples(
-        "keys rotate --environment ID",
-        "keys rotate --environment ID --emergency",
+        "keys create --name Publisher --scope write --environment ID",
+        "keys create --name Anna --scope admin --all-environments \\",
+        "  --expires 2027-06-30T00:00:00Z",
+        "keys create --name CI --scope read --environment ID > ci.key",
     ),
 )
-@click.option("--environment", type=click.UUID, required=True, help="Whose key.")
+@click.option("--name", required=True, help="What it is for.")
 @click.option(
-    "--emergency",
-    is_flag=True,
-    help="The key is known to others: sign by the new one at once, and trust no other.",
+    "--scope",
+    type=click.Choice(_SCOPES),
+    required=True,
+    help="What it may do: write includes read, and admin both.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--environment",
+    "environments",
+    type=click.UUID,
+    multiple=True,
+    help="An environment that it is good for; give several.",
+)
+@click.option("--all-environments", is_flag=True, help="It is good for all, also those to come.")
+@click.option(
+    "--expires",
+    callback=time_to_come,
+    metavar="TIME",
+    help="When it ends, like 2027-06-30T00:00:00Z (default: never).",
+)
 @json_option
 @api_option
-def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: bool) -> None:
-    """Make a new key: it is published at once, and signs an hour later.
+def create_key(  # noqa: PLR0913 - one parameter an option
+    *,
+    name: str,
+    scope: str,
+    environments: tuple[UUID, ...],
+    all_environments: bool,
+    expires: str | None,
+    api: Api,
+    as_json: bool,
+) -> None:
+    """Create a key and print it: it is shown this once.
 
-    The one before it is trusted for a day after that. With --emergency the new key signs at once,
-    and no other is trusted after a minute: receivers must read the keys anew right away.
+    Only the key goes to standard output, so that it can go straight into a file or a vault.
     """
-    if emergency and not yes:
-        confirm(
-            "Receivers that do not read the keys anew will refuse all requests. Go on?",
-            "No key was rotated.",
-        )
-    answer = run(_rotate(api, environment, emergency=emergency))
+    if all_environments is bool(environments):
+        raise click.UsageError("Give either --environment or --all-environments.")
+    draft: dict[str, object] = {"name": name, "scope": scope}
+    draft["environments"] = "all" if all_environments else environments
+    draft |= {"expires_at": expires} if expires else {}
+    answer = run(_create(api, draft))
     if as_json:
         print_raw_json(answer)
         return
-    key = msgspec.json.decode(answer, type=_Key)
-    row = key.status, key.id, key.whpk, key.not_before
-    output().print(table(("status", "id", "public key", "signs from"), [row]))
+    made = msgspec.json.decode(answer, type=_NewKey)
+    messages().print(f"Key {made.key_id} is made. It cannot be shown again:", markup=False)
+    click.echo(made.key)
 
 
-async def _rotate(api: Api, environment: UUID, *, emergency: bool) -> bytes:
-    path = f"/environments/{environment}/settings/verification-keys"
+@command.command("list", epilog=examples("keys list", "keys list --json"))
+@json_option
+@api_option
+def list_keys(api: Api, *, as_json: bool) -> None:
+    """List all keys, newest first, also those that have expired or were revoked."""
+    keys = run(_list(api))
+    if as_json:
+        print_raw_json(msgspec.json.encode(keys))
+        return
+    rows = [
+        (key.key_id, key.name, key.scope, _listed(key), key.state, key.expires_at or "")
+        for key in msgspec.convert(keys, list[_Key])
+    ]
+    output().print(table(("key_id", "name", "scope", "environments", "state", "ends"), rows))
+
+
+@command.command("revoke", epilog=examples("keys revoke KEY_ID --yes"))
+@click.argument("key_id", type=click.UUID)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@api_option
+def revoke_key(key_id: UUID, api: Api, *, yes: bool, as_json: bool) -> None:
+    """Revoke a key for good: within a second it opens nothing any more.
+
+    KEY_ID is what `keys list` shows. It is also in the key, but the key itself belongs on no
+    command line: others can read that.
+    """
+    if not yes:
+        confirm(f"Revoke key {key_id} for good?", "Nothing was revoked.")
+    run(ask(api, "DELETE", f"/keys/{key_id}"))
+    if as_json:
+        print_raw_json(msgspec.json.encode({"revoked": key_id}))
+    else:
+        output().print(f"Key {key_id} is revoked.", markup=False)
+
+
+async def _create(api: Api, draft: Mapping[str, object]) -> bytes:
     async with ApiClient(api) as client:
-        return await client.request("POST", path, msgspec.json.encode({"emergency": emergency}))
+        return await client.request("POST", "/keys", msgspec.json.encode(draft))
+
+
+async def _list(api: Api) -> list[object]:
+    async with ApiClient(api) as client:
+        pages = [page async for page in client.pages("/keys", {"limit": _PAGE})]
+    return [key for page in pages for key in msgspec.json.decode(page, type=list[object])]
+
+
+def _listed(key: _Key) -> str:
+    return key.environments if isinstance(key.environments, str) else ", ".join(key.environments)

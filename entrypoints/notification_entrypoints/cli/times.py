@@ -1,4 +1,4 @@
-"""The options that choose by time."""
+"""The times that commands are given."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -32,3 +32,18 @@ until_option = click.option(
     "--until", metavar="TIME", callback=_instant, help="Only before this time."
 )
 """The option of a list that leaves out what is younger."""
+
+
+def time_to_come(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> str | None:
+    """Take the time of an option as it was written, if it is one and still to come."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.") from None
+    if at.tzinfo and at <= SystemClock().now():
+        raise click.BadParameter("This time is over: give one to come.")
+    return text

@@ -20,6 +20,7 @@ from notification_entrypoints.cli.terminal import (
     run,
     table,
 )
+from notification_entrypoints.cli.times import time_to_come
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _FOREVER = "9999-12-31T23:59:59Z"
@@ -52,16 +53,6 @@ def _header(
             raise click.BadParameter("Give a header as 'Name: value'.")
         headers[name.strip()] = value.strip()
     return headers
-
-
-def _until(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.") from None
-    if at.tzinfo and at <= datetime.now(UTC):
-        raise click.BadParameter("This time is over: give one to come.")
-    return text
 
 
 _environment = click.option("--environment", type=click.UUID, required=True, help="Whose webhooks.")
@@ -238,7 +229,7 @@ def enable_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @click.option(
     "--until",
     default=_FOREVER,
-    callback=_until,
+    callback=time_to_come,
     metavar="TIME",
     help="When it is enabled again, like 2026-12-24T18:00:00Z (default: never).",
 )

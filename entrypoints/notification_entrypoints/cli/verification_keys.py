@@ -1,0 +1,71 @@
+"""``verification-keys``: a new key for an environment to sign with."""
+
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.terminal import (
+    confirm,
+    json_option,
+    output,
+    print_raw_json,
+    run,
+    table,
+)
+
+
+class _Key(msgspec.Struct):
+    id: str
+    status: str
+    whpk: str
+    not_before: str
+
+
+@click.group("verification-keys")
+def command() -> None:
+    """Give an environment a new key to sign with; `settings` shows the keys that it has."""
+
+
+@command.command(
+    "rotate",
+    epilog=examples(
+        "verification-keys rotate --environment ID",
+        "verification-keys rotate --environment ID --emergency",
+    ),
+)
+@click.option("--environment", type=click.UUID, required=True, help="Whose key.")
+@click.option(
+    "--emergency",
+    is_flag=True,
+    help="The key is known to others: sign by the new one at once, and trust no other.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@api_option
+def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: bool) -> None:
+    """Make a new key: it is published at once, and signs an hour later.
+
+    The one before it is trusted for a day after that. With --emergency the new key signs at once,
+    and no other is trusted after a minute: receivers must read the keys anew right away.
+    """
+    if emergency and not yes:
+        confirm(
+            "Receivers that do not read the keys anew will refuse all requests. Go on?",
+            "No key was rotated.",
+        )
+    answer = run(_rotate(api, environment, emergency=emergency))
+    if as_json:
+        print_raw_json(answer)
+        return
+    key = msgspec.json.decode(answer, type=_Key)
+    row = key.status, key.id, key.whpk, key.not_before
+    output().print(table(("status", "id", "public key", "signs from"), [row]))
+
+
+async def _rotate(api: Api, environment: UUID, *, emergency: bool) -> bytes:
+    path = f"/environments/{environment}/settings/verification-keys"
+    async with ApiClient(api) as client:
+        return await client.request("POST", path, msgspec.json.encode({"emergency": emergency}))
