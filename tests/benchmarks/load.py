@@ -1,6 +1,7 @@
 """The loads that are compared, each a process of its own that prints what it measured.
 
 * ``raw URL COUNT SIZE``: the bare aiohttp client, 64 requests in flight.
+* ``send SENDER URL COUNT SIZE``: one of our senders alone, with the headers of a delivery.
 * ``publish API ENVIRONMENT COUNT BATCH CONNECTIONS SIZE``: events over HTTP, in batches or alone.
 * ``paced-raw URL RATE COUNT`` and ``paced-publish API ENVIRONMENT RATE COUNT``: one request at a
   time of the clock, whose body says when it was sent.
@@ -11,14 +12,40 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
+from ipaddress import ip_network
 
 import aiohttp
 import uvloop
 
+from notification_adapters.http.aiohttp import AiohttpSender
+from notification_adapters.http.native import NativeSender
+from notification_core.destinations import DestinationPolicy
+from notification_core.ports.sender import HttpRequest, HttpSender
+from notification_core.webhooks import Method
+
 TYPE = "pipeline-created"
 
+SENDERS: Mapping[str, Callable[[DestinationPolicy], HttpSender]] = {
+    "aiohttp": AiohttpSender,
+    "native": NativeSender,
+}
+
 _IN_FLIGHT = 64
+_HEADERS = (
+    ("Content-Type", "application/json"),
+    ("User-Agent", "notification-management/1.0.0"),
+    ("X-3dverse-Signature", "0123456789abcdef" * 8),
+    ("X-3dverse-Signature-Timestamp", "1800000000"),
+    ("X-3dverse-Signature-Key-Id", "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"),
+    ("webhook-id", "msg_01990000-0000-7000-8000-000000000000"),
+    ("webhook-timestamp", "1800000000"),
+    ("webhook-signature", "v1a," + "0123456789abcdef" * 5 + "01234567"),
+    ("webhook-attempt", "1"),
+)
+"""What a delivery has; one more header is each request's own."""
+
 _ENVELOPE = 240
 """About how much of a request's body is not padding."""
 
@@ -41,6 +68,25 @@ async def raw(url: str, count: int, size: int) -> None:
                 await response.read()
 
         await _chained(range(count), send, _IN_FLIGHT)
+
+
+async def sent(name: str, url: str, count: int, size: int) -> Coroutine[None, None, None]:
+    """Warm a sender up, and return what sends ``count`` requests with it."""
+    sender = SENDERS[name](DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),)))
+    body = json.dumps(event(1, size), separators=(",", ":")).encode().ljust(size, b" ")
+    timeout = timedelta(seconds=10)
+
+    async def send(number: int) -> None:
+        headers = (*_HEADERS, ("webhook-delivery", f"01990000-0000-7000-8000-{number:012}"))
+        response = await sender.send(HttpRequest(Method.POST, url, headers, body), timeout)
+        assert response.http_code == 204
+
+    async def send_all() -> None:
+        await _chained(range(count), send, _IN_FLIGHT)
+        await sender.close()
+
+    await _chained(range(1000), send, _IN_FLIGHT)
+    return send_all()
 
 
 async def publish(  # noqa: PLR0913, PLR0917 - what the command line says
@@ -117,20 +163,28 @@ async def _paced(rate: float, count: int, send: Callable[[], Coroutine[None, Non
     await asyncio.gather(*tasks)
 
 
-async def main(arguments: list[str]) -> None:
-    """Run one load and print its seconds and CPU seconds."""
-    cpu, began = time.process_time(), time.perf_counter()
+async def work(arguments: list[str]) -> Coroutine[None, None, None]:
+    """Return what is to be measured, with everything set up for it."""
     match arguments:
         case ["raw", url, count, size]:
-            await raw(url, int(count), int(size))
+            return raw(url, int(count), int(size))
+        case ["send", name, url, count, size]:
+            return await sent(name, url, int(count), int(size))
         case ["publish", api, environment, *numbers]:
-            await publish(api, environment, *map(int, numbers))
+            return publish(api, environment, *map(int, numbers))
         case ["paced-raw", url, rate, count]:
-            await paced_raw(url, float(rate), int(count))
+            return paced_raw(url, float(rate), int(count))
         case ["paced-publish", api, environment, rate, count]:
-            await paced_publish(api, environment, float(rate), int(count))
+            return paced_publish(api, environment, float(rate), int(count))
         case _:
             raise SystemExit(__doc__)
+
+
+async def main(arguments: list[str]) -> None:
+    """Run one load and print its seconds and CPU seconds."""
+    prepared = await work(arguments)
+    cpu, began = time.process_time(), time.perf_counter()
+    await prepared
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     print(json.dumps({"seconds": seconds, "cpu": cpu}))
 

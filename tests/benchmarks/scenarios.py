@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.latency import Latency
+from tests.benchmarks.sending import Sending
 from tests.benchmarks.starting import Starting
 from tests.benchmarks.systems import sqlite_file
 from tests.benchmarks.throughput import Load, Throughput
@@ -89,6 +90,7 @@ SCENARIOS: Sequence[Scenario] = (
             Goal("p95 beside ratio", at_most=1.2),
         ),
     ),
+    Sending("send", "A request by each sender alone, over the raw client"),
     Starting(
         "sqlite-start",
         "Import of the core; start of `up` on a new SQLite file",

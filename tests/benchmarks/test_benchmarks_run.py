@@ -9,7 +9,7 @@ from tests.benchmarks.report import comparison, table
 from tests.benchmarks.scenarios import SCENARIOS
 
 # Each sets up something that the others do not.
-RUN = ("sqlite", "sqlite-latency", "sqlite-start")
+RUN = ("sqlite", "sqlite-latency", "send", "sqlite-start")
 MACHINE = {"cores": "2"}
 
 

@@ -16,12 +16,8 @@ def received(
     """Return a response; raise :class:`SendingFailed` where it is none that can be taken."""
     if status < FIRST_FINAL_STATUS:
         raise unusable_status(status)
-    return ReceivedResponse(
-        http_code=status,
-        headers=_logged(headers),
-        body=body[:MAX_LOGGED_BYTES],
-        truncated=not whole or len(body) > MAX_LOGGED_BYTES,
-    )
+    truncated = not whole or len(body) > MAX_LOGGED_BYTES
+    return ReceivedResponse(status, _logged(headers), body[:MAX_LOGGED_BYTES], truncated)
 
 
 def _logged(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -29,5 +25,8 @@ def _logged(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ..
     if sum([len(name) + len(value) for name, value in headers]) > MAX_HEADER_BYTES:
         raise headers_too_large()
     return tuple(
-        [(name.decode(errors="replace"), value.decode(errors="replace")) for name, value in headers]
+        [
+            (name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+            for name, value in headers
+        ]
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from notification_adapters.http.resolver import LookupFailed, NameNotFound
-from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import AttemptError, ErrorCode
 from notification_core.destinations import DestinationPolicy, check_url
-from tests.certificates import Authority
 from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
 from tests.receivers import Receiver
 from tests.sending import (
@@ -32,8 +29,6 @@ NOTHING_OPEN = DestinationPolicy()
 ONE_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.2/32"),))
 OPEN, DENIED = "127.0.0.2", "127.0.0.1"
 NAME = "receiver.example"
-# Servers differ in whether they say what they miss before they drop a connection.
-NOT_CONNECTED = {ErrorCode.TLS, ErrorCode.CONNECT}
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "ssrf.json").read_text())
 LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
@@ -229,95 +224,3 @@ async def test_a_look_up_that_hangs_ends_at_the_timeout_and_delays_no_other_name
         assert (await send(sender, receiver.url, SHORT)).http_code == 200
         assert (await hanging).code is ErrorCode.TIMEOUT
     assert time.monotonic() - began < 2
-
-
-# Trust
-
-
-async def test_the_names_of_tls_and_of_the_host_header_are_the_urls(
-    make_sender: MakeSender, authority: Authority
-) -> None:
-    asked_for: list[str | None] = []
-    server = authority.server(NAME)
-    server.sni_callback = lambda _socket, name, _context: asked_for.append(name)
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        assert (await send(sender, f"https://{NAME}:{receiver.port}/")).http_code == 200
-        (request,) = receiver.requests
-    assert asked_for == [NAME]
-    assert request.headers["Host"] == f"{NAME}:{receiver.port}"
-
-
-@pytest.mark.parametrize(
-    ("host", "expired", "words"),
-    [
-        ("other.example", False, "for another host name"),
-        (NAME, True, "has expired"),
-    ],
-)
-async def test_a_certificate_that_does_not_hold_is_a_tls_error_that_says_why(
-    make_sender: MakeSender, authority: Authority, host: str, words: str, *, expired: bool
-) -> None:
-    async with Receiver(ssl_context=authority.server(host, expired=expired)) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code is ErrorCode.TLS
-    assert words in error.message
-
-
-async def test_an_authority_that_the_system_does_not_know_is_not_trusted(
-    make_sender: MakeSender, authority: Authority
-) -> None:
-    async with Receiver(ssl_context=authority.server(NAME)) as receiver:
-        error = await failure(make_sender(LOOPBACK_OPEN), f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code is ErrorCode.TLS
-    assert "not trusted" in error.message
-
-
-async def test_tls_before_1_2_is_not_spoken(make_sender: MakeSender, authority: Authority) -> None:
-    server = authority.server(NAME)
-    server.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1_1
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code in NOT_CONNECTED
-
-
-async def test_http_2_is_not_offered(make_sender: MakeSender, authority: Authority) -> None:
-    server = authority.server(NAME)
-    server.set_alpn_protocols(["h2", "http/1.1"])
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        assert (await send(sender, f"https://{NAME}:{receiver.port}/")).http_code == 200
-
-
-async def test_a_server_without_tls_is_a_tls_error(make_sender: MakeSender) -> None:
-    async with RawReceiver(greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n", deaf=True) as receiver:
-        error = await failure(make_sender(LOOPBACK_OPEN), f"https://{NAME}:{receiver.port}/")
-    assert error.code is ErrorCode.TLS
-
-
-async def test_a_tls_handshake_that_hangs_ends_at_the_timeout(make_sender: MakeSender) -> None:
-    async with RawReceiver(deaf=True) as receiver:
-        began = time.monotonic()
-        url = f"https://{NAME}:{receiver.port}/"
-        error = await failure(make_sender(LOOPBACK_OPEN), url, SHORT)
-    assert error.code is ErrorCode.TIMEOUT
-    assert time.monotonic() - began < 2
-
-
-async def test_a_server_that_asks_for_a_client_certificate_gets_no_request(
-    make_sender: MakeSender, authority: Authority
-) -> None:
-    server = authority.trusted_by(authority.server(NAME))
-    server.verify_mode = ssl.CERT_REQUIRED
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code in NOT_CONNECTED

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache, partial
 from io import BytesIO
@@ -19,7 +20,7 @@ from notification_adapters.http.aiohttp.body import read
 from notification_adapters.http.aiohttp.connector import GuardedConnector
 from notification_adapters.http.aiohttp.failures import failure_of
 from notification_adapters.http.failures import refused, timed_out
-from notification_adapters.http.fields import check_values, checked_names
+from notification_adapters.http.fields import checked_names, invalid_value
 from notification_adapters.http.limits import MAX_KNOWN_URLS
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
 from notification_adapters.http.responses import received
@@ -90,7 +91,7 @@ class AiohttpSender(HttpSender):
         """Send the request, and return when the response's headers are there."""
         headers = request.headers
         names = checked_names(tuple([name for name, _ in headers]))
-        check_values([value for _, value in headers])
+        _check_values([value for _, value in headers])
         try:
             return await self._session.request(
                 request.method,
@@ -125,3 +126,10 @@ def _destination(policy: DestinationPolicy, url: str) -> URL:
     check_url(url, policy)
     # Already in the form that goes out: not one character of it is to be written in another way.
     return URL(url, encoded=True)
+
+
+def _check_values(values: Iterable[str]) -> None:
+    """Raise :class:`InvalidInput` unless all are visible ASCII and spaces: no line can end."""
+    joined = "".join(values)
+    if not (joined.isascii() and joined.isprintable()):
+        raise invalid_value()

@@ -14,7 +14,7 @@ from notification_core.ports.sender import SendingFailed
 PIECE = 64 * 1024
 """A longer body goes out in pieces of this size, each when there is room for it."""
 
-_SURELY_SEEN = 0.005
+_JUST_NOW = 0.005
 _NOTHING = memoryview(b"")
 
 Outcome = ReceivedResponse | SendingFailed | TimeoutError
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport.is_closing():
             return False
-        return (self._asked > 1 and rested < _SURELY_SEEN) or self._is_silent()
+        return (self._asked > 1 and rested < _JUST_NOW) or self._is_silent()
 
     def close(self) -> None:
         """End an idle connection in an orderly way."""

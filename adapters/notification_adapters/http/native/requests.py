@@ -4,9 +4,13 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
-from notification_adapters.http.fields import check_values, checked_names
+from notification_adapters.http.fields import checked_names, invalid_value
 from notification_core.destinations import Destination
 from notification_core.ports.sender import HttpRequest
+
+_VISIBLE = bytes(range(0x20, 0x7F))
+_END_OF_LINE = "\r\n"
+_END_OF_HEAD = ("", "")
 
 
 class Origin(NamedTuple):
@@ -20,25 +24,22 @@ class Origin(NamedTuple):
 
 @frozen
 class Target:
-    """What all requests to one URL have in common; ``lines`` go out as they are."""
+    """What all requests to one URL have in common."""
 
     origin: Origin
-    lines: str = field(repr=False)
+    path: str = field(repr=False)
+    host: str
 
 
 def target_of(destination: Destination) -> Target:
-    """Return what requests to a URL that was judged begin with."""
-    return Target(
-        Origin(
-            destination.scheme,
-            destination.host,
-            destination.port,
-            is_address=destination.address is not None,
-        ),
-        f"{destination.target} HTTP/1.1\r\n"
-        f"Host: {destination.authority}\r\n"
-        "Accept-Encoding: identity\r\n",
+    """Return where requests to a URL that was judged go, and what they ask for."""
+    origin = Origin(
+        destination.scheme,
+        destination.host,
+        destination.port,
+        is_address=destination.address is not None,
     )
+    return Target(origin, destination.target, destination.authority)
 
 
 def head_of(request: HttpRequest, target: Target) -> bytes:
@@ -48,7 +49,21 @@ def head_of(request: HttpRequest, target: Target) -> bytes:
     """
     headers = request.headers
     names = checked_names(tuple([name for name, _ in headers]))
-    check_values([value for _, value in headers])
-    accept = "" if "accept" in names else "Accept: */*\r\n"
-    first = f"{request.method.upper()} {target.lines}{accept}Content-Length: {len(request.body)}"
-    return "\r\n".join([first, *map(": ".join, headers), "", ""]).encode("ascii")
+    lines = [
+        f"{request.method.upper()} {target.path} HTTP/1.1",
+        f"Host: {target.host}",
+        "Accept-Encoding: identity",
+        f"Content-Length: {len(request.body)}",
+        *map(": ".join, headers),
+    ]
+    if "accept" not in names:
+        lines.append("Accept: */*")
+    lines += _END_OF_HEAD
+    try:
+        head = _END_OF_LINE.join(lines).encode("ascii")
+    except UnicodeEncodeError:
+        raise invalid_value() from None
+    # With all that may be seen taken out, what is left is the ends of the lines, each put there.
+    if head.translate(None, _VISIBLE) != b"\r\n" * (len(lines) - 1):
+        raise invalid_value()
+    return head
