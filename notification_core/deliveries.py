@@ -37,6 +37,7 @@ class Origin(StrEnum):
     """Why a delivery was made, where it was not because its event arrived."""
 
     RETRY = "retry"
+    REPLAY = "replay"
     TEST = "test"
 
 

@@ -22,6 +22,7 @@ from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.recording import Recorder
+from notification_core.replaying import Replaying
 from notification_core.sending import Sending
 from notification_core.signals import Signal
 from notification_core.upkeep import Upkeep
@@ -30,6 +31,7 @@ _CLAIM_LIMIT = 500
 _TICK_SECONDS = 0.25
 _UPKEEP_SECONDS = 60.0
 _IDLE_LANE_SECONDS = 600.0
+_REPLAY_PAUSE = 0.1
 _PAUSE_AFTER_ERROR = 0.5
 
 
@@ -54,6 +56,7 @@ class Dispatcher:
         deliver: Deliver,
         keyring: Keyring,
         upkeep: Upkeep,
+        replaying: Replaying,
         clock: Clock,
         observer: Observer,
         rules: DispatchRules,
@@ -62,6 +65,7 @@ class Dispatcher:
         self._deliveries = deliveries
         self._webhooks = webhooks
         self._upkeep = upkeep
+        self._replaying = replaying
         self._clock = clock
         self._observer = observer
         self._rules = rules
@@ -69,6 +73,7 @@ class Dispatcher:
         self._stale_signal = Signal(clock)
         self._poll_signal = Signal(clock)
         self._upkeep_signal = Signal(clock)
+        self._replay_signal = Signal(clock)
         self._claiming = asyncio.Lock()
         self._claim_at = 0.0
         self._after: UUID | None = None
@@ -124,6 +129,7 @@ class Dispatcher:
             self._loop("poll", self._poll, self._poll_signal),
             self._loop("refresh", self._refresh, self._stale_signal),
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
+            self._loop("replay", self._replay, self._replay_signal),
         ]
 
     async def stop(self) -> None:
@@ -148,6 +154,10 @@ class Dispatcher:
             self._stale_signal.set()
             self._upkeep_signal.set()
             self._claim_now()
+
+    def replay(self) -> None:
+        """Take in that there is a replay to carry on."""
+        self._replay_signal.set()
 
     def _loop(
         self, name: str, step: Callable[[], Awaitable[float]], signal: Signal
@@ -268,6 +278,12 @@ class Dispatcher:
         if await self._upkeep.disable_failing():
             self.changed(await self._webhooks.changes())
         return _UPKEEP_SECONDS
+
+    async def _replay(self) -> float:
+        advance = await self._replaying.step()
+        if advance.made:
+            self._claim_now()
+        return _REPLAY_PAUSE if advance.looked_at else self._rules.poll_interval.total_seconds()
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -38,6 +38,10 @@ class InvalidWebhook(InvalidInput):
     """A webhook whose fields are refused."""
 
 
+class InvalidReplay(InvalidInput):
+    """A replay that selects nothing that could be."""
+
+
 class InvalidSettings(InvalidInput):
     """Settings that stop the start; one detail for each variable that is wrong."""
 
@@ -75,6 +79,22 @@ class DeliveryNotFound(NotificationError, LookupError):
     def __init__(self, delivery_id: UUID) -> None:
         super().__init__(f"There is no delivery {delivery_id}.")
         self.delivery_id = delivery_id
+
+
+class ReplayNotFound(NotificationError, LookupError):
+    """The webhook has no such replay."""
+
+    def __init__(self, replay_id: UUID) -> None:
+        super().__init__(f"There is no replay {replay_id} of this webhook.")
+        self.replay_id = replay_id
+
+
+class ReplayRunning(NotificationError):
+    """The webhook has a replay that runs: wait until it has ended, or cancel it."""
+
+    def __init__(self, webhook_id: UUID) -> None:
+        super().__init__(f"A replay of webhook {webhook_id} is running.")
+        self.webhook_id = webhook_id
 
 
 class EventNotFound(NotificationError, LookupError):

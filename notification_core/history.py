@@ -8,6 +8,7 @@ from uuid import UUID
 from attrs import frozen
 
 from notification_core.deliveries import Attempt, AttemptError, Origin, Outcome, Reason, State
+from notification_core.replay import Replay
 
 MOST_LOOKED_AT = 10_000
 """How many rows one page looks at where it is to show only some of them."""
@@ -18,7 +19,8 @@ class DeliveryRecord:
     """A delivery and where it stands.
 
     ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits.
-    ``origin`` says why it was made, None where its event arrived. ``attempts`` are those that have
+    ``origin`` says why it was made, None where its event arrived, and ``replay_id`` by which
+    replay. ``attempts`` are those that have
     ended, oldest first; None where they were not asked for.
     """
 
@@ -32,6 +34,7 @@ class DeliveryRecord:
     created_at: datetime
     reason: Reason | None = None
     origin: Origin | None = None
+    replay_id: UUID | None = None
     next_attempt_at: datetime | None = None
     attempts: Sequence[Attempt] | None = None
 
@@ -162,6 +165,7 @@ class Page(Generic[_Row, _Place]):
 
 DeliveryPage: TypeAlias = Page[DeliveryRecord, UUID]
 LogPage: TypeAlias = Page[Attempt, UUID]
+ReplayPage: TypeAlias = Page[Replay, UUID]
 EventPage: TypeAlias = Page[EventSummary, EventPlace]
 
 

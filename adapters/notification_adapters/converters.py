@@ -28,6 +28,8 @@ from notification_core.history import (
 )
 from notification_core.issuing import ApiKeyDraft, IssuedKey
 from notification_core.keys import Jwk, KeyStatus, TrustedKey, public_forms
+from notification_core.replay import Replay
+from notification_core.replays import ReplayDraft
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
 from notification_core.verifying import TOLERANCE
@@ -121,6 +123,10 @@ class ApiConverter:
         environments = fields["environments"]
         chosen = None if environments == _ALL else environments
         return self._converter.structure({**fields, "environments": chosen}, ApiKeyDraft)
+
+    def replay_draft(self, fields: Mapping[str, object]) -> ReplayDraft:
+        """Return the draft of a replay; whether it is a dry run is passed over."""
+        return self._converter.structure(fields, ReplayDraft)
 
     def fields(self, webhook: Webhook) -> Mapping[str, object]:
         """Return a webhook as :meth:`dump` writes it, but as an object."""
@@ -278,10 +284,33 @@ def _teach_history(converter: MsgspecJsonConverter) -> None:
         converter.register_unstructure_hook(record, hook)
 
 
+def _teach_replays(converter: MsgspecJsonConverter) -> None:
+    write = make_dict_unstructure_fn(
+        Replay,
+        converter,
+        _cattrs_omit_if_default=True,
+        environment_id=override(omit=True),
+        selection=override(omit=True),
+        state=override(omit_if_default=False),
+        replayed=override(omit_if_default=False),
+    )
+
+    def written(replay: Replay) -> dict[str, object]:
+        selection = replay.selection
+        chosen = {
+            "since": converter.unstructure(selection.since),
+            "until": converter.unstructure(selection.until),
+            "states": sorted(selection.states),
+        }
+        return {**write(replay), **chosen}
+
+    converter.register_unstructure_hook(Replay, written)
+
+
 # Each stands on those before it.
 _LESSONS = (
     *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
-    *(_teach_event_types, _teach_keys),
+    *(_teach_event_types, _teach_keys, _teach_replays),
 )
 
 

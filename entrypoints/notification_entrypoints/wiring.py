@@ -29,6 +29,7 @@ from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.replaying import Replaying
 from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
@@ -132,6 +133,7 @@ def _replays(
         clock=clock,
         ids=ids,
         wake=dispatcher.sending.wake if dispatcher else _nobody_to_wake,
+        started=dispatcher.replay if dispatcher else _nobody_to_wake,
     )
 
 
@@ -169,6 +171,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         webhooks=storage.webhooks,
         deliver=deliver,
         keyring=keyring,
+        replaying=Replaying(storage.replays, watch),
         upkeep=Upkeep(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,

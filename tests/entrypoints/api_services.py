@@ -199,6 +199,7 @@ def _services(
             clock=_CLOCK,
             ids=_IDS,
             wake=lambda: None,
+            started=lambda: None,
         ),
         trials=Trials(
             store=stores.trials,

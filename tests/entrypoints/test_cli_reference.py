@@ -10,8 +10,8 @@ from notification_entrypoints.cli.reference import commands_page
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
 SECTIONS = [part.partition("\n")[::2] for part in commands_page().split("\n## ")[1:]]
-GROUPS = ("", " webhooks", " events", " deliveries", " verification-keys", " keys", " config")
-WITHOUT_EXAMPLES = {f"notification-management{group}" for group in GROUPS}
+GROUPS = ("", " webhooks", " events", " deliveries", " replays", " verification-keys", " keys")
+WITHOUT_EXAMPLES = {f"notification-management{group}" for group in (*GROUPS, " config")}
 
 
 def test_the_page_says_what_the_commands_say() -> None:

@@ -176,7 +176,9 @@ def _doubled(run: _Indexed) -> Iterator[str]:
 
 def _doubled_deliveries(run: _Indexed) -> Iterator[str]:
     ways = Counter(
-        (one.environment_id, one.event_id, one.webhook_id) for one in run.history.stored.deliveries
+        (one.environment_id, one.event_id, one.webhook_id)
+        for one in run.history.stored.deliveries
+        if one.origin is None
     )
     for (_, event_id, webhook_id), times in ways.items():
         if times > 1:

@@ -99,11 +99,14 @@ def _webhooks(connection: sqlite3.Connection) -> Iterator[StoredWebhook]:
 def _deliveries(connection: sqlite3.Connection) -> Iterator[StoredDelivery]:
     rows = connection.execute(
         "SELECT delivery_id, webhook_id, environment_id, event_id, state, attempt, "
-        "worker IS NOT NULL, reason FROM deliveries"
+        "worker IS NOT NULL, reason, origin FROM deliveries"
     )
-    for delivery_id, webhook_id, environment_id, event_id, state, attempt, held, reason in rows:
+    for delivery_id, webhook_id, environment_id, event_id, state, attempt, held, *why in rows:
         ids = _id(delivery_id), _id(webhook_id), _id(environment_id)
-        yield StoredDelivery(*ids, event_id, state, attempt, held=bool(held), reason=reason)
+        reason, origin = why
+        yield StoredDelivery(
+            *ids, event_id, state, attempt, held=bool(held), reason=reason, origin=origin
+        )
 
 
 def _attempts(connection: sqlite3.Connection) -> Iterator[StoredAttempt]:

@@ -54,7 +54,10 @@ class StoredWebhook:
 
 @frozen
 class StoredDelivery:
-    """A delivery in storage; ``held`` where a worker has it, ``reason`` where it has one."""
+    """A delivery in storage; ``held`` where a worker has it, ``reason`` where it has one.
+
+    ``origin`` says why it was made where it was not because its event arrived.
+    """
 
     delivery_id: str
     webhook_id: str
@@ -64,6 +67,7 @@ class StoredDelivery:
     attempt: int
     held: bool = False
     reason: str | None = None
+    origin: str | None = None
 
 
 @frozen

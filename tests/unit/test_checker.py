@@ -262,7 +262,7 @@ def test_what_a_run_leaves_behind_is_checked_by_the_program(tmp_path: Path) -> N
             "events": "event_id, environment_id, type, stored_at, body",
             "webhooks": "webhook_id, environment_id, events, created_at, deleted_at",
             "deliveries": "delivery_id, webhook_id, environment_id, event_id, state, attempt, "
-            "worker, reason",
+            "worker, reason, origin",
             "attempts": "delivery_id, attempt, outcome, started_at, duration_us",
         }.items():
             connection.execute(f"CREATE TABLE {table} ({columns})")

@@ -14,7 +14,7 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_adapters.memory.sender import Hang, ScriptedSender
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.deliver import Deliver, DeliveryRules
-from notification_core.deliveries import Attempt, ErrorCode, Outcome, Reason, State
+from notification_core.deliveries import Attempt, ErrorCode, Origin, Outcome, Reason, State
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.errors import StorageUnavailable, UndecipherableText, UnknownCommit
 from notification_core.ids import IdGenerator
@@ -22,6 +22,8 @@ from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds
 from notification_core.ports.sender import HttpRequest
+from notification_core.replay import NOT_ARRIVED, Replay, Selection
+from notification_core.replaying import ROOM, Replaying
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
 from notification_core.signing import CryptographySigner, SignatureHeaders
@@ -136,6 +138,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         webhooks=storage.webhooks,
         deliver=Deliver(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
         keyring=Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32),
+        replaying=Replaying(storage.replays, notebook),
         upkeep=Upkeep(
             deliveries=deliveries,
             webhooks=storage.webhooks,
@@ -636,3 +639,57 @@ async def test_a_webhook_disabled_for_good_by_its_user_keeps_what_waits(world: W
     await world.clock.advance(120)
     assert world.states() == {State.SUCCEEDED, State.PENDING}
     assert len(world.sender.requests) == 64
+
+
+# Replays.
+
+
+async def replay(world: World, webhook: Webhook) -> Replay:
+    """Begin to replay all of a webhook that has not arrived."""
+    await world.clock.advance(0.01)
+    now = world.clock.now()
+    selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
+    begun = Replay(UUID(int=7), webhook.environment_id, webhook.webhook_id, selection, now)
+    await world.storage.replays.add(begun)
+    return begun
+
+
+async def skipped(world: World, count: int) -> Webhook:
+    """Return a webhook that has missed so many events while it was disabled."""
+    webhook = await world.webhook()
+    disabled = attrs.evolve(webhook, version=2, disabled_until=FOREVER)
+    await world.storage.webhooks.replace(disabled)
+    await world.publish(count)
+    assert world.states(webhook) == {State.SKIPPED}
+    enabled = attrs.evolve(webhook, version=3)
+    world.dispatcher.changed(await world.storage.webhooks.replace(enabled))
+    return enabled
+
+
+async def test_what_was_missed_is_sent_once_a_replay_is_begun(world: World) -> None:
+    webhook = await skipped(world, 3)
+    begun = await replay(world, webhook)
+    world.dispatcher.replay()
+    await world.until(lambda: len(world.sent_to(webhook)) == 3)
+    await world.until(lambda: len(world.attempts()) == 3)
+    assert world.storage.state.replays[begun.replay_id].replay.replayed == 3
+    assert world.notebook.stored[1] == 3
+
+
+async def test_a_replay_that_another_process_began_is_noticed_by_a_poll(world: World) -> None:
+    webhook = await skipped(world, 1)
+    await replay(world, webhook)
+    await world.until(lambda: len(world.sent_to(webhook)) == 1, within=POLL)
+
+
+async def test_a_replay_of_many_keeps_few_waiting_until_all_are_sent(world: World) -> None:
+    webhook = await skipped(world, 2 * ROOM + 10)
+    world.sender.answer(webhook.url, Hang.HANG)
+    await replay(world, webhook)
+    world.dispatcher.replay()
+    await world.clock.advance(5)
+    made = [one for one in world.deliveries(webhook) if one.origin is Origin.REPLAY]
+    assert ROOM <= len(made) <= ROOM + RULES.bounds.per_webhook
+    world.sender.answer(webhook.url, 200)
+    world.sender.release(webhook.url)
+    await world.until(lambda: len(world.attempts()) == 2 * ROOM + 10, within=60)

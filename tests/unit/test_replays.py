@@ -1,5 +1,6 @@
 """Sending again: what may be, and what is said where it may not."""
 
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -11,12 +12,16 @@ from notification_core.deliveries import State
 from notification_core.errors import (
     DeliveryNotFound,
     EventGone,
+    InvalidReplay,
     WebhookDeleted,
     WebhookDisabled,
+    WebhookNotFound,
 )
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
-from notification_core.replays import Replays
+from notification_core.replay import NOT_ARRIVED, Selection
+from notification_core.replaying import Replaying
+from notification_core.replays import ReplayDraft, Replays
 from notification_core.webhooks import FOREVER, Webhook
 from tests.unit.builders import ENVIRONMENT, NOW, Notebook, a_webhook, an_event, an_id
 
@@ -30,6 +35,7 @@ class World:
     storage: MemoryStorage
     replays: Replays
     wakes: list[None]
+    starts: list[None]
 
     async def delivery(self, webhook: Webhook, state: State = State.FAILED) -> StoredDelivery:
         """Store a delivery that has come to this."""
@@ -49,7 +55,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    clock, wakes = ManualClock(), list[None]()
+    clock, wakes, starts = ManualClock(), list[None](), list[None]()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     replays = Replays(
@@ -59,8 +65,9 @@ def world() -> World:
         clock=clock,
         ids=ids,
         wake=lambda: wakes.append(None),
+        started=lambda: starts.append(None),
     )
-    return World(clock, ids, storage, replays, wakes)
+    return World(clock, ids, storage, replays, wakes, starts)
 
 
 @pytest.mark.parametrize("state", State)
@@ -108,3 +115,74 @@ async def test_an_event_that_is_gone_and_a_delivery_of_another_environment_are_n
     with pytest.raises(EventGone):
         await world.replays.retry(ENVIRONMENT, first.delivery_id)
     assert world.deliveries == [first]
+
+
+# Replays of a range.
+
+
+SINCE = NOW - timedelta(hours=1)
+
+
+async def test_a_replay_is_of_all_until_now_that_has_not_arrived_unless_more_is_said(
+    world: World,
+) -> None:
+    webhook = a_webhook()
+    await world.delivery(webhook)
+    replay = await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    assert replay.selection == Selection(SINCE, NOW, frozenset(NOT_ARRIVED))
+    assert (replay.state, replay.created_at) == ("running", NOW)
+    assert await world.replays.get(ENVIRONMENT, webhook.webhook_id, replay.replay_id) == replay
+    assert len(world.starts) == 1
+
+
+async def test_what_is_yet_to_come_is_never_replayed(world: World) -> None:
+    webhook = a_webhook()
+    await world.delivery(webhook)
+    draft = ReplayDraft(SINCE, until=NOW + timedelta(days=1))
+    replay = await world.replays.start(ENVIRONMENT, webhook.webhook_id, draft)
+    assert replay.selection.until == NOW
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [ReplayDraft(NOW), ReplayDraft(SINCE, until=SINCE), ReplayDraft(NOW + 2 * (NOW - SINCE))],
+)
+async def test_a_time_range_without_any_time_is_refused(world: World, draft: ReplayDraft) -> None:
+    webhook = a_webhook()
+    await world.delivery(webhook)
+    for ask in (world.replays.start, world.replays.count):
+        with pytest.raises(InvalidReplay) as refused:
+            await ask(ENVIRONMENT, webhook.webhook_id, draft)
+        assert [detail.field for detail in refused.value.details] == ["since"]
+    assert not world.starts
+
+
+async def test_no_replay_is_begun_of_a_webhook_that_cannot_be_sent_to(world: World) -> None:
+    webhook = a_webhook(disabled_until=FOREVER)
+    await world.storage.webhooks.add(webhook, 100)
+    with pytest.raises(WebhookDisabled):
+        await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    with pytest.raises(WebhookNotFound):
+        await world.replays.start(ENVIRONMENT, an_id(), ReplayDraft(SINCE))
+    assert not world.starts
+
+
+async def test_a_count_begins_nothing(world: World) -> None:
+    webhook = a_webhook()
+    await world.delivery(webhook)
+    await world.clock.advance(1)
+    count = await world.replays.count(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    assert (count.count, count.is_exact) == (1, True)
+    assert not world.storage.state.replays
+    assert not world.starts
+
+
+async def test_more_replays_than_are_advanced_at_once_all_have_their_turn(world: World) -> None:
+    webhooks = [a_webhook() for _ in range(150)]
+    for webhook in webhooks:
+        await world.storage.webhooks.add(webhook, 1_000)
+        await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    replaying = Replaying(world.storage.replays, Notebook())
+    for _ in range(2):
+        await replaying.step()
+    assert {one.replay.state for one in world.storage.state.replays.values()} == {"completed"}

@@ -148,6 +148,7 @@ class MemoryHistory(History):
             created_at=stored.created_at,
             reason=stored.reason,
             origin=stored.origin,
+            replay_id=stored.replay_id,
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 

@@ -1,22 +1,37 @@
 """Delivering again, in memory."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from notification_adapters.memory.state import MemoryState, StoredDelivery
+from attrs import evolve
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredReplay
 from notification_core.deliveries import Origin, State
-from notification_core.errors import EventGone
-from notification_core.history import DeliveryRecord
+from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
+from notification_core.history import DeliveryRecord, ReplayPage, page_of
 from notification_core.idempotency import KeptAnswer
+from notification_core.ids import IdGenerator, earliest_id
 from notification_core.ports.clock import Clock
 from notification_core.ports.replays import ReplayStore
+from notification_core.replay import (
+    NO_ADVANCE,
+    Advance,
+    Replay,
+    ReplayCount,
+    ReplayState,
+    Selection,
+)
 
 
 class MemoryReplayStore(ReplayStore):
     """Makes further deliveries of the events in memory."""
 
-    def __init__(self, state: MemoryState, clock: Clock) -> None:
+    def __init__(self, state: MemoryState, clock: Clock, ids: IdGenerator) -> None:
         self._state = state
         self._clock = clock
+        self._ids = ids
 
     async def retry(
         self, delivery: DeliveryRecord, delivery_id: UUID, kept: KeptAnswer | None = None
@@ -25,23 +40,159 @@ class MemoryReplayStore(ReplayStore):
         async with self._state.writing:
             if kept is not None:
                 self._state.check_unanswered(kept)
-            event = self._state.events.get((delivery.environment_id, delivery.event_id))
-            if event is None or event.body is None:
+            stored = self._state.deliveries[delivery.delivery_id]
+            if not self._has_body(stored):
                 raise EventGone(delivery.event_id)
-            self._state.deliveries[delivery_id] = self._again(delivery, delivery_id, Origin.RETRY)
+            self._make(stored, delivery_id, origin=Origin.RETRY)
             if kept is not None:
                 self._state.keep(kept)
 
-    def _again(self, delivery: DeliveryRecord, delivery_id: UUID, origin: Origin) -> StoredDelivery:
+    async def add(self, replay: Replay, kept: KeptAnswer | None = None) -> None:
+        """Store a replay that begins."""
+        async with self._state.writing:
+            if kept is not None:
+                self._state.check_unanswered(kept)
+            if replay.webhook_id in {one.webhook_id for one in self._running()}:
+                raise ReplayRunning(replay.webhook_id)
+            self._state.replays[replay.replay_id] = StoredReplay(replay)
+            if kept is not None:
+                self._state.keep(kept)
+
+    async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
+        """Return a replay of a webhook."""
+        return self._stored(environment_id, webhook_id, replay_id).replay
+
+    async def of_webhook(
+        self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
+    ) -> ReplayPage:
+        """Return a webhook's replays by falling id, those below ``before`` only."""
+        of_it = [
+            one.replay
+            for _, one in sorted(self._state.replays.items(), reverse=True)
+            if (one.replay.environment_id, one.replay.webhook_id) == (environment_id, webhook_id)
+            and (before is None or one.replay.replay_id < before)
+        ]
+        return page_of(of_it[: limit + 1], limit, None, lambda one: one.replay_id)
+
+    async def cancel(
+        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, now: datetime
+    ) -> None:
+        """Let a replay make nothing more; one that has ended stays as it is."""
+        async with self._state.writing:
+            stored = self._stored(environment_id, webhook_id, replay_id)
+            if stored.replay.state is ReplayState.RUNNING:
+                stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
+
+    async def count(
+        self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int
+    ) -> ReplayCount:
+        """Count what is selected now, looking at no more than ``most`` deliveries."""
+        rows = self._looked_at(environment_id, webhook_id, selection, None)[:most]
+        found = sum(self._is_selected(one, selection) for one in rows)
+        return ReplayCount(found, is_exact=len(rows) < most)
+
+    async def running(self, limit: int, after: UUID | None = None) -> Sequence[Replay]:
+        """Return replays that run by the ids of their webhooks, those above ``after`` only."""
+        coming = [one for one in self._running() if after is None or one.webhook_id > after]
+        return sorted(coming, key=lambda one: one.webhook_id)[:limit]
+
+    async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
+        """Make the next of a running replay's deliveries, in one step."""
+        async with self._state.writing:
+            stored = self._state.replays[replay.replay_id]
+            free = room - len(self._state.waiting(replay.webhook_id))
+            if not self._may_go_on(stored) or free <= 0:
+                return NO_ADVANCE
+            return self._advance(stored, limit, free)
+
+    def _may_go_on(self, stored: StoredReplay) -> bool:
+        if stored.replay.state is not ReplayState.RUNNING:
+            return False
+        now, webhook = self._clock.now(), self._state.webhooks.get(stored.replay.webhook_id)
+        if webhook is None or webhook.deleted_at:
+            stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
+            return False
+        return not webhook.is_disabled(now)
+
+    def _advance(self, stored: StoredReplay, limit: int, free: int) -> Advance:
+        replay, selection = stored.replay, stored.replay.selection
+        key = replay.environment_id, replay.webhook_id
+        rows = self._looked_at(*key, selection, stored.looked_to)
+        looked_at, made = 0, 0
+        for one in rows[:limit]:
+            if self._is_selected(one, selection):
+                if made == free:
+                    break
+                made += 1
+                self._make(one, self._ids(), origin=Origin.REPLAY, replay_id=replay.replay_id)
+            looked_at += 1
+            stored.looked_to = one.delivery_id
+        done_until = rows[looked_at - 1].created_at if looked_at else replay.done_until
+        replay = evolve(replay, replayed=replay.replayed + made, done_until=done_until)
+        if looked_at == len(rows) < limit:
+            replay = _completed(replay, self._clock.now())
+        stored.replay = replay
+        return Advance(looked_at, made)
+
+    def _running(self) -> list[Replay]:
+        all_of_them = (one.replay for one in self._state.replays.values())
+        return [one for one in all_of_them if one.state is ReplayState.RUNNING]
+
+    def _stored(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> StoredReplay:
+        stored = self._state.replays.get(replay_id)
+        key = environment_id, webhook_id
+        if stored is None or key != (stored.replay.environment_id, stored.replay.webhook_id):
+            raise ReplayNotFound(replay_id)
+        return stored
+
+    def _looked_at(
+        self, environment_id: UUID, webhook_id: UUID, selection: Selection, after: UUID | None
+    ) -> list[StoredDelivery]:
+        first, last = earliest_id(selection.since), earliest_id(selection.until)
+        of_it = (
+            one
+            for one in self._state.deliveries.values()
+            if (one.environment_id, one.webhook_id) == (environment_id, webhook_id)
+        )
+        within = [one for one in of_it if first <= one.delivery_id < last]
+        coming = [one for one in within if after is None or one.delivery_id > after]
+        return sorted(coming, key=lambda one: one.delivery_id)
+
+    def _is_selected(self, one: StoredDelivery, selection: Selection) -> bool:
+        if one.state not in selection.states or one.origin is Origin.TEST:
+            return False
+        return self._has_body(one) and not self._is_overtaken(one, selection)
+
+    def _is_overtaken(self, one: StoredDelivery, selection: Selection) -> bool:
+        last = earliest_id(selection.until)
+        for later in self._state.deliveries.values():
+            same = (later.event_key, later.webhook_id) == (one.event_key, one.webhook_id)
+            if same and later.delivery_id > one.delivery_id:
+                arrived = later.state is State.SUCCEEDED and one.state is not State.SUCCEEDED
+                is_selected = later.state in selection.states and later.delivery_id < last
+                if later.state is State.PENDING or arrived or is_selected:
+                    return True
+        return False
+
+    def _has_body(self, one: StoredDelivery) -> bool:
+        event = self._state.events.get(one.event_key)
+        return event is not None and event.body is not None
+
+    def _make(self, one: StoredDelivery, delivery_id: UUID, **why: Any) -> None:
         now = self._clock.now()
-        return StoredDelivery(
+        self._state.deliveries[delivery_id] = StoredDelivery(
             delivery_id=delivery_id,
-            environment_id=delivery.environment_id,
-            webhook_id=delivery.webhook_id,
-            event_id=delivery.event_id,
+            environment_id=one.environment_id,
+            webhook_id=one.webhook_id,
+            event_id=one.event_id,
             state=State.PENDING,
             reason=None,
             created_at=now,
             due_at=now,
-            origin=origin,
+            **why,
         )
+
+
+def _completed(replay: Replay, now: datetime) -> Replay:
+    state, until = ReplayState.COMPLETED, replay.selection.until
+    return evolve(replay, state=state, done_until=until, ended_at=now)

@@ -13,6 +13,7 @@ from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.deliveries import EventKey
+from notification_core.replay import Replay
 from notification_core.webhooks import Webhook
 
 
@@ -45,6 +46,7 @@ class StoredDelivery:
     leased_until: datetime | None = None
     begun_at: datetime | None = None
     origin: Origin | None = None
+    replay_id: UUID | None = None
 
     @property
     def event_key(self) -> EventKey:
@@ -84,6 +86,14 @@ class StoredDelivery:
 
 
 @define
+class StoredReplay:
+    """A replay as it is kept, and the last delivery that it has looked at."""
+
+    replay: Replay
+    looked_to: UUID | None = None
+
+
+@define
 class MemoryState:
     """The tables; ``writing`` is held by whoever changes them."""
 
@@ -92,6 +102,7 @@ class MemoryState:
     deliveries: dict[UUID, StoredDelivery] = field(factory=dict)
     attempts: dict[UUID, Attempt] = field(factory=dict)
     keys: list[SigningKey] = field(factory=list)
+    replays: dict[UUID, StoredReplay] = field(factory=dict)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     changes: int = 0

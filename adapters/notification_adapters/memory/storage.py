@@ -56,7 +56,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         history=MemoryHistory(state),
         backlog=MemoryBacklog(state, clock),
         idempotency=MemoryIdempotencyStore(state),
-        replays=MemoryReplayStore(state, clock),
+        replays=MemoryReplayStore(state, clock, ids),
         trials=MemoryTrialStore(state, clock),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,

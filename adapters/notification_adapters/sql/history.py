@@ -157,6 +157,7 @@ def _rows() -> sa.Select[Any]:
         _d.state,
         _d.reason,
         _d.origin,
+        _d.replay_id,
         _d.attempt,
         _d.worker,
         _d.due_at,
@@ -261,5 +262,6 @@ def _record(row: sa.Row[Any]) -> DeliveryRecord:
         created_at=row.created_at,
         reason=None if row.reason is None else Reason(row.reason),
         origin=None if row.origin is None else Origin(row.origin),
+        replay_id=row.replay_id,
         next_attempt_at=row.due_at if waits else None,
     )

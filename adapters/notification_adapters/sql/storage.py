@@ -64,7 +64,7 @@ async def open_stores(
             history=SqlHistory(database),
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, answers),
-            replays=SqlReplayStore(database, answers),
+            replays=SqlReplayStore(database, answers, ids),
             trials=SqlTrialStore(database, answers),
             worker_lock=worker_lock,
         )

@@ -55,6 +55,10 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return value.astimezone(UTC) if value is not None else None
 
 
+# What partial indexes are of: SQLite takes one only for a statement that says the very same.
+WAITING = sa.text("state = 'pending' AND worker IS NULL")
+RUNNING = sa.text("state = 'running'")
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -113,6 +117,7 @@ deliveries = sa.Table(
     sa.Column("reason", sa.Text),
     # Why it was made, where it was not because its event arrived.
     sa.Column("origin", sa.Text),
+    sa.Column("replay_id", sa.Uuid),
     sa.Column("due_at", Instant, nullable=False),
     # How many attempts have been begun, how many of them failed, and how many of the latest in
     # a row were interrupted.
@@ -135,8 +140,8 @@ deliveries = sa.Table(
         "due_at",
         "delivery_id",
         "created_at",
-        sqlite_where=sa.text("state = 'pending' AND worker IS NULL"),
-        postgresql_where=sa.text("state = 'pending' AND worker IS NULL"),
+        sqlite_where=WAITING,
+        postgresql_where=WAITING,
     ),
     # For looking back: what a webhook was sent, and what became of an event.
     sa.Index("deliveries_webhook", "webhook_id", "delivery_id"),
@@ -182,6 +187,35 @@ attempts = sa.Table(
         "log_id",
         sqlite_where=sa.text("outcome <> 'succeeded'"),
         postgresql_where=sa.text("outcome <> 'succeeded'"),
+    ),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("replay_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    # A JSON array of the states of deliveries, sorted.
+    sa.Column("states", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    # The last delivery that was looked at, and when that had been made.
+    sa.Column("looked_to", sa.Uuid),
+    sa.Column("done_until", Instant),
+    sa.Column("replayed", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("replays_webhook", "webhook_id", "replay_id"),
+    # Of two that begin at the same time one wins.
+    sa.Index(
+        "replays_running",
+        "webhook_id",
+        "environment_id",
+        unique=True,
+        sqlite_where=RUNNING,
+        postgresql_where=RUNNING,
     ),
 )
 

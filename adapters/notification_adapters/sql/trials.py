@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Ending
 from notification_adapters.sql.tables import deliveries
 from notification_core.deliveries import (
@@ -31,6 +32,7 @@ class SqlTrialStore(TrialStore):
         self._steps = database.steps
         self._answers = answers
 
+    @repeated
     async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
@@ -57,6 +59,7 @@ class SqlTrialStore(TrialStore):
             )
             await connection.execute(begun)
 
+    @repeated
     async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)

@@ -123,7 +123,7 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     )
     logs = LogOperations(services.logs, converter, paging, services.zone)
     deliveries = DeliveryOperations(services.history, converter, paging, services.zone)
-    replays = ReplayOperations(services.replays, idempotency, converter)
+    replays = ReplayOperations(services.replays, idempotency, converter, paging)
     trials = TrialOperations(services.trials, idempotency, converter)
     environments = EnvironmentOperations(
         services.verification_keys, idempotency, services.signature_headers, converter
@@ -156,6 +156,10 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "listDeliveries": Handler(deliveries.of_webhook),
         "getDelivery": Handler(deliveries.get),
         "retryDelivery": Handler(replays.retry),
+        "startReplay": Handler(replays.start),
+        "listReplays": Handler(replays.of_webhook),
+        "getReplay": Handler(replays.get),
+        "cancelReplay": Handler(replays.cancel),
         "listEvents": Handler(deliveries.events),
         "getEvent": Handler(deliveries.of_event),
         "listEventTypes": Handler(events.types),

@@ -27,6 +27,8 @@ from notification_core.errors import (
     IssuerUnavailable,
     KeysChanged,
     NotificationError,
+    ReplayNotFound,
+    ReplayRunning,
     RotationTooSoon,
     StorageUnavailable,
     TooLarge,
@@ -125,6 +127,10 @@ class Problem(Enum):
     )
 
     DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
+    REPLAY_NOT_FOUND = Kind(1401, 404, "The webhook has no such replay.")
+    REPLAY_RUNNING = Kind(
+        1402, 409, "A replay of this webhook is running. Wait until it has ended, or cancel it."
+    )
 
     ENVIRONMENT_NOT_FOUND = Kind(1500, 404, "There is no such environment.")
     ROTATION_TOO_SOON = Kind(1501, 409, "The key cannot be rotated yet, unless it is an emergency.")
@@ -210,6 +216,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookDeleted, Problem.WEBHOOK_DELETED),
     (EventGone, Problem.EVENT_GONE),
     (TooManyTrials, Problem.TOO_MANY_TRIALS),
+    (ReplayNotFound, Problem.REPLAY_NOT_FOUND),
+    (ReplayRunning, Problem.REPLAY_RUNNING),
     (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
     (IssuerUnavailable, Problem.ISSUER_UNAVAILABLE),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),

@@ -5,19 +5,22 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_core.history import DeliveryRecord
+from notification_core.replay import Replay
 from notification_core.replays import Replays
-from notification_entrypoints.api.answers import ACCEPTED, json_answer
+from notification_entrypoints.api.answers import ACCEPTED, NO_CONTENT, json_answer
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
+from notification_entrypoints.api.paging import Paging
 
 
 @frozen
 class ReplayOperations:
-    """Delivers again: one delivery."""
+    """Delivers again: one delivery, or by a replay a range of them."""
 
     replays: Replays
     idempotency: Idempotency
     converter: ApiConverter
+    paging: Paging
 
     async def retry(self, call: Call) -> web.Response:
         """Make one more delivery of the same event, and answer with it."""
@@ -37,3 +40,44 @@ class ReplayOperations:
             lambda keep: self.replays.retry(environment_id, delivery_id, keep),
             made,
         )
+
+    async def start(self, call: Call) -> web.Response:
+        """Begin a replay and answer with it, or only with how much it would come to."""
+        key = call.environment_id, call.parameters.id("webhook_id")
+        draft = self.converter.replay_draft(call.fields)
+        if call.fields.get("dry_run"):
+            return json_answer(self.converter.dump(await self.replays.count(*key, draft)))
+
+        def started(replay: Replay) -> web.Response:
+            response = json_answer(self.converter.dump(replay), ACCEPTED)
+            where = call.request.app.router["getReplay"].url_for(
+                webhook_id=str(replay.webhook_id), replay_id=str(replay.replay_id)
+            )
+            response.headers[hdrs.LOCATION] = str(where)
+            return response
+
+        return await self.idempotency.once(
+            call,
+            call.environment_id,
+            lambda keep: self.replays.start(*key, draft, keep),
+            started,
+        )
+
+    async def of_webhook(self, call: Call) -> web.Response:
+        """Answer with one page of a webhook's replays, newest first."""
+        key = call.environment_id, call.parameters.id("webhook_id")
+        before = self.paging.row(call)
+        page = await self.replays.of_webhook(*key, self.paging.limit(call), before)
+        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+
+    async def get(self, call: Call) -> web.Response:
+        """Answer with how a replay stands."""
+        key = call.environment_id, call.parameters.id("webhook_id")
+        replay = await self.replays.get(*key, call.parameters.id("replay_id"))
+        return json_answer(self.converter.dump(replay))
+
+    async def cancel(self, call: Call) -> web.Response:
+        """Cancel a replay."""
+        key = call.environment_id, call.parameters.id("webhook_id")
+        await self.replays.cancel(*key, call.parameters.id("replay_id"))
+        return web.Response(status=NO_CONTENT)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "events": "Show what can happen, what was published, and what became of it.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
+    "replays": "Show and cancel replays, which deliver again what a webhook has missed.",
     "settings": "Show the public keys that an environment's requests are signed with.",
     "verification-keys": "Give an environment a new key to sign with.",
     "keys": "Create, list and revoke the keys that open the API.",

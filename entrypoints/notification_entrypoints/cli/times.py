@@ -9,7 +9,7 @@ from notification_adapters.clock import SystemClock
 from notification_entrypoints.durations import parse_duration
 
 
-def _instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+def instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     """Return a time as the API reads it, given as one or as how long ago it was."""
     if text is None:
         return None
@@ -24,12 +24,12 @@ def _instant(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 
 since_option = click.option(
-    "--since", metavar="TIME", callback=_instant, help="Not before this time, or so long ago (15m)."
+    "--since", metavar="TIME", callback=instant, help="Not before this time, or so long ago (15m)."
 )
 """The option of a list that leaves out what is older."""
 
 until_option = click.option(
-    "--until", metavar="TIME", callback=_instant, help="Only before this time."
+    "--until", metavar="TIME", callback=instant, help="Only before this time."
 )
 """The option of a list that leaves out what is younger."""
 

@@ -11,6 +11,7 @@ from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
     confirm,
     fields,
@@ -74,6 +75,9 @@ _description = click.option("--description", help="What it is for.")
 @click.group("webhooks")
 def command() -> None:
     """Create, show, change and delete the webhooks of an environment."""
+
+
+command.add_command(replay)
 
 
 @command.command(

@@ -10,6 +10,7 @@ down_revision = None
 
 _WAITING = sa.text("state = 'pending' AND worker IS NULL")
 _LEASED = sa.text("worker IS NOT NULL")
+_RUNNING = sa.text("state = 'running'")
 _ERRORS = sa.text("outcome <> 'succeeded'")
 
 
@@ -19,6 +20,7 @@ def upgrade() -> None:
     _create_webhooks()
     _create_deliveries()
     _create_attempts()
+    _create_replays()
     _create_environment_keys()
     _create_kept_answers()
     _create_api_keys()
@@ -77,6 +79,7 @@ def _create_deliveries() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("origin", sa.Text()),
+        sa.Column("replay_id", sa.Uuid()),
         sa.Column("due_at", Instant, nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
@@ -148,6 +151,34 @@ def _create_attempts() -> None:
         unique=False,
         sqlite_where=_ERRORS,
         postgresql_where=_ERRORS,
+    )
+
+
+def _create_replays() -> None:
+    op.create_table(
+        "replays",
+        sa.Column("replay_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("since", Instant, nullable=False),
+        sa.Column("until", Instant, nullable=False),
+        sa.Column("states", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("looked_to", sa.Uuid()),
+        sa.Column("done_until", Instant),
+        sa.Column("replayed", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("ended_at", Instant),
+        sa.PrimaryKeyConstraint("replay_id", "environment_id", name="replays_pkey"),
+    )
+    op.create_index("replays_webhook", "replays", ["webhook_id", "replay_id"], unique=False)
+    op.create_index(
+        "replays_running",
+        "replays",
+        ["webhook_id", "environment_id"],
+        unique=True,
+        sqlite_where=_RUNNING,
+        postgresql_where=_RUNNING,
     )
 
 

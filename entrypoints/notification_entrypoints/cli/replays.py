@@ -1,0 +1,192 @@
+"""``replays`` and ``webhooks replay``: delivering again what a webhook has missed."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    messages,
+    output,
+    print_raw_json,
+    run,
+    table,
+)
+from notification_entrypoints.cli.times import instant, until_option
+
+_PAUSE_SECONDS = 0.5
+_STATES = ("failed", "skipped", "cancelled", "succeeded")
+
+_webhook_id = click.argument("webhook_id", type=click.UUID)
+_replay_id = click.argument("replay_id", type=click.UUID)
+
+
+class _Replay(msgspec.Struct):
+    replay_id: str
+    state: str
+    replayed: int
+    since: str
+    until: str
+    states: list[str]
+    done_until: str = ""
+
+
+class _Count(msgspec.Struct):
+    count: int
+    is_exact: bool
+
+
+@click.command(
+    "replay",
+    epilog=examples(
+        "webhooks replay WEBHOOK_ID --since 2h --dry-run",
+        "webhooks replay WEBHOOK_ID --since 2026-11-24T09:00:00Z --state failed",
+    ),
+)
+@_webhook_id
+@click.option(
+    "--since",
+    required=True,
+    metavar="TIME",
+    callback=instant,
+    help="Only deliveries made at this time or later, or since so long ago (2h).",
+)
+@until_option
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help="Only deliveries in this state; give several (default: all that have not arrived).",
+)
+@click.option("--dry-run", is_flag=True, help="Only count them.")
+@click.option("--detach", is_flag=True, help="Do not wait until it has ended.")
+@json_option
+@api_option
+def replay(  # noqa: PLR0913 - one parameter an option
+    *,
+    webhook_id: UUID,
+    since: str,
+    until: str | None,
+    states: tuple[str, ...],
+    dry_run: bool,
+    detach: bool,
+    api: Api,
+    as_json: bool,
+) -> None:
+    """Deliver again what a webhook has missed, and wait until it is on its way.
+
+    It runs on by itself: Ctrl-C only stops the waiting, `replays cancel` stops the replay.
+    """
+    draft: dict[str, object] = {"since": since, "dry_run": dry_run}
+    draft |= ({"until": until} if until else {}) | ({"states": states} if states else {})
+    path = f"/webhooks/{webhook_id}/replays"
+    answer = run(_post(api, path, msgspec.json.encode(draft)))
+    if not dry_run and not detach:
+        answer = _wait(api, path, answer)
+    if as_json:
+        print_raw_json(answer)
+    elif dry_run:
+        output().print(_counted(msgspec.json.decode(answer, type=_Count)))
+    else:
+        _show_rows([msgspec.json.decode(answer, type=_Replay)])
+
+
+@click.group("replays")
+def command() -> None:
+    """Show and cancel replays; `webhooks replay` begins one."""
+
+
+@command.command("list", epilog=examples("replays list WEBHOOK_ID"))
+@_webhook_id
+@json_option
+@api_option
+def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
+    """List the latest replays of a webhook, newest first."""
+    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays"))
+    if as_json:
+        print_raw_json(answer)
+    else:
+        _show_rows(msgspec.json.decode(answer, type=list[_Replay]))
+
+
+@command.command("show", epilog=examples("replays show WEBHOOK_ID REPLAY_ID"))
+@_webhook_id
+@_replay_id
+@json_option
+@api_option
+def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Show how far a replay is."""
+    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays/{replay_id}"))
+    if as_json:
+        print_raw_json(answer)
+    else:
+        _show_rows([msgspec.json.decode(answer, type=_Replay)])
+
+
+@command.command("cancel", epilog=examples("replays cancel WEBHOOK_ID REPLAY_ID"))
+@_webhook_id
+@_replay_id
+@json_option
+@api_option
+def cancel_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Cancel a replay; what it has put on its way is sent."""
+    run(ask(api, "DELETE", f"/webhooks/{webhook_id}/replays/{replay_id}"))
+    if as_json:
+        print_raw_json(msgspec.json.encode({"cancelled": replay_id}))
+    else:
+        output().print(f"Replay {replay_id} makes nothing more.", markup=False)
+
+
+def _wait(api: Api, path: str, begun: bytes) -> bytes:
+    """Return what the API says of a replay once it has ended, or when Ctrl-C comes before."""
+    latest = begun
+    where = f"{path}/{msgspec.json.decode(begun, type=_Replay).replay_id}"
+
+    async def look() -> None:
+        nonlocal latest
+        async with ApiClient(api) as client:
+            while msgspec.json.decode(latest, type=_Replay).state == "running":
+                await asyncio.sleep(_PAUSE_SECONDS)
+                with suppress(ApiUnavailable):
+                    latest = await client.request("GET", where)
+
+    try:
+        run(look())
+    except KeyboardInterrupt:
+        messages().print(f"It goes on; see how far it is at {where}.", markup=False)
+    return latest
+
+
+async def _post(api: Api, path: str, body: bytes) -> bytes:
+    async with ApiClient(api) as client:
+        return await client.request("POST", path, body)
+
+
+def _counted(count: _Count) -> str:
+    more = "" if count.is_exact else " or more"
+    return f"{count.count:,}{more} deliveries would be made once more."
+
+
+def _show_rows(replays: Sequence[_Replay]) -> None:
+    columns = ("replay_id", "state", "replayed", "done until", "since", "until", "of states")
+    rows = [
+        (
+            each.replay_id,
+            each.state,
+            f"{each.replayed:,}",
+            each.done_until,
+            each.since,
+            each.until,
+            ", ".join(each.states),
+        )
+        for each in replays
+    ]
+    output().print(table(columns, rows))

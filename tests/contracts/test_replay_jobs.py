@@ -1,0 +1,330 @@
+"""What storage promises of replays: each delivery is made once more, once, whoever dies when."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from notification_core.deliveries import Failed, Origin, Reason, State
+from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
+from notification_core.history import DeliveryRecord
+from notification_core.idempotency import KeptAnswer
+from notification_core.replay import (
+    NO_ADVANCE,
+    NOT_ARRIVED,
+    Advance,
+    Replay,
+    ReplayState,
+    Selection,
+)
+from notification_core.webhooks import FOREVER, Webhook
+from tests.contracts.world import World, ids_of
+
+ROOM = 100
+LONG_AGO = datetime(2020, 1, 1, tzinfo=FOREVER.tzinfo)
+
+
+async def _skip(world: World, webhook: Webhook, count: int = 1) -> list[str]:
+    """Store so many skipped deliveries; return their events' ids."""
+    return [await _ended(world, webhook, State.SKIPPED) for _ in range(count)]
+
+
+async def _ended(world: World, webhook: Webhook, state: State, event_id: str = "") -> str:
+    """Store a delivery that has ended so, a millisecond later than the one before."""
+    world.clock.jump(timedelta(milliseconds=1))
+    event = world.event(event_id, environment_id=webhook.environment_id)
+    reason = Reason.WEBHOOK_DISABLED if state is State.SKIPPED else None
+    await world.ingest([event], [world.to(webhook, event, state=state, reason=reason)])
+    return event.event.event_id
+
+
+async def _start(
+    world: World, webhook: Webhook, states: Collection[State] = NOT_ARRIVED, **changes: Any
+) -> Replay:
+    world.clock.jump(timedelta(milliseconds=1))
+    now = world.clock.now()
+    replay = Replay(
+        replay_id=world.ids(),
+        environment_id=webhook.environment_id,
+        webhook_id=webhook.webhook_id,
+        selection=Selection(LONG_AGO, now, frozenset(states)),
+        created_at=now,
+    )
+    replay = evolve(replay, **changes)
+    await world.storage.replays.add(replay)
+    return replay
+
+
+async def _advance(world: World, replay: Replay, limit: int = 1000, room: int = ROOM) -> Advance:
+    return await world.storage.replays.advance(replay, limit, room)
+
+
+async def _run(world: World, replay: Replay) -> Replay:
+    """Advance a replay until it has ended; return how it stands."""
+    for _ in range(10):
+        await _advance(world, replay)
+    return await _now(world, replay)
+
+
+async def _now(world: World, replay: Replay) -> Replay:
+    key = replay.environment_id, replay.webhook_id
+    return await world.rival.replays.get(*key, replay.replay_id)
+
+
+async def _made(world: World, webhook: Webhook) -> Sequence[DeliveryRecord]:
+    """Return the deliveries that replays have made, oldest first."""
+    key = webhook.environment_id, webhook.webhook_id
+    page = await world.storage.history.of_webhook(*key, limit=1000)
+    return [one for one in page.rows[::-1] if one.origin is Origin.REPLAY]
+
+
+async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claimed(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    events = await _skip(world, webhook, 3)
+    replay = await _start(world, webhook)
+    assert await _advance(world, replay) == Advance(looked_at=3, made=3)
+    ended = await _now(world, replay)
+    assert (ended.state, ended.replayed) == (ReplayState.COMPLETED, 3)
+    assert (ended.done_until, ended.ended_at) == (replay.selection.until, world.clock.now())
+    made = await _made(world, webhook)
+    assert [one.event_id for one in made] == events
+    assert {(one.state, one.replay_id) for one in made} == {(State.PENDING, replay.replay_id)}
+    assert sorted(ids_of(await world.claim())) == [one.delivery_id for one in made]
+
+
+async def test_a_batch_goes_on_where_the_one_before_stopped(world: World) -> None:
+    webhook = await world.webhook()
+    events = await _skip(world, webhook, 5)
+    replay = await _start(world, webhook)
+    advances = [await _advance(world, replay, limit=2) for _ in range(4)]
+    assert advances == [Advance(2, 2), Advance(2, 2), Advance(1, 1), NO_ADVANCE]
+    assert [one.event_id for one in await _made(world, webhook)] == events
+
+
+async def test_how_far_it_is_can_be_seen(world: World) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook, 3)
+    replay = await _start(world, webhook)
+    assert await _now(world, replay) == replay
+    await _advance(world, replay, limit=2)
+    under_way = await _now(world, replay)
+    assert (under_way.state, under_way.replayed) == (ReplayState.RUNNING, 2)
+    assert under_way.done_until is not None
+    assert replay.selection.since < under_way.done_until < replay.selection.until
+
+
+async def test_no_more_is_made_than_there_is_room_for(world: World) -> None:
+    webhook = await world.webhook()
+    events = await _skip(world, webhook, 5)
+    replay = await _start(world, webhook)
+    assert (await _advance(world, replay, room=2)).made == 2
+    assert await _advance(world, replay, room=2) == NO_ADVANCE
+    claimed = await world.claim(limit=1)
+    assert (await _advance(world, replay, room=2)).made == 1
+    for begun in (*claimed.deliveries, *(await world.claim()).deliveries):
+        await world.finish(begun)
+    await _run(world, replay)
+    assert [one.event_id for one in await _made(world, webhook)] == events
+
+
+async def test_what_others_have_waiting_takes_up_room(world: World) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook, 2)
+    await world.publish(webhook, 3)
+    replay = await _start(world, webhook)
+    assert await _advance(world, replay, room=3) == NO_ADVANCE
+    assert (await _advance(world, replay, room=4)).made == 1
+
+
+@pytest.mark.parametrize("state", NOT_ARRIVED)
+async def test_only_the_states_that_were_asked_for_are_replayed(world: World, state: State) -> None:
+    webhook = await world.webhook()
+    events = {one: await _ended(world, webhook, one) for one in (*NOT_ARRIVED, State.SUCCEEDED)}
+    await _run(world, await _start(world, webhook, {state}))
+    assert [one.event_id for one in await _made(world, webhook)] == [events[state]]
+
+
+async def test_only_the_time_that_was_asked_for_is_replayed(world: World) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook)
+    world.clock.jump(timedelta(milliseconds=1))
+    since = world.clock.now()
+    events = await _skip(world, webhook, 2)
+    world.clock.jump(timedelta(milliseconds=1))
+    until = world.clock.now()
+    await _skip(world, webhook)
+    selection = Selection(since, until, frozenset(NOT_ARRIVED))
+    await _run(world, await _start(world, webhook, selection=selection))
+    assert [one.event_id for one in await _made(world, webhook)] == events
+
+
+async def test_an_event_that_failed_several_times_is_replayed_once(world: World) -> None:
+    webhook = await world.webhook()
+    await world.finish(await world.begin(webhook), Failed())
+    world.clock.jump(timedelta(milliseconds=1))
+    for _ in range(2):
+        replay = await _start(world, webhook)
+        assert (await _run(world, replay)).replayed == 1
+        (begun,) = (await world.claim()).deliveries
+        await world.finish(begun, Failed())
+        world.clock.jump(timedelta(milliseconds=1))
+
+
+async def test_what_has_arrived_since_or_is_on_its_way_is_passed_over(world: World) -> None:
+    webhook = await world.webhook()
+    await world.finish(await world.begin(webhook), Failed())
+    world.clock.jump(timedelta(milliseconds=1))
+    until = world.clock.now()
+    selection = Selection(LONG_AGO, until, frozenset(NOT_ARRIVED))
+    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 1
+    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 0
+    (begun,) = (await world.claim()).deliveries
+    await world.finish(begun)
+    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 0
+
+
+async def test_what_arrived_is_replayed_as_often_as_it_is_asked_for(world: World) -> None:
+    webhook = await world.webhook()
+    await world.finish(await world.begin(webhook))
+    world.clock.jump(timedelta(milliseconds=1))
+    selection = Selection(LONG_AGO, world.clock.now(), frozenset({State.SUCCEEDED}))
+    for _ in range(2):
+        assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 1
+        (begun,) = (await world.claim()).deliveries
+        await world.finish(begun)
+
+
+async def test_nothing_is_replayed_of_others_of_pending_ones_and_of_events_without_a_body(
+    world: World,
+) -> None:
+    webhook, another = await world.webhook(), await world.webhook()
+    elsewhere = await world.webhook(world.other_environment_id)
+    await _skip(world, another)
+    await _skip(world, elsewhere)
+    await world.publish(webhook)
+    hollow = world.event(whole=False)
+    await world.ingest([hollow], [world.to(webhook, hollow, state=State.SKIPPED)])
+    replay = await _run(world, await _start(world, webhook))
+    assert (replay.state, replay.replayed) == (ReplayState.COMPLETED, 0)
+
+
+async def test_of_several_processes_at_once_each_delivery_is_made_by_one(world: World) -> None:
+    webhook = await world.webhook()
+    events = await _skip(world, webhook, 20)
+    replay = await _start(world, webhook)
+    # Who finds somebody else at it leaves it to them.
+    while (await _now(world, replay)).state is ReplayState.RUNNING:
+        await asyncio.gather(
+            *(
+                storage.replays.advance(replay, 3, ROOM)
+                for storage in (world.storage, world.rival) * 2
+            )
+        )
+    assert sorted(one.event_id for one in await _made(world, webhook)) == sorted(events)
+    assert (await _now(world, replay)).replayed == 20
+
+
+async def test_a_replay_of_a_disabled_webhook_waits_and_that_of_a_deleted_one_is_cancelled(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook)
+    replay = await _start(world, webhook)
+    disabled = await world.change(webhook, disabled_until=FOREVER)
+    assert await _advance(world, replay) == NO_ADVANCE
+    assert (await _now(world, replay)).state is ReplayState.RUNNING
+    enabled = await world.change(disabled, disabled_until=None)
+    key = enabled.environment_id, enabled.webhook_id
+    await world.storage.webhooks.delete(*key, world.clock.now())
+    assert await _advance(world, replay) == NO_ADVANCE
+    ended = await _now(world, replay)
+    assert (ended.state, ended.ended_at) == (ReplayState.CANCELLED, world.clock.now())
+    assert await _made(world, webhook) == []
+
+
+async def test_a_cancelled_replay_makes_nothing_more(world: World) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook, 4)
+    replay = await _start(world, webhook)
+    await _advance(world, replay, limit=2)
+    one = replay.environment_id, replay.webhook_id, replay.replay_id
+    await world.rival.replays.cancel(*one, world.clock.now())
+    assert await _advance(world, replay) == NO_ADVANCE
+    ended = await _now(world, replay)
+    assert (ended.state, ended.replayed) == (ReplayState.CANCELLED, 2)
+    await world.storage.replays.cancel(*one, world.clock.now() + timedelta(seconds=1))
+    assert await _now(world, replay) == ended
+
+
+async def test_a_replay_that_has_ended_is_not_cancelled_any_more(world: World) -> None:
+    webhook = await world.webhook()
+    replay = await _start(world, webhook)
+    ended = await _run(world, replay)
+    await world.storage.replays.cancel(
+        replay.environment_id, replay.webhook_id, replay.replay_id, world.clock.now()
+    )
+    assert await _now(world, replay) == ended
+
+
+async def test_a_webhook_has_one_running_replay(world: World) -> None:
+    webhook, another = await world.webhook(), await world.webhook()
+    told = await asyncio.gather(*(_start(world, webhook) for _ in range(3)), return_exceptions=True)
+    (first,) = [one for one in told if isinstance(one, Replay)]
+    assert sum(isinstance(one, ReplayRunning) for one in told) == 2
+    second = await _start(world, another)
+    by_webhook = sorted([first, second], key=lambda one: one.webhook_id)
+    assert list(await world.rival.replays.running(10)) == by_webhook
+    assert list(await world.rival.replays.running(1)) == by_webhook[:1]
+    after = by_webhook[0].webhook_id
+    assert list(await world.rival.replays.running(10, after)) == by_webhook[1:]
+    await _run(world, first)
+    await _start(world, webhook)
+
+
+async def test_replays_are_listed_newest_first_and_are_their_webhooks_own(world: World) -> None:
+    webhook, another = await world.webhook(), await world.webhook()
+    replays = [await _run(world, await _start(world, webhook)) for _ in range(3)]
+    key = world.environment_id, webhook.webhook_id
+    first = await world.storage.replays.of_webhook(*key, limit=2)
+    rest = await world.storage.replays.of_webhook(*key, limit=2, before=first.after)
+    assert [*first.rows, *rest.rows] == replays[::-1]
+    assert rest.after is None
+    for wrong in (
+        (world.environment_id, another.webhook_id, replays[0].replay_id),
+        (world.other_environment_id, webhook.webhook_id, replays[0].replay_id),
+        (*key, UUID(int=7)),
+    ):
+        with pytest.raises(ReplayNotFound):
+            await world.storage.replays.get(*wrong)
+        with pytest.raises(ReplayNotFound):
+            await world.storage.replays.cancel(*wrong, world.clock.now())
+
+
+async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(world: World) -> None:
+    webhook = await world.webhook()
+    await _skip(world, webhook, 5)
+    await _ended(world, webhook, State.SUCCEEDED)
+    world.clock.jump(timedelta(milliseconds=1))
+    selection = Selection(LONG_AGO, world.clock.now(), frozenset(NOT_ARRIVED))
+    key = world.environment_id, webhook.webhook_id
+    whole = await world.storage.replays.count(*key, selection, 100)
+    assert (whole.count, whole.is_exact) == (5, True)
+    part = await world.storage.replays.count(*key, selection, 3)
+    assert (part.count, part.is_exact) == (3, False)
+    assert await _made(world, webhook) == []
+
+
+async def test_a_replay_that_was_answered_is_not_begun_again(world: World) -> None:
+    webhook = await world.webhook()
+    kept = KeptAnswer(world.environment_id, "replay", "asked", b"answer", world.clock.now())
+    replay = await _run(world, await _start(world, webhook))
+    once = evolve(replay, replay_id=world.ids(), state=ReplayState.RUNNING)
+    await world.storage.replays.add(once, kept)
+    with pytest.raises(AlreadyAnswered):
+        await world.rival.replays.add(evolve(once, replay_id=world.ids()), kept)
