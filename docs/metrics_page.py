@@ -9,8 +9,11 @@ from notification_entrypoints.metrics import Metrics
 
 # A metric that is missing here fails `nox -s generate`: somebody has to say what it is good for.
 LEARNED: Mapping[str, str] = {
-    "notification_events_total": "How much comes in. `duplicate` shows publishers that try again; "
-    "`refused` one that sends what cannot be read.",
+    "notification_events_total": "How much comes in, by `http` and from `kafka`. `duplicate` shows "
+    "publishers that try again, or messages that were read again after a crash; `refused` one that "
+    "sends what cannot be read.",
+    "notification_dead_letters_total": "Some producer sends messages that are no events. "
+    "`notification-management dead-letters list` shows them with the reason.",
     "notification_event_conflicts_total": "A publisher uses one `event_id` for two events. The "
     "first one stands; the log names it.",
     "notification_data_schema_mismatches_total": "The platform sends other `data` than the "

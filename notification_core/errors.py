@@ -167,6 +167,14 @@ class EventGone(NotificationError):
         self.event_id = event_id
 
 
+class DeadLetterNotFound(NotificationError, LookupError):
+    """No such dead letter."""
+
+    def __init__(self, letter_id: UUID) -> None:
+        super().__init__(f"There is no dead letter {letter_id}.")
+        self.letter_id = letter_id
+
+
 class WebhookChanged(NotificationError):
     """The webhook was changed by somebody else since it was read: read it again."""
 
@@ -221,6 +229,10 @@ class StorageUnavailable(NotificationError):
 
 class UnknownCommit(StorageUnavailable):
     """The storage went away during a commit: it may have happened or not."""
+
+
+class EventSourceUnavailable(NotificationError):
+    """The event source is away, or cannot be used as it is set up; it is tried again."""
 
 
 class StorageUnusable(NotificationError):

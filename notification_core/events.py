@@ -27,6 +27,13 @@ class Event:
     data: bytes = field(repr=False)
 
 
+class Source(StrEnum):
+    """The ways by which events come in."""
+
+    HTTP = "http"
+    KAFKA = "kafka"
+
+
 class Arrival(StrEnum):
     """What storage found when an event arrived.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -18,9 +18,10 @@ from notification_core.deliveries import (
     State,
 )
 from notification_core.errors import TooManyDeliveries
-from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.events import Arrival, Event, EventToStore, Source, body_of
 from notification_core.idempotency import Keep
 from notification_core.ids import IdGenerator
+from notification_core.incoming import DeadLetter
 from notification_core.matching import matching, subscriptions_by_type
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
@@ -70,20 +71,23 @@ class _Batch:
 
 
 class Ingest:
-    """Publishes events: stores each once, with a delivery for every webhook that wants it.
+    """Publishes events of one source: each is stored once, with its deliveries.
 
     With a ``taker``, deliveries that this process can send soon are stored as begun by it and
     handed over in memory after the commit; all others are stored due, for any worker to claim.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
         self,
         store: DeliveryStore,
         clock: Clock,
         ids: IdGenerator,
         observer: Observer,
         taker: Taker | None,
+        *,
+        source: Source = Source.HTTP,
     ) -> None:
+        self._source = source
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -102,7 +106,18 @@ class Ingest:
         :class:`StorageUnavailable` (nothing was stored) and :class:`UnknownCommit` (publish
         again: what was stored is known by its id).
         """
-        storing = asyncio.create_task(self._publish(events, keep))
+        return await self._to_the_end(self._store_all(events, (), keep))
+
+    async def take_in(
+        self, events: Sequence[Event], dead_letters: Sequence[DeadLetter]
+    ) -> Sequence[Published]:
+        """Publish events, and store in the same transaction what came among them and is none."""
+        return await self._to_the_end(self._store_all(events, dead_letters, None))
+
+    async def _to_the_end(
+        self, work: Coroutine[None, None, Sequence[Published]]
+    ) -> Sequence[Published]:
+        storing = asyncio.create_task(work)
         self._storing.add(storing)
         storing.add_done_callback(self._storing.discard)
         return await asyncio.shield(storing)
@@ -111,14 +126,20 @@ class Ingest:
         """Return once no publish is under way."""
         await asyncio.gather(*self._storing, return_exceptions=True)
 
-    async def _publish(
-        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None
+    async def _store_all(
+        self,
+        events: Sequence[Event],
+        dead_letters: Sequence[DeadLetter],
+        keep: Keep[Sequence[Published]] | None,
     ) -> Sequence[Published]:
         batch = _Batch(_distinct(events))
         leased_from = self._clock.monotonic()
         try:
             async with self._store.ingesting() as transaction:
-                await self._store_batch(transaction, batch)
+                if events:
+                    await self._store_batch(transaction, batch)
+                if dead_letters:
+                    await transaction.add_dead_letters(dead_letters)
                 published = _published(events, batch.arrivals)
                 if keep is not None:
                     await transaction.keep(keep(published))
@@ -128,6 +149,8 @@ class Ingest:
             raise
         self._hand_over(batch, leased_from)
         self._tell(batch, len(events))
+        for dead_letter in dead_letters:
+            self._observer.dead_lettered(dead_letter)
         return published
 
     async def _store_batch(self, transaction: IngestTransaction, batch: _Batch) -> None:
@@ -193,7 +216,7 @@ class Ingest:
 
     def _tell(self, batch: _Batch, published: int) -> None:
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
-        self._observer.events_ingested(new, published - new)
+        self._observer.events_ingested(self._source, new, published - new)
         due = _due(batch)
         begun = len(batch.begun)
         self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)

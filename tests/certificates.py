@@ -30,9 +30,14 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    @property
+    def certificate(self) -> str:
+        """The authority's own certificate, as PEM."""
+        return _pem(self._certificate)
+
     def trusted_by(self, context: ssl.SSLContext) -> ssl.SSLContext:
         """Add this authority to those that a client's context trusts."""
-        context.load_verify_locations(cadata=_pem(self._certificate))
+        context.load_verify_locations(cadata=self.certificate)
         return context
 
     def server(self, host: str, *, expired: bool = False) -> ssl.SSLContext:

@@ -1,12 +1,15 @@
 """What every test runs under: on this machine only, and with hypothesis set for the place."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
 import pytest
 
 from tests import postgres_server
+from tests.kafka.jars import HOW_TO_GET_JAVA, HOW_TO_GET_MAVEN, jars, java
+from tests.kafka.servers import Broker, running_broker
+from tests.kafka.topics import Kafka, topics_on
 from tests.network_guard import NetworkGuard, guarded_network
 from tests.postgres_server import PostgresServer
 
@@ -56,3 +59,24 @@ def postgres() -> Iterator[PostgresServer]:
         require(server, postgres_server.HOW_TO_GET_IT)
         assert server
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> None:
+    """Skip the test where no Kafka can be run."""
+    require(java(), HOW_TO_GET_JAVA)
+    require(jars(), HOW_TO_GET_MAVEN)
+
+
+@pytest.fixture(scope="session")
+def broker(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:  # noqa: ARG001 - it only skips
+    """Run one real Kafka for all the tests that want one."""
+    with running_broker(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+async def kafka(broker: Broker) -> AsyncIterator[Kafka]:
+    """Give topics and a group of the test's own on the broker of the run."""
+    async with topics_on(broker) as kafka:
+        yield kafka

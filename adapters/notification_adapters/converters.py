@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
-from notification_adapters.messages import instant
+from notification_adapters.event_fields import instant
 from notification_core.access import Scope
 from notification_core.api_keys import ApiKey, KeyState
 from notification_core.catalogue import EventType

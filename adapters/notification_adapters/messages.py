@@ -9,38 +9,35 @@ a double, lone surrogates, more than 64 levels, more than 1 MiB, and an envelope
 key or of the wrong shape. Long integers, ``\u0000`` and duplicate keys inside ``data`` pass.
 """
 
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
-from math import isfinite
-from typing import Annotated, NoReturn
+from datetime import datetime, tzinfo
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from attrs import frozen
 from msgspec import UNSET, UnsetType
 
+from notification_adapters.event_fields import (
+    UUID_TEXT,
+    check_size,
+    environment_wrong,
+    id_wrong,
+    instant,
+    refuse,
+    time_wrong,
+    type_wrong,
+)
+from notification_adapters.strict_json import TOO_DEEP, Pairs, cut, depth_wrong, scanned
 from notification_core.catalogue import CATALOGUE
 from notification_core.errors import Detail, InvalidEvent, TooLarge
-from notification_core.events import (
-    MAX_EVENT_BYTES,
-    MAX_EVENT_DEPTH,
-    MAX_EVENT_ID_LENGTH,
-    Event,
-)
+from notification_core.events import MAX_EVENT_ID_LENGTH, Event
 
 MAX_EVENTS = 1_000
 """The events of one batch, at most."""
 
-_MAX_DETAILS = 100
-_MAX_QUOTED = 64
 _WHITESPACE = b" \t\r\n"
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 _EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EVENT_ID_LENGTH)]
 
@@ -103,27 +100,15 @@ def read_events(
     return reader.read_all(_elements(body)), False
 
 
-def instant(text: str, zone: tzinfo) -> datetime:
-    """Return an instant of RFC 3339 in UTC; without an offset it is taken in ``zone``.
-
-    Raises ``ValueError`` where the text is no such instant, or lies outside of what UTC can say.
-    """
-    at = msgspec.convert(text, datetime)
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(text) from error
-
-
 def _elements(body: bytes) -> list[msgspec.Raw]:
     try:
         elements = _ARRAY.decode(body)
     except RecursionError:
-        _refuse([Detail("body", _TOO_DEEP)])
+        refuse([Detail("body", TOO_DEEP)])
     except ValueError as error:
-        _refuse([Detail("body", f"This is not JSON: {error}.")])
+        refuse([Detail("body", f"This is not JSON: {error}.")])
     if not elements:
-        _refuse([Detail("body", f"The array is empty; a batch has 1 to {MAX_EVENTS:,} events.")])
+        refuse([Detail("body", f"The array is empty; a batch has 1 to {MAX_EVENTS:,} events.")])
     if len(elements) > MAX_EVENTS:
         message = f"A batch has at most {MAX_EVENTS:,} events; this one has {len(elements):,}."
         raise TooLarge(message, [Detail("body", message)])
@@ -146,15 +131,14 @@ class _Reader:
             except InvalidEvent as error:
                 wrong += error.details
         if wrong:
-            _refuse(wrong)
+            refuse(wrong)
         return events
 
     def read(self, message: bytes, where: str = "") -> Event:
         message = message.strip(_WHITESPACE)
-        if len(message) > MAX_EVENT_BYTES:
-            _refuse_size(len(message), where)
-        if wrong := _depth_wrong(message):
-            _refuse([Detail(where or "body", wrong)])
+        check_size(len(message), where)
+        if wrong := depth_wrong(message):
+            refuse([Detail(where or "body", wrong)])
         decoder = _ADDRESSED if self.environment_id is None else _ENVELOPE
         try:
             envelope = decoder.decode(message)
@@ -180,13 +164,13 @@ class _Reader:
     def _rules(self) -> "_Rules":
         """Return what is wrong with each field's value, as a function of the value."""
         rules: _Rules = {
-            "event": _type_wrong,
-            "event_id": _id_wrong,
-            "occurred_at": lambda value: _time_wrong(value, self.zone),
+            "event": type_wrong,
+            "event_id": id_wrong,
+            "occurred_at": lambda value: time_wrong(value, self.zone),
             "data": lambda _: None,
         }
         if self.environment_id is None:
-            rules["environment_id"] = _environment_wrong
+            rules["environment_id"] = environment_wrong
         return rules
 
 
@@ -206,7 +190,7 @@ def _has_nothing_to_hide(envelope: _Envelope, message: bytes) -> bool:
 
 def _uuid(envelope: _Envelope) -> UUID:
     assert isinstance(envelope, _AddressedEnvelope)  # noqa: S101 - tells mypy which decoder it was
-    if not _UUID.fullmatch(envelope.environment_id):
+    if not UUID_TEXT.fullmatch(envelope.environment_id):
         raise ValueError(envelope.environment_id)
     return UUID(envelope.environment_id)
 
@@ -215,73 +199,23 @@ def _uuid(envelope: _Envelope) -> UUID:
 
 _Rules = dict[str, Callable[[object], str | None]]
 _REQUIRED = ("event", "data", "environment_id")
-_TOO_DEEP = f"This is nested too deeply; {MAX_EVENT_DEPTH} levels are the most."
-
-
-class _Object(tuple[tuple[str, object], ...]):
-    """A JSON object as it stands in the text: every pair, in its order."""
-
-    __slots__ = ()
-
-
-def _depth_wrong(message: bytes) -> str | None:
-    # No more brackets than levels allowed: it cannot be too deep.
-    if message.count(b"[") + message.count(b"{") <= MAX_EVENT_DEPTH:
-        return None
-    brackets = _STRINGS.sub(b"", message).translate(_TO_SQUARE, _NO_BRACKET)
-    for _ in range(MAX_EVENT_DEPTH):  # Each round takes the innermost level away.
-        brackets = brackets.replace(b"[]", b"")
-    return _TOO_DEEP if brackets else None
 
 
 def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
     """Judge a message completely; raise :class:`InvalidEvent` with all that is wrong."""
     try:
-        value = _scanned(message)
+        value = scanned(message)
     except ValueError as error:
-        _refuse([Detail(where or "body", str(error))])
-    if not isinstance(value, _Object):
-        _refuse([Detail(where or "body", f"An event is a JSON object with {_listed(rules)}.")])
+        refuse([Detail(where or "body", str(error))])
+    if not isinstance(value, Pairs):
+        refuse([Detail(where or "body", f"An event is a JSON object with {_listed(rules)}.")])
     prefix = f"{where}." if where else ""
-    wrong = [Detail(f"{prefix}{_cut(field)}", text) for field, text in _wrong(value, rules)]
+    wrong = [Detail(f"{prefix}{cut(field)}", text) for field, text in _wrong(value, rules)]
     if wrong:
-        _refuse(wrong)
+        refuse(wrong)
 
 
-def _scanned(message: bytes) -> object:
-    try:
-        value = _SCANNER.decode(message.decode())
-        if rb"\u" in message:  # Only an escape can make a lone surrogate.
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"This is not UTF-8 (byte {error.start}).") from error
-    except UnicodeEncodeError as error:
-        raise ValueError("A string holds half of a surrogate pair; write both halves.") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"This is not JSON: {error}.") from error
-    return value
-
-
-def _finite(text: str) -> float:
-    if not isfinite(number := float(text)):
-        raise ValueError(f"The number {_cut(text)} overflows; the most is about 1.8e308.")
-    return number
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON; numbers are finite.")
-
-
-# The values of integers do not matter here, and making them of 5,000 digits is refused by Python.
-_SCANNER = json.JSONDecoder(
-    object_pairs_hook=_Object,
-    parse_int=lambda _: 0,
-    parse_float=_finite,
-    parse_constant=_refuse_constant,
-)
-
-
-def _wrong(envelope: _Object, rules: _Rules) -> Iterator[tuple[str, str]]:
+def _wrong(envelope: Pairs, rules: _Rules) -> Iterator[tuple[str, str]]:
     values: Mapping[str, object] = dict(envelope)
     for name, count in Counter(name for name, _ in envelope).items():
         if count > 1:
@@ -295,50 +229,5 @@ def _wrong(envelope: _Object, rules: _Rules) -> Iterator[tuple[str, str]]:
             yield name, "This field is required."
 
 
-def _type_wrong(value: object) -> str | None:
-    if isinstance(value, str) and value in CATALOGUE:
-        return None
-    given = f"There is no event type {_cut(value)!r}" if isinstance(value, str) else "Not a string"
-    return f"{given}; the types are {', '.join(CATALOGUE)}."
-
-
-def _id_wrong(value: object) -> str | None:
-    if isinstance(value, str) and 1 <= len(value) <= MAX_EVENT_ID_LENGTH and "\0" not in value:
-        return None
-    return f"An event id is a string of 1 to {MAX_EVENT_ID_LENGTH} characters without U+0000."
-
-
-def _environment_wrong(value: object) -> str | None:
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return None
-    return "An environment id is a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
-
-
-def _time_wrong(value: object, zone: tzinfo) -> str | None:
-    try:
-        if isinstance(value, str):
-            instant(value, zone)
-            return None
-    except ValueError:
-        pass  # Said below, as for what is no string.
-    return "A time is a date and time of RFC 3339, like 2026-03-01T09:30:00.250Z."
-
-
 def _listed(rules: _Rules) -> str:
     return ", ".join(rules)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
-
-
-def _refuse(details: Sequence[Detail]) -> NoReturn:
-    first = details[0]
-    more = f" ({len(details) - 1:,} more)" if len(details) > 1 else ""
-    message = f"The event is refused: {first.field}: {first.message}{more}"
-    raise InvalidEvent(message, details[:_MAX_DETAILS])
-
-
-def _refuse_size(size: int, where: str) -> NoReturn:
-    message = f"An event has at most {MAX_EVENT_BYTES:,} bytes; this one has {size:,}."
-    raise TooLarge(message, [Detail(where or "body", message)])

@@ -5,6 +5,7 @@ No label ever names a webhook or an environment: the number of series stays boun
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import product
 from uuid import UUID
 
 from prometheus_client import (
@@ -19,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.events import Source
+from notification_core.incoming import DeadLetter
 from notification_core.ports.observer import Observer
 from notification_core.webhooks import DisabledReason
 
@@ -67,10 +70,12 @@ class Metrics(Observer):
         build.labels(version, commit).set(1)
 
     def _count_ingest(self) -> None:
-        events = self._counter("events", "Events that came in.", ["result"])
-        self._accepted = events.labels("accepted")
-        self._duplicate = events.labels("duplicate")
-        self._refused = events.labels("refused")
+        self._events = self._counters("events", "Events that came in.", ["source", "result"])
+        for counted in product(Source, ("accepted", "duplicate", "refused")):
+            self._events[counted].inc(0)
+        self._dead_letters = self._counter(
+            "dead_letters", "Messages that were no events, and are kept as dead letters."
+        )
         self._conflicts = self._counter(
             "event_conflicts", "Known event ids that came again with other data."
         )
@@ -120,14 +125,19 @@ class Metrics(Observer):
         self._in_flight.set_function(in_flight)
         self._waiting.set_function(waiting)
 
-    def events_ingested(self, new: int, duplicates: int) -> None:
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count the events of a batch that was committed."""
-        self._accepted.inc(new)
-        self._duplicate.inc(duplicates)
+        self._events[source, "accepted"].inc(new)
+        self._events[source, "duplicate"].inc(duplicates)
+
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:  # noqa: ARG002 - a label would be unbounded
+        """Count a message that is kept as a dead letter."""
+        self._dead_letters.inc()
+        self._events[Source.KAFKA, "refused"].inc()
 
     def events_refused(self, count: int) -> None:
-        """Count events that were refused before they reached the storage."""
-        self._refused.inc(count)
+        """Count events that a caller was told are wrong."""
+        self._events[Source.HTTP, "refused"].inc(count)
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a known event id that came again with other data."""

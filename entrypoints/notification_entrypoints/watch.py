@@ -7,6 +7,8 @@ from uuid import UUID
 import structlog
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.events import Source
+from notification_core.incoming import DeadLetter
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.last_minute import EVENTS, LastMinute
 from notification_entrypoints.metrics import Metrics
@@ -14,7 +16,7 @@ from notification_entrypoints.metrics import Metrics
 _log = structlog.stdlib.get_logger("notification")
 
 _SAME_ERROR_SECONDS = 10.0
-"""A loop that keeps failing says so once in this time: an outage must not flood the log."""
+"""What keeps failing says so once in this time: an outage must not flood the log."""
 
 
 class Watch(Metrics):
@@ -26,9 +28,9 @@ class Watch(Metrics):
         self._monotonic = monotonic
         self._told: dict[str, float] = {}
 
-    def events_ingested(self, new: int, duplicates: int) -> None:
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count new events for the last minute too."""
-        super().events_ingested(new, duplicates)
+        super().events_ingested(source, new, duplicates)
         self.last_minute.add(EVENTS, new)
 
     def attempt_ended(
@@ -63,10 +65,29 @@ class Watch(Metrics):
         super().results_fenced(count)
         _log.warning("results_fenced", count=count)
 
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        """Warn: what a producer sends cannot be read."""
+        super().dead_lettered(dead_letter)
+        message = dead_letter.message
+        if self._is_due("dead_lettered"):
+            _log.warning(
+                "dead_lettered",
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                reason=dead_letter.reason,
+            )
+
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Log an error that a loop survived, but not each time that it comes again."""
         super().loop_failed(loop, error)
-        now = self._monotonic()
-        if now - self._told.get(loop, -_SAME_ERROR_SECONDS) >= _SAME_ERROR_SECONDS:
-            self._told[loop] = now
+        if self._is_due(loop):
             _log.error("loop_failed", loop=loop, error=type(error).__name__, message=str(error))
+
+    def _is_due(self, what: str) -> bool:
+        """Tell whether this is to be said again by now."""
+        now = self._monotonic()
+        if now - self._told.get(what, -_SAME_ERROR_SECONDS) < _SAME_ERROR_SECONDS:
+            return False
+        self._told[what] = now
+        return True

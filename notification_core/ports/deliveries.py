@@ -16,6 +16,7 @@ from attrs import field, frozen
 from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
 from notification_core.events import Arrival, EventToStore
 from notification_core.idempotency import KeptAnswer
+from notification_core.incoming import DeadLetter
 from notification_core.webhooks import Webhook
 
 EventKey = tuple[UUID, str]
@@ -93,6 +94,9 @@ class IngestTransaction(Protocol):
 
         The transaction is of no more use where this raises :class:`AlreadyAnswered`.
         """
+
+    async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Store messages that are no events; one that is stored already is left as it is."""
 
 
 class DeliveryStore(Protocol):

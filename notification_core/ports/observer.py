@@ -6,6 +6,8 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.events import Source
+from notification_core.incoming import DeadLetter
 from notification_core.webhooks import DisabledReason
 
 
@@ -13,8 +15,12 @@ class Observer(Protocol):
     """Hears of what happened. Methods return at once and raise nothing."""
 
     @abstractmethod
-    def events_ingested(self, new: int, duplicates: int) -> None:
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Tell of a batch that was committed."""
+
+    @abstractmethod
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        """Tell of a message that is no event, and is stored as a dead letter."""
 
     @abstractmethod
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
@@ -52,4 +58,4 @@ class Observer(Protocol):
 
     @abstractmethod
     def loop_failed(self, loop: str, error: Exception) -> None:
-        """Tell of an error that a loop of the dispatcher survived; it will try again."""
+        """Tell of an error that a loop survived; it will try again."""

@@ -34,6 +34,7 @@ from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.backlog import Backlog
+from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -73,6 +74,8 @@ class Storage(Protocol):
     def trials(self) -> TrialStore: ...
     @property
     def idempotency(self) -> IdempotencyStore: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     async def ping(self) -> None: ...

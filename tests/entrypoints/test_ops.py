@@ -14,6 +14,8 @@ from structlog.testing import capture_logs
 
 from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.errors import StorageUnavailable
+from notification_core.events import Source
+from notification_core.incoming import DeadLetter, Message
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
@@ -233,15 +235,18 @@ async def test_says_what_is_running_and_where(client: Client) -> None:
 
 
 async def test_counts_what_comes_in(ops: Ops, client: Client) -> None:
-    ops.metrics.events_ingested(new=5, duplicates=2)
+    ops.metrics.events_ingested(Source.HTTP, new=5, duplicates=2)
     ops.metrics.events_refused(1)
+    ops.metrics.dead_lettered(DeadLetter(Message("t", 0, 0, 0, b"{"), "It is no event."))
     ops.metrics.event_conflicted(uuid4(), "e1")
     ops.metrics.data_schema_mismatched("job-created")
     ops.metrics.deliveries_stored(handed_over=3, due=4, skipped=1)
     counted = await samples(client)
-    assert counted["notification_events_total", ("accepted",)] == 5
-    assert counted["notification_events_total", ("duplicate",)] == 2
-    assert counted["notification_events_total", ("refused",)] == 1
+    assert counted["notification_events_total", ("accepted", "http")] == 5
+    assert counted["notification_events_total", ("duplicate", "http")] == 2
+    assert counted["notification_events_total", ("refused", "http")] == 1
+    assert counted["notification_events_total", ("refused", "kafka")] == 1
+    assert counted["notification_dead_letters_total", ()] == 1
     assert counted["notification_event_conflicts_total", ()] == 1
     assert counted["notification_data_schema_mismatches_total", ("job-created",)] == 1
     assert counted["notification_deliveries_total", ("handed_over",)] == 3

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.errors import StorageUnavailable
+from notification_core.events import Source
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_entrypoints.last_minute import LastMinute
 from notification_entrypoints.ops import Info, Readiness, ops_app
@@ -118,11 +119,11 @@ async def test_what_was_done_is_counted_for_a_minute_and_then_forgotten(
     ops: Ops, client: Client
 ) -> None:
     ops.opened()
-    ops.watch.events_ingested(new=5, duplicates=2)
+    ops.watch.events_ingested(Source.HTTP, new=5, duplicates=2)
     ops.watch.attempt_ended(Outcome.SUCCEEDED, None, timedelta(milliseconds=3))
     ops.time.now += 30
     ops.watch.attempt_ended(Outcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
-    ops.watch.events_ingested(new=1, duplicates=0)
+    ops.watch.events_ingested(Source.HTTP, new=1, duplicates=0)
     ops.time.now += 29
     counted = (await status(client))["last_minute"]
     assert counted == {

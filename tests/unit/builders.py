@@ -15,7 +15,8 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
-from notification_core.events import Event
+from notification_core.events import Event, Source
+from notification_core.incoming import DeadLetter
 from notification_core.lane import Held
 from notification_core.ports.observer import Observer
 from notification_core.webhooks import DisabledReason, Webhook
@@ -108,6 +109,8 @@ class Notebook(Observer):
 
     def __init__(self) -> None:
         self.new = self.doubles = 0
+        self.sources: set[Source] = set()
+        self.dead_letters: list[DeadLetter] = []
         self.conflicts: list[str] = []
         self.stored = (0, 0, 0)
         self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
@@ -116,9 +119,13 @@ class Notebook(Observer):
         self.reaped = self.given_back = self.fenced = 0
         self.errors: list[tuple[str, str]] = []
 
-    def events_ingested(self, new: int, duplicates: int) -> None:
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
+        self.sources.add(source)
         self.new += new
         self.doubles += duplicates
+
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        self.dead_letters.append(dead_letter)
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
         del environment_id

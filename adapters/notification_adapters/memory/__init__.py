@@ -1,6 +1,7 @@
 """The ports in memory: for unit tests and for trying things out; nothing outlives the process."""
 
 from notification_adapters.memory.clock import ManualClock
+from notification_adapters.memory.source import MemorySource, MemoryTopics
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 
-__all__ = ["ManualClock", "MemoryStorage", "memory_storage"]
+__all__ = ["ManualClock", "MemorySource", "MemoryStorage", "MemoryTopics", "memory_storage"]

@@ -45,7 +45,7 @@ class MemoryDeliveryStore(DeliveryStore):
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._state.writing:
-            transaction = MemoryIngest(self._state, self._clock.now())
+            transaction = MemoryIngest(self._state, self._clock.now(), self._ids)
             yield transaction
             transaction.commit()
 

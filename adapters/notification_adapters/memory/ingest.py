@@ -9,6 +9,9 @@ from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
 from notification_core.idempotency import KeptAnswer
+from notification_core.ids import IdGenerator
+from notification_core.incoming import DeadLetter, identity_of
+from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
 
@@ -16,12 +19,14 @@ from notification_core.webhooks import Webhook
 class MemoryIngest(IngestTransaction):
     """A batch of events that :meth:`commit` stores as a whole."""
 
-    def __init__(self, state: MemoryState, now: datetime) -> None:
+    def __init__(self, state: MemoryState, now: datetime, ids: IdGenerator) -> None:
         self._state = state
         self._now = now
+        self._ids = ids
         self._events: dict[EventKey, StoredEvent] = {}
         self._deliveries: list[StoredDelivery] = []
         self._kept: list[KeptAnswer] = []
+        self._dead_letters: list[StoredDeadLetter] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments."""
@@ -50,12 +55,23 @@ class MemoryIngest(IngestTransaction):
         self._state.check_unanswered(kept)
         self._kept.append(kept)
 
+    async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Store messages that are no events, those that are new."""
+        stored = self._state.dead_letters.values()
+        known = {identity_of(one.dead_letter.message) for one in stored}
+        self._dead_letters += [
+            StoredDeadLetter(self._ids(), self._now, letter)
+            for letter in dead_letters
+            if identity_of(letter.message) not in known
+        ]
+
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
         self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
         for kept in self._kept:
             self._state.keep(kept)
+        self._state.dead_letters.update({one.letter_id: one for one in self._dead_letters})
 
     def _add(self, arrived: EventToStore) -> Arrival:
         known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))

@@ -12,6 +12,7 @@ from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.keys import SigningKey
+from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import EventKey
 from notification_core.replay import Replay
 from notification_core.webhooks import Webhook
@@ -105,6 +106,7 @@ class MemoryState:
     replays: dict[UUID, StoredReplay] = field(factory=dict)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
+    dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
     changes: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 

@@ -4,6 +4,7 @@ from attrs import field, frozen
 
 from notification_adapters.memory.api_keys import MemoryApiKeyStore
 from notification_adapters.memory.backlog import MemoryBacklog
+from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
@@ -32,6 +33,7 @@ class MemoryStorage:
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
     trials: MemoryTrialStore
+    dead_letters: MemoryDeadLetters
     worker_lock: MemoryWorkerLock
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
@@ -58,6 +60,7 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock, ids),
         trials=MemoryTrialStore(state, clock),
+        dead_letters=MemoryDeadLetters(state),
         worker_lock=MemoryWorkerLock(state, holder),
         state=state,
         holder=holder,

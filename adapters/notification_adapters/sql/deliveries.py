@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.claims import Claims
+from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.ingest import SqlIngest
@@ -34,13 +35,14 @@ class SqlDeliveryStore(DeliveryStore):
         self._rows = rows
         self._answers = answers
         self._ids = ids
+        self._letters = DeadLetterRows(ids)
         self._claims = Claims(database, rows)
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._database.writing() as connection:
-            yield SqlIngest(connection, self._database, self._rows, self._answers)
+            yield SqlIngest(connection, self._database, self._rows, self._answers, self._letters)
 
     @repeated
     async def acquire(self, claim: Claim) -> Claimed:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.steps import KnownEvent, Lease
@@ -13,6 +14,7 @@ from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
 from notification_core.idempotency import KeptAnswer
+from notification_core.incoming import DeadLetter
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
 
@@ -26,11 +28,13 @@ class SqlIngest(IngestTransaction):
         database: Database,
         rows: WebhookRows,
         answers: KeptAnswers,
+        letters: DeadLetterRows,
     ) -> None:
         self._connection = connection
         self._database = database
         self._rows = rows
         self._answers = answers
+        self._letters = letters
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments in one query."""
@@ -59,6 +63,11 @@ class SqlIngest(IngestTransaction):
     async def keep(self, kept: KeptAnswer) -> None:
         """Write the answer to the request that all this is for."""
         await self._answers.keep(self._connection, kept)
+
+    async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Store messages that are no events, those that are new."""
+        now = await self._database.now(self._connection)
+        await self._letters.add(self._connection, dead_letters, now)
 
 
 def _key(stored: EventToStore) -> EventKey:

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from notification_adapters.sql.api_keys import SqlApiKeyStore
 from notification_adapters.sql.backlog import SqlBacklog
+from notification_adapters.sql.dead_letters import SqlDeadLetters
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.history import SqlHistory
@@ -39,6 +40,7 @@ class SqlStorage:
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
     trials: SqlTrialStore
+    dead_letters: SqlDeadLetters
     worker_lock: WorkerLock
 
     async def ping(self) -> None:
@@ -66,6 +68,7 @@ async def open_stores(
             idempotency=SqlIdempotencyStore(database, answers),
             replays=SqlReplayStore(database, answers, ids),
             trials=SqlTrialStore(database, answers),
+            dead_letters=SqlDeadLetters(database),
             worker_lock=worker_lock,
         )
     finally:

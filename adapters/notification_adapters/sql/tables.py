@@ -263,6 +263,26 @@ api_keys = sa.Table(
     sa.Column("revoked_at", Instant),
 )
 
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    # Nobody could read whose they are, so they have no environment.
+    sa.Column("letter_id", sa.Uuid, primary_key=True),
+    # Follows from the message's place, time and content: one that is read again is known.
+    sa.Column("message_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("topic_partition", sa.Integer, nullable=False),
+    sa.Column("topic_offset", sa.BigInteger, nullable=False),
+    # Milliseconds, as Kafka has them: a producer may write what is no instant.
+    sa.Column("timestamp_ms", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("value", sa.LargeBinary),
+    # A JSON array of [name, value in base64].
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("stored_at", Instant, nullable=False),
+)
+
 changes = sa.Table(
     "changes",
     metadata,

@@ -10,7 +10,7 @@ import yaml
 from attrs import field, frozen
 from jsonschema_rs import Draft202012Validator, Validator
 
-from notification_adapters.messages import instant
+from notification_adapters.event_fields import instant
 from notification_core.errors import Detail
 from notification_entrypoints.api.complaints import complaints
 from notification_entrypoints.api.rules import Rule, rule_of

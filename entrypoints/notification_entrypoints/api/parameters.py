@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from attrs import frozen
 
-from notification_adapters.messages import instant
+from notification_adapters.event_fields import instant
 from notification_core.errors import Detail
 from notification_entrypoints.api.document import Parameter
 from notification_entrypoints.api.problems import Problem, RequestRefused

@@ -1,4 +1,4 @@
-"""The first schema: events, webhooks, deliveries, attempts, keys, and what the API keeps."""
+"""The first schema: events, webhooks, deliveries, attempts, keys, and what is kept beside them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,7 @@ def upgrade() -> None:
     _create_environment_keys()
     _create_kept_answers()
     _create_api_keys()
+    _create_dead_letters()
     changes = _create_changes()
     instance = _create_instance()
     op.bulk_insert(changes, [{"id": 1, "number": 0}])
@@ -225,6 +226,25 @@ def _create_api_keys() -> None:
         sa.Column("expires_at", Instant),
         sa.Column("revoked_at", Instant),
         sa.PrimaryKeyConstraint("key_id", name="api_keys_pkey"),
+    )
+
+
+def _create_dead_letters() -> None:
+    op.create_table(
+        "dead_letters",
+        sa.Column("letter_id", sa.Uuid(), nullable=False),
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("topic_partition", sa.Integer(), nullable=False),
+        sa.Column("topic_offset", sa.BigInteger(), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.LargeBinary()),
+        sa.Column("value", sa.LargeBinary()),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("stored_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("letter_id", name="dead_letters_pkey"),
+        sa.UniqueConstraint("message_id", name="dead_letters_message_id_key"),
     )
 
 

@@ -1,0 +1,33 @@
+"""Dead letters in memory."""
+
+from collections.abc import Sequence
+from itertools import islice
+from uuid import UUID
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.errors import DeadLetterNotFound
+from notification_core.ports.dead_letters import DeadLetters, StoredDeadLetter
+
+
+class MemoryDeadLetters(DeadLetters):
+    """Reads the dead letters that came with the events."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def page(self, limit: int, before: UUID | None = None) -> Sequence[StoredDeadLetter]:
+        """Return dead letters by falling ``letter_id``, those below ``before`` only."""
+        newest_first = sorted(self._state.dead_letters, reverse=True)
+        older = (one for one in newest_first if before is None or one < before)
+        return [self._state.dead_letters[one] for one in islice(older, limit)]
+
+    async def get(self, letter_id: UUID) -> StoredDeadLetter:
+        """Return one dead letter."""
+        if letter_id not in self._state.dead_letters:
+            raise DeadLetterNotFound(letter_id)
+        return self._state.dead_letters[letter_id]
+
+    async def remove(self, letter_id: UUID) -> None:
+        """Delete a dead letter."""
+        async with self._state.writing:
+            self._state.dead_letters.pop(letter_id, None)

@@ -1,0 +1,62 @@
+"""Members of a consumer group on a real Kafka, for tests of what is special to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.kafka import Brokers, Consumption, KafkaSource, open_source
+from notification_core.errors import EventSourceUnavailable
+from notification_core.incoming import Message
+from notification_core.topics import Topics
+from tests.kafka.topics import Kafka
+from tests.unit.builders import Notebook
+
+PATIENCE = 60.0
+
+
+@asynccontextmanager
+async def member(
+    kafka: Kafka, brokers: Brokers | None = None, notebook: Notebook | None = None, **wanted: Any
+) -> AsyncIterator[KafkaSource]:
+    """Join the test's group, and leave it at the end."""
+    consumption = Consumption(
+        Topics(kafka.prefix),
+        fetch_wait=timedelta(milliseconds=20),
+        group=kafka.group,
+        **wanted,
+    )
+    brokers = brokers or Brokers(kafka.addresses)
+    async with open_source(brokers, consumption, SystemClock(), notebook or Notebook()) as source:
+        yield source
+
+
+async def taken(source: KafkaSource, count: int) -> Sequence[Message]:
+    """Take and acknowledge until there are so many."""
+    found: list[Message] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < count:
+            found += (batch := await source.take())
+            await source.acknowledge(batch)
+    return found
+
+
+async def is_well(source: KafkaSource) -> bool:
+    """Tell whether events can come."""
+    return not await problem_of(source)
+
+
+async def problem_of(source: KafkaSource) -> str:
+    """Return why no events come; nothing where they do."""
+    try:
+        await source.check()
+    except EventSourceUnavailable as error:
+        return str(error)
+    return ""
+
+
+def values(messages: Sequence[Message]) -> Sequence[bytes | None]:
+    """Return what the messages say."""
+    return [message.value for message in messages]
