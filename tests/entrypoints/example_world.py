@@ -1,0 +1,109 @@
+"""The world that the examples of the document tell of, by the same ids."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_core.access import Scope
+from notification_core.api_keys import ApiKey
+from notification_core.deliveries import (
+    Attempt,
+    AttemptError,
+    BegunDelivery,
+    ErrorCode,
+    NewDelivery,
+    Outcome,
+    Reason,
+    ReceivedResponse,
+    Retry,
+    State,
+    Succeeded,
+)
+from notification_core.events import Event, EventToStore, body_of
+from notification_core.replay import Replay, Selection
+from notification_core.webhooks import Webhook
+from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
+from tests.entrypoints.checked_api import DOCUMENT
+
+PARAMETERS = DOCUMENT["components"]["parameters"]
+ENVIRONMENT = UUID(PARAMETERS["EnvironmentId"]["example"])
+WEBHOOK = UUID(PARAMETERS["WebhookId"]["example"])
+DELIVERY = UUID(PARAMETERS["DeliveryId"]["example"])
+EVENT = PARAMETERS["EventId"]["example"]
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+LATER = datetime(2099, 1, 1, tzinfo=UTC)
+
+IDS = {each["name"]: each["example"] for each in PARAMETERS.values() if each["in"] == "path"}
+
+
+async def furnish(stage: Backstage) -> None:
+    """Put into storage what the examples tell of."""
+    headers = {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"}
+    webhook = Webhook(
+        WEBHOOK,
+        ENVIRONMENT,
+        "Job results",
+        "https://example.com/hooks/jobs",
+        frozenset({"job-completed", "pipeline-completed"}),
+        NOW,
+        NOW,
+        description="Tells the ticket system.",
+        custom_headers=headers,
+    )
+    await stage.stores.webhooks.add(webhook, 1)
+    last = UUID(int=DELIVERY.int - 1)
+    await store(stage, EVENT, skipped(EVENT, last), NewDelivery(DELIVERY, *address(EVENT)))
+    await attempt(stage, fails=True)
+    another = NewDelivery(UUID(int=last.int - 1), *address("job-6-completed"))
+    await store(stage, "job-6-completed", another)
+    await attempt(stage, fails=False)
+    await issue(stage)
+
+
+async def replay(stage: Backstage) -> None:
+    """Begin a replay that has made some deliveries already."""
+    selection = Selection(NOW, LATER, frozenset({State.FAILED}))
+    begun = Replay(UUID(IDS["replay_id"]), ENVIRONMENT, WEBHOOK, selection, NOW)
+    await stage.stores.replays.add(evolve(begun, replayed=730, done_until=NOW))
+
+
+async def issue(stage: Backstage) -> None:
+    """Make two API keys, of which one was revoked."""
+    one = ApiKey(UUID(IDS["key_id"]), "n", Scope.WRITE, frozenset({ENVIRONMENT}), b"", NOW, LATER)
+    everything = ApiKey(UUID(int=1), "n", Scope.ADMIN, None, b"", NOW, revoked_at=NOW)
+    for key in (one, everything):
+        await stage.stores.api_keys.add(key)
+
+
+def address(event_id: str) -> tuple[UUID, UUID, str]:
+    return ENVIRONMENT, WEBHOOK, event_id
+
+
+def skipped(event_id: str, delivery_id: UUID) -> NewDelivery:
+    return NewDelivery(delivery_id, *address(event_id), State.SKIPPED, Reason.WEBHOOK_DISABLED)
+
+
+async def store(stage: Backstage, event_id: str, *deliveries: NewDelivery) -> None:
+    event = Event(event_id, ENVIRONMENT, "job-completed", NOW, b"{}")
+    async with stage.stores.deliveries.ingesting() as transaction:
+        await transaction.add_events([EventToStore(event, body_of(event))])
+        await transaction.add_deliveries(deliveries, None, LEASE)
+
+
+async def attempt(stage: Backstage, *, fails: bool) -> None:
+    """Make the attempt that is due."""
+    (begun,) = await stage.begin(1)
+    if fails:
+        await stage.end(failed(begun), begun, Retry(timedelta(hours=1)))
+    else:
+        await stage.end(attempt_of(begun), begun, Succeeded())
+
+
+def failed(begun: BegunDelivery) -> Attempt:
+    return attempt_of(
+        begun,
+        outcome=Outcome.FAILED,
+        error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
+        response=ReceivedResponse(500, (), b"out of disk"),
+    )
