@@ -29,6 +29,7 @@ class Reason(StrEnum):
 
     WEBHOOK_DISABLED = "webhook_disabled"
     WEBHOOK_DELETED = "webhook_deleted"
+    QUEUE_FULL = "queue_full"
     EXPIRED = "expired"
     INTERRUPTED = "interrupted"
 

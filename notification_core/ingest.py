@@ -3,6 +3,7 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -75,6 +76,8 @@ class Ingest:
 
     With a ``taker``, deliveries that this process can send soon are stored as begun by it and
     handed over in memory after the commit; all others are stored due, for any worker to claim.
+    ``full`` holds, at any time, the webhooks whose queues take no more: their deliveries are
+    skipped.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
@@ -86,6 +89,7 @@ class Ingest:
         taker: Taker | None,
         *,
         source: Source = Source.HTTP,
+        full: AbstractSet[UUID] = frozenset(),
     ) -> None:
         self._source = source
         self._store = store
@@ -93,6 +97,7 @@ class Ingest:
         self._ids = ids
         self._observer = observer
         self._taker = taker
+        self._full = full
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
 
     async def publish(
@@ -183,9 +188,9 @@ class Ingest:
         """Plan one delivery: skipped, begun by this process, or due."""
         event, body = stored.event, stored.body or b""
         delivery_id = self._ids()
-        skipped = webhook.is_disabled(now)
+        reason = self._reason_to_skip(webhook, now)
         begun = (
-            not skipped
+            reason is None
             and self._taker is not None
             and self._taker.reserve(delivery_id, webhook, changes, len(body))
         )
@@ -195,8 +200,8 @@ class Ingest:
                 event.environment_id,
                 webhook.webhook_id,
                 event.event_id,
-                State.SKIPPED if skipped else State.PENDING,
-                Reason.WEBHOOK_DISABLED if skipped else None,
+                State.SKIPPED if reason else State.PENDING,
+                reason,
                 begun,
             )
         )
@@ -205,6 +210,11 @@ class Ingest:
             batch.begun.append(
                 BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
             )
+
+    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> Reason | None:
+        if webhook.is_disabled(now):
+            return Reason.WEBHOOK_DISABLED
+        return Reason.QUEUE_FULL if webhook.webhook_id in self._full else None
 
     def _hand_over(self, batch: _Batch, leased_from: float) -> None:
         if self._taker is None:

@@ -282,6 +282,11 @@ class Settings:
     webhooks_max_in_flight_per_webhook: int = _setting(
         kinds.whole(1, 100_000), "64", "The most attempts at the same time of one webhook."
     )
+    webhooks_max_pending_per_webhook: int = _setting(
+        kinds.whole(1, 1_000_000_000),
+        "1000000",
+        "How many deliveries may wait for one webhook, about; what comes then is skipped.",
+    )
     webhooks_disable_after: timedelta = _setting(
         kinds.TIME, "120h", "A webhook that has only failed for this long is disabled."
     )

@@ -29,6 +29,7 @@ from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.queues import FullQueues
 from notification_core.replaying import Replaying
 from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
@@ -81,7 +82,8 @@ async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Serv
             _dispatching(settings, storage, deliver, keyring, clock, ids, watch)
         )
         taker = dispatcher.sending if dispatcher else None
-        ingest = Ingest(storage.deliveries, clock, ids, watch, taker)
+        full = await stack.enter_async_context(_full_queues(settings, storage, clock, watch))
+        ingest = Ingest(storage.deliveries, clock, ids, watch, taker, full=full.webhooks)
         stack.push_async_callback(ingest.settled)
         directory = environment_directory(settings)
         stack.push_async_callback(directory.close)
@@ -121,6 +123,21 @@ async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Serv
             ingest=ingest,
             dispatcher=dispatcher,
         )
+
+
+@asynccontextmanager
+async def _full_queues(
+    settings: Settings, storage: SqlStorage, clock: Clock, watch: Metrics
+) -> AsyncIterator[FullQueues]:
+    """Keep an eye on the queues for the length of the block."""
+    most = settings.webhooks_max_pending_per_webhook
+    full = FullQueues(storage.backlog, clock, watch, most)
+    looking = asyncio.create_task(full.run())
+    try:
+        yield full
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def _replays(

@@ -43,3 +43,11 @@ class Backlog(Protocol):
 
         Counts stop at ``max_counted``, and no more than ``max_webhooks`` queues are looked at.
         """
+
+    @abstractmethod
+    async def longer_than(self, most: int) -> Collection[UUID]:
+        """Return the webhooks for which more than so many deliveries wait.
+
+        Costs a count of what waits, up to ``most``, and only where that is reached one of each
+        queue; so it is nothing to be done often. Raises :class:`StorageUnavailable`.
+        """

@@ -62,3 +62,25 @@ async def test_counting_stops_at_its_bounds(world: World) -> None:
         await world.publish(await world.webhook(), 4)
     size = await world.storage.backlog.size(max_counted=10, max_webhooks=2)
     assert (size.waiting, size.webhooks) == (10, 2)
+
+
+async def test_the_queues_that_are_longer_than_a_bound_are_found(world: World) -> None:
+    long, short = await world.webhook(), await world.webhook()
+    disabled = await world.webhook(world.other_environment_id, disabled_until=FOREVER)
+    await world.publish(long, 4)
+    await world.publish(short, 3)
+    await world.publish(disabled, 5)
+    backlog = world.storage.backlog
+    assert set(await backlog.longer_than(3)) == {long.webhook_id, disabled.webhook_id}
+    assert set(await backlog.longer_than(4)) == {disabled.webhook_id}
+    assert set(await backlog.longer_than(5)) == set()
+    assert set(await backlog.longer_than(12)) == set()
+
+
+async def test_what_is_being_sent_and_what_has_ended_makes_no_queue_longer(world: World) -> None:
+    webhook = await world.webhook()
+    await world.publish(webhook, 4)
+    begun, *_ = (await world.claim(limit=2)).deliveries
+    await world.finish(begun)
+    assert set(await world.storage.backlog.longer_than(1)) == {webhook.webhook_id}
+    assert set(await world.storage.backlog.longer_than(2)) == set()

@@ -262,3 +262,21 @@ async def test_a_batch_with_too_many_deliveries_is_refused_and_told_how_many_eve
     assert not world.storage.state.events
     unwanted = [an_event(event_type="job-created") for _ in range(3)]
     assert len(await world.ingest.publish([*unwanted, an_event(event_type=CREATED)])) == 4
+
+
+async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    full: set[UUID] = {webhook.webhook_id}
+    deliveries = world.storage.deliveries
+    ids = IdGenerator(world.clock)
+    ingest = Ingest(deliveries, world.clock, ids, world.notebook, world.hands, full=full)
+    await ingest.publish([an_event("first")])
+    full.clear()
+    await ingest.publish([an_event("second")])
+    found = {one.event_id: one for one in world.storage.state.deliveries.values()}
+    assert (found["first"].state, found["first"].reason) == (State.SKIPPED, Reason.QUEUE_FULL)
+    assert found["first"].worker is None
+    assert found["second"].state is State.PENDING
+    assert world.storage.state.events[found["first"].event_key].body is not None

@@ -1,5 +1,9 @@
 """The backlog in memory."""
 
+from collections import Counter
+from collections.abc import Collection
+from uuid import UUID
+
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
 from notification_core.deliveries import TRIALS
@@ -34,3 +38,9 @@ class MemoryBacklog(Backlog):
             oldest_due=max(due, default=None),
             workers=frozenset(workers) - {TRIALS},
         )
+
+    async def longer_than(self, most: int) -> Collection[UUID]:
+        """Return the webhooks for which more than so many deliveries wait."""
+        waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
+        lengths = Counter(one.webhook_id for one in waiting)
+        return {webhook_id for webhook_id, length in lengths.items() if length > most}

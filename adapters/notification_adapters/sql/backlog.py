@@ -1,10 +1,18 @@
 """The backlog of a SQL database, read from the partial indexes alone."""
 
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.steps import Queue
+from notification_adapters.sql.tables import WAITING, deliveries
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+
+_QUEUES_AT_ONCE = 1_000
 
 
 class SqlBacklog(Backlog):
@@ -31,6 +39,39 @@ class SqlBacklog(Backlog):
             oldest_due=max(due, default=None),
             workers=frozenset(workers),
         )
+
+    async def longer_than(self, most: int) -> Collection[UUID]:
+        """Return the webhooks for which more than so many deliveries wait."""
+        async with self._database.reading() as connection:
+            counts = await self._database.steps.counts(connection, most + 1)
+            if counts.waiting <= most:
+                return frozenset()
+            return {
+                webhook_id
+                async for webhook_id in self._queues(connection)
+                if await _is_longer(connection, webhook_id, most)
+            }
+
+    async def _queues(self, connection: AsyncConnection) -> AsyncIterator[UUID]:
+        """Yield all webhooks that have deliveries waiting."""
+        after: UUID | None = None
+        while queues := await self._database.steps.queues(connection, after, _QUEUES_AT_ONCE):
+            for queue in queues:
+                yield queue.webhook_id
+            after = queues[-1].webhook_id
+
+
+async def _is_longer(connection: AsyncConnection, webhook_id: UUID, most: int) -> bool:
+    """Step through the index of what waits to the first delivery that is one too many."""
+    one_too_many = (
+        sa.select(deliveries.c.due_at)
+        .where(deliveries.c.webhook_id == webhook_id, WAITING)
+        # The order keeps the planner at the index of what waits.
+        .order_by(deliveries.c.due_at)
+        .offset(most)
+        .limit(1)
+    )
+    return (await connection.execute(one_too_many)).first() is not None
 
 
 def _is_due(queue: Queue, now: datetime) -> bool:
