@@ -17,10 +17,13 @@ from notification_core.deliver import Deliver
 from notification_core.deliveries import Failed, Fence, Result, Retry
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds, Lanes
+from notification_core.lifeline import Lifeline
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
 from notification_core.ports.observer import Observer
+from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
+from notification_core.ports.workers import WorkerLock
 from notification_core.recording import Recorder
 from notification_core.replaying import Replaying
 from notification_core.sending import Sending
@@ -57,11 +60,13 @@ class Dispatcher:
         keyring: Keyring,
         upkeep: Upkeep,
         replaying: Replaying,
+        lock: WorkerLock,
+        waking: Waking,
         clock: Clock,
         observer: Observer,
         rules: DispatchRules,
+        new_worker: Callable[[], UUID],
     ) -> None:
-        self._worker = worker
         self._deliveries = deliveries
         self._webhooks = webhooks
         self._upkeep = upkeep
@@ -98,12 +103,21 @@ class Dispatcher:
             wanting=self._claim_now,
             stale=self._stale_signal.set,
         )
+        self._waking = waking
+        self._lifeline = Lifeline(
+            lock=lock,
+            sending=self.sending,
+            deliveries=deliveries,
+            clock=clock,
+            observer=observer,
+            new_worker=new_worker,
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def worker(self) -> UUID:
-        """Return who owns what this process has taken."""
-        return self._worker
+        """Return who owns what this process takes now."""
+        return self.sending.worker
 
     @property
     def in_flight(self) -> int:
@@ -130,6 +144,8 @@ class Dispatcher:
             self._loop("refresh", self._refresh, self._stale_signal),
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
             self._loop("replay", self._replay, self._replay_signal),
+            self._loop("lock", self._keep_lock, Signal(self._clock)),
+            self._loop("hear", self._hear, Signal(self._clock)),
         ]
 
     async def stop(self) -> None:
@@ -203,7 +219,7 @@ class Dispatcher:
             lanes.note_starved()
             return
         claim = Claim(
-            worker=self._worker,
+            worker=self.sending.worker,
             lease=self._rules.lease,
             limit=limit,
             limit_bytes=limit_bytes,
@@ -260,7 +276,7 @@ class Dispatcher:
         """See to changes of webhooks, deliveries that nobody holds, and dead workers."""
         self.changed(await self._webhooks.changes())
         async with self._claiming:
-            freed = await self._upkeep.free_unheld(self._worker, self.sending.holds)
+            freed = await self._upkeep.free_unheld(self.worker, self.sending.holds)
         if await self._upkeep.reap() or freed:
             self._claim_now()
         return self._rules.poll_interval.total_seconds()
@@ -284,6 +300,18 @@ class Dispatcher:
         if advance.made:
             self._claim_now()
         return _REPLAY_PAUSE if advance.looked_at else self._rules.poll_interval.total_seconds()
+
+    async def _keep_lock(self) -> float:
+        await self._lifeline.mended()
+        # Whatever was told meanwhile was not heard.
+        self._poll_signal.set()
+        self._claim_now()
+        return 0.0
+
+    async def _hear(self) -> float:
+        await self._waking.woken()
+        self._claim_now()
+        return 0.0
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

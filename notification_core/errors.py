@@ -243,5 +243,9 @@ class IncompatibleSchema(StorageUnusable):
     """The schema is behind or ahead of this version; the message names the command that helps."""
 
 
+class WorkerLockLost(NotificationError):
+    """A worker's lock is gone, by which others know that it lives."""
+
+
 class WorkerLockTaken(NotificationError):
     """Another process already dispatches from this storage."""

@@ -27,6 +27,7 @@ from notification_core.matching import matching, subscriptions_by_type
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
 from notification_core.ports.observer import Observer
+from notification_core.ports.waking import Waking
 from notification_core.webhooks import Webhook
 
 
@@ -75,18 +76,20 @@ class Ingest:
     """Publishes events of one source: each is stored once, with its deliveries.
 
     With a ``taker``, deliveries that this process can send soon are stored as begun by it and
-    handed over in memory after the commit; all others are stored due, for any worker to claim.
+    handed over in memory after the commit; all others are stored due, for any worker to claim,
+    and the workers of other processes are woken.
     ``full`` holds, at any time, the webhooks whose queues take no more: their deliveries are
     skipped.
     """
 
-    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
         store: DeliveryStore,
         clock: Clock,
         ids: IdGenerator,
         observer: Observer,
         taker: Taker | None,
+        waking: Waking,
         *,
         source: Source = Source.HTTP,
         full: AbstractSet[UUID] = frozenset(),
@@ -98,6 +101,7 @@ class Ingest:
         self._observer = observer
         self._taker = taker
         self._full = full
+        self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
 
     async def publish(
@@ -217,12 +221,12 @@ class Ingest:
         return Reason.QUEUE_FULL if webhook.webhook_id in self._full else None
 
     def _hand_over(self, batch: _Batch, leased_from: float) -> None:
-        if self._taker is None:
-            return
-        if batch.begun:
+        if self._taker and batch.begun:
             self._taker.hand_over(batch.begun, leased_from)
         if _due(batch):
-            self._taker.wake()
+            if self._taker:
+                self._taker.wake()
+            self._waking.wake()
 
     def _tell(self, batch: _Batch, published: int) -> None:
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.deliveries import Fence
 from notification_core.lane import Flight, Half, Held, Lane
 from notification_core.webhooks import Webhook
 
@@ -310,6 +311,18 @@ class Lanes:
             held
             for lane in self._lanes.values()
             for held in self._keep(lane, lambda held: held.leased_until >= before)
+        ]
+
+    def fences(self) -> set[Fence]:
+        """Return the fences of all that waits."""
+        return {held.delivery.fence for lane in self._lanes.values() for held in lane.waiting}
+
+    def drop(self, unwanted: Callable[[Fence], bool]) -> list[Held]:
+        """Take out what waits under a fence that is not wanted."""
+        return [
+            held
+            for lane in self._lanes.values()
+            for held in self._keep(lane, lambda held: not unwanted(held.delivery.fence))
         ]
 
     def surplus(self) -> list[Held]:

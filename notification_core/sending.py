@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from uuid import UUID
 
@@ -55,12 +56,13 @@ class Sending(Taker):
         self._held: Counter[UUID] = Counter()
         self._chains: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._suspended = False
 
     # Taking deliveries in: from ingest (the Taker port), and from claims.
 
     def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
         """Keep a place; what is being committed counts as held."""
-        if self._stopping or not self.lanes.reserve(webhook, changes, size):
+        if self._halted or not self.lanes.reserve(webhook, changes, size):
             return False
         self._held[delivery_id] += 1
         return True
@@ -75,7 +77,7 @@ class Sending(Taker):
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
         fresh = [self.lanes.fill(Held(delivery, leased_until)) for delivery in begun]
-        self._go_on(fresh=all(fresh))
+        self._go_on(begun, fresh=all(fresh))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
         """Let claimed deliveries wait in their lanes."""
@@ -85,7 +87,7 @@ class Sending(Taker):
             self._held[delivery.fence.delivery_id] += 1
             webhook = claimed.webhooks[delivery.webhook_id]
             fresh &= self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
-        self._go_on(fresh=fresh)
+        self._go_on(claimed.deliveries, fresh=fresh)
 
     def wake(self) -> None:
         """Pass on that there is something to claim."""
@@ -106,7 +108,9 @@ class Sending(Taker):
         if self._held[fence.delivery_id] <= 0:
             del self._held[fence.delivery_id]
 
-    def _go_on(self, *, fresh: bool) -> None:
+    def _go_on(self, taken: Sequence[BegunDelivery], *, fresh: bool) -> None:
+        if any(delivery.fence.worker != self.worker for delivery in taken):
+            self._return(self.lanes.drop(lambda fence: fence.worker != self.worker))
         self.fill()
         if self._stopping:
             self._return(self.lanes.drain())
@@ -123,7 +127,7 @@ class Sending(Taker):
             chain.add_done_callback(self._chains.discard)
 
     def _next(self) -> tuple[Held, Flight] | None:
-        if self._stopping or self._unfinished >= self.lanes.bounds.in_flight:
+        if self._halted or self._unfinished >= self.lanes.bounds.in_flight:
             return None
         return self.lanes.next(self._clock.monotonic())
 
@@ -142,7 +146,7 @@ class Sending(Taker):
     async def _attempt(self, held: Held, flight: Flight) -> bool:
         """Make the attempt if it may still be made; tell whether it was."""
         keys = await self._keys(held.delivery.fence.environment_id)
-        if not keys or self._stopping or not self._has_time(held):
+        if not keys or self._halted or not self._has_time(held):
             self.lanes.unsent(flight)
             self._return([held])
             return False
@@ -210,6 +214,35 @@ class Sending(Taker):
     def _return(self, helds: Sequence[Held]) -> None:
         if helds:
             self._recorder.give_back([held.delivery.fence for held in helds])
+
+    # When others may take this worker for dead.
+
+    @property
+    def _halted(self) -> bool:
+        return self._stopping or self._suspended
+
+    def suspend(self) -> None:
+        """Start no more requests; those that are out go on, and what waits stays."""
+        self._suspended = True
+
+    def resume(self) -> None:
+        """Send again."""
+        self._suspended = False
+        self.fill()
+
+    def waiting_fences(self) -> set[Fence]:
+        """Return what waits here to be sent."""
+        return self.lanes.fences()
+
+    def let_go(self, fences: AbstractSet[Fence]) -> None:
+        """Drop what waits here and belongs to others by now."""
+        for held in self.lanes.drop(fences.__contains__):
+            self._let_go(held.delivery.fence)
+
+    def start_anew(self, worker: UUID) -> None:
+        """Own what comes from now on as another worker, and give back what waits."""
+        self.worker = worker
+        self._return(self.lanes.drain())
 
     async def stop(self) -> None:
         """Give back what waits, and return once every request that is out has ended."""

@@ -47,7 +47,6 @@ class PostgresServer:
     """A server that tests make databases on."""
 
     uri: str
-    process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = field(factory=count)
     _template: str | None = None
 
@@ -108,6 +107,25 @@ class PostgresServer:
         return f"notification_test_{os.getpid()}_{next(self._numbers)}"
 
 
+@define
+class OwnServer(PostgresServer):
+    """A server that was started here, and may be stopped and started again."""
+
+    programs: Path = field(kw_only=True)
+    folder: Path = field(kw_only=True)
+    port: int = field(kw_only=True)
+    process: subprocess.Popen[bytes] | None = field(kw_only=True, default=None)
+
+    def start(self, **settings: str) -> None:
+        """Start it, and return once it answers."""
+        self.process = start(self.programs, self.folder, self.port, **settings)
+
+    def stop(self, *, at_once: bool) -> None:
+        """End it: at once as a crash would, or in order, without waiting for who is connected."""
+        if self.process is not None:
+            end(self.process, at_once=at_once)
+
+
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer | None]:
     """Give a server for the length of the block; None where there is none to be had."""
@@ -136,7 +154,7 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def started(programs: Path, **settings: str) -> Iterator[PostgresServer]:
+def started(programs: Path, **settings: str) -> Iterator[OwnServer]:
     """Start a server on a free port of loopback, and end it by its process."""
     folder = Path(tempfile.mkdtemp(prefix="notification-postgres-"))
     try:
@@ -145,11 +163,13 @@ def started(programs: Path, **settings: str) -> Iterator[PostgresServer]:
         options = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         run_as_nobody([programs / "initdb", "-D", data, *options])
         port = _free_port()
-        process = start(programs, folder, port, **settings)
+        uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        server = OwnServer(uri, programs=programs, folder=folder, port=port)
+        server.start(**settings)
         try:
-            yield PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process)
+            yield server
         finally:
-            end(process)
+            server.stop(at_once=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -171,7 +191,7 @@ def start(programs: Path, folder: Path, port: int, **settings: str) -> subproces
             stdout=log,
             stderr=log,
         )
-    _wait_until_it_answers(port, process, folder / "log")
+    _wait_until_it_answers(programs, port, process, folder / "log")
     return process
 
 
@@ -206,21 +226,15 @@ def _give_away(folder: Path) -> None:
         os.chown(folder, int(_user()), int(_user()))
 
 
-def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_it_answers(
+    programs: Path, port: int, process: subprocess.Popen[bytes], log: Path
+) -> None:
+    ask = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     end_at = time.monotonic() + _PATIENCE
-    while not asyncio.run(_answers(port)):
+    while subprocess.run(ask, check=False).returncode != 0:  # noqa: S603 - our own command
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end_at, log.read_text()
         time.sleep(0.02)
-
-
-async def _answers(port: int) -> bool:
-    try:
-        connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres")
-    except (OSError, asyncpg.PostgresError):
-        return False
-    await connection.close()
-    return True
 
 
 def _free_port() -> int:

@@ -29,18 +29,23 @@ class _Measured:
 
 @define(eq=False)
 class StatusReport:
-    """Tells how a process does; ``worker`` is None where it sends nothing."""
+    """Tells how a process does; its ``worker`` is None where it sends nothing."""
 
     done: LastMinute
     monotonic: Callable[[], float]
-    worker: UUID | None = field(default=None, init=False)
+    _worker: Callable[[], UUID | None] = field(default=lambda: None, init=False)
     _backlog: Backlog | None = field(default=None, init=False)
     _measured: _Measured | None = field(default=None, init=False)
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    def opened(self, backlog: Backlog, worker: UUID | None) -> None:
+    @property
+    def worker(self) -> UUID | None:
+        """Who sends here now."""
+        return self._worker()
+
+    def opened(self, backlog: Backlog, worker: Callable[[], UUID | None]) -> None:
         """Measure this storage from now on."""
-        self._backlog, self.worker = backlog, worker
+        self._backlog, self._worker = backlog, worker
 
     async def read(self) -> Mapping[str, object]:
         """Return the report; raise :class:`StorageUnavailable`, also as long as none is open."""

@@ -105,7 +105,7 @@ async def _serve(settings: Settings) -> None:
         api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
         checks["storage"] = service.storage.ping
         dispatcher = service.dispatcher
-        status.opened(service.storage.backlog, dispatcher.worker if dispatcher else None)
+        status.opened(service.storage.backlog, lambda: dispatcher.worker if dispatcher else None)
         access = await _who_may_call(settings, service)
         del checks["start"]
         place, secret_file = storages.place_of(settings), _secret_file(settings)

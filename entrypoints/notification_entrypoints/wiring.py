@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import os
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -83,7 +83,9 @@ async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Serv
         )
         taker = dispatcher.sending if dispatcher else None
         full = await stack.enter_async_context(_full_queues(settings, storage, clock, watch))
-        ingest = Ingest(storage.deliveries, clock, ids, watch, taker, full=full.webhooks)
+        ingest = Ingest(
+            storage.deliveries, clock, ids, watch, taker, storage.waking, full=full.webhooks
+        )
         stack.push_async_callback(ingest.settled)
         directory = environment_directory(settings)
         stack.push_async_callback(directory.close)
@@ -149,8 +151,8 @@ def _replays(
         webhooks=storage.webhooks,
         clock=clock,
         ids=ids,
-        wake=dispatcher.sending.wake if dispatcher else _nobody_to_wake,
-        started=dispatcher.replay if dispatcher else _nobody_to_wake,
+        wake=_waking(storage, dispatcher),
+        started=dispatcher.replay if dispatcher else _nobody_to_start,
     )
 
 
@@ -198,9 +200,12 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
             observer=watch,
             rules=upkeep_rules(settings),
         ),
+        lock=storage.worker_lock,
+        waking=storage.waking,
         clock=clock,
         observer=watch,
         rules=dispatch_rules(settings),
+        new_worker=ids,
     )
     watch.watch(in_flight=lambda: dispatcher.in_flight, waiting=lambda: dispatcher.waiting)
     await dispatcher.start()
@@ -237,8 +242,19 @@ def _nobody_to_tell(changes: int) -> None:
     """Leave it to the dispatching process to see the change at its next poll."""
 
 
-def _nobody_to_wake() -> None:
-    """Leave it to the dispatching process to find what is due at its next poll."""
+def _nobody_to_start() -> None:
+    """Leave it to the dispatching process to find the replay at its next poll."""
+
+
+def _waking(storage: SqlStorage, dispatcher: Dispatcher | None) -> Callable[[], None]:
+    """Return what tells all who dispatch that something is due."""
+
+    def wake() -> None:
+        if dispatcher:
+            dispatcher.sending.wake()
+        storage.waking.wake()
+
+    return wake
 
 
 def cursor_key(settings: Settings) -> bytes:

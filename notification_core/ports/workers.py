@@ -18,6 +18,14 @@ class WorkerLock(Protocol):
         """
 
     @abstractmethod
+    async def lost(self) -> None:
+        """Return once the lock that was acquired is gone; never where it cannot get lost.
+
+        Others may take this worker for dead by then. To be acquired again, under the same
+        identity or another: once it is, nothing more of the worker's is freed.
+        """
+
+    @abstractmethod
     async def release(self) -> None:
         """Give the lock back; does nothing where none is held."""
 

@@ -52,7 +52,9 @@ async def _in_memory(_: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
-    rival = evolve(storage, worker_lock=storage.another_worker_lock())
+    rival = evolve(
+        storage, worker_lock=storage.another_worker_lock(), waking=storage.another_waking()
+    )
     return _world(storage, rival, clock, ids, memory_probe(storage))
 
 
@@ -63,7 +65,7 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     await migrate_sqlite(path, CIPHER)
     storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
     rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
-    return _world(storage, rival, clock, ids, sql_probe(storage))
+    return evolve(_world(storage, rival, clock, ids, sql_probe(storage)), wakes=False)
 
 
 async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World:

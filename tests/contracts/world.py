@@ -42,6 +42,7 @@ from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.trials import TrialStore
+from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.workers import WorkerLock
 from notification_core.webhooks import Webhook
@@ -78,6 +79,8 @@ class Storage(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
+    @property
+    def waking(self) -> Waking: ...
     async def ping(self) -> None: ...
 
 
@@ -102,7 +105,8 @@ class World:
     """A storage with its clock, and the means to fill it and to look into it.
 
     ``rival`` is a second connection to the same storage, as another process would have it;
-    with ``one_dispatcher`` only one of the two can dispatch at a time.
+    with ``one_dispatcher`` only one of the two can dispatch at a time, and only with ``wakes``
+    does one hear the other.
     """
 
     storage: Storage
@@ -115,6 +119,7 @@ class World:
     worker: UUID = field()
     other_worker: UUID = field()
     one_dispatcher: bool = True
+    wakes: bool = True
 
     async def webhook(self, environment_id: UUID | None = None, **changes: Any) -> Webhook:
         """Add a webhook that subscribes to the one event type of this world."""

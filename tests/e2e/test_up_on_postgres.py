@@ -4,13 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
-from tests.faults.stage import Api, running, until
-from tests.postgres_server import PostgresServer
+from tests.conftest import require
+from tests.faults.stage import Api, event_named, running, until
+from tests.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
 from tests.receivers import Receiver
 
 IN_FLIGHT = 32
@@ -100,3 +102,36 @@ async def test_two_processes_share_the_work_and_one_that_is_killed_leaves_it_to_
 async def _slowly(_: object) -> int:
     await asyncio.sleep(0.05)
     return 200
+
+
+async def test_a_restart_of_the_server_loses_nothing_and_interrupts_no_living_worker(
+    tmp_path: Path,
+) -> None:
+    programs = find_programs()
+    require(programs, HOW_TO_GET_IT)
+    assert programs
+    with started(programs) as server:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(server.database(empty=True))
+            place = Place(server, database)
+            settings = {**place.settings, "WEBHOOKS_MAX_IN_FLIGHT": "512"}
+            up, api = await stack.enter_async_context(running(tmp_path, **settings))
+            receiver = await stack.enter_async_context(Receiver(_slowly))
+            await api.subscribe(receiver.url)
+            await api.publish(*(f"a{number}" for number in range(500)))
+            await receiver.wait_for(50)
+            await asyncio.to_thread(server.stop, at_once=True)
+            refused = await api.try_to_publish([event_named("while it is away")])
+            await asyncio.to_thread(server.start)
+            await until("it takes events again", lambda: _is_taken(api), 10)
+            await until("all is done", place.is_done)
+            assert await up.terminate() == 0
+            assert refused == HTTPStatus.SERVICE_UNAVAILABLE
+            events = Counter(request.headers["webhook-id"] for request in receiver.requests)
+            assert len(events) == 501, "nothing is lost"
+            assert events.total() == 501, "and nothing comes twice"
+            assert await place.count(_UNLOGGED) == 0
+
+
+async def _is_taken(api: Api) -> bool:
+    return await api.try_to_publish([event_named("afterwards")]) == HTTPStatus.ACCEPTED

@@ -48,6 +48,7 @@ from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.trials import TrialStore
+from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays import Replays
 from notification_core.retrying import RetryPolicy
@@ -87,6 +88,7 @@ class Stores:
     replays: ReplayStore
     trials: TrialStore
     idempotency: IdempotencyStore
+    waking: Waking
 
 
 def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
@@ -100,6 +102,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         replays=storage.replays,
         trials=storage.trials,
         idempotency=storage.idempotency,
+        waking=storage.waking,
     )
 
 
@@ -187,7 +190,7 @@ def _services(
         subscriptions=Subscriptions(
             stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
         ),
-        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None),
+        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None, stores.waking),
         verification_keys=VerificationKeys(stores.keys, keyring, environments, _CLOCK, _new_seed),
         webhooks=stores.webhooks,
         logs=stores.logs,

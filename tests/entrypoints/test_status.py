@@ -62,7 +62,7 @@ class Ops:
         self.report = StatusReport(self.watch.last_minute, self.time)
 
     def opened(self, worker: UUID | None = WORKER) -> None:
-        self.report.opened(self.backlog, worker)
+        self.report.opened(self.backlog, lambda: worker)
 
 
 @pytest.fixture

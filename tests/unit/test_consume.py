@@ -93,7 +93,15 @@ class World:
         """Consume as a new member of the group from now on."""
         deliveries = TroubledDeliveries(self.storage.deliveries, self.trouble)
         ids, state = IdGenerator(self.clock), self.storage.state
-        ingest = Ingest(deliveries, self.clock, ids, self.notebook, None, source=Source.KAFKA)
+        ingest = Ingest(
+            deliveries,
+            self.clock,
+            ids,
+            self.notebook,
+            None,
+            self.storage.waking,
+            source=Source.KAFKA,
+        )
         self.source = Watched(
             self.topics.join(), lambda: len(state.events) + len(state.dead_letters)
         )

@@ -148,12 +148,15 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
             observer=notebook,
             rules=UPKEEP_RULES,
         ),
+        lock=storage.worker_lock,
+        waking=storage.waking,
         clock=clock,
         observer=notebook,
         rules=rules,
+        new_worker=ids,
     )
-    ingest = Ingest(deliveries, clock, ids, notebook, dispatcher.sending)
-    elsewhere = Ingest(storage.deliveries, clock, ids, notebook, None)
+    ingest = Ingest(deliveries, clock, ids, notebook, dispatcher.sending, storage.waking)
+    elsewhere = Ingest(storage.deliveries, clock, ids, notebook, None, storage.another_waking())
     await dispatcher.start()
     world = World(clock, storage, trouble, sender, notebook, dispatcher, ingest, elsewhere)
     try:

@@ -81,7 +81,7 @@ def a_world(places: int) -> World:
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     deliveries = TroubledDeliveries(storage.deliveries, trouble)
-    ingest = Ingest(deliveries, clock, ids, notebook, hands)
+    ingest = Ingest(deliveries, clock, ids, notebook, hands, storage.waking)
     return World(clock, storage, trouble, notebook, hands, ingest)
 
 
@@ -171,7 +171,9 @@ async def test_the_dispatcher_is_woken_for_what_it_had_no_place_for_and_only_the
 
 async def test_without_a_dispatcher_in_the_process_all_is_stored_due(world: World) -> None:
     ids = IdGenerator(world.clock)
-    ingest = Ingest(world.storage.deliveries, world.clock, ids, world.notebook, None)
+    ingest = Ingest(
+        world.storage.deliveries, world.clock, ids, world.notebook, None, world.storage.waking
+    )
     await world.webhook()
     await ingest.publish([an_event()])
     (delivery,) = world.deliveries
@@ -271,7 +273,9 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     full: set[UUID] = {webhook.webhook_id}
     deliveries = world.storage.deliveries
     ids = IdGenerator(world.clock)
-    ingest = Ingest(deliveries, world.clock, ids, world.notebook, world.hands, full=full)
+    ingest = Ingest(
+        deliveries, world.clock, ids, world.notebook, world.hands, world.storage.waking, full=full
+    )
     await ingest.publish([an_event("first")])
     full.clear()
     await ingest.publish([an_event("second")])

@@ -51,7 +51,9 @@ class World:
         if webhook.webhook_id not in self.storage.state.webhooks:
             await self.storage.webhooks.add(webhook, 100)
         event = an_event(environment_id=webhook.environment_id)
-        ingest = Ingest(self.storage.deliveries, self.clock, self.ids, self.notebook, None)
+        ingest = Ingest(
+            self.storage.deliveries, self.clock, self.ids, self.notebook, None, self.storage.waking
+        )
         await ingest.publish([event])
         (found,) = (
             one for one in self.storage.state.deliveries.values() if one.event_id == event.event_id

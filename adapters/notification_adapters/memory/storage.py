@@ -13,6 +13,7 @@ from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.state import MemoryState
 from notification_adapters.memory.trials import MemoryTrialStore
+from notification_adapters.memory.waking import MemoryWaking
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
 from notification_core.ids import IdGenerator
@@ -35,8 +36,10 @@ class MemoryStorage:
     trials: MemoryTrialStore
     dead_letters: MemoryDeadLetters
     worker_lock: MemoryWorkerLock
+    waking: MemoryWaking
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
+    circle: list[MemoryWaking] = field(repr=False)
 
     async def ping(self) -> None:
         """Return: memory is always there."""
@@ -45,10 +48,15 @@ class MemoryStorage:
         """Return the lock of one more worker, as another process would have it."""
         return MemoryWorkerLock(self.state, self.holder)
 
+    def another_waking(self) -> MemoryWaking:
+        """Return how one more worker wakes and is woken, as another process would have it."""
+        return MemoryWaking(self.circle)
+
 
 def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
     """Return empty stores that share one memory and go by this clock."""
     state, holder = MemoryState(), LockHolder()
+    circle: list[MemoryWaking] = []
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state),
         deliveries=MemoryDeliveryStore(state, clock, ids),
@@ -62,6 +70,8 @@ def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
         trials=MemoryTrialStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         worker_lock=MemoryWorkerLock(state, holder),
+        waking=MemoryWaking(circle),
         state=state,
         holder=holder,
+        circle=circle,
     )

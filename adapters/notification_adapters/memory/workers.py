@@ -1,5 +1,6 @@
 """The worker's lock in memory: for several workers in one process, as tests have them."""
 
+import asyncio
 from collections.abc import Collection
 from uuid import UUID
 
@@ -23,12 +24,23 @@ class MemoryWorkerLock(WorkerLock):
         self._state = state
         self._holder = holder
         self._worker: UUID | None = None
+        self._lost = asyncio.Event()
 
     async def acquire(self, worker: UUID) -> None:
         """Take the lock; raise :class:`WorkerLockTaken` where another one has it."""
         if self._holder.worker not in {None, self._worker}:
             raise WorkerLockTaken("Another worker already dispatches from this storage.")
         self._holder.worker = self._worker = worker
+        self._lost.clear()
+
+    async def lost(self) -> None:
+        """Return once :meth:`lose` was called."""
+        await self._lost.wait()
+
+    def lose(self) -> None:
+        """Lose the lock, for tests: whoever comes first can have it now."""
+        self._holder.worker = None
+        self._lost.set()
 
     async def release(self) -> None:
         """Give the lock back; does nothing where none is held."""

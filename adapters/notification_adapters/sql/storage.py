@@ -22,6 +22,7 @@ from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_adapters.sql.webhooks import SqlWebhookStore
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
+from notification_core.ports.waking import Waking
 from notification_core.ports.workers import WorkerLock
 
 
@@ -42,6 +43,7 @@ class SqlStorage:
     trials: SqlTrialStore
     dead_letters: SqlDeadLetters
     worker_lock: WorkerLock
+    waking: Waking
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` where the database cannot be read."""
@@ -51,9 +53,9 @@ class SqlStorage:
 
 @asynccontextmanager
 async def open_stores(
-    database: Database, cipher: Cipher, ids: IdGenerator, worker_lock: WorkerLock
+    database: Database, cipher: Cipher, ids: IdGenerator, worker_lock: WorkerLock, waking: Waking
 ) -> AsyncGenerator[SqlStorage]:
-    """Give the stores of a database that has been checked; the worker's lock ends with them."""
+    """Give the stores of a database that has been checked; lock and waking end with them."""
     rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
     try:
         yield SqlStorage(
@@ -70,8 +72,10 @@ async def open_stores(
             trials=SqlTrialStore(database, answers),
             dead_letters=SqlDeadLetters(database),
             worker_lock=worker_lock,
+            waking=waking,
         )
     finally:
+        await waking.close()
         await worker_lock.release()
 
 

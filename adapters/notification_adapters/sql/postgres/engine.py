@@ -44,7 +44,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, server: Server, now: Now) -> None:
         self.schema = server.schema
-        self._pool = Pool(server)
+        self.pool = Pool(server)
         self._now = now
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
@@ -62,7 +62,7 @@ class PostgresDatabase(Database):
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """Open a transaction beside those of others."""
         with map_errors():
-            async with self._pool.lend(self._write) as connection:
+            async with self.pool.lend(self._write) as connection:
                 yield connection
                 with map_commit_errors():
                     await run(connection, "COMMIT")
@@ -71,7 +71,7 @@ class PostgresDatabase(Database):
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view of one moment."""
         with map_errors():
-            async with self._pool.lend(self._read) as connection:
+            async with self.pool.lend(self._read) as connection:
                 yield connection
                 await run(connection, "COMMIT")
 
@@ -94,11 +94,11 @@ class PostgresDatabase(Database):
     @property
     def open_transactions(self) -> int:
         """How many transactions are open now: none while nothing happens."""
-        return self._pool.lent
+        return self.pool.lent
 
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
-        await self._pool.close()
+        await self.pool.close()
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ from notification_adapters.sql.postgres.engine import (
     server_time,
 )
 from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.session import Session
+from notification_adapters.sql.postgres.waking import NotifyWaking
 from notification_adapters.sql.postgres.workers import SessionWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.encryption import Cipher
@@ -30,8 +32,10 @@ async def open_postgres(
     """
     async with open_database(server, now) as database:
         await check(database, cipher)
-        lock = SessionWorkerLock(server, database, clock)
-        async with open_stores(database, cipher, ids, lock) as storage:
+        channel = f"{server.schema or 'notification'}_deliveries"
+        waking = NotifyWaking(database.pool, channel)
+        lock = SessionWorkerLock(Session(server, channel, waking.hear), database, clock)
+        async with open_stores(database, cipher, ids, lock, waking) as storage:
             yield storage
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql.sqlite.engine import SqliteDatabase, naming, open_database
+from notification_adapters.sql.sqlite.waking import NobodyElse
 from notification_adapters.sql.sqlite.workers import FileWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.encryption import Cipher
@@ -27,7 +28,7 @@ async def open_sqlite(
         with naming(path):
             await check(database, cipher)
         lock = FileWorkerLock(path, database)
-        async with open_stores(database, cipher, ids, lock) as storage:
+        async with open_stores(database, cipher, ids, lock, NobodyElse()) as storage:
             yield storage
 
 

@@ -1,5 +1,6 @@
 """The worker's lock beside an SQLite file."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Collection
@@ -30,6 +31,10 @@ class FileWorkerLock(WorkerLock):
         if self._descriptor is None:
             self._descriptor = self._locked()
         self._worker = worker
+
+    async def lost(self) -> None:
+        """Never return: the lock lasts as long as the process has it open."""
+        await asyncio.Event().wait()
 
     async def release(self) -> None:
         """Give the lock back; does nothing where none is held."""
