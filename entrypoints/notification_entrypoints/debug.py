@@ -1,8 +1,8 @@
 """The debug pages of the ops server: what a process is doing, where its time and memory go.
 
-They are there with ``DEBUG=true``, and on loopback only: the server must listen on it, and the
-request's Host must name it, so that no page of the web can reach them through a name of its own.
-All is plain text, and everything is bounded.
+They are there with ``DEBUG=true``, on loopback, or for an administrator of the API. On loopback
+the server must listen on it, and the request's Host must name it, so that no page of the web can
+reach them through a name of its own. All is plain text, and everything is bounded.
 """
 
 import asyncio
@@ -37,12 +37,19 @@ _MAX_LINES = 40
 
 _NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
+Refusal = Callable[[web.Request], Awaitable[web.Response | None]]
+"""Returns what to answer to a request that is no administrator's, None where it is one."""
+
 _Measure = Callable[[float], Awaitable[str]]
 
 
-def add_debug_pages(app: web.Application, settings: Settings) -> None:
-    """Serve the pages below ``/debug/``, where the settings ask for them and nobody else can."""
-    if not (settings.debug and is_loopback(settings.ops_server_host)):
+def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) -> None:
+    """Serve the pages below ``/debug/``, where the settings ask for them.
+
+    ``refusal`` is asked of requests that do not come over loopback: it returns the answer to
+    who is no administrator, or raises it.
+    """
+    if not settings.debug:
         return
     pages: Mapping[str, Handler] = {
         "": _page(lambda: _INDEX),
@@ -53,13 +60,18 @@ def add_debug_pages(app: web.Application, settings: Settings) -> None:
         "memory": _measurement(_memory),
     }
     for name, handler in pages.items():
-        app.router.add_get(f"/debug/{name}", _on_loopback(handler))
+        app.router.add_get(f"/debug/{name}", _guarded(handler, settings, refusal))
 
 
-def _on_loopback(handler: Handler) -> Handler:
+def _guarded(handler: Handler, settings: Settings, refusal: Refusal) -> Handler:
+    on_loopback = is_loopback(settings.ops_server_host)
+
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if not is_loopback(request.url.host or ""):
-            raise web.HTTPNotFound
+        if on_loopback and is_loopback(request.url.host or ""):
+            return await handler(request)
+        if (refused := await refusal(request)) is not None:
+            refused.headers.update(_NO_STORE)
+            return refused
         return await handler(request)
 
     return guarded

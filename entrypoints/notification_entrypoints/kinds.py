@@ -18,6 +18,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _HOST = r"\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?"
 _HOST_AND_PORT = re.compile(rf"(?:{_HOST}):([0-9]{{1,5}})")
+_ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
 _PRINTABLE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
 _SECRET_LENGTH = 32
 
@@ -89,6 +90,13 @@ def several_of(choices: type[E]) -> Kind[tuple[E, ...]]:
     return Kind(parse, f"a comma list of {one_of(choices).accepts}")
 
 
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """Return the kind that takes an empty value as well, for none."""
+    return Kind(
+        lambda text: kind.parse(text) if text else None, f"{kind.accepts}, or empty for none"
+    )
+
+
 def _matching(pattern: str, accepts: str) -> Kind[str]:
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -128,6 +136,13 @@ def _parse_host_and_port(text: str) -> str:
 
 def _parse_brokers(text: str) -> tuple[str, ...]:
     return tuple(_parse_host_and_port(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _parse_origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",")) if text else ()
+    if not all(each == "*" or _ORIGIN.fullmatch(each) for each in origins):
+        raise ValueError
+    return origins
 
 
 def _parse_database(text: str) -> str:
@@ -200,4 +215,5 @@ BOOTSTRAP_KEY = _matching(
 SECRET = Kind(_parse_secret, "exactly 32 characters")
 SECRETS = Kind(_parse_secrets, "a comma list of secrets of exactly 32 characters")
 NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
+ORIGINS = Kind(_parse_origins, "a comma list of origins such as https://console.example.com, or *")
 HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")

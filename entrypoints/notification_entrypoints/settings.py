@@ -142,7 +142,7 @@ class Settings:
     debug: bool = _setting(
         kinds.TRUTH,
         "false",
-        "Log more, let errors tell their cause, serve /debug/ on loopback.",
+        "Log more, let errors tell their cause, serve /debug/ on loopback and to administrators.",
     )
     tz: ZoneInfo = _setting(
         kinds.ZONE, "America/Montreal", "The zone of log timestamps and of dates without an offset."
@@ -174,6 +174,17 @@ class Settings:
     )
     api_bootstrap_key: str = _setting(
         kinds.BOOTSTRAP_KEY, "", "A key that may do everything, to make others with.", secret=True
+    )
+    api_trusted_proxies: tuple[Network, ...] = _setting(
+        kinds.NETWORKS, "", "Where proxies are that are believed when they say whom they speak for."
+    )
+    api_cors_origins: tuple[str, ...] = _setting(
+        kinds.ORIGINS, "", "The origins of pages that may call the API from a browser."
+    )
+    api_rate_limit: int | None = _setting(
+        kinds.optional(kinds.whole(1, 1_000_000)),
+        "",
+        "The most requests a second of one caller, in each process.",
     )
     ops_server_host: str = _derived(
         kinds.BIND_HOST, "POD_IP", "What the ops server listens on.", lambda self: self.pod_ip

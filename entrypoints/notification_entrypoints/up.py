@@ -18,10 +18,12 @@ from notification_adapters.clock import SystemClock
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints import storages
+from notification_entrypoints.api.administrators import Administrators
 from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
+from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.logs import configure_logging
@@ -31,6 +33,7 @@ from notification_entrypoints.settings import (
     Authentication,
     Settings,
     check_exposure,
+    is_loopback,
     load_settings,
 )
 from notification_entrypoints.status import StatusReport, add_status_page
@@ -97,11 +100,19 @@ async def _serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         status = StatusReport(watch.last_minute, SystemClock().monotonic)
-        ops = _ops_runner(settings, watch, checks, stopping, status)
+        administrators = Administrators()
+
+        def add_pages(app: web.Application) -> None:
+            add_status_page(app, status)
+            add_debug_pages(app, settings, administrators.refusal)
+
+        ops = _ops_runner(settings, watch, checks, stopping, add_pages)
         ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
         await storages.migrate(settings)
         service = await stack.enter_async_context(open_service(settings, watch))
-        api = _api_runner(settings, service, watch)
+        callers = _callers(settings, service)
+        administrators.opened(callers)
+        api = _api_runner(settings, service, watch, callers)
         api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
         checks["storage"] = service.storage.ping
         dispatcher = service.dispatcher
@@ -145,13 +156,12 @@ def _ops_runner(
     watch: Watch,
     checks: Mapping[str, Check],
     stopping: asyncio.Event,
-    status: StatusReport,
+    add_pages: Callable[[web.Application], None],
 ) -> web.AppRunner:
     info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
     readiness = Readiness(checks)
     app = ops_app(watch, readiness, info, stopping=stopping)
-    add_status_page(app, status)
-    add_debug_pages(app, settings)
+    add_pages(app)
 
     async def close(_: web.Application) -> None:
         await readiness.close()
@@ -165,7 +175,16 @@ def _ops_bind(settings: Settings) -> Bind:
     return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")
 
 
-def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner:
+def _callers(settings: Settings, service: Service) -> Callers:
+    return Callers(
+        service.credentials,
+        service.clock,
+        settings.api_trusted_proxies,
+        requests_per_second=settings.api_rate_limit,
+    )
+
+
+def _api_runner(settings: Settings, service: Service, watch: Watch, callers: Callers) -> ApiRunner:
     services = Services(
         subscriptions=service.subscriptions,
         ingest=service.ingest,
@@ -177,7 +196,13 @@ def _api_runner(settings: Settings, service: Service, watch: Watch) -> ApiRunner
         trials=service.trials,
         idempotency=service.storage.idempotency,
         issuing=service.issuing,
-        callers=Callers(service.credentials, service.clock),
+        callers=callers,
+        surroundings=Surroundings(
+            proxies=settings.api_trusted_proxies,
+            origins=settings.api_cors_origins,
+            open=service.credentials is None,
+            local=is_loopback(settings.api_server_host),
+        ),
         clock=service.clock,
         ids=service.ids,
         signature_headers=settings.signature_headers,

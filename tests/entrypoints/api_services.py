@@ -61,6 +61,7 @@ from notification_core.webhooks import DisabledReason
 from notification_entrypoints.api.app import Services
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
 
 MAX_WEBHOOKS = 3
@@ -217,6 +218,7 @@ def _services(
         idempotency=stores.idempotency,
         issuing=Issuing(stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None),
         callers=Callers(None, _CLOCK),
+        surroundings=Surroundings(),
         clock=_CLOCK,
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,

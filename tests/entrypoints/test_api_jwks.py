@@ -1,6 +1,9 @@
 """The JSON Web Key Set of an environment, as receivers and caches read it."""
 
+from uuid import UUID
+
 from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT
+from tests.entrypoints.api_services import Backstage
 from tests.entrypoints.checked_api import CheckedClient
 
 PATH = f"/environments/{ENVIRONMENT}/jwks.json"
@@ -13,7 +16,17 @@ async def test_the_set_holds_the_key_that_the_settings_publish(api: CheckedClien
     assert answer.headers["Cache-Control"] == "public, max-age=300"
 
 
+async def test_an_environment_without_keys_has_an_empty_set_and_is_given_none(
+    api: CheckedClient, stage: Backstage
+) -> None:
+    answer = await api.get(PATH)
+    assert (answer.status, answer.json) == (200, {"keys": []})
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
+
+
 async def test_who_has_the_set_already_is_told_so(api: CheckedClient) -> None:
+    await api.get(f"/environments/{ENVIRONMENT}/settings")
     tag = (await api.get(PATH)).headers["ETag"]
     for known in (tag, f"W/{tag}", f'"older", {tag}'):
         again = await api.get(PATH, headers={"If-None-Match": known})
@@ -23,6 +36,7 @@ async def test_who_has_the_set_already_is_told_so(api: CheckedClient) -> None:
 
 
 async def test_another_set_is_sent_whole(api: CheckedClient) -> None:
+    await api.get(f"/environments/{ENVIRONMENT}/settings")
     tag = (await api.get(f"/environments/{ANOTHER}/jwks.json")).headers["ETag"]
     answer = await api.get(PATH, headers={"If-None-Match": tag})
     assert answer.status == 200

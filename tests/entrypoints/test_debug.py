@@ -3,13 +3,19 @@
 import asyncio
 import sys
 from asyncio import Event
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from notification_adapters.clock import SystemClock
+from notification_adapters.memory.credentials import MemoryCredentials
+from notification_core.access import Caller, Scope
+from notification_entrypoints.api.administrators import Administrators
+from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.ops import Info, Readiness, ops_app
@@ -23,19 +29,24 @@ PAGES = ("", "tasks", "threads", "profile?seconds=1", "memory?seconds=1", "setti
 
 
 @asynccontextmanager
-async def served(**variables: str) -> AsyncIterator[Client]:
+async def served(
+    variables: Mapping[str, str], callers: Callers | None = None
+) -> AsyncIterator[Client]:
     """Give a client of an ops server with these settings, which listens on loopback in truth."""
     settings = load_settings({"DB_ENCRYPTION_SECRET": SECRET, **variables})
     info = Info("1", "", "test", "p", "127.0.0.1")
     app = ops_app(Metrics("1", ""), Readiness({}), info, stopping=Event())
-    add_debug_pages(app, settings)
+    administrators = Administrators()
+    add_debug_pages(app, settings, administrators.refusal)
+    if callers is not None:
+        administrators.opened(callers)
     async with TestClient(TestServer(app)) as client:
         yield client
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    async with served(DEBUG="true", DB_AUTH_PASS="hunter2") as client:
+    async with served({"DEBUG": "true", "DB_AUTH_PASS": "hunter2"}) as client:
         yield client
 
 
@@ -60,7 +71,7 @@ async def text(client: Client, page: str) -> str:
 async def test_is_not_there_unless_asked_for_and_only_where_nobody_else_can_call(
     variables: dict[str, str],
 ) -> None:
-    async with served(**variables) as client:
+    async with served(variables) as client:
         for page in PAGES:
             async with client.get(f"/debug/{page}") as answer:
                 assert answer.status == 404
@@ -71,6 +82,46 @@ async def test_a_name_that_somebody_pointed_at_loopback_opens_nothing(client: Cl
     for page in PAGES:
         async with client.get(f"/debug/{page}", headers={"Host": "evil.example:3616"}) as answer:
             assert answer.status == 404
+
+
+OUTSIDE = {"DEBUG": "true", "OPS_SERVER_HOST": "0.0.0.0"}  # noqa: S104 - nothing binds
+ADMINISTRATOR = {"Authorization": "Bearer anna"}
+CALLERS = {
+    "anna": Caller("anna", Scope.ADMIN),
+    "ben": Caller("ben", Scope.WRITE),
+    "cleo": Caller("cleo", Scope.ADMIN, frozenset({UUID(int=1)})),
+}
+
+
+async def test_on_a_network_an_administrator_of_everything_may_look_and_nobody_else() -> None:
+    callers = Callers((MemoryCredentials(CALLERS),), SystemClock())
+    async with served(OUTSIDE, callers) as client:
+        for page in PAGES:
+            statuses = {None: 401, "mallory": 401, "ben": 403, "cleo": 403, "anna": 200}
+            for who, status in statuses.items():
+                headers = {} if who is None else {"Authorization": f"Bearer {who}"}
+                async with client.get(f"/debug/{page}", headers=headers) as answer:
+                    assert answer.status == status, (page, who)
+                    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_on_a_network_nothing_is_there_where_the_api_asks_nobody() -> None:
+    callers = Callers(None, SystemClock())
+    async with (
+        served(OUTSIDE, callers) as client,
+        client.get("/debug/tasks", headers=ADMINISTRATOR) as answer,
+    ):
+        assert answer.status == 404
+
+
+async def test_a_name_that_somebody_pointed_at_loopback_opens_to_an_administrator() -> None:
+    callers = Callers((MemoryCredentials(CALLERS),), SystemClock())
+    headers = {"Host": "ops.example.com"}
+    async with served({"DEBUG": "true"}, callers) as client:
+        async with client.get("/debug/", headers=headers) as answer:
+            assert answer.status == 401
+        async with client.get("/debug/", headers=headers | ADMINISTRATOR) as answer:
+            assert answer.status == 200
 
 
 async def test_lists_its_pages(client: Client) -> None:

@@ -81,6 +81,9 @@ DEFAULTS = {
     "OPS_SERVER_HOST": "POD_IP",
     "API_AUTH": "none on a loopback address",
     "API_BOOTSTRAP_KEY": "",
+    "API_TRUSTED_PROXIES": "",
+    "API_CORS_ORIGINS": "",
+    "API_RATE_LIMIT": "",
     "DB_POOL_SIZE": "10",
     "RETENTION_EVENTS": "720h",
     "DB_ENCRYPTION_PREVIOUS_SECRETS": "",
@@ -151,6 +154,15 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("POD_IP", "::1", "::1"),
         ("API_AUTH", "none", (Authentication.NONE,)),
         ("API_AUTH", "api_key", (Authentication.API_KEY,)),
+        ("API_TRUSTED_PROXIES", "10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
+        (
+            "API_CORS_ORIGINS",
+            "https://a.example.com, http://b:8080",
+            ("https://a.example.com", "http://b:8080"),
+        ),
+        ("API_CORS_ORIGINS", "*", ("*",)),
+        ("API_RATE_LIMIT", "100", 100),
+        ("API_RATE_LIMIT", "", None),
         ("DEBUG", "true", True),
         ("DEBUG", "1", True),
         ("DEBUG", "0", False),
@@ -203,6 +215,10 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("API_AUTH", "api_key,", "a comma list of none or api_key"),
         ("API_AUTH", "api_key,api_key", "a comma list of none or api_key"),
         ("API_AUTH", "none,api_key", "where nobody is asked the rest has no effect"),
+        ("API_TRUSTED_PROXIES", "nginx", "'nginx'"),
+        ("API_CORS_ORIGINS", "example.com", "a comma list of origins"),
+        ("API_CORS_ORIGINS", "https://example.com/", "a comma list of origins"),
+        ("API_RATE_LIMIT", "0", "a whole number from 1 to 1000000, or empty for none"),
         ("DEBUG", "yes", "true or false"),
         ("DEBUG", "", "true or false"),
         ("TZ", "Mars/Olympus", "a time zone such as America/Montreal or UTC"),
@@ -331,6 +347,20 @@ def test_former_secrets_are_separated_by_commas(text: str) -> None:
     message = refusal("DB_ENCRYPTION_PREVIOUS_SECRETS", text)
     assert SECRET not in message
     assert FORMER not in message
+
+
+@pytest.mark.parametrize("key", ["x" * 31, "x" * 201, "x" * 31 + " ", "\u00e9" * 32])
+def test_a_bootstrap_key_is_long_enough_and_fits_into_a_header(key: str) -> None:
+    told = refusals(REQUIRED | {"API_AUTH": "api_key", "API_BOOTSTRAP_KEY": key})
+    assert set(told) == {"API_BOOTSTRAP_KEY"}
+    assert key not in told["API_BOOTSTRAP_KEY"]
+
+
+def test_a_bootstrap_key_that_would_open_nothing_is_a_mistake() -> None:
+    key = {"API_BOOTSTRAP_KEY": "x" * 32}
+    for auth in ({}, {"API_AUTH": "none"}):
+        assert set(refusals(REQUIRED | key | auth)) == {"API_AUTH"}
+    assert load(API_AUTH="api_key", **key).api_bootstrap_key == "x" * 32
 
 
 def test_no_secret_is_shown() -> None:

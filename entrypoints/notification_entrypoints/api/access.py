@@ -42,14 +42,10 @@ class Access:
 
     async def admit(self, request: web.Request, rule: Rule) -> Caller:
         """Return who calls; raise :class:`RequestRefused` for who may not call this at all."""
-        if rule.scope is None:
-            return ANYBODY
-        caller = await self._callers.identify(request)
-        if not caller.may(rule.scope):
-            has = f"you have {caller.scope}" if caller.scope else "you have none"
-            raise _forbidden(f"This needs the scope {rule.scope}; {has}.", rule.scope)
-        if rule.reach is Reach.ALL and caller.environments is not None:
-            raise _forbidden("This needs a key for all environments.", rule.scope)
+        caller = ANYBODY if rule.scope is None else await self._callers.identify(request)
+        self._callers.count(request, caller)
+        if rule.scope is not None:
+            check(caller, rule.scope, rule.reach)
         return caller
 
     async def environment(self, caller: Caller, rule: Rule, parameters: Parameters) -> UUID | None:
@@ -65,6 +61,15 @@ class Access:
         if not caller.reaches(environment_id):
             raise kind.missing(subject)
         return environment_id
+
+
+def check(caller: Caller, scope: Scope, reach: Reach) -> None:
+    """Raise :class:`RequestRefused` for a caller that has too small a scope, or reach."""
+    if not caller.may(scope):
+        has = f"you have {caller.scope}" if caller.scope else "you have none"
+        raise _forbidden(f"This needs the scope {scope}; {has}.", scope)
+    if reach is Reach.ALL and caller.environments is not None:
+        raise _forbidden("This needs a credential for all environments.", scope)
 
 
 async def _itself(environment_id: UUID) -> UUID:

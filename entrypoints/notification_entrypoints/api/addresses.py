@@ -8,6 +8,7 @@ from aiohttp import web
 from notification_core.destinations import Network
 
 _FORWARDED = "X-Forwarded-For"
+_PROTOCOL = "X-Forwarded-Proto"
 _UNKNOWN = "unknown"
 # An IPv6 customer has at least a /64: whoever counts single addresses counts nothing.
 _PREFIX = 64
@@ -28,6 +29,17 @@ def client_address(request: web.Request, proxies: Sequence[Network]) -> str:
             break
         address = before
     return str(address)
+
+
+def is_secure(request: web.Request, proxies: Sequence[Network]) -> bool:
+    """Tell whether a request came over TLS, as a proxy of ours says."""
+    return request.headers.get(_PROTOCOL) == "https" and peer_is_within(request, proxies)
+
+
+def peer_is_within(request: web.Request, networks: Sequence[Network]) -> bool:
+    """Tell whether what speaks to us directly is in one of these networks."""
+    address = _parsed(request.remote or "")
+    return address is not None and _is_within(address, networks)
 
 
 def network_of(address: str) -> str:

@@ -44,6 +44,7 @@ from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
 from notification_entrypoints.api.replays import ReplayOperations
+from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.api.trials import TrialOperations
 from notification_entrypoints.api.webhooks import WebhookOperations
 
@@ -75,6 +76,7 @@ class Services:
     idempotency: IdempotencyStore
     issuing: Issuing
     callers: Callers
+    surroundings: Surroundings
     clock: Clock
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders
@@ -182,12 +184,14 @@ def _edge(services: Services) -> Middleware:
         request_id = _request_id(request) or str(services.ids())
         response: web.StreamResponse
         try:
+            services.surroundings.check(request)
             response = await handler(request)
             response.headers[REQUEST_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             response = error_answer(error, request_id, debug=services.debug)
             _tell_operator(error, request_id, response.status)
         pack(request, response)
+        services.surroundings.describe(request, response)
         services.requests(_route_of(request), response.status)
         return response
 

@@ -37,11 +37,13 @@ class Callers:
         proxies: Sequence[Network] = (),
         *,
         failures_at_once: int = FAILURES_AT_ONCE,
+        requests_per_second: int | None = None,
     ) -> None:
         self._credentials = credentials
         self._clock = clock
         self._proxies = proxies
         self._failures = Limiter(FAILURES_PER_SECOND, failures_at_once)
+        self._requests = _limiter(requests_per_second)
 
     async def identify(self, request: web.Request) -> Caller:
         """Return who sends a request.
@@ -55,19 +57,40 @@ class Callers:
         credential = _credential_of(request)
         kind = next((each for each in self._credentials if each.takes(credential)), None)
         watched = self._watched(request, credential, kind)
-        wait = max(self._failures.wait(who, self._clock.monotonic()) for who in watched)
+        wait = max(self._failures.wait(who, self._now()) for who in watched)
         if wait > 0 and not (kind and kind.recognises(credential)):
             raise _too_many(Problem.TOO_MANY_FAILURES, wait)
         try:
             return await _caller(credential, kind)
         except CredentialRefused as error:
             for who in watched:
-                self._failures.count(who, self._clock.monotonic())
+                self._failures.count(who, self._now())
             raise _unidentified(Problem.CREDENTIAL_REFUSED, str(error)) from error
+
+    @property
+    def ask_nobody(self) -> bool:
+        """Whether everybody may do everything."""
+        return self._credentials is None
+
+    def count(self, request: web.Request, caller: Caller) -> None:
+        """Count a request of a caller; raise :class:`RequestRefused` for one too many.
+
+        Callers are told apart by their credential, and those without one by their address.
+        """
+        if self._requests is None:
+            return
+        known = caller is not ANYBODY
+        who, now = caller.name if known else network_of(self.address(request)), self._now()
+        if (wait := self._requests.wait(who, now)) > 0:
+            raise _too_many(Problem.TOO_MANY_REQUESTS, wait)
+        self._requests.count(who, now)
 
     def address(self, request: web.Request) -> str:
         """Return where a request comes from."""
         return client_address(request, self._proxies)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
 
     def _watched(
         self, request: web.Request, credential: str, kind: Credentials | None
@@ -76,6 +99,11 @@ class Callers:
         address = network_of(self.address(request))
         subject = kind.subject(credential) if kind else None
         return [address, subject] if subject else [address]
+
+
+def _limiter(per_second: int | None) -> Limiter | None:
+    """Return what lets each make so many requests a second, or as many of them at once."""
+    return None if per_second is None else Limiter(per_second, per_second)
 
 
 async def _caller(credential: str, kind: Credentials | None) -> Caller:

@@ -23,8 +23,12 @@ class JwksOperations:
     keys: VerificationKeys
 
     async def jwks(self, call: Call) -> web.Response:
-        """Answer with the keys, or with 304 where the caller has them already."""
-        trusted = await self.keys.published(call.environment_id)
+        """Answer with the keys, or with 304 where the caller has them already.
+
+        Whoever asks is not asked who they are, so nothing is made: an environment without keys
+        has an empty set, until its first key is made for somebody who may have it.
+        """
+        trusted = await self.keys.known(call.environment_id)
         keys = [public_forms(each.key.public_key).jwk for each in trusted]
         body = msgspec.json.encode({"keys": keys})
         tag = ETag(hashlib.sha256(body).hexdigest()[:32])
@@ -34,5 +38,5 @@ class JwksOperations:
         else:
             response = json_answer(body)
         response.etag = tag
-        response.headers[hdrs.CACHE_CONTROL] = _CACHEABLE
+        response.headers[hdrs.CACHE_CONTROL] = _CACHEABLE if keys else "no-store"
         return response

@@ -47,6 +47,7 @@ REQUEST_ID = "X-Request-Id"
 
 _MAX_DETAILS = 100
 _RETRY_AFTER = "1"
+_UNSTORED = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -147,6 +148,19 @@ class Problem(Enum):
         1603, 429, "Too many credentials from here were refused. Wait for Retry-After seconds."
     )
     API_KEY_NOT_FOUND = Kind(1604, 404, "There is no such API key.")
+
+    TOO_MANY_REQUESTS = Kind(
+        1605, 429, "There are too many requests of yours. Wait for Retry-After seconds."
+    )
+    NOT_LOCAL = Kind(
+        1606,
+        421,
+        "This API asks nobody who calls, so it is for this machine only: call it by 127.0.0.1, or "
+        "name the proxy before it in API_TRUSTED_PROXIES.",
+    )
+    FOREIGN_PAGE = Kind(
+        1607, 403, "This API asks nobody who calls, so no page from elsewhere may change anything."
+    )
 
     UNEXPECTED = Kind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
@@ -262,7 +276,7 @@ def _fallback(status: int) -> Problem:
 
 
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
-    headers = {REQUEST_ID: request_id}
+    headers = {REQUEST_ID: request_id, **_UNSTORED}
     unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
     if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_TRIALS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
