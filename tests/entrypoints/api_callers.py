@@ -153,12 +153,15 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     await api.get(f"/environments/{ENVIRONMENT}/settings")
     await publish(api, {**EVENT, "event_id": EVENT_ID})
     attempt = await log_success(stage)
+    replays = f"/webhooks/{webhook['webhook_id']}/replays"
+    replay = (await api.post(replays, {"since": "2020-01-01T00:00:00Z"})).json
     issued = await stage.services.issuing.create(DRAFT)
     return {
         "environment_id": ENVIRONMENT,
         "webhook_id": webhook["webhook_id"],
         "delivery_id": str(attempt.delivery_id),
         "event_id": EVENT_ID,
+        "replay_id": replay["replay_id"],
         "key_id": str(issued.key.key_id),
     }
 
