@@ -32,6 +32,7 @@ class Source(StrEnum):
 
     HTTP = "http"
     KAFKA = "kafka"
+    PYTHON = "python"
 
 
 class Arrival(StrEnum):

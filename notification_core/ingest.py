@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -62,11 +62,26 @@ class Taker(Protocol):
         """Say that deliveries were stored that nobody has taken."""
 
 
+@frozen
+class Joined:
+    """What was stored within somebody else's transaction, and lives and dies with it.
+
+    ``committed`` is to be called once that transaction has committed, and only then.
+    """
+
+    published: Sequence[Published]
+    committed: Callable[[], None]
+
+
 @define
 class _Batch:
-    """One publish under way: its distinct events, and what is stored and handed over of them."""
+    """One publish under way: its distinct events, and what is stored and handed over of them.
+
+    ``taker`` is who may take deliveries at once, None where all are to be stored due.
+    """
 
     events: dict[EventKey, Event]
+    taker: Taker | None
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
     begun: list[BegunDelivery] = field(factory=list)
@@ -123,6 +138,21 @@ class Ingest:
         """Publish events, and store in the same transaction what came among them and is none."""
         return await self._to_the_end(self._store_all(events, dead_letters, None))
 
+    async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> Joined:
+        """Store a batch of events within a transaction that its owner commits when it likes.
+
+        All deliveries are stored due: nobody may send what may never be committed. Raises as
+        :meth:`publish` does; the transaction is then to be rolled back.
+        """
+        batch = _Batch(_distinct(events), None)
+        await self._store_batch(transaction, batch)
+
+        def committed() -> None:
+            self._hand_over(batch, self._clock.monotonic())
+            self._tell(batch, len(events))
+
+        return Joined(_published(events, batch.arrivals), committed)
+
     async def _to_the_end(
         self, work: Coroutine[None, None, Sequence[Published]]
     ) -> Sequence[Published]:
@@ -141,7 +171,7 @@ class Ingest:
         dead_letters: Sequence[DeadLetter],
         keep: Keep[Sequence[Published]] | None,
     ) -> Sequence[Published]:
-        batch = _Batch(_distinct(events))
+        batch = _Batch(_distinct(events), self._taker)
         leased_from = self._clock.monotonic()
         try:
             async with self._store.ingesting() as transaction:
@@ -180,23 +210,20 @@ class Ingest:
                 for webhook in wanted[key]:
                     self._plan(batch, event, webhook, changes, now)
         if batch.deliveries:
-            worker, lease = self._owner()
+            worker, lease = _owner(batch.taker)
             await transaction.add_deliveries(batch.deliveries, worker, lease)
-
-    def _owner(self) -> tuple[UUID | None, timedelta]:
-        return (self._taker.worker, self._taker.lease) if self._taker else (None, timedelta())
 
     def _plan(
         self, batch: _Batch, stored: EventToStore, webhook: Webhook, changes: int, now: datetime
     ) -> None:
         """Plan one delivery: skipped, begun by this process, or due."""
-        event, body = stored.event, stored.body or b""
+        event, body, taker = stored.event, stored.body or b"", batch.taker
         delivery_id = self._ids()
         reason = self._reason_to_skip(webhook, now)
         begun = (
             reason is None
-            and self._taker is not None
-            and self._taker.reserve(delivery_id, webhook, changes, len(body))
+            and taker is not None
+            and taker.reserve(delivery_id, webhook, changes, len(body))
         )
         batch.deliveries.append(
             NewDelivery(
@@ -209,8 +236,8 @@ class Ingest:
                 begun,
             )
         )
-        if begun and self._taker:
-            fence = Fence(delivery_id, event.environment_id, 1, self._taker.worker)
+        if begun and taker:
+            fence = Fence(delivery_id, event.environment_id, 1, taker.worker)
             batch.begun.append(
                 BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
             )
@@ -245,6 +272,10 @@ def _distinct(events: Sequence[Event]) -> dict[EventKey, Event]:
     for event in events:
         distinct.setdefault((event.environment_id, event.event_id), event)
     return distinct
+
+
+def _owner(taker: Taker | None) -> tuple[UUID | None, timedelta]:
+    return (taker.worker, taker.lease) if taker else (None, timedelta())
 
 
 def _due(batch: _Batch) -> int:

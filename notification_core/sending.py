@@ -58,6 +58,11 @@ class Sending(Taker):
         self._stopping = False
         self._suspended = False
 
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is in this process's hands: all that it took is written or free."""
+        return not self._held
+
     # Taking deliveries in: from ingest (the Taker port), and from claims.
 
     def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:

@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.memory import MemoryStorage
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.migrations import schema
@@ -19,6 +20,9 @@ from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
 from notification_entrypoints.databases import file_of
 from notification_entrypoints.settings import Settings
+
+Storage = SqlStorage | MemoryStorage
+"""All stores of one database, or of one memory: what one writes the others read."""
 
 
 def open_storage(

@@ -19,26 +19,24 @@ from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints import storages
 from notification_entrypoints.api.administrators import Administrators
-from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.callers import Callers
-from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
-from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.offering import api_callers, api_services
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, stop_signals
 from notification_entrypoints.settings import (
     Authentication,
     Settings,
     check_exposure,
-    is_loopback,
     load_settings,
 )
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
-from notification_entrypoints.wiring import Service, cursor_key, open_service
+from notification_entrypoints.wiring import Service, open_service
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
@@ -110,7 +108,7 @@ async def _serve(settings: Settings) -> None:
         ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
         await storages.migrate(settings)
         service = await stack.enter_async_context(open_service(settings, watch))
-        callers = _callers(settings, service)
+        callers = api_callers(settings, service)
         administrators.opened(callers)
         api = _api_runner(settings, service, watch, callers)
         api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
@@ -175,44 +173,8 @@ def _ops_bind(settings: Settings) -> Bind:
     return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")
 
 
-def _callers(settings: Settings, service: Service) -> Callers:
-    return Callers(
-        service.credentials,
-        service.clock,
-        settings.api_trusted_proxies,
-        requests_per_second=settings.api_rate_limit,
-    )
-
-
 def _api_runner(settings: Settings, service: Service, watch: Watch, callers: Callers) -> ApiRunner:
-    services = Services(
-        subscriptions=service.subscriptions,
-        ingest=service.ingest,
-        verification_keys=service.verification_keys,
-        webhooks=service.storage.webhooks,
-        logs=service.storage.logs,
-        history=service.storage.history,
-        replays=service.replays,
-        trials=service.trials,
-        idempotency=service.storage.idempotency,
-        issuing=service.issuing,
-        callers=callers,
-        surroundings=Surroundings(
-            proxies=settings.api_trusted_proxies,
-            origins=settings.api_cors_origins,
-            open=service.credentials is None,
-            local=is_loopback(settings.api_server_host),
-        ),
-        clock=service.clock,
-        ids=service.ids,
-        signature_headers=settings.signature_headers,
-        zone=settings.tz,
-        cursor_key=cursor_key(settings),
-        timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
-        requests=watch.api_request_ended,
-        tally=watch,
-        debug=settings.debug,
-    )
+    services = api_services(settings, service, watch, callers)
     return ApiRunner(api_app(services), services, shutdown_timeout=_API_SHUTDOWN)
 
 

@@ -4,16 +4,21 @@ import asyncio
 import hmac
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from datetime import timedelta
 
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
-from notification_adapters.sql import SqlStorage
 from notification_core.api_keys import SECRET_BYTES
 from notification_core.authentication import StoredKeys
 from notification_core.catalogue import CATALOGUE
@@ -21,6 +26,7 @@ from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.environments import Environments
 from notification_core.errors import WorkerLockTaken
+from notification_core.events import Source
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
@@ -29,6 +35,7 @@ from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.ports.sender import HttpSender
 from notification_core.queues import FullQueues
 from notification_core.replaying import Replaying
 from notification_core.replays import Replays
@@ -43,7 +50,7 @@ from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
-from notification_entrypoints.storages import open_storage
+from notification_entrypoints.storages import Storage, open_storage
 
 SEED_BYTES = 32
 _STOP_MARGIN = timedelta(seconds=3)
@@ -58,37 +65,70 @@ class Service:
 
     clock: Clock
     ids: IdGenerator
-    storage: SqlStorage
+    storage: Storage
     verification_keys: VerificationKeys
     issuing: Issuing
     credentials: Sequence[Credentials] | None
     subscriptions: Subscriptions
     replays: Replays
     trials: Trials
-    ingest: Ingest
+    ingests: Mapping[Source, Ingest]
     dispatcher: Dispatcher | None
 
 
+@frozen
+class Adapters:
+    """What stands behind ports in the place of what the settings say; None leaves it to them.
+
+    Whoever gives a storage or a sender also closes it. Without ``dispatches`` this process only
+    stores: others deliver.
+    """
+
+    clock: Clock = field(factory=SystemClock)
+    storage: Storage | None = None
+    sender: HttpSender | None = None
+    directory: EnvironmentDirectory | None = None
+    dispatches: bool = True
+
+
+_BY_SETTINGS = Adapters()
+
+
 @asynccontextmanager
-async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings, watch: Metrics, given: Adapters = _BY_SETTINGS
+) -> AsyncIterator[Service]:
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
-    clock = SystemClock()
+    clock = given.clock
     ids = IdGenerator(clock)
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(open_storage(settings, clock, ids))
+        storage = await stack.enter_async_context(_storing(settings, given, clock, ids))
         keyring = Keyring(storage.keys, clock, _new_seed)
-        deliver = await stack.enter_async_context(_delivering(settings, clock, ids))
+        sender = await stack.enter_async_context(_sending(settings, given))
+        deliver = _deliver(settings, sender, clock, ids)
         dispatcher = await stack.enter_async_context(
             _dispatching(settings, storage, deliver, keyring, clock, ids, watch)
+            if given.dispatches
+            else nullcontext()
         )
         taker = dispatcher.sending if dispatcher else None
         full = await stack.enter_async_context(_full_queues(settings, storage, clock, watch))
-        ingest = Ingest(
-            storage.deliveries, clock, ids, watch, taker, storage.waking, full=full.webhooks
-        )
-        stack.push_async_callback(ingest.settled)
-        directory = environment_directory(settings)
-        stack.push_async_callback(directory.close)
+        ingests = {
+            source: Ingest(
+                storage.deliveries,
+                clock,
+                ids,
+                watch,
+                taker,
+                storage.waking,
+                full=full.webhooks,
+                source=source,
+            )
+            for source in Source
+        }
+        for ingest in ingests.values():
+            stack.push_async_callback(ingest.settled)
+        directory = await stack.enter_async_context(_asking(settings, given))
         environments = Environments(directory, clock)
         keys = VerificationKeys(storage.keys, keyring, environments, clock, _new_seed)
         subscriptions = Subscriptions(
@@ -122,14 +162,14 @@ async def open_service(settings: Settings, watch: Metrics) -> AsyncIterator[Serv
             subscriptions=subscriptions,
             replays=replays,
             trials=trials,
-            ingest=ingest,
+            ingests=ingests,
             dispatcher=dispatcher,
         )
 
 
 @asynccontextmanager
 async def _full_queues(
-    settings: Settings, storage: SqlStorage, clock: Clock, watch: Metrics
+    settings: Settings, storage: Storage, clock: Clock, watch: Metrics
 ) -> AsyncIterator[FullQueues]:
     """Keep an eye on the queues for the length of the block."""
     most = settings.webhooks_max_pending_per_webhook
@@ -143,7 +183,7 @@ async def _full_queues(
 
 
 def _replays(
-    storage: SqlStorage, clock: Clock, ids: IdGenerator, dispatcher: Dispatcher | None
+    storage: Storage, clock: Clock, ids: IdGenerator, dispatcher: Dispatcher | None
 ) -> Replays:
     return Replays(
         store=storage.replays,
@@ -156,21 +196,48 @@ def _replays(
     )
 
 
+def _storing(
+    settings: Settings, given: Adapters, clock: Clock, ids: IdGenerator
+) -> AbstractAsyncContextManager[Storage]:
+    return nullcontext(given.storage) if given.storage else open_storage(settings, clock, ids)
+
+
 @asynccontextmanager
-async def _delivering(settings: Settings, clock: Clock, ids: IdGenerator) -> AsyncIterator[Deliver]:
-    """Make attempts for the length of the block."""
+async def _sending(settings: Settings, given: Adapters) -> AsyncIterator[HttpSender]:
+    """Have the sender that was given, or the one that the settings ask for."""
+    if given.sender:
+        yield given.sender
+        return
     sender = chosen_sender(settings)
-    signatures = Signatures(settings.signature_headers, fastest_signer())
     try:
-        yield Deliver(sender, signatures, clock, ids, delivery_rules(settings), random.random)
+        yield sender
     finally:
         await sender.close()
+
+
+def _deliver(settings: Settings, sender: HttpSender, clock: Clock, ids: IdGenerator) -> Deliver:
+    signatures = Signatures(settings.signature_headers, fastest_signer())
+    return Deliver(sender, signatures, clock, ids, delivery_rules(settings), random.random)
+
+
+@asynccontextmanager
+async def _asking(settings: Settings, given: Adapters) -> AsyncIterator[EnvironmentDirectory]:
+    """Have somebody who knows the environments; without a URI all of them are taken to exist."""
+    if given.directory:
+        yield given.directory
+        return
+    uri = settings.project_management_api_uri
+    directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
+    try:
+        yield directory
+    finally:
+        await directory.close()
 
 
 @asynccontextmanager
 async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     settings: Settings,
-    storage: SqlStorage,
+    storage: Storage,
     deliver: Deliver,
     keyring: Keyring,
     clock: Clock,
@@ -220,12 +287,6 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         await storage.worker_lock.release()
 
 
-def environment_directory(settings: Settings) -> EnvironmentDirectory:
-    """Return who knows the environments; without a URI all of them are taken to exist."""
-    uri = settings.project_management_api_uri
-    return ProjectManagementApi(uri) if uri else EveryEnvironment()
-
-
 def _new_secret() -> bytes:
     return os.urandom(SECRET_BYTES)
 
@@ -246,7 +307,7 @@ def _nobody_to_start() -> None:
     """Leave it to the dispatching process to find the replay at its next poll."""
 
 
-def _waking(storage: SqlStorage, dispatcher: Dispatcher | None) -> Callable[[], None]:
+def _waking(storage: Storage, dispatcher: Dispatcher | None) -> Callable[[], None]:
     """Return what tells all who dispatch that something is due."""
 
     def wake() -> None:

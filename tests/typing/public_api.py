@@ -7,9 +7,21 @@ says "this stays refused", since mypy, being strict, calls an ignore that is not
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 import notification_core
+from notification_adapters.memory import ManualClock, ScriptedSender, memory_storage
 from notification_core import verify_signature, verify_standard_webhook
+from notification_entrypoints.embedded import (
+    Adapters,
+    Notifications,
+    WebhookDraft,
+    migrate,
+    open_notifications,
+    settings,
+)
 
 
 class VerifySignature(Protocol):
@@ -55,3 +67,22 @@ def stays_refused(now: datetime) -> None:
     verify_signature(b"{}", "ab", "1700000000", "key", now)  # type: ignore[call-arg] # now by position
     verify_signature(b"{}", "ab", "1700000000", "key")  # type: ignore[call-arg] # no now
     verify_standard_webhook(b"{}", {}, "key", now=0)  # type: ignore[arg-type] # a number for now
+
+
+async def stays_possible(environment_id: UUID, connection: AsyncConnection) -> None:
+    """Embed it in the ways that a host would."""
+    clock = ManualClock()
+    chosen = settings(DB_URI="sqlite:///file", DB_ENCRYPTION_SECRET="x" * 32)
+    await migrate(chosen)
+    given = Adapters(clock=clock, storage=memory_storage(clock), sender=ScriptedSender())
+    async with open_notifications(chosen, given) as notifications:
+        opened: Notifications = notifications
+    draft = WebhookDraft(name="a", url="https://example.com/", events=["job-completed"])
+    webhook_id: UUID = (await opened.webhooks.create(environment_id, draft)).webhook_id
+    event = opened.event(environment_id, "job-completed", {"a": 1}, event_id=str(webhook_id))
+    (published,) = await opened.publish([event], connection=connection)
+    told: tuple[str, bool] = published.event_id, published.duplicate
+    await opened.publish(event)  # type: ignore[arg-type] # one event, not several
+    await opened.publish([event], connection)  # type: ignore[call-arg] # by position
+    settings(DB_POOL_SIZE=10)  # type: ignore[arg-type] # a variable is text
+    assert told

@@ -1,7 +1,17 @@
 """The ports in memory: for unit tests and for trying things out; nothing outlives the process."""
 
 from notification_adapters.memory.clock import ManualClock
+from notification_adapters.memory.environments import MemoryEnvironmentDirectory
+from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.memory.source import MemorySource, MemoryTopics
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 
-__all__ = ["ManualClock", "MemorySource", "MemoryStorage", "MemoryTopics", "memory_storage"]
+__all__ = [
+    "ManualClock",
+    "MemoryEnvironmentDirectory",
+    "MemorySource",
+    "MemoryStorage",
+    "MemoryTopics",
+    "ScriptedSender",
+    "memory_storage",
+]

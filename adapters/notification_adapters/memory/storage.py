@@ -53,8 +53,9 @@ class MemoryStorage:
         return MemoryWaking(self.circle)
 
 
-def memory_storage(clock: Clock, ids: IdGenerator) -> MemoryStorage:
+def memory_storage(clock: Clock, ids: IdGenerator | None = None) -> MemoryStorage:
     """Return empty stores that share one memory and go by this clock."""
+    ids = ids or IdGenerator(clock)
     state, holder = MemoryState(), LockHolder()
     circle: list[MemoryWaking] = []
     return MemoryStorage(

@@ -44,6 +44,12 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.writing() as connection:
             yield SqlIngest(connection, self._database, self._rows, self._answers, self._letters)
 
+    @asynccontextmanager
+    async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
+        """Take part in the transaction of somebody else's connection, which they end."""
+        async with self._database.visiting(connection):
+            yield SqlIngest(connection, self._database, self._rows, self._answers, self._letters)
+
     @repeated
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt, as one committed batch."""

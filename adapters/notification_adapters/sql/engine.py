@@ -45,6 +45,13 @@ class Database(Protocol):
     async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
         """Let others that lock the same environment wait until this transaction ends."""
 
+    @abstractmethod
+    def visiting(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+        """Have our tables found on a connection of somebody else's, within their transaction.
+
+        Raises :class:`StorageUnusable` where it is no connection to this kind of database.
+        """
+
     @property
     @abstractmethod
     def open_transactions(self) -> int:

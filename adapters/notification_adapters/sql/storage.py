@@ -18,6 +18,7 @@ from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.replays import SqlReplayStore
 from notification_adapters.sql.trials import SqlTrialStore
+from notification_adapters.sql.visits import Commits
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_adapters.sql.webhooks import SqlWebhookStore
 from notification_core.encryption import Cipher
@@ -44,6 +45,7 @@ class SqlStorage:
     dead_letters: SqlDeadLetters
     worker_lock: WorkerLock
     waking: Waking
+    commits: Commits
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` where the database cannot be read."""
@@ -56,6 +58,7 @@ async def open_stores(
     database: Database, cipher: Cipher, ids: IdGenerator, worker_lock: WorkerLock, waking: Waking
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them."""
+    commits = Commits()
     rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
     try:
         yield SqlStorage(
@@ -73,8 +76,10 @@ async def open_stores(
             dead_letters=SqlDeadLetters(database),
             worker_lock=worker_lock,
             waking=waking,
+            commits=commits,
         )
     finally:
+        await commits.close()
         await waking.close()
         await worker_lock.release()
 

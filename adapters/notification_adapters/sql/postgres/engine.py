@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
@@ -15,6 +16,7 @@ from notification_adapters.sql.postgres.errors import map_commit_errors, map_err
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
 """Tells the storage's time inside a transaction."""
@@ -28,6 +30,7 @@ _ENVIRONMENT_LOCK: Final = 0x6E6D01
 _LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
 _SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _LONG: Final = 3600.0
+_LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
 _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
 
 
@@ -46,6 +49,7 @@ class PostgresDatabase(Database):
         self.schema = server.schema
         self.pool = Pool(server)
         self._now = now
+        self._search_path = server.search_path
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
 
@@ -90,6 +94,21 @@ class PostgresDatabase(Database):
         # Two that share their last four bytes wait for each other without need: that is all.
         key = int.from_bytes(environment_id.bytes[-4:], signed=True)
         await fetch(connection, _LOCK_ENVIRONMENT, key)
+
+    @asynccontextmanager
+    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+        """Have our tables found on somebody else's connection, then theirs again."""
+        check_driver(connection, "asyncpg")
+        with map_errors(), naming_missing_tables(asyncpg.UndefinedTableError):
+            await take_note(connection)
+            if self._search_path is None:
+                yield
+                return
+            ((theirs,),) = await fetch(connection, "SELECT current_setting('search_path')")
+            await fetch(connection, _LOCAL_SEARCH_PATH, self._search_path)
+            yield
+            # Where the block fails their transaction has failed, and ends with what was set.
+            await fetch(connection, _LOCAL_SEARCH_PATH, theirs)
 
     @property
     def open_transactions(self) -> int:

@@ -60,7 +60,15 @@ class Server:
         """Return what each transaction sets for itself: nothing where the session keeps it."""
         if self.prepared_statements:
             return ""
-        return "".join(f"; SET LOCAL {name} = '{value}'" for name, value in self._kept().items())
+        quoted = {name: value.replace("'", "''") for name, value in self._kept().items()}
+        return "".join(f"; SET LOCAL {name} = '{value}'" for name, value in quoted.items())
+
+    @property
+    def search_path(self) -> str | None:
+        """Return where tables are found; None where that is left to the server."""
+        if self.schema is None:
+            return None
+        return '"{}"'.format(self.schema.replace('"', '""'))
 
     async def connect(self) -> Connection:
         """Open a connection for transactions."""
@@ -72,10 +80,8 @@ class Server:
         return await self._connect(self.direct_uri or self.uri, self._kept(), _CACHED)
 
     def _kept(self) -> dict[str, str]:
-        if self.schema is None:
-            return _SETTINGS
-        quoted = self.schema.replace('"', '""').replace("'", "''")
-        return {**_SETTINGS, "search_path": f'"{quoted}"'}
+        path = self.search_path
+        return _SETTINGS if path is None else {**_SETTINGS, "search_path": path}
 
     async def _connect(
         self, uri: str, settings: dict[str, str], cached_statements: int

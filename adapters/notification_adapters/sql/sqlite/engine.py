@@ -29,6 +29,7 @@ from notification_adapters.sql.sqlite import steps
 from notification_adapters.sql.sqlite.driver import fetch, rollback
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 from notification_core.errors import IncompatibleSchema, StorageUnusable
 from notification_core.ports.clock import Clock
 
@@ -118,6 +119,14 @@ class SqliteDatabase(Database):
 
     async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
         """Return: whoever writes is alone already."""
+
+    @asynccontextmanager
+    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+        """Have our tables found on somebody else's connection: they are in the same file."""
+        check_driver(connection, "aiosqlite")
+        with map_errors(), naming_missing_tables(sqlite3.OperationalError, "no such table"):
+            await take_note(connection)
+            yield
 
     @property
     def open_transactions(self) -> int:

@@ -1,0 +1,209 @@
+"""Inside another asyncio service: publish, manage webhooks and deliver, without a server.
+
+::
+
+    chosen = settings(DB_URI="sqlite:///events.sqlite", DB_ENCRYPTION_SECRET=secret)
+    await migrate(chosen)
+    async with open_notifications(chosen) as notifications:
+        event = notifications.event(environment_id, "job-completed", {"status": "succeeded"})
+        await notifications.publish([event])
+
+Nothing here is global: several may be open in one process. No signal is handled, no logging set
+up, no variable of the environment read.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from notification_adapters.messages import read_event
+from notification_adapters.sql import HostConnection, SqlStorage
+from notification_core.errors import Detail, InvalidInput, InvalidSettings
+from notification_core.events import Event, Source
+from notification_core.ingest import Published
+from notification_core.ports.history import History
+from notification_core.ports.logs import LogStore
+from notification_core.replays import Replays
+from notification_core.subscriptions import Subscriptions, WebhookDraft
+from notification_core.trials import Trials
+from notification_core.verification_keys import VerificationKeys
+from notification_core.version import VERSION
+from notification_entrypoints import storages
+from notification_entrypoints.api.app import api_app
+from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.offering import api_callers, api_services
+from notification_entrypoints.settings import Settings, load_settings
+from notification_entrypoints.wiring import Adapters, Service, open_service
+
+__all__ = [
+    "Adapters",
+    "Notifications",
+    "WebhookDraft",
+    "migrate",
+    "open_notifications",
+    "settings",
+]
+
+_DEFAULTS: Final = MappingProxyType(
+    {
+        # Where the host listens nobody here knows. As for any public address, nothing then stands
+        # in for an API_AUTH that is not set.
+        "API_SERVER_HOST": "0.0.0.0",  # noqa: S104 - nothing listens on it
+        "KAFKA_BROKERS": "",
+        "PROJECT_MANAGEMENT_API_URI": "",
+    }
+)
+_BY_SETTINGS: Final = Adapters()
+_LOOK_SECONDS: Final = 0.01
+
+
+def settings(**variables: str) -> Settings:
+    """Return the settings that these variables make; what is left out has its default.
+
+    Raises :class:`InvalidSettings`, which names each variable that is wrong.
+    """
+    return load_settings(variables, _DEFAULTS)
+
+
+async def migrate(chosen: Settings) -> None:
+    """Bring the schema at ``DB_URI`` up to this version; done again it changes nothing."""
+    await storages.migrate(chosen)
+
+
+@asynccontextmanager
+async def open_notifications(
+    chosen: Settings, given: Adapters = _BY_SETTINGS
+) -> AsyncIterator["Notifications"]:
+    """Have notifications published and delivered for the length of the block.
+
+    ``given`` stands in the place of what the settings say: a storage in memory, a scripted sender
+    and a manual clock for tests, or a process that only publishes. Raises
+    :class:`IncompatibleSchema` where the database was not migrated, :class:`StorageUnusable`,
+    :class:`StorageUnavailable` and :class:`WrongEncryptionSecret`.
+    """
+    metrics = Metrics(VERSION, "")
+    async with open_service(chosen, metrics, given) as service:
+        yield Notifications(chosen, service, metrics)
+
+
+class Notifications:
+    """What a host can do; made by :func:`open_notifications`."""
+
+    def __init__(self, chosen: Settings, service: Service, metrics: Metrics) -> None:
+        self._settings = chosen
+        self._service = service
+        self._ingest = service.ingests[Source.PYTHON]
+        self.metrics = metrics
+
+    @property
+    def webhooks(self) -> Subscriptions:
+        """The webhooks of environments: list, create, get, replace, change, delete."""
+        return self._service.subscriptions
+
+    @property
+    def verification_keys(self) -> VerificationKeys:
+        """The keys by which receivers verify: those to trust, and their rotation."""
+        return self._service.verification_keys
+
+    @property
+    def history(self) -> History:
+        """What became of events and deliveries."""
+        return self._service.storage.history
+
+    @property
+    def logs(self) -> LogStore:
+        """The webhook log: every attempt that has ended."""
+        return self._service.storage.logs
+
+    @property
+    def replays(self) -> Replays:
+        """Delivering again what was delivered, skipped or failed."""
+        return self._service.replays
+
+    @property
+    def trials(self) -> Trials:
+        """Sending an example now."""
+        return self._service.trials
+
+    def event(
+        self,
+        environment_id: UUID,
+        event_type: str,
+        data: Mapping[str, Any],
+        *,
+        event_id: str | None = None,
+        occurred_at: datetime | None = None,
+    ) -> Event:
+        """Return an event that may be published, which happened now unless it says otherwise.
+
+        Publishing the same ``event_id`` again sends nothing; without one the event gets an id of
+        its own. Raises :class:`InvalidEvent`, which names what is wrong, :class:`TooLarge`, and
+        :class:`InvalidInput` for data that are no JSON.
+        """
+        told = {"event": event_type, "data": data}
+        if event_id is not None:
+            told["event_id"] = event_id
+        if occurred_at is not None:
+            told["occurred_at"] = occurred_at.isoformat()
+        return read_event(
+            _written(told),
+            environment_id=environment_id,
+            now=self._service.clock.now(),
+            zone=self._settings.tz,
+            make_event_id=lambda: str(self._service.ids()),
+        )
+
+    async def publish(
+        self, events: Sequence[Event], *, connection: HostConnection | None = None
+    ) -> Sequence[Published]:
+        """Publish events, all or nothing; return what became of each.
+
+        With a ``connection`` they are part of the transaction that is open on it, or that this
+        begins: they are sent if and only if it commits. Raises :class:`TooManyDeliveries`,
+        :class:`StorageUnavailable`, and for a connection to anything but the same database
+        :class:`StorageUnusable`; the transaction is then to be rolled back.
+        """
+        if connection is None:
+            return await self._ingest.publish(events)
+        storage = self._service.storage
+        if not isinstance(storage, SqlStorage):
+            raise InvalidInput("A storage in memory takes part in no transaction.")
+        async with storage.deliveries.joining(connection) as transaction:
+            joined = await self._ingest.join(transaction, events)
+        storage.commits.after(connection, joined.committed)
+        return joined.published
+
+    async def sent(self) -> None:
+        """Return once this process has nothing in hand, for a script that is about to end.
+
+        What it took has then been delivered or failed, or waits in storage for its next attempt.
+        """
+        dispatcher = self._service.dispatcher
+        while dispatcher and not dispatcher.sending.idle:
+            await self._service.clock.sleep(_LOOK_SECONDS)
+
+    def api(self) -> web.Application:
+        """Return the HTTP API, to be mounted below a prefix (``app.add_subapp``).
+
+        Who may call it is said by ``API_AUTH``: "none" leaves it to the host. Raises
+        :class:`InvalidSettings` where nothing is said.
+        """
+        if not self._settings.api_auth:
+            problem = "API_AUTH must say who may call the API: api_key, or none if the host does"
+            raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)])
+        callers = api_callers(self._settings, self._service)
+        services = api_services(self._settings, self._service, self.metrics, callers)
+        return api_app(services, prefix="")
+
+
+def _written(told: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(told)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"The data cannot be written as JSON: {error}.") from error
