@@ -15,6 +15,7 @@ from attrs import frozen
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import Failed, Fence, Result, Retry
+from notification_core.forgetting import Forgetting
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds, Lanes
 from notification_core.lifeline import Lifeline
@@ -35,6 +36,7 @@ _TICK_SECONDS = 0.25
 _UPKEEP_SECONDS = 60.0
 _IDLE_LANE_SECONDS = 600.0
 _REPLAY_PAUSE = 0.1
+_FORGET_PAUSE = 0.05
 _PAUSE_AFTER_ERROR = 0.5
 
 
@@ -60,6 +62,7 @@ class Dispatcher:
         keyring: Keyring,
         upkeep: Upkeep,
         replaying: Replaying,
+        forgetting: Forgetting,
         lock: WorkerLock,
         waking: Waking,
         clock: Clock,
@@ -104,6 +107,7 @@ class Dispatcher:
             stale=self._stale_signal.set,
         )
         self._waking = waking
+        self._forgetting = forgetting
         self._lifeline = Lifeline(
             lock=lock,
             sending=self.sending,
@@ -144,6 +148,7 @@ class Dispatcher:
             self._loop("refresh", self._refresh, self._stale_signal),
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
             self._loop("replay", self._replay, self._replay_signal),
+            self._loop("forget", self._forget, Signal(self._clock)),
             self._loop("lock", self._keep_lock, Signal(self._clock)),
             self._loop("hear", self._hear, Signal(self._clock)),
         ]
@@ -300,6 +305,9 @@ class Dispatcher:
         if advance.made:
             self._claim_now()
         return _REPLAY_PAUSE if advance.looked_at else self._rules.poll_interval.total_seconds()
+
+    async def _forget(self) -> float:
+        return _FORGET_PAUSE if await self._forgetting.step() else _UPKEEP_SECONDS
 
     async def _keep_lock(self) -> float:
         await self._lifeline.mended()

@@ -238,8 +238,15 @@ class Settings:
         "10",
         "The most connections to a database server, but for one more that a dispatcher needs.",
     )
+    retention_logs: timedelta = _setting(
+        kinds.TIME, "720h", "How long the log of attempts is kept."
+    )
     retention_events: timedelta = _setting(
-        kinds.TIME, "720h", "How long a delivery waits for a disabled webhook before it expires."
+        kinds.TIME,
+        "720h",
+        "How long events are kept with their deliveries, but for those that still wait: what waits "
+        "for a webhook that is disabled expires after this time. An event that comes again within "
+        "it is known.",
     )
 
     kafka_brokers: tuple[str, ...] = _setting(

@@ -27,6 +27,7 @@ from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.environments import Environments
 from notification_core.errors import WorkerLockTaken
 from notification_core.events import Source
+from notification_core.forgetting import Forgetting, RetentionRules
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
@@ -267,6 +268,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
             observer=watch,
             rules=upkeep_rules(settings),
         ),
+        forgetting=Forgetting(storage.retention, clock, retention_rules(settings)),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=clock,
@@ -356,6 +358,11 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         lease=settings.webhooks_lease,
         poll_interval=settings.webhooks_poll_interval,
     )
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """Return what the settings say of how long things are kept."""
+    return RetentionRules(logs=settings.retention_logs, events=settings.retention_events)
 
 
 def upkeep_rules(settings: Settings) -> UpkeepRules:

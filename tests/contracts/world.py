@@ -41,6 +41,7 @@ from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
+from notification_core.ports.retention import Retention
 from notification_core.ports.trials import TrialStore
 from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
@@ -77,6 +78,8 @@ class Storage(Protocol):
     def idempotency(self) -> IdempotencyStore: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def retention(self) -> Retention: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     @property

@@ -17,6 +17,7 @@ from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import Attempt, ErrorCode, Origin, Outcome, Reason, State
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.errors import StorageUnavailable, UndecipherableText, UnknownCommit
+from notification_core.forgetting import Forgetting, RetentionRules
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.keyring import Keyring
@@ -44,6 +45,7 @@ DELIVERY_RULES = DeliveryRules(
     timeout=TIMEOUT,
     retries=RetryPolicy(max_retries=3, interval=INTERVAL),
 )
+RETENTION = RetentionRules(logs=timedelta(days=30), events=timedelta(days=30))
 UPKEEP_RULES = UpkeepRules(
     interruption_delay=INTERVAL,
     disable_after=timedelta(hours=120),
@@ -148,6 +150,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
             observer=notebook,
             rules=UPKEEP_RULES,
         ),
+        forgetting=Forgetting(storage.retention, clock, RETENTION),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=clock,

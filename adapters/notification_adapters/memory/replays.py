@@ -40,8 +40,8 @@ class MemoryReplayStore(ReplayStore):
         async with self._state.writing:
             if kept is not None:
                 self._state.check_unanswered(kept)
-            stored = self._state.deliveries[delivery.delivery_id]
-            if not self._has_body(stored):
+            stored = self._state.deliveries.get(delivery.delivery_id)
+            if stored is None or not self._has_body(stored):
                 raise EventGone(delivery.event_id)
             self._make(stored, delivery_id, origin=Origin.RETRY)
             if kept is not None:

@@ -11,6 +11,7 @@ from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.replays import MemoryReplayStore
+from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.state import MemoryState
 from notification_adapters.memory.trials import MemoryTrialStore
 from notification_adapters.memory.waking import MemoryWaking
@@ -35,6 +36,7 @@ class MemoryStorage:
     replays: MemoryReplayStore
     trials: MemoryTrialStore
     dead_letters: MemoryDeadLetters
+    retention: MemoryRetention
     worker_lock: MemoryWorkerLock
     waking: MemoryWaking
     state: MemoryState = field(repr=False)
@@ -70,6 +72,7 @@ def memory_storage(clock: Clock, ids: IdGenerator | None = None) -> MemoryStorag
         replays=MemoryReplayStore(state, clock, ids),
         trials=MemoryTrialStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
+        retention=MemoryRetention(state),
         worker_lock=MemoryWorkerLock(state, holder),
         waking=MemoryWaking(circle),
         state=state,

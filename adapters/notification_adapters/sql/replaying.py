@@ -61,11 +61,29 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     if free <= 0:
         return NO_ADVANCE
     batch = await _next(connection, replay, job.looked_to, limit, free)
-    if batch.chosen:
-        made = [_again(row, replay, ids(), now) for row in batch.chosen]
+    kept = await _kept(connection, replay, {row.event_id for row in batch.chosen})
+    made = [_again(row, replay, ids(), now) for row in batch.chosen if row.event_id in kept]
+    if made:
         await connection.execute(sa.insert(deliveries), made)
     await connection.execute(_progress(replay, batch, now))
     return Advance(len(batch.looked_at), len(batch.chosen))
+
+
+async def _kept(
+    connection: AsyncConnection, replay: Replay, event_ids: Collection[str]
+) -> Collection[str]:
+    """Return which of the events are there; retention takes none before this is committed."""
+    if not event_ids:
+        return ()
+    wanted = (
+        sa.select(events.c.event_id)
+        .where(
+            events.c.event_id.in_(sorted(event_ids)),
+            events.c.environment_id == replay.environment_id,
+        )
+        .with_for_update(read=True)
+    )
+    return set((await connection.execute(wanted)).scalars())
 
 
 async def _locked(connection: AsyncConnection, replay: Replay) -> sa.Row[Any] | None:

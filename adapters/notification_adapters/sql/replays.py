@@ -48,10 +48,15 @@ class SqlReplayStore(ReplayStore):
     ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
-        whole = sa.select(sa.literal(1)).where(
-            events.c.event_id == event_id,
-            events.c.environment_id == environment_id,
-            events.c.body.is_not(None),
+        # Retention does not take it before this is committed.
+        whole = (
+            sa.select(sa.literal(1))
+            .where(
+                events.c.event_id == event_id,
+                events.c.environment_id == environment_id,
+                events.c.body.is_not(None),
+            )
+            .with_for_update(read=True)
         )
         async with self._database.writing() as connection:
             if kept is not None:

@@ -17,6 +17,7 @@ from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.replays import SqlReplayStore
+from notification_adapters.sql.retention import SqlRetention
 from notification_adapters.sql.trials import SqlTrialStore
 from notification_adapters.sql.visits import Commits
 from notification_adapters.sql.webhook_rows import WebhookRows
@@ -43,6 +44,7 @@ class SqlStorage:
     replays: SqlReplayStore
     trials: SqlTrialStore
     dead_letters: SqlDeadLetters
+    retention: SqlRetention
     worker_lock: WorkerLock
     waking: Waking
     commits: Commits
@@ -74,6 +76,7 @@ async def open_stores(
             replays=SqlReplayStore(database, answers, ids),
             trials=SqlTrialStore(database, answers),
             dead_letters=SqlDeadLetters(database),
+            retention=SqlRetention(database),
             worker_lock=worker_lock,
             waking=waking,
             commits=commits,

@@ -1,0 +1,71 @@
+"""Retention in memory."""
+
+from datetime import datetime
+from uuid import UUID
+
+from attrs import astuple
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.ids import earliest_id
+from notification_core.ports.deliveries import EventKey
+from notification_core.ports.retention import EventMark, Retention, Swept
+from notification_core.replay import ReplayState
+
+
+class MemoryRetention(Retention):
+    """Deletes what is old from the tables in memory."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def forget_attempts(self, before: datetime, limit: int) -> int:
+        """Delete attempts that were logged before."""
+        async with self._state.writing:
+            old = [one for one in sorted(self._state.attempts) if one < earliest_id(before)]
+            for log_id in old[:limit]:
+                del self._state.attempts[log_id]
+        return len(old[:limit])
+
+    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+        """Delete events that were stored before, with their deliveries."""
+        async with self._state.writing:
+            marks = sorted(
+                (key[0], event.stored_at, key[1])
+                for key, event in self._state.events.items()
+                if event.stored_at < before
+            )
+            least = None if after is None else astuple(after)
+            looked_at = [mark for mark in marks if least is None or mark > least][:limit]
+            deleted = sum(self._forget((mark[0], mark[2])) for mark in looked_at)
+        return Swept(deleted, EventMark(*looked_at[-1]) if len(looked_at) == limit else None)
+
+    def _forget(self, key: EventKey) -> bool:
+        theirs = [one for one in self._state.deliveries.values() if one.event_key == key]
+        if any(one.is_waiting or one.worker for one in theirs):
+            return False
+        for one in theirs:
+            del self._state.deliveries[one.delivery_id]
+        del self._state.events[key]
+        return True
+
+    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+        """Delete tombstones of which nothing is left, and replays that ended before."""
+        async with self._state.writing:
+            for replay_id, one in [*self._state.replays.items()]:
+                ended = one.replay.state is not ReplayState.RUNNING
+                if ended and replay_id < earliest_id(before):
+                    del self._state.replays[replay_id]
+            empty = self._empty_tombstones(before)[:limit]
+            for webhook_id in empty:
+                del self._state.webhooks[webhook_id]
+        return len(empty)
+
+    def _empty_tombstones(self, before: datetime) -> list[UUID]:
+        used = {one.webhook_id for one in self._state.deliveries.values()}
+        used |= {one.webhook_id for one in self._state.attempts.values()}
+        used |= {one.replay.webhook_id for one in self._state.replays.values()}
+        return [
+            webhook_id
+            for webhook_id, webhook in self._state.webhooks.items()
+            if webhook.deleted_at and webhook.deleted_at < before and webhook_id not in used
+        ]

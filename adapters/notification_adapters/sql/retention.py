@@ -1,0 +1,206 @@
+"""Retention on SQL: short transactions, each bounded by what it deletes."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.repeating import repeated
+from notification_adapters.sql.tables import (
+    Instant,
+    attempts,
+    deliveries,
+    events,
+    replays,
+    webhooks,
+)
+from notification_core.deliveries import State
+from notification_core.ids import earliest_id
+from notification_core.ports.retention import EventMark, Retention, Swept
+from notification_core.replay import ReplayState
+
+ROWS_AT_ONCE: Final = 5_000
+"""So many deliveries are deleted at once, or those of one event where they are more."""
+
+_FIRST: Final = UUID(int=0)
+
+_a, _d, _e, _w = attempts.c, deliveries.c, events.c, webhooks.c
+
+# A loose index scan of the environments: it jumps from one to the next, and stops at the first
+# whose oldest event is too old.
+_NEXT_ENVIRONMENT: Final = (
+    sa.text("""
+WITH RECURSIVE environment (environment_id) AS (
+  SELECT (
+    SELECT environment_id FROM events WHERE environment_id > :after
+    ORDER BY environment_id, stored_at LIMIT 1
+  )
+  UNION ALL
+  SELECT (
+    SELECT environment_id FROM events WHERE environment_id > environment.environment_id
+    ORDER BY environment_id, stored_at LIMIT 1
+  )
+  FROM environment WHERE environment.environment_id IS NOT NULL
+)
+SELECT environment.environment_id FROM environment
+WHERE environment.environment_id IS NOT NULL AND (
+  SELECT stored_at FROM events WHERE events.environment_id = environment.environment_id
+  ORDER BY stored_at LIMIT 1
+) < :before
+LIMIT 1
+""")
+    .bindparams(sa.bindparam("after", type_=sa.Uuid), sa.bindparam("before", type_=Instant))
+    .columns(environment_id=sa.Uuid)
+)
+
+
+class SqlRetention(Retention):
+    """Deletes what is old from a SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @repeated
+    async def forget_attempts(self, before: datetime, limit: int) -> int:
+        """Delete attempts that were logged before: their ids tell when."""
+        old = sa.select(_a.log_id).where(_a.log_id < earliest_id(before)).order_by(_a.log_id)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(old.limit(limit))).scalars().all()
+        if not found:
+            return 0
+        forget = sa.delete(attempts).where(_a.log_id <= found[-1])
+        async with self._database.writing() as connection:
+            return (await connection.execute(forget)).rowcount
+
+    @repeated
+    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+        """Delete events that were stored before, with their deliveries."""
+        async with self._database.reading() as connection:
+            looked_at = await _next_events(connection, before, after, limit)
+            free = await _finished(connection, looked_at)
+        if not looked_at:
+            return Swept(0, None)
+        deleted, last = 0, looked_at[-1]
+        if free:
+            chosen = _within_bounds(looked_at, free)
+            last = chosen[-1]
+            async with self._database.writing() as connection:
+                deleted = await _delete(connection, chosen, free)
+        return Swept(deleted, EventMark(last.environment_id, last.stored_at, last.event_id))
+
+    @repeated
+    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+        """Delete tombstones of which nothing is left, and replays that ended before."""
+        empty = (
+            sa.select(_w.webhook_id)
+            .where(_w.deleted_at < before, *(_is_unused_by(one) for one in _USERS))
+            .limit(limit)
+        )
+        ended = (
+            replays.c.replay_id < earliest_id(before),
+            replays.c.state != ReplayState.RUNNING.value,
+        )
+        old_replay = sa.select(sa.literal(1)).select_from(replays).where(*ended).limit(1)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(empty)).scalars().all()
+            replayed = (await connection.execute(old_replay)).first()
+        if not found and replayed is None:
+            return 0
+        forget = sa.delete(webhooks).where(_w.webhook_id.in_(found), _w.deleted_at < before)
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(replays).where(*ended))
+            return (await connection.execute(forget)).rowcount
+
+
+_USERS: Final = (deliveries, attempts, replays)
+
+
+def _is_unused_by(table: sa.Table) -> sa.ColumnElement[bool]:
+    # The order keeps the planner at an index: of one webhook there may be a million rows.
+    any_row = (
+        sa.select(table.c.webhook_id)
+        .where(table.c.webhook_id == _w.webhook_id)
+        .order_by(table.c.webhook_id)
+        .limit(1)
+    )
+    return any_row.correlate(webhooks).scalar_subquery().is_(None)
+
+
+async def _next_events(
+    connection: AsyncConnection, before: datetime, after: EventMark | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Return the next events that are old, of one environment, each with its deliveries' number."""
+    if after is not None and (rest := await _of_environment(connection, before, after, limit)):
+        return rest
+    reached = _FIRST if after is None else after.environment_id
+    values = {"after": reached, "before": before}
+    environment_id = (await connection.execute(_NEXT_ENVIRONMENT, values)).scalar()
+    if environment_id is None:
+        return []
+    first = EventMark(environment_id, datetime.min.replace(tzinfo=before.tzinfo), "")
+    return await _of_environment(connection, before, first, limit)
+
+
+async def _of_environment(
+    connection: AsyncConnection, before: datetime, after: EventMark, limit: int
+) -> Sequence[sa.Row[Any]]:
+    wanted = (
+        sa.select(_e.environment_id, _e.stored_at, _e.event_id)
+        .where(
+            _e.environment_id == after.environment_id,
+            _e.stored_at < before,
+            # The first condition says no more than the second: it is for the index.
+            _e.stored_at >= after.stored_at,
+            sa.or_(_e.stored_at > after.stored_at, _e.event_id > after.event_id),
+        )
+        .order_by(_e.stored_at, _e.event_id)
+        .limit(limit)
+    )
+    return [*await connection.execute(wanted)]
+
+
+async def _finished(
+    connection: AsyncConnection, looked_at: Sequence[sa.Row[Any]]
+) -> dict[str, int]:
+    """Return the events of which nothing is pending or being attempted, with their deliveries."""
+    if not looked_at:
+        return {}
+    ids = [one.event_id for one in looked_at]
+    alive = sa.or_(_d.state == State.PENDING.value, _d.worker.is_not(None))
+    counted = (
+        sa.select(_d.event_id, sa.func.count(), sa.func.count(sa.case((alive, 1))))
+        .where(_d.event_id.in_(ids), _d.environment_id == looked_at[0].environment_id)
+        .group_by(_d.event_id)
+    )
+    counts = {event_id: (all_, live) for event_id, all_, live in await connection.execute(counted)}
+    found = ((event_id, counts.get(event_id, (0, 0))) for event_id in ids)
+    return {event_id: all_ for event_id, (all_, live) in found if not live}
+
+
+def _within_bounds(looked_at: Sequence[sa.Row[Any]], free: dict[str, int]) -> Sequence[sa.Row[Any]]:
+    """Return so many of the events that what goes with them is bounded, the first in any case."""
+    rows = 0
+    for number, one in enumerate(looked_at):
+        rows += free.get(one.event_id, 0)
+        if number and rows > ROWS_AT_ONCE:
+            return looked_at[:number]
+    return looked_at
+
+
+async def _delete(
+    connection: AsyncConnection, chosen: Sequence[sa.Row[Any]], free: Collection[str]
+) -> int:
+    """Delete events unless somebody has just made one of them live again."""
+    ours = _e.environment_id == chosen[0].environment_id
+    ids = [one.event_id for one in chosen if one.event_id in free]
+    locked = sa.select(_e.event_id).where(_e.event_id.in_(ids), ours).with_for_update()
+    await connection.execute(locked.order_by(_e.event_id))
+    still = await _finished(connection, [one for one in chosen if one.event_id in free])
+    theirs = _d.event_id.in_(still), _d.environment_id == chosen[0].environment_id
+    await connection.execute(sa.delete(deliveries).where(*theirs))
+    forgotten = await connection.execute(sa.delete(events).where(_e.event_id.in_(still), ours))
+    return forgotten.rowcount

@@ -1,0 +1,43 @@
+"""Forgetting, batch after batch: the log, then events with their deliveries, then tombstones."""
+
+from datetime import timedelta
+from typing import Final
+
+from attrs import define, field, frozen
+
+from notification_core.ports.clock import Clock
+from notification_core.ports.retention import EventMark, Retention
+
+ATTEMPTS_AT_ONCE: Final = 1_000
+EVENTS_AT_ONCE: Final = 100
+WEBHOOKS_AT_ONCE: Final = 100
+
+
+@frozen
+class RetentionRules:
+    """How long the log is kept, and how long events with their deliveries are."""
+
+    logs: timedelta
+    events: timedelta
+
+
+@define
+class Forgetting:
+    """Goes round over all that is kept, a small batch at a time."""
+
+    _retention: Retention
+    _clock: Clock
+    _rules: RetentionRules
+    _after: EventMark | None = field(default=None, init=False)
+
+    async def step(self) -> bool:
+        """Delete a batch of what is too old; tell whether the round goes on."""
+        now = self._clock.now()
+        if await self._retention.forget_attempts(now - self._rules.logs, ATTEMPTS_AT_ONCE):
+            return True
+        before = now - self._rules.events
+        swept = await self._retention.sweep_events(before, self._after, EVENTS_AT_ONCE)
+        self._after = swept.after
+        if swept.after is not None:
+            return True
+        return await self._retention.forget_webhooks(before, WEBHOOKS_AT_ONCE) > 0
