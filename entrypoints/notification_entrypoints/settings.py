@@ -244,9 +244,8 @@ class Settings:
     retention_events: timedelta = _setting(
         kinds.TIME,
         "720h",
-        "How long events are kept with their deliveries, but for those that still wait: what waits "
-        "for a webhook that is disabled expires after this time. An event that comes again within "
-        "it is known.",
+        "How long events are kept and known again, with their deliveries, unless one still waits; "
+        "what waits for a disabled webhook expires after it.",
     )
 
     kafka_brokers: tuple[str, ...] = _setting(
