@@ -1,7 +1,11 @@
 """How every HTTP sender fails where what comes is no response."""
 
+import asyncio
+import gzip
 import time
 import traceback
+import tracemalloc
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -18,6 +22,7 @@ from tests.sending import (
     SHORT,
     assert_on_time,
     failure,
+    send,
 )
 
 
@@ -123,3 +128,26 @@ async def test_a_failure_shows_no_header_and_no_body(sender: HttpSender, answer:
         with pytest.raises(SendingFailed) as failed:
             await sender.send(request, ENOUGH)
     assert "s3cret" not in "".join(traceback.format_exception(failed.value)) + repr(request)
+
+
+async def test_what_hostile_receivers_say_takes_little_memory(sender: HttpSender) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    zipped = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    acts = [
+        says(OK + zipped + bomb),
+        says(OK + b"X: " + b"a" * 1_000_000 + b"\r\n" + EMPTY),
+        says_for_ever(b"a" * 10_000, begin=OK + b"X: "),
+        says_for_ever(b"X: a\r\n" * 1000, begin=OK),
+        says_for_ever(b"a" * 10_000, begin=OK + b"\r\n"),
+        says_for_ever(b"a" * 10_000, begin=CHUNKED + b"ffffff\r\n"),
+        says_for_ever(b"1\r\na\r\n" * 1000, begin=CHUNKED),
+        says_for_ever(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100),
+    ]
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(RawReceiver(act)) for act in acts]
+        tracemalloc.start()
+        sending = (send(sender, receiver.url, SHORT) for receiver in receivers)
+        await asyncio.gather(*sending, return_exceptions=True)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 20_000_000

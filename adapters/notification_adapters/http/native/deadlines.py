@@ -32,7 +32,8 @@ class Deadlines:
         self._asked.discard(connection)
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more before something is added."""
+        self._next = inf
         if self._timer is not None:
             self._timer.cancel()
 

@@ -58,6 +58,7 @@ class Pool:
         """End all of them now."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         for connection in self._since:
             connection.abort()
         self._since.clear()
