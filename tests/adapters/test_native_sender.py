@@ -169,13 +169,13 @@ async def test_each_request_ends_at_its_own_time(sender: NativeSender) -> None:
         await failure(sender, url, timedelta(seconds=seconds))
         return time.monotonic() - began
 
-    limits = (0.5, 0.1, 0.3, 0.1)
+    limits = (1.5, 0.1, 0.8, 0.1)
     async with RawReceiver(*[says(NO_CONTENT)] * len(limits), hangs) as receiver:
         await asyncio.gather(*(send(sender, receiver.url) for _ in limits))
         times = await asyncio.gather(*(took(receiver.url, limit) for limit in limits))
         assert receiver.connections == len(limits)
     for limit, time_taken in zip(limits, times, strict=True):
-        assert limit - 0.01 <= time_taken < limit + 0.15
+        assert limit - 0.01 <= time_taken < limit + 0.6
 
 
 # Nothing is left
