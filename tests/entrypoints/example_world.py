@@ -59,6 +59,7 @@ async def furnish(stage: Backstage) -> None:
     await store(stage, "job-6-completed", another)
     await attempt(stage, fails=False)
     await issue(stage)
+    await stage.services.verification_keys.published(ENVIRONMENT)
 
 
 async def replay(stage: Backstage) -> None:

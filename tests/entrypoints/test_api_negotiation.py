@@ -5,7 +5,6 @@ import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
 from tests.entrypoints.api_services import in_memory
 from tests.entrypoints.checked_api import CheckedClient, operations
+from tests.entrypoints.example_world import IDS
 
 WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
 EVENTS = f"/environments/{ENVIRONMENT}/events"
@@ -28,9 +28,7 @@ for method, path in operations().values():
 
 def filled(path: str) -> str:
     """Return a path of the document with ids in it."""
-    for name in ("environment_id", "webhook_id", "delivery_id", "event_id", "replay_id"):
-        path = path.replace(f"{{{name}}}", str(uuid4()))
-    return path
+    return path.format_map(IDS)
 
 
 @pytest.mark.parametrize("path", METHODS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from importlib.resources import files
 from typing import TypeAlias, cast
 
@@ -101,8 +102,12 @@ class Document:
         return schema
 
 
+@lru_cache(maxsize=8)
 def load_document(zone: tzinfo) -> Document:
-    """Read the packaged document; a date-time without an offset is judged in ``zone``."""
+    """Read the packaged document; a date-time without an offset is judged in ``zone``.
+
+    It is read and compiled once for each zone: that takes a quarter of a second.
+    """
     text = files("notification_entrypoints.api").joinpath("openapi.yaml").read_bytes()
     # The loader in C, where PyYAML has it, takes a twentieth of the time.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
