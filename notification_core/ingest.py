@@ -2,8 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -11,24 +12,26 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from notification_core.deliveries import (
-    MAX_DELIVERIES_PER_TRANSACTION,
     BegunDelivery,
     Fence,
     NewDelivery,
     Reason,
     State,
 )
-from notification_core.errors import TooManyDeliveries
+from notification_core.errors import StorageUnavailable
 from notification_core.events import Arrival, Event, EventToStore, Source, body_of
+from notification_core.fan_out import FanOut, distinct, fan_out
+from notification_core.grouping import Grouped
 from notification_core.idempotency import Keep
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter
-from notification_core.matching import matching, subscriptions_by_type
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
 from notification_core.ports.observer import Observer
 from notification_core.ports.waking import Waking
 from notification_core.webhooks import Webhook
+
+_MOST_BYTES_TOGETHER = 8 * 1024 * 1024
 
 
 @frozen
@@ -75,13 +78,13 @@ class Joined:
 
 @define
 class _Batch:
-    """One publish under way: its distinct events, and what is stored and handed over of them.
+    """What a transaction stores of so many ``asked`` events, and what is handed over after it.
 
     ``taker`` is who may take deliveries at once, None where all are to be stored due.
     """
 
-    events: dict[EventKey, Event]
     taker: Taker | None
+    asked: int = 0
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
     begun: list[BegunDelivery] = field(factory=list)
@@ -94,7 +97,8 @@ class Ingest:
     handed over in memory after the commit; all others are stored due, for any worker to claim,
     and the workers of other processes are woken.
     ``full`` holds, at any time, the webhooks whose queues take no more: their deliveries are
-    skipped.
+    skipped. What is published at the same time shares a transaction; so many ``side_by_side``
+    make sense.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
@@ -108,9 +112,10 @@ class Ingest:
         *,
         source: Source = Source.HTTP,
         full: AbstractSet[UUID] = frozenset(),
+        side_by_side: int = 1,
     ) -> None:
         self._source = source
-        self._store = store
+        self._deliveries = store
         self._clock = clock
         self._ids = ids
         self._observer = observer
@@ -118,6 +123,13 @@ class Ingest:
         self._full = full
         self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
+        self._together = Grouped(
+            self._store_together,
+            size=_size_of,
+            most=_MOST_BYTES_TOGETHER,
+            shared=StorageUnavailable,
+            side_by_side=side_by_side,
+        )
 
     async def publish(
         self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None = None
@@ -130,13 +142,15 @@ class Ingest:
         :class:`StorageUnavailable` (nothing was stored) and :class:`UnknownCommit` (publish
         again: what was stored is known by its id).
         """
-        return await self._to_the_end(self._store_all(events, (), keep))
+        if keep is None:
+            return await self._together.ask(events)
+        return await self._to_the_end(self._store_alone(events, (), keep))
 
     async def take_in(
         self, events: Sequence[Event], dead_letters: Sequence[DeadLetter]
     ) -> Sequence[Published]:
         """Publish events, and store in the same transaction what came among them and is none."""
-        return await self._to_the_end(self._store_all(events, dead_letters, None))
+        return await self._to_the_end(self._store_alone(events, dead_letters, None))
 
     async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> Joined:
         """Store a batch of events within a transaction that its owner commits when it likes.
@@ -144,14 +158,14 @@ class Ingest:
         All deliveries are stored due: nobody may send what may never be committed. Raises as
         :meth:`publish` does; the transaction is then to be rolled back.
         """
-        batch = _Batch(_distinct(events), None)
-        await self._store_batch(transaction, batch)
+        batch = _Batch(None)
+        published = await self._store_all(transaction, batch, events)
 
         def committed() -> None:
             self._hand_over(batch, self._clock.monotonic())
-            self._tell(batch, len(events))
+            self._tell(batch)
 
-        return Joined(_published(events, batch.arrivals), committed)
+        return Joined(published, committed)
 
     async def _to_the_end(
         self, work: Coroutine[None, None, Sequence[Published]]
@@ -163,67 +177,100 @@ class Ingest:
 
     async def settled(self) -> None:
         """Return once no publish is under way."""
+        await self._together.settled()
         await asyncio.gather(*self._storing, return_exceptions=True)
 
-    async def _store_all(
+    async def _store_together(
+        self, requests: Sequence[Sequence[Event]]
+    ) -> Sequence[Sequence[Published] | Exception]:
+        """Store what several ask for in one transaction; answer as many as it has room for."""
+        async with self._committing() as (transaction, batch):
+            wanted = await self._fan_out(transaction, [one for each in requests for one in each])
+            refusals = wanted.refusals(requests)
+            fitting = [each for each, no in zip(requests, refusals, strict=False) if no is None]
+            await self._store(transaction, batch, wanted, [one for each in fitting for one in each])
+        seen: set[EventKey] = set()
+        return [
+            no or _published(events, batch.arrivals, seen)
+            for events, no in zip(requests, refusals, strict=False)
+        ]
+
+    async def _store_alone(
         self,
         events: Sequence[Event],
         dead_letters: Sequence[DeadLetter],
         keep: Keep[Sequence[Published]] | None,
     ) -> Sequence[Published]:
-        batch = _Batch(_distinct(events), self._taker)
+        async with self._committing() as (transaction, batch):
+            published = await self._store_all(transaction, batch, events) if events else ()
+            if dead_letters:
+                await transaction.add_dead_letters(dead_letters)
+            if keep is not None:
+                await transaction.keep(keep(published))
+        for dead_letter in dead_letters:
+            self._observer.dead_lettered(dead_letter)
+        return published
+
+    async def _store_all(
+        self, transaction: IngestTransaction, batch: _Batch, events: Sequence[Event]
+    ) -> Sequence[Published]:
+        wanted = await self._fan_out(transaction, events)
+        wanted.rows(events)
+        await self._store(transaction, batch, wanted, events)
+        return _published(events, batch.arrivals, set())
+
+    @asynccontextmanager
+    async def _committing(self) -> AsyncIterator[tuple[IngestTransaction, _Batch]]:
+        """Open a transaction; hand over what it has begun once it has committed, and tell of it."""
+        batch = _Batch(self._taker)
         leased_from = self._clock.monotonic()
         try:
-            async with self._store.ingesting() as transaction:
-                if events:
-                    await self._store_batch(transaction, batch)
-                if dead_letters:
-                    await transaction.add_dead_letters(dead_letters)
-                published = _published(events, batch.arrivals)
-                if keep is not None:
-                    await transaction.keep(keep(published))
+            async with self._deliveries.ingesting() as transaction:
+                yield transaction, batch
         except BaseException:
             if self._taker:
                 self._taker.release(batch.begun)
             raise
         self._hand_over(batch, leased_from)
-        self._tell(batch, len(events))
-        for dead_letter in dead_letters:
-            self._observer.dead_lettered(dead_letter)
-        return published
+        self._tell(batch)
 
-    async def _store_batch(self, transaction: IngestTransaction, batch: _Batch) -> None:
+    async def _fan_out(self, transaction: IngestTransaction, events: Sequence[Event]) -> FanOut:
         # The counter first: a change between the two reads must not seem to be known already.
         changes = await transaction.changes()
-        webhooks = await transaction.subscriptions({key[0] for key in batch.events})
-        now = self._clock.now()
-        subscriptions = subscriptions_by_type(webhooks, now)
-        wanted = {key: matching(event, subscriptions) for key, event in batch.events.items()}
-        _check_size(wanted)
+        environments = {event.environment_id for event in events}
+        webhooks = await transaction.subscriptions(environments)
+        return fan_out(events, webhooks, changes, self._clock.now())
+
+    async def _store(
+        self,
+        transaction: IngestTransaction,
+        batch: _Batch,
+        wanted: FanOut,
+        events: Sequence[Event],
+    ) -> None:
         stored = {
-            key: EventToStore(event, body_of(event) if wanted[key] else None)
-            for key, event in batch.events.items()
+            key: EventToStore(event, body_of(event) if wanted.of[key] else None)
+            for key, event in distinct(events).items()
         }
+        batch.asked = len(events)
         batch.arrivals = await transaction.add_events(list(stored.values()))
         for key, event in stored.items():
             if batch.arrivals[key] is Arrival.NEW:
-                for webhook in wanted[key]:
-                    self._plan(batch, event, webhook, changes, now)
+                for webhook in wanted.of[key]:
+                    self._plan(batch, event, webhook, wanted)
         if batch.deliveries:
             worker, lease = _owner(batch.taker)
             await transaction.add_deliveries(batch.deliveries, worker, lease)
 
-    def _plan(
-        self, batch: _Batch, stored: EventToStore, webhook: Webhook, changes: int, now: datetime
-    ) -> None:
+    def _plan(self, batch: _Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
         """Plan one delivery: skipped, begun by this process, or due."""
         event, body, taker = stored.event, stored.body or b"", batch.taker
         delivery_id = self._ids()
-        reason = self._reason_to_skip(webhook, now)
+        reason = self._reason_to_skip(webhook, wanted.now)
         begun = (
             reason is None
             and taker is not None
-            and taker.reserve(delivery_id, webhook, changes, len(body))
+            and taker.reserve(delivery_id, webhook, wanted.changes, len(body))
         )
         batch.deliveries.append(
             NewDelivery(
@@ -255,9 +302,9 @@ class Ingest:
                 self._taker.wake()
             self._waking.wake()
 
-    def _tell(self, batch: _Batch, published: int) -> None:
+    def _tell(self, batch: _Batch) -> None:
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
-        self._observer.events_ingested(self._source, new, published - new)
+        self._observer.events_ingested(self._source, new, batch.asked - new)
         due = _due(batch)
         begun = len(batch.begun)
         self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)
@@ -266,12 +313,8 @@ class Ingest:
                 self._observer.event_conflicted(environment_id, event_id)
 
 
-def _distinct(events: Sequence[Event]) -> dict[EventKey, Event]:
-    """Return the events by their keys, the first one of each."""
-    distinct: dict[EventKey, Event] = {}
-    for event in events:
-        distinct.setdefault((event.environment_id, event.event_id), event)
-    return distinct
+def _size_of(events: Sequence[Event]) -> int:
+    return sum([len(event.data) for event in events])
 
 
 def _owner(taker: Taker | None) -> tuple[UUID | None, timedelta]:
@@ -282,26 +325,10 @@ def _due(batch: _Batch) -> int:
     return sum(d.state is State.PENDING and not d.begun for d in batch.deliveries)
 
 
-def _check_size(wanted: Mapping[EventKey, Sequence[Webhook]]) -> None:
-    """Refuse a fan-out that one transaction should not hold, and say how much would fit."""
-    rows = fits = 0
-    for webhooks in wanted.values():
-        rows += len(webhooks)
-        fits += rows <= MAX_DELIVERIES_PER_TRANSACTION
-    if rows > MAX_DELIVERIES_PER_TRANSACTION:
-        raise TooManyDeliveries(
-            f"These {len(wanted)} events make {rows} deliveries; at most "
-            f"{MAX_DELIVERIES_PER_TRANSACTION} are stored at once. "
-            f"The first {fits} events would fit: publish in smaller batches.",
-            fits,
-        )
-
-
 def _published(
-    events: Sequence[Event], arrivals: Mapping[EventKey, Arrival]
+    events: Sequence[Event], arrivals: Mapping[EventKey, Arrival], seen: set[EventKey]
 ) -> Sequence[Published]:
-    """Answer for each event in order; of two with the same id in a batch the second is a double."""
-    seen: set[EventKey] = set()
+    """Answer for each event in order; one that was ``seen`` in the same transaction is a double."""
     answers = []
     for event in events:
         key = (event.environment_id, event.event_id)

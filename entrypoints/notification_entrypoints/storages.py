@@ -35,6 +35,15 @@ def open_storage(
     return open_postgres(server_of(settings), cipher, clock, ids)
 
 
+def ingests_side_by_side(storage: Storage) -> int:
+    """Return how many transactions that store events make sense at the same time.
+
+    With a second one the database works while this process prepares the next; a third gains
+    nothing, and makes each smaller. Where there is one writer, they would only wait in line.
+    """
+    return 2 if isinstance(storage, SqlStorage) and not storage.database.one_writer else 1
+
+
 async def migrate(settings: Settings) -> None:
     """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
     cipher = cipher_of(settings)

@@ -51,7 +51,7 @@ from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
-from notification_entrypoints.storages import Storage, open_storage
+from notification_entrypoints.storages import Storage, ingests_side_by_side, open_storage
 
 SEED_BYTES = 32
 _STOP_MARGIN = timedelta(seconds=3)
@@ -124,6 +124,7 @@ async def open_service(
                 storage.waking,
                 full=full.webhooks,
                 source=source,
+                side_by_side=ingests_side_by_side(storage),
             )
             for source in Source
         }

@@ -13,7 +13,7 @@ from notification_adapters.memory.ingest import MemoryIngest
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.deliveries import BegunDelivery, Reason, State
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
-from notification_core.events import body_of
+from notification_core.events import Event, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest, Published, Taker
 from notification_core.webhooks import Webhook
@@ -284,3 +284,76 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     assert found["first"].worker is None
     assert found["second"].state is State.PENDING
     assert world.storage.state.events[found["first"].event_key].body is not None
+
+
+class TestPublishingAtTheSameTime:
+    """What comes while a transaction is under way shares the next one."""
+
+    @staticmethod
+    async def published(
+        world: World, *requests: Sequence[Event]
+    ) -> list[Sequence[Published] | BaseException]:
+        """Publish an event of another environment first, and these while it is being stored."""
+        gate = world.trouble.gates["ingesting"] = asyncio.Event()
+        before = asyncio.create_task(world.ingest.publish([an_event(environment_id=an_id())]))
+        await asyncio.sleep(0)
+        tasks = [asyncio.create_task(world.ingest.publish(each)) for each in requests]
+        await asyncio.sleep(0)
+        gate.set()
+        await before
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def test_they_share_a_transaction_and_each_gets_its_own_answer(
+        self, world: World
+    ) -> None:
+        await world.webhook()
+        events = [an_event() for _ in range(6)]
+        answers = await self.published(world, events[:2], events[2:3], events[3:])
+        assert world.trouble.calls["ingesting"] == 2
+        ids = [[one.event_id for one in each] for each in (events[:2], events[2:3], events[3:])]
+        assert answers == [[Published(one, duplicate=False) for one in each] for each in ids]
+        assert len(world.deliveries) == 6
+        assert world.notebook.new == 7
+
+    async def test_the_same_event_is_a_double_for_the_second_one(self, world: World) -> None:
+        event = an_event()
+        answers = await self.published(world, [event], [event])
+        assert answers == [
+            [Published(event.event_id, duplicate=False)],
+            [Published(event.event_id, duplicate=True)],
+        ]
+        assert (world.notebook.new, world.notebook.doubles) == (2, 1)
+
+    async def test_one_that_is_too_large_is_refused_alone(self) -> None:
+        world = a_world(places=0)
+        webhooks = [a_webhook() for _ in range(9_000)]
+        world.storage.state.webhooks.update({one.webhook_id: one for one in webhooks})
+        events = [an_event() for _ in range(5)]
+        first, second, third = await self.published(world, events[:1], events[1:4], events[4:])
+        assert isinstance(second, TooManyDeliveries)
+        assert second.fits == 2
+        assert first == [Published(events[0].event_id, duplicate=False)]
+        assert third == [Published(events[4].event_id, duplicate=False)]
+        assert world.trouble.calls["ingesting"] == 2
+
+    async def test_what_one_transaction_has_no_room_for_is_stored_by_the_next(self) -> None:
+        world = a_world(places=0)
+        webhooks = [a_webhook() for _ in range(9_000)]
+        world.storage.state.webhooks.update({one.webhook_id: one for one in webhooks})
+        events = [an_event() for _ in range(3)]
+        answers = await self.published(world, *([event] for event in events))
+        assert answers == [[Published(event.event_id, duplicate=False)] for event in events]
+        assert world.trouble.calls["ingesting"] == 3
+        assert len(world.deliveries) == 27_000
+
+    async def test_a_storage_that_is_away_is_away_for_all(self, world: World) -> None:
+        gate = world.trouble.gates["ingesting"] = asyncio.Event()
+        before = asyncio.create_task(world.ingest.publish([an_event()]))
+        await asyncio.sleep(0)
+        tasks = [asyncio.create_task(world.ingest.publish([an_event()])) for _ in range(3)]
+        await asyncio.sleep(0)
+        world.trouble.away = True
+        gate.set()
+        await before
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [StorageUnavailable] * 3
