@@ -207,6 +207,7 @@ SCHEMA = Kind(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with
 BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
 BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
+URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
 ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
 BOOTSTRAP_KEY = _matching(
     r"|[A-Za-z0-9._~+/=-]{32,200}",

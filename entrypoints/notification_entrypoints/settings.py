@@ -43,6 +43,22 @@ class Authentication(StrEnum):
 
     NONE = "none"
     API_KEY = "api_key"
+    JWT = "jwt"
+
+
+class JwtAlgorithm(StrEnum):
+    """What a token may be signed with: by a key that its issuer publishes half of."""
+
+    RS256 = "RS256"
+    RS384 = "RS384"
+    RS512 = "RS512"
+    PS256 = "PS256"
+    PS384 = "PS384"
+    PS512 = "PS512"
+    ES256 = "ES256"
+    ES384 = "ES384"
+    ES512 = "ES512"
+    EDDSA = "EdDSA"
 
 
 class Sender(StrEnum):
@@ -174,6 +190,22 @@ class Settings:
     )
     api_bootstrap_key: str = _setting(
         kinds.BOOTSTRAP_KEY, "", "A key that may do everything, to make others with.", secret=True
+    )
+    api_jwt_issuer: str = _setting(
+        kinds.TEXT, "", "The issuer whose tokens are accepted, as their iss says it."
+    )
+    api_jwt_audience: str = _setting(kinds.TEXT, "", "What tokens for this API have in their aud.")
+    api_jwt_jwks_url: str = _setting(
+        kinds.URL, "", "Where the issuer publishes its keys, as a JSON Web Key Set."
+    )
+    api_jwt_algorithms: tuple[JwtAlgorithm, ...] = _setting(
+        kinds.several_of(JwtAlgorithm), "RS256,ES256,EdDSA", "What tokens may be signed with."
+    )
+    api_jwt_scope_claim: str = _setting(
+        kinds.SOME_TEXT, "scope", "The claim that holds read, write or admin, among other words."
+    )
+    api_jwt_environments_claim: str = _setting(
+        kinds.SOME_TEXT, "environments", "The claim that lists the environments' ids, or is all."
     )
     api_trusted_proxies: tuple[Network, ...] = _setting(
         kinds.NETWORKS, "", "Where proxies are that are believed when they say whom they speak for."
@@ -424,6 +456,14 @@ def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
     if Authentication.NONE in settings.api_auth and len(settings.api_auth) > 1:
         problem = "API_AUTH is none and more, but where nobody is asked the rest has no effect"
         yield Detail("API_AUTH", problem)
+    if Authentication.JWT in settings.api_auth:
+        needed = {
+            "API_JWT_ISSUER": settings.api_jwt_issuer,
+            "API_JWT_AUDIENCE": settings.api_jwt_audience,
+            "API_JWT_JWKS_URL": settings.api_jwt_jwks_url,
+        }
+        for name in (name for name, value in needed.items() if not value):
+            yield Detail(name, f"{name} must be set where API_AUTH has jwt")
     if settings.api_bootstrap_key and Authentication.API_KEY not in settings.api_auth:
         problem = "API_BOOTSTRAP_KEY is set, but opens nothing: add api_key to API_AUTH"
         yield Detail("API_AUTH", problem)

@@ -154,13 +154,16 @@ async def open_service(
         )
         stack.push_async_callback(trials.settled)
         api_keys = StoredKeys(storage.api_keys, clock)
+        credentials = await stack.enter_async_context(
+            accepted_credentials(settings, api_keys, clock)
+        )
         yield Service(
             clock=clock,
             ids=ids,
             storage=storage,
             verification_keys=keys,
             issuing=Issuing(storage.api_keys, clock, ids, _new_secret, api_keys.forget),
-            credentials=accepted_credentials(settings, api_keys),
+            credentials=credentials,
             subscriptions=subscriptions,
             replays=replays,
             trials=trials,

@@ -17,6 +17,7 @@ from notification_core.signing import SignatureHeaders
 from notification_entrypoints.described import Origin, describe
 from notification_entrypoints.settings import (
     Authentication,
+    JwtAlgorithm,
     Sender,
     Settings,
     check_exposure,
@@ -81,6 +82,12 @@ DEFAULTS = {
     "OPS_SERVER_HOST": "POD_IP",
     "API_AUTH": "none on a loopback address",
     "API_BOOTSTRAP_KEY": "",
+    "API_JWT_ISSUER": "",
+    "API_JWT_AUDIENCE": "",
+    "API_JWT_JWKS_URL": "",
+    "API_JWT_ALGORITHMS": "RS256,ES256,EdDSA",
+    "API_JWT_SCOPE_CLAIM": "scope",
+    "API_JWT_ENVIRONMENTS_CLAIM": "environments",
     "API_TRUSTED_PROXIES": "",
     "API_CORS_ORIGINS": "",
     "API_RATE_LIMIT": "",
@@ -155,6 +162,8 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("POD_IP", "::1", "::1"),
         ("API_AUTH", "none", (Authentication.NONE,)),
         ("API_AUTH", "api_key", (Authentication.API_KEY,)),
+        ("API_JWT_ALGORITHMS", "ES256, EdDSA", (JwtAlgorithm.ES256, JwtAlgorithm.EDDSA)),
+        ("API_JWT_JWKS_URL", "https://a/keys?p=b", "https://a/keys?p=b"),
         ("API_TRUSTED_PROXIES", "10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
         (
             "API_CORS_ORIGINS",
@@ -212,11 +221,16 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("API_SERVER_HOST", "127.1", "an IP address or a host name"),
         ("API_SERVER_HOST", "[::1]", "an IP address or a host name"),
         ("POD_IP", "localhost", "an IP address"),
-        ("API_AUTH", "", "a comma list of none or api_key"),
-        ("API_AUTH", "api_key,", "a comma list of none or api_key"),
-        ("API_AUTH", "api_key,api_key", "a comma list of none or api_key"),
+        ("API_AUTH", "", "a comma list of none or api_key or jwt"),
+        ("API_AUTH", "api_key,", "a comma list of none or api_key or jwt"),
+        ("API_AUTH", "api_key,api_key", "a comma list of none or api_key or jwt"),
         ("API_AUTH", "none,api_key", "where nobody is asked the rest has no effect"),
         ("API_TRUSTED_PROXIES", "nginx", "'nginx'"),
+        ("API_JWT_ALGORITHMS", "HS256", "a comma list of RS256 or"),
+        ("API_JWT_ALGORITHMS", "none", "a comma list of RS256 or"),
+        ("API_JWT_ALGORITHMS", "", "a comma list of RS256 or"),
+        ("API_JWT_JWKS_URL", "file:///keys", "an http or https URL"),
+        ("API_JWT_SCOPE_CLAIM", "", "not empty"),
         ("API_CORS_ORIGINS", "example.com", "a comma list of origins"),
         ("API_CORS_ORIGINS", "https://example.com/", "a comma list of origins"),
         ("API_RATE_LIMIT", "0", "a whole number from 1 to 1000000, or empty for none"),
@@ -362,6 +376,14 @@ def test_a_bootstrap_key_that_would_open_nothing_is_a_mistake() -> None:
     for auth in ({}, {"API_AUTH": "none"}):
         assert set(refusals(REQUIRED | key | auth)) == {"API_AUTH"}
     assert load(API_AUTH="api_key", **key).api_bootstrap_key == "x" * 32
+
+
+def test_tokens_are_accepted_only_where_it_is_said_whose() -> None:
+    needed = {"API_JWT_ISSUER": "i", "API_JWT_AUDIENCE": "a", "API_JWT_JWKS_URL": "https://i/k"}
+    assert load(API_AUTH="api_key,jwt", **needed).api_auth[1] is Authentication.JWT
+    for name in needed:
+        some = {other: value for other, value in needed.items() if other != name}
+        assert set(refusals(REQUIRED | some | {"API_AUTH": "jwt"})) == {name}
 
 
 def test_no_secret_is_shown() -> None:

@@ -1,0 +1,1 @@
+"""JSON Web Tokens (RFC 7519) as credentials, checked with the published keys of their issuer."""

@@ -1,0 +1,179 @@
+"""Telling who calls by a JSON Web Token; what is accepted stands in the configuration alone.
+
+After RFC 8725 (best current practices): the algorithms are a list of ours and asymmetric, a key is
+good for its own algorithm only, issuer, audience and expiry are required, and a token that is
+large, deep, or says that it is critical is refused before anything else is done about it.
+"""
+
+import hashlib
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+from attrs import frozen
+
+from notification_adapters.jwt.key_set import KeySet
+from notification_core.access import Caller, Scope
+from notification_core.errors import CredentialRefused
+from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
+
+MAX_LENGTH = 8000
+"""The most characters that a token has; longer ones fit into no header either."""
+
+REMEMBERED_FOR = timedelta(seconds=60)
+"""How long a token is not checked again."""
+
+LEEWAY = timedelta(seconds=10)
+"""How far two clocks may be apart."""
+
+ALL = "all"
+"""What stands in the claim of the environments for all of them."""
+
+_MOST_REMEMBERED = 10_000
+_MAX_NAME_LENGTH = 256
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_REQUIRED = ["exp", "iss", "aud", "sub"]
+
+
+@frozen
+class TokenRules:
+    """What a token must say, and where it says what its bearer may do."""
+
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...]
+    scope_claim: str = "scope"
+    environments_claim: str = "environments"
+
+
+@frozen
+class _Checked:
+    caller: Caller
+    checked_at: float
+    expires_at: float
+
+
+class JwtCredentials(Credentials):
+    """JSON Web Tokens of one issuer."""
+
+    def __init__(self, rules: TokenRules, keys: KeySet, clock: Clock) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._clock = clock
+        self._known: OrderedDict[bytes, _Checked] = OrderedDict()
+
+    def takes(self, credential: str) -> bool:
+        """Tell whether a credential looks like a token."""
+        return len(credential) <= MAX_LENGTH and _TOKEN.fullmatch(credential) is not None
+
+    def subject(self, credential: str) -> str | None:
+        """Return nobody: what a token says is worth nothing before it is checked."""
+
+    def recognises(self, credential: str) -> bool:
+        """Tell whether this very token was good before and has not expired."""
+        known = self._known.get(_digest(credential))
+        return known is not None and self._clock.now().timestamp() < known.expires_at
+
+    async def caller(self, credential: str) -> Caller:
+        """Return whose token this is."""
+        digest = _digest(credential)
+        known = self._known.get(digest)
+        if known is None or not self._is_fresh(known):
+            known = self._remember(digest, await self._check(credential))
+        return known.caller
+
+    def _is_fresh(self, known: _Checked) -> bool:
+        age = self._clock.monotonic() - known.checked_at
+        in_time = self._clock.now().timestamp() < known.expires_at
+        return in_time and age < REMEMBERED_FOR.total_seconds()
+
+    async def _check(self, token: str) -> _Checked:
+        try:
+            header = jwt.get_unverified_header(token)
+            algorithm = header.get("alg")
+            if algorithm not in self._rules.algorithms:
+                raise CredentialRefused("The token is not signed by an accepted algorithm.")
+            key = await self._keys.key(header.get("kid"), algorithm)
+            claims = self._claims(token, key, algorithm)
+        except jwt.PyJWTError as error:
+            # The library's own words may quote the token.
+            raise CredentialRefused("The token is not one of our issuer for us.") from error
+        expires_at = self._check_times(claims)
+        return _Checked(self._caller(claims), self._clock.monotonic(), expires_at)
+
+    def _check_times(self, claims: Mapping[str, Any]) -> float:
+        """Return when a token ceases to be good; raise where that was, or it is not good yet."""
+        now, leeway = self._clock.now().timestamp(), LEEWAY.total_seconds()
+        expires_at, not_before = (_seconds(claims.get(name, 0)) for name in ("exp", "nbf"))
+        if now >= expires_at + leeway:
+            raise CredentialRefused("The token has expired. Get a new one.")
+        if now < not_before - leeway:
+            raise CredentialRefused("The token is not good yet.")
+        return expires_at + leeway
+
+    def _claims(self, token: str, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=self._rules.issuer,
+            audience=self._rules.audience,
+            options={
+                "require": _REQUIRED,
+                "enforce_minimum_key_length": True,
+                # By our clock, and for longer than this once: see _check_times().
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+
+    def _caller(self, claims: Mapping[str, Any]) -> Caller:
+        subject = claims["sub"]
+        if not (isinstance(subject, str) and 0 < len(subject) <= _MAX_NAME_LENGTH):
+            raise CredentialRefused("The token does not say whose it is.")
+        scope = _scope(claims.get(self._rules.scope_claim))
+        environments = _environments(claims.get(self._rules.environments_claim))
+        return Caller(f"jwt:{subject}", scope, environments)
+
+    def _remember(self, digest: bytes, checked: _Checked) -> _Checked:
+        self._known[digest] = checked
+        self._known.move_to_end(digest)
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        return checked
+
+
+def _seconds(claim: object) -> float:
+    """Return a time of a token as seconds since the epoch."""
+    if not isinstance(claim, int | float) or not math.isfinite(claim):
+        raise CredentialRefused("The token's times are no numbers.")
+    return claim
+
+
+def _scope(claim: object) -> Scope | None:
+    """Return the largest scope in a claim: words in a text (RFC 8693), or a list of them."""
+    words = claim.split() if isinstance(claim, str) else claim
+    named = [scope for scope in Scope if isinstance(words, list) and scope.value in words]
+    return named[-1] if named else None
+
+
+def _environments(claim: Any) -> frozenset[UUID] | None:
+    """Return the environments in a claim: a list of ids, one, or ``all``; left out, none."""
+    if claim == ALL:
+        return None
+    listed = [] if claim is None else claim if isinstance(claim, list) else [claim]
+    try:
+        return frozenset(UUID(each) for each in listed)
+    except (ValueError, AttributeError, TypeError):
+        raise CredentialRefused("The token's environments are no ids.") from None
+
+
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode()).digest()

@@ -1,0 +1,148 @@
+"""The published keys of an issuer (RFC 7517): read over HTTP, kept, and read anew in time.
+
+Only the configuration says where they are, and whoever sends a token can make us read them no
+more often than once in a while: by a key that is not known.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, hdrs
+from jwt import PyJWK, PyJWTError
+
+from notification_core.errors import CredentialRefused, IssuerUnavailable
+from notification_core.ports.clock import Clock
+
+FRESH_FOR = timedelta(minutes=5)
+"""How long the keys are believed without reading them anew."""
+
+KEPT_FOR = timedelta(hours=1)
+"""How long they are believed while the issuer does not answer."""
+
+PAUSE = timedelta(seconds=30)
+"""How long a key that is not among them is not looked for again."""
+
+PAUSE_AFTER_FAILURE = timedelta(seconds=2)
+"""The same where the issuer did not answer."""
+
+MAX_BYTES = 256 * 1024
+MAX_KEYS = 100
+
+_TIMEOUT = timedelta(seconds=3)
+_OK = 200
+_JWK = dict[str, Any]
+_UNKNOWN = "The token is signed by a key that its issuer does not publish."
+
+
+class _Set(msgspec.Struct):
+    keys: list[_JWK]
+
+
+_SET = msgspec.json.Decoder(_Set)
+
+
+class KeySet:
+    """The keys at a URL; to be made where an event loop runs."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._published: Mapping[str | None, _JWK] = {}
+        self._ready: dict[tuple[str | None, str], PyJWK] = {}
+        self._read_at = -KEPT_FOR.total_seconds()
+        self._again_at = 0.0
+        self._turn = asyncio.Lock()
+        self._session = ClientSession(
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=_TIMEOUT.total_seconds()),
+            trust_env=False,
+            auto_decompress=False,
+            headers={hdrs.ACCEPT: "application/json", hdrs.ACCEPT_ENCODING: "identity"},
+        )
+
+    async def key(self, kid: str | None, algorithm: str) -> PyJWK:
+        """Return the key of this id, for this algorithm and no other.
+
+        A token without an id of a key means the one that there is, where there is only one.
+        Raises :class:`CredentialRefused`, and :class:`IssuerUnavailable`.
+        """
+        if not self._is_fresh(kid):
+            await self._refresh()
+        if kid not in self._published:
+            raise CredentialRefused(_UNKNOWN)
+        ready = self._ready.get((kid, algorithm))
+        if ready is None:
+            ready = self._ready[kid, algorithm] = _prepared(self._published[kid], algorithm)
+        return ready
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._session.close()
+
+    def _is_fresh(self, kid: str | None) -> bool:
+        return kid in self._published and self._age() < FRESH_FOR.total_seconds()
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._read_at
+
+    async def _refresh(self) -> None:
+        """Read the keys once for all who wait, unless that was just tried."""
+        async with self._turn:
+            if self._clock.monotonic() >= self._again_at:
+                pause = PAUSE if await self._read() else PAUSE_AFTER_FAILURE
+                self._again_at = self._clock.monotonic() + pause.total_seconds()
+        if self._age() >= KEPT_FOR.total_seconds():
+            raise IssuerUnavailable("The issuer's keys cannot be read.")
+
+    async def _read(self) -> bool:
+        """Read the keys; tell whether that succeeded: else what was read before stays."""
+        read_at = self._clock.monotonic()
+        try:
+            async with self._session.get(self._url, allow_redirects=False) as response:
+                published = _keys(await _body(response))
+        except (ClientError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        self._published, self._ready, self._read_at = published, {}, read_at
+        return True
+
+
+async def _body(response: ClientResponse) -> bytes:
+    """Return the body of a good answer, as long as it is no longer than it may be."""
+    if response.status != _OK:
+        raise ClientError(f"The issuer answered {response.status}.")
+    body = b""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise ClientError("The issuer's keys are too large.")
+    return body
+
+
+def _keys(body: bytes) -> Mapping[str | None, _JWK]:
+    """Return the public keys that sign, by their ids; a single one also by no id."""
+    try:
+        listed = [each for each in _SET.decode(body).keys[:MAX_KEYS] if _signs(each)]
+    except RecursionError as error:
+        raise ClientError("The issuer's keys are nested too deeply.") from error
+    named: dict[str | None, _JWK] = {
+        each["kid"]: each for each in listed if isinstance(each.get("kid"), str)
+    }
+    return named | {None: listed[0]} if len(listed) == 1 else named
+
+
+def _signs(key: _JWK) -> bool:
+    """Tell whether a key is a public one for signatures; a secret one is nobody's to publish."""
+    return key.get("use", "sig") == "sig" and "d" not in key and "k" not in key
+
+
+def _prepared(key: _JWK, algorithm: str) -> PyJWK:
+    """Return a key bound to an algorithm that it is for."""
+    if key.get("alg", algorithm) != algorithm:
+        raise CredentialRefused("The token's algorithm is not that of its issuer's key.")
+    try:
+        return PyJWK(key, algorithm)
+    except (PyJWTError, TypeError, ValueError) as error:
+        raise CredentialRefused(_UNKNOWN) from error

@@ -1,0 +1,114 @@
+"""What each kind of credentials promises."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from attrs import frozen
+
+from notification_adapters.jwt.credentials import JwtCredentials, TokenRules
+from notification_adapters.jwt.key_set import KeySet
+from notification_adapters.memory import ManualClock, memory_storage
+from notification_adapters.memory.credentials import MemoryCredentials
+from notification_core.access import Caller, Scope
+from notification_core.api_keys import digest_of, written
+from notification_core.authentication import BootstrapKey, StoredKeys
+from notification_core.errors import CredentialRefused
+from notification_core.ids import IdGenerator
+from notification_core.issuing import ApiKeyDraft, Issuing
+from notification_core.ports.credentials import Credentials
+from tests.issuers import (
+    AUDIENCE,
+    ISSUER,
+    OTHER_RSA_KEY,
+    RSA_KEY,
+    issuer,
+    published,
+    token,
+)
+
+ENVIRONMENTS = frozenset({UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")})
+
+
+@frozen
+class Kind:
+    """A kind of credentials: a good one with its caller, and one of the kind that is not good."""
+
+    credentials: Credentials
+    good: str
+    caller: Caller
+    bad: str
+
+
+async def _stored() -> Kind:
+    clock = ManualClock()
+    ids = IdGenerator(clock)
+    store = memory_storage(clock, ids).api_keys
+    keys = StoredKeys(store, clock)
+    issuing = Issuing(store, clock, ids, lambda: b"s" * 32, keys.forget)
+    issued = await issuing.create(ApiKeyDraft("A key", Scope.WRITE, ENVIRONMENTS))
+    return Kind(keys, issued.text, issued.key.caller, written(issued.key.key_id, b"t" * 32))
+
+
+def _bootstrap() -> Kind:
+    good = "g" * 32
+    return Kind(BootstrapKey(digest_of(good)), good, Caller("bootstrap", Scope.ADMIN), "b" * 32)
+
+
+def _in_memory() -> Kind:
+    caller = Caller("anna", Scope.READ)
+    return Kind(MemoryCredentials({"good": caller}), "good", caller, "bad")
+
+
+@pytest.fixture(params=["stored", "bootstrap", "memory", "jwt"])
+async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
+    """Every kind of credentials in turn."""
+    match request.param:
+        case "stored":
+            yield await _stored()
+        case "bootstrap":
+            yield _bootstrap()
+        case "memory":
+            yield _in_memory()
+        case _:
+            async with issuer(published(RSA_KEY, "rsa")) as running:
+                clock = ManualClock(datetime.now(UTC))
+                keys = KeySet(running.url, clock)
+                tokens = JwtCredentials(TokenRules(ISSUER, AUDIENCE, ("RS256",)), keys, clock)
+                anna = Caller("jwt:anna", Scope.WRITE, ENVIRONMENTS)
+                yield Kind(tokens, token(), anna, token(OTHER_RSA_KEY))
+                await keys.close()
+
+
+async def test_a_good_credential_tells_who_calls_each_time(kind: Kind) -> None:
+    assert kind.credentials.takes(kind.good)
+    for _ in range(2):
+        assert await kind.credentials.caller(kind.good) == kind.caller
+
+
+async def test_one_that_is_not_good_is_refused_and_never_quoted(kind: Kind) -> None:
+    await kind.credentials.caller(kind.good)
+    for _ in range(2):
+        with pytest.raises(CredentialRefused) as refused:
+            await kind.credentials.caller(kind.bad)
+        assert kind.bad not in str(refused.value)
+    assert not kind.credentials.recognises(kind.bad)
+
+
+async def test_one_that_was_good_is_recognised(kind: Kind) -> None:
+    await kind.credentials.caller(kind.good)
+    assert kind.credentials.recognises(kind.good)
+
+
+@pytest.mark.parametrize("text", ["", ".", "whk_", "a.b.c", "x" * 10_000])
+async def test_what_is_no_credential_is_refused(kind: Kind, text: str) -> None:
+    assert not kind.credentials.recognises(text)
+    with pytest.raises(CredentialRefused):
+        await kind.credentials.caller(text)
+
+
+async def test_a_subject_tells_credentials_apart_and_is_none_of_them(kind: Kind) -> None:
+    for credential in (kind.good, kind.bad):
+        subject = kind.credentials.subject(credential)
+        assert subject is None or credential not in subject
