@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from notification_adapters.http.resolver import LookupFailed, NameNotFound
 from notification_core.deliveries import AttemptError, ErrorCode
 from notification_core.destinations import DestinationPolicy, check_url
+from tests.conftest import require
 from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
 from tests.receivers import Receiver
 from tests.sending import (
@@ -160,6 +163,22 @@ async def test_no_refused_url_of_the_vectors_is_sent_to(make_sender: MakeSender)
             error = await failure(sender, vector["url"])
             passed += [vector] * (error.code is not ErrorCode.DESTINATION_NOT_ALLOWED)
     assert passed == []
+
+
+async def test_an_ipv6_address_is_connected_to_and_stands_in_brackets(
+    make_sender: MakeSender,
+) -> None:
+    require(speaks_ipv6(), "This machine has no ::1; give its loopback an IPv6 address.")
+    sender = make_sender(DestinationPolicy(allowed_networks=(ip_network("::1/128"),)))
+    async with RawReceiver(says(NO_CONTENT), host="::1") as receiver:
+        assert (await send(sender, receiver.url_of("[::1]"))).http_code == 204
+        assert f"\r\nHost: [::1]:{receiver.port}\r\n".encode() in receiver.requests[0]
+
+
+def speaks_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
 
 
 # Look-ups

@@ -133,6 +133,7 @@ class ResponseReader:
 
     def _response(self) -> ReceivedResponse:
         body = b"".join(self._body)
+        self._body.clear()  # an idle connection holds nothing
         return received(self._status, self._headers, body, whole=self._whole)
 
     def _check_size(self) -> None:
