@@ -15,6 +15,7 @@ from attrs import frozen
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import Failed, Fence, Result, Retry
+from notification_core.erasing import Erasing
 from notification_core.forgetting import Forgetting
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds, Lanes
@@ -63,6 +64,7 @@ class Dispatcher:
         upkeep: Upkeep,
         replaying: Replaying,
         forgetting: Forgetting,
+        erasing: Erasing,
         lock: WorkerLock,
         waking: Waking,
         clock: Clock,
@@ -74,6 +76,7 @@ class Dispatcher:
         self._webhooks = webhooks
         self._upkeep = upkeep
         self._replaying = replaying
+        self._erasing = erasing
         self._clock = clock
         self._observer = observer
         self._rules = rules
@@ -82,6 +85,7 @@ class Dispatcher:
         self._poll_signal = Signal(clock)
         self._upkeep_signal = Signal(clock)
         self._replay_signal = Signal(clock)
+        self._erase_signal = Signal(clock)
         self._claiming = asyncio.Lock()
         self._claim_at = 0.0
         self._after: UUID | None = None
@@ -149,6 +153,7 @@ class Dispatcher:
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
             self._loop("replay", self._replay, self._replay_signal),
             self._loop("forget", self._forget, Signal(self._clock)),
+            self._loop("erase", self._erasing.step, self._erase_signal),
             self._loop("lock", self._keep_lock, Signal(self._clock)),
             self._loop("hear", self._hear, Signal(self._clock)),
         ]
@@ -174,6 +179,7 @@ class Dispatcher:
         if self._lanes.changed(changes):
             self._stale_signal.set()
             self._upkeep_signal.set()
+            self._erase_signal.set()
             self._claim_now()
 
     def replay(self) -> None:

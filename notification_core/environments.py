@@ -6,9 +6,10 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.errors import EnvironmentNotFound
+from notification_core.errors import EnvironmentBeingErased, EnvironmentNotFound
 from notification_core.ports.clock import Clock
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.ports.erasures import ErasureStore
 
 EXISTS_FOR = timedelta(seconds=60)
 """How long it is believed that an environment exists."""
@@ -26,24 +27,36 @@ class _Answer:
 
 
 class Environments:
-    """Asks the directory which environments exist, and remembers the answers for a while."""
+    """Asks the directory which environments exist, and remembers the answers for a while.
 
-    def __init__(self, directory: EnvironmentDirectory, clock: Clock) -> None:
+    Those that are being erased are known by the storage, and asked for each time.
+    """
+
+    def __init__(
+        self, directory: EnvironmentDirectory, erasures: ErasureStore, clock: Clock
+    ) -> None:
         self._directory = directory
+        self._erasures = erasures
         self._clock = clock
         self._answers: OrderedDict[UUID, _Answer] = OrderedDict()
 
     async def require(self, environment_id: UUID) -> None:
-        """Return if the environment exists.
+        """Return if the environment exists and something may be made for it.
 
-        Raises :class:`EnvironmentNotFound`, and :class:`DirectoryUnavailable`, which is not
-        remembered.
+        Raises :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, which is not
+        remembered, and as :meth:`refuse_erased` does.
         """
+        await self.refuse_erased(environment_id)
         answer = self._answers.get(environment_id)
         if answer is None or self._clock.monotonic() >= answer.until:
             answer = self._remember(environment_id, await self._directory.exists(environment_id))
         if not answer.exists:
             raise EnvironmentNotFound(environment_id)
+
+    async def refuse_erased(self, environment_id: UUID) -> None:
+        """Raise :class:`EnvironmentBeingErased` while it is, and :class:`StorageUnavailable`."""
+        if environment_id in await self._erasures.running():
+            raise EnvironmentBeingErased(environment_id)
 
     def _remember(self, environment_id: UUID, exists: bool) -> _Answer:  # noqa: FBT001 - the directory's answer
         lasts = EXISTS_FOR if exists else MISSING_FOR

@@ -113,6 +113,22 @@ class EnvironmentNotFound(NotificationError, LookupError):
         self.environment_id = environment_id
 
 
+class EnvironmentBeingErased(NotificationError):
+    """All that is of the environment is being deleted: nothing new is taken for it meanwhile."""
+
+    def __init__(self, environment_id: UUID) -> None:
+        super().__init__(f"Environment {environment_id} is being erased.")
+        self.environment_id = environment_id
+
+
+class ErasureNotFound(NotificationError, LookupError):
+    """The environment is not being erased, and was not."""
+
+    def __init__(self, environment_id: UUID) -> None:
+        super().__init__(f"Nobody has asked to erase environment {environment_id}.")
+        self.environment_id = environment_id
+
+
 class DirectoryUnavailable(NotificationError):
     """Nobody can tell now whether an environment exists: nothing was written; try again later."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -36,10 +36,14 @@ _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
 
 @frozen
 class Published:
-    """What became of a published event: a duplicate was already known, and is not sent again."""
+    """What became of a published event: a duplicate was already known, and is not sent again.
+
+    One whose environment is being erased is ``dropped``: nothing of it was stored.
+    """
 
     event_id: str
     duplicate: bool
+    dropped: bool = False
 
 
 class Taker(Protocol):
@@ -121,6 +125,8 @@ class Ingest:
         self._observer = observer
         self._taker = taker
         self._full = full
+        self._erasing: Collection[UUID] = ()
+        self._erasing_as_of: int | None = None
         self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
         self._together = Grouped(
@@ -248,11 +254,14 @@ class Ingest:
         wanted: FanOut,
         events: Sequence[Event],
     ) -> None:
+        taken = await self._not_erased(transaction, events, wanted.changes)
+        if not taken:
+            return
         stored = {
             key: EventToStore(event, body_of(event) if wanted.of[key] else None)
-            for key, event in distinct(events).items()
+            for key, event in distinct(taken).items()
         }
-        batch.asked = len(events)
+        batch.asked = len(taken)
         batch.arrivals = await transaction.add_events(list(stored.values()))
         for key, event in stored.items():
             if batch.arrivals[key] is Arrival.NEW:
@@ -261,6 +270,19 @@ class Ingest:
         if batch.deliveries:
             worker, lease = _owner(batch.taker)
             await transaction.add_deliveries(batch.deliveries, worker, lease)
+
+    async def _not_erased(
+        self, transaction: IngestTransaction, events: Sequence[Event], changes: int
+    ) -> Sequence[Event]:
+        """Leave out the events of environments that are being erased.
+
+        Which these are is read again with every change: that one begins, or ends, is one.
+        """
+        if changes != self._erasing_as_of:
+            self._erasing, self._erasing_as_of = await transaction.erasing(), changes
+        if not self._erasing:
+            return events
+        return [event for event in events if event.environment_id not in self._erasing]
 
     def _plan(self, batch: _Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
         """Plan one delivery: skipped, begun by this process, or due."""
@@ -332,7 +354,11 @@ def _published(
     answers = []
     for event in events:
         key = (event.environment_id, event.event_id)
-        duplicate = arrivals[key] is not Arrival.NEW or key in seen
+        arrival = arrivals.get(key)
+        if arrival is None:
+            answers.append(Published(event.event_id, duplicate=False, dropped=True))
+            continue
+        duplicate = arrival is not Arrival.NEW or key in seen
         answers.append(Published(event.event_id, duplicate))
         seen.add(key)
     return answers

@@ -42,7 +42,8 @@ class VerificationKeys:
     """Publishes the keys of environments, and gives them new ones.
 
     Each method raises :class:`StorageUnavailable`, and as :meth:`Environments.require` does where
-    the environment has no key yet: its first one is made then.
+    the environment has no key yet: its first one is made then. No key is made of an environment
+    that is being erased.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class VerificationKeys:
         :class:`KeysChanged` where too many rotate at once, and :class:`AlreadyAnswered` where the
         request whose answer ``keep`` makes was.
         """
+        await self._environments.refuse_erased(environment_id)
         for _ in range(_MAX_OVERTAKEN):
             key = await self._next(environment_id, emergency=emergency)
             kept_for = EMERGENCY_TRUSTED_AFTER if emergency else TRUSTED_AFTER

@@ -18,6 +18,7 @@ from notification_core.access import Scope
 from notification_core.api_keys import ApiKey, KeyState
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
+from notification_core.erasure import Erasure
 from notification_core.headers import masked
 from notification_core.history import (
     Activity,
@@ -307,10 +308,21 @@ def _teach_replays(converter: MsgspecJsonConverter) -> None:
     converter.register_unstructure_hook(Replay, written)
 
 
+def _teach_erasures(converter: MsgspecJsonConverter) -> None:
+    write = make_dict_unstructure_fn(
+        Erasure, converter, _cattrs_omit_if_default=True, erased=override(omit_if_default=False)
+    )
+
+    def written(erasure: Erasure) -> dict[str, object]:
+        return {**write(erasure), "state": erasure.state.value}
+
+    converter.register_unstructure_hook(Erasure, written)
+
+
 # Each stands on those before it.
 _LESSONS = (
     *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
-    *(_teach_event_types, _teach_keys, _teach_replays),
+    *(_teach_event_types, _teach_keys, _teach_replays, _teach_erasures),
 )
 
 

@@ -23,6 +23,7 @@ def api_services(
         history=service.storage.history,
         replays=service.replays,
         trials=service.trials,
+        erasures=service.erasures,
         idempotency=service.storage.idempotency,
         issuing=service.issuing,
         callers=callers,

@@ -25,6 +25,7 @@ from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.environments import Environments
+from notification_core.erasing import Erasing, Erasures
 from notification_core.errors import WorkerLockTaken
 from notification_core.events import Source
 from notification_core.forgetting import Forgetting, RetentionRules
@@ -73,6 +74,7 @@ class Service:
     subscriptions: Subscriptions
     replays: Replays
     trials: Trials
+    erasures: Erasures
     ingests: Mapping[Source, Ingest]
     dispatcher: Dispatcher | None
 
@@ -131,15 +133,11 @@ async def open_service(
         for ingest in ingests.values():
             stack.push_async_callback(ingest.settled)
         directory = await stack.enter_async_context(_asking(settings, given))
-        environments = Environments(directory, clock)
+        environments = Environments(directory, storage.erasures, clock)
         keys = VerificationKeys(storage.keys, keyring, environments, clock, _new_seed)
+        changed = dispatcher.changed if dispatcher else _nobody_to_tell
         subscriptions = Subscriptions(
-            storage.webhooks,
-            clock,
-            ids,
-            webhook_rules(settings),
-            environments,
-            dispatcher.changed if dispatcher else _nobody_to_tell,
+            storage.webhooks, clock, ids, webhook_rules(settings), environments, changed
         )
         replays = _replays(storage, clock, ids, dispatcher)
         trials = Trials(
@@ -167,6 +165,7 @@ async def open_service(
             subscriptions=subscriptions,
             replays=replays,
             trials=trials,
+            erasures=Erasures(storage.erasures, clock, changed),
             ingests=ingests,
             dispatcher=dispatcher,
         )
@@ -263,6 +262,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         deliver=deliver,
         keyring=keyring,
         replaying=Replaying(storage.replays, watch),
+        erasing=Erasing(storage.erasures, keyring.forget),
         upkeep=Upkeep(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,

@@ -72,6 +72,10 @@ class IngestTransaction(Protocol):
         """Return the change counter (see :class:`WebhookStore`) as this transaction sees it."""
 
     @abstractmethod
+    async def erasing(self) -> Collection[UUID]:
+        """Return the environments that are being erased, as this transaction sees it."""
+
+    @abstractmethod
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is.
 

@@ -1,8 +1,9 @@
 """What the tests of the SQLite adapter share: a file, its storage and a look at the driver."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import aiosqlite
@@ -89,3 +90,30 @@ async def ingest(storage: SqlStorage, *events: EventToStore) -> list[Arrival]:
 def database(folder: Path) -> Path:
     """Return the path of a test's database."""
     return folder / "notifications.sqlite"
+
+
+@asynccontextmanager
+async def plans(storage: SqlStorage) -> AsyncIterator[list[str]]:
+    """Give a list that has, once the block has ended, how SQLite reads for all that was asked.
+
+    It is of the statements that go through SQLAlchemy, a line for each table.
+    """
+    said: list[tuple[str, Any]] = []
+    lines: list[str] = []
+
+    def note(*happened: Any) -> None:
+        _, _, statement, values, *_ = happened
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            said.append((statement, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield lines
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    async with storage.database.reading() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        for statement, values in said:
+            plan = await driver.execute_fetchall(f"EXPLAIN QUERY PLAN {statement}", values)
+            lines += [row[3] for row in plan if row[3].startswith(("SEARCH", "SCAN"))]

@@ -36,6 +36,7 @@ from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
+from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
@@ -72,6 +73,8 @@ class Storage(Protocol):
     def backlog(self) -> Backlog: ...
     @property
     def replays(self) -> ReplayStore: ...
+    @property
+    def erasures(self) -> ErasureStore: ...
     @property
     def trials(self) -> TrialStore: ...
     @property

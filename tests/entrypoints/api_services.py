@@ -35,6 +35,7 @@ from notification_core.deliveries import (
 from notification_core.destinations import DestinationPolicy
 from notification_core.encryption import Cipher
 from notification_core.environments import Environments
+from notification_core.erasing import Erasures
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
@@ -42,6 +43,7 @@ from notification_core.keyring import Keyring
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import Claim, DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
@@ -88,6 +90,7 @@ class Stores:
     history: History
     replays: ReplayStore
     trials: TrialStore
+    erasures: ErasureStore
     idempotency: IdempotencyStore
     waking: Waking
 
@@ -102,6 +105,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         history=storage.history,
         replays=storage.replays,
         trials=storage.trials,
+        erasures=storage.erasures,
         idempotency=storage.idempotency,
         waking=storage.waking,
     )
@@ -167,7 +171,9 @@ async def backstage(
         changes: list[int] = []
         requests: list[tuple[str, int]] = []
         sender = ScriptedSender()
-        services = _services(stores, Environments(directory, _CLOCK), sender, changes, requests)
+        services = _services(
+            stores, Environments(directory, stores.erasures, _CLOCK), sender, changes, requests
+        )
         yield Backstage(stores, services, sender, changes, requests)
         await services.ingest.settled()
 
@@ -215,6 +221,7 @@ def _services(
             observer=metrics,
             lease=LEASE,
         ),
+        erasures=Erasures(stores.erasures, _CLOCK, changes.append),
         idempotency=stores.idempotency,
         issuing=Issuing(stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None),
         callers=Callers(None, _CLOCK),

@@ -16,6 +16,7 @@ from notification_adapters.memory.state import StoredDelivery
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import Attempt, ErrorCode, Origin, Outcome, Reason, State
 from notification_core.dispatch import Dispatcher, DispatchRules
+from notification_core.erasing import Erasing
 from notification_core.errors import StorageUnavailable, UndecipherableText, UnknownCommit
 from notification_core.forgetting import Forgetting, RetentionRules
 from notification_core.ids import IdGenerator
@@ -30,7 +31,7 @@ from notification_core.signatures import Signatures
 from notification_core.signing import CryptographySigner, SignatureHeaders
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
-from tests.unit.builders import Notebook, a_webhook, an_event
+from tests.unit.builders import ENVIRONMENT, Notebook, a_webhook, an_event
 from tests.unit.trouble import Trouble, TroubledDeliveries, TroubledKeys
 from tests.unit.waiting import until
 
@@ -134,13 +135,15 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
     deliveries = TroubledDeliveries(storage.deliveries, trouble)
     worker = ids()
     await storage.worker_lock.acquire(worker)
+    keyring = Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
     dispatcher = Dispatcher(
         worker=worker,
         deliveries=deliveries,
         webhooks=storage.webhooks,
         deliver=Deliver(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
-        keyring=Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32),
+        keyring=keyring,
         replaying=Replaying(storage.replays, notebook),
+        erasing=Erasing(storage.erasures, keyring.forget),
         upkeep=Upkeep(
             deliveries=deliveries,
             webhooks=storage.webhooks,
@@ -699,3 +702,37 @@ async def test_a_replay_of_many_keeps_few_waiting_until_all_are_sent(world: Worl
     world.sender.answer(webhook.url, 200)
     world.sender.release(webhook.url)
     await world.until(lambda: len(world.attempts()) == 2 * ROOM + 10, within=60)
+
+
+# Erasures.
+
+
+async def test_an_environment_that_is_erased_here_gets_nothing_more_and_leaves_nothing(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    world.sender.answer(webhook.url, Hang.HANG)
+    await world.publish(3 * RULES.bounds.per_webhook)
+    await world.until(lambda: len(world.sent_to(webhook)) == RULES.bounds.per_webhook)
+    _, changes = await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
+    world.dispatcher.changed(changes)
+    await world.clock.advance(3)
+    assert len(world.sent_to(webhook)) == RULES.bounds.per_webhook
+    assert len(world.deliveries()) == RULES.bounds.per_webhook
+    world.sender.release(webhook.url)
+    await world.until(lambda: not world.deliveries(), within=5)
+    await world.until(lambda: not world.storage.state.erasing(), within=5)
+    assert not world.storage.state.events
+    assert not world.attempts()
+    assert not world.storage.state.keys
+    world.sender.requests.clear()
+
+
+async def test_an_erasure_that_another_process_began_is_noticed_within_a_poll(world: World) -> None:
+    await world.webhook()
+    await world.publish()
+    await world.until(lambda: world.states() == {State.SUCCEEDED})
+    await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
+    await world.until(lambda: not world.storage.state.erasing(), within=2 * POLL)
+    assert not world.deliveries()
+    world.sender.requests.clear()

@@ -4,10 +4,15 @@ from uuid import UUID
 
 import pytest
 
-from notification_adapters.memory import ManualClock
+from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.environments import MemoryEnvironmentDirectory
 from notification_core.environments import EXISTS_FOR, MISSING_FOR, Environments
-from notification_core.errors import DirectoryUnavailable, EnvironmentNotFound
+from notification_core.errors import (
+    DirectoryUnavailable,
+    EnvironmentBeingErased,
+    EnvironmentNotFound,
+)
+from notification_core.ids import IdGenerator
 from tests.unit.builders import ENVIRONMENT
 
 
@@ -22,8 +27,15 @@ def directory() -> MemoryEnvironmentDirectory:
 
 
 @pytest.fixture
-def environments(directory: MemoryEnvironmentDirectory, clock: ManualClock) -> Environments:
-    return Environments(directory, clock)
+def storage(clock: ManualClock) -> MemoryStorage:
+    return memory_storage(clock, IdGenerator(clock))
+
+
+@pytest.fixture
+def environments(
+    directory: MemoryEnvironmentDirectory, storage: MemoryStorage, clock: ManualClock
+) -> Environments:
+    return Environments(directory, storage.erasures, clock)
 
 
 async def test_that_an_environment_exists_is_believed_for_a_minute(
@@ -71,3 +83,18 @@ async def test_of_many_environments_the_latest_are_remembered(
     for environment_id in [*many, many[-1], many[0]]:
         await environments.require(environment_id)
     assert directory.asked == [*many, many[0]]
+
+
+async def test_nothing_is_made_for_an_environment_while_it_is_erased(
+    environments: Environments,
+    directory: MemoryEnvironmentDirectory,
+    storage: MemoryStorage,
+    clock: ManualClock,
+) -> None:
+    directory.known.add(ENVIRONMENT)
+    await environments.require(ENVIRONMENT)
+    await storage.erasures.begin(ENVIRONMENT, clock.now())
+    with pytest.raises(EnvironmentBeingErased):
+        await environments.require(ENVIRONMENT)
+    assert (await storage.erasures.advance(ENVIRONMENT, 10)).is_last
+    await environments.require(ENVIRONMENT)

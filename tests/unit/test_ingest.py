@@ -286,6 +286,27 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     assert world.storage.state.events[found["first"].event_key].body is not None
 
 
+async def test_nothing_is_taken_for_an_environment_that_is_being_erased(world: World) -> None:
+    await world.webhook()
+    erased = an_id()
+    await world.storage.webhooks.add(a_webhook(environment_id=erased), 100)
+    await world.storage.erasures.begin(erased, world.clock.now())
+    mine, theirs = an_event(), an_event(environment_id=erased)
+    assert await world.ingest.publish([theirs, mine, theirs]) == [
+        Published(theirs.event_id, duplicate=False, dropped=True),
+        Published(mine.event_id, duplicate=False),
+        Published(theirs.event_id, duplicate=False, dropped=True),
+    ]
+    assert [one.event_id for one in world.deliveries] == [mine.event_id]
+    assert (world.notebook.new, world.notebook.doubles) == (1, 0)
+    assert await world.ingest.publish([theirs]) == [
+        Published(theirs.event_id, duplicate=False, dropped=True)
+    ]
+    while not (await world.storage.erasures.advance(erased, 10)).is_last:
+        pass
+    assert await world.ingest.publish([theirs]) == [Published(theirs.event_id, duplicate=False)]
+
+
 class TestPublishingAtTheSameTime:
     """What comes while a transaction is under way shares the next one."""
 

@@ -61,7 +61,7 @@ class World:
             self.clock,
             self.ids,
             RULES,
-            Environments(EveryEnvironment(), self.clock),
+            Environments(EveryEnvironment(), self.storage.erasures, self.clock),
             self.changes.append,
         )
 

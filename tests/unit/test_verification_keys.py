@@ -15,7 +15,12 @@ from notification_adapters.memory.environments import (
     MemoryEnvironmentDirectory,
 )
 from notification_core.environments import Environments
-from notification_core.errors import EnvironmentNotFound, KeysChanged, RotationTooSoon
+from notification_core.errors import (
+    EnvironmentBeingErased,
+    EnvironmentNotFound,
+    KeysChanged,
+    RotationTooSoon,
+)
 from notification_core.ids import IdGenerator
 from notification_core.keyring import FRESH_FOR, Keyring
 from notification_core.keys import MAX_SIGNING_KEYS
@@ -55,7 +60,7 @@ def a_world() -> World:
         return next(numbers).to_bytes(32, "big")
 
     keyring = Keyring(keys, clock, new_seed)
-    environments = Environments(EveryEnvironment(), clock)
+    environments = Environments(EveryEnvironment(), storage.erasures, clock)
     published = VerificationKeys(keys, keyring, environments, clock, new_seed)
     return World(clock, storage, trouble, keyring, published)
 
@@ -83,7 +88,7 @@ async def test_a_new_key_is_published_at_once_signs_after_an_hour_and_the_old_on
 
 async def test_what_another_process_rotated_is_published_at_once(world: World) -> None:
     elsewhere = Keyring(world.storage.keys, world.clock, lambda: b"x" * 32)
-    environments = Environments(EveryEnvironment(), world.clock)
+    environments = Environments(EveryEnvironment(), world.storage.erasures, world.clock)
     other = VerificationKeys(
         world.storage.keys, elsewhere, environments, world.clock, lambda: b"y" * 32
     )
@@ -93,7 +98,7 @@ async def test_what_another_process_rotated_is_published_at_once(world: World) -
 
 
 async def test_no_key_is_made_for_an_environment_that_does_not_exist(world: World) -> None:
-    environments = Environments(MemoryEnvironmentDirectory(), world.clock)
+    environments = Environments(MemoryEnvironmentDirectory(), world.storage.erasures, world.clock)
     nobodys = VerificationKeys(
         world.storage.keys, world.keyring, environments, world.clock, lambda: b"x" * 32
     )
@@ -206,3 +211,15 @@ def test_what_signs_is_always_published_and_the_first_key_is_always_there(
 
 def test_the_times_are_those_that_were_promised() -> None:
     assert timedelta(minutes=1) == EMERGENCY_TRUSTED_AFTER
+
+
+async def test_no_key_is_made_for_an_environment_that_is_being_erased(world: World) -> None:
+    await world.published.published(ENVIRONMENT)
+    await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
+    assert await world.standing() == [(1, "active")]
+    with pytest.raises(EnvironmentBeingErased):
+        await world.published.rotate(ENVIRONMENT, emergency=True)
+    world.storage.state.keys.clear()
+    with pytest.raises(EnvironmentBeingErased):
+        await world.published.published(ENVIRONMENT)
+    assert not world.storage.state.keys

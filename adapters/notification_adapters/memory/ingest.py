@@ -36,6 +36,10 @@ class MemoryIngest(IngestTransaction):
         """Return the change counter."""
         return self._state.changes
 
+    async def erasing(self) -> Collection[UUID]:
+        """Return the environments that are being erased."""
+        return self._state.erasing()
+
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is."""
         return {_key(one): self._add(one) for one in events}

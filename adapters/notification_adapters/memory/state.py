@@ -1,7 +1,7 @@
 """What the stores in memory keep: the tables, and the lock that makes writers take turns."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
+from notification_core.erasure import Erasure, ErasureState
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.keys import SigningKey
@@ -104,6 +105,7 @@ class MemoryState:
     attempts: dict[UUID, Attempt] = field(factory=dict)
     keys: list[SigningKey] = field(factory=list)
     replays: dict[UUID, StoredReplay] = field(factory=dict)
+    erasures: dict[UUID, Erasure] = field(factory=dict)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
@@ -122,6 +124,11 @@ class MemoryState:
         self.webhooks[webhook.webhook_id] = webhook
         self.changes += 1
         return self.changes
+
+    def erasing(self) -> Collection[UUID]:
+        """Return the environments that are being erased."""
+        running = ErasureState.RUNNING
+        return frozenset(key for key, one in self.erasures.items() if one.state is running)
 
     def check_unanswered(self, kept: KeptAnswer) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""

@@ -6,6 +6,7 @@ from notification_adapters.memory.api_keys import MemoryApiKeyStore
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
+from notification_adapters.memory.erasures import MemoryErasureStore
 from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.keys import MemoryKeyStore
@@ -35,6 +36,7 @@ class MemoryStorage:
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
     trials: MemoryTrialStore
+    erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
     worker_lock: MemoryWorkerLock
@@ -71,6 +73,7 @@ def memory_storage(clock: Clock, ids: IdGenerator | None = None) -> MemoryStorag
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock, ids),
         trials=MemoryTrialStore(state, clock),
+        erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
         worker_lock=MemoryWorkerLock(state, holder),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql import erasing
 from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
@@ -43,6 +44,10 @@ class SqlIngest(IngestTransaction):
     async def changes(self) -> int:
         """Return the change counter as this transaction sees it."""
         return await self._database.steps.changes(self._connection)
+
+    async def erasing(self) -> Collection[UUID]:
+        """Return the environments that are being erased, as this transaction sees it."""
+        return await erasing.running(self._connection)
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""

@@ -11,6 +11,7 @@ from notification_adapters.sql.backlog import SqlBacklog
 from notification_adapters.sql.dead_letters import SqlDeadLetters
 from notification_adapters.sql.deliveries import SqlDeliveryStore
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.erasures import SqlErasureStore
 from notification_adapters.sql.history import SqlHistory
 from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencyStore
 from notification_adapters.sql.keys import SqlKeyStore
@@ -43,6 +44,7 @@ class SqlStorage:
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
     trials: SqlTrialStore
+    erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
     worker_lock: WorkerLock
@@ -75,6 +77,7 @@ async def open_stores(
             idempotency=SqlIdempotencyStore(database, answers),
             replays=SqlReplayStore(database, answers, ids),
             trials=SqlTrialStore(database, answers),
+            erasures=SqlErasureStore(database),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             worker_lock=worker_lock,

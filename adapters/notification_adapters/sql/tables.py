@@ -58,6 +58,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
 # What partial indexes are of: SQLite takes one only for a statement that says the very same.
 WAITING = sa.text("state = 'pending' AND worker IS NULL")
 RUNNING = sa.text("state = 'running'")
+ERASING = sa.text("ended_at IS NULL")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -219,6 +220,22 @@ replays = sa.Table(
     ),
 )
 
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    # What is left of an environment that was erased: that it was.
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("requested_at", Instant, nullable=False),
+    sa.Column("erased", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index(
+        "erasures_running",
+        "environment_id",
+        sqlite_where=ERASING,
+        postgresql_where=ERASING,
+    ),
+)
+
 environment_keys = sa.Table(
     "environment_keys",
     metadata,
@@ -246,6 +263,7 @@ kept_answers = sa.Table(
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("answered_at", Instant, nullable=False),
     sa.Index("kept_answers_age", "answered_at"),
+    sa.Index("kept_answers_environment", "environment_id"),
 )
 
 api_keys = sa.Table(

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from notification_adapters.converters import ApiConverter
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
+from notification_core.erasing import Erasures
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
 from notification_core.ports.clock import Clock
@@ -73,6 +74,7 @@ class Services:
     history: History
     replays: Replays
     trials: Trials
+    erasures: Erasures
     idempotency: IdempotencyStore
     issuing: Issuing
     callers: Callers
@@ -128,7 +130,11 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     replays = ReplayOperations(services.replays, idempotency, converter, paging)
     trials = TrialOperations(services.trials, idempotency, converter)
     environments = EnvironmentOperations(
-        services.verification_keys, idempotency, services.signature_headers, converter
+        keys=services.verification_keys,
+        erasures=services.erasures,
+        idempotency=idempotency,
+        signature_headers=services.signature_headers,
+        converter=converter,
     )
     events = EventOperations(
         ingest=services.ingest,
@@ -168,6 +174,8 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "publishEvents": Handler(events.publish, raw=True),
         "getJwks": Handler(JwksOperations(services.verification_keys).jwks),
         "getSettings": Handler(environments.settings),
+        "eraseEnvironment": Handler(environments.erase),
+        "getErasure": Handler(environments.erasure),
         "rotateVerificationKey": Handler(environments.rotate),
         "listApiKeys": Handler(keys.page),
         "createApiKey": Handler(keys.create),

@@ -6,19 +6,21 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter, environment_settings, verification_key
+from notification_core.erasing import Erasures
 from notification_core.keys import TrustedKey
 from notification_core.signing import SignatureHeaders
 from notification_core.verification_keys import VerificationKeys
-from notification_entrypoints.api.answers import CREATED, json_answer
+from notification_entrypoints.api.answers import ACCEPTED, CREATED, json_answer
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
 
 
 @frozen
 class EnvironmentOperations:
-    """Publishes the verification keys, and rotates them."""
+    """Publishes and rotates the verification keys; erases environments."""
 
     keys: VerificationKeys
+    erasures: Erasures
     idempotency: Idempotency
     signature_headers: SignatureHeaders
     converter: ApiConverter
@@ -48,3 +50,17 @@ class EnvironmentOperations:
             lambda keep: self.keys.rotate(environment_id, keep, emergency=emergency),
             rotated,
         )
+
+    async def erase(self, call: Call) -> web.Response:
+        """Begin to erase an environment, and answer with how that stands."""
+        erasure = await self.erasures.begin(call.environment_id)
+        response = json_answer(self.converter.dump(erasure), ACCEPTED)
+        route = call.request.app.router["getErasure"]
+        where = route.url_for(environment_id=str(call.environment_id))
+        response.headers[hdrs.LOCATION] = str(where)
+        return response
+
+    async def erasure(self, call: Call) -> web.Response:
+        """Answer with how the latest erasure of an environment stands."""
+        erasure = await self.erasures.get(call.environment_id)
+        return json_answer(self.converter.dump(erasure))

@@ -14,7 +14,7 @@ from notification_adapters.converters import ApiConverter
 from notification_adapters.messages import read_events
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
-from notification_core.errors import InvalidInput
+from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.events import Event
 from notification_core.ingest import Ingest, Published
 from notification_core.ports.clock import Clock
@@ -61,11 +61,16 @@ class EventOperations:
     async def publish(self, call: Call) -> web.Response:
         """Publish one event or a batch."""
         events, single = self._read(call)
+        environment_id = call.environment_id
+
+        def shown(published: Sequence[Published]) -> web.Response:
+            if any(each.dropped for each in published):
+                raise EnvironmentBeingErased(environment_id)
+            answers = [_answer(each) for each in published]
+            return json_answer(_encode(answers[0] if single else answers), ACCEPTED)
+
         return await self.idempotency.once(
-            call,
-            call.environment_id,
-            lambda keep: self.ingest.publish(events, keep),
-            _one if single else _several,
+            call, environment_id, lambda keep: self.ingest.publish(events, keep), shown
         )
 
     def _read(self, call: Call) -> tuple[list[Event], bool]:
@@ -93,14 +98,6 @@ class EventOperations:
 def _index(field: str) -> str:
     """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
     return field.partition(".")[0] if field.startswith("[") else ""
-
-
-def _one(published: Sequence[Published]) -> web.Response:
-    return json_answer(_encode(_answer(published[0])), ACCEPTED)
-
-
-def _several(published: Sequence[Published]) -> web.Response:
-    return json_answer(_encode([_answer(each) for each in published]), ACCEPTED)
 
 
 def _answer(published: Published) -> dict[str, str | bool]:

@@ -19,7 +19,9 @@ from notification_core.errors import (
     DeliveryNotFound,
     Detail,
     DirectoryUnavailable,
+    EnvironmentBeingErased,
     EnvironmentNotFound,
+    ErasureNotFound,
     EventGone,
     EventNotFound,
     InvalidEvent,
@@ -138,6 +140,10 @@ class Problem(Enum):
     KEYS_CHANGED = Kind(
         1502, 409, "Others rotate this environment's key at the same time. Read the settings first."
     )
+    ENVIRONMENT_BEING_ERASED = Kind(
+        1503, 409, "The environment is being erased: nothing new is taken for it meanwhile."
+    )
+    ERASURE_NOT_FOUND = Kind(1504, 404, "Nobody has asked to erase this environment.")
 
     CREDENTIAL_MISSING = Kind(
         1600, 401, "Say who calls: send Authorization: Bearer, followed by an API key or a token."
@@ -234,6 +240,8 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (ReplayRunning, Problem.REPLAY_RUNNING),
     (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
     (IssuerUnavailable, Problem.ISSUER_UNAVAILABLE),
+    (EnvironmentBeingErased, Problem.ENVIRONMENT_BEING_ERASED),
+    (ErasureNotFound, Problem.ERASURE_NOT_FOUND),
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )

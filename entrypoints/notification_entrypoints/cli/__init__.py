@@ -27,6 +27,7 @@ _COMMANDS = {
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
     "replays": "Show and cancel replays, which deliver again what a webhook has missed.",
+    "environments": "Erase all that is stored of an environment.",
     "settings": "Show the public keys that an environment's requests are signed with.",
     "verification-keys": "Give an environment a new key to sign with.",
     "keys": "Create, list and revoke the keys that open the API.",

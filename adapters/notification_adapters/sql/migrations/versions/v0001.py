@@ -11,6 +11,7 @@ down_revision = None
 _WAITING = sa.text("state = 'pending' AND worker IS NULL")
 _LEASED = sa.text("worker IS NOT NULL")
 _RUNNING = sa.text("state = 'running'")
+_ERASING = sa.text("ended_at IS NULL")
 _ERRORS = sa.text("outcome <> 'succeeded'")
 
 
@@ -21,6 +22,7 @@ def upgrade() -> None:
     _create_deliveries()
     _create_attempts()
     _create_replays()
+    _create_erasures()
     _create_environment_keys()
     _create_kept_answers()
     _create_api_keys()
@@ -183,6 +185,25 @@ def _create_replays() -> None:
     )
 
 
+def _create_erasures() -> None:
+    op.create_table(
+        "erasures",
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("requested_at", Instant, nullable=False),
+        sa.Column("erased", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", Instant),
+        sa.PrimaryKeyConstraint("environment_id", name="erasures_pkey"),
+    )
+    op.create_index(
+        "erasures_running",
+        "erasures",
+        ["environment_id"],
+        unique=False,
+        sqlite_where=_ERASING,
+        postgresql_where=_ERASING,
+    )
+
+
 def _create_environment_keys() -> None:
     op.create_table(
         "environment_keys",
@@ -212,6 +233,7 @@ def _create_kept_answers() -> None:
         sa.PrimaryKeyConstraint("request", "environment_id", name="kept_answers_pkey"),
     )
     op.create_index("kept_answers_age", "kept_answers", ["answered_at"], unique=False)
+    op.create_index("kept_answers_environment", "kept_answers", ["environment_id"], unique=False)
 
 
 def _create_api_keys() -> None:

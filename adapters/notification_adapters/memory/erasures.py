@@ -1,0 +1,108 @@
+"""Erasing environments, in memory."""
+
+from collections.abc import Collection, Iterator, MutableMapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_core.erasure import NOTHING_ERASED, ErasedBatch, Erasure
+from notification_core.errors import ErasureNotFound
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import EventKey
+from notification_core.ports.erasures import ErasureStore
+
+_Doomed = tuple[MutableMapping[Any, Any], object]
+"""A row: the table that it is in, and its key."""
+
+
+class MemoryErasureStore(ErasureStore):
+    """Erases environments from memory."""
+
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    async def begin(self, environment_id: UUID, now: datetime) -> tuple[Erasure, int]:
+        """Begin an erasure, or return the one that runs; with the change counter."""
+        state = self._state
+        async with state.writing:
+            if environment_id not in state.erasing():
+                state.erasures[environment_id] = Erasure(environment_id, now)
+            for webhook in list(state.webhooks.values()):
+                if webhook.environment_id == environment_id and not webhook.deleted_at:
+                    buried = evolve(webhook, deleted_at=now, version=webhook.version + 1)
+                    state.webhooks[webhook.webhook_id] = buried
+            state.changes += 1
+            return state.erasures[environment_id], state.changes
+
+    async def get(self, environment_id: UUID) -> Erasure:
+        """Return the latest erasure of an environment."""
+        if environment_id not in self._state.erasures:
+            raise ErasureNotFound(environment_id)
+        return self._state.erasures[environment_id]
+
+    async def running(self) -> Collection[UUID]:
+        """Return the environments whose erasure runs."""
+        return self._state.erasing()
+
+    async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:
+        """Delete the next of what is stored of an environment, in one step."""
+        async with self._state.writing:
+            if environment_id not in self._state.erasing():
+                return NOTHING_ERASED
+            erased = self._erase(environment_id, limit)
+            known = self._state.erasures[environment_id]
+            if erased is None:
+                ended = evolve(known, ended_at=self._clock.now())
+                self._state.erasures[environment_id] = ended
+                self._state.changes += 1
+                return ErasedBatch(0, is_last=True)
+            self._state.erasures[environment_id] = evolve(known, erased=known.erased + erased)
+            return ErasedBatch(erased, is_last=False)
+
+    def _erase(self, environment_id: UUID, limit: int) -> int | None:
+        """Delete the first of what there is; None where there is nothing left."""
+        busy = {one.event_key for one in self._deliveries(environment_id) if one.worker}
+        doomed = list(self._of_events(environment_id, busy))
+        if not busy:
+            doomed += self._all_else(environment_id)
+        for table, key in doomed[:limit]:
+            del table[key]
+        if doomed or busy:
+            return len(doomed[:limit])
+        self._state.keys[:] = [
+            one for one in self._state.keys if one.environment_id != environment_id
+        ]
+        return None
+
+    def _of_events(self, environment_id: UUID, busy: Collection[EventKey]) -> Iterator[_Doomed]:
+        """Yield attempts, deliveries and events; what a worker has keeps its event."""
+        state = self._state
+        for log_id, attempt in state.attempts.items():
+            if attempt.environment_id == environment_id:
+                yield state.attempts, log_id
+        for one in self._deliveries(environment_id):
+            if not one.worker:
+                yield state.deliveries, one.delivery_id
+        for key in state.events:
+            if key[0] == environment_id and key not in busy:
+                yield state.events, key
+
+    def _all_else(self, environment_id: UUID) -> Iterator[_Doomed]:
+        state = self._state
+        for replay_id, stored in state.replays.items():
+            if stored.replay.environment_id == environment_id:
+                yield state.replays, replay_id
+        for key in state.answers:
+            if key[0] == environment_id:
+                yield state.answers, key
+        for webhook_id, webhook in state.webhooks.items():
+            if webhook.environment_id == environment_id:
+                yield state.webhooks, webhook_id
+
+    def _deliveries(self, environment_id: UUID) -> Iterator[StoredDelivery]:
+        all_of_them = self._state.deliveries.values()
+        return (one for one in all_of_them if one.environment_id == environment_id)

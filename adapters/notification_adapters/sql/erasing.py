@@ -1,0 +1,170 @@
+"""Deleting what is stored of an environment, a batch at a time.
+
+Rows are found by the indexes that there are: events by their environment, deliveries and attempts
+by their events, and what has lost its event by its webhook, which goes last. They are deleted by
+their keys: a planner that is given a subquery to delete by may walk the whole table.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.tables import (
+    ERASING,
+    attempts,
+    deliveries,
+    environment_keys,
+    erasures,
+    events,
+    kept_answers,
+    replays,
+    webhooks,
+)
+from notification_adapters.sql.webhook_rows import count_change
+from notification_core.erasure import NOTHING_ERASED, ErasedBatch
+
+_e = erasures.c
+
+_Step = Callable[[AsyncConnection, UUID, int], Awaitable[int | None]]
+"""Deletes some rows and returns how many; None where there are none of its kind any more."""
+
+
+async def running(connection: AsyncConnection) -> Collection[UUID]:
+    """Return the environments whose erasure runs."""
+    found = await connection.execute(sa.select(_e.environment_id).where(ERASING))
+    return frozenset(found.scalars())
+
+
+async def advance(
+    connection: AsyncConnection, environment_id: UUID, limit: int, now: datetime
+) -> ErasedBatch:
+    """Delete the next rows of an environment; complete its erasure where there are none."""
+    this = _e.environment_id == environment_id, _e.ended_at.is_(None)
+    lock = sa.select(_e.erased).where(*this).with_for_update(skip_locked=True)
+    if (await connection.execute(lock)).first() is None:
+        return NOTHING_ERASED
+    progress = sa.update(erasures).where(*this)
+    for step in _STEPS:
+        erased = await step(connection, environment_id, limit)
+        if erased is not None:
+            await connection.execute(progress.values(erased=_e.erased + erased))
+            return ErasedBatch(erased, is_last=False)
+    await connection.execute(progress.values(ended_at=now))
+    await count_change(connection)
+    return ErasedBatch(0, is_last=True)
+
+
+async def _events(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+    """Delete the oldest events with all that was made of them."""
+    oldest = (
+        sa.select(events.c.event_id)
+        .where(events.c.environment_id == environment_id)
+        .order_by(events.c.stored_at)
+        .limit(limit)
+    )
+    event_ids = (await connection.execute(oldest)).scalars().all()
+    if not event_ids:
+        return None
+    made = deliveries.c.environment_id == environment_id, deliveries.c.event_id.in_(event_ids)
+    logged = await _attempts(connection, environment_id, made, limit)
+    if logged == limit:
+        return logged
+    delivered = await _deliveries(connection, environment_id, made, limit)
+    if delivered == limit:
+        return logged + delivered
+    # What a worker has is left: its attempt is logged first.
+    left = sa.exists().where(
+        deliveries.c.event_id == events.c.event_id,
+        deliveries.c.environment_id == events.c.environment_id,
+    )
+    gone = sa.delete(events).where(
+        events.c.event_id.in_(event_ids), events.c.environment_id == environment_id, ~left
+    )
+    return logged + delivered + (await connection.execute(gone)).rowcount
+
+
+async def _attempts(
+    connection: AsyncConnection,
+    environment_id: UUID,
+    made: Sequence[sa.ColumnElement[bool]],
+    limit: int,
+) -> int:
+    same = sa.and_(
+        attempts.c.delivery_id == deliveries.c.delivery_id,
+        attempts.c.environment_id == deliveries.c.environment_id,
+    )
+    wanted = sa.select(attempts.c.log_id).select_from(deliveries.join(attempts, same))
+    return await _delete(connection, attempts.c.log_id, environment_id, wanted.where(*made), limit)
+
+
+async def _deliveries(
+    connection: AsyncConnection,
+    environment_id: UUID,
+    made: Sequence[sa.ColumnElement[bool]],
+    limit: int,
+) -> int:
+    free = deliveries.c.worker.is_(None)
+    wanted = sa.select(deliveries.c.delivery_id).where(*made, free)
+    key = deliveries.c.delivery_id
+    return await _delete(connection, key, environment_id, wanted, limit, free)
+
+
+def _by_webhook(table: sa.Table, key: sa.Column[Any]) -> _Step:
+    """Delete what is left of webhooks although its event is gone."""
+    of_a_webhook = sa.and_(
+        table.c.webhook_id == webhooks.c.webhook_id,
+        table.c.environment_id == webhooks.c.environment_id,
+    )
+
+    async def step(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+        wanted = (
+            sa.select(key)
+            .select_from(webhooks.join(table, of_a_webhook))
+            .where(webhooks.c.environment_id == environment_id)
+        )
+        return await _delete(connection, key, environment_id, wanted, limit) or None
+
+    return step
+
+
+def _by_environment(table: sa.Table, key: sa.Column[Any]) -> _Step:
+    """Delete what has an index of its environment."""
+
+    async def step(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+        wanted = sa.select(key).where(table.c.environment_id == environment_id)
+        return await _delete(connection, key, environment_id, wanted, limit) or None
+
+    return step
+
+
+async def _delete(
+    connection: AsyncConnection,
+    key: sa.Column[Any],
+    environment_id: UUID,
+    wanted: sa.Select[Any],
+    limit: int,
+    *conditions: sa.ColumnElement[bool],
+) -> int:
+    """Delete some of the rows whose keys are wanted; return how many there were."""
+    keys = (await connection.execute(wanted.limit(limit))).scalars().all()
+    if keys:
+        table = key.table
+        assert isinstance(table, sa.Table)  # noqa: S101 - for the type checker only
+        its = table.c.environment_id == environment_id
+        await connection.execute(sa.delete(table).where(key.in_(keys), its, *conditions))
+    return len(keys)
+
+
+_STEPS: Sequence[_Step] = (
+    _events,
+    _by_webhook(attempts, attempts.c.log_id),
+    _by_webhook(deliveries, deliveries.c.delivery_id),
+    _by_webhook(replays, replays.c.replay_id),
+    _by_environment(kept_answers, kept_answers.c.request),
+    _by_environment(environment_keys, environment_keys.c.key_id),
+    _by_environment(webhooks, webhooks.c.webhook_id),
+)

@@ -1,0 +1,104 @@
+"""``environments``: erasing all that is stored of one."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.terminal import (
+    confirm,
+    json_option,
+    messages,
+    output,
+    print_raw_json,
+    run,
+    table,
+)
+
+_PAUSE_SECONDS = 0.5
+
+_environment = click.argument("environment_id", type=click.UUID)
+
+
+class _Erasure(msgspec.Struct):
+    environment_id: str
+    state: str
+    requested_at: str
+    erased: int
+    ended_at: str = ""
+
+
+@click.group("environments")
+def command() -> None:
+    """Erase all that is stored of an environment."""
+
+
+@command.command(
+    "purge",
+    epilog=examples(
+        "environments purge ENVIRONMENT_ID",
+        "environments purge ENVIRONMENT_ID --yes --detach",
+    ),
+)
+@_environment
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--detach", is_flag=True, help="Do not wait until nothing is left.")
+@json_option
+@api_option
+def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: bool) -> None:
+    """Delete webhooks, events, deliveries, logs and keys of an environment for good.
+
+    Nothing more is sent at once. The rest goes by itself: Ctrl-C only stops the waiting.
+    """
+    if not yes:
+        confirm(
+            f"Erase environment {environment_id} with all its webhooks, events, logs and keys?",
+            "Nothing was erased.",
+        )
+    answer = run(ask(api, "DELETE", f"/environments/{environment_id}"))
+    if not detach:
+        answer = _wait(api, environment_id, answer)
+    _show(answer, as_json=as_json)
+
+
+@command.command("erasure", epilog=examples("environments erasure ENVIRONMENT_ID"))
+@_environment
+@json_option
+@api_option
+def erasure(environment_id: UUID, api: Api, *, as_json: bool) -> None:
+    """Show how far the latest erasure of an environment is."""
+    _show(run(ask(api, "GET", f"/environments/{environment_id}/erasure")), as_json=as_json)
+
+
+def _wait(api: Api, environment_id: UUID, begun: bytes) -> bytes:
+    """Return what the API says once nothing is left, or when Ctrl-C comes before."""
+    latest = begun
+
+    async def look() -> None:
+        nonlocal latest
+        async with ApiClient(api) as client:
+            while msgspec.json.decode(latest, type=_Erasure).state == "running":
+                await asyncio.sleep(_PAUSE_SECONDS)
+                with suppress(ApiUnavailable):
+                    latest = await client.request("GET", f"/environments/{environment_id}/erasure")
+
+    try:
+        run(look())
+    except KeyboardInterrupt:
+        messages().print("It goes on; `environments erasure` shows how far it is.", markup=False)
+    return latest
+
+
+def _show(answer: bytes, *, as_json: bool) -> None:
+    if as_json:
+        print_raw_json(answer)
+        return
+    told = msgspec.json.decode(answer, type=_Erasure)
+    row = told.environment_id, told.state, f"{told.erased:,}", told.requested_at, told.ended_at
+    columns = ("environment_id", "state", "erased", "requested at", "ended at")
+    output().print(table(columns, [row]))
