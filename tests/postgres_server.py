@@ -48,7 +48,7 @@ class PostgresServer:
 
     uri: str
     _numbers: Iterator[int] = field(factory=count)
-    _template: str | None = None
+    _templates: dict[str, str] = field(factory=dict)
 
     def server(self, database: str) -> Server:
         """Return how a database of this server is reached."""
@@ -59,10 +59,13 @@ class PostgresServer:
         return urlunsplit(urlsplit(self.uri)._replace(path=f"/{database}"))
 
     @asynccontextmanager
-    async def database(self, *, empty: bool = False) -> AsyncIterator[str]:
-        """Make a database, migrated or empty, for the length of the block; gives its name."""
+    async def database(self, *, empty: bool = False, changed: str = "") -> AsyncIterator[str]:
+        """Make a database for the length of the block; gives its name.
+
+        It is migrated, and then ``changed`` by a script, or ``empty``.
+        """
         name = self._new_name()
-        await self._create(name, "template0" if empty else await self._migrated_template())
+        await self._create(name, "template0" if empty else await self._template(changed))
         try:
             yield name
         finally:
@@ -90,18 +93,22 @@ class PostgresServer:
             strategy = "STRATEGY FILE_COPY" if has_a_choice else ""
             await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
 
-    async def _migrated_template(self) -> str:
-        if self._template is None:
+    async def _template(self, changed: str) -> str:
+        """Return a database to copy: what takes long is done once."""
+        if changed not in self._templates:
             name = self._new_name()
-            await self._create(name, "template0")
-            await migrate_postgres(self.server(name), CIPHER)
-            self._template = name
-        return self._template
+            await self._create(name, await self._template("") if changed else "template0")
+            if changed:
+                await self.execute(changed, name)
+            else:
+                await migrate_postgres(self.server(name), CIPHER)
+            self._templates[changed] = name
+        return self._templates[changed]
 
-    async def forget_template(self) -> None:
-        """Drop the template, which a server that goes on would keep."""
-        if self._template is not None:
-            await self.execute(f"DROP DATABASE {self._template} WITH (FORCE)")
+    async def forget_templates(self) -> None:
+        """Drop the templates, which a server that goes on would keep."""
+        for name in self._templates.values():
+            await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _new_name(self) -> str:
         return f"notification_test_{os.getpid()}_{next(self._numbers)}"
@@ -133,7 +140,7 @@ def postgres_server() -> Iterator[PostgresServer | None]:
     if given:
         server = PostgresServer(given)
         yield server
-        asyncio.run(server.forget_template())
+        asyncio.run(server.forget_templates())
     elif (programs := find_programs()) is None:
         yield None
     else:
@@ -156,9 +163,8 @@ def find_programs() -> Path | None:
 @contextmanager
 def started(programs: Path, **settings: str) -> Iterator[OwnServer]:
     """Start a server on a free port of loopback, and end it by its process."""
-    folder = Path(tempfile.mkdtemp(prefix="notification-postgres-"))
+    folder = _new_folder()
     try:
-        _give_away(folder)
         data = folder / "data"
         options = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         run_as_nobody([programs / "initdb", "-D", data, *options])
@@ -202,6 +208,40 @@ def end(process: subprocess.Popen[bytes], *, at_once: bool = True) -> None:
     process.wait(_PATIENCE)
 
 
+@contextmanager
+def pgbouncer(server: PostgresServer, program: Path) -> Iterator[int]:
+    """Start a pooler in transaction mode before a server; gives its port.
+
+    It has fewer connections than its clients, so that each transaction may meet another one.
+    """
+    folder, port, parts = _new_folder(), _free_port(), urlsplit(server.uri)
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host={parts.hostname} port={parts.port} user={parts.username}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
+        "server_idle_timeout = 1\nserver_check_delay = 0\n"
+    )
+    try:
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                as_nobody([program, config]), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            _wait_until_it_listens(port, process, folder / "log")
+            yield port
+        finally:
+            end(process)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_pgbouncer() -> Path | None:
+    """Return the pooler's program."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Path(found) if found else None
+
+
 def as_nobody(command: Sequence[object]) -> list[str]:
     """Return a command that runs without root's rights: PostgreSQL refuses them."""
     words = [str(word) for word in command]
@@ -221,9 +261,21 @@ def _user() -> str:
     return "65534"
 
 
-def _give_away(folder: Path) -> None:
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="notification-postgres-"))
     if os.geteuid() == 0:
         os.chown(folder, int(_user()), int(_user()))
+    return folder
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end_at = time.monotonic() + _PATIENCE
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end_at, log.read_text()
+        time.sleep(0.02)
 
 
 def _wait_until_it_answers(

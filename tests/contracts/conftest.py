@@ -55,7 +55,7 @@ async def _in_memory(_: AsyncExitStack) -> World:
     rival = evolve(
         storage, worker_lock=storage.another_worker_lock(), waking=storage.another_waking()
     )
-    return _world(storage, rival, clock, ids, memory_probe(storage))
+    return world_of(storage, rival, clock, ids, memory_probe(storage))
 
 
 async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
@@ -65,7 +65,7 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     await migrate_sqlite(path, CIPHER)
     storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
     rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
-    return evolve(_world(storage, rival, clock, ids, sql_probe(storage)), wakes=False)
+    return evolve(world_of(storage, rival, clock, ids, sql_probe(storage)), wakes=False)
 
 
 async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World:
@@ -74,13 +74,14 @@ async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World
     server = postgres.server(await stack.enter_async_context(postgres.database()))
     opening = [open_postgres(server, CIPHER, clock, ids, standing_still(clock)) for _ in range(2)]
     storage, rival = [await stack.enter_async_context(one) for one in opening]
-    opened = _world(storage, rival, clock, ids, sql_probe(storage))
+    opened = world_of(storage, rival, clock, ids, sql_probe(storage))
     return evolve(opened, one_dispatcher=False)
 
 
-def _world(
+def world_of(
     storage: Storage, rival: Storage, clock: ManualClock, ids: IdGenerator, probe: Probe
 ) -> World:
+    """Return a world around a storage and a second connection to it."""
     return World(
         storage=storage,
         rival=rival,

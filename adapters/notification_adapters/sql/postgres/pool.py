@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -107,13 +109,20 @@ def _engine(server: Server) -> AsyncEngine:
     if not server.prepared_statements:
         # Unnamed: behind a pooler, names of several clients would meet on one connection.
         options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         poolclass=NullPool,
         # Transactions are begun and ended here: the driver is to begin none by itself.
         isolation_level="AUTOCOMMIT",
         connect_args=options,
     )
+    if not server.prepared_statements:
+
+        @sa.event.listens_for(engine.sync_engine, "connect")
+        def end_first_transaction(connection: AdaptedConnection, _: object) -> None:
+            connection.run_async(lambda driver: driver.execute("COMMIT"))
+
+    return engine
 
 
 async def _discard(connection: AsyncConnection) -> None:

@@ -60,8 +60,9 @@ class Server:
         """Return what each transaction sets for itself: nothing where the session keeps it."""
         if self.prepared_statements:
             return ""
-        quoted = {name: value.replace("'", "''") for name, value in self._kept().items()}
-        return "".join(f"; SET LOCAL {name} = '{value}'" for name, value in quoted.items())
+        settings = "".join(f"; SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items())
+        path = self.search_path
+        return settings if path is None else f"{settings}; SET LOCAL search_path = {path}"
 
     @property
     def search_path(self) -> str | None:
@@ -71,9 +72,13 @@ class Server:
         return '"{}"'.format(self.schema.replace('"', '""'))
 
     async def connect(self) -> Connection:
-        """Open a connection for transactions."""
-        kept = self._kept() if self.prepared_statements else {}
-        return await self._connect(self.uri, kept, _CACHED if self.prepared_statements else 0)
+        """Open a connection for transactions; one to a pooler is in its first, to be ended."""
+        if self.prepared_statements:
+            return await self._connect(self.uri, self._kept(), _CACHED)
+        connection = await self._connect(self.uri, {}, 0)
+        # What SQLAlchemy asks of a new connection takes several trips: a pooler would spread them.
+        await connection.execute("BEGIN")
+        return connection
 
     async def connect_directly(self) -> Connection:
         """Open a connection whose session is ours alone, past any pooler."""
