@@ -10,16 +10,15 @@ from attrs import frozen
 
 @frozen
 class EventMark:
-    """How far a sweep over the events has come."""
+    """How far a sweep over the events has come: it goes on with what was stored later."""
 
     environment_id: UUID
     stored_at: datetime
-    event_id: str
 
 
 @frozen
 class Swept:
-    """How much one batch has deleted, and after which event the sweep goes on; None at its end."""
+    """How much one batch has deleted, and where the sweep goes on; None at its end."""
 
     deleted: int
     after: EventMark | None
@@ -39,8 +38,8 @@ class Retention(Protocol):
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries, environment by environment.
 
-        At most ``limit`` events above ``after`` are looked at. One that has a delivery which is
-        pending, or of which an attempt is being made, stays with all its deliveries.
+        At most ``limit`` events are deleted. One that has a delivery which is pending, or of
+        which an attempt is being made, stays with all its deliveries.
         """
 
     @abstractmethod

@@ -3,9 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from attrs import astuple
-
-from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.ids import earliest_id
 from notification_core.ports.deliveries import EventKey
 from notification_core.ports.retention import EventMark, Retention, Swept
@@ -26,27 +24,28 @@ class MemoryRetention(Retention):
                 del self._state.attempts[log_id]
         return len(old[:limit])
 
-    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:  # noqa: ARG002 - what is left is found at once
         """Delete events that were stored before, with their deliveries."""
         async with self._state.writing:
-            marks = sorted(
-                (key[0], event.stored_at, key[1])
+            old = [
+                (EventMark(key[0], event.stored_at), key)
                 for key, event in self._state.events.items()
-                if event.stored_at < before
-            )
-            least = None if after is None else astuple(after)
-            looked_at = [mark for mark in marks if least is None or mark > least][:limit]
-            deleted = sum(self._forget((mark[0], mark[2])) for mark in looked_at)
-        return Swept(deleted, EventMark(*looked_at[-1]) if len(looked_at) == limit else None)
+                if event.stored_at < before and not self._is_live(key)
+            ]
+            for _, key in old[:limit]:
+                self._forget(key)
+        return Swept(len(old[:limit]), old[limit][0] if len(old) > limit else None)
 
-    def _forget(self, key: EventKey) -> bool:
-        theirs = [one for one in self._state.deliveries.values() if one.event_key == key]
-        if any(one.is_waiting or one.worker for one in theirs):
-            return False
-        for one in theirs:
+    def _is_live(self, key: EventKey) -> bool:
+        return any(one.is_waiting or one.worker for one in self._deliveries_of(key))
+
+    def _forget(self, key: EventKey) -> None:
+        for one in self._deliveries_of(key):
             del self._state.deliveries[one.delivery_id]
         del self._state.events[key]
-        return True
+
+    def _deliveries_of(self, key: EventKey) -> list[StoredDelivery]:
+        return [one for one in self._state.deliveries.values() if one.event_key == key]
 
     async def forget_webhooks(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""

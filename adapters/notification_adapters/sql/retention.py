@@ -1,8 +1,9 @@
 """Retention on SQL: short transactions, each bounded by what it deletes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from itertools import islice
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import (
+    EPOCH,
     Instant,
     attempts,
     deliveries,
@@ -80,17 +82,19 @@ class SqlRetention(Retention):
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries."""
         async with self._database.reading() as connection:
-            looked_at = await _next_events(connection, before, after, limit)
-            free = await _finished(connection, looked_at)
-        if not looked_at:
-            return Swept(0, None)
-        deleted, last = 0, looked_at[-1]
-        if free:
-            chosen = _within_bounds(looked_at, free)
-            last = chosen[-1]
-            async with self._database.writing() as connection:
-                deleted = await _delete(connection, chosen, free)
-        return Swept(deleted, EventMark(last.environment_id, last.stored_at, last.event_id))
+            batch = await _next_batch(connection, before, after, limit)
+            if batch is None:
+                return Swept(0, None)
+            counts = await _finished(connection, batch)
+        chosen = _within_bounds(counts, limit)
+        whole = EventMark(batch.environment_id, batch.until)
+        if not chosen:
+            return Swept(0, whole)
+        async with self._database.writing() as connection:
+            deleted = await _delete(connection, batch.environment_id, chosen)
+        # What was left out is found again, since what was deleted no longer is.
+        begin = EventMark(batch.environment_id, batch.after)
+        return Swept(deleted, whole if len(chosen) == len(counts) else begin)
 
     @repeated
     async def forget_webhooks(self, before: datetime, limit: int) -> int:
@@ -130,77 +134,95 @@ def _is_unused_by(table: sa.Table) -> sa.ColumnElement[bool]:
     return any_row.correlate(webhooks).scalar_subquery().is_(None)
 
 
-async def _next_events(
+class _Batch(NamedTuple):
+    """All events of an environment that were stored after one time and until another."""
+
+    environment_id: UUID
+    after: datetime
+    until: datetime
+    event_ids: Sequence[str]
+
+
+async def _next_batch(
     connection: AsyncConnection, before: datetime, after: EventMark | None, limit: int
-) -> Sequence[sa.Row[Any]]:
-    """Return the next events that are old, of one environment, each with its deliveries' number."""
+) -> _Batch | None:
+    """Return the next events that are old, of one environment; None where there are no more."""
     if after is not None and (rest := await _of_environment(connection, before, after, limit)):
         return rest
     reached = _FIRST if after is None else after.environment_id
     values = {"after": reached, "before": before}
     environment_id = (await connection.execute(_NEXT_ENVIRONMENT, values)).scalar()
     if environment_id is None:
-        return []
-    first = EventMark(environment_id, datetime.min.replace(tzinfo=before.tzinfo), "")
-    return await _of_environment(connection, before, first, limit)
+        return None
+    return await _of_environment(connection, before, EventMark(environment_id, EPOCH), limit)
 
 
 async def _of_environment(
     connection: AsyncConnection, before: datetime, after: EventMark, limit: int
-) -> Sequence[sa.Row[Any]]:
-    wanted = (
-        sa.select(_e.environment_id, _e.stored_at, _e.event_id)
+) -> _Batch | None:
+    """Return some more than ``limit`` events where one moment has so many.
+
+    Events of one moment stay together, since the index has no order among them.
+    """
+    old = (
+        sa.select(_e.stored_at, _e.event_id)
         .where(
             _e.environment_id == after.environment_id,
             _e.stored_at < before,
-            # The first condition says no more than the second: it is for the index.
-            _e.stored_at >= after.stored_at,
-            sa.or_(_e.stored_at > after.stored_at, _e.event_id > after.event_id),
+            _e.stored_at > after.stored_at,
         )
-        .order_by(_e.stored_at, _e.event_id)
-        .limit(limit)
+        .order_by(_e.stored_at)
     )
-    return [*await connection.execute(wanted)]
+    found = [*await connection.execute(old.limit(limit + 1))]
+    if not found:
+        return None
+    last = found[-1].stored_at
+    if len(found) > limit and found[0].stored_at == last:
+        of_one_moment = sa.select(_e.event_id).where(
+            _e.environment_id == after.environment_id, _e.stored_at == last
+        )
+        ids = (await connection.execute(of_one_moment)).scalars().all()
+        return _Batch(after.environment_id, after.stored_at, last, ids)
+    if len(found) > limit:
+        found = [one for one in found if one.stored_at != last]
+    ids = [one.event_id for one in found]
+    return _Batch(after.environment_id, after.stored_at, found[-1].stored_at, ids)
 
 
-async def _finished(
-    connection: AsyncConnection, looked_at: Sequence[sa.Row[Any]]
-) -> dict[str, int]:
+async def _finished(connection: AsyncConnection, batch: _Batch) -> dict[str, int]:
     """Return the events of which nothing is pending or being attempted, with their deliveries."""
-    if not looked_at:
-        return {}
-    ids = [one.event_id for one in looked_at]
     alive = sa.or_(_d.state == State.PENDING.value, _d.worker.is_not(None))
     counted = (
         sa.select(_d.event_id, sa.func.count(), sa.func.count(sa.case((alive, 1))))
-        .where(_d.event_id.in_(ids), _d.environment_id == looked_at[0].environment_id)
+        .where(_d.event_id.in_(batch.event_ids), _d.environment_id == batch.environment_id)
         .group_by(_d.event_id)
     )
     counts = {event_id: (all_, live) for event_id, all_, live in await connection.execute(counted)}
-    found = ((event_id, counts.get(event_id, (0, 0))) for event_id in ids)
+    found = ((event_id, counts.get(event_id, (0, 0))) for event_id in batch.event_ids)
     return {event_id: all_ for event_id, (all_, live) in found if not live}
 
 
-def _within_bounds(looked_at: Sequence[sa.Row[Any]], free: dict[str, int]) -> Sequence[sa.Row[Any]]:
+def _within_bounds(counts: Mapping[str, int], limit: int) -> Sequence[str]:
     """Return so many of the events that what goes with them is bounded, the first in any case."""
     rows = 0
-    for number, one in enumerate(looked_at):
-        rows += free.get(one.event_id, 0)
-        if number and rows > ROWS_AT_ONCE:
-            return looked_at[:number]
-    return looked_at
+    chosen: list[str] = []
+    for event_id, count in islice(counts.items(), limit):
+        rows += count
+        if chosen and rows > ROWS_AT_ONCE:
+            break
+        chosen.append(event_id)
+    return chosen
 
 
 async def _delete(
-    connection: AsyncConnection, chosen: Sequence[sa.Row[Any]], free: Collection[str]
+    connection: AsyncConnection, environment_id: UUID, event_ids: Sequence[str]
 ) -> int:
     """Delete events unless somebody has just made one of them live again."""
-    ours = _e.environment_id == chosen[0].environment_id
-    ids = [one.event_id for one in chosen if one.event_id in free]
-    locked = sa.select(_e.event_id).where(_e.event_id.in_(ids), ours).with_for_update()
+    ours = _e.environment_id == environment_id
+    locked = sa.select(_e.event_id).where(_e.event_id.in_(event_ids), ours).with_for_update()
     await connection.execute(locked.order_by(_e.event_id))
-    still = await _finished(connection, [one for one in chosen if one.event_id in free])
-    theirs = _d.event_id.in_(still), _d.environment_id == chosen[0].environment_id
+    still = await _finished(connection, _Batch(environment_id, EPOCH, EPOCH, event_ids))
+    theirs = _d.event_id.in_(still), _d.environment_id == environment_id
     await connection.execute(sa.delete(deliveries).where(*theirs))
     forgotten = await connection.execute(sa.delete(events).where(_e.event_id.in_(still), ours))
     return forgotten.rowcount

@@ -16,6 +16,8 @@ from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND
 from notification_core.deliveries import TRIALS, Attempt, Fence, State
 
+# That the worker is compared so keeps the planner from the index of what is leased: where it knows
+# nothing of the workers, it would read all that one has begun for each of its fences.
 HELD = """
 SELECT f.number, d.state, d.failures, d.interruptions
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
@@ -23,7 +25,7 @@ FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
 CROSS JOIN LATERAL (
   SELECT state, failures, interruptions FROM deliveries
   WHERE delivery_id = f.delivery_id AND environment_id = f.environment_id
-    AND attempt = f.attempt AND worker = f.worker
+    AND attempt = f.attempt AND worker IS NOT DISTINCT FROM f.worker
   FOR UPDATE
 ) AS d
 """

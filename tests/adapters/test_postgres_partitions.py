@@ -1,0 +1,64 @@
+"""The tables can be partitioned by environment: the storage contract, on hash partitions."""
+
+# ruff: noqa: F403 - a contract's tests are run here once more, in another world
+
+from collections.abc import AsyncIterator
+
+import pytest
+from attrs import evolve
+
+from notification_adapters.memory import ManualClock
+from notification_adapters.sql.postgres import open_postgres
+from notification_adapters.sql.tables import metadata
+from notification_core.ids import IdGenerator
+from tests.contracts.conftest import world_of
+from tests.contracts.test_claims import *
+from tests.contracts.test_history import *
+from tests.contracts.test_ingest import *
+from tests.contracts.test_key_store import *
+from tests.contracts.test_log_store import *
+from tests.contracts.test_results import *
+from tests.contracts.test_retention import *
+from tests.contracts.test_settling import *
+from tests.contracts.world import World, sql_probe, standing_still
+from tests.postgres_server import CIPHER, PostgresServer
+
+PARTITIONS = 3
+OF_A_TENANT = [
+    table.name for table in metadata.sorted_tables if "environment_id" in table.primary_key.columns
+]
+
+
+def _partitioned(table: str) -> str:
+    """Return the script that puts a partitioned table in the place of a plain one."""
+    parts = "".join(
+        f"CREATE TABLE {table}_{number} PARTITION OF {table} "
+        f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number});"
+        for number in range(PARTITIONS)
+    )
+    return (
+        f"ALTER TABLE {table} RENAME TO {table}_plain;"
+        f"CREATE TABLE {table} (LIKE {table}_plain INCLUDING DEFAULTS INCLUDING INDEXES) "
+        f"PARTITION BY HASH (environment_id); {parts} DROP TABLE {table}_plain;"
+    )
+
+
+@pytest.fixture
+async def world(postgres: PostgresServer) -> AsyncIterator[World]:
+    """Two storages at one database whose tenants' tables are partitioned."""
+    clock = ManualClock()
+    ids, now = IdGenerator(clock), standing_still(clock)
+    script = "".join(map(_partitioned, OF_A_TENANT))
+    async with postgres.database(changed=script) as database:
+        server = postgres.server(database)
+        async with (
+            open_postgres(server, CIPHER, clock, ids, now) as storage,
+            open_postgres(server, CIPHER, clock, ids, now) as rival,
+        ):
+            yield evolve(
+                world_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
+            )
+
+
+def test_all_tables_of_a_tenant_are_partitioned() -> None:
+    assert {"events", "webhooks", "deliveries", "attempts", "environment_keys"} <= {*OF_A_TENANT}

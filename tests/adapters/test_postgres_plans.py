@@ -1,0 +1,207 @@
+"""With a million rows the server reads what is wanted by an index, and little beside it.
+
+What is read is counted, not timed: on tables of which nothing is known yet, and on analysed ones;
+often enough that prepared statements have settled on their plans.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from attrs import evolve, frozen
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.postgres import open_postgres
+from notification_core.deliveries import Attempt, BegunDelivery, Outcome, Result, Succeeded
+from notification_core.ids import IdGenerator, earliest_id
+from notification_core.ports.deliveries import Claim
+from notification_core.webhooks import FOREVER, DisabledReason
+from tests.adapters.postgres_plans import Plans, explained
+from tests.postgres_server import CIPHER, PostgresServer
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+ENVIRONMENT, DEAD, LOGGED = UUID(int=7), UUID(int=1), UUID(int=2)
+LEASE = timedelta(seconds=30)
+DAY = timedelta(days=1)
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+TIMES = 8
+"""More than five: from then on a server may plan a prepared statement once for all values."""
+
+_MILLION = f"""
+ALTER TABLE events SET (autovacuum_enabled = off);
+ALTER TABLE deliveries SET (autovacuum_enabled = off);
+ALTER TABLE attempts SET (autovacuum_enabled = off);
+INSERT INTO webhooks (webhook_id, environment_id, name, url, method, events, version, created_at,
+  updated_at)
+SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '{ENVIRONMENT}', 'n',
+  'https://a.b/', 'post', '["job-created"]', 1, '{BEGAN}', '{BEGAN}'
+FROM generate_series(1, 1002) AS n;
+INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
+SELECT 'e-' || n, '{ENVIRONMENT}', 'job-created', '{BEGAN}', '{{}}',
+  '{BEGAN}'::timestamptz + n * interval '1 millisecond'
+FROM generate_series(1, 100000) AS n;
+INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
+  failures, interruptions, created_at)
+SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{ENVIRONMENT}',
+  CASE WHEN n <= 1000000 THEN '{DEAD}'::uuid
+    ELSE ('00000000-0000-0000-0000-' || lpad(to_hex(3 + n % 1000), 12, '0'))::uuid END,
+  'e-' || (1 + n % 50000), 'pending', '{BEGAN}', 0, 0, 0, '{BEGAN}'
+FROM generate_series(1, 1020000) AS n;
+INSERT INTO attempts (log_id, environment_id, webhook_id, delivery_id, event_id, event_type,
+  attempt, outcome, started_at)
+SELECT ('{str(earliest_id(BEGAN))[:13]}-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+  '{ENVIRONMENT}', '{LOGGED}', ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
+  'e-1', 'job-created', 1, CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'succeeded' END, '{BEGAN}'
+FROM generate_series(1, 1000000) AS n;
+"""  # noqa: S608 - the values are the test's
+
+
+@frozen
+class Place:
+    """A database with a million rows of each kind, and how to have it analysed."""
+
+    postgres: PostgresServer
+    database: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["young", "analysed"])
+async def place(postgres: PostgresServer, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """Make a million rows by SQL, which takes seconds."""
+    async with postgres.database(changed=_MILLION) as database:
+        if request.param == "analysed":
+            await postgres.execute("ANALYZE", database)
+        yield Place(postgres, database)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def watched(place: Place) -> AsyncIterator[tuple[SqlStorage, Plans]]:
+    """Open the database, and look at its plans."""
+    clock = SystemClock()
+    with explained() as plans:
+        server = evolve(place.postgres.server(place.database), pool_size=1)
+        async with open_postgres(server, CIPHER, clock, IdGenerator(clock)) as storage:
+            yield storage, plans
+
+
+@contextmanager
+def reading_at_most(plans: Plans, rows: int) -> Iterator[None]:
+    """Fail where a block reads more of the large tables, or reads them otherwise than by index."""
+    plans.nodes.clear()
+    yield
+    assert plans.nodes, "nothing was looked at"
+    assert not plans.scans()
+    assert plans.read() <= rows, plans.told()
+
+
+async def test_a_claim_beside_a_million_costs_what_it_takes(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    claim = Claim(UUID(int=9), LEASE, limit=500, limit_bytes=1 << 26, room=2, rooms={DEAD: 0})
+    for _ in range(TIMES):
+        # Two looks at a thousand queues, some rows of each, and the begun ones with their events.
+        with reading_at_most(plans, 12_000):
+            claimed = await storage.deliveries.acquire(claim)
+        assert len(claimed.deliveries) == 500
+        with reading_at_most(plans, 3_000):
+            await storage.deliveries.finish([_result(one) for one in claimed.deliveries], LEASE)
+
+
+async def test_taking_from_a_million_costs_what_is_taken(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    claim = Claim(UUID(int=9), LEASE, limit=100, limit_bytes=1 << 26, room=100, max_webhooks=1)
+    for _ in range(TIMES):
+        with reading_at_most(plans, 1_000):
+            claimed = await storage.deliveries.acquire(claim)
+        assert {one.webhook_id for one in claimed.deliveries} == {DEAD}
+        with reading_at_most(plans, 1_000):
+            await storage.deliveries.give_back([one.fence for one in claimed.deliveries])
+
+
+async def test_a_page_of_a_log_of_a_million_reads_a_page(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    before = None
+    for _ in range(TIMES):
+        with reading_at_most(plans, 110):
+            page = await storage.logs.page(ENVIRONMENT, LOGGED, limit=50, before=before)
+        assert len(page.rows) == 50
+        before = page.rows[-1].log_id
+
+
+async def test_a_page_of_the_deliveries_of_a_webhook_reads_a_page(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    before = None
+    for _ in range(TIMES):
+        # All others' deliveries are younger: who looked for these by time would pass them first.
+        with reading_at_most(plans, 160):
+            page = await storage.history.of_webhook(ENVIRONMENT, DEAD, limit=50, before=before)
+        assert len(page.rows) == 50
+        before = page.rows[-1].delivery_id
+
+
+async def test_retention_reads_what_it_deletes(watched: tuple[SqlStorage, Plans]) -> None:
+    storage, plans = watched
+    for _ in range(TIMES):
+        with reading_at_most(plans, 4_000):
+            assert await storage.retention.forget_attempts(BEGAN + DAY, 1_000) == 1_000
+    after = None
+    for _ in range(TIMES):
+        # Of those of which something waits all deliveries are counted, twenty and one each.
+        with reading_at_most(plans, 5_000):
+            swept = await storage.retention.sweep_events(BEGAN + DAY, after, 100)
+        after = swept.after
+    with reading_at_most(plans, 5_000):
+        assert await storage.retention.forget_webhooks(BEGAN + DAY, 100) == 0
+
+
+async def test_the_dead_are_looked_for_among_what_is_leased(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    worker = UUID(int=10)
+    claim = Claim(worker, LEASE, limit=20, limit_bytes=1 << 26, room=20, max_webhooks=1)
+    for _ in range(TIMES):
+        assert len((await storage.deliveries.acquire(claim)).deliveries) == 20
+        with reading_at_most(plans, 500):
+            assert await storage.deliveries.reap([worker], LEASE) == 20
+
+
+async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batches(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    dead = await storage.webhooks.get(ENVIRONMENT, DEAD)
+    gone = evolve(dead, version=2, disabled_until=FOREVER, disabled_reason=DisabledReason.FAILING)
+    await storage.webhooks.replace(gone)
+    for _ in range(TIMES):
+        with reading_at_most(plans, 5_000):
+            assert await storage.deliveries.settle(1_000, BEGAN) == 1_000
+    with reading_at_most(plans, 5_000):
+        await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
+
+
+def _result(begun: BegunDelivery) -> Result:
+    ids = IdGenerator(SystemClock())
+    attempt = Attempt(
+        log_id=ids(),
+        environment_id=begun.fence.environment_id,
+        webhook_id=begun.webhook_id,
+        delivery_id=begun.fence.delivery_id,
+        event_id=begun.event_id,
+        event_type=begun.event_type,
+        number=begun.fence.attempt,
+        outcome=Outcome.SUCCEEDED,
+        started_at=BEGAN,
+    )
+    return Result(begun.fence, attempt, Succeeded(), 1)
