@@ -36,8 +36,6 @@ SETTINGS_GROUPS = {
     "KAFKA": "Kafka",
     "PROJECT": "The platform",
 }
-# `up` reads these only to say in the log that they have no effect yet.
-ONLY_WARNED_OF = {"KAFKA_BROKERS"}
 ERROR_GROUPS = {
     10: "The request as such",
     11: "What the request says",
@@ -83,8 +81,7 @@ def _used_settings() -> AbstractSet[str]:
     """Return the variables that some code reads: the others wait for what is not built yet."""
     package = Path(str(files("notification_entrypoints")))
     source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
-    read = {name.upper() for name in re.findall(r"\b(?:self|settings)\.([a-z_]+)", source)}
-    return read - ONLY_WARNED_OF
+    return {name.upper() for name in re.findall(r"\b(?:self|settings)\.([a-z_]+)", source)}
 
 
 def _variable(name: str, variable: Variable, *, used: bool) -> str:

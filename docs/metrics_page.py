@@ -12,6 +12,10 @@ LEARNED: Mapping[str, str] = {
     "notification_events_total": "How much comes in, by `http` and from `kafka`. `duplicate` shows "
     "publishers that try again, or messages that were read again after a crash; `refused` one that "
     "sends what cannot be read.",
+    "notification_ingest_lag": "Whether events come in as fast as they are sent. Only the "
+    "partitions of this process are shown. It should come back to 0.",
+    "notification_messages_relayed_total": "Facts and dead letters on their way. When it stands "
+    "still while facts happen, Kafka is away or refuses them: see the log.",
     "notification_dead_letters_total": "Some producer sends messages that are no events. "
     "`notification-management dead-letters list` shows them with the reason.",
     "notification_event_conflicts_total": "A publisher uses one `event_id` for two events. The "

@@ -87,6 +87,7 @@ class Dispatcher:
         self._replay_signal = Signal(clock)
         self._erase_signal = Signal(clock)
         self._claiming = asyncio.Lock()
+        self._claims = True
         self._claim_at = 0.0
         self._after: UUID | None = None
         self._lanes = Lanes(rules.bounds)
@@ -158,6 +159,10 @@ class Dispatcher:
             self._loop("hear", self._hear, Signal(self._clock)),
         ]
 
+    def claim_no_more(self) -> None:
+        """Leave what is in storage to others from now on; what is in hand is sent."""
+        self._claims = False
+
     async def stop(self) -> None:
         """Claim no more, give back what waits, let requests end, and write all results.
 
@@ -216,6 +221,8 @@ class Dispatcher:
             self._claim_signal.set()
 
     async def _claim_when_due(self) -> float:
+        if not self._claims:
+            return self._rules.poll_interval.total_seconds()
         now = self._clock.monotonic()
         if now >= self._claim_at:
             self._claim_at = now + self._rules.poll_interval.total_seconds()

@@ -247,8 +247,8 @@ class UnknownCommit(StorageUnavailable):
     """The storage went away during a commit: it may have happened or not."""
 
 
-class EventSourceUnavailable(NotificationError):
-    """The event source is away, or cannot be used as it is set up; it is tried again."""
+class BrokersUnavailable(NotificationError):
+    """The message brokers are away, or cannot be used as they are set up; they are tried again."""
 
 
 class StorageUnusable(NotificationError):

@@ -2,7 +2,15 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -90,6 +98,7 @@ class _Batch:
     taker: Taker | None
     asked: int = 0
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
+    conflicts: Sequence[EventKey] = ()
     deliveries: list[NewDelivery] = field(factory=list)
     begun: list[BegunDelivery] = field(factory=list)
 
@@ -263,6 +272,7 @@ class Ingest:
         }
         batch.asked = len(taken)
         batch.arrivals = await transaction.add_events(list(stored.values()))
+        batch.conflicts = [*_conflicts(batch.arrivals, stored, taken)]
         for key, event in stored.items():
             if batch.arrivals[key] is Arrival.NEW:
                 for webhook in wanted.of[key]:
@@ -330,13 +340,28 @@ class Ingest:
         due = _due(batch)
         begun = len(batch.begun)
         self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)
-        for (environment_id, event_id), arrival in batch.arrivals.items():
-            if arrival is Arrival.CONFLICT:
-                self._observer.event_conflicted(environment_id, event_id)
+        for environment_id, event_id in batch.conflicts:
+            self._observer.event_conflicted(environment_id, event_id)
 
 
 def _size_of(events: Sequence[Event]) -> int:
     return sum([len(event.data) for event in events])
+
+
+def _conflicts(
+    arrivals: Mapping[EventKey, Arrival],
+    stored: Mapping[EventKey, EventToStore],
+    events: Sequence[Event],
+) -> Iterator[EventKey]:
+    """Yield the keys that are known for other data, or that come with other data themselves."""
+    yield from (key for key, arrival in arrivals.items() if arrival is Arrival.CONFLICT)
+    if len(stored) == len(events):
+        return
+    for event in events:
+        key = event.environment_id, event.event_id
+        first = stored[key].event
+        if (event.type, event.data) != (first.type, first.data):
+            yield key
 
 
 def _owner(taker: Taker | None) -> tuple[UUID | None, timedelta]:

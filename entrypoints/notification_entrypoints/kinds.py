@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -134,6 +135,12 @@ def _parse_host_and_port(text: str) -> str:
     return text
 
 
+def _parse_location(text: str) -> Path | None:
+    if not re.fullmatch(rf"{_PRINTABLE}*", text):
+        raise ValueError
+    return Path(text) if text else None
+
+
 def _parse_brokers(text: str) -> tuple[str, ...]:
     return tuple(_parse_host_and_port(part.strip()) for part in text.split(",")) if text else ()
 
@@ -206,6 +213,7 @@ DIRECT_SERVER = Kind(_parse_direct_server, "host:port, postgresql://…, or empt
 SCHEMA = Kind(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
 BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
+LOCATION = Kind(_parse_location, "the path of a file, or empty")
 BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
 URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
 ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")

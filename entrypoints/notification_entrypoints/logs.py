@@ -17,6 +17,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from notification_core.headers import MASK, is_secret
 
+_SELDOM_SECONDS = 10.0
+_MOST_REMEMBERED = 1_000
 _OURS = ("notification_adapters", "notification_entrypoints")
 _SECRET = re.compile(r"authorization|cookie|passw|pass$|passphrase|private-?key", re.IGNORECASE)
 
@@ -29,14 +31,39 @@ def configure_logging(zone: tzinfo, *, debug: bool, stream: TextIO) -> None:
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(zone, terminal=stream.isatty()))
+    handler.addFilter(_Seldom("aiokafka."))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.NOTSET)
-    for name in ("aiohttp.access", "alembic"):
+    for name in ("aiohttp.access", "aiokafka", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     _configure_structlog()
+
+
+class _Seldom(logging.Filter):
+    """Lets a talkative library say the same thing once in a while; ``prefix`` begins its loggers.
+
+    While brokers are away, Kafka's client writes several lines a second, all alike.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is to be written."""
+        if not record.name.startswith(self._prefix):
+            return True
+        line = record.name, str(record.msg)
+        if record.created - self._said.get(line, -_SELDOM_SECONDS) < _SELDOM_SECONDS:
+            return False
+        if len(self._said) >= _MOST_REMEMBERED:
+            self._said.clear()
+        self._said[line] = record.created
+        return True
 
 
 def _configure_structlog() -> None:

@@ -3,7 +3,7 @@
 No label ever names a webhook or an environment: the number of series stays bounded.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -76,6 +76,13 @@ class Metrics(Observer):
         self._dead_letters = self._counter(
             "dead_letters", "Messages that were no events, and are kept as dead letters."
         )
+        self._behind: Callable[[], Mapping[tuple[str, int], int]] = dict
+        self._lag = self._gauge(
+            "ingest_lag", "Messages that are not stored yet.", ["topic", "partition"]
+        )
+        self._relayed = self._counter(
+            "messages_relayed", "Facts and dead letters that were sent to their topics."
+        )
         self._conflicts = self._counter(
             "event_conflicts", "Known event ids that came again with other data."
         )
@@ -118,7 +125,14 @@ class Metrics(Observer):
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
+        self._lag.clear()  # partitions come and go
+        for (topic, partition), behind in self._behind().items():
+            self._lag.labels(topic, str(partition)).set(behind)
         return generate_latest(_WithoutCreationTimes(self._registry))
+
+    def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
+        """Ask this, whenever the metrics are read, how far behind each partition is."""
+        self._behind = lag
 
     def watch(self, *, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
         """Ask these, whenever the metrics are read, for what the dispatcher has in hand."""
@@ -180,6 +194,10 @@ class Metrics(Observer):
     def results_fenced(self, count: int) -> None:
         """Count results that came after another worker had taken over."""
         self._fenced.inc(count)
+
+    def messages_relayed(self, count: int) -> None:
+        """Count messages that went from the outbox to their topics."""
+        self._relayed.inc(count)
 
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Count an error that a loop survived, by the error's class."""

@@ -11,16 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from attrs import Factory, field, fields, frozen
 
+from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
+from notification_adapters.kafka.consumption import Start
 from notification_core.destinations import DestinationPolicy, Network
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.headers import MASK
 from notification_core.signing import SignatureHeaders
+from notification_core.topics import Topics
 from notification_entrypoints import kinds
 from notification_entrypoints.durations import format_duration
 from notification_entrypoints.kinds import Kind
@@ -287,7 +291,13 @@ class Settings:
         kinds.whole(1, 2**31 - 1), "1048576", "How many bytes a fetch waits for (fetch.min.bytes)."
     )
     kafka_consumer_fetch_frequency: timedelta = _setting(
-        kinds.TIME, "250ms", "How long a fetch waits for them at most (fetch.max.wait)."
+        kinds.TIME,
+        "250ms",
+        "How long a fetch waits for them at most (fetch.max.wait); a lone message waits that long, "
+        "unless KAFKA_CONSUMER_FETCH_BYTES is 1.",
+    )
+    kafka_consumer_start: Start = _setting(
+        kinds.one_of(Start), "earliest", "Where a group begins that has never consumed."
     )
     kafka_topic_prefix: str = _setting(
         kinds.TOPIC_PREFIX, "", "What all names of topics begin with."
@@ -295,6 +305,28 @@ class Settings:
     kafka_topic_replication_factor: int = _setting(
         kinds.whole(1, 2**15 - 1), "1", "The replication factor of topics that are created."
     )
+    kafka_security_protocol: SecurityProtocol = _setting(
+        kinds.one_of(SecurityProtocol), "PLAINTEXT", "How connections to Kafka are protected."
+    )
+    kafka_sasl_mechanism: SaslMechanism = _setting(
+        kinds.one_of(SaslMechanism), "PLAIN", "How the password is shown to a SASL protocol."
+    )
+    kafka_sasl_username: str = _setting(kinds.TEXT, "", "The user of a SASL protocol.")
+    kafka_sasl_password: str = _setting(
+        kinds.TEXT, "", "The password of a SASL protocol.", secret=True
+    )
+    kafka_ssl_ca_location: Path | None = _setting(
+        kinds.LOCATION,
+        "",
+        "A PEM file of who is trusted to vouch for brokers; empty for whom this machine trusts.",
+    )
+    kafka_ssl_certificate_location: Path | None = _setting(
+        kinds.LOCATION, "", "A PEM file of the client's own certificate, where brokers ask for one."
+    )
+    kafka_ssl_key_location: Path | None = _setting(
+        kinds.LOCATION, "", "A PEM file of that certificate's key; empty where it is in the same."
+    )
+    kafka_ssl_key_password: str = _setting(kinds.TEXT, "", "The password of that key.", secret=True)
     project_management_api_uri: str | None = _setting(
         kinds.BASE_URL,
         "http://localhost:8101/api",
@@ -365,6 +397,11 @@ class Settings:
     webhooks_require_https: bool = _setting(
         kinds.TRUTH, "false", "Whether webhooks with a plain http URL are refused."
     )
+
+    @property
+    def topics(self) -> Topics | None:
+        """How the topics are called; None where there is no Kafka."""
+        return Topics(self.kafka_topic_prefix) if self.kafka_brokers else None
 
     @property
     def destinations(self) -> DestinationPolicy:
@@ -448,6 +485,10 @@ def _contradictions(settings: Settings) -> Iterator[Detail]:
         written = format_duration(settings.webhooks_lease)
         problem = f"WEBHOOKS_LEASE is {written!r}, but must be longer than WEBHOOKS_WRITE_TIMEOUT"
         yield Detail("WEBHOOKS_LEASE", problem)
+    if settings.kafka_security_protocol.authenticates and not settings.kafka_sasl_username:
+        protocol = settings.kafka_security_protocol
+        problem = f"KAFKA_SASL_USERNAME must be set, because KAFKA_SECURITY_PROTOCOL is {protocol}"
+        yield Detail("KAFKA_SASL_USERNAME", problem)
     yield from _header_contradictions(settings.signature_headers)
     yield from _authentication_contradictions(settings)
 

@@ -31,8 +31,8 @@ def open_storage(
     """Open the database at ``DB_URI``, which has been migrated."""
     cipher = cipher_of(settings)
     if file := file_of(settings.db_uri):
-        return open_sqlite(file, cipher, clock, ids)
-    return open_postgres(server_of(settings), cipher, clock, ids)
+        return open_sqlite(file, cipher, clock, ids, settings.topics)
+    return open_postgres(server_of(settings), cipher, clock, ids, topics=settings.topics)
 
 
 def ingests_side_by_side(storage: Storage) -> int:

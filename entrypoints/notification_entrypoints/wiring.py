@@ -78,6 +78,11 @@ class Service:
     ingests: Mapping[Source, Ingest]
     dispatcher: Dispatcher | None
 
+    def claim_no_more(self) -> None:
+        """Take nothing more from the storage: the process is about to stop."""
+        if self.dispatcher:
+            self.dispatcher.claim_no_more()
+
 
 @frozen
 class Adapters:

@@ -57,5 +57,9 @@ class Observer(Protocol):
         """Tell of results that came after another worker had taken over."""
 
     @abstractmethod
+    def messages_relayed(self, count: int) -> None:
+        """Tell of messages that were taken from the outbox to their topics."""
+
+    @abstractmethod
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Tell of an error that a loop survived; it will try again."""

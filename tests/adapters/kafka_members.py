@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka import Brokers, Consumption, KafkaSource, open_source
-from notification_core.errors import EventSourceUnavailable
+from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.consumption import Consumption
+from notification_adapters.kafka.source import KafkaSource, open_source
+from notification_core.errors import BrokersUnavailable
 from notification_core.incoming import Message
 from notification_core.topics import Topics
 from tests.kafka.topics import Kafka
@@ -52,7 +54,7 @@ async def problem_of(source: KafkaSource) -> str:
     """Return why no events come; nothing where they do."""
     try:
         await source.check()
-    except EventSourceUnavailable as error:
+    except BrokersUnavailable as error:
         return str(error)
     return ""
 

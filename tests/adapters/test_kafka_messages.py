@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from attrs import evolve
 
-from notification_adapters.kafka import MessageReader
+from notification_adapters.kafka.reading import MessageReader
 from notification_adapters.memory import ManualClock
 from notification_core.errors import InvalidInput
 from notification_core.events import MAX_EVENT_BYTES

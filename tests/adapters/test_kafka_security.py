@@ -6,15 +6,15 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka import (
+from notification_adapters.kafka.connection import (
     Brokers,
-    Consumption,
     Credentials,
     SaslMechanism,
     SecurityProtocol,
-    open_source,
 )
-from notification_core.errors import EventSourceUnavailable
+from notification_adapters.kafka.consumption import Consumption
+from notification_adapters.kafka.source import open_source
+from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
@@ -100,7 +100,7 @@ async def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, broker
     for credentials in wrong:
         brokers = Brokers([broker.tls], SecurityProtocol.SSL, credentials)
         opening = open_source(brokers, Consumption(Topics()), SystemClock(), Notebook())
-        with pytest.raises(EventSourceUnavailable, match="certificates cannot be used"):
+        with pytest.raises(BrokersUnavailable, match="certificates cannot be used"):
             async with opening:
                 pass
 

@@ -8,7 +8,10 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from attrs import define, field
 
-from notification_adapters.kafka import Brokers, KafkaSource, Start, session, source
+from notification_adapters.kafka import session, source
+from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.consumption import Start
+from notification_adapters.kafka.source import KafkaSource
 from notification_core.incoming import Message
 from tests.adapters.kafka_members import PATIENCE, is_well, member, problem_of, taken, values
 from tests.kafka.topics import Kafka, until
@@ -160,7 +163,7 @@ async def test_a_consumer_that_makes_no_progress_is_begun_anew(
         one._session._consumer.pause(TopicPartition(kafka.topic(EVENTS), 0))  # noqa: SLF001 - the same
         await kafka.send(EVENTS, b"1")
         assert values(await taken(one, 1)) == [b"1"]
-    assert ("kafka", "EventSourceUnavailable") in notebook.errors
+    assert ("kafka", "BrokersUnavailable") in notebook.errors
 
 
 @pytest.mark.parametrize("start", Start)

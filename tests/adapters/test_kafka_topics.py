@@ -6,9 +6,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from notification_adapters.kafka import Brokers
+from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.topics import ensure_topics
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
 from tests.kafka.topics import Kafka, until
 
@@ -69,7 +69,7 @@ async def test_a_topic_that_is_there_is_left_as_it_is(kafka: Kafka) -> None:
 
 
 async def test_too_high_a_replication_factor_is_said_with_what_would_help(kafka: Kafka) -> None:
-    with pytest.raises(EventSourceUnavailable) as refused:
+    with pytest.raises(BrokersUnavailable) as refused:
         await ensure(kafka, replication_factor=3)
     said = str(refused.value)
     assert kafka.topic("pipeline-events") in said
@@ -79,10 +79,10 @@ async def test_too_high_a_replication_factor_is_said_with_what_would_help(kafka:
 
 async def test_an_impossible_name_is_said(kafka: Kafka) -> None:
     kafka.prefix += "not a name "
-    with pytest.raises(EventSourceUnavailable, match="not a name"):
+    with pytest.raises(BrokersUnavailable, match="not a name"):
         await ensure(kafka)
 
 
 async def test_without_a_broker_it_says_so() -> None:
-    with pytest.raises(EventSourceUnavailable, match="No broker can be reached"):
+    with pytest.raises(BrokersUnavailable, match="No broker can be reached"):
         await ensure_topics(Brokers(["127.0.0.1:1"]), Topics(), 1)

@@ -15,6 +15,7 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.ids import IdGenerator
 from tests.contracts.world import (
+    TOPICS,
     Probe,
     Storage,
     World,
@@ -51,7 +52,7 @@ async def world(storage_kind: Kind) -> AsyncIterator[World]:
 async def _in_memory(_: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
-    storage = memory_storage(clock, ids)
+    storage = memory_storage(clock, ids, TOPICS)
     rival = evolve(
         storage, worker_lock=storage.another_worker_lock(), waking=storage.another_waking()
     )
@@ -63,8 +64,8 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     ids = IdGenerator(clock)
     path = folder / "contract.sqlite"
     await migrate_sqlite(path, CIPHER)
-    storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
-    rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
+    storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids, TOPICS))
+    rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids, TOPICS))
     return evolve(world_of(storage, rival, clock, ids, sql_probe(storage)), wakes=False)
 
 
@@ -72,7 +73,10 @@ async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World
     clock = ManualClock()
     ids = IdGenerator(clock)
     server = postgres.server(await stack.enter_async_context(postgres.database()))
-    opening = [open_postgres(server, CIPHER, clock, ids, standing_still(clock)) for _ in range(2)]
+    opening = [
+        open_postgres(server, CIPHER, clock, ids, standing_still(clock), topics=TOPICS)
+        for _ in range(2)
+    ]
     storage, rival = [await stack.enter_async_context(one) for one in opening]
     opened = world_of(storage, rival, clock, ids, sql_probe(storage))
     return evolve(opened, one_dispatcher=False)

@@ -11,7 +11,9 @@ import pytest
 from attrs import define, field
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka import Brokers, Consumption, open_source
+from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.consumption import Consumption
+from notification_adapters.kafka.source import open_source
 from notification_adapters.memory import MemoryTopics
 from notification_core.incoming import Headers, Message
 from notification_core.ports.source import MAX_TAKEN, EventSource

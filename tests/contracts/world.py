@@ -41,17 +41,20 @@ from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
+from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
 from notification_core.ports.trials import TrialStore
 from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.workers import WorkerLock
+from notification_core.topics import Topics
 from notification_core.webhooks import Webhook
 
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
 TYPE = "pipeline-created"
+TOPICS = Topics("test-")
 
 
 class Storage(Protocol):
@@ -83,6 +86,8 @@ class Storage(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def retention(self) -> Retention: ...
+    @property
+    def outbox(self) -> Outbox: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     @property

@@ -14,7 +14,7 @@ from notification_entrypoints.logs import configure_logging
 
 MONTREAL = ZoneInfo("America/Montreal")
 PASSWORD = "hunter2"
-NAMES = [None, "aiohttp.access", "notification_adapters", "notification_entrypoints"]
+NAMES = [None, "aiohttp.access", "aiokafka", "notification_adapters", "notification_entrypoints"]
 
 
 class Terminal(io.StringIO):
@@ -226,3 +226,30 @@ def test_a_stranger_s_text_cannot_command_the_terminal_or_forge_a_line(terminal:
     assert "forged" in first
     assert "forged" in second
     assert "RuntimeError: x" in terminal.getvalue()
+
+
+def test_kafkas_client_says_the_same_once_in_ten_seconds_and_other_things_too(
+    stream: io.StringIO,
+) -> None:
+    client = logging.getLogger("aiokafka.consumer.fetcher")
+    for node in range(100):
+        client.error("Failed fetch messages from %s: %s", node, "away")
+        client.warning("Not authorized to read from topic %s.", "t")
+        client.info("Subscribed")
+    said = [(one["level"], one["event"]) for one in lines(stream)]
+    assert said == [
+        ("error", "Failed fetch messages from 0: away"),
+        ("warning", "Not authorized to read from topic t."),
+    ]
+    later = logging.LogRecord(
+        client.name, logging.ERROR, "", 0, "Failed fetch messages from %s: %s", (1, "away"), None
+    )
+    later.created += 11
+    client.handle(later)
+    assert lines(stream)[-1]["event"] == "Failed fetch messages from 1: away"
+
+
+def test_what_we_say_ourselves_is_never_left_out(stream: io.StringIO) -> None:
+    for _ in range(3):
+        ours().error("loop_failed")
+    assert len(lines(stream)) == 3

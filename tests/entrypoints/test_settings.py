@@ -11,9 +11,12 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
+from notification_adapters.kafka.consumption import Start
 from notification_core.destinations import DestinationPolicy
 from notification_core.errors import InvalidSettings
 from notification_core.signing import SignatureHeaders
+from notification_core.topics import Topics
 from notification_entrypoints.described import Origin, describe
 from notification_entrypoints.settings import (
     Authentication,
@@ -95,6 +98,15 @@ DEFAULTS = {
     "RETENTION_EVENTS": "720h",
     "RETENTION_LOGS": "720h",
     "DB_ENCRYPTION_PREVIOUS_SECRETS": "",
+    "KAFKA_CONSUMER_START": "earliest",
+    "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+    "KAFKA_SASL_MECHANISM": "PLAIN",
+    "KAFKA_SASL_USERNAME": "",
+    "KAFKA_SASL_PASSWORD": "",
+    "KAFKA_SSL_CA_LOCATION": "",
+    "KAFKA_SSL_CERTIFICATE_LOCATION": "",
+    "KAFKA_SSL_KEY_LOCATION": "",
+    "KAFKA_SSL_KEY_PASSWORD": "",
 }
 
 
@@ -189,6 +201,12 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("KAFKA_BROKERS", "a:1, [::1]:9092", ("a:1", "[::1]:9092")),
         ("KAFKA_BROKERS", "", ()),
         ("KAFKA_TOPIC_PREFIX", "acme.", "acme."),
+        ("KAFKA_CONSUMER_START", "latest", Start.LATEST),
+        ("KAFKA_SECURITY_PROTOCOL", "SSL", SecurityProtocol.SSL),
+        ("KAFKA_SASL_MECHANISM", "SCRAM-SHA-256", SaslMechanism.SCRAM_SHA_256),
+        ("KAFKA_SASL_USERNAME", "alice", "alice"),
+        ("KAFKA_SSL_CA_LOCATION", "/etc/kafka/ca.pem", Path("/etc/kafka/ca.pem")),
+        ("KAFKA_SSL_CA_LOCATION", "", None),
         ("PROJECT_MANAGEMENT_API_URI", "https://pm/api/", "https://pm/api"),
         ("PROJECT_MANAGEMENT_API_URI", "", None),
         ("WEBHOOKS_MAX_RETRIES", "0", 0),
@@ -255,6 +273,10 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("KAFKA_BROKERS", "a", "a comma list of host:port, or empty for no Kafka"),
         ("KAFKA_TOPIC_PREFIX", "a b", "at most 200 letters, digits, '.', '_' and '-'"),
         ("KAFKA_TOPIC_REPLICATION_FACTOR", "0", "a whole number from 1 to 32767"),
+        ("KAFKA_CONSUMER_START", "end", "earliest or latest"),
+        ("KAFKA_SECURITY_PROTOCOL", "ssl", "PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI", "PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ("KAFKA_SSL_KEY_LOCATION", "a\nb", "the path of a file, or empty"),
         ("PROJECT_MANAGEMENT_API_URI", "pm:8101", "an http or https URL without a query"),
         ("PROJECT_MANAGEMENT_API_URI", "http://pm/?a", "an http or https URL without a query"),
         ("WEBHOOKS_WRITE_TIMEOUT", "0", "a duration of at least 1ms"),
@@ -417,6 +439,20 @@ def test_a_refused_uri_does_not_give_its_password_away(uri: str) -> None:
 
 def test_a_refusal_stays_readable_whatever_the_value() -> None:
     assert len(refusal("API_SERVER_PORT", "9" * 100_000)) < 400
+
+
+def test_a_sasl_protocol_wants_a_user() -> None:
+    told = refusals(REQUIRED | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"})
+    assert told == {
+        "KAFKA_SASL_USERNAME": "KAFKA_SASL_USERNAME must be set, because KAFKA_SECURITY_PROTOCOL "
+        "is SASL_SSL"
+    }
+    assert load(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="alice").topics
+
+
+def test_without_brokers_there_are_no_topics() -> None:
+    assert load(KAFKA_TOPIC_PREFIX="acme.").topics == Topics("acme.")
+    assert load(KAFKA_BROKERS="").topics is None
 
 
 def test_describes_each_setting_and_where_it_comes_from() -> None:

@@ -1,7 +1,7 @@
 """``/status``: what the ops server says of how the system keeps up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -48,6 +48,9 @@ class Measured(Backlog):
         if self.size_now is None:
             raise StorageUnavailable("the disk is gone")
         return self.size_now
+
+    async def longer_than(self, most: int) -> Collection[UUID]:
+        raise AssertionError(most)
 
 
 @define

@@ -32,6 +32,7 @@ _SETTINGS = re.compile(
     r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
 )
 _PATIENCE = 20.0
+_PATIENCE_AT_START = 40.0  # a group waits 10 s for a member that was killed
 
 
 def free_ports() -> tuple[int, int]:
@@ -55,6 +56,8 @@ async def until(
 class Up:
     """One installation: a folder, its ports, and whichever process serves it at present.
 
+    It is ``up``, or another ``command`` that serves.
+
     ``starts`` and ``readies`` tell when its processes were started and said that they were ready.
     """
 
@@ -64,11 +67,12 @@ class Up:
     readies: list[datetime] = field(factory=list)
     ports: tuple[int, int] = field(factory=free_ports)
     process: Process | None = None
+    command: str = "up"
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         await self.spawn()
-        await until("`up` is ready", self._is_ready)
+        await until(f"`{self.command}` is ready", self._is_ready, _PATIENCE_AT_START)
         self.readies.append(datetime.now(UTC))
 
     async def spawn(self) -> Process:
@@ -77,7 +81,7 @@ class Up:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                COMMAND, "up", "--data", self.folder / "data",
+                COMMAND, *self._arguments(),
                 env=self._environ(), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return self.process
@@ -99,6 +103,11 @@ class Up:
         assert self.process
         return await asyncio.wait_for(self.process.wait(), within)
 
+    async def ended_well(self) -> None:
+        """Start it, and wait for it to end by itself, without an error."""
+        await self.spawn()
+        assert await self.ended() == 0, self.said()
+
     async def close(self) -> None:
         """End its process, whatever it is doing."""
         if self.process and self.process.returncode is None:
@@ -119,7 +128,10 @@ class Up:
 
     @property
     def _log(self) -> Path:
-        return self.folder / "up.log"
+        return self.folder / f"{self.command}.log"
+
+    def _arguments(self) -> Sequence[str | Path]:
+        return ("up", "--data", self.folder / "data") if self.command == "up" else (self.command,)
 
     def _environ(self) -> dict[str, str]:
         """Return the environment, without the settings of another installation."""
@@ -130,7 +142,7 @@ class Up:
 
     async def _is_ready(self) -> bool:
         assert self.process
-        assert self.process.returncode is None, f"`up` ended: {self.said()}"
+        assert self.process.returncode is None, f"`{self.command}` ended: {self.said()}"
         try:
             async with aiohttp.request("GET", f"http://127.0.0.1:{self.ports[1]}/readyz") as answer:
                 return answer.status == HTTPStatus.OK

@@ -116,6 +116,7 @@ class Notebook(Observer):
         self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
+        self.relayed = 0
         self.reaped = self.given_back = self.fenced = 0
         self.errors: list[tuple[str, str]] = []
 
@@ -156,6 +157,9 @@ class Notebook(Observer):
 
     def results_fenced(self, count: int) -> None:
         self.fenced += count
+
+    def messages_relayed(self, count: int) -> None:
+        self.relayed += count
 
     def loop_failed(self, loop: str, error: Exception) -> None:
         self.errors.append((loop, type(error).__name__))

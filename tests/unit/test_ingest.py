@@ -114,6 +114,13 @@ async def test_the_second_of_two_events_with_one_id_in_a_batch_is_a_double(world
     assert [one.duplicate for one in answers] == [False, True]
     (stored,) = world.storage.state.events.values()
     assert stored.body == body_of(first)
+    assert world.notebook.conflicts == ["e"]
+
+
+async def test_an_event_that_comes_twice_in_a_batch_is_no_conflict(world: World) -> None:
+    event = an_event("e", data=b"1")
+    await world.ingest.publish([event, event])
+    assert not world.notebook.conflicts
 
 
 async def test_the_same_id_in_two_environments_is_two_events(world: World) -> None:

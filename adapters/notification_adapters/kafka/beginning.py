@@ -9,7 +9,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 
 from notification_adapters.kafka.clients import started
 from notification_adapters.kafka.connection import Brokers
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
 
 _TIMEOUT_SECONDS = 30.0
@@ -25,7 +25,7 @@ async def begin_at_end(brokers: Brokers, topics: Topics, group: str) -> None:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             await _begin_at_end(brokers, topics, group)
     except (KafkaError, TimeoutError) as error:
-        raise EventSourceUnavailable(f"The group's offsets cannot be read: {error}") from error
+        raise BrokersUnavailable(f"The group's offsets cannot be read: {error}") from error
 
 
 async def _begin_at_end(brokers: Brokers, topics: Topics, group: str) -> None:

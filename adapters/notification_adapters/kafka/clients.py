@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from notification_adapters.kafka.connection import REQUEST_TIMEOUT
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 
 _STOP_SECONDS = 2.0
 _CLOSE_SECONDS = 0.5
@@ -22,7 +22,7 @@ async def started(
 ) -> AsyncIterator[None]:
     """Have a client of the driver started for the length of the block.
 
-    Raises :class:`EventSourceUnavailable` where it cannot be started. The driver's own stop waits
+    Raises :class:`BrokersUnavailable` where it cannot be started. The driver's own stop waits
     for brokers that are away, and for the other members of a group that is just forming: after
     some time it is given up, and what it has not come to is closed by the ``leftovers``.
     """
@@ -52,7 +52,7 @@ async def _connect(start: Step) -> None:
         async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):
             await start()
     except (KafkaError, OSError) as error:  # a time-out is an OSError too
-        raise EventSourceUnavailable(
+        raise BrokersUnavailable(
             f"No broker can be reached, and the log says why: {error}"
         ) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 
 CLIENT_ID = "notification-management"
 REQUEST_TIMEOUT = timedelta(seconds=40)
@@ -72,7 +72,7 @@ class Brokers:
     def options(self) -> Mapping[str, Any]:
         """Return what each of the driver's clients is made with.
 
-        Raises :class:`EventSourceUnavailable` where a file is missing or holds something else.
+        Raises :class:`BrokersUnavailable` where a file is missing or holds something else.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.addresses),
@@ -103,7 +103,7 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
             password = credentials.key_password
             context.load_cert_chain(credentials.certificate, credentials.key, lambda: password)
     except OSError as error:  # ssl.SSLError is one too
-        raise EventSourceUnavailable(
+        raise BrokersUnavailable(
             f"The files of Kafka's certificates cannot be used: {error.strerror or error}."
         ) from error
     return context

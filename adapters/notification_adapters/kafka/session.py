@@ -13,7 +13,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from notification_adapters.kafka.handover import Hand, Handover
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 from notification_core.incoming import Message
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
@@ -109,7 +109,7 @@ class Session(ConsumerRebalanceListener):
         while not await hand.done_within(_POLL_SECONDS):
             self._consumer.pause(*self._consumer.assignment())
             if await self._polled(0):
-                raise EventSourceUnavailable("A paused partition gave messages.")
+                raise BrokersUnavailable("A paused partition gave messages.")
         self._consumer.resume(*self._consumer.paused())
         self._hand = None
         self._progressed_at = self._clock.monotonic()
@@ -169,7 +169,7 @@ class Session(ConsumerRebalanceListener):
         if self.problem is None and (self._hand or (polls and not any(self.lag.values()))):
             self._progressed_at = now
         if now - self._progressed_at > STALL_SECONDS:
-            raise EventSourceUnavailable(f"No progress for {STALL_SECONDS:.0f} s: it begins anew.")
+            raise BrokersUnavailable(f"No progress for {STALL_SECONDS:.0f} s: it begins anew.")
 
 
 def _messages(records: Records) -> Sequence[Message]:

@@ -3,55 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from attrs import frozen
 
 from notification_adapters.kafka.beginning import begin_at_end
 from notification_adapters.kafka.clients import leftovers_of, started
 from notification_adapters.kafka.connection import Brokers, milliseconds
+from notification_adapters.kafka.consumption import MIB, Consumption, Start
 from notification_adapters.kafka.handover import Handover
 from notification_adapters.kafka.session import Session
 from notification_adapters.kafka.topics import ensure_topics
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 from notification_core.incoming import Message
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
 from notification_core.ports.source import EventSource
-from notification_core.topics import Topics
-
-GROUP = "notification-management"
 
 MAX_POLL_INTERVAL_MS = 300_000
 """A member that does not poll for so long is taken for dead, by its own client."""
 
 _PAUSE_SECONDS = 2.0
-_MIB = 1024 * 1024
-
-
-class Start(StrEnum):
-    """Where a group begins that has never consumed."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
-
-
-@frozen
-class Consumption:
-    """What is consumed, and how.
-
-    A fetch waits for ``fetch_bytes``, and for ``fetch_wait`` at most.
-    """
-
-    topics: Topics
-    replication_factor: int = 1
-    fetch_bytes: int = _MIB
-    fetch_wait: timedelta = timedelta(milliseconds=250)
-    start: Start = Start.EARLIEST
-    group: str = GROUP
 
 
 class KafkaSource(EventSource):
@@ -82,10 +54,10 @@ class KafkaSource(EventSource):
         self._handover.stop()
 
     async def check(self) -> None:
-        """Raise :class:`EventSourceUnavailable` where no events come, and say why."""
+        """Raise :class:`BrokersUnavailable` where no events come, and say why."""
         problem = self._session.problem if self._session else self._problem
         if problem:
-            raise EventSourceUnavailable(problem)
+            raise BrokersUnavailable(problem)
 
     def lag(self) -> Mapping[tuple[str, int], int]:
         """Return how many messages of each of this member's partitions are not stored yet."""
@@ -124,7 +96,7 @@ async def open_source(
 ) -> AsyncIterator[KafkaSource]:
     """Join the consumer group, and leave it at the end; waits for no broker.
 
-    Raises :class:`EventSourceUnavailable` where the files of its certificates cannot be used.
+    Raises :class:`BrokersUnavailable` where the files of its certificates cannot be used.
     """
     brokers.options()
     source = KafkaSource(brokers, consumption, clock, observer)
@@ -154,8 +126,8 @@ def _options(wanted: Consumption) -> Mapping[str, Any]:
         "fetch_min_bytes": wanted.fetch_bytes,
         "fetch_max_wait_ms": milliseconds(wanted.fetch_wait),
         # A fetch that may not bring more than it waits for would always wait.
-        "max_partition_fetch_bytes": _within_int32(max(4 * _MIB, 2 * wanted.fetch_bytes)),
-        "fetch_max_bytes": _within_int32(max(16 * _MIB, 2 * wanted.fetch_bytes)),
+        "max_partition_fetch_bytes": _within_int32(max(4 * MIB, 2 * wanted.fetch_bytes)),
+        "fetch_max_bytes": _within_int32(max(16 * MIB, 2 * wanted.fetch_bytes)),
     }
 
 

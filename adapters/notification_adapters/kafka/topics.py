@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from notification_adapters.kafka.clients import started
 from notification_adapters.kafka.connection import Brokers
-from notification_core.errors import EventSourceUnavailable
+from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
 
 ROOM_FOR_HEADERS = 64 * 1024
@@ -25,7 +25,7 @@ _EXISTS, _UNKNOWN_TOPIC, _REPLICATION = 36, 3, 38
 async def ensure_topics(brokers: Brokers, topics: Topics, replication_factor: int) -> None:
     """Create the topics that are missing, with as many partitions as the brokers like.
 
-    Raises :class:`EventSourceUnavailable`, which says what would help.
+    Raises :class:`BrokersUnavailable`, which says what would help.
     """
     admin = AIOKafkaAdminClient(**brokers.options())
     async with started(admin.start, admin.close):
@@ -33,7 +33,7 @@ async def ensure_topics(brokers: Brokers, topics: Topics, replication_factor: in
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await _ensure(admin, topics, replication_factor)
         except (KafkaError, TimeoutError) as error:
-            raise EventSourceUnavailable(f"The topics cannot be looked at: {error}") from error
+            raise BrokersUnavailable(f"The topics cannot be looked at: {error}") from error
 
 
 async def _ensure(admin: AIOKafkaAdminClient, topics: Topics, replication_factor: int) -> None:
@@ -53,7 +53,7 @@ async def _missing(admin: AIOKafkaAdminClient, names: Sequence[str]) -> Collecti
     states = {each["topic"]: each["error_code"] for each in await admin.describe_topics([*names])}
     for name, code in states.items():
         if code not in {0, _UNKNOWN_TOPIC}:
-            raise EventSourceUnavailable(f"The topic {name} cannot be used: {_said(code)}.")
+            raise BrokersUnavailable(f"The topic {name} cannot be used: {_said(code)}.")
     return [name for name, code in states.items() if code == _UNKNOWN_TOPIC]
 
 
@@ -65,7 +65,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> Non
         code = each["error_code"]
         if code not in {0, _EXISTS}:
             said = each.get("error_message") or _said(code)
-            raise EventSourceUnavailable(_why_not(each["topic"], code, said))
+            raise BrokersUnavailable(_why_not(each["topic"], code, said))
 
 
 def _why_not(topic: str, code: int, said: str) -> str:

@@ -3,12 +3,14 @@
 from notification_adapters.memory.clock import ManualClock
 from notification_adapters.memory.environments import MemoryEnvironmentDirectory
 from notification_adapters.memory.sender import ScriptedSender
+from notification_adapters.memory.sink import MemorySink
 from notification_adapters.memory.source import MemorySource, MemoryTopics
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 
 __all__ = [
     "ManualClock",
     "MemoryEnvironmentDirectory",
+    "MemorySink",
     "MemorySource",
     "MemoryStorage",
     "MemoryTopics",

@@ -25,6 +25,7 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
+from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
@@ -89,9 +90,9 @@ class MemoryDeliveryStore(DeliveryStore):
             leased = [one for one in self._state.deliveries.values() if one.leased_until]
             over = [one for one in leased if one.worker in dead or _is_over(one, now)]
             for delivery in over[:_REAPED_AT_ONCE]:
-                attempt = self._interrupted_attempt(delivery)
+                attempt, before = self._interrupted_attempt(delivery), delivery.state
                 self._interrupt(delivery, interruption_delay)
-                self._log(delivery, attempt)
+                self._log(delivery, attempt, before)
         return len(over[:_REAPED_AT_ONCE])
 
     async def settle(self, limit: int, expired_before: datetime) -> int:
@@ -109,11 +110,12 @@ class MemoryDeliveryStore(DeliveryStore):
         return delivery if delivery is not None and delivery.fence == fence else None
 
     def _finish(self, delivery: StoredDelivery, result: Result, delay: timedelta) -> None:
+        before = delivery.state
         if result.attempt.outcome is Outcome.INTERRUPTED:
             self._interrupt(delivery, delay)
         else:
             self._judge(delivery, result)
-        self._log(delivery, result.attempt)
+        self._log(delivery, result.attempt, before)
 
     def _judge(self, delivery: StoredDelivery, result: Result) -> None:
         now = self._clock.now()
@@ -152,9 +154,12 @@ class MemoryDeliveryStore(DeliveryStore):
             error=_INTERRUPTED,
         )
 
-    def _log(self, delivery: StoredDelivery, attempt: Attempt) -> None:
+    def _log(self, delivery: StoredDelivery, attempt: Attempt, before: State) -> None:
+        """Log an attempt, and tell where the delivery, which was in a state before, has failed."""
         next_at = delivery.due_at if delivery.state is State.PENDING else None
         self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
+        if (before, delivery.state) == (State.PENDING, State.FAILED):
+            self._state.tell(delivery_failed(attempt, self._clock.now()))
 
     def _fate(
         self, delivery: StoredDelivery, expired_before: datetime

@@ -75,7 +75,9 @@ class MemoryIngest(IngestTransaction):
         self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
         for kept in self._kept:
             self._state.keep(kept)
-        self._state.dead_letters.update({one.letter_id: one for one in self._dead_letters})
+        for one in self._dead_letters:
+            self._state.dead_letters[one.letter_id] = one
+            self._state.forward(one.dead_letter)
 
     def _add(self, arrived: EventToStore) -> Arrival:
         known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import KeysChanged
+from notification_core.facts import key_rotated
 from notification_core.idempotency import KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
@@ -48,5 +49,6 @@ class MemoryKeyStore(KeyStore):
             ]
             others = [one for one in self._state.keys if one.environment_id != key.environment_id]
             self._state.keys[:] = [*others, *trusted, key]
+            self._state.tell(key_rotated(key, others_expire_at))
             if kept is not None:
                 self._state.keep(kept)

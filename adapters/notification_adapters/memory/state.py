@@ -1,9 +1,9 @@
 """What the stores in memory keep: the tables, and the lock that makes writers take turns."""
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
@@ -11,11 +11,15 @@ from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
 from notification_core.erasure import Erasure, ErasureState
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
+from notification_core.facts import Fact
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.incoming import DeadLetter
 from notification_core.keys import SigningKey
+from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import EventKey
 from notification_core.replay import Replay
+from notification_core.topics import Topics
 from notification_core.webhooks import Webhook
 
 
@@ -109,6 +113,9 @@ class MemoryState:
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
+    outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
+    topics: Topics | None = None
+    new_id: Callable[[], UUID] = uuid4
     changes: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -139,6 +146,18 @@ class MemoryState:
     def keep(self, kept: KeptAnswer) -> None:
         """Keep the answer to a request."""
         self.answers[kept.environment_id, kept.request] = kept
+
+    def tell(self, fact: Fact) -> None:
+        """Put a fact into the outbox, if somebody is to send what is in it."""
+        if self.topics:
+            message = message_of_fact(fact, self.new_id(), self.topics)
+            self.outbox[message.message_id] = message
+
+    def forward(self, letter: DeadLetter) -> None:
+        """Put a dead letter into the outbox, if somebody is to send what is in it."""
+        if self.topics:
+            message = message_of_dead_letter(letter, self.new_id(), self.topics)
+            self.outbox[message.message_id] = message
 
     def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:
         """Return a webhook's queue, in the order in which it is due."""

@@ -11,6 +11,7 @@ from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
+from notification_adapters.memory.outbox import MemoryOutbox
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.state import MemoryState
@@ -20,6 +21,7 @@ from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
+from notification_core.topics import Topics
 
 
 @frozen
@@ -39,6 +41,7 @@ class MemoryStorage:
     erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
+    outbox: MemoryOutbox
     worker_lock: MemoryWorkerLock
     waking: MemoryWaking
     state: MemoryState = field(repr=False)
@@ -47,6 +50,9 @@ class MemoryStorage:
 
     async def ping(self) -> None:
         """Return: memory is always there."""
+
+    async def check_schema(self) -> None:
+        """Return: memory has no schema that could be another version's."""
 
     def another_worker_lock(self) -> MemoryWorkerLock:
         """Return the lock of one more worker, as another process would have it."""
@@ -57,10 +63,15 @@ class MemoryStorage:
         return MemoryWaking(self.circle)
 
 
-def memory_storage(clock: Clock, ids: IdGenerator | None = None) -> MemoryStorage:
-    """Return empty stores that share one memory and go by this clock."""
+def memory_storage(
+    clock: Clock, ids: IdGenerator | None = None, topics: Topics | None = None
+) -> MemoryStorage:
+    """Return empty stores that share one memory and go by this clock.
+
+    With ``topics`` the outbox is filled: somebody is to send what is in it.
+    """
     ids = ids or IdGenerator(clock)
-    state, holder = MemoryState(), LockHolder()
+    state, holder = MemoryState(topics=topics, new_id=ids), LockHolder()
     circle: list[MemoryWaking] = []
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state),
@@ -76,6 +87,7 @@ def memory_storage(clock: Clock, ids: IdGenerator | None = None) -> MemoryStorag
         erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
+        outbox=MemoryOutbox(state, clock),
         worker_lock=MemoryWorkerLock(state, holder),
         waking=MemoryWaking(circle),
         state=state,

@@ -9,6 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.deliveries import Attempt, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.facts import webhook_disabled
 from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
 from notification_core.ports.webhooks import Snapshot, WebhookStore
@@ -127,6 +128,7 @@ def disable(
         version=version + 1,
     )
     state.change(disabled)
+    state.tell(webhook_disabled(webhook.environment_id, webhook_id, reason, now))
     return True
 
 

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
+from notification_adapters.sql.inserting import insert_those_missing
+from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.tables import dead_letters
 from notification_core.errors import DeadLetterNotFound
 from notification_core.ids import IdGenerator
@@ -23,24 +25,20 @@ _headers = msgspec.json.Decoder(Headers)
 class DeadLetterRows:
     """Writes dead letters inside the transaction of the events beside which they came."""
 
-    def __init__(self, ids: IdGenerator) -> None:
+    def __init__(self, outbox: OutboxRows, ids: IdGenerator) -> None:
+        self._outbox = outbox
         self._ids = ids
 
     async def add(
         self, connection: AsyncConnection, letters: Sequence[DeadLetter], now: datetime
     ) -> None:
-        """Insert the dead letters that are new.
-
-        Should somebody else insert the same one at this moment, this transaction fails, and finds
-        it when it is tried again.
-        """
+        """Insert the dead letters that are new, and pass these on to their topic."""
         by_id = {identity_of(letter.message): letter for letter in letters}
-        known = sa.select(dead_letters.c.message_id).where(dead_letters.c.message_id.in_(by_id))
-        for message_id in (await connection.execute(known)).scalars().all():
-            del by_id[message_id]
-        if by_id:
-            rows = [self._columns(one, letter, now) for one, letter in by_id.items()]
-            await connection.execute(sa.insert(dead_letters), rows)
+        rows = [self._columns(one, by_id[one], now) for one in sorted(by_id)]
+        key = dead_letters.c.message_id
+        new = set(await insert_those_missing(connection, dead_letters, rows, key))
+        passed_on = (letter for one, letter in by_id.items() if one in new)
+        await self._outbox.forward(connection, passed_on, now)
 
     def _columns(self, message_id: UUID, letter: DeadLetter, now: datetime) -> Mapping[str, object]:
         message = letter.message

@@ -12,12 +12,14 @@ from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.ingest import SqlIngest
+from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.results import Ended, ended, reaped
 from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.webhooks import disable
-from notification_core.deliveries import Failed, Fence, Result
+from notification_core.deliveries import Failed, Fence, Result, State
+from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 
@@ -28,14 +30,20 @@ class SqlDeliveryStore(DeliveryStore):
     """Keeps events and deliveries in a SQL database."""
 
     def __init__(
-        self, database: Database, rows: WebhookRows, answers: KeptAnswers, ids: IdGenerator
+        self,
+        database: Database,
+        rows: WebhookRows,
+        answers: KeptAnswers,
+        outbox: OutboxRows,
+        ids: IdGenerator,
     ) -> None:
         self._database = database
         self._steps = database.steps
         self._rows = rows
         self._answers = answers
         self._ids = ids
-        self._letters = DeadLetterRows(ids)
+        self._outbox = outbox
+        self._letters = DeadLetterRows(outbox, ids)
         self._claims = Claims(database, rows)
 
     @asynccontextmanager
@@ -66,7 +74,7 @@ class SqlDeliveryStore(DeliveryStore):
             held = _each_once(await self._steps.held(connection, fences))
             owned = [(one, row) for one, row in zip(results, held, strict=True) if row]
             await self._write(
-                connection, [ended(one, row, now, interruption_delay) for one, row in owned]
+                connection, [ended(one, row, now, interruption_delay) for one, row in owned], now
             )
             await self._disable(connection, [result for result, _ in owned], now)
         return [fence for fence, row in zip(fences, held, strict=True) if row is None]
@@ -93,7 +101,9 @@ class SqlDeliveryStore(DeliveryStore):
             now = await self._database.now(connection)
             overdue = await self._steps.overdue(connection, dead, now, _REAPED_AT_ONCE)
             await self._write(
-                connection, [reaped(one, self._ids(), now, interruption_delay) for one in overdue]
+                connection,
+                [reaped(one, self._ids(), now, interruption_delay) for one in overdue],
+                now,
             )
         return len(overdue)
 
@@ -125,9 +135,13 @@ class SqlDeliveryStore(DeliveryStore):
             found = await self._steps.unsendable(connection, blocked, 1, now, expired_before)
         return blocked if found else []
 
-    async def _write(self, connection: AsyncConnection, all_ended: Sequence[Ended]) -> None:
+    async def _write(
+        self, connection: AsyncConnection, all_ended: Sequence[Ended], now: datetime
+    ) -> None:
         await self._steps.log(connection, [one.attempt for one in all_ended])
         await self._steps.end(connection, [one.ending for one in all_ended])
+        failed = (one.attempt for one in all_ended if one.ending.state is State.FAILED)
+        await self._outbox.tell(connection, (delivery_failed(one, now) for one in failed), now)
 
     async def _disable(
         self, connection: AsyncConnection, results: Sequence[Result], now: datetime
@@ -142,6 +156,7 @@ class SqlDeliveryStore(DeliveryStore):
                     result.verdict.disables,
                     now,
                     version=result.webhook_version,
+                    outbox=self._outbox,
                 )
         if disabled:
             await count_change(connection)

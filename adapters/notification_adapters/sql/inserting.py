@@ -1,6 +1,7 @@
-"""Inserting a row that others may have inserted already: in the words of both engines."""
+"""Inserting rows that others may have inserted already: in the words of both engines."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,6 +15,20 @@ async def insert_unless_there(
 
     On PostgreSQL it waits for whoever is inserting the same at this moment.
     """
+    return bool(await insert_those_missing(connection, table, [values], sa.literal(1)))
+
+
+async def insert_those_missing(
+    connection: AsyncConnection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, object]],
+    told: sa.ColumnElement[Any],
+) -> Collection[Any]:
+    """Insert the rows of which no unique value is taken; return of each that was what is ``told``.
+
+    Rows that all others insert too are to come in the same order, or two may wait for each other.
+    """
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    adding = insert(table).values(values).on_conflict_do_nothing().returning(sa.literal(1))
-    return (await connection.execute(adding)).first() is not None
+    adding = insert(table).values(rows).on_conflict_do_nothing().returning(told)
+    told_of: Collection[Any] = (await connection.execute(adding)).scalars().all()
+    return told_of

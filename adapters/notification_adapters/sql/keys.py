@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.inserting import insert_unless_there
+from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import environment_keys
 from notification_core.encryption import Cipher
 from notification_core.errors import KeysChanged
+from notification_core.facts import key_rotated
 from notification_core.idempotency import KeptAnswer
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
@@ -25,7 +27,10 @@ _k = environment_keys.c
 class SqlKeyStore(KeyStore):
     """Keeps signing keys in a SQL database."""
 
-    def __init__(self, database: Database, cipher: Cipher, answers: KeptAnswers) -> None:
+    def __init__(
+        self, database: Database, cipher: Cipher, answers: KeptAnswers, outbox: OutboxRows
+    ) -> None:
+        self._outbox = outbox
         self._database = database
         self._answers = answers
         self._cipher = cipher
@@ -62,6 +67,8 @@ class SqlKeyStore(KeyStore):
                 .where(*others, longer)
                 .values(expires_at=others_expire_at)
             )
+            now = await self._database.now(connection)
+            await self._outbox.tell(connection, [key_rotated(key, others_expire_at)], now)
 
     async def _read(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]

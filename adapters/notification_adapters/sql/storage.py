@@ -17,6 +17,7 @@ from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencySto
 from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
+from notification_adapters.sql.outbox import OutboxRows, SqlOutbox
 from notification_adapters.sql.replays import SqlReplayStore
 from notification_adapters.sql.retention import SqlRetention
 from notification_adapters.sql.trials import SqlTrialStore
@@ -27,6 +28,7 @@ from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from notification_core.ports.waking import Waking
 from notification_core.ports.workers import WorkerLock
+from notification_core.topics import Topics
 
 
 @frozen
@@ -47,6 +49,7 @@ class SqlStorage:
     erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
+    outbox: SqlOutbox
     worker_lock: WorkerLock
     waking: Waking
     commits: Commits
@@ -56,20 +59,32 @@ class SqlStorage:
         async with self.database.reading() as connection:
             await connection.execute(sa.select(1))
 
+    async def check_schema(self) -> None:
+        """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""
+        await schema.check_schema(self.database)
+
 
 @asynccontextmanager
-async def open_stores(
-    database: Database, cipher: Cipher, ids: IdGenerator, worker_lock: WorkerLock, waking: Waking
+async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
+    database: Database,
+    cipher: Cipher,
+    ids: IdGenerator,
+    worker_lock: WorkerLock,
+    waking: Waking,
+    topics: Topics | None,
 ) -> AsyncGenerator[SqlStorage]:
-    """Give the stores of a database that has been checked; lock and waking end with them."""
-    commits = Commits()
+    """Give the stores of a database that has been checked; lock and waking end with them.
+
+    With ``topics`` the outbox is filled: somebody is to send what is in it.
+    """
+    commits, outbox = Commits(), OutboxRows(topics, ids)
     rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
     try:
         yield SqlStorage(
             database=database,
-            webhooks=SqlWebhookStore(database, rows, answers),
-            deliveries=SqlDeliveryStore(database, rows, answers, ids),
-            keys=SqlKeyStore(database, cipher, answers),
+            webhooks=SqlWebhookStore(database, rows, answers, outbox),
+            deliveries=SqlDeliveryStore(database, rows, answers, outbox, ids),
+            keys=SqlKeyStore(database, cipher, answers, outbox),
             api_keys=SqlApiKeyStore(database),
             logs=SqlLogStore(database),
             history=SqlHistory(database),
@@ -80,6 +95,7 @@ async def open_stores(
             erasures=SqlErasureStore(database),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
+            outbox=SqlOutbox(database),
             worker_lock=worker_lock,
             waking=waking,
             commits=commits,

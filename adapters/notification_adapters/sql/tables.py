@@ -301,6 +301,29 @@ dead_letters = sa.Table(
     sa.Column("stored_at", Instant, nullable=False),
 )
 
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    # Messages on their way to a topic; of several processes, in the order of time. They are gone
+    # once they are sent.
+    sa.Column("message_id", sa.Uuid, primary_key=True),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("value", sa.LargeBinary),
+    # A JSON array of [name, value in base64].
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("stored_at", Instant, nullable=False),
+)
+
+outbox_lease = sa.Table(
+    "outbox_lease",
+    metadata,
+    # One row: which worker sends what is in the outbox, and until when.
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("worker", sa.Uuid),
+    sa.Column("leased_until", Instant),
+)
+
 changes = sa.Table(
     "changes",
     metadata,

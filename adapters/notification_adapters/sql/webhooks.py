@@ -9,12 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_core.deliveries import Origin, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.facts import webhook_disabled
 from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
 from notification_core.ports.webhooks import Snapshot, WebhookStore
@@ -29,7 +31,10 @@ WebhookKey = tuple[UUID, UUID]
 class SqlWebhookStore(WebhookStore):
     """Keeps webhooks in a SQL database."""
 
-    def __init__(self, database: Database, rows: WebhookRows, answers: KeptAnswers) -> None:
+    def __init__(
+        self, database: Database, rows: WebhookRows, answers: KeptAnswers, outbox: OutboxRows
+    ) -> None:
+        self._outbox = outbox
         self._database = database
         self._rows = rows
         self._answers = answers
@@ -112,7 +117,10 @@ class SqlWebhookStore(WebhookStore):
         if version is None:
             return False
         async with self._database.writing() as connection:
-            disabled = await disable(connection, key, DisabledReason.FAILING, now, version=version)
+            failing = DisabledReason.FAILING
+            disabled = await disable(
+                connection, key, failing, now, version=version, outbox=self._outbox
+            )
             if disabled:
                 await count_change(connection)
         return disabled
@@ -136,17 +144,19 @@ class SqlWebhookStore(WebhookStore):
         await steps.settle(connection, [Settled(one, *fate) for one in waiting], now)
 
 
-async def disable(
+async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told
     connection: AsyncConnection,
     key: WebhookKey,
     reason: DisabledReason,
     now: datetime,
     *,
     version: int,
+    outbox: OutboxRows,
 ) -> bool:
     """Disable a webhook for good if it still has this version; tell whether it had.
 
-    The change is left to be counted at the transaction's end: all changes wait for that one row.
+    The platform is told. The change is left to be counted at the transaction's end: all changes
+    wait for that one row.
     """
     change = (
         sa.update(webhooks)
@@ -159,7 +169,10 @@ async def disable(
             version=version + 1,
         )
     )
-    return bool((await connection.execute(change)).rowcount)
+    disabled = bool((await connection.execute(change)).rowcount)
+    if disabled:
+        await outbox.tell(connection, [webhook_disabled(*key, reason, now)], now)
+    return disabled
 
 
 def _living(key: WebhookKey) -> Sequence[sa.ColumnElement[bool]]:

@@ -19,6 +19,7 @@ PROGRAM = "notification-management"
 
 _COMMANDS = {
     "up": "Run everything in one process: API, deliveries and ops server.",
+    "consumer": "Take events from Kafka and deliver them.",
     "migrate": "Bring the database's schema up to this version.",
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
@@ -32,6 +33,7 @@ _COMMANDS = {
     "verification-keys": "Give an environment a new key to sign with.",
     "keys": "Create, list and revoke the keys that open the API.",
     "status": "Show what waits, who works on it, and what was done in the last minute.",
+    "dead-letters": "Show messages from Kafka that were no events, and try them again.",
     "verify": "Verify a captured request, and say what is wrong with it.",
     "config": "Check the settings, and show where each comes from.",
     "completion": "Print the script that completes commands in your shell.",

@@ -5,6 +5,7 @@ from enum import IntEnum
 from http import HTTPStatus
 
 from notification_core.errors import (
+    DeadLetterNotFound,
     Detail,
     InvalidInput,
     InvalidSettings,
@@ -82,6 +83,7 @@ _EXITS: tuple[tuple[type[BaseException], Exit], ...] = (
     (ApiUnavailable, Exit.UNAVAILABLE),
     (StorageUnavailable, Exit.UNAVAILABLE),
     (WebhookNotFound, Exit.NOT_FOUND),
+    (DeadLetterNotFound, Exit.NOT_FOUND),
     (InvalidSettings, Exit.SETTINGS),
     (InvalidSignature, Exit.NOT_VERIFIED),
     (InvalidInput, Exit.REFUSED),

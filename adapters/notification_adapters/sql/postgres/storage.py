@@ -17,14 +17,22 @@ from notification_adapters.sql.storage import SqlStorage, check, migrate, open_s
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
+from notification_core.topics import Topics
 
 
 @asynccontextmanager
-async def open_postgres(
-    server: Server, cipher: Cipher, clock: Clock, ids: IdGenerator, now: Now = server_time
+async def open_postgres(  # noqa: PLR0913 - what a storage is made of
+    server: Server,
+    cipher: Cipher,
+    clock: Clock,
+    ids: IdGenerator,
+    now: Now = server_time,
+    *,
+    topics: Topics | None = None,
 ) -> AsyncGenerator[SqlStorage]:
     """Open a database that has been migrated.
 
+    With ``topics`` its outbox is filled: somebody is to send what is in it.
     Schedules and leases go by ``now``, the server's clock; ``clock`` only measures durations.
     Raises :class:`StorageUnusable` where the server does not let us in,
     :class:`IncompatibleSchema` where the schema does not fit, :class:`WrongEncryptionSecret`
@@ -35,7 +43,7 @@ async def open_postgres(
         channel = f"{server.schema or 'notification'}_deliveries"
         waking = NotifyWaking(database.pool, channel)
         lock = SessionWorkerLock(Session(server, channel, waking.hear), database, clock)
-        async with open_stores(database, cipher, ids, lock, waking) as storage:
+        async with open_stores(database, cipher, ids, lock, waking, topics) as storage:
             yield storage
 
 

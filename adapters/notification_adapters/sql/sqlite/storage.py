@@ -12,14 +12,16 @@ from notification_adapters.sql.storage import SqlStorage, check, migrate, open_s
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
+from notification_core.topics import Topics
 
 
 @asynccontextmanager
 async def open_sqlite(
-    path: Path, cipher: Cipher, clock: Clock, ids: IdGenerator
+    path: Path, cipher: Cipher, clock: Clock, ids: IdGenerator, topics: Topics | None = None
 ) -> AsyncGenerator[SqlStorage]:
     """Open an SQLite file that has been migrated.
 
+    With ``topics`` its outbox is filled: somebody is to send what is in it.
     Raises :class:`StorageUnusable` for what is no such file, :class:`IncompatibleSchema` where
     its schema does not fit, :class:`WrongEncryptionSecret` where it was written under another
     secret, and :class:`StorageUnavailable`.
@@ -28,7 +30,7 @@ async def open_sqlite(
         with naming(path):
             await check(database, cipher)
         lock = FileWorkerLock(path, database)
-        async with open_stores(database, cipher, ids, lock, NobodyElse()) as storage:
+        async with open_stores(database, cipher, ids, lock, NobodyElse(), topics) as storage:
             yield storage
 
 

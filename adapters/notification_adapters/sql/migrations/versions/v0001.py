@@ -27,8 +27,11 @@ def upgrade() -> None:
     _create_kept_answers()
     _create_api_keys()
     _create_dead_letters()
+    _create_outbox()
+    outbox_lease = _create_outbox_lease()
     changes = _create_changes()
     instance = _create_instance()
+    op.bulk_insert(outbox_lease, [{"id": 1}])
     op.bulk_insert(changes, [{"id": 1, "number": 0}])
     op.bulk_insert(instance, [{"id": 1, "oldest_compatible": revision}])
 
@@ -267,6 +270,29 @@ def _create_dead_letters() -> None:
         sa.Column("stored_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("letter_id", name="dead_letters_pkey"),
         sa.UniqueConstraint("message_id", name="dead_letters_message_id_key"),
+    )
+
+
+def _create_outbox() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary()),
+        sa.Column("value", sa.LargeBinary()),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("stored_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name="outbox_pkey"),
+    )
+
+
+def _create_outbox_lease() -> sa.Table:
+    return op.create_table(
+        "outbox_lease",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("worker", sa.Uuid()),
+        sa.Column("leased_until", Instant),
+        sa.PrimaryKeyConstraint("id", name="outbox_lease_pkey"),
     )
 
 

@@ -1,0 +1,50 @@
+"""The outbox in memory."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.outgoing import OutgoingMessage
+from notification_core.ports.clock import Clock
+from notification_core.ports.outbox import Outbox
+
+
+class MemoryOutbox(Outbox):
+    """Gives the messages that the other stores have put into the outbox."""
+
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+        self._worker: UUID | None = None
+        self._leased_until: datetime | None = None
+
+    async def acquire(
+        self, worker: UUID, lease: timedelta, limit: int, limit_bytes: int
+    ) -> Sequence[OutgoingMessage]:
+        """Return the oldest messages, and keep the outbox to this worker."""
+        if not self._state.outbox or not self._is_free_for(worker):
+            return ()
+        self._worker, self._leased_until = worker, self._clock.now() + lease
+        found: list[OutgoingMessage] = []
+        for message_id in sorted(self._state.outbox)[:limit]:
+            message = self._state.outbox[message_id]
+            total = sum(len(one.value or b"") for one in (*found, message))
+            if found and total > limit_bytes:
+                break
+            found.append(message)
+        return found
+
+    async def remove(self, message_ids: Collection[UUID]) -> None:
+        """Delete messages that have been sent."""
+        for message_id in message_ids:
+            self._state.outbox.pop(message_id, None)
+
+    async def release(self, worker: UUID) -> None:
+        """Let other workers have the outbox at once."""
+        if self._worker == worker:
+            self._worker = None
+
+    def _is_free_for(self, worker: UUID) -> bool:
+        over = self._leased_until is not None and self._leased_until < self._clock.now()
+        return self._worker in {None, worker} or over

@@ -1,0 +1,135 @@
+"""``dead-letters``: messages that were no events, read from the database itself.
+
+The API has no route for them: they belong to no environment, since nobody could read whose they
+are, so that no caller's key could open them.
+"""
+
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from notification_core.errors import InvalidInput
+from notification_core.events import timestamp_of
+from notification_core.letters import Letters
+from notification_core.ports.dead_letters import StoredDeadLetter
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.cli.terminal import json_option, output, print_json, run, table
+from notification_entrypoints.databases import up_defaults_now
+from notification_entrypoints.dead_letters import open_letters
+
+_MOST_SHOWN = 100_000
+
+data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take the database that `up --data` keeps in this folder (default: the one at DB_URI).",
+)
+
+
+@click.group("dead-letters")
+def command() -> None:
+    """Look at messages from Kafka that were no events, and try them again.
+
+    They are read from the database (DB_URI, DB_ENCRYPTION_SECRET), also while servers run.
+    """
+
+
+@command.command("list", epilog=examples("dead-letters list", "dead-letters list --limit 1 --json"))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, _MOST_SHOWN),
+    default=50,
+    show_default=True,
+    help="Show no more than this, the newest first.",
+)
+@json_option
+@data_option
+def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
+    """List dead letters, with the reason; --json shows their bytes too, in Base64."""
+    letters = run(_newest(data, limit))
+    if as_json:
+        for letter in letters:
+            print_json(_fields(letter))
+        return
+    columns = ("letter_id", "stored_at", "topic", "partition", "offset", "reason")
+    rows = [[str(_fields(letter)[name]) for name in columns] for letter in letters]
+    output().print(table(columns, rows))
+
+
+@command.command(
+    "replay", epilog=examples("dead-letters replay LETTER_ID", "dead-letters replay --all")
+)
+@click.argument("letter_ids", nargs=-1, type=click.UUID)
+@click.option("--all", "every", is_flag=True, help="Try all of them.")
+@data_option
+def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> None:
+    """Read dead letters again, with what this version understands.
+
+    What is an event now is published, and no dead letter any more; what is none still stays.
+    """
+    if every is bool(letter_ids):
+        raise click.UsageError("Give either the ids of dead letters or --all.")
+    left = run(_replay(data, letter_ids))
+    if left:
+        raise CommandFailed(f"{left} of them are no events still.")
+
+
+async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
+    async with open_letters(os.environ, _defaults(data)) as letters:
+        found: list[StoredDeadLetter] = []
+        async for letter in letters.all():
+            found.append(letter)
+            if len(found) == limit:
+                break
+        return found
+
+
+async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
+    """Replay these, or all; return how many are no events still."""
+    left = 0
+    async with open_letters(os.environ, _defaults(data)) as letters:
+        async for letter_id in _chosen(letters, letter_ids):
+            try:
+                event = await letters.replay(letter_id)
+            except InvalidInput as error:
+                left += 1
+                click.echo(f"{letter_id}: {error}")
+            else:
+                click.echo(f"{letter_id} is event {event.event_id} now.")
+    return left
+
+
+async def _chosen(letters: Letters, letter_ids: Sequence[UUID]) -> AsyncIterator[UUID]:
+    for letter_id in letter_ids:
+        yield letter_id
+    if not letter_ids:
+        async for letter in letters.all():
+            yield letter.letter_id
+
+
+def _defaults(data: Path | None) -> Mapping[str, str]:
+    return up_defaults_now(data, os.environ) if data else {}
+
+
+def _fields(stored: StoredDeadLetter) -> Mapping[str, object]:
+    message = stored.dead_letter.message
+    return {
+        "letter_id": str(stored.letter_id),
+        "stored_at": timestamp_of(stored.stored_at),
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "reason": stored.dead_letter.reason,
+        "key": _in_base64(message.key),
+        "value": _in_base64(message.value),
+        "headers": [[name, _in_base64(value)] for name, value in message.headers],
+    }
+
+
+def _in_base64(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()

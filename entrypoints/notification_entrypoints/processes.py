@@ -1,0 +1,136 @@
+"""What every serving process has: a loop, an ops server that tells how it does, and an end."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from aiohttp import web
+from attrs import define
+
+from notification_adapters.clock import SystemClock
+from notification_core.errors import NotificationError
+from notification_core.version import VERSION
+from notification_entrypoints.api.administrators import Administrators
+from notification_entrypoints.debug import add_debug_pages
+from notification_entrypoints.ops import Check, Info, Readiness, ops_app
+from notification_entrypoints.servers import Bind, listening, stop_signals
+from notification_entrypoints.settings import Settings
+from notification_entrypoints.status import StatusReport, add_status_page
+from notification_entrypoints.watch import Watch
+from notification_entrypoints.wiring import Service
+
+COMMIT = ""
+"""The commit that a build is made from; a build from a checkout does not know it yet."""
+
+_OPS_SHUTDOWN = timedelta(milliseconds=100)
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+class Starting(NotificationError):
+    """The process is not ready yet."""
+
+
+@define
+class Process:
+    """A process that serves: who watches it, and what the ops server tells of it."""
+
+    watch: Watch
+    ops_url: str
+    administrators: Administrators
+    _status: StatusReport
+    _checks: dict[str, Check]
+    _stop: asyncio.Event
+    _stopping: asyncio.Event
+
+    def ready(self, service: Service, parts: Mapping[str, Check]) -> None:
+        """Say that it serves, as long as the storage and these parts of it work."""
+        storage, dispatcher = service.storage, service.dispatcher
+        self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **parts}
+        self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
+        del self._checks["start"]
+        _collect_rarely()
+
+    async def until_stopped(self) -> None:
+        """Return when it is told to stop; from then on it is not ready any more."""
+        await self._stop.wait()
+        self._stopping.set()
+        _log.info("stopping")
+
+
+def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine on the fastest loop there is."""
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(main)
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's where it is installed: it is worth a tenth and more."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return asyncio.new_event_loop
+    return new_event_loop
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Process]:
+    """Heed signals, and serve the ops server, which says that the process is starting."""
+    watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
+    status = StatusReport(watch.last_minute, SystemClock().monotonic)
+    checks: dict[str, Check] = {"start": _still_starting}
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        administrators = Administrators()
+
+        def add_pages(app: web.Application) -> None:
+            add_status_page(app, status)
+            add_debug_pages(app, settings, administrators.refusal)
+
+        ops = _ops_runner(settings, watch, checks, stopping, add_pages)
+        ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
+        yield Process(watch, ops_url, administrators, status, checks, stop, stopping)
+
+
+def _collect_rarely() -> None:
+    """Keep the garbage collector from looking at what lives long, and at each batch anew.
+
+    Deliveries are many small values without cycles, which die by their reference counts: at the
+    default threshold the collector's walks cost a tenth of all deliveries per second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+async def _still_starting() -> None:
+    raise Starting("the process is starting")
+
+
+def _ops_runner(
+    settings: Settings,
+    watch: Watch,
+    checks: Mapping[str, Check],
+    stopping: asyncio.Event,
+    add_pages: Callable[[web.Application], None],
+) -> web.AppRunner:
+    info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
+    readiness = Readiness(checks)
+    app = ops_app(watch, readiness, info, stopping=stopping)
+    add_pages(app)
+
+    async def close(_: web.Application) -> None:
+        await readiness.close()
+
+    app.on_cleanup.append(close)
+    timeout = _OPS_SHUTDOWN.total_seconds()
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=timeout)
+
+
+def _ops_bind(settings: Settings) -> Bind:
+    return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")

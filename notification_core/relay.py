@@ -1,0 +1,61 @@
+"""Relaying: what storage keeps in its outbox goes to its topics, and is deleted there then."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from notification_core.ports.clock import Clock
+from notification_core.ports.observer import Observer
+from notification_core.ports.outbox import Outbox
+from notification_core.ports.sink import MessageSink
+
+_LIMIT = 500
+_LIMIT_BYTES = 8 * 1024 * 1024
+_LEASE = timedelta(minutes=2)
+"""Longer than a sink takes at most: a second worker that sends the same only makes doubles."""
+
+_PAUSE = 1.0
+
+
+class Relay:
+    """Sends what the outbox holds, in order and at least once; one worker of a storage does."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        worker: UUID,
+        outbox: Outbox,
+        sink: MessageSink,
+        clock: Clock,
+        observer: Observer,
+        poll_interval: timedelta,
+    ) -> None:
+        self._worker = worker
+        self._outbox = outbox
+        self._sink = sink
+        self._clock = clock
+        self._observer = observer
+        self._poll_interval = poll_interval
+
+    async def run(self) -> None:
+        """Relay until cancelled; what is torn off then is sent again by whoever comes next."""
+        while True:
+            try:
+                pause = await self._relay()
+            except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
+                self._observer.loop_failed("relay", error)
+                pause = _PAUSE
+            await self._clock.sleep(pause)
+
+    async def _relay(self) -> float:
+        """Send the oldest messages; return how long to wait before the next ones."""
+        messages = await self._outbox.acquire(self._worker, _LEASE, _LIMIT, _LIMIT_BYTES)
+        if not messages:
+            return self._poll_interval.total_seconds()
+        sent = await self._sink.send(messages)
+        await self._outbox.remove([message.message_id for message in messages[:sent]])
+        self._observer.messages_relayed(sent)
+        return 0 if sent == len(messages) else _PAUSE
+
+    async def release(self) -> None:
+        """Let another process go on at once."""
+        await self._outbox.release(self._worker)

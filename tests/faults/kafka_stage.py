@@ -1,0 +1,140 @@
+"""A consumer of a real Kafka for tests, with the API beside it that its webhooks are made by."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import aiohttp
+from attrs import define, field
+
+from tests.faults.files import DATABASE
+from tests.faults.history import Published
+from tests.faults.stage import TYPE, Api, Up, api_of
+from tests.kafka.topics import Kafka
+
+EVENTS = "job-events"
+LETTERS = "notification-dead-letters"
+FACTS = "webhook-events"
+
+# One of each kind that has to be told from an event; None is a message without a value.
+POISON: Sequence[bytes | None] = [
+    None,
+    b"",
+    b"not JSON",
+    b'{"event":"job-created"',
+    b'{"event":"job-created","data":{}}',
+    b'{"event":"job-created","event":"job-created","data":{}}',
+    b"[" * 10_000,
+    b"\xff\xfe",
+    b'{"event":"job-created","environment_id":"5","data":{}}',
+    b'"' + b"x" * 1_048_576 + b'"',
+    *(
+        b'{"event":"job-created","environment_id":"0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10","data":'
+        + data
+        for data in (b"NaN}", b'"\\ud800"}', b"1e999}", b"[" * 70 + b"]" * 70 + b"}")
+    ),
+]
+
+
+@define
+class Account:
+    """What was sent to the topic of events."""
+
+    environment: str
+    published: list[Published] = field(factory=list)
+    poison: list[bytes | None] = field(factory=list)
+
+    @property
+    def sent(self) -> int:
+        """How many messages that makes."""
+        return len(self.published) + len(self.poison)
+
+
+def event(account: Account) -> bytes:
+    """Return an event that nobody else has the id of, and enter it into the account."""
+    event_id = f"event-{len(account.published):05}"
+    account.published.append(Published(event_id, account.environment, TYPE, acknowledged=True))
+    made = {
+        "event_id": event_id,
+        "event": TYPE,
+        "environment_id": account.environment,
+        "occurred_at": "2026-01-01T00:00:00Z",
+        "data": {"name": event_id},
+    }
+    return json.dumps(made).encode()
+
+
+@define
+class Stage:
+    """A consumer, the API that shares its database, and Kafka."""
+
+    consumer: Up
+    up: Up
+    api: Api
+    kafka: Kafka
+
+    async def produce(self, account: Account, count: int, random: Random, every: int = 20) -> None:
+        """Send so many events to random partitions, with poison among them."""
+        for _ in range(count // every):
+            partition = random.randrange(4)
+            values: list[bytes | None] = [event(account) for _ in range(every)]
+            poison = random.choice(POISON)
+            account.poison.append(poison)
+            values.insert(random.randrange(every), poison)
+            await self.kafka.send(EVENTS, *values, partition=partition, key=b"k")
+
+    async def is_caught_up(self, account: Account) -> bool:
+        """Tell whether the group has committed all that was sent, and the consumer says so too."""
+        committed = await self.kafka.committed(EVENTS)
+        if sum(committed.values()) != account.sent:
+            return False
+        lags = re.findall(r"^notification_ingest_lag{.*} (\d+)", await self.metrics(), re.MULTILINE)
+        return len(lags) == 5 and set(lags) == {"0"}
+
+    async def is_delivered(self, account: Account) -> bool:
+        """Tell whether all events are stored, and all deliveries at their end."""
+        stored = self.up.stored()
+        ended = all(one.state != "pending" and not one.held for one in stored.deliveries)
+        return ended and len(stored.events) == len(account.published)
+
+    async def metrics(self) -> str:
+        """Return the consumer's metrics; nothing while it does not answer."""
+        try:
+            url = f"http://127.0.0.1:{self.consumer.ports[1]}/metrics"
+            async with aiohttp.request("GET", url) as answer:
+                return await answer.text()
+        except aiohttp.ClientError:
+            return ""
+
+
+@asynccontextmanager
+async def consuming(folder: Path, kafka: Kafka, **settings: str) -> AsyncIterator[Stage]:
+    """Run a consumer on a topic of four partitions, with the API beside it."""
+    await kafka.create(EVENTS, partitions=4, max_message_bytes="3000000")
+    shared = {"DB_ENCRYPTION_SECRET": "k" * 32, "PROJECT_MANAGEMENT_API_URI": "", **settings}
+    up = Up(folder, shared)
+    consumer = Up(
+        folder,
+        {
+            "DB_URI": f"sqlite:///{folder / DATABASE}",
+            "KAFKA_BROKERS": kafka.brokers,
+            "KAFKA_TOPIC_PREFIX": kafka.prefix,
+            "KAFKA_CONSUMER_FETCH_FREQUENCY": "20ms",
+            "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+            **shared,
+        },
+        command="consumer",
+    )
+    async with AsyncExitStack() as stack:
+        for process in (up, consumer):
+            stack.push_async_callback(process.close)
+        (folder / DATABASE).parent.mkdir(parents=True)
+        await Up(folder, consumer.settings, command="migrate").ended_well()
+        # The consumer first: it is the one that dispatches from the file then.
+        await consumer.start()
+        await up.start()
+        api = await stack.enter_async_context(api_of(up))
+        yield Stage(consumer, up, api, kafka)

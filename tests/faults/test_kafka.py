@@ -1,0 +1,182 @@
+"""From Kafka to the receivers: nothing is lost, whenever the consumer is killed."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.accounts import Accounts
+from tests.faults.checker import check
+from tests.faults.files import write_history
+from tests.faults.history import Allowed, History, Seen
+from tests.faults.kafka_stage import EVENTS, LETTERS, POISON, Account, Stage, consuming, event
+from tests.faults.stage import until
+from tests.kafka.servers import Broker
+from tests.kafka.topics import Kafka
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def kafka(kafka: Kafka) -> Kafka:
+    """Give the group its name in production."""
+    kafka.group = "notification-management"
+    return kafka
+
+
+@pytest.fixture
+def random(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - to be repeated, not to be kept secret
+
+
+async def settle(stage: Stage, account: Account, accounts: Accounts, folder: Path) -> list[Seen]:
+    """Wait for the end of a run, have it checked, and return what the receivers saw."""
+    await until("all is taken in", lambda: stage.is_caught_up(account), 90)
+    await until("all is delivered", lambda: stage.is_delivered(account), 60)
+    seen = list(accounts.seen(await stage.api.key()))
+    history = History(
+        published=account.published,
+        seen=seen,
+        stored=stage.up.stored(),
+        allowed=Allowed(starts=stage.consumer.starts),
+    )
+    write_history(folder, history)
+    verdict = check(history)
+    assert verdict.holds, f"{verdict}\npython -m tests.faults.checker {folder}"
+    letters = await stage.kafka.read(LETTERS, len(account.poison))
+    places = {tuple(dict(one.headers)[f"dead-letter-{name}"] for name in ("partition", "offset"))
+              for one in letters}  # fmt: skip
+    assert len(places) == len(account.poison)
+    assert Counter(one.value for one in letters) >= Counter(account.poison)
+    return seen
+
+
+async def test_kills_lose_nothing_and_poison_goes_to_its_topic(
+    tmp_path: Path, kafka: Kafka, random: Random, tell: Callable[[str], None]
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(
+            consuming(tmp_path, kafka, WEBHOOKS_RETRY_INTERVAL="200ms")
+        )
+        for status in (200, 204):
+            manner = lambda status=status: (random.uniform(0, 0.05), status)  # noqa: E731 - one line
+            receiver = await stack.enter_async_context(accounts.receiver(manner))
+            await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        for _ in range(3):
+            producing = asyncio.create_task(stage.produce(account, 600, random))
+            await asyncio.sleep(random.uniform(0.05, 1.0))
+            await stage.consumer.kill()
+            await producing
+            await stage.consumer.start()
+        seen = await settle(stage, account, accounts, tmp_path)
+        tell(f"{len(account.published)} events, {len(account.poison)} poison, {len(seen)} requests")
+        assert await stage.consumer.terminate(15) == 0
+
+
+async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_delivered(
+    tmp_path: Path, kafka: Kafka
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(consuming(tmp_path, kafka))
+        receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        for poison in POISON:
+            values = [event(account), poison, event(account)]
+            account.poison.append(poison)
+            await kafka.send(EVENTS, *values, partition=0, key=b"k")
+        seen = await settle(stage, account, accounts, tmp_path)
+        assert len(seen) == 2 * len(POISON)
+
+
+async def test_killed_before_the_commit_of_storage_it_reads_again_and_sends_once(
+    tmp_path: Path, kafka: Kafka, random: Random
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(consuming(tmp_path, kafka))
+        receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        with closing(sqlite3.connect(stage.up.database, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")  # nobody else can write now
+            await stage.produce(account, 20, random)
+            await until("it is held up", lambda: _is_behind(stage, 21))
+            await stage.consumer.kill()
+            writer.execute("ROLLBACK")
+        assert not stage.up.stored().events
+        await stage.consumer.start()
+        seen = await settle(stage, account, accounts, tmp_path)
+        assert len(seen) == 20
+
+
+async def _is_behind(stage: Stage, count: int) -> bool:
+    lines = (await stage.metrics()).splitlines()
+    lags = [line for line in lines if line.startswith("notification_ingest_lag")]
+    return sum(float(line.rpartition(" ")[2]) for line in lags) == count
+
+
+async def is_uncommitted(kafka: Kafka) -> bool:
+    return not await kafka.committed(EVENTS)
+
+
+async def test_killed_before_the_commit_of_offsets_it_reads_again_and_sends_once(
+    tmp_path: Path, kafka: Kafka, broker: Broker, random: Random
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(consuming(tmp_path, kafka))
+        receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        with closing(sqlite3.connect(stage.up.database, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            await stage.produce(account, 20, random)
+            await until("it is held up", lambda: _is_behind(stage, 21))
+            broker.server.freeze()
+            stack.callback(broker.server.thaw)
+            writer.execute("ROLLBACK")
+
+        async def some_are_delivered() -> bool:
+            stored = stage.up.stored()
+            return bool(stored.events) and all(
+                one.state == "succeeded" for one in stored.deliveries
+            )
+
+        await until("what it had fetched is delivered", some_are_delivered)
+        await stage.consumer.kill()
+        # What it has sent may stand in the frozen broker's buffers: it is not to be read any more.
+        broker.server.kill()
+        await asyncio.to_thread(broker.server.start)
+        await until("the group is known again", lambda: is_uncommitted(kafka))
+        await stage.consumer.start()
+        seen = await settle(stage, account, accounts, tmp_path)
+        assert len(seen) == 20
+
+
+async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
+    tmp_path: Path, kafka: Kafka, random: Random
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(consuming(tmp_path, kafka))
+        manner = lambda: (random.uniform(0.2, 0.6), 200)  # noqa: E731 - one line
+        receiver = await stack.enter_async_context(accounts.receiver(manner))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        producing = asyncio.create_task(stage.produce(account, 1000, random))
+        await receiver.wait_for(50)
+        assert await stage.consumer.terminate(15) == 0
+        await producing
+        assert all(one.outcome != "interrupted" for one in stage.up.stored().attempts)
+        await stage.consumer.start()
+        seen = await settle(stage, account, accounts, tmp_path)
+        assert len(seen) == len(account.published)

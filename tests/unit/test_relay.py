@@ -1,0 +1,151 @@
+"""Relaying: in order, at least once, by one worker, whatever fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from attrs import define, field
+
+from notification_adapters.memory import ManualClock, MemorySink, MemoryStorage, memory_storage
+from notification_core.errors import BrokersUnavailable
+from notification_core.ids import IdGenerator
+from notification_core.incoming import DeadLetter, Message
+from notification_core.outgoing import OutgoingMessage
+from notification_core.relay import Relay
+from notification_core.topics import Topics
+from tests.unit.builders import Notebook, an_id
+from tests.unit.waiting import until
+
+POLL = timedelta(seconds=1)
+
+
+class Failing(MemorySink):
+    """A sink that may be away, or lose the answer to what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = self.answers_get_lost = False
+
+    async def send(self, messages: Sequence[OutgoingMessage]) -> int:
+        if self.away:
+            raise BrokersUnavailable("It is away.")
+        sent = await super().send(messages)
+        if self.answers_get_lost:
+            raise BrokersUnavailable("Nobody answers.")
+        return sent
+
+
+@define
+class World:
+    """A relay, and both of its ends."""
+
+    clock: ManualClock
+    storage: MemoryStorage
+    notebook: Notebook = field(factory=Notebook)
+    sink: Failing = field(factory=Failing)
+    offset: int = 0
+
+    async def store(self, count: int) -> None:
+        letters = []
+        for _ in range(count):
+            letters.append(DeadLetter(Message("t", 0, self.offset, 0, b"{"), "No event."))
+            self.offset += 1
+        async with self.storage.deliveries.ingesting() as transaction:
+            await transaction.add_dead_letters(letters)
+
+    def relay(self, worker: UUID | None = None) -> Relay:
+        return Relay(
+            worker=worker or an_id(),
+            outbox=self.storage.outbox,
+            sink=self.sink,
+            clock=self.clock,
+            observer=self.notebook,
+            poll_interval=POLL,
+        )
+
+    @property
+    def sent(self) -> list[int]:
+        return [int(dict(one.headers)["dead-letter-offset"] or b"") for one in self.sink.sent]
+
+    @property
+    def left(self) -> int:
+        return len(self.storage.state.outbox)
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[None]:
+    task = asyncio.create_task(relay.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def world() -> World:
+    clock = ManualClock()
+    return World(clock, memory_storage(clock, IdGenerator(clock), Topics()))
+
+
+async def test_all_that_is_stored_is_sent_in_its_order_and_deleted(world: World) -> None:
+    await world.store(1200)
+    async with running(world.relay()):
+        await until(lambda: not world.left, world.clock)
+        await world.store(3)
+        await until(lambda: not world.left, world.clock, within=2)
+    assert world.sent == list(range(1203))
+    assert world.notebook.relayed == 1203
+
+
+async def test_what_is_not_acknowledged_is_sent_again_in_its_order(world: World) -> None:
+    world.sink.takes = 2
+    await world.store(5)
+    async with running(world.relay()):
+        await until(lambda: world.left == 3, world.clock)
+        world.sink.takes = None
+        await until(lambda: not world.left, world.clock, within=3)
+    assert world.sent == [0, 1, 2, 3, 4]
+
+
+async def test_what_nobody_answered_for_is_sent_again(world: World) -> None:
+    world.sink.answers_get_lost = True
+    await world.store(2)
+    async with running(world.relay()):
+        await until(lambda: world.sent, world.clock)
+        world.sink.answers_get_lost = False
+        await until(lambda: not world.left, world.clock, within=3)
+    assert world.sent == [0, 1, 0, 1]
+
+
+async def test_while_the_brokers_are_away_it_keeps_all_and_says_so(world: World) -> None:
+    world.sink.away = True
+    await world.store(2)
+    async with running(world.relay()):
+        await world.clock.advance(10)
+        assert (world.left, world.sent) == (2, [])
+        assert world.notebook.errors[0] == ("relay", "BrokersUnavailable")
+        world.sink.away = False
+        await until(lambda: not world.left, world.clock, within=3)
+    assert world.sent == [0, 1]
+
+
+async def test_of_two_workers_one_sends_and_the_other_takes_over(world: World) -> None:
+    first, second = world.relay(), world.relay()
+    await world.store(1)
+    async with running(first):
+        await until(lambda: world.sent == [0], world.clock)
+        async with running(second):
+            await world.store(1)
+            await world.clock.advance(10)
+            assert world.sent == [0, 1]
+    await world.store(1)
+    async with running(second):
+        await world.clock.advance(5)
+        assert world.left == 1
+        await first.release()
+        await until(lambda: not world.left, world.clock, within=2)
+    assert world.sent == [0, 1, 2]
