@@ -42,13 +42,15 @@ async def load(*arguments: str) -> dict[str, float]:
     return {key: value for line in out.splitlines() for key, value in json.loads(line).items()}
 
 
-async def until(condition: str, holds: Callable[[], Awaitable[bool]], seconds: float = 300) -> None:
-    """Wait for a condition; give up loudly."""
+async def until(
+    condition: str, holds: Callable[[], Awaitable[bool]], seconds: float = 300, pause: float = 0.02
+) -> None:
+    """Wait for a condition, looking after each pause; give up loudly."""
     deadline = time.monotonic() + seconds
     while not await holds():
         if time.monotonic() > deadline:
             raise SystemExit(f"gave up waiting until {condition}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.latency import Latency
 from tests.benchmarks.sending import Sending
 from tests.benchmarks.starting import Starting
-from tests.benchmarks.systems import sqlite_file
+from tests.benchmarks.systems import postgres_database, sqlite_file
 from tests.benchmarks.throughput import Load, Throughput
 
 
@@ -79,6 +79,46 @@ SCENARIOS: Sequence[Scenario] = (
         sqlite_file,
         load=Load(count=2_000, batch=20, size=65_536),
     ),
+    Throughput(
+        "postgres",
+        "Batches of 100 over HTTP → PostgreSQL → delivered, one process",
+        postgres_database,
+        goals=(Goal("ratio", at_least=0.5), Goal("cpu ratio", at_most=2.5)),
+    ),
+    Throughput(
+        "postgres-aiohttp",
+        "The same, sent by aiohttp",
+        postgres_database,
+        variables={"WEBHOOKS_SENDER": "aiohttp"},
+        goals=(Goal("ratio", at_least=0.25),),
+    ),
+    Throughput(
+        "postgres-one-signature",
+        "The same with WEBHOOKS_STANDARD_SIGNATURE=false",
+        postgres_database,
+        variables={"WEBHOOKS_STANDARD_SIGNATURE": "false"},
+        goals=(Goal("ratio", at_least=0.6),),
+    ),
+    Throughput(
+        "postgres-single",
+        "One event a request, 32 connections → PostgreSQL → delivered",
+        postgres_database,
+        load=Load(count=5_000, batch=1, connections=32),
+        goals=(Goal("ratio", at_least=0.25), Goal("cpu ratio", at_most=4.5)),
+    ),
+    Throughput(
+        "postgres-fan-out-10",
+        "Each event to 10 webhooks → PostgreSQL → delivered",
+        postgres_database,
+        load=Load(count=2_000, fan_out=10),
+        goals=(Goal("ratio", at_least=0.75),),
+    ),
+    Throughput(
+        "postgres-fan-out-100",
+        "Each event to 100 webhooks → PostgreSQL → delivered",
+        postgres_database,
+        load=Load(count=300, fan_out=100),
+    ),
     Latency(
         "sqlite-latency",
         "Publish → received at 200 a second on SQLite; alone, and beside nine dead receivers",
@@ -91,6 +131,12 @@ SCENARIOS: Sequence[Scenario] = (
         ),
     ),
     Sending("send", "A request by each sender alone, over the raw client"),
+    Latency(
+        "postgres-latency",
+        "Publish → received at 200 a second on PostgreSQL, one process",
+        postgres_database,
+        goals=(Goal("p50 ratio", at_most=4), Goal("p99 ratio", at_most=4.5)),
+    ),
     Starting(
         "sqlite-start",
         "Import of the core; start of `up` on a new SQLite file",

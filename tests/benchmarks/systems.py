@@ -1,5 +1,6 @@
 """The systems that are measured, each in processes of its own, as a user would start them."""
 
+import asyncio
 import sqlite3
 import sys
 import tempfile
@@ -12,12 +13,17 @@ from pathlib import Path
 from typing import Protocol
 
 import aiohttp
+import asyncpg
 from attrs import frozen
 
 from tests.benchmarks.load import TYPE
 from tests.benchmarks.processes import free_port, process, until
+from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
 _SCRIPT = Path(sys.executable).with_name("notification-management")
+_SECRET = "0123456789abcdef0123456789abcdef"
+# `up` opens loopback by itself, other processes do not.
+_LOOPBACK = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
 _SUCCEEDED = "SELECT count(*) FROM attempts WHERE outcome = 'succeeded'"
 
 
@@ -50,7 +56,7 @@ class SqliteFile(Storage):
         self.path = folder / "bench.sqlite"
         self.variables = {
             "DB_URI": f"sqlite:///{self.path}",
-            "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
+            "DB_ENCRYPTION_SECRET": _SECRET,
         }
         self.pids: Sequence[int] = ()
 
@@ -72,6 +78,47 @@ async def sqlite_file() -> AsyncIterator[SqliteFile]:
     """Give a file in a folder of its own for the length of the block."""
     with tempfile.TemporaryDirectory() as folder:
         yield SqliteFile(Path(folder))
+
+
+class PostgresDatabase(Storage):
+    """A PostgreSQL server of its own, durable: the processes of the server are counted."""
+
+    def __init__(self, server: OwnServer) -> None:
+        assert server.process
+        self._uri = server.uri
+        self.pids = (server.process.pid,)
+        self.variables = {"DB_URI": server.uri, "DB_ENCRYPTION_SECRET": _SECRET} | _LOOPBACK
+
+    async def logged(self) -> int:
+        """Return how many succeeded attempts are in the log."""
+        connection = await asyncpg.connect(self._uri)
+        try:
+            return int(await connection.fetchval(_SUCCEEDED))
+        finally:
+            await connection.close()
+
+    async def run(self, statement: str) -> None:
+        """Run a statement."""
+        connection = await asyncpg.connect(self._uri)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def postgres_database() -> AsyncIterator[PostgresDatabase]:
+    """Run a server for the length of the block, with every setting for durability as it comes."""
+    programs = find_programs()
+    if programs is None:
+        raise SystemExit(HOW_TO_GET_IT)
+    running = started(programs, fsync="on", full_page_writes="on")
+    # It waits for the server with loops of its own.
+    server = await asyncio.to_thread(running.__enter__)
+    try:
+        yield PostgresDatabase(server)
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 @frozen

@@ -7,6 +7,8 @@ from pathlib import Path
 from tests.benchmarks.figures import Figures, Goal, read, write
 from tests.benchmarks.report import comparison, table
 from tests.benchmarks.scenarios import SCENARIOS
+from tests.conftest import require
+from tests.postgres_server import HOW_TO_GET_IT, find_programs
 
 # Each sets up something that the others do not.
 RUN = ("sqlite", "sqlite-latency", "send", "sqlite-start")
@@ -30,6 +32,7 @@ def test_all_scenarios_are_listed() -> None:
 
 
 def test_scenarios_are_run_printed_and_recorded(tmp_path: Path) -> None:
+    require(find_programs(), HOW_TO_GET_IT)
     recorded = tmp_path / "figures.json"
     chosen = [word for name in RUN for word in ("--only", name)]
     printed = bench(*chosen, "--rounds", "1", "--scale", "0.001", "--json", str(recorded))
