@@ -58,6 +58,6 @@ if __name__ == "__main__":
     asked = parsed()
     if asked.list:
         for each in SCENARIOS:
-            print(f"{each.name:<20}{each.title}")
+            print(f"{each.name:<24}{each.title}")
     else:
         asyncio.run(main(asked))
