@@ -18,7 +18,12 @@ from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.repeating import TransactionLost
 from notification_adapters.sql.tables import changes
-from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
+from notification_core.errors import (
+    InvalidInput,
+    StorageUnavailable,
+    StorageUnusable,
+    UnknownCommit,
+)
 from notification_core.events import Arrival
 from notification_core.ids import IdGenerator
 from notification_core.webhooks import Webhook
@@ -244,6 +249,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
         (asyncpg.ReadOnlySQLTransactionError, StorageUnavailable),
         (asyncpg.PostgresIOError, StorageUnavailable),
         (asyncpg.InvalidPasswordError, StorageUnusable),
+        (asyncpg.CharacterNotInRepertoireError, InvalidInput),
         (asyncpg.DataCorruptedError, StorageUnusable),
         (asyncpg.UndefinedTableError, asyncpg.UndefinedTableError),
         (asyncpg.UniqueViolationError, asyncpg.UniqueViolationError),

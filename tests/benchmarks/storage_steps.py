@@ -1,15 +1,16 @@
-"""What storage costs on SQLite, without HTTP: ``python -m tests.benchmarks.storage_steps``.
+"""What storage costs, without HTTP: ``python -m tests.benchmarks.storage_steps [URI]``.
 
-Prints the CPU and the elapsed time per row of ingest (100 events, each with a begun delivery),
-finish (500 results) and acquire (500 due deliveries of 10 webhooks), all with ``synchronous=FULL``.
+Prints the CPU of this process and the elapsed time per row of ingest (100 events, each with a begun
+delivery), finish (500 results) and acquire (500 due deliveries of 10 webhooks): on SQLite with
+``synchronous=FULL``, or in an empty PostgreSQL database at a URI.
 """
 
 import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from uuid import UUID, uuid4
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.postgres import Server, migrate_postgres, open_postgres
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.deliveries import (
     Attempt,
@@ -163,17 +165,29 @@ class Load:
         return Result(fence, attempt, Succeeded(), webhook_version=1)
 
 
-async def main() -> None:
-    """Measure in the current folder's file system: a temporary one may be memory."""
-    clock = SystemClock()
-    ids = IdGenerator(clock)
-    cipher = Cipher("0123456789abcdef0123456789abcdef")
+@asynccontextmanager
+async def opened(ids: IdGenerator) -> AsyncIterator[SqlStorage]:
+    """Open PostgreSQL, or SQLite in the current folder's file system: another may be memory."""
+    clock, cipher = SystemClock(), Cipher("0123456789abcdef0123456789abcdef")
+    if len(sys.argv) > 1:
+        server = Server(sys.argv[1])
+        await migrate_postgres(server, cipher)
+        async with open_postgres(server, cipher, clock, ids) as storage:
+            yield storage
+        return
     with TemporaryDirectory(dir=".") as folder:
         path = Path(folder) / "steps.sqlite"
         await migrate_sqlite(path, cipher)
         async with open_sqlite(path, cipher, clock, ids) as storage:
-            load = Load(storage, ids)
-            await load.run()
+            yield storage
+
+
+async def main() -> None:
+    """Measure, and print."""
+    ids = IdGenerator(SystemClock())
+    async with opened(ids) as storage:
+        load = Load(storage, ids)
+        await load.run()
     sys.stdout.write(f"{load.meter}\n")
 
 

@@ -120,6 +120,11 @@ async def test_an_event_shows_its_deliveries_and_why_some_were_skipped(world: Wo
     assert rest.after is None
 
 
+async def test_an_id_that_no_storage_holds_is_not_found(world: World) -> None:
+    with pytest.raises(EventNotFound):
+        await world.storage.history.event(world.environment_id, "a\0b")
+
+
 async def test_an_event_is_hidden_from_another_environment(world: World) -> None:
     webhook = await world.webhook()
     event = world.event("job-7")

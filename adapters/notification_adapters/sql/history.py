@@ -93,6 +93,9 @@ class SqlHistory(History):
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
         """Return an event."""
+        if "\0" in event_id:
+            # No event is stored under such an id, and PostgreSQL does not even take the question.
+            raise EventNotFound(event_id)
         columns = _e.type, _e.occurred_at, _e.stored_at
         wanted = sa.select(*columns).where(
             _e.event_id == event_id, _e.environment_id == environment_id

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from notification_adapters.sql.repeating import TransactionLost
 from notification_core.errors import (
+    InvalidInput,
     NotificationError,
     StorageUnavailable,
     StorageUnusable,
@@ -46,6 +47,7 @@ _UNUSABLE = {
     "XX001": "The database is corrupt: restore it from a backup.",
     "XX002": "The database is corrupt: restore it from a backup.",
 }
+_NUL_IN_TEXT = "22021"
 _CONNECTION_CLASSES = ("08", "57")
 
 _DRIVER_ERRORS = (
@@ -101,6 +103,8 @@ def _mapped(error: Exception) -> NotificationError | None:
         return TransactionLost(_LOST[state])
     if state in _UNUSABLE:
         return StorageUnusable(_UNUSABLE[state])
+    if state == _NUL_IN_TEXT:
+        return InvalidInput("A text holds U+0000, which the database does not take.")
     if state:
         told = _AWAY.get(state) or _AWAY_CLASSES.get(state[:2])
         return StorageUnavailable(told) if told else None
