@@ -3,6 +3,8 @@
 * ``raw URL COUNT SIZE``: the bare aiohttp client, 64 requests in flight.
 * ``send SENDER URL COUNT SIZE``: one of our senders alone, with the headers of a delivery.
 * ``publish API ENVIRONMENT COUNT BATCH CONNECTIONS SIZE``: events over HTTP, in batches or alone.
+* ``call METHOD URL COUNT CONNECTIONS BODY``: one request over and over; ``NEW-ID`` in the URL
+  stands for another UUID each time.
 * ``paced-raw URL RATE COUNT`` and ``paced-publish API ENVIRONMENT RATE COUNT``: one request at a
   time of the clock, whose body says when it was sent.
 """
@@ -26,6 +28,7 @@ from notification_core.ports.sender import HttpRequest, HttpSender
 from notification_core.webhooks import Method
 
 TYPE = "pipeline-created"
+NEW_ID = "NEW-ID"
 
 SENDERS: Mapping[str, Callable[[DestinationPolicy], HttpSender]] = {
     "aiohttp": AiohttpSender,
@@ -114,6 +117,22 @@ def _batch(batch: int, size: int) -> bytes:
     return json.dumps(events if batch > 1 else events[0], separators=(",", ":")).encode()
 
 
+async def call(method: str, url: str, count: int, connections: int, body: str) -> None:
+    """Make the same request ``count`` times over so many connections; all must go well."""
+    connector = aiohttp.TCPConnector(limit=connections)
+    headers = {"Content-Type": "application/json"} if body else {}
+    data = body.encode() or None
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+        async def send(_: int) -> None:
+            place = url.replace(NEW_ID, str(uuid.uuid4()))
+            async with session.request(method, place, data=data) as response:
+                response.raise_for_status()
+                await response.read()
+
+        await _chained(range(count), send, connections)
+
+
 async def _chained(numbers: range, send: Callable[[int], Awaitable[None]], in_flight: int) -> None:
     """Send all, so many at a time."""
     todo = iter(numbers)
@@ -172,6 +191,8 @@ async def work(arguments: list[str]) -> Coroutine[None, None, None]:
             return await sent(name, url, int(count), int(size))
         case ["publish", api, environment, *numbers]:
             return publish(api, environment, *map(int, numbers))
+        case ["call", method, url, count, connections, body]:
+            return call(method, url, int(count), int(connections), body)
         case ["paced-raw", url, rate, count]:
             return paced_raw(url, float(rate), int(count))
         case ["paced-publish", api, environment, rate, count]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from tests.benchmarks.calling import Calling
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.latency import Latency
 from tests.benchmarks.sending import Sending
@@ -130,6 +131,7 @@ SCENARIOS: Sequence[Scenario] = (
             Goal("p95 beside ratio", at_most=1.2),
         ),
     ),
+    Calling("sqlite-api", "Calls of the API on SQLite, over a bare aiohttp handler", sqlite_file),
     Sending("send", "A request by each sender alone, over the raw client"),
     Latency(
         "postgres-latency",

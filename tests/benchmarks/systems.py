@@ -151,7 +151,7 @@ async def receiver(*tls: str) -> AsyncIterator[Receiver]:
         port = Path(folder) / "port"
         command = (sys.executable, "-m", "tests.benchmarks.receiver", str(port), *tls)
         async with process(*command):
-            await until("the receiver listens", _is_written(port))
+            await until("the receiver listens", is_written(port))
             scheme = "https" if tls else "http"
             yield Receiver(f"{scheme}://127.0.0.1:{port.read_text()}")
 
@@ -193,7 +193,9 @@ async def up(
         yield System(f"http://127.0.0.1:{ports['API_SERVER_PORT']}/api", (pid,), storage)
 
 
-def _is_written(path: Path) -> Callable[[], Awaitable[bool]]:
+def is_written(path: Path) -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether a process has written its port to a file."""
+
     async def holds() -> bool:
         return path.exists() and bool(path.read_text())
 

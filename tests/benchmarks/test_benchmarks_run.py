@@ -11,7 +11,7 @@ from tests.conftest import require
 from tests.postgres_server import HOW_TO_GET_IT, find_programs
 
 # Each sets up something that the others do not.
-RUN = ("sqlite", "sqlite-latency", "send", "sqlite-start")
+RUN = ("sqlite", "sqlite-latency", "sqlite-api", "send", "sqlite-start")
 MACHINE = {"cores": "2"}
 
 

@@ -33,6 +33,9 @@ from notification_core.ports.history import History
 
 _d, _e = deliveries.c, events.c
 
+# Made once: every request about a delivery asks this.
+_ENVIRONMENT_OF = sa.select(_d.environment_id).where(_d.delivery_id == sa.bindparam("delivery_id"))
+
 
 class SqlHistory(History):
     """Reads events and deliveries from a SQL database."""
@@ -42,9 +45,9 @@ class SqlHistory(History):
 
     async def environment_of(self, delivery_id: UUID) -> UUID:
         """Return the environment of a delivery."""
-        wanted = sa.select(_d.environment_id).where(_d.delivery_id == delivery_id)
+        values = {"delivery_id": delivery_id}
         async with self._database.reading() as connection:
-            found: UUID | None = (await connection.execute(wanted)).scalar()
+            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise DeliveryNotFound(delivery_id)
         return found

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from attrs import evolve
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.pages import end_of_look, length_of_look
@@ -53,46 +54,54 @@ class SqlLogStore(LogStore):
         wanted: WantedAttempts = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
-        looked_at = (
-            sa.select(_a.log_id, _a.outcome, _a.event_type, _a.http_code)
+        look = (
+            sa.select(*(_SIFTED if wanted.passes_over else attempts.c))
             .where(_a.webhook_id == webhook_id, _a.environment_id == environment_id)
             .where(*_within(wanted, before))
             .order_by(_a.log_id.desc())
             .limit(length_of_look(limit, passes_over=wanted.passes_over))
-            .subquery()
         )
-        matching = sa.select(looked_at.c.log_id).where(*_conditions(looked_at, wanted))
-        shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
-            log_ids = (await connection.execute(shown)).scalars().all()
-            # Only these are read whole: with headers and bodies an attempt is long.
-            whole = sa.select(attempts).where(
-                _a.log_id.in_(log_ids), _a.environment_id == environment_id
-            )
-            rows = await connection.execute(whole.order_by(_a.log_id.desc()))
-            found = [attempt_from(row) for row in rows]
-            end = None
             if wanted.passes_over:
-                end = await end_of_look(connection, looked_at, [looked_at.c.log_id])
-        return page_of(found, limit, end and end.log_id, _log_id)
+                return await _sifted(connection, environment_id, look.subquery(), limit, wanted)
+            found = [attempt_from(row) for row in await connection.execute(look)]
+        return page_of(found, limit, None, _log_id)
 
     async def activity(
         self, environment_id: UUID, webhook_id: UUID | None = None
     ) -> Mapping[UUID, Activity]:
         """Return what the webhooks of an environment, or one of them, last did."""
-        asked = [_w.environment_id == environment_id, _w.deleted_at.is_(None)]
+        values = {"environment_id": environment_id}
         if webhook_id is not None:
-            asked.append(_w.webhook_id == webhook_id)
-        both = sa.union_all(
-            _latest("last_triggered").where(*asked),
-            _latest("last_errored", _NOT_SUCCEEDED).where(*asked),
-        )
+            values["webhook_id"] = webhook_id
         told: dict[UUID, Activity] = {}
         async with self._database.reading() as connection:
-            for row in await connection.execute(both):
+            statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
+            for row in await connection.execute(statement, values):
                 activity = told.get(row.webhook_id, Activity())
                 told[row.webhook_id] = evolve(activity, **{row.which: _last_attempt(row)})
         return told
+
+
+_SIFTED = (_a.log_id, _a.outcome, _a.event_type, _a.http_code)
+
+
+async def _sifted(
+    connection: AsyncConnection,
+    environment_id: UUID,
+    looked_at: sa.Subquery,
+    limit: int,
+    wanted: WantedAttempts,
+) -> LogPage:
+    """Return a page of the attempts that are wanted; only these are read whole: they are long."""
+    matching = sa.select(looked_at.c.log_id).where(*_conditions(looked_at, wanted))
+    shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
+    log_ids = (await connection.execute(shown)).scalars().all()
+    whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
+    rows = await connection.execute(whole.order_by(_a.log_id.desc()))
+    found = [attempt_from(row) for row in rows]
+    end = await end_of_look(connection, looked_at, [looked_at.c.log_id])
+    return page_of(found, limit, end and end.log_id, _log_id)
 
 
 def _within(wanted: WantedAttempts, before: UUID | None) -> list[sa.ColumnElement[bool]]:
@@ -120,6 +129,13 @@ def _conditions(looked_at: sa.Subquery, wanted: WantedAttempts) -> list[sa.Colum
     return conditions
 
 
+_SHOWN = attempts.alias("shown")
+_OF_LAST_ATTEMPT = (
+    *("log_id", "delivery_id", "event_type", "started_at", "http_code", "duration_us"),
+    *("error_code", "error_message"),
+)
+
+
 def _latest(which: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the latest attempt of each webhook that fulfils conditions, found by the index."""
     newest = (
@@ -130,17 +146,23 @@ def _latest(which: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .correlate(webhooks)
         .scalar_subquery()
     )
-    shown = attempts.alias("shown")
-    same = sa.and_(shown.c.log_id == newest, shown.c.environment_id == _w.environment_id)
-    columns = (shown.c[name] for name in _OF_LAST_ATTEMPT)
+    same = sa.and_(_SHOWN.c.log_id == newest, _SHOWN.c.environment_id == _w.environment_id)
+    columns = (_SHOWN.c[name] for name in _OF_LAST_ATTEMPT)
     named = sa.literal_column(f"'{which}'", sa.Text).label("which")
-    return sa.select(_w.webhook_id, named, *columns).select_from(webhooks.join(shown, same))
+    return sa.select(_w.webhook_id, named, *columns).select_from(webhooks.join(_SHOWN, same))
 
 
-_OF_LAST_ATTEMPT = (
-    *("log_id", "delivery_id", "event_type", "started_at", "http_code", "duration_us"),
-    *("error_code", "error_message"),
-)
+def _activity(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    asked = _w.environment_id == sa.bindparam("environment_id"), _w.deleted_at.is_(None)
+    return sa.union_all(
+        _latest("last_triggered").where(*asked, *conditions),
+        _latest("last_errored", _NOT_SUCCEEDED).where(*asked, *conditions),
+    )
+
+
+# Made once: that takes longer than to run them.
+_ACTIVITY = _activity()
+_ACTIVITY_OF_ONE = _activity(_w.webhook_id == sa.bindparam("webhook_id"))
 
 
 def _last_attempt(row: sa.Row[Any]) -> LastAttempt:

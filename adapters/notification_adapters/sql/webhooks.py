@@ -24,6 +24,11 @@ from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 
 _CANCELLED_AT_ONCE = 1000
 
+# Made once: every request about a webhook asks this.
+_ENVIRONMENT_OF = sa.select(webhooks.c.environment_id).where(
+    webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
+)
+
 WebhookKey = tuple[UUID, UUID]
 """(environment id, webhook id)"""
 
@@ -41,11 +46,9 @@ class SqlWebhookStore(WebhookStore):
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
-        wanted = sa.select(webhooks.c.environment_id).where(
-            webhooks.c.webhook_id == webhook_id, webhooks.c.deleted_at.is_(None)
-        )
+        values = {"webhook_id": webhook_id}
         async with self._database.reading() as connection:
-            found: UUID | None = (await connection.execute(wanted)).scalar_one_or_none()
+            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise WebhookNotFound(webhook_id)
         return found
