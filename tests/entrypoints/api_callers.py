@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from attrs import evolve, frozen
 
@@ -149,6 +150,8 @@ def bearer(credential: str) -> str:
 
 async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     """Make something of everything that a path can name, in the first environment."""
+    await api.delete(f"/environments/{ENVIRONMENT}")
+    assert (await stage.stores.erasures.advance(UUID(ENVIRONMENT), 1)).is_last
     webhook = await create(api)
     await api.get(f"/environments/{ENVIRONMENT}/settings")
     await publish(api, {**EVENT, "event_id": EVENT_ID})

@@ -39,6 +39,8 @@ IDS = {each["name"]: each["example"] for each in PARAMETERS.values() if each["in
 
 async def furnish(stage: Backstage) -> None:
     """Put into storage what the examples tell of."""
+    await stage.stores.erasures.begin(ENVIRONMENT, NOW)
+    assert (await stage.stores.erasures.advance(ENVIRONMENT, 1)).is_last
     headers = {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"}
     webhook = Webhook(
         WEBHOOK,
