@@ -23,6 +23,13 @@ async def run(connection: AsyncConnection, statement: str, *values: object) -> N
     await driver_of(connection).execute(statement, *values)
 
 
+async def copy(
+    connection: AsyncConnection, table: str, names: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Insert rows by COPY: for many columns that is half of what an array for each costs."""
+    await driver_of(connection).copy_records_to_table(table, records=rows, columns=names)
+
+
 def columns(rows: Iterable[Sequence[object]], width: int) -> Sequence[Sequence[Any]]:
     """Return rows as ``width`` columns, for ``unnest``."""
     return [*zip(*rows, strict=True)] or [()] * width

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.keys import lock_key
 from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND
@@ -29,19 +29,12 @@ CROSS JOIN LATERAL (
   FOR UPDATE
 ) AS d
 """
-_LOG = """
-INSERT INTO attempts (
-  log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
-  started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
-  request_headers, http_code, response_headers, response_body, truncated
+_LOGGED = (
+    *("log_id", "environment_id", "webhook_id", "delivery_id", "event_id", "event_type", "attempt"),
+    *("outcome", "started_at", "duration_us", "next_attempt_at", "error_code", "error_message"),
+    *("method", "url", "request_headers"),
+    *("http_code", "response_headers", "response_body", "truncated"),
 )
-SELECT * FROM unnest(
-  $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::integer[],
-  $8::text[], $9::timestamptz[], $10::bigint[], $11::timestamptz[], $12::text[], $13::text[],
-  $14::text[], $15::text[], $16::text[], $17::integer[], $18::text[], $19::bytea[],
-  $20::boolean[]
-)
-"""
 END = """
 UPDATE deliveries AS d SET
   worker = NULL,
@@ -117,8 +110,7 @@ async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence
 async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
     """Insert attempts that have ended."""
     if attempts:
-        rows = [_attempt_row(attempt) for attempt in attempts]
-        await run(connection, _LOG, *columns(rows, 20))
+        await copy(connection, "attempts", _LOGGED, [_attempt_row(one) for one in attempts])
 
 
 async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
