@@ -23,7 +23,10 @@ from attrs import define, field, frozen
 from tests.faults.files import DATABASE, read_stored
 from tests.faults.history import Stored
 
-COMMAND = Path(sys.executable).with_name("notification-management")
+COMMAND = Path(
+    os.environ.get("TEST_COMMAND") or Path(sys.executable).with_name("notification-management")
+)
+"""What is tested: what is installed here, or another build of it."""
 TYPE = "job-created"
 
 JsonObject = dict[str, object]
