@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from notification_core.erasure import Erasure
+from notification_core.keeping import Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.erasures import ErasureStore
 
@@ -25,9 +26,9 @@ class Erasures:
         self._clock = clock
         self._changed = changed
 
-    async def begin(self, environment_id: UUID) -> Erasure:
+    async def begin(self, environment_id: UUID, kept: Kept = ()) -> Erasure:
         """Begin to delete all that is of an environment; where that runs already, return it."""
-        erasure, changes = await self._store.begin(environment_id, self._clock.now())
+        erasure, changes = await self._store.begin(environment_id, self._clock.now(), kept)
         self._changed(changes)
         return erasure
 

@@ -1,4 +1,4 @@
-"""Forgetting, batch after batch: the log, then events with their deliveries, then tombstones."""
+"""Forgetting, batch after batch: logs, then events with their deliveries, then tombstones."""
 
 from datetime import timedelta
 from typing import Final
@@ -9,15 +9,17 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.retention import EventMark, Retention
 
 ATTEMPTS_AT_ONCE: Final = 1_000
+ENTRIES_AT_ONCE: Final = 1_000
 EVENTS_AT_ONCE: Final = 100
 WEBHOOKS_AT_ONCE: Final = 100
 
 
 @frozen
 class RetentionRules:
-    """How long the log is kept, and how long events with their deliveries are."""
+    """How long the log, the audit log, and events with their deliveries are kept."""
 
     logs: timedelta
+    audit: timedelta
     events: timedelta
 
 
@@ -34,6 +36,8 @@ class Forgetting:
         """Delete a batch of what is too old; tell whether the round goes on."""
         now = self._clock.now()
         if await self._retention.forget_attempts(now - self._rules.logs, ATTEMPTS_AT_ONCE):
+            return True
+        if await self._retention.forget_audit(now - self._rules.audit, ENTRIES_AT_ONCE):
             return True
         before = now - self._rules.events
         swept = await self._retention.sweep_events(before, self._after, EVENTS_AT_ONCE)

@@ -1,13 +1,9 @@
 """Requests that their callers may send again: their effect is had once, their answer kept.
 
-The answer is written in the transaction of the effect, so that neither is there without the
-other. A use case with such an effect takes a ``keep``, which makes the answer to be kept of what
-it did; its store takes that answer, and writes it with the rest.
+How an answer is written together with its effect, :mod:`notification_core.keeping` says.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from attrs import field, frozen
@@ -29,9 +25,3 @@ class KeptAnswer:
     fingerprint: str
     answer: bytes = field(repr=False)
     answered_at: datetime
-
-
-_Outcome = TypeVar("_Outcome")
-
-Keep: TypeAlias = Callable[[_Outcome], KeptAnswer]
-"""Makes the answer to be kept of what a use case did, before it is committed."""

@@ -30,9 +30,9 @@ from notification_core.errors import StorageUnavailable
 from notification_core.events import Arrival, Event, EventToStore, Source, body_of
 from notification_core.fan_out import FanOut, distinct, fan_out
 from notification_core.grouping import Grouped
-from notification_core.idempotency import Keep
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter
+from notification_core.keeping import Keep
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
 from notification_core.ports.observer import Observer

@@ -15,6 +15,7 @@ from notification_core.api_keys import (
     written,
 )
 from notification_core.errors import Detail, InvalidApiKey
+from notification_core.keeping import Keep, Kept, kept_of
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
 from notification_core.texts import text_complaints
@@ -59,7 +60,7 @@ class Issuing:
         self._new_secret = new_secret
         self._revoked = revoked
 
-    async def create(self, draft: ApiKeyDraft) -> IssuedKey:
+    async def create(self, draft: ApiKeyDraft, keep: Keep[IssuedKey] | None = None) -> IssuedKey:
         """Make a key; raise :class:`InvalidApiKey`, which names all that is wrong."""
         now = self._clock.now()
         if details := [*_complaints(draft, now)]:
@@ -75,16 +76,17 @@ class Issuing:
             created_at=now,
             expires_at=draft.expires_at,
         )
-        await self._store.add(key)
-        return IssuedKey(key, text)
+        issued = IssuedKey(key, text)
+        await self._store.add(key, kept_of(keep, issued))
+        return issued
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys, the newest first, those before ``before`` only."""
         return await self._store.page(limit, before)
 
-    async def revoke(self, key_id: UUID) -> ApiKey:
+    async def revoke(self, key_id: UUID, kept: Kept = ()) -> ApiKey:
         """Revoke a key for good and return it; raise :class:`ApiKeyNotFound`."""
-        key = await self._store.revoke(key_id, self._clock.now())
+        key = await self._store.revoke(key_id, self._clock.now(), kept)
         self._revoked(key_id)
         return key
 

@@ -15,7 +15,7 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.history import DeliveryRecord, ReplayPage
-from notification_core.idempotency import Keep
+from notification_core.keeping import Keep, Kept, kept_of
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
 from notification_core.ports.replays import ReplayStore
@@ -87,7 +87,7 @@ class Replays:
             origin=Origin.RETRY,
             next_attempt_at=now,
         )
-        await self._store.retry(retried, made.delivery_id, keep and keep(made))
+        await self._store.retry(retried, made.delivery_id, kept_of(keep, made))
         self._wake()
         return made
 
@@ -113,7 +113,7 @@ class Replays:
             selection=_selection(draft, now),
             created_at=now,
         )
-        await self._store.add(replay, keep and keep(replay))
+        await self._store.add(replay, kept_of(keep, replay))
         self._started()
         return replay
 
@@ -134,9 +134,11 @@ class Replays:
         """Return a webhook's replays, newest first."""
         return await self._store.of_webhook(environment_id, webhook_id, limit, before)
 
-    async def cancel(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> None:
+    async def cancel(
+        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, kept: Kept = ()
+    ) -> None:
         """Let a replay make nothing more; what it has made is sent. Raises as :meth:`get` does."""
-        await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now())
+        await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now(), kept)
 
     async def _check_webhook(self, environment_id: UUID, webhook_id: UUID) -> None:
         """Refuse what could not be sent now; what changes later is judged before it is sent."""

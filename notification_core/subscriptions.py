@@ -18,7 +18,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.headers import check_custom_headers, restored
-from notification_core.idempotency import Keep
+from notification_core.keeping import Keep, Kept, kept_of
 from notification_core.ports.clock import Clock
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.texts import text_complaints
@@ -117,8 +117,7 @@ class Subscriptions:
             updated_at=now,
         )
         webhook = _drawn_over(blank, draft)
-        kept = None if keep is None else keep(webhook)
-        await self._store.add(webhook, self._rules.max_webhooks, kept)
+        await self._store.add(webhook, self._rules.max_webhooks, kept_of(keep, webhook))
         return webhook
 
     async def replace(
@@ -127,9 +126,10 @@ class Subscriptions:
         webhook_id: UUID,
         draft: WebhookDraft,
         expected: Collection[int] | None = None,
+        kept: Kept = (),
     ) -> Webhook:
         """Make a webhook what the draft says and return it, as :meth:`change` does."""
-        return await self.change(environment_id, webhook_id, lambda _: draft, expected)
+        return await self.change(environment_id, webhook_id, lambda _: draft, expected, kept)
 
     async def change(
         self,
@@ -137,6 +137,7 @@ class Subscriptions:
         webhook_id: UUID,
         redraft: Callable[[Webhook], WebhookDraft],
         expected: Collection[int] | None = None,
+        kept: Kept = (),
     ) -> Webhook:
         """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
 
@@ -154,14 +155,18 @@ class Subscriptions:
                 return stored
             changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
             try:
-                self._changed(await self._store.replace(changed))
+                self._changed(await self._store.replace(changed, kept))
             except WebhookChanged:
                 continue
             return changed
         raise WebhookChanged(webhook_id)
 
     async def delete(
-        self, environment_id: UUID, webhook_id: UUID, expected: Collection[int] | None = None
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        expected: Collection[int] | None = None,
+        kept: Kept = (),
     ) -> None:
         """Delete a webhook; what it still waits for is cancelled.
 
@@ -174,9 +179,10 @@ class Subscriptions:
                 version = stored.version
             now = self._clock.now()
             try:
-                self._changed(await self._store.delete(environment_id, webhook_id, now, version))
+                changes = await self._store.delete(environment_id, webhook_id, now, version, kept)
             except WebhookChanged:
                 continue
+            self._changed(changes)
             return
         raise WebhookChanged(webhook_id)
 

@@ -15,7 +15,7 @@ from notification_core.deliver import Deliver
 from notification_core.deliveries import TRIALS, Attempt, BegunDelivery, Fence
 from notification_core.errors import TooManyTrials
 from notification_core.events import Event, EventToStore, body_of
-from notification_core.idempotency import Keep
+from notification_core.keeping import Keep, kept_of
 from notification_core.keyring import Keyring
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
@@ -91,7 +91,7 @@ class Trials:
         begun = self._begun(webhook, event)
         await self._store.begin(event, begun, self._lease)
         attempt = (await self._deliver.attempt(begun, webhook, keys)).attempt
-        if await self._store.finish(attempt, keep and keep(attempt)):
+        if await self._store.finish(attempt, kept_of(keep, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:

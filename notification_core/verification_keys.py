@@ -12,7 +12,7 @@ from uuid import UUID
 from notification_core.environments import Environments
 from notification_core.errors import KeysChanged, RotationTooSoon
 from notification_core.events import timestamp_of
-from notification_core.idempotency import Keep
+from notification_core.keeping import Keep, kept_of
 from notification_core.keyring import Keyring
 from notification_core.keys import (
     MAX_SIGNING_KEYS,
@@ -89,7 +89,7 @@ class VerificationKeys:
             kept_for = EMERGENCY_TRUSTED_AFTER if emergency else TRUSTED_AFTER
             made = TrustedKey(key, KeyStatus.ACTIVE if emergency else KeyStatus.PENDING)
             try:
-                await self._store.rotate(key, key.not_before + kept_for, keep and keep(made))
+                await self._store.rotate(key, key.not_before + kept_for, kept_of(keep, made))
             except KeysChanged:
                 continue
             self._keyring.forget(environment_id)

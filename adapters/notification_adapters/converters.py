@@ -16,6 +16,7 @@ from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 from notification_adapters.event_fields import instant
 from notification_core.access import Scope
 from notification_core.api_keys import ApiKey, KeyState
+from notification_core.audit import AuditEntry
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.erasure import Erasure
@@ -272,6 +273,12 @@ def _teach_keys(converter: MsgspecJsonConverter) -> None:
         converter.register_unstructure_hook(shown, hook)
 
 
+def _teach_audit(converter: MsgspecJsonConverter) -> None:
+    converter.register_unstructure_hook(
+        AuditEntry, make_dict_unstructure_fn(AuditEntry, converter, _cattrs_omit_if_default=True)
+    )
+
+
 def _teach_history(converter: MsgspecJsonConverter) -> None:
     """Teach a converter how deliveries and events are written, with the attempts known."""
     for record in (DeliveryRecord, EventRecord, EventSummary):
@@ -322,7 +329,7 @@ def _teach_erasures(converter: MsgspecJsonConverter) -> None:
 # Each stands on those before it.
 _LESSONS = (
     *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
-    *(_teach_event_types, _teach_keys, _teach_replays, _teach_erasures),
+    *(_teach_event_types, _teach_keys, _teach_replays, _teach_erasures, _teach_audit),
 )
 
 

@@ -26,6 +26,7 @@ def api_services(
         erasures=service.erasures,
         idempotency=service.storage.idempotency,
         issuing=service.issuing,
+        audit=service.storage.audit,
         callers=callers,
         surroundings=Surroundings(
             proxies=settings.api_trusted_proxies,

@@ -277,6 +277,9 @@ class Settings:
     retention_logs: timedelta = _setting(
         kinds.TIME, "720h", "How long the log of attempts is kept."
     )
+    retention_audit: timedelta = _setting(
+        kinds.TIME, "8760h", "How long it is kept who changed what."
+    )
     retention_events: timedelta = _setting(
         kinds.TIME,
         "720h",

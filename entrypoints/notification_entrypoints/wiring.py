@@ -371,7 +371,11 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
 
 def retention_rules(settings: Settings) -> RetentionRules:
     """Return what the settings say of how long things are kept."""
-    return RetentionRules(logs=settings.retention_logs, events=settings.retention_events)
+    return RetentionRules(
+        logs=settings.retention_logs,
+        audit=settings.retention_audit,
+        events=settings.retention_events,
+    )
 
 
 def upkeep_rules(settings: Settings) -> UpkeepRules:

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.api_keys import ApiKey
+from notification_core.keeping import Kept
 
 
 class ApiKeyStore(Protocol):
@@ -17,8 +18,8 @@ class ApiKeyStore(Protocol):
     """
 
     @abstractmethod
-    async def add(self, key: ApiKey) -> None:
-        """Store a new key."""
+    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+        """Store a new key, and ``kept`` with it."""
 
     @abstractmethod
     async def find(self, key_id: UUID) -> ApiKey:
@@ -29,8 +30,9 @@ class ApiKeyStore(Protocol):
         """Return keys by falling id, so the newest first, those below ``before`` only."""
 
     @abstractmethod
-    async def revoke(self, key_id: UUID, at: datetime) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
         """Revoke a key and return it; raise :class:`ApiKeyNotFound`.
 
-        One that is revoked already stays as it is: the first time counts.
+        One that is revoked already stays as it is: the first time counts, and only then ``kept``
+        is written.
         """

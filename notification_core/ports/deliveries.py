@@ -15,8 +15,8 @@ from attrs import field, frozen
 
 from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
 from notification_core.events import Arrival, EventToStore
-from notification_core.idempotency import KeptAnswer
 from notification_core.incoming import DeadLetter
+from notification_core.keeping import Kept
 from notification_core.webhooks import Webhook
 
 EventKey = tuple[UUID, str]
@@ -93,7 +93,7 @@ class IngestTransaction(Protocol):
         """
 
     @abstractmethod
-    async def keep(self, kept: KeptAnswer) -> None:
+    async def keep(self, kept: Kept) -> None:
         """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
 
         The transaction is of no more use where this raises :class:`AlreadyAnswered`.

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.erasure import ErasedBatch, Erasure
+from notification_core.keeping import Kept
 
 
 class ErasureStore(Protocol):
@@ -18,11 +19,13 @@ class ErasureStore(Protocol):
     """
 
     @abstractmethod
-    async def begin(self, environment_id: UUID, now: datetime) -> tuple[Erasure, int]:
+    async def begin(
+        self, environment_id: UUID, now: datetime, kept: Kept = ()
+    ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter, which grew.
 
         All webhooks of the environment are tombstones then. After an erasure that was completed
-        it is a new one.
+        it is a new one. ``kept`` is written where one begins.
         """
 
     @abstractmethod

@@ -11,10 +11,10 @@ from notification_core.idempotency import KeptAnswer
 class IdempotencyStore(Protocol):
     """Finds and forgets kept answers; the stores of the effects write them.
 
-    A method with an effect that a request may ask for twice takes ``kept``, and writes it in the
-    effect's own transaction. Where the request has been answered within :data:`KEPT_FOR` it
-    raises :class:`AlreadyAnswered`, and nothing of the effect is there. Answers are encrypted at
-    rest. Statements are scoped to the environment; :meth:`forget` cannot be.
+    A method with an effect that a request may ask for twice takes ``kept``, and writes what is in
+    it in the effect's own transaction. Where the request has been answered within
+    :data:`KEPT_FOR` it raises :class:`AlreadyAnswered`, and nothing of the effect is there. Answers
+    are encrypted at rest. Statements are scoped to the environment; :meth:`forget` cannot be.
     """
 
     @abstractmethod

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 
 
@@ -28,9 +28,7 @@ class KeyStore(Protocol):
         """
 
     @abstractmethod
-    async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
-    ) -> None:
+    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
         """Store a key with the next number, and let the environment's other ones end.
 
         Those that would be trusted for longer expire at ``others_expire_at``; those that had

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.history import DeliveryRecord, ReplayPage
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.replay import Advance, Replay, ReplayCount, Selection
 
 
@@ -19,9 +19,7 @@ class ReplayStore(Protocol):
     """
 
     @abstractmethod
-    async def retry(
-        self, delivery: DeliveryRecord, delivery_id: UUID, kept: KeptAnswer | None = None
-    ) -> None:
+    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
         """Store one more delivery, of this id, of the same event to the same webhook.
 
         Raises :class:`EventGone` where the event has no body any more, and
@@ -29,7 +27,7 @@ class ReplayStore(Protocol):
         """
 
     @abstractmethod
-    async def add(self, replay: Replay, kept: KeptAnswer | None = None) -> None:
+    async def add(self, replay: Replay, kept: Kept = ()) -> None:
         """Store a replay that begins.
 
         Raises :class:`ReplayRunning` where the webhook has one that runs: of several callers at
@@ -48,11 +46,16 @@ class ReplayStore(Protocol):
 
     @abstractmethod
     async def cancel(
-        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, now: datetime
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        replay_id: UUID,
+        now: datetime,
+        kept: Kept = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is.
 
-        Raises :class:`ReplayNotFound`.
+        ``kept`` is written where that ends it. Raises :class:`ReplayNotFound`.
         """
 
     @abstractmethod

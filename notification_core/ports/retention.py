@@ -35,6 +35,10 @@ class Retention(Protocol):
         """Delete attempts that were logged before; return how many, at most ``limit``."""
 
     @abstractmethod
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        """Delete entries of the audit log from before; return how many, at most ``limit``."""
+
+    @abstractmethod
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries, environment by environment.
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from notification_core.deliveries import Attempt, BegunDelivery
 from notification_core.events import EventToStore
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 
 
 class TrialStore(Protocol):
@@ -25,7 +25,7 @@ class TrialStore(Protocol):
         """
 
     @abstractmethod
-    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done.
 
         It is not where the lease had run out. Raises :class:`AlreadyAnswered`.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.webhooks import Webhook
 
 
@@ -41,15 +41,15 @@ class WebhookStore(Protocol):
         """Return one webhook; raise :class:`WebhookNotFound`."""
 
     @abstractmethod
-    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
         """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already.
 
         ``kept`` is written with it, as :class:`IdempotencyStore` says.
         """
 
     @abstractmethod
-    async def replace(self, webhook: Webhook) -> int:
-        """Store a changed webhook; return the change counter.
+    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+        """Store a changed webhook; return the change counter. ``kept`` is written with it.
 
         ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
         the stored version is another, and :class:`WebhookNotFound`.
@@ -57,9 +57,16 @@ class WebhookStore(Protocol):
 
     @abstractmethod
     async def delete(
-        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        now: datetime,
+        version: int | None = None,
+        kept: Kept = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter.
+
+        ``kept`` is written with that.
 
         The deliveries that an attempt is being made of are all cancelled here, of the others as
         many as one small batch takes; :meth:`DeliveryStore.settle` cancels the rest. Raises

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
+from notification_core.audit import AuditEntry
 from notification_core.deliveries import Failed, Retry
 from notification_core.erasure import NOTHING_ERASED, ErasureState
 from notification_core.errors import ErasureNotFound, EventNotFound, WebhookNotFound
@@ -35,11 +36,16 @@ async def _fill(world: World, environment_id: UUID) -> Webhook:
     kept = KeptAnswer(environment_id, str(world.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:
         await transaction.add_events([unwanted])
-        await transaction.keep(kept)
+        await transaction.keep([kept, _entry(world, environment_id)])
     selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
     replay = Replay(world.ids(), environment_id, webhook.webhook_id, selection, now)
     await store.replays.add(replay)
     return webhook
+
+
+def _entry(world: World, environment_id: UUID | None) -> AuditEntry:
+    now = world.clock.now()
+    return AuditEntry(world.ids(), now, "anna", "::1", "x", "y", "z", environment_id)
 
 
 async def _erase(world: World, environment_id: UUID, limit: int = 2) -> int:
@@ -75,6 +81,7 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: 
     assert (await store.history.of_webhook(*key, limit=10)).rows == []
     assert (await store.history.events(world.environment_id, limit=10)).rows == []
     assert (await store.replays.of_webhook(*key, limit=10)).rows == []
+    assert list(await store.audit.page(world.environment_id, limit=10)) == []
     there = world.other_environment_id, other.webhook_id
     assert [one.webhook_id for one in await store.webhooks.list(there[0])] == [there[1]]
     assert len(await store.keys.keys_of([there[0]])) == 1
@@ -82,6 +89,17 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: 
     assert len((await store.history.of_webhook(*there, limit=10)).rows) == 5
     assert len((await store.history.events(there[0], limit=10)).rows) == 6
     assert len((await store.replays.of_webhook(*there, limit=10)).rows) == 1
+    assert len(await store.audit.page(there[0], limit=10)) == 1
+
+
+async def test_who_began_it_is_kept_once(world: World) -> None:
+    first, again, anew = (_entry(world, None) for _ in range(3))
+    for kept in (first, again):
+        await world.storage.erasures.begin(world.environment_id, world.clock.now(), [kept])
+    assert list(await world.rival.audit.page(None, limit=10)) == [first]
+    await _erase(world, world.environment_id)
+    await world.storage.erasures.begin(world.environment_id, world.clock.now(), [anew])
+    assert list(await world.rival.audit.page(None, limit=10)) == [anew, first]
 
 
 async def test_no_table_keeps_a_row(world: World) -> None:

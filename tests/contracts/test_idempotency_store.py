@@ -31,7 +31,7 @@ def _webhook(world: World) -> Webhook:
 
 
 async def create_a_webhook(world: World, storage: Storage, kept: KeptAnswer) -> None:
-    await storage.webhooks.add(_webhook(world), 100, kept)
+    await storage.webhooks.add(_webhook(world), 100, [kept])
 
 
 async def publish_an_event(world: World, storage: Storage, kept: KeptAnswer) -> None:
@@ -40,13 +40,13 @@ async def publish_an_event(world: World, storage: Storage, kept: KeptAnswer) -> 
     async with storage.deliveries.ingesting() as transaction:
         await transaction.add_events([event])
         await transaction.add_deliveries([world.to(one, event) for one in webhooks], None, KEPT_FOR)
-        await transaction.keep(kept)
+        await transaction.keep([kept])
 
 
 async def rotate_the_key(world: World, storage: Storage, kept: KeptAnswer) -> None:
     now, number = world.clock.now(), len(await storage.keys.keys_of([world.environment_id])) + 1
     key = new_signing_key(world.environment_id, now, os.urandom(32), number)
-    await storage.keys.rotate(key, now + KEPT_FOR, kept)
+    await storage.keys.rotate(key, now + KEPT_FOR, [kept])
 
 
 @pytest.fixture(params=[create_a_webhook, publish_an_event, rotate_the_key])
@@ -91,7 +91,7 @@ async def test_what_is_refused_leaves_no_answer(world: World) -> None:
     await world.webhook()
     kept = _kept(world)
     with pytest.raises(TooManyWebhooks):
-        await world.storage.webhooks.add(_webhook(world), 1, kept)
+        await world.storage.webhooks.add(_webhook(world), 1, [kept])
     assert await _found(world, kept) is None
 
 
@@ -129,7 +129,7 @@ async def test_old_answers_are_forgotten_in_small_batches(world: World) -> None:
     assert await _found(world, young) == young
 
 
-@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("storage_kind", ["sqlite", "postgres"], indirect=True)
 async def test_in_a_database_an_answer_cannot_be_read_without_the_secret(world: World) -> None:
     assert isinstance(world.storage, SqlStorage)
     await publish_an_event(world, world.storage, _kept(world, answer=b"north"))

@@ -325,6 +325,6 @@ async def test_a_replay_that_was_answered_is_not_begun_again(world: World) -> No
     kept = KeptAnswer(world.environment_id, "replay", "asked", b"answer", world.clock.now())
     replay = await _run(world, await _start(world, webhook))
     once = evolve(replay, replay_id=world.ids(), state=ReplayState.RUNNING)
-    await world.storage.replays.add(once, kept)
+    await world.storage.replays.add(once, [kept])
     with pytest.raises(AlreadyAnswered):
-        await world.rival.replays.add(evolve(once, replay_id=world.ids()), kept)
+        await world.rival.replays.add(evolve(once, replay_id=world.ids()), [kept])

@@ -51,7 +51,7 @@ async def test_a_retry_that_was_answered_is_not_made_again(world: World) -> None
     failed = await _failed(world)
     kept = KeptAnswer(world.environment_id, "retry", "asked", b"answer", world.clock.now())
     once = world.ids()
-    await world.storage.replays.retry(failed, once, kept)
+    await world.storage.replays.retry(failed, once, [kept])
     with pytest.raises(AlreadyAnswered):
-        await world.rival.replays.retry(failed, world.ids(), kept)
+        await world.rival.replays.retry(failed, world.ids(), [kept])
     assert ids_of(await world.claim()) == [once]

@@ -6,6 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
+from notification_core.access import Scope
+from notification_core.api_keys import ApiKey
+from notification_core.audit import AuditEntry
 from notification_core.deliveries import BegunDelivery, Retry, State
 from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound, WebhookNotFound
 from notification_core.forgetting import EVENTS_AT_ONCE, Forgetting, RetentionRules
@@ -14,7 +17,7 @@ from notification_core.webhooks import Webhook
 from tests.contracts.world import DELAY, World, ids_of
 
 DAY = timedelta(days=1)
-RULES = RetentionRules(logs=10 * DAY, events=20 * DAY)
+RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY)
 
 
 async def _forget(world: World) -> None:
@@ -172,3 +175,21 @@ async def test_of_an_event_that_was_forgotten_nothing_is_sent_again(world: World
 
 def _soon(world: World) -> datetime:
     return world.clock.now() + DAY
+
+
+async def test_who_changed_what_is_forgotten_after_its_own_time(world: World) -> None:
+    async def change() -> AuditEntry:
+        now = world.clock.now()
+        entry = AuditEntry(world.ids(), now, "a", "b", "c", "d", "e", world.environment_id)
+        key = ApiKey(world.ids(), "A key", Scope.READ, None, b"", now)
+        await world.storage.api_keys.add(key, [entry])
+        return entry
+
+    await change()
+    await world.clock.advance(14 * DAY.total_seconds())
+    young = await change()
+    await _forget(world)
+    assert len(await world.storage.audit.page(world.environment_id, 10)) == 2
+    await world.clock.advance(2 * DAY.total_seconds())
+    await _forget(world)
+    assert list(await world.storage.audit.page(world.environment_id, 10)) == [young]

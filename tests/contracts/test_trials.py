@@ -131,7 +131,7 @@ async def test_a_trial_that_was_answered_is_not_ended_again(world: World) -> Non
     webhook = await world.webhook()
     kept = KeptAnswer(world.environment_id, "test", "asked", b"answer", world.clock.now())
     begun, again = await _begin(world, webhook), await _begin(world, webhook)
-    assert await world.storage.trials.finish(_attempt(world, begun), kept)
+    assert await world.storage.trials.finish(_attempt(world, begun), [kept])
     with pytest.raises(AlreadyAnswered):
-        await world.rival.trials.finish(_attempt(world, again), evolve(kept, answer=b"other"))
+        await world.rival.trials.finish(_attempt(world, again), [evolve(kept, answer=b"other")])
     assert len(await world.log(webhook)) == 1

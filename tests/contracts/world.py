@@ -33,6 +33,7 @@ from notification_core.deliveries import (
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ports.api_keys import ApiKeyStore
+from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
@@ -68,6 +69,8 @@ class Storage(Protocol):
     def keys(self) -> KeyStore: ...
     @property
     def api_keys(self) -> ApiKeyStore: ...
+    @property
+    def audit(self) -> AuditLog: ...
     @property
     def logs(self) -> LogStore: ...
     @property

@@ -41,6 +41,7 @@ from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
 from notification_core.keyring import Keyring
 from notification_core.ports.api_keys import ApiKeyStore
+from notification_core.ports.audit import AuditLog
 from notification_core.ports.deliveries import Claim, DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.erasures import ErasureStore
@@ -86,6 +87,7 @@ class Stores:
     deliveries: DeliveryStore
     keys: KeyStore
     api_keys: ApiKeyStore
+    audit: AuditLog
     logs: LogStore
     history: History
     replays: ReplayStore
@@ -101,6 +103,7 @@ def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
         deliveries=storage.deliveries,
         keys=storage.keys,
         api_keys=storage.api_keys,
+        audit=storage.audit,
         logs=storage.logs,
         history=storage.history,
         replays=storage.replays,
@@ -224,6 +227,7 @@ def _services(
         erasures=Erasures(stores.erasures, _CLOCK, changes.append),
         idempotency=stores.idempotency,
         issuing=Issuing(stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None),
+        audit=stores.audit,
         callers=Callers(None, _CLOCK),
         surroundings=Surroundings(),
         clock=_CLOCK,

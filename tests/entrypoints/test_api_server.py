@@ -17,8 +17,8 @@ from multidict import CIMultiDict
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.events import Event
 from notification_core.history import Activity, LogPage
-from notification_core.idempotency import Keep
 from notification_core.ingest import Ingest, Published
+from notification_core.keeping import Keep
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.calls import Timeouts

@@ -46,7 +46,9 @@ DELIVERY_RULES = DeliveryRules(
     timeout=TIMEOUT,
     retries=RetryPolicy(max_retries=3, interval=INTERVAL),
 )
-RETENTION = RetentionRules(logs=timedelta(days=30), events=timedelta(days=30))
+RETENTION = RetentionRules(
+    logs=timedelta(days=30), audit=timedelta(days=30), events=timedelta(days=30)
+)
 UPKEEP_RULES = UpkeepRules(
     interruption_delay=INTERVAL,
     disable_after=timedelta(hours=120),

@@ -20,6 +20,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.ids import IdGenerator
+from notification_core.keeping import Kept
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.subscriptions import (
     MAX_DESCRIPTION_LENGTH,
@@ -264,9 +265,9 @@ class OvertakenStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def replace(self, webhook: Webhook) -> int:
+    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
         await self._overtake(webhook.environment_id, webhook.webhook_id)
-        return await self._store.replace(webhook)
+        return await self._store.replace(webhook, kept)
 
     async def delete(self, environment_id: UUID, webhook_id: UUID, *rest: Any) -> int:
         await self._overtake(environment_id, webhook_id)

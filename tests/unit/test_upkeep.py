@@ -175,12 +175,12 @@ async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(worl
         return KeptAnswer(ENVIRONMENT, f"request {number}", "asked", b"", world.clock.now())
 
     for number in range(1200):
-        world.storage.state.keep(answer(number))
+        world.storage.state.keep([answer(number)])
     await world.clock.advance(KEPT_FOR.total_seconds() - 1)
     await world.upkeep.forget_answers()
     assert len(world.storage.state.answers) == 1200
     await world.clock.advance(1)
-    world.storage.state.keep(answer(1200))
+    world.storage.state.keep([answer(1200)])
     await world.upkeep.forget_answers()
     assert [request for _, request in world.storage.state.answers] == ["request 1200"]
 

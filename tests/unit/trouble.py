@@ -13,7 +13,7 @@ from attrs import define, field
 from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Fence, Result
 from notification_core.errors import StorageUnavailable, UnknownCommit
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
@@ -119,9 +119,7 @@ class TroubledKeys(KeyStore):
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
         return await self._trouble.call("add_first", lambda: self._store.add_first(key))
 
-    async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
-    ) -> None:
+    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
         await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
 
 
@@ -132,8 +130,8 @@ class TroubledApiKeys(ApiKeyStore):
         self._store = store
         self._trouble = trouble
 
-    async def add(self, key: ApiKey) -> None:
-        await self._trouble.call("add", lambda: self._store.add(key))
+    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+        await self._trouble.call("add", lambda: self._store.add(key, kept))
 
     async def find(self, key_id: UUID) -> ApiKey:
         return await self._trouble.call("find", lambda: self._store.find(key_id))
@@ -141,5 +139,5 @@ class TroubledApiKeys(ApiKeyStore):
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         return await self._trouble.call("page", lambda: self._store.page(limit, before))
 
-    async def revoke(self, key_id: UUID, at: datetime) -> ApiKey:
-        return await self._trouble.call("revoke", lambda: self._store.revoke(key_id, at))
+    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+        return await self._trouble.call("revoke", lambda: self._store.revoke(key_id, at, kept))

@@ -9,6 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.api_keys import ApiKey
 from notification_core.errors import ApiKeyNotFound
+from notification_core.keeping import Kept
 from notification_core.ports.api_keys import ApiKeyStore
 
 
@@ -18,9 +19,10 @@ class MemoryApiKeyStore(ApiKeyStore):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
         """Store a new key."""
         async with self._state.writing:
+            self._state.keep(kept)
             self._state.api_keys[key.key_id] = key
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -34,10 +36,11 @@ class MemoryApiKeyStore(ApiKeyStore):
         below = (key_id for key_id in self._state.api_keys if before is None or key_id < before)
         return [self._state.api_keys[key_id] for key_id in sorted(below, reverse=True)[:limit]]
 
-    async def revoke(self, key_id: UUID, at: datetime) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         async with self._state.writing:
             key = await self.find(key_id)
-            revoked = evolve(key, revoked_at=key.revoked_at or at)
-            self._state.api_keys[key_id] = revoked
-            return revoked
+            if key.revoked_at is None:
+                self._state.api_keys[key_id] = evolve(key, revoked_at=at)
+                self._state.keep(kept)
+            return self._state.api_keys[key_id]

@@ -10,6 +10,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.erasure import NOTHING_ERASED, ErasedBatch, Erasure
 from notification_core.errors import ErasureNotFound
+from notification_core.keeping import Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import EventKey
 from notification_core.ports.erasures import ErasureStore
@@ -25,12 +26,15 @@ class MemoryErasureStore(ErasureStore):
         self._state = state
         self._clock = clock
 
-    async def begin(self, environment_id: UUID, now: datetime) -> tuple[Erasure, int]:
+    async def begin(
+        self, environment_id: UUID, now: datetime, kept: Kept = ()
+    ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter."""
         state = self._state
         async with state.writing:
             if environment_id not in state.erasing():
                 state.erasures[environment_id] = Erasure(environment_id, now)
+                state.keep(kept)
             for webhook in list(state.webhooks.values()):
                 if webhook.environment_id == environment_id and not webhook.deleted_at:
                     buried = evolve(webhook, deleted_at=now, version=webhook.version + 1)
@@ -99,6 +103,9 @@ class MemoryErasureStore(ErasureStore):
         for key in state.answers:
             if key[0] == environment_id:
                 yield state.answers, key
+        for entry_id, entry in state.audit.items():
+            if entry.environment_id == environment_id:
+                yield state.audit, entry_id
         for webhook_id, webhook in state.webhooks.items():
             if webhook.environment_id == environment_id:
                 yield state.webhooks, webhook_id

@@ -8,9 +8,9 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
-from notification_core.idempotency import KeptAnswer
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter, identity_of
+from notification_core.keeping import Kept
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
@@ -25,7 +25,7 @@ class MemoryIngest(IngestTransaction):
         self._ids = ids
         self._events: dict[EventKey, StoredEvent] = {}
         self._deliveries: list[StoredDelivery] = []
-        self._kept: list[KeptAnswer] = []
+        self._kept: list[Kept] = []
         self._dead_letters: list[StoredDeadLetter] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -54,7 +54,7 @@ class MemoryIngest(IngestTransaction):
                 stored.begin(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
-    async def keep(self, kept: KeptAnswer) -> None:
+    async def keep(self, kept: Kept) -> None:
         """Write the answer to the request that all this is for."""
         self._state.check_unanswered(kept)
         self._kept.append(kept)

@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import KeysChanged
 from notification_core.facts import key_rotated
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
 
@@ -32,13 +32,10 @@ class MemoryKeyStore(KeyStore):
                 self._state.keys.append(key)
             return await self.keys_of([key.environment_id])
 
-    async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
-    ) -> None:
+    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         async with self._state.writing:
-            if kept is not None:
-                self._state.check_unanswered(kept)
+            self._state.check_unanswered(kept)
             stored = await self.keys_of([key.environment_id])
             if key.number in {each.number for each in stored}:
                 raise KeysChanged(key.environment_id)
@@ -50,5 +47,4 @@ class MemoryKeyStore(KeyStore):
             others = [one for one in self._state.keys if one.environment_id != key.environment_id]
             self._state.keys[:] = [*others, *trusted, key]
             self._state.tell(key_rotated(key, others_expire_at))
-            if kept is not None:
-                self._state.keep(kept)
+            self._state.keep(kept)

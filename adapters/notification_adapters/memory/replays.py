@@ -11,8 +11,8 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.deliveries import Origin, State
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.history import DeliveryRecord, ReplayPage, page_of
-from notification_core.idempotency import KeptAnswer
 from notification_core.ids import IdGenerator, earliest_id
+from notification_core.keeping import Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.replays import ReplayStore
 from notification_core.replay import (
@@ -33,30 +33,24 @@ class MemoryReplayStore(ReplayStore):
         self._clock = clock
         self._ids = ids
 
-    async def retry(
-        self, delivery: DeliveryRecord, delivery_id: UUID, kept: KeptAnswer | None = None
-    ) -> None:
+    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
         """Store one more delivery of the same event to the same webhook."""
         async with self._state.writing:
-            if kept is not None:
-                self._state.check_unanswered(kept)
+            self._state.check_unanswered(kept)
             stored = self._state.deliveries.get(delivery.delivery_id)
             if stored is None or not self._has_body(stored):
                 raise EventGone(delivery.event_id)
             self._make(stored, delivery_id, origin=Origin.RETRY)
-            if kept is not None:
-                self._state.keep(kept)
+            self._state.keep(kept)
 
-    async def add(self, replay: Replay, kept: KeptAnswer | None = None) -> None:
+    async def add(self, replay: Replay, kept: Kept = ()) -> None:
         """Store a replay that begins."""
         async with self._state.writing:
-            if kept is not None:
-                self._state.check_unanswered(kept)
+            self._state.check_unanswered(kept)
             if replay.webhook_id in {one.webhook_id for one in self._running()}:
                 raise ReplayRunning(replay.webhook_id)
             self._state.replays[replay.replay_id] = StoredReplay(replay)
-            if kept is not None:
-                self._state.keep(kept)
+            self._state.keep(kept)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
@@ -75,13 +69,19 @@ class MemoryReplayStore(ReplayStore):
         return page_of(of_it[: limit + 1], limit, None, lambda one: one.replay_id)
 
     async def cancel(
-        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, now: datetime
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        replay_id: UUID,
+        now: datetime,
+        kept: Kept = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         async with self._state.writing:
             stored = self._stored(environment_id, webhook_id, replay_id)
             if stored.replay.state is ReplayState.RUNNING:
                 stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
+                self._state.keep(kept)
 
     async def count(
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int

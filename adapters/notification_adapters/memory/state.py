@@ -8,12 +8,14 @@ from uuid import UUID, uuid4
 from attrs import define, field, frozen
 
 from notification_core.api_keys import ApiKey
+from notification_core.audit import AuditEntry
 from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
 from notification_core.erasure import Erasure, ErasureState
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.facts import Fact
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.incoming import DeadLetter
+from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
 from notification_core.ports.dead_letters import StoredDeadLetter
@@ -112,6 +114,7 @@ class MemoryState:
     erasures: dict[UUID, Erasure] = field(factory=dict)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
+    audit: dict[UUID, AuditEntry] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
@@ -137,15 +140,21 @@ class MemoryState:
         running = ErasureState.RUNNING
         return frozenset(key for key, one in self.erasures.items() if one.state is running)
 
-    def check_unanswered(self, kept: KeptAnswer) -> None:
+    def check_unanswered(self, kept: Kept) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""
-        known = self.answers.get((kept.environment_id, kept.request))
-        if known is not None and known.answered_at > kept.answered_at - KEPT_FOR:
-            raise AlreadyAnswered("This request was answered already.")
+        for answer in (each for each in kept if isinstance(each, KeptAnswer)):
+            known = self.answers.get((answer.environment_id, answer.request))
+            if known is not None and known.answered_at > answer.answered_at - KEPT_FOR:
+                raise AlreadyAnswered("This request was answered already.")
 
-    def keep(self, kept: KeptAnswer) -> None:
-        """Keep the answer to a request."""
-        self.answers[kept.environment_id, kept.request] = kept
+    def keep(self, kept: Kept) -> None:
+        """Keep what is kept beside an effect."""
+        for each in kept:
+            match each:
+                case KeptAnswer():
+                    self.answers[each.environment_id, each.request] = each
+                case AuditEntry():
+                    self.audit[each.entry_id] = each
 
     def tell(self, fact: Fact) -> None:
         """Put a fact into the outbox, if somebody is to send what is in it."""

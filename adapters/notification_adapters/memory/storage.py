@@ -3,6 +3,7 @@
 from attrs import field, frozen
 
 from notification_adapters.memory.api_keys import MemoryApiKeyStore
+from notification_adapters.memory.audit import MemoryAuditLog
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
@@ -32,6 +33,7 @@ class MemoryStorage:
     deliveries: MemoryDeliveryStore
     keys: MemoryKeyStore
     api_keys: MemoryApiKeyStore
+    audit: MemoryAuditLog
     logs: MemoryLogStore
     history: MemoryHistory
     backlog: MemoryBacklog
@@ -78,6 +80,7 @@ def memory_storage(
         deliveries=MemoryDeliveryStore(state, clock, ids),
         keys=MemoryKeyStore(state),
         api_keys=MemoryApiKeyStore(state),
+        audit=MemoryAuditLog(state),
         logs=MemoryLogStore(state),
         history=MemoryHistory(state),
         backlog=MemoryBacklog(state, clock),

@@ -5,7 +5,7 @@ from datetime import timedelta
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_core.deliveries import Attempt, BegunDelivery, Origin, Outcome, Reason, State
 from notification_core.events import EventToStore
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.trials import TrialStore
 
@@ -38,11 +38,10 @@ class MemoryTrialStore(TrialStore):
             )
             self._state.deliveries[fence.delivery_id] = stored
 
-    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         async with self._state.writing:
-            if kept is not None:
-                self._state.check_unanswered(kept)
+            self._state.check_unanswered(kept)
             delivery = self._state.deliveries.get(attempt.delivery_id)
             if delivery is None or delivery.worker is None:
                 return False
@@ -52,6 +51,5 @@ class MemoryTrialStore(TrialStore):
             delivery.state = State.SUCCEEDED if succeeded else State.FAILED
             delivery.reason = None
             self._state.attempts[attempt.log_id] = attempt
-            if kept is not None:
-                self._state.keep(kept)
+            self._state.keep(kept)
         return True

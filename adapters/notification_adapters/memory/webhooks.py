@@ -10,8 +10,8 @@ from notification_adapters.memory.state import MemoryState
 from notification_core.deliveries import Attempt, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.facts import webhook_disabled
-from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
+from notification_core.keeping import Kept
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 
@@ -37,27 +37,31 @@ class MemoryWebhookStore(WebhookStore):
         """Return one webhook."""
         return self._state.living(environment_id, webhook_id)
 
-    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
         """Store a new webhook."""
         async with self._state.writing:
-            if kept is not None:
-                self._state.check_unanswered(kept)
+            self._state.check_unanswered(kept)
             if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             self._state.webhooks[webhook.webhook_id] = webhook
-            if kept is not None:
-                self._state.keep(kept)
+            self._state.keep(kept)
 
-    async def replace(self, webhook: Webhook) -> int:
+    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
         """Store a changed webhook; return the change counter."""
         async with self._state.writing:
             stored = self._state.living(webhook.environment_id, webhook.webhook_id)
             if stored.version != webhook.version - 1:
                 raise WebhookChanged(webhook.webhook_id)
+            self._state.keep(kept)
             return self._state.change(webhook)
 
     async def delete(
-        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        now: datetime,
+        version: int | None = None,
+        kept: Kept = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
         async with self._state.writing:
@@ -68,6 +72,7 @@ class MemoryWebhookStore(WebhookStore):
                 if delivery.webhook_id == webhook_id:
                     delivery.settle(State.CANCELLED, Reason.WEBHOOK_DELETED)
             buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)
+            self._state.keep(kept)
             return self._state.change(buried)
 
     async def disable_failing(

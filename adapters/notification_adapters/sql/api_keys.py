@@ -9,10 +9,13 @@ import msgspec
 import sqlalchemy as sa
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.tables import Instant, api_keys
+from notification_adapters.sql.keeping import Keeping
+from notification_adapters.sql.repeating import repeated
+from notification_adapters.sql.tables import api_keys
 from notification_core.access import Scope
 from notification_core.api_keys import ApiKey
 from notification_core.errors import ApiKeyNotFound
+from notification_core.keeping import Kept
 from notification_core.ports.api_keys import ApiKeyStore
 
 _environments = msgspec.json.Decoder(frozenset[UUID])
@@ -21,12 +24,15 @@ _environments = msgspec.json.Decoder(frozenset[UUID])
 class SqlApiKeyStore(ApiKeyStore):
     """Keeps API keys in a SQL database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keeping: Keeping) -> None:
         self._database = database
+        self._keeping = keeping
 
-    async def add(self, key: ApiKey) -> None:
+    @repeated
+    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
         """Store a new key."""
         async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
             await connection.execute(sa.insert(api_keys).values(_columns(key)))
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -44,17 +50,19 @@ class SqlApiKeyStore(ApiKeyStore):
         async with self._database.reading() as connection:
             return [_key(row) for row in await connection.execute(wanted)]
 
-    async def revoke(self, key_id: UUID, at: datetime) -> ApiKey:
+    @repeated
+    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
-        first = sa.func.coalesce(api_keys.c.revoked_at, sa.literal(at, Instant))
-        change = (
+        revoked = (
             sa.update(api_keys)
-            .where(api_keys.c.key_id == key_id)
-            .values(revoked_at=first)
-            .returning(api_keys)
+            .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=at)
         )
+        wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.writing() as connection:
-            row = (await connection.execute(change)).one_or_none()
+            if (await connection.execute(revoked)).rowcount:
+                await self._keeping.write(connection, kept)
+            row = (await connection.execute(wanted)).one_or_none()
         return _found(row, key_id)
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.claims import Claims
 from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.ingest import SqlIngest
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.results import Ended, ended, reaped
@@ -33,14 +33,14 @@ class SqlDeliveryStore(DeliveryStore):
         self,
         database: Database,
         rows: WebhookRows,
-        answers: KeptAnswers,
+        keeping: Keeping,
         outbox: OutboxRows,
         ids: IdGenerator,
     ) -> None:
         self._database = database
         self._steps = database.steps
         self._rows = rows
-        self._answers = answers
+        self._keeping = keeping
         self._ids = ids
         self._outbox = outbox
         self._letters = DeadLetterRows(outbox, ids)
@@ -50,13 +50,13 @@ class SqlDeliveryStore(DeliveryStore):
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._database.writing() as connection:
-            yield SqlIngest(connection, self._database, self._rows, self._answers, self._letters)
+            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
     @asynccontextmanager
     async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
         async with self._database.visiting(connection):
-            yield SqlIngest(connection, self._database, self._rows, self._answers, self._letters)
+            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
     @repeated
     async def acquire(self, claim: Claim) -> Claimed:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.tables import (
     ERASING,
     attempts,
+    audit,
     deliveries,
     environment_keys,
     erasures,
@@ -165,6 +166,7 @@ _STEPS: Sequence[_Step] = (
     _by_webhook(deliveries, deliveries.c.delivery_id),
     _by_webhook(replays, replays.c.replay_id),
     _by_environment(kept_answers, kept_answers.c.request),
+    _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),
     _by_environment(webhooks, webhooks.c.webhook_id),
 )

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from notification_adapters.sql import erasing
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.inserting import insert_unless_there
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.webhook_rows import count_change
 from notification_core.erasure import ErasedBatch, Erasure
 from notification_core.errors import ErasureNotFound
+from notification_core.keeping import Kept
 from notification_core.ports.erasures import ErasureStore
 
 _e = erasures.c
@@ -23,11 +25,14 @@ _e = erasures.c
 class SqlErasureStore(ErasureStore):
     """Erases environments from a SQL database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keeping: Keeping) -> None:
         self._database = database
+        self._keeping = keeping
 
     @repeated
-    async def begin(self, environment_id: UUID, now: datetime) -> tuple[Erasure, int]:
+    async def begin(
+        self, environment_id: UUID, now: datetime, kept: Kept = ()
+    ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter."""
         new = {"environment_id": environment_id, "requested_at": now, "erased": 0}
         anew = (
@@ -41,8 +46,9 @@ class SqlErasureStore(ErasureStore):
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
         async with self._database.writing() as connection:
-            if not await insert_unless_there(connection, erasures, new):
-                await connection.execute(anew)
+            begins = await insert_unless_there(connection, erasures, new)
+            if begins or (await connection.execute(anew)).rowcount:
+                await self._keeping.write(connection, kept)
             await connection.execute(bury)
             row = (await connection.execute(_one(environment_id))).one()
             return _erasure(row), await count_change(connection)

@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql import erasing
 from notification_adapters.sql.dead_letters import DeadLetterRows
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.steps import KnownEvent, Lease
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Arrival, EventToStore, holds_data_of
-from notification_core.idempotency import KeptAnswer
 from notification_core.incoming import DeadLetter
+from notification_core.keeping import Kept
 from notification_core.ports.deliveries import EventKey, IngestTransaction
 from notification_core.webhooks import Webhook
 
@@ -28,13 +28,13 @@ class SqlIngest(IngestTransaction):
         connection: AsyncConnection,
         database: Database,
         rows: WebhookRows,
-        answers: KeptAnswers,
+        keeping: Keeping,
         letters: DeadLetterRows,
     ) -> None:
         self._connection = connection
         self._database = database
         self._rows = rows
-        self._answers = answers
+        self._keeping = keeping
         self._letters = letters
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -65,9 +65,9 @@ class SqlIngest(IngestTransaction):
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
 
-    async def keep(self, kept: KeptAnswer) -> None:
+    async def keep(self, kept: Kept) -> None:
         """Write the answer to the request that all this is for."""
-        await self._answers.keep(self._connection, kept)
+        await self._keeping.write(self._connection, kept)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.inserting import insert_unless_there
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import environment_keys
 from notification_core.encryption import Cipher
 from notification_core.errors import KeysChanged
 from notification_core.facts import key_rotated
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
 
@@ -28,11 +28,11 @@ class SqlKeyStore(KeyStore):
     """Keeps signing keys in a SQL database."""
 
     def __init__(
-        self, database: Database, cipher: Cipher, answers: KeptAnswers, outbox: OutboxRows
+        self, database: Database, cipher: Cipher, keeping: Keeping, outbox: OutboxRows
     ) -> None:
         self._outbox = outbox
         self._database = database
-        self._answers = answers
+        self._keeping = keeping
         self._cipher = cipher
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
@@ -47,15 +47,12 @@ class SqlKeyStore(KeyStore):
             await insert_unless_there(connection, environment_keys, self._columns(key))
             return await self._read(connection, [key.environment_id])
 
-    async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: KeptAnswer | None = None
-    ) -> None:
+    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
         async with self._database.writing() as connection:
-            if kept is not None:
-                await self._answers.keep(connection, kept)
+            await self._keeping.write(connection, kept)
             new = await insert_unless_there(connection, environment_keys, self._columns(key))
             if not new:
                 raise KeysChanged(key.environment_id)

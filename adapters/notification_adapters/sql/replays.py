@@ -10,15 +10,15 @@ import sqlalchemy as sa
 
 from notification_adapters.sql import replaying
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
 from notification_adapters.sql.inserting import insert_unless_there
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
 from notification_core.deliveries import Origin, State
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.history import DeliveryRecord, ReplayPage, page_of
-from notification_core.idempotency import KeptAnswer
 from notification_core.ids import IdGenerator
+from notification_core.keeping import Kept
 from notification_core.ports.replays import ReplayStore
 from notification_core.replay import (
     Advance,
@@ -37,15 +37,13 @@ _states = msgspec.json.Decoder(frozenset[State])
 class SqlReplayStore(ReplayStore):
     """Makes further deliveries of the events in a SQL database."""
 
-    def __init__(self, database: Database, answers: KeptAnswers, ids: IdGenerator) -> None:
+    def __init__(self, database: Database, keeping: Keeping, ids: IdGenerator) -> None:
         self._database = database
-        self._answers = answers
+        self._keeping = keeping
         self._ids = ids
 
     @repeated
-    async def retry(
-        self, delivery: DeliveryRecord, delivery_id: UUID, kept: KeptAnswer | None = None
-    ) -> None:
+    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
         # Retention does not take it before this is committed.
@@ -59,8 +57,7 @@ class SqlReplayStore(ReplayStore):
             .with_for_update(read=True)
         )
         async with self._database.writing() as connection:
-            if kept is not None:
-                await self._answers.keep(connection, kept)
+            await self._keeping.write(connection, kept)
             if (await connection.execute(whole)).first() is None:
                 raise EventGone(event_id)
             now = await self._database.now(connection)
@@ -70,11 +67,10 @@ class SqlReplayStore(ReplayStore):
             )
 
     @repeated
-    async def add(self, replay: Replay, kept: KeptAnswer | None = None) -> None:
+    async def add(self, replay: Replay, kept: Kept = ()) -> None:
         """Store a replay that begins."""
         async with self._database.writing() as connection:
-            if kept is not None:
-                await self._answers.keep(connection, kept)
+            await self._keeping.write(connection, kept)
             if not await insert_unless_there(connection, replays, _columns(replay)):
                 raise ReplayRunning(replay.webhook_id)
 
@@ -105,7 +101,12 @@ class SqlReplayStore(ReplayStore):
 
     @repeated
     async def cancel(
-        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, now: datetime
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        replay_id: UUID,
+        now: datetime,
+        kept: Kept = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         one = _one(environment_id, webhook_id, replay_id)
@@ -116,6 +117,7 @@ class SqlReplayStore(ReplayStore):
         )
         async with self._database.writing() as connection:
             if (await connection.execute(end)).rowcount:
+                await self._keeping.write(connection, kept)
                 return
             if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
                 raise ReplayNotFound(replay_id)

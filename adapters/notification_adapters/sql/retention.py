@@ -15,6 +15,7 @@ from notification_adapters.sql.tables import (
     EPOCH,
     Instant,
     attempts,
+    audit,
     deliveries,
     events,
     replays,
@@ -69,12 +70,21 @@ class SqlRetention(Retention):
     @repeated
     async def forget_attempts(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before: their ids tell when."""
-        old = sa.select(_a.log_id).where(_a.log_id < earliest_id(before)).order_by(_a.log_id)
+        return await self._forget(_a.log_id, before, limit)
+
+    @repeated
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        """Delete entries of the audit log from before: their ids tell when."""
+        return await self._forget(audit.c.entry_id, before, limit)
+
+    async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
+        """Delete the first rows of a table whose ids are older; return how many."""
+        old = sa.select(key).where(key < earliest_id(before)).order_by(key)
         async with self._database.reading() as connection:
             found = (await connection.execute(old.limit(limit))).scalars().all()
         if not found:
             return 0
-        forget = sa.delete(attempts).where(_a.log_id <= found[-1])
+        forget = sa.delete(key.table).where(key <= found[-1])
         async with self._database.writing() as connection:
             return (await connection.execute(forget)).rowcount
 

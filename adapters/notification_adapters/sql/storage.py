@@ -14,6 +14,7 @@ from notification_adapters.sql.engine import Database
 from notification_adapters.sql.erasures import SqlErasureStore
 from notification_adapters.sql.history import SqlHistory
 from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencyStore
+from notification_adapters.sql.keeping import Keeping, SqlAuditLog
 from notification_adapters.sql.keys import SqlKeyStore
 from notification_adapters.sql.logs import SqlLogStore
 from notification_adapters.sql.migrations import schema
@@ -40,6 +41,7 @@ class SqlStorage:
     deliveries: SqlDeliveryStore
     keys: SqlKeyStore
     api_keys: SqlApiKeyStore
+    audit: SqlAuditLog
     logs: SqlLogStore
     history: SqlHistory
     backlog: SqlBacklog
@@ -79,20 +81,22 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     """
     commits, outbox = Commits(), OutboxRows(topics, ids)
     rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
+    keeping = Keeping(answers)
     try:
         yield SqlStorage(
             database=database,
-            webhooks=SqlWebhookStore(database, rows, answers, outbox),
-            deliveries=SqlDeliveryStore(database, rows, answers, outbox, ids),
-            keys=SqlKeyStore(database, cipher, answers, outbox),
-            api_keys=SqlApiKeyStore(database),
+            webhooks=SqlWebhookStore(database, rows, keeping, outbox),
+            deliveries=SqlDeliveryStore(database, rows, keeping, outbox, ids),
+            keys=SqlKeyStore(database, cipher, keeping, outbox),
+            api_keys=SqlApiKeyStore(database, keeping),
+            audit=SqlAuditLog(database),
             logs=SqlLogStore(database),
             history=SqlHistory(database),
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, answers),
-            replays=SqlReplayStore(database, answers, ids),
-            trials=SqlTrialStore(database, answers),
-            erasures=SqlErasureStore(database),
+            replays=SqlReplayStore(database, keeping, ids),
+            trials=SqlTrialStore(database, keeping),
+            erasures=SqlErasureStore(database, keeping),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             outbox=SqlOutbox(database),

@@ -324,6 +324,21 @@ outbox_lease = sa.Table(
     sa.Column("leased_until", Instant),
 )
 
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("entry_id", sa.Uuid, primary_key=True),
+    # The nil UUID stands for the installation.
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Index("audit_environment", "environment_id", "entry_id"),
+)
+
 changes = sa.Table(
     "changes",
     metadata,

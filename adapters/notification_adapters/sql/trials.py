@@ -5,7 +5,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Ending
 from notification_adapters.sql.tables import deliveries
@@ -20,17 +20,17 @@ from notification_core.deliveries import (
     State,
 )
 from notification_core.events import EventToStore
-from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.ports.trials import TrialStore
 
 
 class SqlTrialStore(TrialStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
-    def __init__(self, database: Database, answers: KeptAnswers) -> None:
+    def __init__(self, database: Database, keeping: Keeping) -> None:
         self._database = database
         self._steps = database.steps
-        self._answers = answers
+        self._keeping = keeping
 
     @repeated
     async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
@@ -60,12 +60,11 @@ class SqlTrialStore(TrialStore):
             await connection.execute(begun)
 
     @repeated
-    async def finish(self, attempt: Attempt, kept: KeptAnswer | None = None) -> bool:
+    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)
         async with self._database.writing() as connection:
-            if kept is not None:
-                await self._answers.keep(connection, kept)
+            await self._keeping.write(connection, kept)
             now = await self._database.now(connection)
             (held,) = await self._steps.held(connection, [fence])
             if held is None:

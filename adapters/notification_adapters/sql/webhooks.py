@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.idempotency import KeptAnswers
+from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Settled
@@ -17,8 +17,8 @@ from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_core.deliveries import Origin, Outcome, Reason, State
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.facts import webhook_disabled
-from notification_core.idempotency import KeptAnswer
 from notification_core.ids import earliest_id
+from notification_core.keeping import Kept
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 
@@ -37,12 +37,12 @@ class SqlWebhookStore(WebhookStore):
     """Keeps webhooks in a SQL database."""
 
     def __init__(
-        self, database: Database, rows: WebhookRows, answers: KeptAnswers, outbox: OutboxRows
+        self, database: Database, rows: WebhookRows, keeping: Keeping, outbox: OutboxRows
     ) -> None:
         self._outbox = outbox
         self._database = database
         self._rows = rows
-        self._answers = answers
+        self._keeping = keeping
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
@@ -64,7 +64,7 @@ class SqlWebhookStore(WebhookStore):
             return await self._rows.get(connection, environment_id, webhook_id)
 
     @repeated
-    async def add(self, webhook: Webhook, most: int, kept: KeptAnswer | None = None) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
@@ -74,11 +74,10 @@ class SqlWebhookStore(WebhookStore):
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
-            if kept is not None:
-                await self._answers.keep(connection, kept)
+            await self._keeping.write(connection, kept)
 
     @repeated
-    async def replace(self, webhook: Webhook) -> int:
+    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
         """Store a changed webhook; return the change counter."""
         key = webhook.environment_id, webhook.webhook_id
         change = (
@@ -89,11 +88,17 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.writing() as connection:
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
+            await self._keeping.write(connection, kept)
             return await count_change(connection)
 
     @repeated
     async def delete(
-        self, environment_id: UUID, webhook_id: UUID, now: datetime, version: int | None = None
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        now: datetime,
+        version: int | None = None,
+        kept: Kept = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
         key = environment_id, webhook_id
@@ -106,6 +111,7 @@ class SqlWebhookStore(WebhookStore):
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._cancel(connection, webhook_id)
+            await self._keeping.write(connection, kept)
             return await count_change(connection)
 
     @repeated

@@ -17,6 +17,7 @@ from notification_core.catalogue import CATALOGUE
 from notification_core.erasing import Erasures
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
+from notification_core.ports.audit import AuditLog
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -29,6 +30,7 @@ from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.api.access import Access
 from notification_entrypoints.api.answers import json_answer
+from notification_entrypoints.api.auditing import REQUEST, Auditing, AuditOperations
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Call, Endpoint, Handler, Timeouts
 from notification_entrypoints.api.deliveries import DeliveryOperations
@@ -77,6 +79,7 @@ class Services:
     erasures: Erasures
     idempotency: IdempotencyStore
     issuing: Issuing
+    audit: AuditLog
     callers: Callers
     surroundings: Surroundings
     clock: Clock
@@ -117,22 +120,25 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
     """Return what answers each operation of the document, by its operationId."""
     converter = ApiConverter(services.zone)
     paging = Paging(services.cursor_key)
-    idempotency = Idempotency(services.idempotency, services.clock)
+    auditing = Auditing(services.clock, services.ids, services.callers.address)
+    idempotency = Idempotency(services.idempotency, services.clock, auditing)
     webhooks = WebhookOperations(
         subscriptions=services.subscriptions,
         idempotency=idempotency,
+        auditing=auditing,
         logs=services.logs,
         converter=converter,
         written=document.body_of("replaceWebhook"),
     )
     logs = LogOperations(services.logs, converter, paging, services.zone)
     deliveries = DeliveryOperations(services.history, converter, paging, services.zone)
-    replays = ReplayOperations(services.replays, idempotency, converter, paging)
+    replays = ReplayOperations(services.replays, idempotency, auditing, converter, paging)
     trials = TrialOperations(services.trials, idempotency, converter)
     environments = EnvironmentOperations(
         keys=services.verification_keys,
         erasures=services.erasures,
         idempotency=idempotency,
+        auditing=auditing,
         signature_headers=services.signature_headers,
         converter=converter,
     )
@@ -147,7 +153,8 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         converter=converter,
     )
 
-    keys = ApiKeyOperations(services.issuing, converter, paging, services.clock)
+    audit = AuditOperations(services.audit, converter, paging)
+    keys = ApiKeyOperations(services.issuing, auditing, converter, paging, services.clock)
 
     async def openapi(_: Call) -> web.Response:
         return json_answer(document.content)
@@ -177,6 +184,8 @@ def _handlers(services: Services, document: Document) -> Mapping[str, Handler]:
         "eraseEnvironment": Handler(environments.erase),
         "getErasure": Handler(environments.erasure),
         "rotateVerificationKey": Handler(environments.rotate),
+        "listAudit": Handler(audit.page),
+        "listInstallationAudit": Handler(audit.page),
         "listApiKeys": Handler(keys.page),
         "createApiKey": Handler(keys.create),
         "revokeApiKey": Handler(keys.revoke),
@@ -189,7 +198,7 @@ def _edge(services: Services) -> Middleware:
 
     @web.middleware
     async def edge(request: web.Request, handler: Next) -> web.StreamResponse:
-        request_id = _request_id(request) or str(services.ids())
+        request_id = request[REQUEST] = _request_id(request) or str(services.ids())
         response: web.StreamResponse
         try:
             services.surroundings.check(request)

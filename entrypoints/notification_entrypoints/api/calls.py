@@ -32,12 +32,13 @@ Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
 class Call:
     """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged.
 
-    ``environment_id`` is the one that its path leads into, which is the caller's.
+    ``environment`` is the one that its path leads into, which is the caller's.
     """
 
     request: web.Request
     caller: Caller
-    _environment_id: UUID | None
+    operation_id: str
+    environment: UUID | None
     parameters: Parameters
     body: bytes = field(default=b"", repr=False)
     fields: Mapping[str, object] = field(factory=dict, repr=False)
@@ -45,9 +46,9 @@ class Call:
     @property
     def environment_id(self) -> UUID:
         """The environment that the call is about; LookupError for an operation without one."""
-        if self._environment_id is None:
+        if self.environment is None:
             raise LookupError(self.request.path)
-        return self._environment_id
+        return self.environment
 
 
 @frozen
@@ -104,7 +105,8 @@ class Endpoint:
         parameters = read_parameters(request, operation.parameters)
         environment_id = await self.access.environment(caller, operation.rule, parameters)
         body, fields = await self._content(request, limit)
-        return Call(request, caller, environment_id, parameters, body, fields)
+        name = operation.operation_id
+        return Call(request, caller, name, environment_id, parameters, body, fields)
 
     async def _content(
         self, request: web.Request, limit: asyncio.Timeout

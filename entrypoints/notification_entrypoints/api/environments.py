@@ -3,7 +3,7 @@
 from typing import cast
 
 from aiohttp import hdrs, web
-from attrs import frozen
+from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter, environment_settings, verification_key
 from notification_core.erasing import Erasures
@@ -11,6 +11,7 @@ from notification_core.keys import TrustedKey
 from notification_core.signing import SignatureHeaders
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.api.answers import ACCEPTED, CREATED, json_answer
+from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
 
@@ -22,6 +23,7 @@ class EnvironmentOperations:
     keys: VerificationKeys
     erasures: Erasures
     idempotency: Idempotency
+    auditing: Auditing
     signature_headers: SignatureHeaders
     converter: ApiConverter
 
@@ -49,11 +51,14 @@ class EnvironmentOperations:
             environment_id,
             lambda keep: self.keys.rotate(environment_id, keep, emergency=emergency),
             rotated,
+            lambda made: made.key.key_id,
         )
 
     async def erase(self, call: Call) -> web.Response:
         """Begin to erase an environment, and answer with how that stands."""
-        erasure = await self.erasures.begin(call.environment_id)
+        # Of what is the environment's nothing is left; who had it erased is the installation's.
+        entry = evolve(self.auditing.entry(call, call.environment_id), environment_id=None)
+        erasure = await self.erasures.begin(call.environment_id, [entry])
         response = json_answer(self.converter.dump(erasure), ACCEPTED)
         route = call.request.app.router["getErasure"]
         where = route.url_for(environment_id=str(call.environment_id))

@@ -6,9 +6,10 @@ A handler whose effect must not be had twice hands it to :meth:`Idempotency.once
         call, environment_id, lambda keep: self.ingest.publish(events, keep), self._shown
     )
 
-The use case takes ``keep`` and makes the answer to be kept before it commits; its store writes
-that in the same transaction (:class:`IdempotencyStore` says how). What is kept is what ``shown``
-makes: an answer that shows a secret must not be kept as it is.
+The use case takes ``keep`` and makes what is to be kept before it commits; its store writes that
+in the same transaction (:class:`IdempotencyStore` says how). The answer that is kept is what
+``shown`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
+``subject`` says of what, and an entry of the audit log is kept beside the answer.
 """
 
 import hashlib
@@ -23,9 +24,11 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_core.errors import AlreadyAnswered, Detail
-from notification_core.idempotency import KEPT_FOR, Keep, KeptAnswer
+from notification_core.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.keeping import Keep, Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
+from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
@@ -52,9 +55,10 @@ _ANSWER = msgspec.msgpack.Decoder(_Answer)
 class Idempotency:
     """Answers a request that comes again as it was answered first, for 24 hours."""
 
-    def __init__(self, store: IdempotencyStore, clock: Clock) -> None:
+    def __init__(self, store: IdempotencyStore, clock: Clock, auditing: Auditing) -> None:
         self._store = store
         self._clock = clock
+        self._auditing = auditing
         self._running: set[tuple[UUID, str]] = set()
 
     async def once(
@@ -63,20 +67,26 @@ class Idempotency:
         environment_id: UUID,
         effect: Callable[[Keep[_Outcome] | None], Awaitable[_Outcome]],
         shown: Callable[[_Outcome], web.Response],
+        subject: Callable[[_Outcome], object] | None = None,
     ) -> web.Response:
         """Have an effect in an environment and show it, or show again what it came to before.
 
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
         still being answered, and for one that another request was sent with.
         """
+
+        def audited(outcome: _Outcome) -> Kept:
+            return [self._auditing.entry(call, subject(outcome))] if subject else []
+
         key = _key_of(call.request)
         if key is None:
-            return shown(await effect(None))
+            return shown(await effect(audited if subject else None))
         request, fingerprint = _name(call, key), _fingerprint(call)
 
-        def keep(outcome: _Outcome) -> KeptAnswer:
-            answer = _encoded(shown(outcome))
-            return KeptAnswer(environment_id, request, fingerprint, answer, self._clock.now())
+        def keep(outcome: _Outcome) -> Kept:
+            shown_answer, now = _encoded(shown(outcome)), self._clock.now()
+            answer = KeptAnswer(environment_id, request, fingerprint, shown_answer, now)
+            return [answer, *audited(outcome)]
 
         with self._alone(environment_id, request):
             kept = await self._kept(environment_id, request)

@@ -7,6 +7,7 @@ from notification_adapters.converters import ApiConverter, new_api_key, shown_ap
 from notification_core.issuing import Issuing
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.answers import CREATED, NO_CONTENT, json_answer
+from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.paging import Paging
 
@@ -16,13 +17,17 @@ class ApiKeyOperations:
     """Makes, lists and revokes API keys."""
 
     issuing: Issuing
+    auditing: Auditing
     converter: ApiConverter
     paging: Paging
     clock: Clock
 
     async def create(self, call: Call) -> web.Response:
         """Make a key and show it: this once."""
-        issued = await self.issuing.create(self.converter.api_key_draft(call.fields))
+        draft = self.converter.api_key_draft(call.fields)
+        issued = await self.issuing.create(
+            draft, lambda made: [self.auditing.entry(call, made.key.key_id)]
+        )
         shown = new_api_key(issued, self.clock.now())
         return json_answer(self.converter.dump(shown), CREATED)
 
@@ -37,5 +42,6 @@ class ApiKeyOperations:
 
     async def revoke(self, call: Call) -> web.Response:
         """Revoke a key."""
-        await self.issuing.revoke(call.parameters.id("key_id"))
+        key_id = call.parameters.id("key_id")
+        await self.issuing.revoke(key_id, [self.auditing.entry(call, key_id)])
         return web.Response(status=NO_CONTENT)

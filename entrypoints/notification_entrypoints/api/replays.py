@@ -8,6 +8,7 @@ from notification_core.history import DeliveryRecord
 from notification_core.replay import Replay
 from notification_core.replays import Replays
 from notification_entrypoints.api.answers import ACCEPTED, NO_CONTENT, json_answer
+from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.paging import Paging
@@ -19,6 +20,7 @@ class ReplayOperations:
 
     replays: Replays
     idempotency: Idempotency
+    auditing: Auditing
     converter: ApiConverter
     paging: Paging
 
@@ -39,6 +41,7 @@ class ReplayOperations:
             environment_id,
             lambda keep: self.replays.retry(environment_id, delivery_id, keep),
             made,
+            lambda _: delivery_id,
         )
 
     async def start(self, call: Call) -> web.Response:
@@ -61,6 +64,7 @@ class ReplayOperations:
             call.environment_id,
             lambda keep: self.replays.start(*key, draft, keep),
             started,
+            lambda replay: replay.replay_id,
         )
 
     async def of_webhook(self, call: Call) -> web.Response:
@@ -79,5 +83,6 @@ class ReplayOperations:
     async def cancel(self, call: Call) -> web.Response:
         """Cancel a replay."""
         key = call.environment_id, call.parameters.id("webhook_id")
-        await self.replays.cancel(*key, call.parameters.id("replay_id"))
+        replay_id = call.parameters.id("replay_id")
+        await self.replays.cancel(*key, replay_id, [self.auditing.entry(call, replay_id)])
         return web.Response(status=NO_CONTENT)

@@ -31,6 +31,7 @@ class TrialOperations:
             environment_id,
             lambda keep: self.trials.send(environment_id, webhook_id, event_type, keep),
             self._shown,
+            lambda _: webhook_id,
         )
 
     def _shown(self, attempt: Attempt) -> web.Response:

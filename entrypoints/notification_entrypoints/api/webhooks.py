@@ -9,10 +9,12 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter, ShownWebhook
 from notification_core.errors import Detail
 from notification_core.history import Activity
+from notification_core.keeping import Kept
 from notification_core.ports.logs import LogStore
 from notification_core.subscriptions import Subscriptions, WebhookDraft
 from notification_core.webhooks import Webhook
 from notification_entrypoints.api.answers import CREATED, NO_CONTENT, NOT_MODIFIED, OK, json_answer
+from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call, check_fields
 from notification_entrypoints.api.document import Schema
 from notification_entrypoints.api.idempotency import Idempotency
@@ -38,6 +40,7 @@ class WebhookOperations:
 
     subscriptions: Subscriptions
     idempotency: Idempotency
+    auditing: Auditing
     logs: LogStore
     converter: ApiConverter
     written: Schema
@@ -66,6 +69,7 @@ class WebhookOperations:
             environment_id,
             lambda keep: self.subscriptions.create(environment_id, draft, keep),
             created,
+            lambda webhook: webhook.webhook_id,
         )
 
     async def get(self, call: Call) -> web.Response:
@@ -83,8 +87,10 @@ class WebhookOperations:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
         expected = expected_versions(call.request)
-        key = _addressed(call)
-        return await self._shown(await self.subscriptions.replace(*key, draft, expected))
+        changed = await self.subscriptions.replace(
+            *_addressed(call), draft, expected, self._audited(call)
+        )
+        return await self._shown(changed)
 
     async def patch(self, call: Call) -> web.Response:
         """Change some fields of a webhook."""
@@ -95,18 +101,23 @@ class WebhookOperations:
             return self.converter.draft(fields)
 
         expected = expected_versions(call.request)
-        key = _addressed(call)
-        return await self._shown(await self.subscriptions.change(*key, redraft, expected))
+        changed = await self.subscriptions.change(
+            *_addressed(call), redraft, expected, self._audited(call)
+        )
+        return await self._shown(changed)
 
     async def delete(self, call: Call) -> web.Response:
         """Delete a webhook."""
         expected = expected_versions(call.request)
-        await self.subscriptions.delete(*_addressed(call), expected)
+        await self.subscriptions.delete(*_addressed(call), expected, self._audited(call))
         return web.Response(status=NO_CONTENT)
 
     def judge(self, fields: Mapping[str, object]) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
+
+    def _audited(self, call: Call) -> Kept:
+        return [self.auditing.entry(call, call.parameters.id("webhook_id"))]
 
     async def _shown(self, webhook: Webhook) -> web.Response:
         return self._answer(webhook, await self._activity(webhook))

@@ -26,6 +26,7 @@ def upgrade() -> None:
     _create_environment_keys()
     _create_kept_answers()
     _create_api_keys()
+    _create_audit()
     _create_dead_letters()
     _create_outbox()
     outbox_lease = _create_outbox_lease()
@@ -294,6 +295,22 @@ def _create_outbox_lease() -> sa.Table:
         sa.Column("leased_until", Instant),
         sa.PrimaryKeyConstraint("id", name="outbox_lease_pkey"),
     )
+
+
+def _create_audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("entry_id", "environment_id", name="audit_pkey"),
+    )
+    op.create_index("audit_environment", "audit", ["environment_id", "entry_id"], unique=False)
 
 
 def _create_changes() -> sa.Table:
