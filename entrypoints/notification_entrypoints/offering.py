@@ -1,13 +1,49 @@
 """What a process offers over HTTP: its use cases, as the API takes them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
 from notification_core.events import Source
-from notification_entrypoints.api.app import Services
+from notification_entrypoints.api.administrators import Administrators
+from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.settings import Settings, is_loopback
+from notification_entrypoints.servers import Bind, listening
+from notification_entrypoints.settings import Authentication, Settings, is_loopback
 from notification_entrypoints.wiring import Service, cursor_key
+
+_SHUTDOWN = timedelta(seconds=1)
+
+
+@asynccontextmanager
+async def open_api(
+    settings: Settings, service: Service, watch: Metrics, administrators: Administrators
+) -> AsyncIterator[str]:
+    """Serve the API of a service for the length of the block; gives the URL of its server.
+
+    Who is one of the ``administrators`` is known from then on.
+    """
+    callers = api_callers(settings, service)
+    administrators.opened(callers)
+    services = api_services(settings, service, watch, callers)
+    runner = ApiRunner(api_app(services), services, shutdown_timeout=_SHUTDOWN)
+    bind = Bind(settings.api_server_host, settings.api_server_port, "API_SERVER_PORT")
+    async with listening(runner, bind) as url:
+        yield url
+
+
+async def who_may_call(settings: Settings, service: Service) -> str | None:
+    """Say what a caller needs, or that nobody has it yet; nothing where nobody is asked."""
+    if service.credentials is None:
+        return None
+    only_keys = settings.api_auth == (Authentication.API_KEY,)
+    if only_keys and not settings.api_bootstrap_key and not await service.issuing.page(1):
+        return "nobody can call yet: start it with API_BOOTSTRAP_KEY, and make keys with that one"
+    return "callers need a credential: client commands read it from NOTIFICATION_API_KEY"
 
 
 def api_services(

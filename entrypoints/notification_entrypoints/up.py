@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,25 +11,14 @@ from attrs import frozen
 
 from notification_core.version import VERSION
 from notification_entrypoints import storages
-from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.callers import Callers
-from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.consuming import open_consuming
 from notification_entrypoints.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.logs import configure_logging
-from notification_entrypoints.offering import api_callers, api_services
+from notification_entrypoints.offering import open_api, who_may_call
 from notification_entrypoints.processes import run_to_the_end, serving
-from notification_entrypoints.servers import Bind, listening
-from notification_entrypoints.settings import (
-    Authentication,
-    Settings,
-    check_exposure,
-    load_settings,
-)
-from notification_entrypoints.watch import Watch
+from notification_entrypoints.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.wiring import Service, open_service
 
-_API_SHUTDOWN = timedelta(seconds=1)
 _DEFAULT_API = "http://127.0.0.1:3615/api"
 
 _log = structlog.stdlib.get_logger("notification")
@@ -68,11 +56,10 @@ async def _serve(settings: Settings) -> None:
         consuming = await stack.enter_async_context(
             open_consuming(settings, service, process.watch)
         )
-        callers = api_callers(settings, service)
-        process.administrators.opened(callers)
-        api = _api_runner(settings, service, process.watch, callers)
-        api_url = await stack.enter_async_context(listening(api, _api_bind(settings)))
-        access = await _who_may_call(settings, service)
+        api_url = await stack.enter_async_context(
+            open_api(settings, service, process.watch, process.administrators)
+        )
+        access = await who_may_call(settings, service)
         process.ready(service, consuming.parts)
         place, secret_file = storages.place_of(settings), _secret_file(settings)
         _announce(Served(api_url, process.ops_url, place, secret_file, service, access))
@@ -81,30 +68,11 @@ async def _serve(settings: Settings) -> None:
         service.claim_no_more()
 
 
-def _api_runner(settings: Settings, service: Service, watch: Watch, callers: Callers) -> ApiRunner:
-    services = api_services(settings, service, watch, callers)
-    return ApiRunner(api_app(services), services, shutdown_timeout=_API_SHUTDOWN)
-
-
-def _api_bind(settings: Settings) -> Bind:
-    return Bind(settings.api_server_host, settings.api_server_port, "API_SERVER_PORT")
-
-
 def _secret_file(settings: Settings) -> Path | None:
     """Return the file of the embedded database's secret, if one was made."""
     database = file_of(settings.db_uri)
     path = secret_path(database) if database else None
     return path if path and path.exists() else None
-
-
-async def _who_may_call(settings: Settings, service: Service) -> str | None:
-    """Say what a caller needs, or that nobody has it yet; nothing where nobody is asked."""
-    if service.credentials is None:
-        return None
-    only_keys = settings.api_auth == (Authentication.API_KEY,)
-    if only_keys and not settings.api_bootstrap_key and not await service.issuing.page(1):
-        return "nobody can call yet: start it with API_BOOTSTRAP_KEY, and make keys with that one"
-    return "callers need a credential: client commands read it from NOTIFICATION_API_KEY"
 
 
 def _announce(served: Served) -> None:

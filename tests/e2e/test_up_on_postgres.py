@@ -2,60 +2,20 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
 
-import pytest
-from attrs import frozen
-
 from tests.conftest import require
+from tests.faults.place import IN_FLIGHT, Place
 from tests.faults.stage import Api, event_named, running, until
-from tests.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
+from tests.postgres_server import HOW_TO_GET_IT, find_programs, started
 from tests.receivers import Receiver
 
-IN_FLIGHT = 32
-
-_UNFINISHED = "SELECT count(*) FROM deliveries WHERE state = 'pending' OR worker IS NOT NULL"
 _UNLOGGED = """
 SELECT count(*) FROM deliveries AS d
 WHERE attempt <> (SELECT count(*) FROM attempts AS a WHERE a.delivery_id = d.delivery_id)
 """
-
-
-@frozen
-class Place:
-    """A database that several processes share, and their settings."""
-
-    postgres: PostgresServer
-    database: str
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What a process is told of it."""
-        return {
-            "DB_URI": self.postgres.database_uri(self.database),
-            "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
-            "WEBHOOKS_RETRY_INTERVAL": "100ms",
-            "WEBHOOKS_MAX_IN_FLIGHT": str(IN_FLIGHT),
-        }
-
-    async def count(self, question: str) -> int:
-        """Look into the database."""
-        async with self.postgres.connected(self.database) as connection:
-            return int(await connection.fetchval(question))
-
-    async def is_done(self) -> bool:
-        """Tell whether nothing waits and nobody works."""
-        return await self.count(_UNFINISHED) == 0
-
-
-@pytest.fixture
-async def place(postgres: PostgresServer) -> AsyncIterator[Place]:
-    """Make an empty database."""
-    async with postgres.database(empty=True) as database:
-        yield Place(postgres, database)
 
 
 async def test_up_serves_a_database_server_and_shows_no_password(

@@ -71,6 +71,7 @@ class Up:
     ports: tuple[int, int] = field(factory=free_ports)
     process: Process | None = None
     command: str = "up"
+    options: Sequence[str] = ()
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
@@ -134,7 +135,8 @@ class Up:
         return self.folder / f"{self.command}.log"
 
     def _arguments(self) -> Sequence[str | Path]:
-        return ("up", "--data", self.folder / "data") if self.command == "up" else (self.command,)
+        data = ("--data", self.folder / "data") if self.command == "up" else ()
+        return (self.command, *data, *self.options)
 
     def _environ(self) -> dict[str, str]:
         """Return the environment, without the settings of another installation."""

@@ -19,6 +19,7 @@ PROGRAM = "notification-management"
 
 _COMMANDS = {
     "up": "Run everything in one process: API, deliveries and ops server.",
+    "api": "Serve the API; other processes deliver what it stores.",
     "consumer": "Take events from Kafka and deliver them.",
     "migrate": "Bring the database's schema up to this version.",
     "publish": "Publish events from a file of JSON lines, or a single one.",

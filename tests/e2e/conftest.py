@@ -1,0 +1,15 @@
+"""What tests of whole processes share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults.place import Place, place_on
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture
+async def place(postgres: PostgresServer) -> AsyncIterator[Place]:
+    """Make an empty database for processes to share."""
+    async with place_on(postgres) as place:
+        yield place
