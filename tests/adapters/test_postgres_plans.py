@@ -18,6 +18,7 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_core.deliveries import Attempt, BegunDelivery, Outcome, Result, Succeeded
+from notification_core.history import WantedAttempts
 from notification_core.ids import IdGenerator, earliest_id
 from notification_core.ports.deliveries import Claim
 from notification_core.webhooks import FOREVER, DisabledReason
@@ -163,6 +164,43 @@ async def test_a_page_of_the_deliveries_of_a_webhook_reads_a_page(
             page = await storage.history.of_webhook(ENVIRONMENT, DEAD, limit=50, before=before)
         assert len(page.rows) == 50
         before = page.rows[-1].delivery_id
+
+
+async def test_what_webhooks_last_did_is_read_by_the_ends_of_the_log(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    for _ in range(TIMES):
+        with reading_at_most(plans, 10):
+            told = await storage.logs.activity(ENVIRONMENT, LOGGED)
+        assert told[LOGGED].last_errored
+        with reading_at_most(plans, 10):
+            assert await storage.logs.activity(ENVIRONMENT) == told
+
+
+async def test_the_errors_of_a_log_are_found_without_its_successes(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    wanted = WantedAttempts(outcome=Outcome.FAILED)
+    before = None
+    for _ in range(TIMES):
+        # The look, then whole what is shown, and where the look ended: it was not full.
+        with reading_at_most(plans, 20_300):
+            page = await storage.logs.page(ENVIRONMENT, LOGGED, 50, before, wanted)
+        assert len(page.rows) == 50
+        before = page.after
+
+
+async def test_a_page_of_events_reads_a_page(watched: tuple[SqlStorage, Plans]) -> None:
+    storage, plans = watched
+    before = None
+    for _ in range(TIMES):
+        # Each event has twenty deliveries, which are counted.
+        with reading_at_most(plans, 1_500):
+            page = await storage.history.events(ENVIRONMENT, limit=50, before=before)
+        assert len(page.rows) == 50
+        before = page.after
 
 
 async def test_retention_reads_what_it_deletes(watched: tuple[SqlStorage, Plans]) -> None:

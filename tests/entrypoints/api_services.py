@@ -16,6 +16,7 @@ from notification_adapters.memory import MemoryStorage, memory_storage
 from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
@@ -66,6 +67,7 @@ from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
+from tests.postgres_server import CIPHER, PostgresServer
 
 MAX_WEBHOOKS = 3
 ZONE = ZoneInfo("America/Montreal")
@@ -163,6 +165,15 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
     await migrate_sqlite(path, cipher)
     async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
         yield _stores(storage)
+
+
+@asynccontextmanager
+async def on_postgres(postgres: PostgresServer) -> AsyncIterator[Stores]:
+    """Open a database of a server."""
+    async with postgres.database() as database:
+        server = postgres.server(database)
+        async with open_postgres(server, CIPHER, _CLOCK, _IDS) as storage:
+            yield _stores(storage)
 
 
 @asynccontextmanager

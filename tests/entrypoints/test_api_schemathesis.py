@@ -5,6 +5,8 @@ None may be answered with a 500, nor as the document does not say.
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,35 @@ from notification_core.access import Scope
 from notification_core.authentication import StoredKeys
 from notification_core.issuing import ApiKeyDraft
 from notification_entrypoints.api.callers import Callers
-from tests.entrypoints.api_services import Backstage, on_sqlite
+from tests.entrypoints.api_services import (
+    Backstage,
+    Stores,
+    backstage,
+    on_postgres,
+    on_sqlite,
+)
 from tests.entrypoints.checked_api import served
 from tests.entrypoints.example_world import furnish, replay
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 WITHOUT_LIMIT = 10**6
 
-pytestmark = [
-    pytest.mark.parametrize("stage", [on_sqlite], indirect=True),
-    pytest.mark.timeout(300),  # some twenty seconds, where the machine is not busy
-]
+pytestmark = pytest.mark.timeout(300)  # half a minute each, where the machine is not busy
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Stores]:
+    """Each database in turn; its server is started before the test's loop runs."""
+    if request.param == "postgres":
+        return on_postgres(request.getfixturevalue("postgres"))
+    return on_sqlite(tmp_path)
+
+
+@pytest.fixture
+async def stage(opened: AbstractAsyncContextManager[Stores]) -> AsyncIterator[Backstage]:
+    """Give what stands behind an API."""
+    async with backstage(opened) as stage:
+        yield stage
 
 
 async def test_nothing_that_can_be_made_up_is_answered_as_the_document_does_not_say(

@@ -48,7 +48,12 @@ def _create_events() -> None:
         sa.Column("stored_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("event_id", "environment_id", name="events_pkey"),
     )
-    op.create_index("events_environment", "events", ["environment_id", "stored_at"], unique=False)
+    op.create_index(
+        "events_environment",
+        "events",
+        ["environment_id", "stored_at", "event_id"],
+        unique=False,
+    )
 
 
 def _create_webhooks() -> None:
