@@ -1,8 +1,12 @@
 """Relaying: what storage keeps in its outbox goes to its topics, and is deleted there then."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from notification_core.errors import StorageUnavailable
+from notification_core.outgoing import OutgoingMessage
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
 from notification_core.ports.outbox import Outbox
@@ -10,8 +14,9 @@ from notification_core.ports.sink import MessageSink
 
 _LIMIT = 500
 _LIMIT_BYTES = 8 * 1024 * 1024
-_LEASE = timedelta(minutes=2)
-"""Longer than a sink takes at most: a second worker that sends the same only makes doubles."""
+_LEASE = timedelta(seconds=4)
+_RENEW_SECONDS = 1.0
+"""Who dies while sending is soon replaced; who only takes long keeps what it has."""
 
 _PAUSE = 1.0
 
@@ -51,10 +56,27 @@ class Relay:
         messages = await self._outbox.acquire(self._worker, _LEASE, _LIMIT, _LIMIT_BYTES)
         if not messages:
             return self._poll_interval.total_seconds()
-        sent = await self._sink.send(messages)
+        sent = await self._sent(messages)
         await self._outbox.remove([message.message_id for message in messages[:sent]])
         self._observer.messages_relayed(sent)
         return 0 if sent == len(messages) else _PAUSE
+
+    async def _sent(self, messages: Sequence[OutgoingMessage]) -> int:
+        """Send messages while nobody else may; return how many were acknowledged."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            return await self._sink.send(messages)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(_RENEW_SECONDS)
+            try:
+                await self._outbox.renew(self._worker, _LEASE)
+            except StorageUnavailable as error:
+                self._observer.loop_failed("relay", error)
 
     async def release(self) -> None:
         """Let another process go on at once."""

@@ -27,6 +27,10 @@ class Outbox(Protocol):
         """
 
     @abstractmethod
+    async def renew(self, worker: UUID, lease: timedelta) -> None:
+        """Keep the outbox to this worker for ``lease`` from now on, if it has it still."""
+
+    @abstractmethod
     async def remove(self, message_ids: Collection[UUID]) -> None:
         """Delete messages that have been sent; those that are gone are no error."""
 

@@ -240,6 +240,16 @@ async def test_one_worker_has_the_outbox_until_its_lease_is_over(world: World) -
     assert not await waiting(world, world.worker)
 
 
+async def test_a_worker_that_takes_long_keeps_the_outbox(world: World) -> None:
+    await store(world, *letters(1))
+    assert await waiting(world, world.worker)
+    for _ in range(3):
+        await world.clock.advance(LEASE.total_seconds() - 1)
+        await world.storage.outbox.renew(world.worker, LEASE)
+        await world.storage.outbox.renew(world.other_worker, LEASE)
+        assert not await waiting(world, world.other_worker)
+
+
 async def test_a_worker_that_stops_leaves_the_outbox_to_others_at_once(world: World) -> None:
     await store(world, *letters(1))
     assert await waiting(world, world.worker)

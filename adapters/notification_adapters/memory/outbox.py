@@ -35,6 +35,11 @@ class MemoryOutbox(Outbox):
             found.append(message)
         return found
 
+    async def renew(self, worker: UUID, lease: timedelta) -> None:
+        """Keep the outbox to this worker for longer."""
+        if self._worker == worker:
+            self._leased_until = self._clock.now() + lease
+
     async def remove(self, message_ids: Collection[UUID]) -> None:
         """Delete messages that have been sent."""
         for message_id in message_ids:

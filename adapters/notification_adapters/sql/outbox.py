@@ -74,6 +74,14 @@ class SqlOutbox(Outbox):
             return await _oldest(connection, limit, limit_bytes)
 
     @repeated
+    async def renew(self, worker: UUID, lease: timedelta) -> None:
+        """Keep the outbox to this worker for longer."""
+        async with self._database.writing() as connection:
+            until = await self._database.now(connection) + lease
+            held = outbox_lease.c.worker == worker
+            await connection.execute(sa.update(outbox_lease).where(held).values(leased_until=until))
+
+    @repeated
     async def remove(self, message_ids: Collection[UUID]) -> None:
         """Delete messages that have been sent."""
         if not message_ids:
