@@ -1,4 +1,4 @@
-"""Forgetting, batch after batch: logs, then events with their deliveries, then tombstones."""
+"""Forgetting, batch after batch: logs, dead letters, events with their deliveries, tombstones."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,13 +10,14 @@ from notification_core.ports.retention import EventMark, Retention
 
 ATTEMPTS_AT_ONCE: Final = 1_000
 ENTRIES_AT_ONCE: Final = 1_000
+DEAD_LETTERS_AT_ONCE: Final = 100
 EVENTS_AT_ONCE: Final = 100
 WEBHOOKS_AT_ONCE: Final = 100
 
 
 @frozen
 class RetentionRules:
-    """How long the log, the audit log, and events with their deliveries are kept."""
+    """How long the log, the audit log, and events are kept, these with all that is of them."""
 
     logs: timedelta
     audit: timedelta
@@ -40,6 +41,8 @@ class Forgetting:
         if await self._retention.forget_audit(now - self._rules.audit, ENTRIES_AT_ONCE):
             return True
         before = now - self._rules.events
+        if await self._retention.forget_dead_letters(before, DEAD_LETTERS_AT_ONCE):
+            return True
         swept = await self._retention.sweep_events(before, self._after, EVENTS_AT_ONCE)
         self._after = swept.after
         if swept.after is not None:

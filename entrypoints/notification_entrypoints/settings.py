@@ -283,7 +283,8 @@ class Settings:
     retention_events: timedelta = _setting(
         kinds.TIME,
         "720h",
-        "How long events are kept and known again, with their deliveries, unless one still waits; "
+        "How long events are kept and known again, with their deliveries, unless one still waits, "
+        "and dead letters; "
         "what waits for a disabled webhook expires after it.",
     )
 

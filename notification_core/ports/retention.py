@@ -39,6 +39,10 @@ class Retention(Protocol):
         """Delete entries of the audit log from before; return how many, at most ``limit``."""
 
     @abstractmethod
+    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+        """Delete dead letters that were stored before; return how many, at most ``limit``."""
+
+    @abstractmethod
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries, environment by environment.
 

@@ -12,6 +12,7 @@ from notification_core.audit import AuditEntry
 from notification_core.deliveries import BegunDelivery, Retry, State
 from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound, WebhookNotFound
 from notification_core.forgetting import EVENTS_AT_ONCE, Forgetting, RetentionRules
+from notification_core.incoming import DeadLetter, Message
 from notification_core.ports.retention import EventMark
 from notification_core.webhooks import Webhook
 from tests.contracts.world import DELAY, World, ids_of
@@ -193,3 +194,26 @@ async def test_who_changed_what_is_forgotten_after_its_own_time(world: World) ->
     await world.clock.advance(2 * DAY.total_seconds())
     await _forget(world)
     assert list(await world.storage.audit.page(world.environment_id, 10)) == [young]
+
+
+async def test_a_dead_letter_is_kept_as_long_as_an_event(world: World) -> None:
+    for offset in range(3):
+        letter = DeadLetter(Message("t", 0, offset, 0, b"{"), "No event.")
+        async with world.storage.deliveries.ingesting() as transaction:
+            await transaction.add_dead_letters([letter])
+        await world.clock.advance(15 * DAY.total_seconds())
+    await _forget(world)
+    (left,) = await world.storage.dead_letters.page(limit=10)
+    assert left.dead_letter.message.offset == 2
+
+
+async def test_no_more_dead_letters_go_at_once_than_asked_for(world: World) -> None:
+    async with world.storage.deliveries.ingesting() as transaction:
+        await transaction.add_dead_letters(
+            [DeadLetter(Message("t", 0, one, 0, b"{"), "No event.") for one in range(5)]
+        )
+    await world.clock.advance(1)
+    retention, now = world.storage.retention, world.clock.now()
+    assert await retention.forget_dead_letters(now, 3) == 3
+    assert await retention.forget_dead_letters(now, 3) == 2
+    assert await retention.forget_dead_letters(now, 3) == 0

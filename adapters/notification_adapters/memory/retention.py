@@ -32,6 +32,14 @@ class MemoryRetention(Retention):
                 del self._state.audit[entry_id]
         return len(old[:limit])
 
+    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+        """Delete dead letters that were stored before."""
+        async with self._state.writing:
+            old = [one for one in sorted(self._state.dead_letters) if one < earliest_id(before)]
+            for letter_id in old[:limit]:
+                del self._state.dead_letters[letter_id]
+        return len(old[:limit])
+
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:  # noqa: ARG002 - what is left is found at once
         """Delete events that were stored before, with their deliveries."""
         async with self._state.writing:

@@ -16,6 +16,7 @@ from notification_adapters.sql.tables import (
     Instant,
     attempts,
     audit,
+    dead_letters,
     deliveries,
     events,
     replays,
@@ -67,16 +68,19 @@ class SqlRetention(Retention):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
     async def forget_attempts(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before: their ids tell when."""
         return await self._forget(_a.log_id, before, limit)
 
-    @repeated
     async def forget_audit(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before: their ids tell when."""
         return await self._forget(audit.c.entry_id, before, limit)
 
+    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+        """Delete dead letters that were stored before: their ids tell when."""
+        return await self._forget(dead_letters.c.letter_id, before, limit)
+
+    @repeated
     async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
         """Delete the first rows of a table whose ids are older; return how many."""
         old = sa.select(key).where(key < earliest_id(before)).order_by(key)
