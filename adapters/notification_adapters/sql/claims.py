@@ -46,15 +46,19 @@ class Claims:
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""
-        # A look through a reader first: where nothing is due, no writer is kept waiting.
-        async with self._database.reading() as connection:
-            now = await self._database.now(connection)
-            look = await self._look(connection, claim, now)
-            if not look.open:
-                changes = await self._steps.changes(connection)
-                return Claimed((), {}, changes, look.after, _until(look.next_due, now))
+        if self._database.one_writer:
+            # A look through a reader first: where nothing is due, no writer is kept waiting.
+            async with self._database.reading() as connection:
+                now = await self._database.now(connection)
+                look = await self._look(connection, claim, now)
+                if not look.open:
+                    return await self._nothing(connection, look, now)
         async with self._database.writing() as connection:
             return await self._take(connection, claim)
+
+    async def _nothing(self, connection: AsyncConnection, look: _Look, now: datetime) -> Claimed:
+        changes = await self._steps.changes(connection)
+        return Claimed((), {}, changes, look.after, _until(look.next_due, now))
 
     async def _look(self, connection: AsyncConnection, claim: Claim, now: datetime) -> _Look:
         queues = await self._steps.queues(connection, claim.after, claim.max_webhooks)
@@ -70,6 +74,8 @@ class Claims:
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
         now = await self._database.now(connection)
         look = await self._look(connection, claim, now)
+        if not look.open:
+            return await self._nothing(connection, look, now)
         share = _share(claim, look.open)
         waiting = await self._steps.waiting(connection, look.open, share, now)
         choice = _choose(waiting, claim, share)
