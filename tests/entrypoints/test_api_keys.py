@@ -1,5 +1,6 @@
 """API keys over the API: made, listed, used and revoked; and who guesses waits."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -123,6 +124,21 @@ async def test_whoever_guesses_behind_a_good_key_waits_as_well(door: Guarded) ->
     statuses = {(await read(door, good[:-1] + other)).status for _ in range(FAILURES_AT_ONCE + 1)}
     assert statuses == {401, 429}
     assert (await read(door, good)).status == 200
+
+
+async def test_a_refusal_is_logged_with_where_it_came_from_and_never_with_what_was_sent(
+    door: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = (await make(door)).json
+    wrong = made["key"][:-1] + ("A" if made["key"][-1] != "A" else "B")
+    for guess in ("a-guess", wrong):
+        await read(door, guess)
+    first, second = [each for each in caplog.records if each.message == "caller_refused"]
+    assert (first.__dict__["address"], first.__dict__["claimed"]) == ("127.0.0.1", [])
+    assert second.__dict__["claimed"] == [f"key:{made['key_id']}"]
+    assert "a-guess" not in str(first.__dict__)
+    assert wrong[-43:] not in str(second.__dict__)
 
 
 async def test_without_a_credential_nobody_is_counted(door: Guarded) -> None:

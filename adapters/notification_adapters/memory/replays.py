@@ -38,7 +38,8 @@ class MemoryReplayStore(ReplayStore):
         async with self._state.writing:
             self._state.check_unanswered(kept)
             stored = self._state.deliveries.get(delivery.delivery_id)
-            if stored is None or not self._has_body(stored):
+            mine = stored and stored.environment_id == delivery.environment_id
+            if stored is None or not mine or not self._has_body(stored):
                 raise EventGone(delivery.event_id)
             self._make(stored, delivery_id, origin=Origin.RETRY)
             self._state.keep(kept)

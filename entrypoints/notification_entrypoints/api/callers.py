@@ -1,5 +1,6 @@
 """Telling who calls, by the Authorization header, and slowing down those who guess."""
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_entrypoints.api.addresses import client_address, network_of
 from notification_entrypoints.api.problems import Problem, RequestRefused
+
+_log = logging.getLogger(__name__)
 
 CHALLENGE = 'Bearer realm="notification-management"'
 """What a 401 asks for (RFC 6750)."""
@@ -65,6 +68,8 @@ class Callers:
         except CredentialRefused as error:
             for who in watched:
                 self._failures.count(who, self._now())
+            known = {"address": self.address(request), "claimed": watched[1:]}
+            _log.info("caller_refused", extra=known | {"cause": str(error)})
             raise _unidentified(Problem.CREDENTIAL_REFUSED, str(error)) from error
 
     @property
