@@ -72,10 +72,10 @@ def written(key_id: UUID, secret: bytes) -> str:
     return f"{PREFIX}{key_id.hex}_{digits}"
 
 
-def key_id_of(text: str) -> UUID | None:
-    """Return the id in a key, None for what is no key."""
+def id_in(text: str) -> str | None:
+    """Return the id in a key as it is written there, None for what is no key."""
     match = _KEY.fullmatch(text)
-    return UUID(match[1]) if match else None
+    return match[1] if match else None
 
 
 def digest_of(text: str) -> bytes:

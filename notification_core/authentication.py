@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import frozen
 
 from notification_core.access import Caller, Scope
-from notification_core.api_keys import ApiKey, KeyState, is_genuine, key_id_of
+from notification_core.api_keys import ApiKey, KeyState, id_in, is_genuine
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
@@ -18,12 +18,14 @@ FRESH_FOR = timedelta(seconds=1)
 """How long a key is known without being read again: within that a revocation is heeded."""
 
 _MOST_REMEMBERED = 10_000
+_FRESH_SECONDS = FRESH_FOR.total_seconds()
 _UNKNOWN = "There is no such API key. Make one with `notification-management keys create`."
 
 
 @frozen
 class _Entry:
     key: ApiKey
+    caller: Caller
     read_at: float
 
 
@@ -33,37 +35,38 @@ class StoredKeys(Credentials):
     def __init__(self, store: ApiKeyStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._reading: dict[UUID, asyncio.Lock] = {}
+        # By the id as it stands in a key: who calls often is not to pay for its parsing.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._reading: dict[str, asyncio.Lock] = {}
 
     def takes(self, credential: str) -> bool:
         """Tell whether a credential looks like a key."""
-        return key_id_of(credential) is not None
+        return id_in(credential) is not None
 
     def subject(self, credential: str) -> str | None:
         """Return which key this says that it is."""
-        key_id = key_id_of(credential)
+        key_id = id_in(credential)
         return None if key_id is None else f"key:{key_id}"
 
     def recognises(self, credential: str) -> bool:
         """Tell whether a key was good when it was read last."""
-        key_id = key_id_of(credential)
+        key_id = id_in(credential)
         entry = None if key_id is None else self._entries.get(key_id)
         return entry is not None and self._problem(entry.key, credential) is None
 
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
-        key_id = key_id_of(credential)
+        key_id = id_in(credential)
         if key_id is None:
             raise CredentialRefused(_UNKNOWN)
-        key = self._fresh(key_id) or await self._read(key_id)
-        if problem := self._problem(key, credential):
+        entry = self._fresh(key_id) or await self._read(key_id)
+        if problem := self._problem(entry.key, credential):
             raise CredentialRefused(problem)
-        return key.caller
+        return entry.caller
 
     def forget(self, key_id: UUID) -> None:
         """Read a key anew when it is used next: it has changed."""
-        self._entries.pop(key_id, None)
+        self._entries.pop(key_id.hex, None)
 
     def _problem(self, key: ApiKey, credential: str) -> str | None:
         """Say why a key opens nothing; only who has its secret is told more than that."""
@@ -77,14 +80,13 @@ class StoredKeys(Credentials):
             case KeyState.ACTIVE:
                 return None
 
-    def _fresh(self, key_id: UUID) -> ApiKey | None:
+    def _fresh(self, key_id: str) -> _Entry | None:
         entry = self._entries.get(key_id)
-        if entry is None:
+        if entry is None or self._clock.monotonic() - entry.read_at >= _FRESH_SECONDS:
             return None
-        age = self._clock.monotonic() - entry.read_at
-        return entry.key if age < FRESH_FOR.total_seconds() else None
+        return entry
 
-    async def _read(self, key_id: UUID) -> ApiKey:
+    async def _read(self, key_id: str) -> _Entry:
         """Read a key once for all who wait for it."""
         lock = self._reading.setdefault(key_id, asyncio.Lock())
         try:
@@ -93,18 +95,18 @@ class StoredKeys(Credentials):
         finally:
             self._reading.pop(key_id, None)
 
-    async def _read_now(self, key_id: UUID) -> ApiKey:
+    async def _read_now(self, key_id: str) -> _Entry:
         # From before the read, so that what is revoked while it runs is heeded in time as well.
         read_at = self._clock.monotonic()
         try:
-            key = await self._store.find(key_id)
+            key = await self._store.find(UUID(key_id))
         except ApiKeyNotFound:
             raise CredentialRefused(_UNKNOWN) from None
-        self._entries[key_id] = _Entry(key, read_at)
+        entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
         self._entries.move_to_end(key_id)
         if len(self._entries) > _MOST_REMEMBERED:
             self._entries.popitem(last=False)
-        return key
+        return entry
 
 
 class BootstrapKey(Credentials):

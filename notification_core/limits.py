@@ -19,6 +19,11 @@ class Limiter:
         self._most = most
         self._whole_at: OrderedDict[str, float] = OrderedDict()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has been counted."""
+        return not self._whole_at
+
     def wait(self, who: str, now: float) -> float:
         """Return after how many seconds one more is allowed: 0 for now."""
         return max(0.0, self._whole_at.get(who, now) + self._interval - self._window - now)

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.access import Caller, Scope
-from notification_core.api_keys import digest_of, key_id_of
+from notification_core.api_keys import digest_of, id_in
 from notification_core.authentication import BootstrapKey, StoredKeys
 from notification_core.issuing import ApiKeyDraft, Issuing
 from notification_core.ports.credentials import Credentials
@@ -92,7 +92,7 @@ class Guarded:
     async def revoked_key(self) -> str:
         """Issue a key and revoke it."""
         text = await self.key()
-        await self.issuing.revoke(cast("Any", key_id_of(text)))
+        await self.issuing.revoke(UUID(id_in(text)))
         return text
 
     async def call(self, operation: Operation, credential: str | None, **ids: str) -> Answer:

@@ -1,6 +1,7 @@
 """Where a request comes from, also through proxies that are believed."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aiohttp import web
@@ -12,6 +13,7 @@ _PROTOCOL = "X-Forwarded-Proto"
 _UNKNOWN = "unknown"
 # An IPv6 customer has at least a /64: whoever counts single addresses counts nothing.
 _PREFIX = 64
+_MOST_REMEMBERED = 1_000
 
 
 def client_address(request: web.Request, proxies: Sequence[Network]) -> str:
@@ -42,6 +44,7 @@ def peer_is_within(request: web.Request, networks: Sequence[Network]) -> bool:
     return address is not None and _is_within(address, networks)
 
 
+@lru_cache(_MOST_REMEMBERED)
 def network_of(address: str) -> str:
     """Return what is watched in an address' place: its network, where it has many of its own."""
     parsed = _parsed(address)
@@ -54,6 +57,7 @@ def _is_within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) 
     return any(address in network for network in networks)
 
 
+@lru_cache(_MOST_REMEMBERED)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

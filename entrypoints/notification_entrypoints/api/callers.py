@@ -59,17 +59,13 @@ class Callers:
             return ANYBODY
         credential = _credential_of(request)
         kind = next((each for each in self._credentials if each.takes(credential)), None)
-        watched = self._watched(request, credential, kind)
-        wait = max(self._failures.wait(who, self._now()) for who in watched)
-        if wait > 0 and not (kind and kind.recognises(credential)):
-            raise _too_many(Problem.TOO_MANY_FAILURES, wait)
+        # Nearly always nobody has failed: then nobody is looked for.
+        if not self._failures.is_idle:
+            self._check_failures(request, credential, kind)
         try:
             return await _caller(credential, kind)
         except CredentialRefused as error:
-            for who in watched:
-                self._failures.count(who, self._now())
-            known = {"address": self.address(request), "claimed": watched[1:]}
-            _log.info("caller_refused", extra=known | {"cause": str(error)})
+            self._count_failure(request, error, self._watched(request, credential, kind))
             raise _unidentified(Problem.CREDENTIAL_REFUSED, str(error)) from error
 
     @property
@@ -96,6 +92,22 @@ class Callers:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+    def _check_failures(
+        self, request: web.Request, credential: str, kind: Credentials | None
+    ) -> None:
+        watched = self._watched(request, credential, kind)
+        wait = max(self._failures.wait(who, self._now()) for who in watched)
+        if wait > 0 and not (kind and kind.recognises(credential)):
+            raise _too_many(Problem.TOO_MANY_FAILURES, wait)
+
+    def _count_failure(
+        self, request: web.Request, error: CredentialRefused, watched: Sequence[str]
+    ) -> None:
+        for who in watched:
+            self._failures.count(who, self._now())
+        known = {"address": self.address(request), "claimed": watched[1:]}
+        _log.info("caller_refused", extra=known | {"cause": str(error)})
 
     def _watched(
         self, request: web.Request, credential: str, kind: Credentials | None
