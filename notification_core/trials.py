@@ -13,7 +13,7 @@ from uuid import UUID
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver
 from notification_core.deliveries import TRIALS, Attempt, BegunDelivery, Fence
-from notification_core.errors import TooManyTrials
+from notification_core.errors import AlreadyAnswered, TooManyTrials
 from notification_core.events import Event, EventToStore, body_of
 from notification_core.keeping import Keep, kept_of
 from notification_core.keyring import Keyring
@@ -91,12 +91,20 @@ class Trials:
         begun = self._begun(webhook, event)
         await self._store.begin(event, begun, self._lease)
         attempt = (await self._deliver.attempt(begun, webhook, keys)).attempt
-        if await self._store.finish(attempt, kept_of(keep, attempt)):
+        if await self._finish(attempt, keep):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:
             self._observer.results_fenced(1)
         return attempt
+
+    async def _finish(self, attempt: Attempt, keep: Keep[Attempt] | None) -> bool:
+        try:
+            return await self._store.finish(attempt, kept_of(keep, attempt))
+        except AlreadyAnswered:
+            # Another process was faster with the same request; this one is logged all the same.
+            await self._store.finish(attempt)
+            raise
 
     def _first_of(self, webhook: Webhook) -> str:
         return next(name for name in CATALOGUE if name in webhook.events)

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from notification_adapters.messages import read_event
 from notification_adapters.sql import HostConnection, SqlStorage
+from notification_core.erasing import Erasures
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
 from notification_core.events import Event, Source
 from notification_core.ingest import Published
@@ -130,6 +131,11 @@ class Notifications:
     def trials(self) -> Trials:
         """Sending an example now."""
         return self._service.trials
+
+    @property
+    def erasures(self) -> Erasures:
+        """Erasing all that is stored of an environment."""
+        return self._service.erasures
 
     def event(
         self,

@@ -17,10 +17,18 @@ from attrs import evolve, frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_core.deliveries import Attempt, BegunDelivery, Outcome, Result, Succeeded
+from notification_core.deliveries import (
+    Attempt,
+    BegunDelivery,
+    Outcome,
+    Result,
+    State,
+    Succeeded,
+)
 from notification_core.history import WantedAttempts
 from notification_core.ids import IdGenerator, earliest_id
 from notification_core.ports.deliveries import Claim
+from notification_core.replay import Selection
 from notification_core.webhooks import FOREVER, DisabledReason
 from tests.adapters.postgres_plans import Plans, explained
 from tests.conftest import require
@@ -258,3 +266,26 @@ def _result(begun: BegunDelivery) -> Result:
         started_at=BEGAN,
     )
     return Result(begun.fence, attempt, Succeeded(), 1)
+
+
+async def test_a_batch_of_a_replay_of_a_million_costs_what_it_looks_at(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    all_of_them = Selection(datetime(1970, 1, 1, tzinfo=UTC), BEGAN, frozenset({State.PENDING}))
+    for _ in range(TIMES):
+        # A thousand deliveries, their events, and of each the later ones to the same webhook.
+        with reading_at_most(plans, 30_000):
+            counted = await storage.replays.count(ENVIRONMENT, DEAD, all_of_them, 1_000)
+        assert not counted.is_exact
+
+
+async def test_a_batch_of_an_erasure_of_a_million_costs_what_it_deletes(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    await storage.erasures.begin(ENVIRONMENT, BEGAN)
+    for _ in range(TIMES):
+        with reading_at_most(plans, 3_000):
+            batch = await storage.erasures.advance(ENVIRONMENT, 500)
+        assert batch.erased >= 500

@@ -116,6 +116,17 @@ async def test_what_is_published_arrives_and_is_in_the_log(notifications: Notifi
         assert record.event_type == "job-completed"
 
 
+async def test_an_environment_is_erased(notifications: Notifications) -> None:
+    await subscribe(notifications, "http://127.0.0.1:50001")
+    await notifications.erasures.begin(ENVIRONMENT)
+
+    async def is_erased() -> bool:
+        return (await notifications.erasures.get(ENVIRONMENT)).ended_at is not None
+
+    await until(is_erased)
+    assert list(await notifications.webhooks.list(ENVIRONMENT)) == []
+
+
 async def test_an_event_is_sent_once_the_hosts_transaction_commits(
     host: Host, notifications: Notifications
 ) -> None:

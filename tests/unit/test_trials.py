@@ -11,9 +11,16 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_adapters.memory.sender import Hang, ScriptedSender
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
-from notification_core.deliveries import ErrorCode, Outcome, State
-from notification_core.errors import StorageUnavailable, TooManyTrials, WebhookNotFound
+from notification_core.deliveries import Attempt, ErrorCode, Outcome, State
+from notification_core.errors import (
+    AlreadyAnswered,
+    StorageUnavailable,
+    TooManyTrials,
+    WebhookNotFound,
+)
+from notification_core.idempotency import KeptAnswer
 from notification_core.ids import IdGenerator
+from notification_core.keeping import Kept
 from notification_core.keyring import Keyring
 from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
@@ -176,3 +183,19 @@ async def test_an_attempt_whose_lease_ran_out_is_told_and_noted_as_fenced(world:
     (logged,) = world.storage.state.attempts.values()
     assert logged.outcome is Outcome.INTERRUPTED
     assert world.notebook.fenced == 1
+
+
+async def test_a_trial_that_another_process_has_answered_is_logged_all_the_same(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+
+    def keep(attempt: Attempt) -> Kept:
+        name = attempt.log_id.bytes
+        return [KeptAnswer(ENVIRONMENT, "test", "asked", name, world.clock.now())]
+
+    await world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+    with pytest.raises(AlreadyAnswered):
+        await world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+    assert len(world.storage.state.attempts) == 2
+    assert {one.state for one in world.storage.state.deliveries.values()} == {State.SUCCEEDED}

@@ -22,6 +22,7 @@ from notification_adapters.sql.tables import (
     erasures,
     events,
     kept_answers,
+    off_index,
     replays,
     webhooks,
 )
@@ -70,48 +71,27 @@ async def _events(connection: AsyncConnection, environment_id: UUID, limit: int)
     event_ids = (await connection.execute(oldest)).scalars().all()
     if not event_ids:
         return None
-    made = deliveries.c.environment_id == environment_id, deliveries.c.event_id.in_(event_ids)
-    logged = await _attempts(connection, environment_id, made, limit)
-    if logged == limit:
-        return logged
-    delivered = await _deliveries(connection, environment_id, made, limit)
-    if delivered == limit:
-        return logged + delivered
-    # What a worker has is left: its attempt is logged first.
+    free = deliveries.c.worker.is_(None)
+    made = sa.select(deliveries.c.delivery_id).where(
+        deliveries.c.environment_id == environment_id, deliveries.c.event_id.in_(event_ids), free
+    )
+    delivery_ids = (await connection.execute(made.limit(limit))).scalars().all()
+    if delivery_ids:
+        logged = sa.select(attempts.c.log_id).where(
+            attempts.c.delivery_id.in_(delivery_ids),
+            off_index(attempts.c.environment_id) == environment_id,
+        )
+        erased = await _delete(connection, attempts.c.log_id, environment_id, logged, limit)
+        if erased < limit:
+            key = deliveries.c.delivery_id
+            erased += await _delete_these(connection, key, environment_id, delivery_ids, free)
+        return erased
+    # What a worker has is left, and its event: its attempt is logged first.
     left = sa.exists().where(
         deliveries.c.event_id == events.c.event_id,
         deliveries.c.environment_id == events.c.environment_id,
     )
-    gone = sa.delete(events).where(
-        events.c.event_id.in_(event_ids), events.c.environment_id == environment_id, ~left
-    )
-    return logged + delivered + (await connection.execute(gone)).rowcount
-
-
-async def _attempts(
-    connection: AsyncConnection,
-    environment_id: UUID,
-    made: Sequence[sa.ColumnElement[bool]],
-    limit: int,
-) -> int:
-    same = sa.and_(
-        attempts.c.delivery_id == deliveries.c.delivery_id,
-        attempts.c.environment_id == deliveries.c.environment_id,
-    )
-    wanted = sa.select(attempts.c.log_id).select_from(deliveries.join(attempts, same))
-    return await _delete(connection, attempts.c.log_id, environment_id, wanted.where(*made), limit)
-
-
-async def _deliveries(
-    connection: AsyncConnection,
-    environment_id: UUID,
-    made: Sequence[sa.ColumnElement[bool]],
-    limit: int,
-) -> int:
-    free = deliveries.c.worker.is_(None)
-    wanted = sa.select(deliveries.c.delivery_id).where(*made, free)
-    key = deliveries.c.delivery_id
-    return await _delete(connection, key, environment_id, wanted, limit, free)
+    return await _delete_these(connection, events.c.event_id, environment_id, event_ids, ~left)
 
 
 def _by_webhook(table: sa.Table, key: sa.Column[Any]) -> _Step:
@@ -148,16 +128,23 @@ async def _delete(
     environment_id: UUID,
     wanted: sa.Select[Any],
     limit: int,
-    *conditions: sa.ColumnElement[bool],
 ) -> int:
     """Delete some of the rows whose keys are wanted; return how many there were."""
     keys = (await connection.execute(wanted.limit(limit))).scalars().all()
-    if keys:
-        table = key.table
-        assert isinstance(table, sa.Table)  # noqa: S101 - for the type checker only
-        its = table.c.environment_id == environment_id
-        await connection.execute(sa.delete(table).where(key.in_(keys), its, *conditions))
-    return len(keys)
+    return await _delete_these(connection, key, environment_id, keys) if keys else 0
+
+
+async def _delete_these(
+    connection: AsyncConnection,
+    key: sa.Column[Any],
+    environment_id: UUID,
+    keys: Sequence[object],
+    *conditions: sa.ColumnElement[bool],
+) -> int:
+    table = key.table
+    assert isinstance(table, sa.Table)  # noqa: S101 - for the type checker only
+    its = key.in_(keys), table.c.environment_id == environment_id
+    return (await connection.execute(sa.delete(table).where(*its, *conditions))).rowcount
 
 
 _STEPS: Sequence[_Step] = (

@@ -8,7 +8,14 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.tables import WAITING, deliveries, events, replays, webhooks
+from notification_adapters.sql.tables import (
+    WAITING,
+    deliveries,
+    events,
+    off_index,
+    replays,
+    webhooks,
+)
 from notification_core.deliveries import Origin, State
 from notification_core.ids import IdGenerator, earliest_id
 from notification_core.replay import (
@@ -188,8 +195,7 @@ def _is_overtaken(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[b
     return sa.exists().where(
         later.event_id == rows.c.event_id,
         later.environment_id == rows.c.environment_id,
-        # No index begins with this: a planner that takes that of the webhook reads all of its rows.
-        sa.func.coalesce(later.webhook_id, later.webhook_id) == rows.c.webhook_id,
+        off_index(later.webhook_id) == rows.c.webhook_id,
         later.delivery_id > rows.c.delivery_id,
         sa.or_(later.state == State.PENDING.value, arrived, is_selected),
     )
