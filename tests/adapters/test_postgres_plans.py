@@ -182,8 +182,10 @@ async def test_what_webhooks_last_did_is_read_by_the_ends_of_the_log(
         with reading_at_most(plans, 10):
             told = await storage.logs.activity(ENVIRONMENT, LOGGED)
         assert told[LOGGED].last_errored
-        with reading_at_most(plans, 10):
-            assert await storage.logs.activity(ENVIRONMENT) == told
+        # The thousand others may have been claimed from before.
+        with reading_at_most(plans, 2_010):
+            of_all = await storage.logs.activity(ENVIRONMENT)
+        assert of_all[LOGGED] == told[LOGGED]
 
 
 async def test_the_errors_of_a_log_are_found_without_its_successes(
