@@ -1,8 +1,9 @@
 """A consumer of a real Kafka for tests, with the API beside it that its webhooks are made by."""
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -11,13 +12,18 @@ import aiohttp
 from attrs import define, field
 
 from tests.faults.files import DATABASE
-from tests.faults.history import Published
+from tests.faults.history import Published, Stored
+from tests.faults.place import Place
 from tests.faults.stage import TYPE, Api, Up, api_of
 from tests.kafka.topics import Kafka
 
 EVENTS = "job-events"
 LETTERS = "notification-dead-letters"
 FACTS = "webhook-events"
+
+_ALLOWED = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
+_BETWEEN_LOOKS = 0.25  # each one reads all that there is
+_LAG = re.compile(r"^notification_ingest_lag{.*} ([0-9.]+)", re.MULTILINE)
 
 # One of each kind that has to be told from an event; None is a message without a value.
 POISON: Sequence[bytes | None] = [
@@ -69,12 +75,17 @@ def event(account: Account) -> bytes:
 
 @define
 class Stage:
-    """A consumer, the API that shares its database, and Kafka."""
+    """Consumers, the API that shares their database, and Kafka; ``look`` is into the database."""
 
-    consumer: Up
-    up: Up
+    consumers: Sequence[Up]
     api: Api
     kafka: Kafka
+    look: Callable[[], Awaitable[Stored]]
+
+    @property
+    def consumer(self) -> Up:
+        """The only consumer, or the first one."""
+        return self.consumers[0]
 
     async def produce(self, account: Account, count: int, random: Random, every: int = 20) -> None:
         """Send so many events to random partitions, with poison among them."""
@@ -88,42 +99,83 @@ class Stage:
 
     async def is_caught_up(self, account: Account) -> bool:
         """Tell whether the group has committed all that was sent, and the consumer says so too."""
+        await asyncio.sleep(_BETWEEN_LOOKS)
         committed = await self.kafka.committed(EVENTS)
         if sum(committed.values()) != account.sent:
             return False
-        lags = re.findall(r"^notification_ingest_lag{.*} (\d+)", await self.metrics(), re.MULTILINE)
-        return len(lags) == 5 and set(lags) == {"0"}
+        lags = await self.lags()
+        return len(lags) == 5 and not sum(lags)  # one partition is of the other topic
 
     async def is_delivered(self, account: Account) -> bool:
         """Tell whether all events are stored, and all deliveries at their end."""
-        stored = self.up.stored()
+        await asyncio.sleep(_BETWEEN_LOOKS)
+        stored = await self.look()
         ended = all(one.state != "pending" and not one.held for one in stored.deliveries)
         return ended and len(stored.events) == len(account.published)
 
-    async def metrics(self) -> str:
-        """Return the consumer's metrics; nothing while it does not answer."""
-        try:
-            url = f"http://127.0.0.1:{self.consumer.ports[1]}/metrics"
-            async with aiohttp.request("GET", url) as answer:
-                return await answer.text()
-        except aiohttp.ClientError:
-            return ""
+    async def lags(self) -> Sequence[float]:
+        """Return how far behind each partition is that a consumer has."""
+        said = "".join([await _metrics(one) for one in self.consumers])
+        return [float(lag) for lag in _LAG.findall(said)]
+
+
+async def _metrics(consumer: Up) -> str:
+    """Return a consumer's metrics; nothing while it does not answer."""
+    try:
+        url = f"http://127.0.0.1:{consumer.ports[1]}/metrics"
+        async with aiohttp.request("GET", url) as answer:
+            return await answer.text()
+    except aiohttp.ClientError:
+        return ""
+
+
+@asynccontextmanager
+async def consuming_together(
+    folder: Path, kafka: Kafka, place: Place, count: int
+) -> AsyncIterator[Stage]:
+    """Run several consumers on one PostgreSQL, with the API alone beside them."""
+    await _create(kafka)
+    # With little in flight much would wait in memory, and be sent long after it was begun.
+    flight = {"WEBHOOKS_MAX_IN_FLIGHT": "512"}
+    shared = {**place.settings, "PROJECT_MANAGEMENT_API_URI": "", **_ALLOWED, **flight}
+    consumers = [
+        Up(folder / f"consumer-{number}", shared | _reached(kafka), command="consumer")
+        for number in range(count)
+    ]
+    api = Up(folder, shared, command="api")
+    async with AsyncExitStack() as stack:
+        await Up(folder, shared, command="migrate").ended_well()
+        for process in (api, *consumers):
+            stack.push_async_callback(process.close)
+            await process.start()
+        client = await stack.enter_async_context(api_of(api))
+        yield Stage(consumers, client, kafka, place.stored)
+
+
+async def _create(kafka: Kafka) -> None:
+    await kafka.create(EVENTS, partitions=4, max_message_bytes="3000000")
+
+
+def _reached(kafka: Kafka) -> dict[str, str]:
+    return {
+        "KAFKA_BROKERS": kafka.brokers,
+        "KAFKA_TOPIC_PREFIX": kafka.prefix,
+        "KAFKA_CONSUMER_FETCH_FREQUENCY": "20ms",
+    }
 
 
 @asynccontextmanager
 async def consuming(folder: Path, kafka: Kafka, **settings: str) -> AsyncIterator[Stage]:
     """Run a consumer on a topic of four partitions, with the API beside it."""
-    await kafka.create(EVENTS, partitions=4, max_message_bytes="3000000")
+    await _create(kafka)
     shared = {"DB_ENCRYPTION_SECRET": "k" * 32, "PROJECT_MANAGEMENT_API_URI": "", **settings}
     up = Up(folder, shared)
     consumer = Up(
         folder,
         {
             "DB_URI": f"sqlite:///{folder / DATABASE}",
-            "KAFKA_BROKERS": kafka.brokers,
-            "KAFKA_TOPIC_PREFIX": kafka.prefix,
-            "KAFKA_CONSUMER_FETCH_FREQUENCY": "20ms",
-            "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+            **_reached(kafka),
+            **_ALLOWED,
             **shared,
         },
         command="consumer",
@@ -137,4 +189,8 @@ async def consuming(folder: Path, kafka: Kafka, **settings: str) -> AsyncIterato
         await consumer.start()
         await up.start()
         api = await stack.enter_async_context(api_of(up))
-        yield Stage(consumer, up, api, kafka)
+
+        async def look() -> Stored:
+            return up.stored()
+
+        yield Stage([consumer], api, kafka, look)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
@@ -14,10 +15,21 @@ from tests.faults.accounts import Accounts
 from tests.faults.checker import check
 from tests.faults.files import write_history
 from tests.faults.history import Allowed, History, Seen
-from tests.faults.kafka_stage import EVENTS, LETTERS, POISON, Account, Stage, consuming, event
+from tests.faults.kafka_stage import (
+    EVENTS,
+    LETTERS,
+    POISON,
+    Account,
+    Stage,
+    consuming,
+    consuming_together,
+    event,
+)
+from tests.faults.place import place_on
 from tests.faults.stage import until
 from tests.kafka.servers import Broker
 from tests.kafka.topics import Kafka
+from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -42,7 +54,7 @@ async def settle(stage: Stage, account: Account, accounts: Accounts, folder: Pat
     history = History(
         published=account.published,
         seen=seen,
-        stored=stage.up.stored(),
+        stored=await stage.look(),
         allowed=Allowed(starts=stage.consumer.starts),
     )
     write_history(folder, history)
@@ -106,22 +118,20 @@ async def test_killed_before_the_commit_of_storage_it_reads_again_and_sends_once
         receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
         await stage.api.subscribe(receiver.url)
         account = Account(stage.api.environment)
-        with closing(sqlite3.connect(stage.up.database, isolation_level=None)) as writer:
+        with closing(sqlite3.connect(stage.consumer.database, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")  # nobody else can write now
             await stage.produce(account, 20, random)
             await until("it is held up", lambda: _is_behind(stage, 21))
             await stage.consumer.kill()
             writer.execute("ROLLBACK")
-        assert not stage.up.stored().events
+        assert not (await stage.look()).events
         await stage.consumer.start()
         seen = await settle(stage, account, accounts, tmp_path)
         assert len(seen) == 20
 
 
 async def _is_behind(stage: Stage, count: int) -> bool:
-    lines = (await stage.metrics()).splitlines()
-    lags = [line for line in lines if line.startswith("notification_ingest_lag")]
-    return sum(float(line.rpartition(" ")[2]) for line in lags) == count
+    return sum(await stage.lags()) == count
 
 
 async def is_uncommitted(kafka: Kafka) -> bool:
@@ -137,7 +147,7 @@ async def test_killed_before_the_commit_of_offsets_it_reads_again_and_sends_once
         receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
         await stage.api.subscribe(receiver.url)
         account = Account(stage.api.environment)
-        with closing(sqlite3.connect(stage.up.database, isolation_level=None)) as writer:
+        with closing(sqlite3.connect(stage.consumer.database, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
             await stage.produce(account, 20, random)
             await until("it is held up", lambda: _is_behind(stage, 21))
@@ -146,7 +156,7 @@ async def test_killed_before_the_commit_of_offsets_it_reads_again_and_sends_once
             writer.execute("ROLLBACK")
 
         async def some_are_delivered() -> bool:
-            stored = stage.up.stored()
+            stored = await stage.look()
             return bool(stored.events) and all(
                 one.state == "succeeded" for one in stored.deliveries
             )
@@ -176,7 +186,36 @@ async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
         await receiver.wait_for(50)
         assert await stage.consumer.terminate(15) == 0
         await producing
-        assert all(one.outcome != "interrupted" for one in stage.up.stored().attempts)
+        attempts = (await stage.look()).attempts
+        assert all(one.outcome != "interrupted" for one in attempts)
         await stage.consumer.start()
         seen = await settle(stage, account, accounts, tmp_path)
         assert len(seen) == len(account.published)
+
+
+async def test_of_two_consumers_on_postgresql_one_is_killed_and_nothing_is_lost(
+    tmp_path: Path,
+    kafka: Kafka,
+    postgres: PostgresServer,
+    random: Random,
+    tell: Callable[[str], None],
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(place_on(postgres))
+        stage = await stack.enter_async_context(consuming_together(tmp_path, kafka, place, 2))
+        manner = lambda: (random.uniform(0, 0.02), 200)  # noqa: E731 - one line
+        receiver = await stack.enter_async_context(accounts.receiver(manner))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        producing = asyncio.create_task(stage.produce(account, 5000, random, every=50))
+        await receiver.wait_for(500, within=60)
+        await stage.consumer.kill()
+        killed_at = time.monotonic()
+        seen = len(receiver.requests)
+        await receiver.wait_for(seen + 500, within=60)
+        tell(f"500 more requests {time.monotonic() - killed_at:.1f} s after the kill")
+        await producing
+        await stage.consumer.start()
+        requests = await settle(stage, account, accounts, tmp_path)
+        tell(f"{len(account.published)} events, {len(requests)} requests")
