@@ -100,6 +100,22 @@ def test_an_interruption_is_said_without_a_traceback(
     assert capsys.readouterr().err == "\nError: Interrupted.\n"
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("upp", "Is it up?"), ("webhook", "Is it webhooks?"), ("frobnicate", "'frobnicate'.\n")],
+)
+def test_a_command_that_is_none_is_told_which_may_be_meant(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == Exit.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_no_id_is_told_what_one_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["webhooks", "list", "--environment", "prod"]) == Exit.USAGE
+    assert "'prod' is no id. Give a UUID, like 0b6f2e0c-" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_a_script_that_completes(
     shell: str, capsys: pytest.CaptureFixture[str]

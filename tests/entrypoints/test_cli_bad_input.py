@@ -12,11 +12,11 @@ import pytest
 
 from notification_entrypoints.cli import main, program
 from notification_entrypoints.cli.failures import Exit
+from notification_entrypoints.cli.ids import ID
 
 Said = pytest.CaptureFixture[str]
 
 WRONG = "~wrong~"
-ID = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -61,8 +61,8 @@ def right(parameter: click.Parameter) -> str:
     """Return a value that a parameter takes."""
     if isinstance(parameter.type, click.Choice):
         return str(parameter.type.choices[0])
-    if parameter.type is click.UUID:
-        return ID
+    if parameter.type is ID:
+        return "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
     return "1h" if parameter.name == "since" else "x"
 
 

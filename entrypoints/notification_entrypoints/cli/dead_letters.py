@@ -18,7 +18,13 @@ from notification_core.letters import Letters
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import CommandFailed
-from notification_entrypoints.cli.terminal import json_option, output, print_json, run, table
+from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    print_json,
+    run,
+    show_table,
+)
 from notification_entrypoints.databases import up_defaults_now
 from notification_entrypoints.dead_letters import open_letters
 
@@ -58,13 +64,13 @@ def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
         return
     columns = ("letter_id", "stored_at", "topic", "partition", "offset", "reason")
     rows = [[str(_fields(letter)[name]) for name in columns] for letter in letters]
-    output().print(table(columns, rows))
+    show_table(columns, rows, "There are no dead letters.")
 
 
 @command.command(
     "replay", epilog=examples("dead-letters replay LETTER_ID", "dead-letters replay --all")
 )
-@click.argument("letter_ids", nargs=-1, type=click.UUID)
+@click.argument("letter_ids", nargs=-1, type=ID)
 @click.option("--all", "every", is_flag=True, help="Try all of them.")
 @data_option
 def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> None:

@@ -8,18 +8,19 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     fields,
     json_option,
     output,
     print_raw_json,
     run,
-    table,
+    show_table,
 )
 
 _STATES = ("pending", "succeeded", "failed", "skipped", "cancelled")
 
-_delivery_id = click.argument("delivery_id", type=click.UUID)
+_delivery_id = click.argument("delivery_id", type=ID)
 
 
 class _Delivery(msgspec.Struct):
@@ -45,7 +46,7 @@ def command() -> None:
         "deliveries list WEBHOOK_ID --state failed",
     ),
 )
-@click.argument("webhook_id", type=click.UUID)
+@click.argument("webhook_id", type=ID)
 @click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @json_option
@@ -107,4 +108,4 @@ def _show_rows(deliveries: Sequence[_Delivery]) -> None:
         )
         for each in deliveries
     ]
-    output().print(table(columns, rows))
+    show_table(columns, rows, "There are no such deliveries.")

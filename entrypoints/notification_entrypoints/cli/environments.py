@@ -10,6 +10,7 @@ import msgspec
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -22,7 +23,7 @@ from notification_entrypoints.cli.terminal import (
 
 _PAUSE_SECONDS = 0.5
 
-_environment = click.argument("environment_id", type=click.UUID)
+_environment = click.argument("environment_id", type=ID)
 
 
 class _Erasure(msgspec.Struct):

@@ -9,12 +9,14 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     fields,
     json_option,
     output,
     print_raw_json,
     run,
+    show_table,
     table,
 )
 from notification_entrypoints.cli.times import since_option, until_option
@@ -51,7 +53,7 @@ class _Event(msgspec.Struct):
     deliveries: list[msgspec.Raw]
 
 
-_environment = click.option("--environment", type=click.UUID, required=True, help="Whose events.")
+_environment = click.option("--environment", type=ID, required=True, help="Whose events.")
 
 
 @click.group("events")
@@ -117,11 +119,10 @@ def list_events(  # noqa: PLR0913 - one parameter an option
     found = run(_latest(api, f"/environments/{environment}/events", filters, limit))
     if as_json:
         print_raw_json(msgspec.json.encode(found))
-    elif found:
-        rows = [_row(msgspec.json.decode(each, type=_Summary)) for each in found]
-        output().print(table(("stored_at", "event", "event_id", "deliveries"), rows))
     else:
-        output().print("There are no such events.")
+        rows = [_row(msgspec.json.decode(each, type=_Summary)) for each in found]
+        columns = ("stored_at", "event", "event_id", "deliveries")
+        show_table(columns, rows, "There are no such events.")
 
 
 @command.command(
@@ -149,13 +150,10 @@ def show_event(*, event_id: str, environment: UUID, limit: int, api: Api, as_jso
         print_raw_json(msgspec.json.encode(event))
         return
     names = ("event_id", "event", "occurred_at", "stored_at")
-    output().print(fields({name: getattr(event, name) for name in names}))
+    output().print(fields({name: getattr(event, name) for name in names}), "")
     rows = [_delivery_row(msgspec.json.decode(each, type=_Delivery)) for each in event.deliveries]
-    if rows:
-        columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
-        output().print(table(columns, rows))
-    else:
-        output().print("No webhook wanted it: it has no deliveries.")
+    columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
+    show_table(columns, rows, "No webhook wanted it: it has no deliveries.")
 
 
 async def _latest(

@@ -8,6 +8,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -15,7 +16,7 @@ from notification_entrypoints.cli.terminal import (
     output,
     print_raw_json,
     run,
-    table,
+    show_table,
 )
 from notification_entrypoints.cli.times import time_to_come
 
@@ -62,7 +63,7 @@ def command() -> None:
 @click.option(
     "--environment",
     "environments",
-    type=click.UUID,
+    type=ID,
     multiple=True,
     help="An environment that it is good for; give several.",
 )
@@ -116,11 +117,12 @@ def list_keys(api: Api, *, as_json: bool) -> None:
         (key.key_id, key.name, key.scope, _listed(key), key.state, key.expires_at or "")
         for key in msgspec.convert(keys, list[_Key])
     ]
-    output().print(table(("key_id", "name", "scope", "environments", "state", "ends"), rows))
+    columns = ("key_id", "name", "scope", "environments", "state", "ends")
+    show_table(columns, rows, "There are no keys yet: make one with `keys create`.")
 
 
 @command.command("revoke", epilog=examples("keys revoke KEY_ID --yes"))
-@click.argument("key_id", type=click.UUID)
+@click.argument("key_id", type=ID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @api_option

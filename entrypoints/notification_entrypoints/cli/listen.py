@@ -17,6 +17,7 @@ from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
 from notification_entrypoints.cli.terminal import output, print_json, printable
 from notification_entrypoints.cli.verification import Verifier
@@ -48,9 +49,7 @@ def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -
     show_default=True,
     help="The port; 0 takes a free one.",
 )
-@click.option(
-    "--environment", type=click.UUID, help="Send all events of it here for as long as this runs."
-)
+@click.option("--environment", type=ID, help="Send all events of it here for as long as this runs.")
 @click.option(
     "--answer",
     "answers",

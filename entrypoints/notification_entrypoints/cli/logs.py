@@ -15,6 +15,7 @@ from notification_entrypoints.cli.attempts import Attempt, Entry, Filters, Webho
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
@@ -22,7 +23,7 @@ from notification_entrypoints.cli.terminal import (
     print_raw_json,
     printable,
     run,
-    table,
+    show_table,
 )
 from notification_entrypoints.cli.times import since_option, until_option
 
@@ -39,7 +40,7 @@ _COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
         "logs WEBHOOK_ID --outcome failed --since 1h --json",
     ),
 )
-@click.argument("webhook_id", type=click.UUID)
+@click.argument("webhook_id", type=ID)
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -50,7 +51,7 @@ _COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--outcome", type=click.Choice(list(_COLOURS)), help="Only attempts that ended so.")
 @click.option("--event", metavar="TYPE", help="Only attempts to tell of such events.")
-@click.option("--http-code", type=click.IntRange(100, 599), help="Only attempts answered so.")
+@click.option("--http-code", type=click.IntRange(100, 999), help="Only attempts answered so.")
 @since_option
 @until_option
 @json_option
@@ -110,10 +111,9 @@ async def _follow(
 def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
     if as_json:
         print_raw_json(msgspec.json.encode([entry.json for entry in entries]))
-    elif entries:
-        output().print(table(_COLUMNS, [_row(entry.attempt) for entry in entries]))
     else:
-        output().print("There are no such attempts yet.")
+        rows = [_row(entry.attempt) for entry in entries]
+        show_table(_COLUMNS, rows, "There are no such attempts yet.")
 
 
 def _row(attempt: Attempt) -> tuple[str, ...]:

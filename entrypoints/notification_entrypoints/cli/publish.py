@@ -18,6 +18,7 @@ from notification_core.errors import InvalidEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.lines import Batch, Line, batches, identified, read_lines
 from notification_entrypoints.cli.terminal import (
     json_option,
@@ -49,7 +50,7 @@ _PUBLISHED = msgspec.json.Decoder(list[_Published])
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--environment", type=click.UUID, required=True, help="Where it happened.")
+@click.option("--environment", type=ID, required=True, help="Where it happened.")
 @click.option("--event", "event_type", metavar="TYPE", help="Publish one event of this type …")
 @click.option("--data", metavar="JSON", help="… with this data.")
 @click.option(
@@ -206,7 +207,7 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
     """Show how far it is: a bar on a terminal, counts elsewhere."""
     console = messages()
     if not console.is_terminal:
-        yield lambda events, _: console.print(f"{events:,} events published")
+        yield lambda events, _: console.print(f"{_counted(events)} published")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -214,3 +215,7 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
         yield lambda events, end: progress.update(
             task, completed=end, description=f"{events:,} events"
         )
+
+
+def _counted(events: int) -> str:
+    return "1 event" if events == 1 else f"{events:,} events"

@@ -11,21 +11,22 @@ import msgspec
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import ApiUnavailable
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
     output,
     print_raw_json,
     run,
-    table,
+    show_table,
 )
 from notification_entrypoints.cli.times import instant, until_option
 
 _PAUSE_SECONDS = 0.5
 _STATES = ("failed", "skipped", "cancelled", "succeeded")
 
-_webhook_id = click.argument("webhook_id", type=click.UUID)
-_replay_id = click.argument("replay_id", type=click.UUID)
+_webhook_id = click.argument("webhook_id", type=ID)
+_replay_id = click.argument("replay_id", type=ID)
 
 
 class _Replay(msgspec.Struct):
@@ -189,4 +190,4 @@ def _show_rows(replays: Sequence[_Replay]) -> None:
         )
         for each in replays
     ]
-    output().print(table(columns, rows))
+    show_table(columns, rows, "There are no replays yet: start one with `webhooks replay`.")

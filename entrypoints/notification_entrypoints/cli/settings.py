@@ -7,6 +7,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import json_option, output, print_raw_json, run, table
 
 _FORMS = ("hex", "base64", "pem", "whpk")
@@ -38,7 +39,7 @@ class _Settings(msgspec.Struct):
         "settings --environment ID --key pem > key.pem",
     ),
 )
-@click.option("--environment", type=click.UUID, required=True, help="Whose keys.")
+@click.option("--environment", type=ID, required=True, help="Whose keys.")
 @click.option(
     "--key", "form", type=click.Choice(_FORMS), help="Print only the key that signs now, like this."
 )

@@ -46,6 +46,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return shown
 
 
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], without: str) -> None:
+    """Show a table, or without any rows a sentence instead of it."""
+    if rows:
+        output().print(table(columns, rows))
+    else:
+        output().print(without, markup=False)
+
+
 def fields(values: Mapping[str, object]) -> Table:
     """Return the fields of an object, one a row; what is inside of one is shown as JSON."""
     shown = Table.grid(padding=(0, 2, 0, 0))

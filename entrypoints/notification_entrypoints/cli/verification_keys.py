@@ -7,6 +7,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -36,7 +37,7 @@ def command() -> None:
         "verification-keys rotate --environment ID --emergency",
     ),
 )
-@click.option("--environment", type=click.UUID, required=True, help="Whose key.")
+@click.option("--environment", type=ID, required=True, help="Whose key.")
 @click.option(
     "--emergency",
     is_flag=True,

@@ -17,6 +17,7 @@ from notification_entrypoints.cli.checks import Check, Trust, checks, signed_at
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import Exit
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import json_option, output, print_json, printable, run
 from notification_entrypoints.cli.verification import (
     SignatureForm,
@@ -81,7 +82,7 @@ def _read(path: str) -> str:
 )
 @click.option(
     "--environment",
-    type=click.UUID,
+    type=ID,
     help="Trust the keys that the API publishes of it (default: the one that the body names).",
 )
 @click.option("--any-age", is_flag=True, help="Do not mind how long ago it was signed.")

@@ -11,6 +11,7 @@ from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
     confirm,
@@ -56,8 +57,8 @@ def _header(
     return headers
 
 
-_environment = click.option("--environment", type=click.UUID, required=True, help="Whose webhooks.")
-_webhook_id = click.argument("webhook_id", type=click.UUID)
+_environment = click.option("--environment", type=ID, required=True, help="Whose webhooks.")
+_webhook_id = click.argument("webhook_id", type=ID)
 _events = click.option(
     "--event", "events", multiple=True, metavar="TYPE", help="An event type; give several."
 )
