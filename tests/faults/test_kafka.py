@@ -4,11 +4,13 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, closing
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 
+import aiohttp
 import pytest
 
 from tests.faults.accounts import Accounts
@@ -26,10 +28,11 @@ from tests.faults.kafka_stage import (
     event,
 )
 from tests.faults.place import place_on
-from tests.faults.stage import until
+from tests.faults.stage import Up, until
 from tests.kafka.servers import Broker
 from tests.kafka.topics import Kafka
 from tests.postgres_server import PostgresServer
+from tests.receivers import Receiver
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -191,6 +194,42 @@ async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
         await stage.consumer.start()
         seen = await settle(stage, account, accounts, tmp_path)
         assert len(seen) == len(account.published)
+
+
+async def test_without_brokers_it_stays_and_says_so_and_its_end_does_not_wait_for_them(
+    tmp_path: Path, kafka: Kafka, broker: Broker
+) -> None:
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(consuming(tmp_path, kafka))
+        receiver = await stack.enter_async_context(Receiver(200))
+        await stage.api.subscribe(receiver.url)
+        account = Account(stage.api.environment)
+        broker.server.kill()
+
+        async def is_missed() -> bool:
+            status, parts = await readiness(stage.consumer)
+            wrong = {part for part, state in parts.items() if state != "ok"}
+            return status == HTTPStatus.SERVICE_UNAVAILABLE and wrong == {"event source"}
+
+        await until("it misses its brokers", is_missed, 60)
+        await stage.api.publish("by-http")
+        await asyncio.to_thread(broker.server.start)
+        await stage.produce(account, 20, Random(1))  # noqa: S311 - to be repeated
+        await receiver.wait_for(21, within=90)
+
+        async def is_well() -> bool:
+            return (await readiness(stage.consumer))[0] == HTTPStatus.OK
+
+        await until("all is well again", is_well, 30)
+        broker.server.freeze()
+        stack.callback(broker.server.thaw)
+        assert await stage.consumer.terminate(15) == 0
+
+
+async def readiness(consumer: Up) -> tuple[int, Mapping[str, str]]:
+    url = f"http://127.0.0.1:{consumer.ports[1]}/readyz"
+    async with aiohttp.request("GET", url) as answer:
+        return answer.status, (await answer.json())["parts"]
 
 
 async def test_of_two_consumers_on_postgresql_one_is_killed_and_nothing_is_lost(
