@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -131,6 +132,46 @@ async def test_members_share_the_partitions_and_each_message_is_taken_once(kafka
     assert first.found
     assert second.found
     assert len({(one.partition, one.offset) for one in found}) == len(found) == 400
+
+
+async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
+    await kafka.create(EVENTS, partitions=4)
+    everyone: list[Consumer] = []
+
+    def found() -> set[tuple[int, int]]:
+        return {(one.partition, one.offset) for each in everyone for one in each.found}
+
+    async def have_come(count: int) -> bool:
+        return len(found()) >= count
+
+    async with AsyncExitStack() as stays:
+        for number in range(8):
+            await kafka.send(EVENTS, *[b"x"] * 250, partition=number % 4)
+            async with AsyncExitStack() as goes:
+                # One of them stays: the others come and go beside it.
+                stack = stays if number == 3 else goes
+                everyone.append(await stack.enter_async_context(consuming(kafka)))
+                everyone[-1].go_on.set()
+                await until("some more came", partial(have_come, len(found()) + 1))
+        await until("all came", partial(have_come, 8 * 250))
+
+
+async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> None:
+    notebook = Notebook()
+    await kafka.create(EVENTS)
+    await kafka.send(EVENTS, b"1", b"2")
+    async with member(kafka, notebook=notebook) as one:
+        batch = await take(one)
+        assert one._session  # noqa: SLF001 - what a group forgets, no test can make it forget in time
+        coordinator = one._session._consumer._coordinator  # noqa: SLF001 - the same
+        assert coordinator
+        coordinator.member_id = "forgotten"
+        await one.acknowledge(batch)
+        assert ("kafka_commit", "CommitFailedError") in notebook.errors
+        assert values(await taken(one, 2)) == [b"1", b"2"]
+        await kafka.send(EVENTS, b"3")
+        assert values(await taken(one, 1)) == [b"3"]
+    assert await kafka.committed(EVENTS) == {0: 3}
 
 
 async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
