@@ -114,6 +114,17 @@ def test_the_values_are_those_of_the_core(schema: Any, values: type[StrEnum]) ->
     assert schema["enum"] == [str(value) for value in values]
 
 
+def test_every_post_can_be_sent_again_but_the_one_that_shows_a_secret() -> None:
+    posts = {name: path for name, (method, path) in operations().items() if method == "POST"}
+    key = {"$ref": "#/components/parameters/IdempotencyKey"}
+    without = {
+        name
+        for name, path in posts.items()
+        if key not in DOCUMENT["paths"][path]["post"].get("parameters", ())
+    }
+    assert without == {"createApiKey"}
+
+
 def test_the_event_types_are_those_of_the_catalogue() -> None:
     assert SCHEMAS["EventName"]["enum"] == list(CATALOGUE)
 

@@ -112,6 +112,11 @@ class TestTheBody:
         answer = await api.call("POST", EVENTS, data=endless(), headers=JSON)
         assert (answer.status, answer.json["error_code"]) == (413, 1005)
 
+    async def test_one_that_is_not_announced_is_none(self, api: CheckedClient) -> None:
+        head = f"POST /api{WEBHOOKS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        answer = await raw_answer(api, f"{head}\r\n".encode())
+        assert (answer.status, answer.json["error_code"]) == (400, 1007)
+
     async def test_a_packed_one_is_bounded_by_what_it_unpacks_to(self, api: CheckedClient) -> None:
         bomb = gzip.compress(b" " * (64 * MIB))
         headers = JSON | {"Content-Encoding": "gzip"}

@@ -72,7 +72,9 @@ class Idempotency:
         """Have an effect in an environment and show it, or show again what it came to before.
 
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
-        still being answered, and for one that another request was sent with.
+        still being answered, and for one that another request was sent with. A first request that
+        another process is answering is not known here: of the two one has the effect, and the
+        other one is answered as it was.
         """
 
         def audited(outcome: _Outcome) -> Kept:
