@@ -9,6 +9,7 @@ import structlog
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.consuming import open_consuming
 from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.offering import api_callers
 from notification_entrypoints.processes import run_to_the_end, serving
 from notification_entrypoints.settings import Settings, load_settings
 from notification_entrypoints.storages import place_of
@@ -43,6 +44,7 @@ async def _serve(settings: Settings) -> None:
         consuming = await stack.enter_async_context(
             open_consuming(settings, service, process.watch)
         )
+        process.administrators.opened(api_callers(settings, service))
         process.ready(service, consuming.parts)
         _log.info(
             "started",

@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
 
 from notification_core.api_keys import digest_of
 from notification_core.authentication import BootstrapKey, StoredKeys
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
-from notification_entrypoints.settings import Authentication, Settings
+from notification_entrypoints.settings import Authentication, Settings, is_loopback
+
+_log = structlog.stdlib.get_logger("notification")
 
 
 @asynccontextmanager
@@ -48,8 +53,16 @@ async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[Credentials
         scope_claim=settings.api_jwt_scope_claim,
         environments_claim=settings.api_jwt_environments_claim,
     )
+    _warn_of_plain_http(settings.api_jwt_jwks_url)
     keys = KeySet(settings.api_jwt_jwks_url, clock)
     try:
         yield JwtCredentials(rules, keys, clock)
     finally:
         await keys.close()
+
+
+def _warn_of_plain_http(url: str) -> None:
+    """Say that whoever is on the way to the issuer's keys can put others in their place."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        _log.warning("issuer_keys_over_plain_http", variable="API_JWT_JWKS_URL")

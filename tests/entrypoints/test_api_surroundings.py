@@ -96,6 +96,11 @@ class TestPagesFromElsewhere:
         assert "POST" in asked.headers["Access-Control-Allow-Methods"]
         assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
 
+    async def test_may_ask_without_being_told(self, stage: Backstage) -> None:
+        answer = await ask(stage, {"Origin": PAGE}, open=True, local=True)
+        assert answer.status == 200
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
     async def test_see_why_they_are_refused(self, stage: Backstage) -> None:
         nobody = Callers((), SystemClock())
         around = Surroundings(origins=(PAGE,))
