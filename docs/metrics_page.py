@@ -42,6 +42,10 @@ LEARNED: Mapping[str, str] = {
     "template; `unmatched` is a path that does not exist.",
     "notification_loop_errors_total": "Something in the background failed and was tried again. "
     "The log says what.",
+    "notification_processes": "With `--workers`, how many serve; the supervisor is not one of "
+    "them. It should be as many as were asked for.",
+    "notification_worker_restarts_total": "Workers were killed, or failed: the log says how each "
+    "one ended. The others have gone on meanwhile.",
     "notification_build_info": "Which version runs where.",
 }
 
@@ -62,7 +66,8 @@ def metrics_page() -> Sequence[str]:
         (
             "`/metrics` of the ops server, in Prometheus' text format. No label names a webhook or "
             "an environment, so that the number of series stays bounded. Counters begin at 0 "
-            "with each start of the process."
+            "with each start of the command. With `--workers` the supervisor answers for all of "
+            "them: it adds up, and a worker that ends takes nothing of what it has counted away."
         ),
         *(_metric(each) for each in _Collected("", "").collectors()),
     ]

@@ -28,6 +28,9 @@ from notification_core.webhooks import DisabledReason
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """The media type of what :meth:`Metrics.rendered` returns."""
 
+SEEN_BY_ALL = frozenset({"notification_build_info", "notification_ingest_lag"})
+"""Gauges of what several processes see alike: they are not to be added up."""
+
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -58,7 +61,7 @@ class _WithoutCreationTimes(Collector):
 class Metrics(Observer):
     """Counts what happens in this process, in a registry of its own."""
 
-    def __init__(self, version: str, commit: str) -> None:
+    def __init__(self, version: str, commit: str, *, serves: bool = True) -> None:
         self._registry = CollectorRegistry()
         self._count_ingest()
         self._count_dispatch()
@@ -68,6 +71,10 @@ class Metrics(Observer):
         )
         build = self._gauge("build_info", "What is running; always 1.", ["version", "commit"])
         build.labels(version, commit).set(1)
+        self._gauge("processes", "Processes that serve.").set(int(serves))
+        self._restarts = self._counter(
+            "worker_restarts", "Workers that ended by themselves, and were started again."
+        )
 
     def _count_ingest(self) -> None:
         self._events = self._counters("events", "Events that came in.", ["source", "result"])
@@ -122,6 +129,10 @@ class Metrics(Observer):
 
     def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
         return Gauge(f"notification_{name}", meaning, labels or [], registry=self._registry)
+
+    async def exposed(self) -> bytes:
+        """Return all metrics in Prometheus' text format, for the ops server."""
+        return self.rendered()
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -198,6 +209,10 @@ class Metrics(Observer):
     def messages_relayed(self, count: int) -> None:
         """Count messages that went from the outbox to their topics."""
         self._relayed.inc(count)
+
+    def worker_ended(self) -> None:
+        """Count a worker that has ended although nobody told it to."""
+        self._restarts.inc()
 
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Count an error that a loop survived, by the error's class."""

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from notification_core.events import Source
-from notification_entrypoints.api.administrators import Administrators
 from notification_entrypoints.api.app import Services, api_app
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.processes import Process
 from notification_entrypoints.servers import Bind, listening
 from notification_entrypoints.settings import Authentication, Settings, is_loopback
 from notification_entrypoints.wiring import Service, cursor_key
@@ -20,18 +20,18 @@ _SHUTDOWN = timedelta(seconds=1)
 
 
 @asynccontextmanager
-async def open_api(
-    settings: Settings, service: Service, watch: Metrics, administrators: Administrators
-) -> AsyncIterator[str]:
+async def open_api(settings: Settings, service: Service, process: Process) -> AsyncIterator[str]:
     """Serve the API of a service for the length of the block; gives the URL of its server.
 
-    Who is one of the ``administrators`` is known from then on.
+    The process knows from then on who is an administrator.
     """
     callers = api_callers(settings, service)
-    administrators.opened(callers)
-    services = api_services(settings, service, watch, callers)
+    process.administrators.opened(callers)
+    services = api_services(settings, service, process.watch, callers)
     runner = ApiRunner(api_app(services), services, shutdown_timeout=_SHUTDOWN)
-    bind = Bind(settings.api_server_host, settings.api_server_port, "API_SERVER_PORT")
+    shared = process.berth is not None
+    variable = "API_SERVER_PORT"
+    bind = Bind(settings.api_server_host, settings.api_server_port, variable, shared=shared)
     async with listening(runner, bind) as url:
         yield url
 

@@ -8,6 +8,7 @@ import asyncio
 from asyncio import Event, Task
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -16,7 +17,7 @@ from attrs import asdict, frozen
 
 from notification_core.errors import NotificationError
 from notification_entrypoints.durations import format_duration
-from notification_entrypoints.metrics import CONTENT_TYPE, Metrics
+from notification_entrypoints.metrics import CONTENT_TYPE
 
 Check = Callable[[], Awaitable[None]]
 """Returns where a part works, raises where it does not; the error says why."""
@@ -40,7 +41,24 @@ class Info:
     pod_ip: str
 
 
-class Readiness:
+class Parts(Protocol):
+    """Knows how the parts of a process do."""
+
+    async def states(self) -> Mapping[str, str]:
+        """Return of each part ``ok``, or why it does not work; takes a bounded time."""
+
+
+class Counts(Protocol):
+    """Knows what a process counts."""
+
+    async def exposed(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        """Count an error that was survived."""
+
+
+class Readiness(Parts):
     """Asks the parts whether they work.
 
     A part is asked once at a time, however many want to know: a part that hangs, even one that
@@ -94,9 +112,7 @@ class Readiness:
         return f"no answer within {format_duration(self._timeout)}"
 
 
-def ops_app(
-    metrics: Metrics, readiness: Readiness, info: Info, *, stopping: Event
-) -> web.Application:
+def ops_app(counts: Counts, parts: Parts, info: Info, *, stopping: Event) -> web.Application:
     """Return the ops server's application.
 
     Ready is a process whose parts all work and that is not ``stopping``.
@@ -106,29 +122,29 @@ def ops_app(
         return _json({"status": OK})
 
     async def readyz(_: web.Request) -> web.Response:
-        parts = {} if stopping.is_set() else await readiness.states()
+        states = {} if stopping.is_set() else await parts.states()
         if stopping.is_set():
-            return _json({"status": "stopping", "parts": parts}, status=503)
-        if set(parts.values()) <= {OK}:
-            return _json({"status": OK, "parts": parts})
-        return _json({"status": "unavailable", "parts": parts}, status=503)
+            return _json({"status": "stopping", "parts": states}, status=503)
+        if set(states.values()) <= {OK}:
+            return _json({"status": OK, "parts": states})
+        return _json({"status": "unavailable", "parts": states}, status=503)
 
-    async def metrics_text(_: web.Request) -> web.Response:
+    async def metrics(_: web.Request) -> web.Response:
         headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NO_STORE}
-        return web.Response(body=metrics.rendered(), headers=headers)
+        return web.Response(body=await counts.exposed(), headers=headers)
 
     async def tell_info(_: web.Request) -> web.Response:
         return _json(asdict(info))
 
-    app = web.Application(middlewares=[_errors_as_json(metrics)])
+    app = web.Application(middlewares=[_errors_as_json(counts)])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics_text)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/info", tell_info)
     return app
 
 
-def _errors_as_json(metrics: Metrics) -> Middleware:
+def _errors_as_json(counts: Counts) -> Middleware:
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -143,7 +159,7 @@ def _errors_as_json(metrics: Metrics) -> Middleware:
             return _error(503, str(error))
         except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
             _log.exception("an ops request failed", path=request.path)
-            metrics.loop_failed("ops", error)
+            counts.loop_failed("ops", error)
             return _error(500, "Something went wrong here: see the log.")
 
     return answer_errors

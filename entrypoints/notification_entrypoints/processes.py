@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,10 @@ from notification_adapters.clock import SystemClock
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.api.administrators import Administrators
+from notification_entrypoints.berth import Berth, say_ready
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
-from notification_entrypoints.servers import Bind, listening, stop_signals
+from notification_entrypoints.servers import Bind, listening, listening_at, stop_signals
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.watch import Watch
@@ -37,23 +39,32 @@ class Starting(NotificationError):
 
 @define
 class Process:
-    """A process that serves: who watches it, and what the ops server tells of it."""
+    """A process that serves: who watches it, and what the ops server tells of it.
+
+    ``berth`` is its place among others that serve the same, None where it is alone.
+    """
 
     watch: Watch
     ops_url: str
+    berth: Berth | None
     administrators: Administrators
     _status: StatusReport
     _checks: dict[str, Check]
     _stop: asyncio.Event
     _stopping: asyncio.Event
 
-    def ready(self, service: Service, parts: Mapping[str, Check]) -> None:
+    def ready(self, service: Service, parts: Mapping[str, Check], announcement: str = "") -> None:
         """Say that it serves, as long as the storage and these parts of it work."""
         storage, dispatcher = service.storage, service.dispatcher
         self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **parts}
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
         del self._checks["start"]
         _collect_rarely()
+        if self.berth:
+            say_ready(sys.stdout, announcement)
+        else:
+            sys.stdout.write(announcement)
+            sys.stdout.flush()
 
     async def until_stopped(self) -> None:
         """Return when it is told to stop; from then on it is not ready any more."""
@@ -78,7 +89,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Process]:
+async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterator[Process]:
     """Heed signals, and serve the ops server, which says that the process is starting."""
     watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
     status = StatusReport(watch.last_minute, SystemClock().monotonic)
@@ -86,15 +97,59 @@ async def serving(settings: Settings) -> AsyncIterator[Process]:
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
+        if berth:
+            stack.enter_context(_stopped_with_supervisor(stop))
         administrators = Administrators()
+        app = _ops_app(settings, watch, checks, stopping)
+        add_status_page(app, status)
+        add_debug_pages(app, settings, administrators.refusal)
+        ops_url = await stack.enter_async_context(_listening(ops_runner(app), settings, berth))
+        yield Process(watch, ops_url, berth, administrators, status, checks, stop, stopping)
 
-        def add_pages(app: web.Application) -> None:
-            add_status_page(app, status)
-            add_debug_pages(app, settings, administrators.refusal)
 
-        ops = _ops_runner(settings, watch, checks, stopping, add_pages)
-        ops_url = await stack.enter_async_context(listening(ops, _ops_bind(settings)))
-        yield Process(watch, ops_url, administrators, status, checks, stop, stopping)
+def _ops_app(
+    settings: Settings, watch: Watch, checks: Mapping[str, Check], stopping: asyncio.Event
+) -> web.Application:
+    readiness = Readiness(checks)
+    app = ops_app(watch, readiness, info_of(settings), stopping=stopping)
+
+    async def close(_: web.Application) -> None:
+        await readiness.close()
+
+    app.on_cleanup.append(close)
+    return app
+
+
+@asynccontextmanager
+async def _listening(
+    ops: web.AppRunner, settings: Settings, berth: Berth | None
+) -> AsyncIterator[str]:
+    """Serve the ops server where everybody asks, or where the supervisor does."""
+    if berth is None:
+        async with listening(ops, ops_bind(settings)) as url:
+            yield url
+        return
+    async with listening_at(ops, berth.socket):
+        try:
+            yield berth.ops_url
+        finally:
+            berth.leave()
+
+
+@contextmanager
+def _stopped_with_supervisor(stop: asyncio.Event) -> Iterator[None]:
+    """Stop once the supervisor closes the standard input, or is not there any more."""
+    loop = asyncio.get_running_loop()
+
+    def heed() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    loop.add_reader(sys.stdin, heed)
+    try:
+        yield
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 def _collect_rarely() -> None:
@@ -112,25 +167,17 @@ async def _still_starting() -> None:
     raise Starting("the process is starting")
 
 
-def _ops_runner(
-    settings: Settings,
-    watch: Watch,
-    checks: Mapping[str, Check],
-    stopping: asyncio.Event,
-    add_pages: Callable[[web.Application], None],
-) -> web.AppRunner:
-    info = Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
-    readiness = Readiness(checks)
-    app = ops_app(watch, readiness, info, stopping=stopping)
-    add_pages(app)
+def info_of(settings: Settings) -> Info:
+    """Return what is running, and where."""
+    return Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
 
-    async def close(_: web.Application) -> None:
-        await readiness.close()
 
-    app.on_cleanup.append(close)
+def ops_runner(app: web.Application) -> web.AppRunner:
+    """Return what runs an ops server."""
     timeout = _OPS_SHUTDOWN.total_seconds()
     return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=timeout)
 
 
-def _ops_bind(settings: Settings) -> Bind:
+def ops_bind(settings: Settings) -> Bind:
+    """Return where an ops server listens."""
     return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")

@@ -4,8 +4,10 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
 from aiohttp import web
 from attrs import frozen
@@ -21,11 +23,15 @@ class PortUnavailable(NotificationError):
 
 @frozen
 class Bind:
-    """Where a server listens; ``variable`` is what sets the port, 0 takes a free one."""
+    """Where a server listens; ``variable`` is what sets the port, 0 takes a free one.
+
+    A ``shared`` port is listened on by several processes, each of which gets a part of what comes.
+    """
 
     host: str
     port: int
     variable: str
+    shared: bool = False
 
 
 @asynccontextmanager
@@ -37,15 +43,59 @@ async def listening(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
     """
     await runner.setup()
     try:
-        await _start(web.TCPSite(runner, bind.host, bind.port), bind)
-        yield _base_url(bind.host, runner.addresses[0][1])
+        site = web.TCPSite(runner, bind.host, bind.port, reuse_port=bind.shared or None)
+        with _named(bind):
+            await site.start()
+        yield base_url(bind.host, runner.addresses[0][1])
     finally:
         await runner.cleanup()
 
 
-async def _start(site: web.TCPSite, bind: Bind) -> None:
+@asynccontextmanager
+async def listening_at(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
+    """Serve an application at a socket of the file system for the length of the block."""
+    await runner.setup()
     try:
-        await site.start()
+        await web.UnixSite(runner, path).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def sharing(bind: Bind) -> Iterator[int]:
+    """Keep a port for processes that share it, without listening; gives its number.
+
+    Raises :class:`PortUnavailable` where another program listens on it, also one that would share.
+    """
+    with ExitStack() as kept:
+        with _named(bind):
+            with ExitStack() as alone:
+                port = _bound(bind, bind.port, alone, shared=False)
+            _bound(bind, port, kept, shared=True)
+        yield port
+
+
+def _bound(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int:
+    """Bind a socket to each address of a host, as a server does; return the port of all."""
+    places = socket.getaddrinfo(bind.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in dict.fromkeys(places):
+        each = sockets.enter_context(socket.socket(family, kind, protocol))
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        each.bind((address[0], port, *address[2:]))
+        port = each.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _named(bind: Bind) -> Iterator[None]:
+    """Say where it is that nothing can be bound to, and what to change."""
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             why = f"{bind.host}:{bind.port} is in use by another process"
@@ -54,24 +104,31 @@ async def _start(site: web.TCPSite, bind: Bind) -> None:
         raise PortUnavailable(f"{why}; set {bind.variable} to a free port.") from error
 
 
-def _base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int) -> str:
+    """Return the URL of a server."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _exit() -> None:
+    os._exit(_INTERRUPTED_EXIT)
+
+
 @contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """Give an event that SIGINT or SIGTERM sets; a second signal ends the process at once."""
+def stop_signals(at_once: Callable[[], None] = _exit) -> Iterator[asyncio.Event]:
+    """Give an event that SIGINT or SIGTERM sets; at a second signal ``at_once`` is called."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    told: list[signal.Signals] = []
 
-    def handle() -> None:
-        if stop.is_set():
-            os._exit(_INTERRUPTED_EXIT)
+    def handle(which: signal.Signals) -> None:
+        if told:
+            at_once()
+        told.append(which)
         stop.set()
 
     signals = (signal.SIGINT, signal.SIGTERM)
     for each in signals:
-        loop.add_signal_handler(each, handle)
+        loop.add_signal_handler(each, handle, each)
     try:
         yield stop
     finally:

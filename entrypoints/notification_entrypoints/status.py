@@ -7,6 +7,7 @@ second at most, however many ask. What was done in the last minute is this proce
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -21,6 +22,13 @@ _KEPT_SECONDS = 1.0
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
 
+class Report(Protocol):
+    """Tells how the system does."""
+
+    async def read(self) -> Mapping[str, object]:
+        """Return the report; raise :class:`StorageUnavailable` where nobody can tell."""
+
+
 @frozen
 class _Measured:
     size: BacklogSize
@@ -28,7 +36,7 @@ class _Measured:
 
 
 @define(eq=False)
-class StatusReport:
+class StatusReport(Report):
     """Tells how a process does; its ``worker`` is None where it sends nothing."""
 
     done: LastMinute
@@ -76,7 +84,7 @@ class StatusReport:
         return {**counts, "seconds": round(self.done.seconds, 1)}
 
 
-def add_status_page(app: web.Application, report: StatusReport) -> None:
+def add_status_page(app: web.Application, report: Report) -> None:
     """Serve the report at ``/status``."""
 
     async def status(_: web.Request) -> web.Response:

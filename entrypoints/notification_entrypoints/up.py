@@ -1,8 +1,8 @@
 """``notification-management up``: API, dispatcher and ops server in one process."""
 
-import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,14 +10,14 @@ import structlog
 from attrs import frozen
 
 from notification_core.version import VERSION
-from notification_entrypoints import storages
+from notification_entrypoints import roles, storages
 from notification_entrypoints.consuming import open_consuming
 from notification_entrypoints.databases import file_of, secret_path, up_defaults
-from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.offering import open_api, who_may_call
-from notification_entrypoints.processes import run_to_the_end, serving
+from notification_entrypoints.processes import Process
+from notification_entrypoints.roles import Role
 from notification_entrypoints.settings import Settings, check_exposure, load_settings
-from notification_entrypoints.wiring import Service, open_service
+from notification_entrypoints.wiring import open_service
 
 _DEFAULT_API = "http://127.0.0.1:3615/api"
 
@@ -28,41 +28,53 @@ _log = structlog.stdlib.get_logger("notification")
 class Served:
     """What runs, and where it is found."""
 
-    api_url: str
+    api: str
     ops_url: str
     place: str
     secret_file: Path | None
-    service: Service
+    dispatching: bool
     access: str | None
 
 
-def run(data: Path | None, environ: Mapping[str, str]) -> None:
+def run(data: Path | None, environ: Mapping[str, str], workers: int = 1) -> None:
     """Serve until SIGINT or SIGTERM, with the files in the folder ``data`` or the current one.
 
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
     """
-    settings = load_settings(environ, up_defaults(data or Path(), environ))
+    roles.run(role(data), environ, workers)
+
+
+def role(data: Path | None) -> Role:
+    """Return what each process of ``up`` does."""
+    return Role("up", partial(_load, data or Path()), _serve, has_api=True, dispatches=True)
+
+
+def _load(data: Path, environ: Mapping[str, str]) -> Settings:
+    settings = load_settings(environ, up_defaults(data, environ))
     check_exposure(settings)
-    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
-    run_to_the_end(_serve(settings))
+    return settings
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, process: Process) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
-        process = await stack.enter_async_context(serving(settings))
         await storages.migrate(settings)
         service = await stack.enter_async_context(open_service(settings, process.watch))
         consuming = await stack.enter_async_context(
             open_consuming(settings, service, process.watch)
         )
-        api_url = await stack.enter_async_context(
-            open_api(settings, service, process.watch, process.administrators)
-        )
+        api_url = await stack.enter_async_context(open_api(settings, service, process))
         access = await who_may_call(settings, service)
-        process.ready(service, consuming.parts)
-        place, secret_file = storages.place_of(settings), _secret_file(settings)
-        _announce(Served(api_url, process.ops_url, place, secret_file, service, access))
+        served = Served(
+            api=f"{api_url}/api",
+            ops_url=process.ops_url,
+            place=storages.place_of(settings),
+            secret_file=_secret_file(settings),
+            dispatching=service.dispatcher is not None,
+            access=access,
+        )
+        process.ready(service, consuming.parts, _announcement(served))
+        _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
         await process.until_stopped()
         consuming.stop()
         service.claim_no_more()
@@ -75,14 +87,13 @@ def _secret_file(settings: Settings) -> Path | None:
     return path if path and path.exists() else None
 
 
-def _announce(served: Served) -> None:
+def _announcement(served: Served) -> str:
     """Say where everything is, and what to type next."""
-    api = f"{served.api_url}/api"
-    option = "" if api == _DEFAULT_API else f" --api {api}"
+    option = "" if served.api == _DEFAULT_API else f" --api {served.api}"
     lines = [
         f"Notification Management {VERSION}",
-        f"  API   {api}",
-        f"  Docs  {api}/docs",
+        f"  API   {served.api}",
+        f"  Docs  {served.api}/docs",
         f"  Ops   {served.ops_url}/readyz",
         f"  Data  {served.place}",
     ]
@@ -90,9 +101,7 @@ def _announce(served: Served) -> None:
         lines.append(f"  Key   {served.secret_file} (keep it: it opens the data)")
     if served.access:
         lines.append(f"  Auth  {served.access}")
-    if served.service.dispatcher is None:
+    if not served.dispatching:
         lines.append("  Another process already sends from this database: this one only publishes.")
     lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]
-    sys.stdout.write("\n".join(lines))
-    sys.stdout.flush()
-    _log.info("started", api=api, ops=served.ops_url, dispatching=bool(served.service.dispatcher))
+    return "\n".join(lines)

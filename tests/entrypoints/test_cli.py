@@ -11,6 +11,7 @@ import pytest
 import notification_entrypoints.migrating
 import notification_entrypoints.up
 from notification_core.errors import InvalidSettings
+from notification_entrypoints import api_server, consumer
 from notification_entrypoints.cli import main, program
 from notification_entrypoints.cli.failures import Exit
 
@@ -44,17 +45,24 @@ def test_a_wrong_call_is_a_usage_error(
     assert "Usage: notification-management" in capsys.readouterr().err
 
 
-def test_up_is_given_the_folder_and_the_environment(
+def test_what_serves_is_given_the_environment_and_how_many_are_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(
-        notification_entrypoints.up, "run", lambda data, environ: calls.append((data, environ))
-    )
+    for module in (notification_entrypoints.up, api_server, consumer):
+        monkeypatch.setattr(module, "run", lambda *given: calls.append(given))
     assert main(["up", "--data", str(tmp_path)]) == 0
-    assert main(["up"]) == 0
+    assert main(["up", "--workers", "2"]) == 0
+    assert main(["api", "--workers", "3"]) == 0
+    assert main(["consumer"]) == 0
     environ = os.environ
-    assert calls == [(tmp_path, environ), (None, environ)]
+    assert calls == [(tmp_path, environ, 1), (None, environ, 2), (environ, 3), (environ, 1)]
+
+
+@pytest.mark.parametrize("count", ["0", "65", "many"])
+def test_how_many_are_to_serve_is_bounded(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--workers", count]) == 2
+    assert "--workers" in capsys.readouterr().err
 
 
 def test_migrate_is_given_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,15 @@ import click
 
 from notification_entrypoints import api_server
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.workers import workers_option
 
 
-@click.command("api", epilog=examples("api"))
-def command() -> None:
+@click.command("api", epilog=examples("api", "api --workers 2"))
+@workers_option
+def command(workers: int) -> None:
     """Serve the API, until it is stopped; what it stores is delivered by other processes.
 
     It needs a database that was migrated (DB_URI, DB_ENCRYPTION_SECRET), and a consumer or an `up`
     on the same one. All settings are environment variables.
     """
-    api_server.run(os.environ)
+    api_server.run(os.environ, workers)

@@ -6,13 +6,15 @@ import click
 
 from notification_entrypoints import consumer
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.workers import workers_option
 
 
-@click.command("consumer", epilog=examples("consumer"))
-def command() -> None:
+@click.command("consumer", epilog=examples("consumer", "consumer --workers 4"))
+@workers_option
+def command(workers: int) -> None:
     """Take events from Kafka and deliver them, until it is stopped.
 
     It needs a database that was migrated (DB_URI, DB_ENCRYPTION_SECRET) and Kafka
     (KAFKA_BROKERS). All settings are environment variables.
     """
-    consumer.run(os.environ)
+    consumer.run(os.environ, workers)

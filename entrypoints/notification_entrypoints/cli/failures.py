@@ -14,6 +14,7 @@ from notification_core.errors import (
     StorageUnavailable,
     WebhookNotFound,
 )
+from notification_entrypoints.berth import WorkerRefused
 
 
 class Exit(IntEnum):
@@ -94,6 +95,8 @@ def exit_of(error: BaseException) -> Exit:
     """Return how a command ends that this error ended; the error behind it says more."""
     if isinstance(error, CommandFailed) and error.__cause__ is not None:
         return exit_of(error.__cause__)
+    if isinstance(error, WorkerRefused):
+        return Exit(error.exit_code)
     if isinstance(error, ApiRefused):
         return _exit_of_status(error.status)
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)

@@ -1,0 +1,71 @@
+"""What the processes of a command do, and how they are run: one alone, or several side by side."""
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+from attrs import frozen
+
+from notification_core.errors import Detail, InvalidSettings
+from notification_entrypoints.berth import Berth
+from notification_entrypoints.crew.supervisor import Crew, supervise
+from notification_entrypoints.databases import file_of
+from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.processes import Process, run_to_the_end, serving
+from notification_entrypoints.settings import Settings
+
+
+@frozen
+class Role:
+    """What each process of a command does.
+
+    ``load`` reads its settings and refuses what contradicts them; ``serve`` opens everything, says
+    that the process is ready, and closes it all once that is told to stop. With ``has_api`` its
+    processes listen for the API, with ``dispatches`` they send.
+    """
+
+    command: str
+    load: Callable[[Mapping[str, str]], Settings]
+    serve: Callable[[Settings, Process], Coroutine[Any, Any, None]]
+    has_api: bool
+    dispatches: bool
+
+
+def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
+    """Run a command until it is stopped, in one process or in several under a supervisor.
+
+    Raises :class:`NotificationError` where it cannot start; the message says what would help.
+    """
+    settings = role.load(environ)
+    if workers > 1:
+        _check(role, settings)
+    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
+    if workers == 1:
+        run_to_the_end(_run_one(role, settings, None))
+    else:
+        crew = Crew(role.command, workers, environ, shares_port=role.has_api)
+        run_to_the_end(supervise(settings, crew))
+
+
+def run_worker(role: Role, environ: Mapping[str, str], berth: Berth) -> None:
+    """Run one of several processes until it is stopped."""
+    settings = role.load(environ)
+    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
+    structlog.contextvars.bind_contextvars(worker=berth.number)
+    run_to_the_end(_run_one(role, settings, berth))
+
+
+async def _run_one(role: Role, settings: Settings, berth: Berth | None) -> None:
+    async with serving(settings, berth) as process:
+        await role.serve(settings, process)
+
+
+def _check(role: Role, settings: Settings) -> None:
+    file = file_of(settings.db_uri)
+    if file and role.dispatches:
+        problem = (
+            f"DB_URI names the SQLite file {file}, which one process sends from; for --workers it "
+            "must be a PostgreSQL server (postgresql://… or host:port)"
+        )
+        raise InvalidSettings(f"{problem}.", [Detail("DB_URI", problem)])

@@ -1,0 +1,33 @@
+"""One of several processes that serve the same: ``python -m notification_entrypoints.worker …``.
+
+It is for a supervisor to start, which keeps its standard input open and hears its standard output.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from notification_core.errors import NotificationError, StorageUnavailable
+from notification_entrypoints import api_server, consumer, roles, up
+from notification_entrypoints.berth import Berth, say_refused
+from notification_entrypoints.cli.failures import Exit, exit_of
+from notification_entrypoints.roles import Role
+
+_ROLES: Mapping[str, Role] = {
+    each.command: each for each in (api_server.ROLE, consumer.ROLE, up.role(None))
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve as one of several, and return the exit code."""
+    command, *place = arguments
+    try:
+        roles.run_worker(_ROLES[command], os.environ, Berth.of(place))  # noqa: TID251 - hands the environment to Settings
+    except (NotificationError, OSError) as error:
+        say_refused(sys.stdout, str(error), passes=isinstance(error, StorageUnavailable))
+        return exit_of(error)
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
