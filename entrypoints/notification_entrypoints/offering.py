@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from notification_core.events import Source
-from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.runner import ApiRunner
+from notification_entrypoints.api.services import Services
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.processes import Process

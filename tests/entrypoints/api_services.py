@@ -62,9 +62,9 @@ from notification_core.subscriptions import Subscriptions, WebhookRules
 from notification_core.trials import Trials
 from notification_core.verification_keys import VerificationKeys
 from notification_core.webhooks import DisabledReason
-from notification_entrypoints.api.app import Services
 from notification_entrypoints.api.callers import Callers
 from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.api.services import Services
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
 from tests.postgres_server import CIPHER, PostgresServer

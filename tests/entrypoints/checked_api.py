@@ -15,8 +15,9 @@ from attrs import field, frozen
 from jsonschema_rs import Draft202012Validator
 
 import notification_entrypoints.api
-from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.runner import ApiRunner
+from notification_entrypoints.api.services import Services
 
 BASE = "/api"
 

@@ -1,12 +1,13 @@
 """The world that the examples of the document tell of, by the same ids."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from attrs import evolve
 
 from notification_core.access import Scope
 from notification_core.api_keys import ApiKey
+from notification_core.audit import AuditEntry
 from notification_core.deliveries import (
     Attempt,
     AttemptError,
@@ -53,7 +54,7 @@ async def furnish(stage: Backstage) -> None:
         description="Tells the ticket system.",
         custom_headers=headers,
     )
-    await stage.stores.webhooks.add(webhook, 1)
+    await stage.stores.webhooks.add(webhook, 1, [changed_by_somebody(ENVIRONMENT)])
     last = UUID(int=DELIVERY.int - 1)
     await store(stage, EVENT, skipped(EVENT, last), NewDelivery(DELIVERY, *address(EVENT)))
     await attempt(stage, fails=True)
@@ -71,12 +72,17 @@ async def replay(stage: Backstage) -> None:
     await stage.stores.replays.add(evolve(begun, replayed=730, done_until=NOW))
 
 
+def changed_by_somebody(environment_id: UUID | None = None) -> AuditEntry:
+    """Return an entry of the audit log."""
+    return AuditEntry(uuid4(), NOW, "key:1", "203.0.113.7", "a", "s", "r", environment_id)
+
+
 async def issue(stage: Backstage) -> None:
     """Make two API keys, of which one was revoked."""
     one = ApiKey(UUID(IDS["key_id"]), "n", Scope.WRITE, frozenset({ENVIRONMENT}), b"", NOW, LATER)
     everything = ApiKey(UUID(int=1), "n", Scope.ADMIN, None, b"", NOW, revoked_at=NOW)
     for key in (one, everything):
-        await stage.stores.api_keys.add(key)
+        await stage.stores.api_keys.add(key, [changed_by_somebody()])
 
 
 def address(event_id: str) -> tuple[UUID, UUID, str]:

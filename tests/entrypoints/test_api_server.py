@@ -20,8 +20,9 @@ from notification_core.history import Activity, LogPage
 from notification_core.ingest import Ingest, Published
 from notification_core.keeping import Keep
 from notification_core.ports.logs import LogStore
-from notification_entrypoints.api.app import Services, api_app
+from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.calls import Timeouts
+from notification_entrypoints.api.services import Services
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served

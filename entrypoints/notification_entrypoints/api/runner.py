@@ -13,8 +13,8 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
-from notification_entrypoints.api.app import Services
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
+from notification_entrypoints.api.services import Services
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
