@@ -1,6 +1,7 @@
 """What is special to Kafka as a source: groups, rebalances, transactions, and what it survives."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -86,19 +87,22 @@ async def consuming(kafka: Kafka) -> AsyncIterator[Consumer]:
         await task
 
 
-async def test_a_member_that_loses_partitions_first_stores_what_it_holds(kafka: Kafka) -> None:
+async def test_a_member_that_loses_partitions_first_stores_what_it_holds(
+    kafka: Kafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "aiokafka")
     await kafka.create(EVENTS, partitions=2)
     for partition in (0, 1):
         await kafka.send(EVENTS, *[b"x"] * 1000, partition=partition)
 
-    async def is_rebalancing() -> bool:
-        return await kafka.group_state() == "PreparingRebalance"
+    async def is_losing() -> bool:
+        return "Revoking previously assigned partitions frozenset({Topic" in caplog.text
 
     async with consuming(kafka) as first:
         await first.holding.wait()
         async with consuming(kafka) as second:
             second.go_on.set()
-            await until("the second one knocks", is_rebalancing)
+            await until("the first one is to let go", is_losing)
             assert not second.found
             first.go_on.set()
 
@@ -184,6 +188,7 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     async with member(kafka, notebook=notebook) as one:
         batch = await take(one)
         await asyncio.sleep(5)  # the promise is about time
+        assert await kafka.group_state() == "Stable"  # it is a member still
         await one.acknowledge(batch)
         assert await kafka.committed(EVENTS) == {0: 2}
         await kafka.send(EVENTS, b"3")
