@@ -10,7 +10,7 @@ from notification_core.ports.observer import Observer
 ESTIMATED_EVERY = 10.0
 """Seconds between two looks."""
 
-_REST = 100
+_REST = 20
 """A look that takes long is followed by a rest of so many times as long: it stays cheap."""
 
 

@@ -23,7 +23,7 @@ async def test_what_comes_for_a_full_queue_is_skipped_and_replayed_when_there_is
         await receiver.down()
         await api.publish(*(f"waits-{number}" for number in range(2 * _LIMIT)))
         numbers = count()
-        await until("an event is skipped", lambda: is_skipped(api, f"late-{next(numbers)}"))
+        await until("an event is skipped", lambda: is_skipped(api, f"late-{next(numbers)}"), 60)
         await receiver.up()
         await until("the queue is empty", lambda: nothing_waits(up))
         await api.call("POST", f"webhooks/{webhook_id}/replays", _SINCE)

@@ -91,8 +91,8 @@ async def test_what_takes_long_is_done_more_rarely(
 ) -> None:
     queues.takes = 2.0
     running = asyncio.create_task(full.run())
-    await clock.advance(150)
+    await clock.advance(30)
     assert queues.looks == 1
-    await clock.advance(60)
+    await clock.advance(15)
     assert queues.looks == 2
     running.cancel()
