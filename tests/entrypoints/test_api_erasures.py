@@ -31,8 +31,8 @@ async def test_an_environment_is_erased_and_how_far_that_is_can_be_seen(
     assert (await api.get(f"/webhooks/{webhook['webhook_id']}")).status == 404
     await erase_all(stage)
     ended = (await api.get(where)).json
-    # Two events, two deliveries, one attempt, the webhook.
-    assert (ended["state"], ended["erased"]) == ("completed", 6)
+    # Two events, two deliveries, one attempt, the webhook, and who made it.
+    assert (ended["state"], ended["erased"]) == ("completed", 7)
     assert (await api.get(f"{PATH}/webhooks")).json == []
     assert (await api.get(f"{PATH}/events")).json == []
     assert len((await api.get(f"/environments/{ANOTHER}/webhooks")).json) == 1
