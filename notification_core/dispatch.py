@@ -159,9 +159,13 @@ class Dispatcher:
             self._loop("hear", self._hear, Signal(self._clock)),
         ]
 
-    def claim_no_more(self) -> None:
-        """Leave what is in storage to others from now on; what is in hand is sent."""
+    def wind_down(self) -> None:
+        """Begin nothing from now on, and give back what waits; requests that are out go on.
+
+        Returns at once; :meth:`stop` is to follow.
+        """
         self._claims = False
+        self.sending.halt()
 
     async def stop(self) -> None:
         """Claim no more, give back what waits, let requests end, and write all results.

@@ -249,10 +249,14 @@ class Sending(Taker):
         self.worker = worker
         self._return(self.lanes.drain())
 
-    async def stop(self) -> None:
-        """Give back what waits, and return once every request that is out has ended."""
+    def halt(self) -> None:
+        """Start no more requests for good, and give back what waits; what is out goes on."""
         self._stopping = True
         self._return(self.lanes.drain())
+
+    async def stop(self) -> None:
+        """Halt, and return once every request that is out has ended."""
+        self.halt()
         if self._chains:
             await asyncio.wait(self._chains)
 

@@ -49,6 +49,7 @@ async def _serve(settings: Settings, process: Process) -> None:
             access=access or "nobody is asked",
         )
         await process.until_stopped()
+        service.wind_down()
 
 
 ROLE = Role("api", _load, _serve, has_api=True, dispatches=False)

@@ -52,7 +52,7 @@ async def _serve(settings: Settings, process: Process) -> None:
         )
         await process.until_stopped()
         consuming.stop()
-        service.claim_no_more()
+        service.wind_down()
 
 
 ROLE = Role("consumer", _load, _serve, has_api=False, dispatches=True)

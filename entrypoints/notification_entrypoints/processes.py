@@ -18,6 +18,7 @@ from notification_core.version import VERSION
 from notification_entrypoints.api.administrators import Administrators
 from notification_entrypoints.berth import Berth, say_ready
 from notification_entrypoints.debug import add_debug_pages
+from notification_entrypoints.grace import end_in_any_case
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, listening_at, stop_signals
 from notification_entrypoints.settings import Settings
@@ -67,9 +68,10 @@ class Process:
             sys.stdout.flush()
 
     async def until_stopped(self) -> None:
-        """Return when it is told to stop; from then on it is not ready any more."""
+        """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
         await self._stop.wait()
         self._stopping.set()
+        end_in_any_case()
         _log.info("stopping")
 
 

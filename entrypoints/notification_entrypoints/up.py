@@ -77,7 +77,7 @@ async def _serve(settings: Settings, process: Process) -> None:
         _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
         await process.until_stopped()
         consuming.stop()
-        service.claim_no_more()
+        service.wind_down()
 
 
 def _secret_file(settings: Settings) -> Path | None:

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -12,7 +12,6 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from datetime import timedelta
 
 from attrs import field, frozen
 
@@ -48,6 +47,7 @@ from notification_core.trials import Trials
 from notification_core.upkeep import Upkeep, UpkeepRules
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.credentials import accepted_credentials
+from notification_entrypoints.grace import Grace
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
@@ -55,14 +55,14 @@ from notification_entrypoints.signers import fastest_signer
 from notification_entrypoints.storages import Storage, ingests_side_by_side, open_storage
 
 SEED_BYTES = 32
-_STOP_MARGIN = timedelta(seconds=3)
 
 
 @frozen
 class Service:
     """The use cases of one process, ready to be offered over HTTP or called.
 
-    ``dispatcher`` is None where another process already dispatches from the same storage.
+    ``dispatcher`` is None where another process already dispatches from the same storage. The
+    ``grace`` is how long work may go on once the service is closed, or told to wind down.
     """
 
     clock: Clock
@@ -77,11 +77,13 @@ class Service:
     erasures: Erasures
     ingests: Mapping[Source, Ingest]
     dispatcher: Dispatcher | None
+    grace: Grace
 
-    def claim_no_more(self) -> None:
-        """Take nothing more from the storage: the process is about to stop."""
+    def wind_down(self) -> None:
+        """Begin no more attempts: the process is about to stop."""
+        self.grace.begin()
         if self.dispatcher:
-            self.dispatcher.claim_no_more()
+            self.dispatcher.wind_down()
 
 
 @frozen
@@ -109,13 +111,14 @@ async def open_service(
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
     clock = given.clock
     ids = IdGenerator(clock)
+    grace = Grace(clock)
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(_storing(settings, given, clock, ids))
         keyring = Keyring(storage.keys, clock, _new_seed)
         sender = await stack.enter_async_context(_sending(settings, given))
         deliver = _deliver(settings, sender, clock, ids)
         dispatcher = await stack.enter_async_context(
-            _dispatching(settings, storage, deliver, keyring, clock, ids, watch)
+            _dispatching(settings, storage, deliver, keyring, clock, ids, watch, grace)
             if given.dispatches
             else nullcontext()
         )
@@ -155,7 +158,7 @@ async def open_service(
             observer=watch,
             lease=settings.webhooks_lease,
         )
-        stack.push_async_callback(trials.settled)
+        stack.push_async_callback(_within, grace, trials.settled)
         api_keys = StoredKeys(storage.api_keys, clock)
         credentials = await stack.enter_async_context(
             accepted_credentials(settings, api_keys, clock)
@@ -173,6 +176,7 @@ async def open_service(
             erasures=Erasures(storage.erasures, clock, changed),
             ingests=ingests,
             dispatcher=dispatcher,
+            grace=grace,
         )
 
 
@@ -252,6 +256,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     clock: Clock,
     ids: IdGenerator,
     watch: Metrics,
+    grace: Grace,
 ) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
     worker = ids()
@@ -290,12 +295,17 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     try:
         yield dispatcher
     finally:
-        # Storage may be away for longer than a stop may take: what is not written by then is
-        # known by its lease, and freed by the next start.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_longest_stop(settings).total_seconds()):
-                await dispatcher.stop()
+        # A receiver may be slow, and storage away, for longer than a stop may take: what is not
+        # written by then is known by its lease, and freed by the next start.
+        await _within(grace, dispatcher.stop)
         await storage.worker_lock.release()
+
+
+async def _within(grace: Grace, step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step as far as there is time for it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace.left):
+            await step()
 
 
 def _new_secret() -> bytes:
@@ -304,10 +314,6 @@ def _new_secret() -> bytes:
 
 def _new_seed() -> bytes:
     return os.urandom(SEED_BYTES)
-
-
-def _longest_stop(settings: Settings) -> timedelta:
-    return settings.webhooks_write_timeout + _STOP_MARGIN
 
 
 def _nobody_to_tell(changes: int) -> None:

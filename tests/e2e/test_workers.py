@@ -39,13 +39,6 @@ async def crew(folder: Path, command: str = "up", **settings: str) -> AsyncItera
         await up.close()
 
 
-def workers_of(up: Up) -> Sequence[int]:
-    """Return the processes that a supervisor has started."""
-    assert up.process
-    children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
-
-
 async def told(up: Up, path: str) -> tuple[int, str]:
     """Ask the ops server."""
     async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/{path}") as answer:
@@ -119,12 +112,12 @@ async def test_a_worker_that_is_killed_is_started_again_and_no_counter_goes_back
         await receiver.wait_for(50)
         series = 'notification_attempts_total{error_code="",outcome="succeeded"}'
         before = await counted(up, series)
-        one, other = workers_of(up)
+        one, other = up.workers
         os.kill(one, signal.SIGKILL)
         await until("it is counted", lambda: _is_restarted(up))
         assert await counted(up, series) >= before
         await until("another one serves in its place", lambda: _all_are_ready(up))
-        assert other in workers_of(up)
+        assert other in up.workers
         await until("nothing waits", place.is_done)
         (line,) = lines(up, "worker_ended")
         assert (line["pid"], line["why"]) == (one, "SIGKILL ended it")
@@ -153,7 +146,7 @@ async def test_while_a_worker_is_away_readiness_says_which_and_why_and_the_other
 ) -> None:
     async with crew(tmp_path, **place.settings) as (up, api):
         for life in (1, 2):
-            os.kill(workers_of(up)[-1], signal.SIGKILL)
+            os.kill(up.workers[-1], signal.SIGKILL)
             await until("it has ended", partial(_have_ended, up, life))
             if life == 1:
                 await until("another one is there", lambda: _are_there(up, 2))
@@ -170,14 +163,14 @@ async def _have_ended(up: Up, lives: int) -> bool:
 
 
 async def _are_there(up: Up, count: int) -> bool:
-    return len(workers_of(up)) == count
+    return len(up.workers) == count
 
 
 async def test_a_worker_that_is_told_to_stop_by_itself_is_replaced_too(
     place: Place, tmp_path: Path
 ) -> None:
     async with crew(tmp_path, **place.settings) as (up, _):
-        one, _ = workers_of(up)
+        one, _ = up.workers
         os.kill(one, signal.SIGTERM)
         await until("it has ended", lambda: _have_ended(up, 1))
         assert lines(up, "worker_ended")[0]["why"] == "it ended with exit code 0"
@@ -191,7 +184,7 @@ async def test_when_the_supervisor_is_killed_its_workers_end_too(
         await api.subscribe(receiver.url)
         await api.publish(*(f"a{number}" for number in range(20)))
         await receiver.wait_for(1)
-        workers = workers_of(up)
+        workers = up.workers
         await up.kill()
 
         async def are_gone() -> bool:
@@ -208,7 +201,7 @@ async def test_a_signal_to_all_processes_at_once_is_one_signal_to_each(
         await api.subscribe(receiver.url)
         await api.publish(*(f"a{number}" for number in range(50)))
         await receiver.wait_for(1)
-        for worker in workers_of(up):
+        for worker in up.workers:
             os.kill(worker, signal.SIGTERM)
         assert await up.terminate(within=15) == 0
         assert await place.count("SELECT count(*) FROM attempts WHERE outcome = 'interrupted'") == 0
@@ -220,7 +213,7 @@ async def test_a_second_signal_ends_all_at_once(place: Place, tmp_path: Path) ->
         await api.subscribe(receiver.url)
         await api.publish("event")
         await receiver.wait_for(1)
-        workers = workers_of(up)
+        workers = up.workers
         assert up.process
         up.process.send_signal(signal.SIGTERM)
 

@@ -47,11 +47,12 @@ POISON: Sequence[bytes | None] = [
 
 @define
 class Account:
-    """What was sent to the topic of events."""
+    """What was sent to the topic of events, and what the API was given ``beside``."""
 
     environment: str
     published: list[Published] = field(factory=list)
     poison: list[bytes | None] = field(factory=list)
+    beside: list[Published] = field(factory=list)
 
     @property
     def sent(self) -> int:
@@ -97,6 +98,13 @@ class Stage:
             values.insert(random.randrange(every), poison)
             await self.kafka.send(EVENTS, *values, partition=partition, key=b"k")
 
+    async def publish_beside(self, account: Account, count: int) -> None:
+        """Have the API take so many events, one after the other."""
+        for number in range(count):
+            event_id = f"beside-{number:05}"
+            await self.api.publish(event_id)
+            account.beside.append(Published(event_id, account.environment, TYPE, acknowledged=True))
+
     async def is_caught_up(self, account: Account) -> bool:
         """Tell whether the group has committed all that was sent, and the consumer says so too."""
         await asyncio.sleep(_BETWEEN_LOOKS)
@@ -111,7 +119,7 @@ class Stage:
         await asyncio.sleep(_BETWEEN_LOOKS)
         stored = await self.look()
         ended = all(one.state != "pending" and not one.held for one in stored.deliveries)
-        return ended and len(stored.events) == len(account.published)
+        return ended and len(stored.events) == len(account.published) + len(account.beside)
 
     async def lags(self) -> Sequence[float]:
         """Return how far behind each partition is that a consumer has."""
@@ -131,15 +139,20 @@ async def _metrics(consumer: Up) -> str:
 
 @asynccontextmanager
 async def consuming_together(
-    folder: Path, kafka: Kafka, place: Place, count: int
+    folder: Path, kafka: Kafka, place: Place, *options: str, count: int = 1
 ) -> AsyncIterator[Stage]:
-    """Run several consumers on one PostgreSQL, with the API alone beside them."""
+    """Run consumers on one PostgreSQL, with the API alone beside them."""
     await _create(kafka)
     # With little in flight much would wait in memory, and be sent long after it was begun.
     flight = {"WEBHOOKS_MAX_IN_FLIGHT": "512"}
     shared = {**place.settings, "PROJECT_MANAGEMENT_API_URI": "", **_ALLOWED, **flight}
     consumers = [
-        Up(folder / f"consumer-{number}", shared | _reached(kafka), command="consumer")
+        Up(
+            folder / f"consumer-{number}",
+            shared | _reached(kafka),
+            command="consumer",
+            options=options,
+        )
         for number in range(count)
     ]
     api = Up(folder, shared, command="api")

@@ -122,6 +122,15 @@ class Up:
         return self._log.read_text() if self._log.exists() else ""
 
     @property
+    def workers(self) -> Sequence[int]:
+        """The processes that it has started by itself, in the order of their starts."""
+        assert self.process
+        pid = self.process.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+
+    @property
     def database(self) -> Path:
         """The file that it stores in."""
         return self.folder / DATABASE

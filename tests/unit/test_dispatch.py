@@ -579,6 +579,19 @@ async def test_a_stop_gives_back_what_waits_and_records_what_is_out(world: World
     assert sorted(one.attempt for one in world.deliveries()) == [0] * 36 + [1] * 64
 
 
+async def test_from_when_it_winds_down_nothing_is_begun_and_what_waits_is_free_for_others(
+    world: World,
+) -> None:
+    webhook = await _waiting(world, number=100)
+    world.dispatcher.wind_down()
+    await world.until(lambda: sum(one.worker is not None for one in world.deliveries()) == 64)
+    world.sender.release(webhook.url, 200)
+    await world.until(lambda: len(world.attempts()) == 64)
+    await world.publish_elsewhere(5)
+    await world.clock.advance(5 * POLL)
+    assert len(world.sender.requests) == 64
+
+
 async def test_a_stop_during_a_claim_leaves_no_lease_behind(world: World) -> None:
     await world.webhook()
     await world.publish_elsewhere(10)

@@ -1,0 +1,51 @@
+"""The time that a process may take to stop: bounded, whatever it waits for."""
+
+import os
+import threading
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from notification_core.ports.clock import Clock
+
+FOR_WORK: Final = timedelta(seconds=12)
+"""How long work that is under way may take to end, from when the process was told to stop."""
+
+FOR_ALL: Final = timedelta(seconds=13.5)
+"""How long it may take until the process has ended, whatever does not heed the first bound."""
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+class Grace:
+    """Says how much of the time is left; it begins when it is begun, or first asked for."""
+
+    def __init__(self, clock: Clock, whole: timedelta = FOR_WORK) -> None:
+        self._clock = clock
+        self._whole = whole.total_seconds()
+        self._until: float | None = None
+
+    def begin(self) -> None:
+        """Let the time run from now on; doing it again changes nothing."""
+        if self._until is None:
+            self._until = self._clock.monotonic() + self._whole
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left; 0 when it is over."""
+        self.begin()
+        assert self._until is not None  # noqa: S101 - it has just begun
+        return max(0.0, self._until - self._clock.monotonic())
+
+
+def end_in_any_case(within: timedelta = FOR_ALL) -> None:
+    """End this process after a time, whatever it hangs in then: its leases tell of what it held."""
+
+    def end() -> None:
+        _log.error("stop_cut_short", why=f"it took longer than {within.total_seconds():g} s")
+        os._exit(0)
+
+    timer = threading.Timer(within.total_seconds(), end)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,130 @@
+"""How processes on PostgreSQL end when they are told to: nothing is cut off, nothing kept."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import pytest
+
+from tests.faults.accounts import Accounts
+from tests.faults.checker import check, interruptions
+from tests.faults.history import Allowed, History
+from tests.faults.place import Place, place_on
+from tests.faults.producer import producing
+from tests.faults.stage import Up, api_of, until
+from tests.postgres_server import PostgresServer
+from tests.receivers import LOOPBACK, Receiver
+
+pytestmark = pytest.mark.timeout(300)
+
+EVENLY = Random(1)  # noqa: S311 - nothing here is secret
+SOON = timedelta(milliseconds=100)
+
+
+def serving(folder: Path, place: Place, command: str, *options: str, **settings: str) -> Up:
+    ours = {**place.settings, "PROJECT_MANAGEMENT_API_URI": "", **settings}
+    return Up(folder, ours, command=command, options=options)
+
+
+def stopped_at(up: Up) -> Sequence[datetime]:
+    """Return when the processes said that they were told to stop."""
+    lines = [json.loads(line) for line in up.said().splitlines() if line.startswith("{")]
+    told = [line["timestamp"] for line in lines if line["event"] == "stopping"]
+    return [datetime.fromisoformat(at) for at in told]
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one", "two workers"])
+async def test_a_stop_under_load_cuts_nothing_off(
+    postgres: PostgresServer, tmp_path: Path, options: Sequence[str]
+) -> None:
+    accounts = Accounts()
+    slowly = accounts.receiver(lambda: (EVENLY.uniform(0.05, 0.3), 200))
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(place_on(postgres))
+        up = serving(tmp_path, place, "up", *options, WEBHOOKS_MAX_IN_FLIGHT="512")
+        stack.push_async_callback(up.close)
+        await up.start()
+        api = await stack.enter_async_context(api_of(up))
+        await stack.enter_async_context(slowly)
+        await api.subscribe(slowly.url)
+        key = await api.key()
+        async with producing(api, Random(2)) as producer:  # noqa: S311 - as above
+            await slowly.wait_for(100)
+            assert await up.terminate(within=15) == 0
+            producer.give_up()
+        stopped = await place.stored()
+        assert interruptions(stopped.attempts) == 0
+        assert not any(one.held for one in stopped.deliveries)
+        last = max(one.started_at for one in stopped.attempts)
+        assert last <= max(stopped_at(up)) + SOON, "nothing is begun once it is told"
+        assert "loop_failed" not in up.said()
+        await up.start()
+        await until("the rest is delivered", place.is_done)
+        history = History(producer.published(), accounts.seen(key), await place.stored(), Allowed())
+    verdict = check(history)
+    assert verdict.holds, str(verdict)
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one", "two workers"])
+async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_others(
+    postgres: PostgresServer, tmp_path: Path, options: Sequence[str]
+) -> None:
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(place_on(postgres))
+        up = serving(tmp_path, place, "up", *options, WEBHOOKS_MAX_IN_FLIGHT="4")
+        stack.push_async_callback(up.close)
+        receiver = await stack.enter_async_context(Receiver("hang"))
+        await up.start()
+        api = await stack.enter_async_context(api_of(up))
+        await api.subscribe(receiver.url)
+        await api.publish(*(f"event-{number}" for number in range(50)))
+        await receiver.wait_for(2)  # half of 4: it has not answered yet
+        assert up.process
+        up.process.terminate()
+        await until("it says that it stops", lambda: _answers_stopping(up))
+        await until("what waits is given back", lambda: _are_held(place, receiver))
+        receiver.answer(200)
+        receiver.release()
+        assert await up.ended(within=15) == 0
+        stored = await place.stored()
+        assert {one.outcome for one in stored.attempts} == {"succeeded"}
+        assert len(stored.attempts) == len(receiver.requests) <= 4
+
+
+async def _answers_stopping(up: Up) -> bool:
+    url = f"http://{LOOPBACK}:{up.ports[1]}/readyz"
+    async with aiohttp.request("GET", url) as answer:
+        told: Mapping[str, object] = await answer.json()
+        return answer.status == HTTPStatus.SERVICE_UNAVAILABLE and told["status"] == "stopping"
+
+
+async def _are_held(place: Place, receiver: Receiver) -> bool:
+    held = await place.count("SELECT count(*) FROM deliveries WHERE worker IS NOT NULL")
+    return held == receiver.in_flight
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one", "two workers"])
+async def test_a_receiver_that_may_take_long_does_not_hold_it_up_for_longer_than_a_stop_may_take(
+    postgres: PostgresServer, tmp_path: Path, options: Sequence[str]
+) -> None:
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(place_on(postgres))
+        up = serving(tmp_path, place, "up", *options, WEBHOOKS_WRITE_TIMEOUT="60s")
+        stack.push_async_callback(up.close)
+        receiver = await stack.enter_async_context(Receiver("hang"))
+        await up.start()
+        api = await stack.enter_async_context(api_of(up))
+        webhook_id = await api.subscribe(receiver.url)
+        await api.publish("event")
+        trying = asyncio.create_task(api.call("POST", f"webhooks/{webhook_id}/test", {}))
+        await receiver.wait_for(2)
+        assert await up.terminate(within=15) == 0
+        await asyncio.gather(trying, return_exceptions=True)
+        assert not re.search("stop_cut_short|workers_killed", up.said())
