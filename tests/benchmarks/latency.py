@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.processes import load
-from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, up
+from tests.benchmarks.systems import OpenStorage, OpenSystem, Receiver, System, receiver, up
 
 RATE = 200
 _COUNT = 2_000
@@ -27,6 +27,7 @@ class Latency:
     beside: Sequence[str] = ()
     variables: Mapping[str, str] = field(factory=dict)
     options: Sequence[str] = ()
+    system: OpenSystem = up
     goals: Sequence[Goal] = ()
 
     @asynccontextmanager
@@ -36,7 +37,7 @@ class Latency:
             running = await stack.enter_async_context(receiver())
             storage = await stack.enter_async_context(self.storage())
             system = await stack.enter_async_context(
-                up(storage, *self.options, variables=self.variables)
+                self.system(storage, *self.options, variables=self.variables)
             )
             alone = await system.subscribe([f"{running.url}/timed"])
             crowded = [f"{running.url}{path}?{n}" for n, path in enumerate(self.beside)]

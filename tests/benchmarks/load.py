@@ -202,8 +202,12 @@ async def work(arguments: list[str]) -> Coroutine[None, None, None]:
 
 
 async def main(arguments: list[str]) -> None:
-    """Run one load and print its seconds and CPU seconds."""
-    prepared = await work(arguments)
+    """Run one load and print what it measured."""
+    await timed(await work(arguments))
+
+
+async def timed(prepared: Coroutine[None, None, None]) -> None:
+    """Run what is prepared, and print its seconds and CPU seconds."""
     cpu, began = time.process_time(), time.perf_counter()
     await prepared
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

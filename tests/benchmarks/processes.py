@@ -31,10 +31,11 @@ async def process(*command: str, env: Mapping[str, str] | None = None) -> AsyncI
         await child.wait()
 
 
-async def load(*arguments: str) -> dict[str, float]:
+async def load(*arguments: str, module: str = "load") -> dict[str, float]:
     """Run a load to its end in a process of its own, and return what it printed."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.benchmarks.load", *arguments, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", f"tests.benchmarks.{module}", *arguments),
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await child.communicate()
     if child.returncode:

@@ -8,6 +8,7 @@ from tests.benchmarks.calling import Calling
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.latency import Latency
 from tests.benchmarks.sending import Sending
+from tests.benchmarks.several import SEVERAL
 from tests.benchmarks.starting import Starting
 from tests.benchmarks.systems import postgres_database, sqlite_file
 from tests.benchmarks.throughput import Load, Throughput
@@ -139,6 +140,7 @@ SCENARIOS: Sequence[Scenario] = (
         postgres_database,
         goals=(Goal("p50 ratio", at_most=4), Goal("p99 ratio", at_most=4.5)),
     ),
+    *SEVERAL,
     Starting(
         "sqlite-start",
         "Import of the core; start of `up` on a new SQLite file",

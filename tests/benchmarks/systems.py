@@ -20,7 +20,7 @@ from tests.benchmarks.load import TYPE
 from tests.benchmarks.processes import free_port, process, until
 from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
-_SCRIPT = Path(sys.executable).with_name("notification-management")
+SCRIPT = Path(sys.executable).with_name("notification-management")
 _SECRET = "0123456789abcdef0123456789abcdef"
 # `up` opens loopback by itself, other processes do not.
 _LOOPBACK = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
@@ -44,6 +44,9 @@ class Storage(Protocol):
     async def run(self, statement: str) -> None:
         """Run a statement: for what would take a system hours to make."""
 
+
+OpenSystem = Callable[..., AbstractAsyncContextManager["System"]]
+"""Runs a system on a storage, with options and ``variables``, for the length of a block."""
 
 OpenStorage = Callable[[], AbstractAsyncContextManager[Storage]]
 """Makes a storage of its own for the length of a block."""
@@ -188,8 +191,8 @@ async def up(
     """Run ``notification-management up`` on a storage for the length of the block."""
     ports = {"API_SERVER_PORT": str(free_port()), "OPS_SERVER_PORT": str(free_port())}
     told = {**storage.variables, **ports, **(variables or {})}
-    async with process(str(_SCRIPT), "up", *options, env=told) as pid:
-        await until("the system is ready", _answers(ports["OPS_SERVER_PORT"]))
+    async with process(str(SCRIPT), "up", *options, env=told) as pid:
+        await until("the system is ready", is_ready(ports["OPS_SERVER_PORT"]))
         yield System(f"http://127.0.0.1:{ports['API_SERVER_PORT']}/api", (pid,), storage)
 
 
@@ -202,7 +205,8 @@ def is_written(path: Path) -> Callable[[], Awaitable[bool]]:
     return holds
 
 
-def _answers(ops_port: str) -> Callable[[], Awaitable[bool]]:
+def is_ready(ops_port: str) -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether a process that serves says that it is ready."""
     url = f"http://127.0.0.1:{ops_port}/readyz"
 
     async def holds() -> bool:

@@ -93,14 +93,18 @@ class RunningThroughput:
     async def _raw(self, count: int) -> Mapping[str, float]:
         return await load("raw", f"{self.receiver.url}/raw", str(count), str(self.load.size))
 
+    async def publish(self) -> Mapping[str, float]:
+        """Publish the events of a round."""
+        chosen = self.load
+        numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
+        return await load("publish", self.system.api, self.environment, *map(str, numbers))
+
     async def _published(self) -> tuple[float, float]:
         """Publish; return the seconds and CPU seconds until every attempt is in the log."""
         goal = await self.system.storage.logged() + self.load.deliveries
         received = await self.receiver.received() + self.load.deliveries
         before = cpu_seconds(self.system.pids)
-        chosen = self.load
-        numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
-        told = await load("publish", self.system.api, self.environment, *map(str, numbers))
+        told = await self.publish()
 
         async def all_are_received() -> bool:
             return await self.receiver.received() >= received
