@@ -53,6 +53,7 @@ class Authority:
             )
             .sign(self._key, hashes.SHA256())
         )
+        self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{host}.pem"
         path.write_text(_private_pem(key) + _pem(certificate))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import LookupFailed, NameService
 from notification_core.deliveries import AttemptError, ReceivedResponse
 from notification_core.destinations import DestinationPolicy
@@ -33,6 +34,7 @@ class MakeSender(Protocol):
         *,
         names: NameService | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: EgressProxy | None = None,
     ) -> HttpSender: ...
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 
+from notification_adapters.http.proxy import parse_proxy
 from notification_core.destinations import parse_hosts, parse_networks
 from notification_entrypoints.durations import format_duration, parse_duration
 
@@ -216,6 +217,7 @@ TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits,
 LOCATION = Kind(_parse_location, "the path of a file, or empty")
 BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
 URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
+PROXY = Kind(parse_proxy, "http://host:port or http://user:password@host:port")
 ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
 BOOTSTRAP_KEY = _matching(
     r"|[A-Za-z0-9._~+/=-]{32,200}",

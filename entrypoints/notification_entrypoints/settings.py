@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import Factory, field, fields, frozen
 
+from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
 from notification_adapters.kafka.consumption import Start
 from notification_core.destinations import DestinationPolicy, Network
@@ -400,6 +401,18 @@ class Settings:
     )
     webhooks_require_https: bool = _setting(
         kinds.TRUTH, "false", "Whether webhooks with a plain http URL are refused."
+    )
+    webhooks_egress_proxy: EgressProxy | None = _setting(
+        kinds.optional(kinds.PROXY),
+        "",
+        "The proxy that all requests to receivers leave through, which then decides what addresses "
+        "they may reach.",
+        secret=True,
+    )
+    webhooks_ca_file: Path | None = _setting(
+        kinds.LOCATION,
+        "",
+        "A PEM file of who is trusted to vouch for receivers; empty for whom this machine trusts.",
     )
 
     @property

@@ -11,6 +11,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
 from notification_adapters.kafka.consumption import Start
 from notification_core.destinations import DestinationPolicy
@@ -79,6 +80,8 @@ DEFAULTS = {
     "WEBHOOKS_ALLOWED_NETWORKS": "",
     "WEBHOOKS_ALLOWED_HOSTS": "",
     "WEBHOOKS_REQUIRE_HTTPS": "false",
+    "WEBHOOKS_EGRESS_PROXY": "",
+    "WEBHOOKS_CA_FILE": "",
     "WEBHOOKS_MAX_PENDING_PER_WEBHOOK": "1000000",
     "WEBHOOKS_MAX_PER_ENVIRONMENT": "1000",
     "API_SERVER_HOST": "POD_IP",
@@ -217,6 +220,15 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("WEBHOOKS_SENDER", "native", Sender.NATIVE),
         ("WEBHOOKS_MAX_PER_ENVIRONMENT", "20000", 20_000),
         ("WEBHOOKS_ALLOWED_HOSTS", "hooks.internal,*.lan", ("hooks.internal", "*.lan")),
+        ("WEBHOOKS_EGRESS_PROXY", "", None),
+        ("WEBHOOKS_EGRESS_PROXY", "http://out.example:3128", EgressProxy("out.example", 3128)),
+        ("WEBHOOKS_EGRESS_PROXY", "http://[fd00::1]:3128/", EgressProxy("fd00::1", 3128)),
+        (
+            "WEBHOOKS_EGRESS_PROXY",
+            "http://us%40er:p%3Ass@10.0.0.1:80",
+            EgressProxy("10.0.0.1", 80, "Basic dXNAZXI6cDpzcw=="),
+        ),
+        ("WEBHOOKS_CA_FILE", "/etc/ssl/ours.pem", Path("/etc/ssl/ours.pem")),
         ("DB_ENCRYPTION_PREVIOUS_SECRETS", SECRET, (SECRET,)),
         ("DB_ENCRYPTION_PREVIOUS_SECRETS", f"{FORMER},{SECRET}", (FORMER, SECRET)),
     ],
@@ -286,6 +298,11 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("WEBHOOKS_RETRY_BACKOFF", "nan", "a number from 1 to 100"),
         ("WEBHOOKS_SENDER", "curl", "auto or aiohttp or native"),
         ("WEBHOOKS_ALLOWED_NETWORKS", "10.0.0.0/8,far", "'far'"),
+        ("WEBHOOKS_EGRESS_PROXY", "out.example:3128", "http://host:port"),
+        ("WEBHOOKS_EGRESS_PROXY", "https://out.example:3128", "http://host:port"),
+        ("WEBHOOKS_EGRESS_PROXY", "http://out.example", "http://host:port"),
+        ("WEBHOOKS_EGRESS_PROXY", "http://out.example:99999", "http://host:port"),
+        ("WEBHOOKS_EGRESS_PROXY", "http://user:word@", "http://user:password@host:port"),
         ("WEBHOOKS_ALLOWED_HOSTS", "a b", "a comma list of host names"),
         (SIGNATURE, "X Signature", "the name of an HTTP header"),
         (SIGNATURE, "Content-Type", "must not be a header that is sent anyway"),

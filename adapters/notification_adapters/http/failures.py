@@ -75,6 +75,18 @@ def reset_early() -> SendingFailed:
     return _failed(ErrorCode.CONNECT, "The connection was reset before a response came.")
 
 
+def proxy_unreachable() -> SendingFailed:
+    """Return the failure of a request that did not get as far as the operator's proxy."""
+    return _failed(ErrorCode.CONNECT, "The proxy that requests leave through cannot be reached.")
+
+
+def proxy_refused() -> SendingFailed:
+    """Return the failure of a request that the operator's proxy did not let through."""
+    return _failed(
+        ErrorCode.CONNECT, "The proxy that requests leave through did not let this one pass."
+    )
+
+
 def unsent() -> SendingFailed:
     """Return the failure of a request that, for whatever else, did not go out."""
     return _failed(ErrorCode.CONNECT, "The request could not be sent.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import NameService
 from notification_core.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
@@ -48,8 +49,14 @@ async def make_sender(request: pytest.FixtureRequest) -> AsyncIterator[MakeSende
             *,
             names: NameService | None = None,
             ssl_context: ssl.SSLContext | None = None,
+            proxy: EgressProxy | None = None,
         ) -> HttpSender:
-            sender = make(policy, names=names or Names(["127.0.0.1"]), ssl_context=ssl_context)
+            sender = make(
+                policy,
+                names=names or Names(["127.0.0.1"]),
+                ssl_context=ssl_context,
+                proxy=proxy,
+            )
             stack.push_async_callback(sender.close)
             return sender
 

@@ -9,8 +9,10 @@ from aiohttp import (
     ClientConnectorSSLError,
     ClientError,
     ClientOSError,
+    ClientProxyConnectionError,
     ClientResponseError,
     ServerDisconnectedError,
+    hdrs,
 )
 
 from notification_adapters.http import failures
@@ -18,8 +20,25 @@ from notification_adapters.http.guard import DestinationDenied
 from notification_core.ports.sender import SendingFailed
 
 
-def failure_of(error: ClientError) -> SendingFailed:
-    """Return what an error of aiohttp means; it was raised before the response had begun."""
+def failure_of(error: ClientError, *, proxied: bool) -> SendingFailed:
+    """Return what an error of aiohttp means; it was raised before the response had begun.
+
+    ``proxied`` tells that nothing but a proxy is looked up and connected to.
+    """
+    return (_of_proxy(error) if proxied else None) or _of_receiver(error)
+
+
+def _of_proxy(error: ClientError) -> SendingFailed | None:
+    match error:
+        case ClientConnectorDNSError() | ClientProxyConnectionError():
+            return failures.proxy_unreachable()
+        case ClientResponseError() if error.request_info.method == hdrs.METH_CONNECT:
+            return failures.proxy_refused()
+        case _:
+            return None
+
+
+def _of_receiver(error: ClientError) -> SendingFailed:
     match error:
         case ClientConnectorError():
             return _not_connected(error)

@@ -19,9 +19,14 @@ from yarl import URL
 from notification_adapters.http.aiohttp.body import read
 from notification_adapters.http.aiohttp.connector import GuardedConnector
 from notification_adapters.http.aiohttp.failures import failure_of
-from notification_adapters.http.failures import refused, timed_out
+from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.fields import checked_names, invalid_value
 from notification_adapters.http.limits import MAX_KNOWN_URLS
+from notification_adapters.http.proxy import (
+    ANYWHERE,
+    PROXY_AUTHENTICATION_REQUIRED,
+    EgressProxy,
+)
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
 from notification_adapters.http.responses import received
 from notification_adapters.http.trust import system_trust
@@ -40,7 +45,8 @@ class AiohttpSender(HttpSender):
     """Sends with a pool of HTTP/1.1 connections; to be made where an event loop runs.
 
     ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
-    system's name servers.
+    system's name servers. Where there is a ``proxy``, nothing else is connected to: the policy
+    judges URLs, and which addresses names lead to is the proxy's business.
     """
 
     def __init__(
@@ -49,10 +55,15 @@ class AiohttpSender(HttpSender):
         *,
         ssl_context: ssl.SSLContext | None = None,
         names: NameService | None = None,
+        proxy: EgressProxy | None = None,
     ) -> None:
-        self._resolver = JudgingResolver(policy, names or Dns())
-        connector = GuardedConnector(policy, self._resolver, ssl_context or system_trust())
-        self._session = _session(connector)
+        self._proxy = proxy
+        connecting = policy if proxy is None else ANYWHERE
+        self._resolver = JudgingResolver(connecting, names or Dns())
+        connector = GuardedConnector(connecting, self._resolver, ssl_context or system_trust())
+        self._session = _session(connector, proxy)
+        opens = None if proxy is None else proxy.authorization
+        self._opening = (("Proxy-Authorization", opens),) if opens else ()
         self._destination = lru_cache(MAX_KNOWN_URLS)(partial(_destination, policy))
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
@@ -74,6 +85,8 @@ class AiohttpSender(HttpSender):
         finally:
             if response is not None and not response.closed:
                 response.close()
+        if self._proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
+            raise proxy_refused()
         return received(response.status, response.raw_headers, bytes(body), whole=whole)
 
     async def close(self) -> None:
@@ -96,7 +109,10 @@ class AiohttpSender(HttpSender):
             return await self._session.request(
                 request.method,
                 url,
-                headers=headers,
+                # In a tunnel the proxy reads nothing, and those for it would reach the receiver.
+                headers=headers if url.scheme == "https" else headers + self._opening,
+                proxy_headers=self._opening,
+                server_hostname=_tunnelled_to(url) if self._proxy else None,
                 skip_auto_headers=_ADDED_BY_AIOHTTP - names,
                 data=request.body
                 if len(request.body) <= _MAX_PLAIN_BODY
@@ -104,12 +120,13 @@ class AiohttpSender(HttpSender):
                 allow_redirects=False,
             )
         except ClientError as error:
-            raise failure_of(error) from error
+            raise failure_of(error, proxied=self._proxy is not None) from error
 
 
-def _session(connector: GuardedConnector) -> ClientSession:
+def _session(connector: GuardedConnector, proxy: EgressProxy | None) -> ClientSession:
     session = ClientSession(
         connector=connector,
+        proxy=None if proxy is None else str(proxy),
         headers={"Accept-Encoding": "identity"},
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(),
@@ -126,6 +143,11 @@ def _destination(policy: DestinationPolicy, url: str) -> URL:
     check_url(url, policy)
     # Already in the form that goes out: not one character of it is to be written in another way.
     return URL(url, encoded=True)
+
+
+def _tunnelled_to(url: URL) -> str | None:
+    """Return whose certificate is awaited in a tunnel: aiohttp leaves the last dot on the name."""
+    return (url.raw_host or "").removesuffix(".") if url.scheme == "https" else None
 
 
 def _check_values(values: Iterable[str]) -> None:

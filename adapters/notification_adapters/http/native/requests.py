@@ -5,6 +5,7 @@ from typing import NamedTuple
 from attrs import field, frozen
 
 from notification_adapters.http.fields import checked_names, invalid_value
+from notification_adapters.http.proxy import EgressProxy
 from notification_core.destinations import Destination
 from notification_core.ports.sender import HttpRequest
 
@@ -24,22 +25,31 @@ class Origin(NamedTuple):
 
 @frozen
 class Target:
-    """What all requests to one URL have in common."""
+    """What all requests to one URL have in common: ``path`` is what they ask for."""
 
     origin: Origin
     path: str = field(repr=False)
-    host: str
+    lines: tuple[str, ...] = field(repr=False)
 
 
-def target_of(destination: Destination) -> Target:
-    """Return where requests to a URL that was judged go, and what they ask for."""
+def target_of(destination: Destination, proxy: EgressProxy | None = None) -> Target:
+    """Return where requests to a URL that was judged go, and what they ask for.
+
+    A proxy is told the whole URL of what is not encrypted (RFC 9112, section 3.2.2), and not that
+    of what is, nor the credentials that are its own.
+    """
     origin = Origin(
         destination.scheme,
         destination.host,
         destination.port,
         is_address=destination.address is not None,
     )
-    return Target(origin, destination.target, destination.authority)
+    host = f"Host: {destination.authority}"
+    if proxy is None or destination.scheme == "https":
+        return Target(origin, destination.target, (host,))
+    opening = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
+    url = f"http://{destination.authority}{destination.target}"
+    return Target(origin, url, (host, *opening))
 
 
 def head_of(request: HttpRequest, target: Target) -> bytes:
@@ -51,7 +61,7 @@ def head_of(request: HttpRequest, target: Target) -> bytes:
     names = checked_names(tuple([name for name, _ in headers]))
     lines = [
         f"{request.method.upper()} {target.path} HTTP/1.1",
-        f"Host: {target.host}",
+        *target.lines,
         "Accept-Encoding: identity",
         f"Content-Length: {len(request.body)}",
         *map(": ".join, headers),

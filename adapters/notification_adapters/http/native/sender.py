@@ -5,13 +5,19 @@ import ssl
 from datetime import timedelta
 from functools import lru_cache
 
-from notification_adapters.http.failures import refused, timed_out
+from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.limits import MAX_KNOWN_URLS
 from notification_adapters.http.native.connection import Connection
 from notification_adapters.http.native.deadlines import Deadlines
 from notification_adapters.http.native.dialing import Dialer
 from notification_adapters.http.native.pool import Pool
 from notification_adapters.http.native.requests import Origin, Target, head_of, target_of
+from notification_adapters.http.native.routes import Route, Straight, Through
+from notification_adapters.http.proxy import (
+    ANYWHERE,
+    PROXY_AUTHENTICATION_REQUIRED,
+    EgressProxy,
+)
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
 from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import ReceivedResponse
@@ -24,7 +30,8 @@ class NativeSender(HttpSender):
     """Sends with a pool of HTTP/1.1 connections; to be made where an event loop runs.
 
     ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
-    system's name servers.
+    system's name servers. Where there is a ``proxy``, nothing else is connected to: the policy
+    judges URLs, and which addresses names lead to is the proxy's business.
     """
 
     def __init__(
@@ -33,13 +40,20 @@ class NativeSender(HttpSender):
         *,
         ssl_context: ssl.SSLContext | None = None,
         names: NameService | None = None,
+        proxy: EgressProxy | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._resolver = JudgingResolver(policy, names or Dns())
-        self._dialer = Dialer(policy, self._resolver, ssl_context or system_trust(), self._loop)
+        self._proxy = proxy
+        connecting = policy if proxy is None else ANYWHERE
+        self._resolver = JudgingResolver(connecting, names or Dns())
+        straight = Straight(connecting, self._resolver, self._loop)
+        route: Route = straight if proxy is None else Through(proxy, straight, self._loop)
+        self._dialer = Dialer(route, ssl_context or system_trust(), self._loop)
         self._pool = Pool(self._loop)
         self._deadlines = Deadlines(self._loop)
-        self._target = lru_cache(MAX_KNOWN_URLS)(lambda url: target_of(check_url(url, policy)))
+        self._target = lru_cache(MAX_KNOWN_URLS)(
+            lambda url: target_of(check_url(url, policy), proxy)
+        )
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Send one request; see the port.
@@ -60,7 +74,7 @@ class NativeSender(HttpSender):
                 self._deadlines.discard(connection)
                 self._pool.give_back(connection)
             if isinstance(outcome, ReceivedResponse):
-                return outcome
+                return self._let_through(outcome)
             raise outcome
         except TimeoutError as error:
             raise timed_out(timeout) from error
@@ -70,6 +84,11 @@ class NativeSender(HttpSender):
         self._deadlines.close()
         self._pool.close()
         await self._resolver.close()
+
+    def _let_through(self, response: ReceivedResponse) -> ReceivedResponse:
+        if self._proxy and response.http_code == PROXY_AUTHENTICATION_REQUIRED:
+            raise proxy_refused()
+        return response
 
     def _allowed(self, url: str) -> Target:
         try:

@@ -1,0 +1,86 @@
+"""A forward proxy on loopback, as operators have one: every name leads to this machine there."""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from tests.receivers import LOOPBACK
+
+_END = b"\r\n\r\n"
+
+
+class ForwardProxy:
+    """Forwards what it is asked for, tunnels included, and remembers the heads that asked.
+
+    ``seen`` is all that came through it from the sender, as far as the proxy could read it.
+    """
+
+    def __init__(self) -> None:
+        self.heads: list[str] = []
+        self.seen = bytearray()
+        self.port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Connect to where the first request leads; later ones on the connection go there too."""
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                head = (await reader.readuntil(_END)).decode()
+                self.heads.append(head)
+                method, target, _ = head.split(" ", 2)
+                tunnels = method == "CONNECT"
+                port = urlsplit(f"//{target}" if tunnels else target).port
+                theirs, ours = await asyncio.open_connection(LOOPBACK, port)
+                if tunnels:
+                    writer.write(b"HTTP/1.1 200 Connection established" + _END)
+                else:
+                    ours.write(_forwarded(head).encode())
+                try:
+                    async with asyncio.TaskGroup() as both:
+                        both.create_task(self._pass_on(reader, ours, tells=True))
+                        both.create_task(self._pass_on(theirs, writer, tells=False))
+                finally:
+                    ours.close()
+        finally:
+            writer.close()
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, tells: bool
+    ) -> None:
+        with suppress(ConnectionError):
+            while piece := await source.read(65536):
+                if tells:
+                    self.seen += piece
+                sink.write(piece)
+                await sink.drain()
+        sink.close()
+
+
+def _forwarded(head: str) -> str:
+    """Return the request as the origin is to see it: without what was the proxy's own."""
+    first, *lines = head.split("\r\n")
+    method, url, version = first.split(" ")
+    kept = [line for line in lines if not line.lower().startswith("proxy-")]
+    target = url.removeprefix(f"http://{urlsplit(url).netloc}")
+    return "\r\n".join([f"{method} {target} {version}", *kept])
