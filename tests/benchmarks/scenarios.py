@@ -6,7 +6,9 @@ from typing import Protocol
 
 from tests.benchmarks.calling import Calling
 from tests.benchmarks.figures import Goal, Round
+from tests.benchmarks.lasting import Lasting
 from tests.benchmarks.latency import Latency
+from tests.benchmarks.pending import Pending
 from tests.benchmarks.sending import Sending
 from tests.benchmarks.several import SEVERAL
 from tests.benchmarks.starting import Starting
@@ -82,6 +84,19 @@ SCENARIOS: Sequence[Scenario] = (
         load=Load(count=2_000, batch=20, size=65_536),
     ),
     Throughput(
+        "sqlite-tls",
+        "Receivers that speak TLS → SQLite, over raw requests by TLS",
+        sqlite_file,
+        tls=True,
+    ),
+    Throughput(
+        "sqlite-half-fail",
+        "Half of the answers 500, tried again at once → SQLite",
+        sqlite_file,
+        load=Load(count=5_000, path="/half"),
+        variables={"WEBHOOKS_RETRY_INTERVAL": "10ms"},
+    ),
+    Throughput(
         "postgres",
         "Batches of 100 over HTTP → PostgreSQL → delivered, one process",
         postgres_database,
@@ -132,6 +147,12 @@ SCENARIOS: Sequence[Scenario] = (
             Goal("p95 beside ratio", at_most=1.2),
         ),
     ),
+    Latency(
+        "sqlite-latency-mixed",
+        "The same beside receivers that answer after 50 ms, after 1 s and never",
+        sqlite_file,
+        beside=["/slow/0.05", "/slow/1", "/never"] * 3,
+    ),
     Calling("sqlite-api", "Calls of the API on SQLite, over a bare aiohttp handler", sqlite_file),
     Sending("send", "A request by each sender alone, over the raw client"),
     Latency(
@@ -141,6 +162,16 @@ SCENARIOS: Sequence[Scenario] = (
         goals=(Goal("p50 ratio", at_most=4), Goal("p99 ratio", at_most=4.5)),
     ),
     *SEVERAL,
+    Pending(
+        "postgres-pending",
+        "A million that wait for dead receivers, over ten thousand → PostgreSQL",
+        goals=(Goal("cost ratio", at_most=1.25), Goal("memory grown, MB", at_most=60)),
+    ),
+    Lasting(
+        "postgres-lasting",
+        "Memory under full load for ten minutes → PostgreSQL",
+        postgres_database,
+    ),
     Starting(
         "sqlite-start",
         "Import of the core; start of `up` on a new SQLite file",

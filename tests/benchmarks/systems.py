@@ -14,14 +14,16 @@ from typing import Protocol
 
 import aiohttp
 import asyncpg
-from attrs import frozen
+from attrs import field, frozen
 
 from tests.benchmarks.load import TYPE
 from tests.benchmarks.processes import free_port, process, until
+from tests.certificates import Authority
 from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
 SCRIPT = Path(sys.executable).with_name("notification-management")
 _SECRET = "0123456789abcdef0123456789abcdef"
+_HOST = "localhost"
 # `up` opens loopback by itself, other processes do not.
 _LOOPBACK = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
 _SUCCEEDED = "SELECT count(*) FROM attempts WHERE outcome = 'succeeded'"
@@ -126,9 +128,10 @@ async def postgres_database() -> AsyncIterator[PostgresDatabase]:
 
 @frozen
 class Receiver:
-    """A receiver that runs: its URL, and what it has counted."""
+    """A receiver that runs: its URL, what makes a process trust it, and what it has counted."""
 
     url: str
+    trusted_by: Mapping[str, str] = field(factory=dict)
 
     async def told(self, path: str) -> object:
         """Return what the receiver tells at a path."""
@@ -148,15 +151,31 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver(*tls: str) -> AsyncIterator[Receiver]:
-    """Run a receiver for the length of the block; with a certificate and its key it speaks TLS."""
+async def receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver for the length of the block."""
     with tempfile.TemporaryDirectory() as folder:
-        port = Path(folder) / "port"
-        command = (sys.executable, "-m", "tests.benchmarks.receiver", str(port), *tls)
-        async with process(*command):
-            await until("the receiver listens", is_written(port))
-            scheme = "https" if tls else "http"
-            yield Receiver(f"{scheme}://127.0.0.1:{port.read_text()}")
+        async with _receiver_process(Path(folder)) as port:
+            yield Receiver(f"http://127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def tls_receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver that speaks TLS, with a certificate of an authority of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority, trusted = Authority(Path(folder)), Path(folder) / "authority.pem"
+        trusted.write_text(authority.certificate)
+        authority.server(_HOST)
+        certificate = str(Path(folder) / f"{_HOST}.pem")  # its key stands in the same file
+        async with _receiver_process(Path(folder), certificate, certificate) as port:
+            yield Receiver(f"https://{_HOST}:{port}", {"SSL_CERT_FILE": str(trusted)})
+
+
+@asynccontextmanager
+async def _receiver_process(folder: Path, *tls: str) -> AsyncIterator[str]:
+    port = folder / "port"
+    async with process(sys.executable, "-m", "tests.benchmarks.receiver", str(port), *tls):
+        await until("the receiver listens", is_written(port))
+        yield port.read_text()
 
 
 @frozen

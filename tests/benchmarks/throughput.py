@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.processes import cpu_seconds, load, until
-from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, up
+from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, tls_receiver, up
 
 
 @frozen
@@ -51,10 +51,11 @@ class Throughput:
         """Start what is measured, warm, for the length of the block."""
         chosen = self.load.scaled(scale)
         async with AsyncExitStack() as stack:
-            running = await stack.enter_async_context(receiver())
+            running = await stack.enter_async_context(tls_receiver() if self.tls else receiver())
             storage = await stack.enter_async_context(self.storage())
+            variables = {**self.variables, **running.trusted_by}
             system = await stack.enter_async_context(
-                up(storage, *self.options, variables=self.variables)
+                up(storage, *self.options, variables=variables)
             )
             urls = [f"{running.url}{chosen.path}?{number}" for number in range(chosen.fan_out)]
             environment = await system.subscribe(urls)
@@ -76,7 +77,7 @@ class RunningThroughput:
         """Measure both: half of the raw requests before, half after, so that a drift cancels."""
         count = self.load.deliveries
         before = await self._raw(count // 2)
-        seconds, cpu = await self._published()
+        seconds, cpu = await self.published()
         after = await self._raw(count - count // 2)
         raw_rate = count / (before["seconds"] + after["seconds"])
         raw_cpu = (before["cpu"] + after["cpu"]) / count * 1e6
@@ -99,7 +100,7 @@ class RunningThroughput:
         numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
         return await load("publish", self.system.api, self.environment, *map(str, numbers))
 
-    async def _published(self) -> tuple[float, float]:
+    async def published(self) -> tuple[float, float]:
         """Publish; return the seconds and CPU seconds until every attempt is in the log."""
         goal = await self.system.storage.logged() + self.load.deliveries
         received = await self.receiver.received() + self.load.deliveries

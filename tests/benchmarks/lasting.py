@@ -1,0 +1,55 @@
+"""What memory does while a system is under full load for long."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from attrs import frozen
+
+from tests.benchmarks.figures import Goal, Round
+from tests.benchmarks.processes import memory
+from tests.benchmarks.systems import OpenStorage, receiver, up
+from tests.benchmarks.throughput import Load, RunningThroughput
+
+_SECONDS = 120
+_MEGA = 1e6
+
+
+@frozen
+class Lasting:
+    """Two minutes a round under full load: five rounds are ten minutes of one process."""
+
+    name: str
+    title: str
+    storage: OpenStorage
+    goals: Sequence[Goal] = ()
+
+    @asynccontextmanager
+    async def opened(self, scale: float) -> AsyncIterator["RunningLasting"]:
+        """Start what is measured, warm, for the length of the block."""
+        async with receiver() as running, self.storage() as storage, up(storage) as system:
+            environment = await system.subscribe([f"{running.url}/hook"])
+            measured = RunningThroughput(Load().scaled(scale), running, system, environment)
+            await measured.published()
+            yield RunningLasting(measured, _SECONDS * scale)
+
+
+@frozen
+class RunningLasting:
+    """A system that runs, warm."""
+
+    measured: RunningThroughput
+    seconds: float
+
+    async def round(self) -> Round:
+        """Publish until the time is over; by how much the process has grown counts."""
+        processes = self.measured.system.processes
+        before, until, delivered = memory(processes), time.monotonic() + self.seconds, 0
+        while time.monotonic() < until or not delivered:
+            await self.measured.published()
+            delivered += self.measured.load.deliveries
+        return {
+            "memory grown, MB": (memory(processes) - before) / _MEGA,
+            "memory, MB": memory(processes) / _MEGA,
+            "delivered": delivered,
+        }
