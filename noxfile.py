@@ -34,6 +34,8 @@ PLATFORMS = {
     "macos-arm64": "aarch64-apple-darwin",
     "windows-x86_64": "x86_64-pc-windows-msvc",
 }
+# Tests wait more than they compute: one process more than there are cores.
+BESIDE = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=loadfile")
 LITTER = (
     *("build", "dist", "docs/_build", "htmlcov", ".coverage*", ".hypothesis", "**/__pycache__"),
     *(".import_linter_cache", ".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache"),
@@ -82,14 +84,14 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test what a user gets; arguments after -- go to pytest."""
     _install_as_a_user_would(session, "tests")
-    session.run("pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("pytest", *BESIDE, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Test, and fail where too few branches were taken; arguments after -- go to pytest."""
     _install_as_a_user_would(session, "tests")
-    session.run("pytest", "--cov", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("pytest", *BESIDE, "--cov", *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session
@@ -97,7 +99,7 @@ def coverage_html(session: nox.Session) -> None:
     """Test, and write which branches were taken into htmlcov/; arguments after -- go to pytest."""
     _install_as_a_user_would(session, "tests")
     report = ("--cov", "--cov-report=html", "--cov-fail-under=0")
-    session.run("pytest", *report, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("pytest", *BESIDE, *report, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session

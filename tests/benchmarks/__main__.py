@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks import figures, machine, report
+from tests.benchmarks.between import between
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.scenarios import SCENARIOS, Scenario
 
@@ -33,6 +34,7 @@ async def main(arguments: argparse.Namespace) -> None:
     described = machine.described()
     chosen = [each for each in SCENARIOS if not arguments.only or each.name in arguments.only]
     done = [await measure(each, arguments.rounds, arguments.scale) for each in chosen]
+    done += between(done)
     print(report.table(described, done))
     if arguments.json:
         figures.write(arguments.json, described, done)

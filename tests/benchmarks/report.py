@@ -27,7 +27,7 @@ def table(machine: Mapping[str, str], all_figures: Sequence[Figures]) -> str:
 
 def _row(figures: Figures, value: str) -> str:
     middle, (low, high) = figures.middle(value), figures.range(value)
-    row = f"  {_NAMES.get(value, value):<28}{_shown(middle):>12}  ({_shown(low)} to {_shown(high)})"
+    row = f"  {words(value):<28}{shown(middle):>12}  ({shown(low)} to {shown(high)})"
     goal = figures.goal_of(value)
     if goal is None:
         return row
@@ -39,12 +39,18 @@ def _confessions(figures: Figures) -> Iterator[str]:
         is_judged = "ratio" in value or figures.goal_of(value)
         if is_judged and figures.spread(value) > WIDE:
             yield (
-                f"  {_NAMES.get(value, value)} spreads over {figures.spread(value):.0%}: "
+                f"  {words(value)} spreads over {figures.spread(value):.0%}: "
                 "the machine was not quiet, measure again"
             )
 
 
-def _shown(value: float) -> str:
+def words(value: str) -> str:
+    """Return what a value is called where a person reads it."""
+    return _NAMES.get(value, value)
+
+
+def shown(value: float) -> str:
+    """Return a number with as many digits as mean something."""
     return f"{value:,.0f}" if abs(value) >= _DIMENSIONLESS * 10 else f"{value:,.3g}"
 
 
@@ -67,6 +73,4 @@ def _change(value: str, now: Figures, before: Figures) -> str:
     by = (new - old) / old if old else 0.0
     noise = max(now.spread(value), before.spread(value))
     verdict = "within the spread" if abs(by) <= noise else "CHANGED"
-    return (
-        f"  {_NAMES.get(value, value):<28}{_shown(old):>12} → {_shown(new):<12}{by:+.1%} {verdict}"
-    )
+    return f"  {words(value):<28}{shown(old):>12} → {shown(new):<12}{by:+.1%} {verdict}"

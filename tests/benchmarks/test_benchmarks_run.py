@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.benchmarks.between import between
 from tests.benchmarks.figures import Figures, Goal, read, write
+from tests.benchmarks.page import CHARTS, drawn, section
 from tests.benchmarks.report import comparison, table
 from tests.benchmarks.scenarios import SCENARIOS
 from tests.conftest import require
@@ -73,3 +76,20 @@ class TestReport:
         assert "+0.0% within the spread" in comparison([self.QUIET], before)
         other = Figures("b", "The second", [{"ratio": 1.0}])
         assert "The second: not in the recorded run" in comparison([other], before)
+
+    def test_a_cost_over_another_is_told_where_both_were_run(self) -> None:
+        one = Figures("postgres", "One", [{"cpu ratio": 2.0}, {"cpu ratio": 4.0}])
+        many = Figures("postgres-fan-out-100", "Many", [{"cpu ratio": 1.0}, {"cpu ratio": 1.0}])
+        (cost,) = between([one, many])
+        assert [each["cost ratio"] for each in cost.rounds] == [0.5, 0.25]
+        assert list(between([one])) == []
+
+    def test_a_run_becomes_a_table_and_charts(self) -> None:
+        goals = (Goal("ratio", at_least=0.6),)
+        missed = Figures("a", "The first", self.QUIET.rounds, goals)
+        assert "| The first | over raw | 0.51 | 0.5 | 0.52 | ≥ 0.6 | **not reached** |" in section(
+            MACHINE, [missed]
+        )
+        chart = ET.fromstring(drawn(CHARTS[0], [missed, self.QUIET]))  # noqa: S314 - ours
+        bars = chart.findall("{http://www.w3.org/2000/svg}rect")
+        assert [bar.get("class") for bar in bars] == ["bar missed", "bar"]
