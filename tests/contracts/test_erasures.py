@@ -102,6 +102,13 @@ async def test_who_began_it_is_kept_once(world: World) -> None:
     assert list(await world.rival.audit.page(None, limit=10)) == [anew, first]
 
 
+async def test_a_key_counts_as_one_of_the_things_that_are_gone(world: World) -> None:
+    key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
+    await world.storage.keys.add_first(key)
+    await _erase(world, world.environment_id)
+    assert (await world.storage.erasures.get(world.environment_id)).erased == 1
+
+
 async def test_no_table_keeps_a_row(world: World) -> None:
     if not isinstance(world.storage, SqlStorage):
         return

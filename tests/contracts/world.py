@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock, MemoryStorage
+from notification_adapters.memory.state import StoredDelivery
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import deliveries as delivery_table
 from notification_core.deliveries import (
@@ -274,8 +275,7 @@ def memory_probe(storage: MemoryStorage) -> Probe:
     """Look into a storage in memory."""
 
     async def probe(delivery_id: UUID) -> Stored:
-        row = storage.state.deliveries[delivery_id]
-        return Stored(**{name: getattr(row, name) for name in Stored.__annotations__})
+        return stored_in_memory(storage.state.deliveries[delivery_id])
 
     return probe
 
@@ -284,14 +284,27 @@ def sql_probe(storage: SqlStorage) -> Probe:
     """Look into a database."""
 
     async def probe(delivery_id: UUID) -> Stored:
-        columns = [delivery_table.c[name] for name in Stored.__annotations__]
-        wanted = sa.select(*columns).where(delivery_table.c.delivery_id == delivery_id)
+        wanted = sa.select(*STORED).where(delivery_table.c.delivery_id == delivery_id)
         async with storage.database.reading() as connection:
-            row = (await connection.execute(wanted)).mappings().one()
-        reason = None if row["reason"] is None else Reason(row["reason"])
-        return Stored(**{**row, "state": State(row["state"]), "reason": reason})
+            return stored_in_sql((await connection.execute(wanted)).one())
 
     return probe
+
+
+STORED = [delivery_table.c[name] for name in Stored.__annotations__]
+"""The columns that :func:`stored_in_sql` takes."""
+
+
+def stored_in_memory(row: StoredDelivery) -> Stored:
+    """Return a delivery as the storage in memory has it."""
+    return Stored(**{name: getattr(row, name) for name in Stored.__annotations__})
+
+
+def stored_in_sql(row: sa.Row[Any]) -> Stored:
+    """Return a delivery as a database has it."""
+    values = {name: getattr(row, name) for name in Stored.__annotations__}
+    reason = None if row.reason is None else Reason(row.reason)
+    return Stored(**{**values, "state": State(row.state), "reason": reason})
 
 
 def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[datetime]]:

@@ -1,6 +1,6 @@
 """Erasing environments, in memory."""
 
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -75,12 +75,7 @@ class MemoryErasureStore(ErasureStore):
             doomed += self._all_else(environment_id)
         for table, key in doomed[:limit]:
             del table[key]
-        if doomed or busy:
-            return len(doomed[:limit])
-        self._state.keys[:] = [
-            one for one in self._state.keys if one.environment_id != environment_id
-        ]
-        return None
+        return len(doomed[:limit]) if doomed or busy else None
 
     def _of_events(self, environment_id: UUID, busy: Collection[EventKey]) -> Iterator[_Doomed]:
         """Yield attempts, deliveries and events; what a worker has keeps its event."""
@@ -96,19 +91,19 @@ class MemoryErasureStore(ErasureStore):
                 yield state.events, key
 
     def _all_else(self, environment_id: UUID) -> Iterator[_Doomed]:
+        """Yield what is of an environment and of no event, the webhooks last."""
         state = self._state
-        for replay_id, stored in state.replays.items():
-            if stored.replay.environment_id == environment_id:
-                yield state.replays, replay_id
-        for key in state.answers:
-            if key[0] == environment_id:
-                yield state.answers, key
-        for entry_id, entry in state.audit.items():
-            if entry.environment_id == environment_id:
-                yield state.audit, entry_id
-        for webhook_id, webhook in state.webhooks.items():
-            if webhook.environment_id == environment_id:
-                yield state.webhooks, webhook_id
+        tables: Sequence[tuple[MutableMapping[Any, Any], Callable[[Any, Any], UUID]]] = (
+            (state.replays, lambda _, stored: stored.replay.environment_id),
+            (state.answers, lambda key, _: key[0]),
+            (state.audit, lambda _, entry: entry.environment_id),
+            (state.keys, lambda key, _: key[0]),
+            (state.webhooks, lambda _, webhook: webhook.environment_id),
+        )
+        for table, environment_of in tables:
+            for key, row in table.items():
+                if environment_of(key, row) == environment_id:
+                    yield table, key
 
     def _deliveries(self, environment_id: UUID) -> Iterator[StoredDelivery]:
         all_of_them = self._state.deliveries.values()

@@ -15,21 +15,22 @@ from notification_core.ports.keys import KeyStore
 
 
 class MemoryKeyStore(KeyStore):
-    """Keeps signing keys in a list."""
+    """Keeps signing keys in a dictionary."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         """Return all keys of these environments, newest first."""
-        found = [one for one in self._state.keys if one.environment_id in environment_ids]
+        keys = self._state.keys.values()
+        found = [one for one in keys if one.environment_id in environment_ids]
         return sorted(found, key=lambda key: key.number, reverse=True)
 
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._state.writing:
             if not await self.keys_of([key.environment_id]):
-                self._state.keys.append(key)
+                self._put(key)
             return await self.keys_of([key.environment_id])
 
     async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
@@ -39,12 +40,14 @@ class MemoryKeyStore(KeyStore):
             stored = await self.keys_of([key.environment_id])
             if key.number in {each.number for each in stored}:
                 raise KeysChanged(key.environment_id)
-            trusted = [
-                evolve(each, expires_at=min(each.expires_at or others_expire_at, others_expire_at))
-                for each in stored
-                if each.is_trusted(key.created_at)
-            ]
-            others = [one for one in self._state.keys if one.environment_id != key.environment_id]
-            self._state.keys[:] = [*others, *trusted, key]
+            for each in stored:
+                del self._state.keys[each.environment_id, each.key_id]
+                if each.is_trusted(key.created_at):
+                    ends = min(each.expires_at or others_expire_at, others_expire_at)
+                    self._put(evolve(each, expires_at=ends))
+            self._put(key)
             self._state.tell(key_rotated(key, others_expire_at))
             self._state.keep(kept)
+
+    def _put(self, key: SigningKey) -> None:
+        self._state.keys[key.environment_id, key.key_id] = key

@@ -109,7 +109,7 @@ class MemoryState:
     webhooks: dict[UUID, Webhook] = field(factory=dict)
     deliveries: dict[UUID, StoredDelivery] = field(factory=dict)
     attempts: dict[UUID, Attempt] = field(factory=dict)
-    keys: list[SigningKey] = field(factory=list)
+    keys: dict[tuple[UUID, str], SigningKey] = field(factory=dict)
     replays: dict[UUID, StoredReplay] = field(factory=dict)
     erasures: dict[UUID, Erasure] = field(factory=dict)
     answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
