@@ -48,6 +48,15 @@ class Cipher:
         """Which secret encrypts: the second part of every text made here."""
         return self._current.kid
 
+    @property
+    def prefix(self) -> str:
+        """What every text made here begins with, and no other."""
+        return f"{_VERSION}.{self.kid}."
+
+    def is_current(self, text: str) -> bool:
+        """Tell whether a text was encrypted under the present secret."""
+        return text.startswith(self.prefix)
+
     def encrypt(self, plaintext: bytes, aad: Sequence[str], nonce: bytes | None = None) -> str:
         """Return the text that stands for ``plaintext`` at the place that ``aad`` names.
 
@@ -58,7 +67,7 @@ class Cipher:
         if len(nonce) != _NONCE_LENGTH:
             raise ValueError(f"A nonce has {_NONCE_LENGTH} bytes.")
         sealed = nonce + self._current.aead.encrypt(nonce, plaintext, _joined(aad))
-        return f"{_VERSION}.{self.kid}.{_encoded(sealed)}"
+        return f"{self.prefix}{_encoded(sealed)}"
 
     def decrypt(self, text: str, aad: Sequence[str]) -> bytes:
         """Return the bytes that were encrypted for this place.

@@ -235,6 +235,10 @@ class WrongEncryptionSecret(NotificationError):
     """The storage was written under another encryption secret."""
 
 
+class RekeyOvertaken(NotificationError):
+    """Others encrypt under a former secret as fast as it is given up."""
+
+
 class DestinationRefused(NotificationError):
     """A destination that this system does not send to; the message names no inside address."""
 

@@ -1,7 +1,7 @@
 """Every storage that the contracts hold for; one more fixture parameter is one more storage."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +13,7 @@ from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from tests.contracts.world import (
     TOPICS,
@@ -56,7 +57,8 @@ async def _in_memory(_: AsyncExitStack) -> World:
     rival = evolve(
         storage, worker_lock=storage.another_worker_lock(), waking=storage.another_waking()
     )
-    return world_of(storage, rival, clock, ids, memory_probe(storage))
+    opened = world_of(storage, rival, clock, ids, memory_probe(storage))
+    return evolve(opened, under=lambda _: nullcontext(storage))
 
 
 async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
@@ -64,22 +66,26 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     ids = IdGenerator(clock)
     path = folder / "contract.sqlite"
     await migrate_sqlite(path, CIPHER)
-    storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids, TOPICS))
-    rival = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids, TOPICS))
-    return evolve(world_of(storage, rival, clock, ids, sql_probe(storage)), wakes=False)
+
+    def under(cipher: Cipher) -> AbstractAsyncContextManager[SqlStorage]:
+        return open_sqlite(path, cipher, clock, ids, TOPICS)
+
+    storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
+    opened = world_of(storage, rival, clock, ids, sql_probe(storage))
+    return evolve(opened, wakes=False, under=under)
 
 
 async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
     server = postgres.server(await stack.enter_async_context(postgres.database()))
-    opening = [
-        open_postgres(server, CIPHER, clock, ids, standing_still(clock), topics=TOPICS)
-        for _ in range(2)
-    ]
-    storage, rival = [await stack.enter_async_context(one) for one in opening]
+
+    def under(cipher: Cipher) -> AbstractAsyncContextManager[SqlStorage]:
+        return open_postgres(server, cipher, clock, ids, standing_still(clock), topics=TOPICS)
+
+    storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
     opened = world_of(storage, rival, clock, ids, sql_probe(storage))
-    return evolve(opened, one_dispatcher=False)
+    return evolve(opened, one_dispatcher=False, under=under)
 
 
 def world_of(

@@ -1,6 +1,7 @@
 """A small world around a storage: webhooks, events and workers, made with few words."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -31,6 +32,7 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
+from notification_core.encryption import Cipher
 from notification_core.events import Arrival, Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ports.api_keys import ApiKeyStore
@@ -46,6 +48,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
+from notification_core.ports.sealed import SealedStore
 from notification_core.ports.trials import TrialStore
 from notification_core.ports.waking import Waking
 from notification_core.ports.webhooks import WebhookStore
@@ -93,6 +96,8 @@ class Storage(Protocol):
     @property
     def outbox(self) -> Outbox: ...
     @property
+    def sealed(self) -> SealedStore: ...
+    @property
     def worker_lock(self) -> WorkerLock: ...
     @property
     def waking(self) -> Waking: ...
@@ -114,12 +119,19 @@ class Stored:
 
 Probe = Callable[[UUID], Awaitable[Stored]]
 
+Opening = Callable[[Cipher], AbstractAsyncContextManager[Storage]]
+
+
+def _in_one_way_only(cipher: Cipher) -> AbstractAsyncContextManager[Storage]:
+    raise NotImplementedError(f"This world does not open its storage under {cipher}.")
+
 
 @frozen
 class World:
     """A storage with its clock, and the means to fill it and to look into it.
 
-    ``rival`` is a second connection to the same storage, as another process would have it;
+    ``rival`` is a second connection to the same storage, as another process would have it, and
+    ``under`` opens one with other secrets;
     with ``one_dispatcher`` only one of the two can dispatch at a time, and only with ``wakes``
     does one hear the other.
     """
@@ -135,6 +147,7 @@ class World:
     other_worker: UUID = field()
     one_dispatcher: bool = True
     wakes: bool = True
+    under: Opening = _in_one_way_only
 
     async def webhook(self, environment_id: UUID | None = None, **changes: Any) -> Webhook:
         """Add a webhook that subscribes to the one event type of this world."""

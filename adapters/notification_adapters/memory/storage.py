@@ -15,6 +15,7 @@ from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.outbox import MemoryOutbox
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
+from notification_adapters.memory.sealed import MemorySealedStore
 from notification_adapters.memory.state import MemoryState
 from notification_adapters.memory.trials import MemoryTrialStore
 from notification_adapters.memory.waking import MemoryWaking
@@ -44,6 +45,7 @@ class MemoryStorage:
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
     outbox: MemoryOutbox
+    sealed: MemorySealedStore
     worker_lock: MemoryWorkerLock
     waking: MemoryWaking
     state: MemoryState = field(repr=False)
@@ -91,6 +93,7 @@ def memory_storage(
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
         outbox=MemoryOutbox(state, clock),
+        sealed=MemorySealedStore(),
         worker_lock=MemoryWorkerLock(state, holder),
         waking=MemoryWaking(circle),
         state=state,

@@ -1,6 +1,5 @@
 """The answers to requests that may be sent again, on SQL: encrypted, bound to their request."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.tables import kept_answers
+from notification_adapters.sql.tables import kept_answers, place_of
 from notification_core.encryption import Cipher
 from notification_core.errors import AlreadyAnswered
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
@@ -42,16 +41,17 @@ class KeptAnswers:
 
     def read(self, row: sa.Row[Any]) -> KeptAnswer:
         """Return the answer that a row holds."""
+        place = place_of(_k.answer, row.environment_id, row.request)
         return KeptAnswer(
             environment_id=row.environment_id,
             request=row.request,
             fingerprint=row.fingerprint,
-            answer=self._cipher.decrypt(row.answer, _place(row.environment_id, row.request)),
+            answer=self._cipher.decrypt(row.answer, place),
             answered_at=row.answered_at,
         )
 
     def _columns(self, kept: KeptAnswer) -> dict[str, object]:
-        place = _place(kept.environment_id, kept.request)
+        place = place_of(_k.answer, kept.environment_id, kept.request)
         return {
             "request": kept.request,
             "environment_id": kept.environment_id,
@@ -87,7 +87,3 @@ class SqlIdempotencyStore(IdempotencyStore):
         forgotten = sa.delete(kept_answers).where(_k.request.in_(old), _k.answered_at <= before)
         async with self._database.writing() as connection:
             return (await connection.execute(forgotten)).rowcount
-
-
-def _place(environment_id: UUID, request: str) -> Sequence[str]:
-    return "kept_answers", "answer", str(environment_id), request

@@ -13,7 +13,7 @@ from notification_adapters.sql.inserting import insert_unless_there
 from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
-from notification_adapters.sql.tables import environment_keys
+from notification_adapters.sql.tables import environment_keys, place_of
 from notification_core.encryption import Cipher
 from notification_core.errors import KeysChanged
 from notification_core.facts import key_rotated
@@ -78,11 +78,12 @@ class SqlKeyStore(KeyStore):
         return [self._key(row) for row in await connection.execute(wanted)]
 
     def _key(self, row: sa.Row[Any]) -> SigningKey:
+        place = place_of(_k.private_key, row.environment_id, row.key_id)
         return SigningKey(
             key_id=row.key_id,
             environment_id=row.environment_id,
             number=row.number,
-            seed=self._cipher.decrypt(row.private_key, _place(row.environment_id, row.key_id)),
+            seed=self._cipher.decrypt(row.private_key, place),
             public_key=row.public_key,
             created_at=row.created_at,
             not_before=row.not_before,
@@ -90,17 +91,14 @@ class SqlKeyStore(KeyStore):
         )
 
     def _columns(self, key: SigningKey) -> Mapping[str, object]:
+        place = place_of(_k.private_key, key.environment_id, key.key_id)
         return {
             "key_id": key.key_id,
             "environment_id": key.environment_id,
             "number": key.number,
-            "private_key": self._cipher.encrypt(key.seed, _place(key.environment_id, key.key_id)),
+            "private_key": self._cipher.encrypt(key.seed, place),
             "public_key": key.public_key,
             "created_at": key.created_at,
             "not_before": key.not_before,
             "expires_at": key.expires_at,
         }
-
-
-def _place(environment_id: UUID, key_id: str) -> Sequence[str]:
-    return "environment_keys", "private_key", str(environment_id), key_id

@@ -21,6 +21,7 @@ from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.outbox import OutboxRows, SqlOutbox
 from notification_adapters.sql.replays import SqlReplayStore
 from notification_adapters.sql.retention import SqlRetention
+from notification_adapters.sql.sealed import SqlSealedStore
 from notification_adapters.sql.trials import SqlTrialStore
 from notification_adapters.sql.visits import Commits
 from notification_adapters.sql.webhook_rows import WebhookRows
@@ -52,6 +53,7 @@ class SqlStorage:
     dead_letters: SqlDeadLetters
     retention: SqlRetention
     outbox: SqlOutbox
+    sealed: SqlSealedStore
     worker_lock: WorkerLock
     waking: Waking
     commits: Commits
@@ -100,6 +102,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             outbox=SqlOutbox(database),
+            sealed=SqlSealedStore(database, cipher),
             worker_lock=worker_lock,
             waking=waking,
             commits=commits,

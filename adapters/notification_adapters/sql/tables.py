@@ -4,8 +4,10 @@ Every table of a tenant has the primary key (id, environment_id), the id first, 
 constraint includes the environment, so that the tables can be partitioned by it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
@@ -63,6 +65,11 @@ def off_index(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     nothing, it takes any index that a condition fits, and then walks through all of it.
     """
     return sa.func.coalesce(column, column)
+
+
+def place_of(column: sa.Column[Any], environment_id: UUID, row: object) -> Sequence[str]:
+    """Return what an encrypted text is bound to: where it stands."""
+    return column.table.name, column.name, str(environment_id), str(row)
 
 
 # What partial indexes are of: SQLite takes one only for a statement that says the very same.
@@ -367,3 +374,6 @@ instance = sa.Table(
     # The oldest schema version whose code can work on this schema.
     sa.Column("oldest_compatible", sa.Text, nullable=False),
 )
+
+SEALED = (environment_keys.c.private_key, webhooks.c.custom_headers, kept_answers.c.answer)
+"""Every column of encrypted texts, each bound to its row by :func:`place_of`."""

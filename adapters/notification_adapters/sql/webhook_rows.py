@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.steps import RawRow, Steps, WebhookRow
-from notification_adapters.sql.tables import changes
+from notification_adapters.sql.tables import changes, place_of, webhooks
 from notification_core.encryption import Cipher
 from notification_core.errors import WebhookNotFound
 from notification_core.ports.webhooks import Snapshot
@@ -112,14 +112,14 @@ class WebhookRows:
     def _encrypted(self, webhook: Webhook) -> str | None:
         if not webhook.custom_headers:
             return None
-        place = _place(webhook.environment_id, webhook.webhook_id)
+        place = place_of(webhooks.c.custom_headers, webhook.environment_id, webhook.webhook_id)
         # As a whole: a value that is encrypted alone could be moved below another name.
         return self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
 
     def _decrypted(self, row: WebhookRow) -> Mapping[str, str]:
         if row.custom_headers is None:
             return {}
-        place = _place(row.environment_id, row.webhook_id)
+        place = place_of(webhooks.c.custom_headers, row.environment_id, row.webhook_id)
         return _headers.decode(self._cipher.decrypt(row.custom_headers, place))
 
 
@@ -127,7 +127,3 @@ async def count_change(connection: AsyncConnection) -> int:
     """Raise the change counter, as part of the change; return it."""
     number: int = (await connection.execute(_CHANGE)).scalar_one()
     return number
-
-
-def _place(environment_id: UUID, webhook_id: UUID) -> Sequence[str]:
-    return "webhooks", "custom_headers", str(environment_id), str(webhook_id)

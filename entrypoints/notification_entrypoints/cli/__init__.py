@@ -23,6 +23,7 @@ _COMMANDS = {
     "api": "Serve the API; other processes deliver what it stores.",
     "consumer": "Take events from Kafka and deliver them.",
     "migrate": "Bring the database's schema up to this version.",
+    "rekey": "Encrypt all stored secrets anew, so that former ones may be forgotten.",
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
     "webhooks": "Create, show, change and delete the webhooks of an environment.",

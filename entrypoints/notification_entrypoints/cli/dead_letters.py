@@ -16,6 +16,7 @@ from notification_core.errors import InvalidInput
 from notification_core.events import timestamp_of
 from notification_core.letters import Letters
 from notification_core.ports.dead_letters import StoredDeadLetter
+from notification_entrypoints.cli.data import data_option, defaults_of
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.ids import ID
@@ -25,16 +26,9 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_table,
 )
-from notification_entrypoints.databases import up_defaults_now
 from notification_entrypoints.dead_letters import open_letters
 
 _MOST_SHOWN = 100_000
-
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Take the database that `up --data` keeps in this folder (default: the one at DB_URI).",
-)
 
 
 @click.group("dead-letters")
@@ -86,7 +80,7 @@ def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> N
 
 
 async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
-    async with open_letters(os.environ, _defaults(data)) as letters:
+    async with open_letters(os.environ, defaults_of(data)) as letters:
         found: list[StoredDeadLetter] = []
         async for letter in letters.all():
             found.append(letter)
@@ -98,7 +92,7 @@ async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
 async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
     """Replay these, or all; return how many are no events still."""
     left = 0
-    async with open_letters(os.environ, _defaults(data)) as letters:
+    async with open_letters(os.environ, defaults_of(data)) as letters:
         async for letter_id in _chosen(letters, letter_ids):
             try:
                 event = await letters.replay(letter_id)
@@ -116,10 +110,6 @@ async def _chosen(letters: Letters, letter_ids: Sequence[UUID]) -> AsyncIterator
     if not letter_ids:
         async for letter in letters.all():
             yield letter.letter_id
-
-
-def _defaults(data: Path | None) -> Mapping[str, str]:
-    return up_defaults_now(data, os.environ) if data else {}
 
 
 def _fields(stored: StoredDeadLetter) -> Mapping[str, object]:

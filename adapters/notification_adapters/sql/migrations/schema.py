@@ -106,6 +106,15 @@ async def check_secret(database: Database, cipher: Cipher) -> None:
         )
 
 
+async def renew_canary(database: Database, cipher: Cipher) -> None:
+    """Let the canary be read under the present secret only; done again it changes nothing."""
+    async with database.writing() as connection:
+        standing = await _canary(connection)
+        if standing is None or not cipher.is_current(standing):
+            canary = cipher.encrypt(_CANARY, _CANARY_PLACE)
+            await connection.execute(sa.update(instance).values(canary=canary))
+
+
 async def _check_compatible(connection: AsyncConnection, current: str) -> None:
     if current == VERSION:
         return

@@ -1,0 +1,77 @@
+"""``rekey``: everything that is encrypted, encrypted anew under the present secret."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from notification_core.rekeying import Rekeyed
+from notification_entrypoints.cli.data import data_option, defaults_of
+from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.cli.terminal import messages, run
+from notification_entrypoints.rekeying import open_rekeying
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@click.command("rekey", epilog=examples("rekey", "rekey --data ~/notifications"))
+@data_option
+def command(data: Path | None) -> None:
+    """Encrypt signing keys, custom headers and kept answers anew under DB_ENCRYPTION_SECRET.
+
+    The former secrets are read from DB_ENCRYPTION_PREVIOUS_SECRETS; once this is done they may be
+    forgotten. Servers may run meanwhile, if each has been started with both. Where it is
+    interrupted, run it again.
+    """
+    rekeyed = run(_rekey(data))
+    if rekeyed.unreadable:
+        places = "\n  ".join(rekeyed.places)
+        raise CommandFailed(
+            f"{_secrets(rekeyed.unreadable)} cannot be read under any of the secrets given, so "
+            "the former ones are still asked for. Name the missing one among "
+            f"DB_ENCRYPTION_PREVIOUS_SECRETS, and run this again:\n  {places}"
+        )
+    click.echo(
+        f"{_secrets(rekeyed.count)} encrypted anew. Nothing is left under a former secret: "
+        "DB_ENCRYPTION_PREVIOUS_SECRETS may be emptied."
+    )
+
+
+async def _rekey(data: Path | None) -> Rekeyed:
+    async with open_rekeying(os.environ, defaults_of(data)) as rekeying:
+        with _progress(await rekeying.outdated()) as tell:
+            return await rekeying.run(tell)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far it is: a bar on a terminal, now and then a line elsewhere."""
+    console = messages()
+    if not console.is_terminal:
+        yield _lines(total, lambda line: console.print(line, markup=False))
+        return
+    columns = (TextColumn("Encrypting anew"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.update(task, completed=count, total=max(total, count))
+
+
+def _lines(total: int, say: Callable[[str], None]) -> Callable[[int], None]:
+    next_at = 0.0
+
+    def tell(count: int) -> None:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + _SECONDS_BETWEEN_LINES
+            say(f"{count:,} of {max(total, count):,} encrypted anew")
+
+    return tell
+
+
+def _secrets(count: int) -> str:
+    return "1 secret" if count == 1 else f"{count:,} secrets"

@@ -1,0 +1,43 @@
+"""The secrets that a storage keeps encrypted, and encrypting them anew under another one."""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen
+class Resealed:
+    """What one batch came to: how many were encrypted anew, and the places of those that cannot be.
+
+    A place is named by its table and its row, never by what is in it.
+    """
+
+    count: int
+    unreadable: Sequence[str] = ()
+
+
+class SealedStore(Protocol):
+    """Signing keys, custom headers, kept answers: all that is encrypted in a storage.
+
+    Every method raises :class:`StorageUnavailable`, and those that write :class:`UnknownCommit`.
+    Done again each of them changes nothing more, so that whoever was killed may begin anew.
+    """
+
+    @abstractmethod
+    async def outdated(self) -> int:
+        """Return how many texts are encrypted under another secret than the present one."""
+
+    @abstractmethod
+    def reseal(self, limit: int) -> AsyncIterator[Resealed]:
+        """Go through all texts once, and encrypt those anew that are not under the present secret.
+
+        Yields after each look at ``limit`` rows; what it changed is committed by then. What
+        somebody else changes meanwhile stays as they leave it, and nothing else of a row is
+        touched: no version, no time. What no secret opens that we were given stays as it is.
+        """
+
+    @abstractmethod
+    async def finish(self) -> None:
+        """Let only the present secret open the storage from now on; to be called last."""

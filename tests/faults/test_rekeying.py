@@ -1,0 +1,135 @@
+"""Experiment 32: ``rekey`` is killed midway while others use the storage, and goes on."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.tables import environment_keys, place_of
+from notification_core.encryption import Cipher
+from notification_core.errors import StorageUnavailable
+from notification_core.ids import IdGenerator
+from notification_core.keys import SigningKey, new_signing_key
+from notification_entrypoints import storages
+from notification_entrypoints.settings import Settings, load_settings
+from tests.faults.stage import COMMAND
+from tests.postgres_server import PostgresServer
+
+FORMER, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+ENVIRONMENTS = 4_000
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[SqlStorage]:
+    clock = SystemClock()
+    async with storages.open_storage(settings, clock, IdGenerator(clock)) as storage:
+        yield storage
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def uri(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Give a database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/n.sqlite"
+        return
+    postgres = request.getfixturevalue("postgres")
+    assert isinstance(postgres, PostgresServer)
+    async with postgres.database(empty=True) as database:
+        yield postgres.database_uri(database)
+
+
+async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(uri: str) -> None:
+    of = {"DB_URI": uri, "DB_ENCRYPTION_SECRET": FORMER}
+    both = {**of, "DB_ENCRYPTION_SECRET": SECRET, "DB_ENCRYPTION_PREVIOUS_SECRETS": FORMER}
+    await storages.migrate(load_settings(of))
+    async with opened(load_settings(of)) as storage:
+        keys = await filled(storage)
+    async with opened(load_settings(both)) as storage:
+        reading = asyncio.create_task(read_again_and_again(storage, keys))
+        await kill_midway(both)
+        left = await storage.sealed.outdated()
+        assert 0 < left < ENVIRONMENTS
+        code, said = await rekey(both)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        assert reading.cancelled(), reading.exception()
+    assert (code, f"{left:,} secrets encrypted anew" in said) == (0, True), said
+    async with opened(load_settings({**of, "DB_ENCRYPTION_SECRET": SECRET})) as storage:
+        assert await storage.sealed.outdated() == 0
+        assert {key.seed for key in await all_keys(storage, keys)} == {key.seed for key in keys}
+    code, said = await rekey(of)
+    assert code != 0
+    assert "DB_ENCRYPTION_PREVIOUS_SECRETS" in said
+
+
+async def filled(storage: SqlStorage) -> Sequence[SigningKey]:
+    """Store a key for each of many environments at once."""
+    cipher, now = Cipher(FORMER), SystemClock().now()
+    keys = [
+        new_signing_key(UUID(int=number), now, os.urandom(32), 1) for number in range(ENVIRONMENTS)
+    ]
+    column = environment_keys.c.private_key
+    rows = [
+        {
+            "key_id": key.key_id,
+            "environment_id": key.environment_id,
+            "number": 1,
+            "private_key": cipher.encrypt(
+                key.seed, place_of(column, key.environment_id, key.key_id)
+            ),
+            "public_key": key.public_key,
+            "created_at": now,
+            "not_before": now,
+        }
+        for key in keys
+    ]
+    async with storage.database.writing() as connection:
+        await connection.execute(sa.insert(environment_keys), rows)
+    return keys
+
+
+async def all_keys(storage: SqlStorage, keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
+    of = [key.environment_id for key in keys]
+    parts = [await storage.keys.keys_of(of[at : at + 500]) for at in range(0, len(of), 500)]
+    return [key for part in parts for key in part]
+
+
+async def read_again_and_again(storage: SqlStorage, keys: Sequence[SigningKey]) -> None:
+    """Read every key until cancelled; a storage that is busy for a moment is no failure."""
+    while True:
+        try:
+            assert len(await all_keys(storage, keys)) == len(keys)
+        except StorageUnavailable:
+            continue
+
+
+async def started(environ: dict[str, str]) -> Process:
+    quiet = {"PATH": os.environ["PATH"], **environ}
+    return await asyncio.create_subprocess_exec(
+        COMMAND, "rekey", stdout=PIPE, stderr=PIPE, env=quiet
+    )
+
+
+async def kill_midway(environ: dict[str, str]) -> None:
+    """Kill it once it has told of its first batch."""
+    process = await started(environ)
+    assert process.stderr
+    assert b"encrypted anew" in await process.stderr.readline()
+    process.send_signal(signal.SIGKILL)
+    await process.communicate()
+
+
+async def rekey(environ: dict[str, str]) -> tuple[int, str]:
+    process = await started(environ)
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, (out + err).decode()
