@@ -103,6 +103,18 @@ def coverage_html(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Break the promises on purpose, and count; ``-- -k WORD --seed N --minutes M`` chooses.
+
+    A table at the end has a line for each experiment. Where one is broken, its folder has all that
+    is known of it, and what to say to run it again.
+    """
+    _install_as_a_user_would(session, "tests")
+    chosen = ("-v", "-m", "experiment", "--long")
+    session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Feed the parsers what nobody would write; ``-- -max_total_time=600`` takes longer."""
     _install_as_a_user_would(session, "fuzz")

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from tests import postgres_server
+from tests.faults import reporting
 from tests.kafka.jars import HOW_TO_GET_JAVA, HOW_TO_GET_MAVEN, jars, java
 from tests.kafka.servers import Broker, running_broker
 from tests.kafka.topics import Kafka, topics_on
@@ -22,6 +23,11 @@ hypothesis.settings.register_profile(
     "ci", max_examples=500, deadline=None, derandomize=True, print_blob=True
 )
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+
+# Here, so that they hold whichever tests are asked for.
+pytest_addoption = reporting.pytest_addoption
+pytest_collection_modifyitems = reporting.pytest_collection_modifyitems
+pytest_terminal_summary = reporting.pytest_terminal_summary
 
 
 def require(condition: object, reason: str) -> None:

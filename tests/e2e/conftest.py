@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.place import Place, place_on
+from tests.faults.place import ServerPlace, place_on
 from tests.postgres_server import PostgresServer
 
 
 @pytest.fixture
-async def place(postgres: PostgresServer) -> AsyncIterator[Place]:
+async def place(postgres: PostgresServer) -> AsyncIterator[ServerPlace]:
     """Make an empty database for processes to share."""
     async with place_on(postgres) as place:
         yield place

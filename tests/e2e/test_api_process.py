@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.files import DATABASE
-from tests.faults.place import Place
+from tests.faults.place import DATABASE, ServerPlace
 from tests.faults.stage import Api, Up, api_of, running, until
 from tests.receivers import Receiver
 
@@ -28,7 +27,7 @@ async def serving_api(folder: Path, **settings: str) -> AsyncIterator[tuple[Up, 
 
 
 async def test_what_it_stores_on_postgres_is_delivered_by_others_that_it_wakes(
-    place: Place, tmp_path: Path
+    place: ServerPlace, tmp_path: Path
 ) -> None:
     # Nobody polls within the time of this test.
     settings = {**place.settings, "WEBHOOKS_POLL_INTERVAL": "10m"}
@@ -79,7 +78,7 @@ async def test_beside_an_up_on_one_file_what_it_stores_is_found_by_the_poll(
     ids=["exposed", "without a secret", "without a schema"],
 )
 async def test_what_keeps_it_from_starting_is_said_in_one_sentence(
-    place: Place, tmp_path: Path, settings: dict[str, str], code: int, words: str
+    place: ServerPlace, tmp_path: Path, settings: dict[str, str], code: int, words: str
 ) -> None:
     process = Up(tmp_path, {**place.settings, **settings}, command="api")
     try:

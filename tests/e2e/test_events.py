@@ -54,7 +54,7 @@ async def test_one_event_ten_times_is_delivered_once(installation: tuple[Up, Api
 
 
 async def succeeded(up: Up, api: Api, count: int) -> bool:
-    ours = [one for one in up.stored().deliveries if one.environment_id == api.environment]
+    ours = [one for one in (await up.stored()).deliveries if one.environment_id == api.environment]
     return len(ours) == count and all(one.state == "succeeded" for one in ours)
 
 

@@ -148,7 +148,7 @@ async def test_without_kafka_nobody_is_told_and_nothing_piles_up(tmp_path: Path)
         await gone.wait_for(1)
 
         async def has_failed() -> bool:
-            return [one.state for one in up.stored().deliveries] == ["failed"]
+            return [one.state for one in (await up.stored()).deliveries] == ["failed"]
 
         await until("it has failed", has_failed)
         with closing(sqlite3.connect(up.database)) as database:

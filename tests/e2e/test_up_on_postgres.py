@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from tests.conftest import require
-from tests.faults.place import IN_FLIGHT, Place
+from tests.faults.place import IN_FLIGHT, ServerPlace
 from tests.faults.stage import Api, event_named, running, until
 from tests.postgres_server import HOW_TO_GET_IT, find_programs, started
 from tests.receivers import Receiver
@@ -19,7 +19,7 @@ WHERE attempt <> (SELECT count(*) FROM attempts AS a WHERE a.delivery_id = d.del
 
 
 async def test_up_serves_a_database_server_and_shows_no_password(
-    place: Place, tmp_path: Path
+    place: ServerPlace, tmp_path: Path
 ) -> None:
     uri = place.settings["DB_URI"].replace("postgres@", "postgres:hunter2@")
     async with running(tmp_path, **{**place.settings, "DB_URI": uri}) as (up, api):
@@ -35,7 +35,7 @@ async def test_up_serves_a_database_server_and_shows_no_password(
 
 
 async def test_two_processes_share_the_work_and_one_that_is_killed_leaves_it_to_the_other(
-    place: Place, tmp_path: Path
+    place: ServerPlace, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
         one, api = await stack.enter_async_context(running(tmp_path / "1", **place.settings))
@@ -73,7 +73,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_interrupts_no_living_wo
     with started(programs) as server:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(server.database(empty=True))
-            place = Place(server, database)
+            place = ServerPlace(server, database)
             settings = {**place.settings, "WEBHOOKS_MAX_IN_FLIGHT": "512"}
             up, api = await stack.enter_async_context(running(tmp_path, **settings))
             receiver = await stack.enter_async_context(Receiver(_slowly))

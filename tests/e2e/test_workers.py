@@ -16,8 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.faults.files import DATABASE
-from tests.faults.place import IN_FLIGHT, Place
+from tests.faults.place import DATABASE, IN_FLIGHT, Place
 from tests.faults.stage import Api, Up, api_of, event_named, until
 from tests.receivers import LOOPBACK, Receiver
 
@@ -301,5 +300,5 @@ async def test_several_apis_may_store_in_one_file(tmp_path: Path) -> None:
     await Up(tmp_path, settings, command="migrate").ended_well()
     async with crew(tmp_path, "api", **settings) as (up, api):
         await asyncio.gather(*(api.publish(f"event-{number}") for number in range(50)))
-        assert len(up.stored().events) == 50
+        assert len((await up.stored()).events) == 50
         assert await up.terminate(within=15) == 0

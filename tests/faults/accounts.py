@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from uuid import UUID
 
 from attrs import define, field
 
@@ -46,18 +44,3 @@ class Accounts:
             as_seen(request, public_key, self._answered.get(id(request)))
             for request in self.requests
         ]
-
-
-def made_at(delivery_id: str) -> float:
-    """Return when a delivery was made, in seconds since the epoch: a UUIDv7 tells."""
-    return (UUID(delivery_id).int >> 80) / 1000
-
-
-def recovery(seen: Sequence[Seen], start: datetime) -> float | None:
-    """Return how long after a start the first delivery came that is older than it."""
-    old = [
-        one.received_at
-        for one in seen
-        if one.received_at > start and made_at(one.delivery_id) < start.timestamp()
-    ]
-    return (min(old) - start).total_seconds() if old else None

@@ -72,13 +72,14 @@ class StoredDelivery:
 
 @frozen
 class StoredAttempt:
-    """An attempt in storage; an interrupted one has no duration."""
+    """An attempt in storage, and its error's code; an interrupted one has no duration."""
 
     delivery_id: str
     number: int
     outcome: str
     started_at: datetime
     duration: timedelta | None = None
+    error: str | None = None
 
 
 @frozen
@@ -93,11 +94,15 @@ class Stored:
 
 @frozen
 class Allowed:
-    """How the run was set up: what it may repeat, and when its processes were started."""
+    """What the run may have repeated: by its retries, and by what was done to it.
+
+    ``kills`` tells when a process was killed, or hung for longer than its lease; each may have
+    cut off as many requests as were in flight.
+    """
 
     max_retries: int = 3
     max_in_flight: int = 512
-    starts: Sequence[datetime] = ()
+    kills: Sequence[datetime] = ()
 
 
 @frozen

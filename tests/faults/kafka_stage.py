@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -11,8 +11,7 @@ from random import Random
 import aiohttp
 from attrs import define, field
 
-from tests.faults.files import DATABASE
-from tests.faults.history import Published, Stored
+from tests.faults.history import Published
 from tests.faults.place import Place
 from tests.faults.stage import TYPE, Api, Up, api_of
 from tests.kafka.topics import Kafka
@@ -21,8 +20,7 @@ EVENTS = "job-events"
 LETTERS = "notification-dead-letters"
 FACTS = "webhook-events"
 
-_ALLOWED = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
-_BETWEEN_LOOKS = 0.25  # each one reads all that there is
+_BETWEEN_LOOKS = 0.25
 _LAG = re.compile(r"^notification_ingest_lag{.*} ([0-9.]+)", re.MULTILINE)
 
 # One of each kind that has to be told from an event; None is a message without a value.
@@ -76,12 +74,12 @@ def event(account: Account) -> bytes:
 
 @define
 class Stage:
-    """Consumers, the API that shares their database, and Kafka; ``look`` is into the database."""
+    """Consumers, the API that shares their storage, and Kafka."""
 
     consumers: Sequence[Up]
     api: Api
     kafka: Kafka
-    look: Callable[[], Awaitable[Stored]]
+    place: Place
 
     @property
     def consumer(self) -> Up:
@@ -116,10 +114,9 @@ class Stage:
 
     async def is_delivered(self, account: Account) -> bool:
         """Tell whether all events are stored, and all deliveries at their end."""
-        await asyncio.sleep(_BETWEEN_LOOKS)
-        stored = await self.look()
-        ended = all(one.state != "pending" and not one.held for one in stored.deliveries)
-        return ended and len(stored.events) == len(account.published) + len(account.beside)
+        there = await self.place.count("SELECT count(*) FROM events")
+        published = len(account.published) + len(account.beside)
+        return there == published and await self.place.is_done()
 
     async def lags(self) -> Sequence[float]:
         """Return how far behind each partition is that a consumer has."""
@@ -138,72 +135,41 @@ async def _metrics(consumer: Up) -> str:
 
 
 @asynccontextmanager
-async def consuming_together(
-    folder: Path, kafka: Kafka, place: Place, *options: str, count: int = 1
+async def consuming(
+    folder: Path,
+    kafka: Kafka,
+    place: Place,
+    tampering: Sequence[str] = (),
+    *options: str,
+    count: int = 1,
+    **settings: str,
 ) -> AsyncIterator[Stage]:
-    """Run consumers on one PostgreSQL, with the API alone beside them."""
-    await _create(kafka)
-    # With little in flight much would wait in memory, and be sent long after it was begun.
-    flight = {"WEBHOOKS_MAX_IN_FLIGHT": "512"}
-    shared = {**place.settings, "PROJECT_MANAGEMENT_API_URI": "", **_ALLOWED, **flight}
-    consumers = [
-        Up(
-            folder / f"consumer-{number}",
-            shared | _reached(kafka),
-            command="consumer",
-            options=options,
-        )
-        for number in range(count)
-    ]
-    api = Up(folder, shared, command="api")
-    async with AsyncExitStack() as stack:
-        await Up(folder, shared, command="migrate").ended_well()
-        for process in (api, *consumers):
-            stack.push_async_callback(process.close)
-            await process.start()
-        client = await stack.enter_async_context(api_of(api))
-        yield Stage(consumers, client, kafka, place.stored)
-
-
-async def _create(kafka: Kafka) -> None:
+    """Run consumers on a topic of four partitions, with the API beside them."""
     await kafka.create(EVENTS, partitions=4, max_message_bytes="3000000")
-
-
-def _reached(kafka: Kafka) -> dict[str, str]:
-    return {
+    shared = {
         "KAFKA_BROKERS": kafka.brokers,
         "KAFKA_TOPIC_PREFIX": kafka.prefix,
         "KAFKA_CONSUMER_FETCH_FREQUENCY": "20ms",
+        "PROJECT_MANAGEMENT_API_URI": "",
+        "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        **settings,
     }
-
-
-@asynccontextmanager
-async def consuming(folder: Path, kafka: Kafka, **settings: str) -> AsyncIterator[Stage]:
-    """Run a consumer on a topic of four partitions, with the API beside it."""
-    await _create(kafka)
-    shared = {"DB_ENCRYPTION_SECRET": "k" * 32, "PROJECT_MANAGEMENT_API_URI": "", **settings}
-    up = Up(folder, shared)
-    consumer = Up(
-        folder,
-        {
-            "DB_URI": f"sqlite:///{folder / DATABASE}",
-            **_reached(kafka),
-            **_ALLOWED,
-            **shared,
-        },
-        command="consumer",
-    )
+    server = Up(folder, shared, command="api", place=place)
+    consumers = [
+        Up(
+            folder / f"consumer-{number}",
+            shared,
+            "consumer",
+            options=options,
+            place=place,
+            tampering=tampering,
+        )
+        for number in range(count)
+    ]
     async with AsyncExitStack() as stack:
-        for process in (up, consumer):
+        await Up(folder, shared, "migrate", place=place).ended_well()
+        for process in (server, *consumers):
             stack.push_async_callback(process.close)
-        (folder / DATABASE).parent.mkdir(parents=True)
-        await Up(folder, consumer.settings, command="migrate").ended_well()
-        # The consumer first: it is the one that dispatches from the file then.
-        await consumer.start()
-        await up.start()
-        api = await stack.enter_async_context(api_of(up))
-
-        async def look() -> Stored:
-            return up.stored()
-
-        yield Stage([consumer], api, kafka, look)
+            await process.start()
+        api = await stack.enter_async_context(api_of(server))
+        yield Stage(consumers, api, kafka, place)

@@ -30,6 +30,7 @@ class Producer:
     api: Api
     random: Random
     outcomes: dict[str, bool] = field(factory=dict)
+    is_idle: bool = False
     _numbers: "count[int]" = field(factory=count)
     _stopping: bool = False
     _giving_up: bool = False
@@ -37,6 +38,7 @@ class Producer:
     async def run(self) -> None:
         """Publish until told to stop; then no batch is left without an answer to its last try."""
         await asyncio.gather(*(self._publish_on() for _ in range(_CONNECTIONS)))
+        self.is_idle = True
 
     def stop(self) -> None:
         """Have no more batches begun."""

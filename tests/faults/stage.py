@@ -20,13 +20,14 @@ from uuid import uuid4
 import aiohttp
 from attrs import define, field, frozen
 
-from tests.faults.files import DATABASE, read_stored
 from tests.faults.history import Stored
+from tests.faults.place import DATABASE, FilePlace, Place
 
 COMMAND = Path(
     os.environ.get("TEST_COMMAND") or Path(sys.executable).with_name("notification-management")
 )
 """What is tested: what is installed here, or another build of it."""
+LAUNCHER = Path(__file__).with_name("tampering") / "launch.py"
 TYPE = "job-created"
 
 JsonObject = dict[str, object]
@@ -59,19 +60,24 @@ async def until(
 class Up:
     """One installation: a folder, its ports, and whichever process serves it at present.
 
-    It is ``up``, or another ``command`` that serves.
+    It is ``up``, or another ``command`` that serves. It stores in the folder, or in a ``place``.
+    ``tampering`` is what the launcher does to the product before it runs.
 
-    ``starts`` and ``readies`` tell when its processes were started and said that they were ready.
+    ``starts`` and ``readies`` tell when its processes were started and said that they were ready,
+    ``kills`` when they were killed.
     """
 
     folder: Path
     settings: Mapping[str, str] = field(factory=dict)
+    command: str = "up"
     starts: list[datetime] = field(factory=list)
     readies: list[datetime] = field(factory=list)
+    kills: list[datetime] = field(factory=list)
     ports: tuple[int, int] = field(factory=free_ports)
     process: Process | None = None
-    command: str = "up"
     options: Sequence[str] = ()
+    place: Place | None = None
+    tampering: Sequence[str] = ()
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
@@ -85,7 +91,7 @@ class Up:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                COMMAND, *self._arguments(),
+                *self._arguments(),
                 env=self._environ(), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return self.process
@@ -95,6 +101,7 @@ class Up:
         assert self.process
         self.process.kill()
         await self.process.wait()
+        self.kills.append(datetime.now(UTC))
 
     async def terminate(self, within: float = _PATIENCE) -> int:
         """Tell it to end by SIGTERM; return its exit code."""
@@ -103,9 +110,12 @@ class Up:
         return await asyncio.wait_for(self.process.wait(), within)
 
     async def ended(self, within: float = _PATIENCE) -> int:
-        """Wait for it to end by itself; return its exit code."""
+        """Wait for it to end by itself; return its exit code, which a signal makes negative."""
         assert self.process
-        return await asyncio.wait_for(self.process.wait(), within)
+        code = await asyncio.wait_for(self.process.wait(), within)
+        if code < 0:
+            self.kills.append(datetime.now(UTC))
+        return code
 
     async def ended_well(self) -> None:
         """Start it, and wait for it to end by itself, without an error."""
@@ -132,27 +142,40 @@ class Up:
 
     @property
     def database(self) -> Path:
-        """The file that it stores in."""
+        """The file that it stores in, where it has no other place."""
         return self.folder / DATABASE
 
-    def stored(self) -> Stored:
+    async def stored(self) -> Stored:
         """Look at what it has stored."""
-        return read_stored(self.database)
+        return await self._place.stored()
+
+    async def is_done(self) -> bool:
+        """Tell whether nothing waits and nobody works."""
+        return await self._place.is_done()
+
+    @property
+    def _place(self) -> Place:
+        return self.place or FilePlace(self.database)
 
     @property
     def _log(self) -> Path:
         return self.folder / f"{self.command}.log"
 
     def _arguments(self) -> Sequence[str | Path]:
-        data = ("--data", self.folder / "data") if self.command == "up" else ()
-        return (self.command, *data, *self.options)
+        alone = self.command == "up" and self.place is None
+        data = ("--data", self.folder / "data") if alone else ()
+        return (*self._program(), self.command, *data, *self.options)
+
+    def _program(self) -> Sequence[str | Path]:
+        return (sys.executable, LAUNCHER, *self.tampering) if self.tampering else (COMMAND,)
 
     def _environ(self) -> dict[str, str]:
         """Return the environment, without the settings of another installation."""
         api_port, ops_port = self.ports
         ours = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
         ports = {"API_SERVER_PORT": str(api_port), "OPS_SERVER_PORT": str(ops_port)}
-        return ours | ports | dict(self.settings)
+        theirs = self.place.settings if self.place else {}
+        return ours | ports | dict(theirs) | dict(self.settings)
 
     async def _is_ready(self) -> bool:
         assert self.process
@@ -232,9 +255,11 @@ async def api_of(up: Up) -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def running(folder: Path, **settings: str) -> AsyncIterator[tuple[Up, Api]]:
+async def running(
+    folder: Path, place: Place | None = None, /, **settings: str
+) -> AsyncIterator[tuple[Up, Api]]:
     """Run an installation in a folder, with settings of its own, for the length of the block."""
-    up = Up(folder, settings)
+    up = Up(folder, settings, place=place)
     try:
         await up.start()
         async with api_of(up) as api:

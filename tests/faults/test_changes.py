@@ -4,12 +4,15 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
+
+import pytest
 
 from tests.faults.accounts import Accounts
-from tests.faults.checker import check
-from tests.faults.history import History, Published
-from tests.faults.stage import TYPE, Up, running, until
+from tests.faults.experiment import Experiment
+from tests.faults.history import History
+from tests.faults.load import all_published
+from tests.faults.place import Place
+from tests.faults.stage import Up, running, until
 from tests.receivers import Receiver
 
 EVENTS = [f"event-{number:02}" for number in range(40)]
@@ -17,13 +20,14 @@ FEW_AT_ONCE = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4", "WEBHOOKS_RETRY_INTERV
 NOTICED = timedelta(seconds=1)
 
 
+@pytest.mark.experiment(29, "webhooks deleted during delivery and back-off")
 async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(
-    tmp_path: Path, seed: int
+    experiment: Experiment, place: Place
 ) -> None:
-    random = Random(seed)  # noqa: S311 - to be repeated, not to be kept secret
+    random = experiment.random
     accounts = Accounts()
     receiver = accounts.receiver(lambda: (0.005, 500 if random.random() < 1 / 10 else 200))
-    async with receiver, running(tmp_path, **FEW_AT_ONCE) as (up, api):
+    async with receiver, running(experiment.folder, place, **FEW_AT_ONCE) as (up, api):
         webhook_ids = [await api.subscribe(f"{receiver.url}{number}") for number in range(10)]
         events = [f"event-{number:03}" for number in range(200)]
         await api.publish(*events)
@@ -33,28 +37,28 @@ async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(
         for webhook_id in webhook_ids:
             await api.delete(webhook_id)
             answered[webhook_id] = datetime.now(UTC)
-        await until("nothing is left to do", lambda: nothing_is_left(up))
-        stored = up.stored()
+        await until("nothing is left to do", up.is_done)
+        stored = await up.stored()
         webhook_of = {one.delivery_id: one.webhook_id for one in stored.deliveries}
         for attempt in stored.attempts:
             assert attempt.started_at < answered[webhook_of[attempt.delivery_id]]
         ends = {(one.state, one.reason) for one in stored.deliveries}
         assert ends == {("succeeded", None), ("cancelled", "webhook_deleted")}
         history = History(
-            published=[Published(one, api.environment, TYPE, acknowledged=True) for one in events],
+            published=all_published(api, events),
             seen=accounts.seen(await api.key()),
             stored=stored,
         )
-    verdict = check(history)
-    assert verdict.holds, str(verdict)
+    experiment.judge(history)
 
 
-async def test_a_retry_goes_to_the_changed_url(tmp_path: Path) -> None:
+@pytest.mark.experiment(29, "a URL changed during back-off")
+async def test_a_retry_goes_to_the_changed_url(tmp_path: Path, place: Place) -> None:
     settings = {"WEBHOOKS_RETRY_INTERVAL": "1s"}
     async with (
         Receiver(500) as old,
         Receiver() as new,
-        running(tmp_path, **settings) as (up, api),
+        running(tmp_path, place, **settings) as (up, api),
     ):
         webhook_id = await api.subscribe(old.url)
         await api.publish(*EVENTS)
@@ -67,11 +71,14 @@ async def test_a_retry_goes_to_the_changed_url(tmp_path: Path) -> None:
         assert {request.headers["webhook-attempt"] for request in new.requests} == {"2"}
 
 
-async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(tmp_path: Path) -> None:
+@pytest.mark.experiment(30, "a webhook disabled for a time")
+async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(
+    tmp_path: Path, place: Place
+) -> None:
     settings = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "2", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
     async with (
         Receiver("hang", "hang", 200) as receiver,
-        running(tmp_path, **settings) as (up, api),
+        running(tmp_path, place, **settings) as (up, api),
     ):
         webhook_id = await api.subscribe(receiver.url)
         await api.publish(*EVENTS)
@@ -90,10 +97,12 @@ async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(tmp_path:
         )
 
 
+@pytest.mark.experiment(30, "a webhook enabled before its time")
 async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_second(
     tmp_path: Path,
+    place: Place,
 ) -> None:
-    async with Receiver() as receiver, running(tmp_path) as (up, api):
+    async with Receiver() as receiver, running(tmp_path, place) as (up, api):
         webhook_id = await api.subscribe(receiver.url)
         await receiver.down()
         await api.publish("event")
@@ -109,12 +118,8 @@ async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_seco
 
 
 async def has_states(up: Up, states: dict[str, int]) -> bool:
-    return Counter(one.state for one in up.stored().deliveries) == states
+    return Counter(one.state for one in (await up.stored()).deliveries) == states
 
 
 async def has_attempts(up: Up, count: int) -> bool:
-    return len(up.stored().attempts) == count
-
-
-async def nothing_is_left(up: Up) -> bool:
-    return not any(one.held or one.state == "pending" for one in up.stored().deliveries)
+    return len((await up.stored()).attempts) == count

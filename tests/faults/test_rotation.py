@@ -1,11 +1,12 @@
 """Keys that are rotated while requests go out all the time."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from random import Random
+
+import pytest
 
 from tests.faults.accounts import Accounts
+from tests.faults.experiment import Experiment
+from tests.faults.place import Place
 from tests.faults.producer import producing
 from tests.faults.stage import Api, running
 from tests.faults.verification import verifies
@@ -14,18 +15,18 @@ from tests.receivers import Receiver
 _ENOUGH = 100
 
 
+@pytest.mark.experiment(31, "keys rotated under load, planned and in an emergency")
 async def test_every_request_verifies_by_a_key_that_was_published_when_it_was_sent(
-    tmp_path: Path, seed: int, tell: Callable[[str], None]
+    experiment: Experiment, place: Place
 ) -> None:
-    random = Random(seed)  # noqa: S311 - to be repeated, not to be kept secret
     accounts = Accounts()
     async with (
         accounts.receiver(lambda: (0, 200)) as receiver,
-        running(tmp_path, WEBHOOKS_RETRY_INTERVAL="100ms") as (_, api),
+        running(experiment.folder, place, WEBHOOKS_RETRY_INTERVAL="100ms") as (_, api),
     ):
         await api.subscribe(receiver.url)
         first = await published(api)
-        async with producing(api, random):
+        async with producing(api, experiment.random):
             await receiver.wait_for(_ENOUGH)
             await rotate(api, emergency=False)
             with_pending = await published(api)
@@ -47,7 +48,7 @@ async def test_every_request_verifies_by_a_key_that_was_published_when_it_was_se
         assert key_id == new or signed_at <= answered.timestamp()
         by_key[key_id] += 1
     assert all(by_key.values())
-    tell(f"{by_key[old]} requests by the old key, {by_key[new]} by the new one")
+    experiment.tell(f"{by_key[old]} requests by the old key, {by_key[new]} by the new one")
 
 
 async def published(api: Api) -> dict[str, str]:

@@ -1,13 +1,16 @@
 """Receivers that hang or fail delay no others, and every request verifies."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
-from tests.faults.checker import check
-from tests.faults.history import Allowed, History, Published
-from tests.faults.stage import TYPE, Api, Up, running, until
+import pytest
+
+from tests.faults.experiment import Experiment
+from tests.faults.history import Allowed, History
+from tests.faults.load import all_published
+from tests.faults.place import Place
+from tests.faults.stage import Api, Up, running, until
 from tests.faults.verification import all_seen
 from tests.receivers import Receiver
 
@@ -15,12 +18,13 @@ EVENTS = [f"event-{number:03}" for number in range(100)]
 HEALTHY = 8
 
 
+@pytest.mark.experiment(19, "one of ten receivers hangs, one fails")
 async def test_of_ten_webhooks_the_one_that_hangs_and_the_one_that_fails_slow_no_other(
-    tmp_path: Path, tell: Callable[[str], None]
+    experiment: Experiment, place: Place
 ) -> None:
     async with AsyncExitStack() as stack:
         up, api = await stack.enter_async_context(
-            running(tmp_path, WEBHOOKS_WRITE_TIMEOUT="8s", WEBHOOKS_MAX_RETRIES="2")
+            running(experiment.folder, place, WEBHOOKS_WRITE_TIMEOUT="8s", WEBHOOKS_MAX_RETRIES="2")
         )
         hanging = await stack.enter_async_context(Receiver("hang"))
         failing = await stack.enter_async_context(Receiver(500, 500, 200))
@@ -32,27 +36,24 @@ async def test_of_ten_webhooks_the_one_that_hangs_and_the_one_that_fails_slow_no
         for each in (*healthy, failing):
             await each.wait_for(len(EVENTS))
         # Those of the hanging one have not even timed out: nobody has waited for it.
-        assert outcomes(up, hung_id) == Counter()
+        assert await outcomes(up, hung_id) == Counter()
         assert hanging.requests
 
         await failing.wait_for(len(EVENTS) + 2)
         hanging.release()
-        await until("all is delivered", lambda: settled(up))
-        assert outcomes(up, failing_id) == {"failed": 2, "succeeded": 100}
+        await until("all is delivered", up.is_done)
+        assert await outcomes(up, failing_id) == {"failed": 2, "succeeded": 100}
         assert retried(failing) == 2
-        tell(times(failing, healthy))
-        await verify(up, api, hanging, failing, healthy)
+        experiment.tell(times(failing, healthy))
+        history = await account(up, api, hanging, failing, healthy)
+    experiment.judge(history)
 
 
-def outcomes(up: Up, webhook_id: str) -> Counter[str]:
+async def outcomes(up: Up, webhook_id: str) -> Counter[str]:
     """Count the outcomes of a webhook's attempts."""
-    stored = up.stored()
+    stored = await up.stored()
     ours = {one.delivery_id for one in stored.deliveries if one.webhook_id == webhook_id}
     return Counter(one.outcome for one in stored.attempts if one.delivery_id in ours)
-
-
-async def settled(up: Up) -> bool:
-    return all(one.state == "succeeded" for one in up.stored().deliveries)
 
 
 def retried(receiver: Receiver) -> int:
@@ -73,17 +74,15 @@ def times(failing: Receiver, healthy: Sequence[Receiver]) -> str:
     )
 
 
-async def verify(
+async def account(
     up: Up, api: Api, hanging: Receiver, failing: Receiver, healthy: Sequence[Receiver]
-) -> None:
-    """Have the checker see all that came."""
+) -> History:
+    """Return all that is known of the run."""
     answered = [(request, 200) for each in (hanging, *healthy) for request in each.requests]
     refused = [(one, 500 if number < 2 else 200) for number, one in enumerate(failing.requests)]
-    history = History(
-        published=[Published(one, api.environment, TYPE, acknowledged=True) for one in EVENTS],
+    return History(
+        published=all_published(api, EVENTS),
         seen=all_seen([*answered, *refused], await api.key()),
-        stored=up.stored(),
+        stored=await up.stored(),
         allowed=Allowed(max_retries=2),
     )
-    verdict = check(history)
-    assert verdict.holds, str(verdict)

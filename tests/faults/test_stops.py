@@ -7,41 +7,69 @@ import socket
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
-from random import Random
+
+import aiohttp
+import pytest
 
 from tests.faults.accounts import Accounts
-from tests.faults.checker import check, interruptions
+from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
+from tests.faults.place import Place
 from tests.faults.producer import producing
+from tests.faults.rules import interruptions
 from tests.faults.stage import Up, running, until
 from tests.receivers import LOOPBACK, Receiver
 
 SECOND_SIGNAL, FAILED, SETTINGS = 130, 1, 7
+STOPS_WITHIN = 15.0
+HEEDED_WITHIN = timedelta(milliseconds=100)
 
 
-async def test_a_stop_under_load_cuts_nothing_off(tmp_path: Path) -> None:
+@pytest.mark.experiment(9, "told to stop under load")
+async def test_a_stop_under_load_cuts_nothing_off(experiment: Experiment, place: Place) -> None:
     accounts = Accounts()
-    random = Random(1)  # noqa: S311 - nothing here is secret
-    slowly = accounts.receiver(lambda: (random.uniform(0.05, 0.3), 200))
-    async with slowly, running(tmp_path) as (up, api):
+    slowly = accounts.receiver(lambda: (experiment.random.uniform(0.05, 0.3), 200))
+    async with slowly, running(experiment.folder, place) as (up, api):
         await api.subscribe(slowly.url)
         key = await api.key()
-        async with producing(api, random) as producer:
+        async with producing(api, experiment.random) as producer:
             await slowly.wait_for(100)
-            assert await up.terminate() == 0
+            told = datetime.now(UTC)
+            unready = asyncio.create_task(until_unready(up))
+            assert await up.terminate(STOPS_WITHIN) == 0
             producer.give_up()
-        stopped = up.stored()
+        stopped = await up.stored()
         assert interruptions(stopped.attempts) == 0
         assert not any(one.held for one in stopped.deliveries)
         assert "loop_failed" not in up.said()
         await up.start()
-        await until("the rest is delivered", lambda: all_succeeded(up))
-        history = History(producer.published(), accounts.seen(key), up.stored(), Allowed())
-    verdict = check(history)
-    assert verdict.holds, str(verdict)
+        await until("the rest is delivered", up.is_done)
+        history = History(producer.published(), accounts.seen(key), await up.stored(), Allowed())
+    experiment.judge(history)
+    late = max(one.started_at for one in stopped.attempts) - told
+    after = await unready - told
+    experiment.tell(f"not ready after {after.total_seconds():.3f} s, last attempt after {late}")
+    if experiment.judged:
+        assert max(after, late) <= HEEDED_WITHIN
 
 
+async def until_unready(up: Up) -> datetime:
+    await until("it is not ready any more", lambda: is_unready(up))
+    return datetime.now(UTC)
+
+
+async def is_unready(up: Up) -> bool:
+    try:
+        async with aiohttp.request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as answer:
+            return answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+    except aiohttp.ClientError:
+        return True
+
+
+@pytest.mark.experiment(9, "told to stop twice")
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     async with Receiver("hang") as receiver, running(tmp_path) as (up, api):
         await api.subscribe(receiver.url)
@@ -51,10 +79,6 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         up.process.send_signal(signal.SIGTERM)
         await until("it says that it stops", lambda: says(up, "stopping"))
         assert await up.terminate(within=1) == SECOND_SIGNAL
-
-
-async def all_succeeded(up: Up) -> bool:
-    return all(one.state == "succeeded" for one in up.stored().deliveries)
 
 
 async def says(up: Up, word: str) -> bool:

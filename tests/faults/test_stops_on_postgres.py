@@ -7,23 +7,22 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from random import Random
 
 import aiohttp
 import pytest
 
 from tests.faults.accounts import Accounts
-from tests.faults.checker import check, interruptions
+from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.place import Place, place_on
 from tests.faults.producer import producing
+from tests.faults.rules import interruptions
 from tests.faults.stage import Up, api_of, until
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
 
 pytestmark = pytest.mark.timeout(300)
 
-EVENLY = Random(1)  # noqa: S311 - nothing here is secret
 TWO = ("--workers", "2")
 SOON = timedelta(seconds=1)  # a worker learns of it from its supervisor
 
@@ -40,21 +39,22 @@ def stopped_at(up: Up) -> Sequence[datetime]:
     return [datetime.fromisoformat(at) for at in told]
 
 
+@pytest.mark.experiment(9, "two workers told to stop under load")
 async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
-    postgres: PostgresServer, tmp_path: Path
+    experiment: Experiment, postgres: PostgresServer
 ) -> None:
     accounts = Accounts()
-    slowly = accounts.receiver(lambda: (EVENLY.uniform(0.05, 0.3), 200))
+    slowly = accounts.receiver(lambda: (experiment.random.uniform(0.05, 0.3), 200))
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(place_on(postgres))
-        up = serving(tmp_path, place, "up", *TWO, WEBHOOKS_MAX_IN_FLIGHT="512")
+        up = serving(experiment.folder, place, "up", *TWO, WEBHOOKS_MAX_IN_FLIGHT="512")
         stack.push_async_callback(up.close)
         await up.start()
         api = await stack.enter_async_context(api_of(up))
         await stack.enter_async_context(slowly)
         await api.subscribe(slowly.url)
         key = await api.key()
-        async with producing(api, Random(2)) as producer:  # noqa: S311 - as above
+        async with producing(api, experiment.random) as producer:
             await slowly.wait_for(100)
             assert await up.terminate(within=15) == 0
             producer.give_up()
@@ -67,10 +67,10 @@ async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
         await up.start()
         await until("the rest is delivered", place.is_done)
         history = History(producer.published(), accounts.seen(key), await place.stored(), Allowed())
-    verdict = check(history)
-    assert verdict.holds, str(verdict)
+    experiment.judge(history)
 
 
+@pytest.mark.experiment(9, "what waits is given back at once")
 @pytest.mark.parametrize("options", [(), TWO], ids=["one", "two workers"])
 async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_others(
     postgres: PostgresServer, tmp_path: Path, options: Sequence[str]
@@ -109,6 +109,7 @@ async def _are_held(place: Place, receiver: Receiver) -> bool:
     return held == receiver.in_flight
 
 
+@pytest.mark.experiment(9, "a receiver that takes long does not hold a stop up")
 async def test_a_receiver_that_may_take_long_does_not_hold_it_up_for_longer_than_a_stop_may_take(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:

@@ -1,0 +1,78 @@
+"""A run under load: receivers of several manners, and the account of it for the checker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from random import Random
+
+from attrs import define
+
+from tests.faults.accounts import Accounts, Manner
+from tests.faults.history import Allowed, History, Published, Stored
+from tests.faults.place import Place
+from tests.faults.producer import Producer, producing
+from tests.faults.stage import TYPE, Api, Up, until
+
+_DELIVERED_WITHIN = 60.0
+_BETWEEN_LOOKS = 0.1
+
+
+def manners(random: Random, slowest: float) -> Sequence[Manner]:
+    """Return how the receivers answer: at once, after some time, and every eighth with a 500."""
+    return [
+        lambda: (0, 200),
+        lambda: (random.uniform(slowest / 3, slowest), 204),
+        lambda: (random.uniform(0, slowest), 500 if random.random() < 1 / 8 else 200),
+    ]
+
+
+@define
+class Load:
+    """What goes on in a run: who publishes, and who receives."""
+
+    producer: Producer
+    accounts: Accounts
+    _stored: Stored | None = None
+
+    async def ended(self, place: Place) -> None:
+        """Publish no more, and return once all that is in storage has come to its end."""
+        self.producer.stop()
+        await until("all is delivered", lambda: self._is_delivered(place), _DELIVERED_WITHIN)
+
+    async def _is_delivered(self, place: Place) -> bool:
+        """Look twice: what a client has given up on, a server may still be about to store."""
+        if not (self.producer.is_idle and await place.is_done()):
+            return False
+        before, self._stored = self._stored, (stored := await place.stored())
+        there = {one.event_id for one in stored.events}
+        acknowledged = {one.event_id for one in self.producer.published() if one.acknowledged}
+        await asyncio.sleep(_BETWEEN_LOOKS)
+        return before == stored and acknowledged <= there
+
+    def history(self, key: str, allowed: Allowed) -> History:
+        """Return all that is known of the run that has ended; the key is the environment's."""
+        assert self._stored
+        return History(self.producer.published(), self.accounts.seen(key), self._stored, allowed)
+
+
+@asynccontextmanager
+async def under_load(api: Api, random: Random, slowest: float) -> AsyncIterator[Load]:
+    """Publish to receivers of all manners for the length of the block, or until it is ended."""
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        for manner in manners(random, slowest):
+            receiver = await stack.enter_async_context(accounts.receiver(manner))
+            await api.subscribe(receiver.url)
+        producer = await stack.enter_async_context(producing(api, random))
+        yield Load(producer, accounts)
+
+
+def all_published(api: Api, event_ids: Sequence[str]) -> Sequence[Published]:
+    """Return the account of events that were all acknowledged."""
+    return [Published(one, api.environment, TYPE, acknowledged=True) for one in event_ids]
+
+
+def kills_of(*processes: Up) -> Sequence[datetime]:
+    """Return when any of these was killed."""
+    return sorted(kill for each in processes for kill in each.kills)

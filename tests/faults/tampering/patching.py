@@ -1,0 +1,62 @@
+"""Replacing what the product does, by name."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+def replaced(where: str, by: Callable[[Any], Any]) -> None:
+    """Put something else in the place of ``module:Class.method``, ``module:function`` or a value.
+
+    ``by`` makes it of what is there. Nothing may be replaced in vain: what is not there, or stays
+    as it was, is an error.
+    """
+    module, _, path = where.partition(":")
+    owner: Any = import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    before = getattr(owner, name)
+    after = by(before)
+    if after == before:
+        raise ValueError(f"{where} stays as it was.")
+    setattr(owner, name, after)
+
+
+def calling_before(act: Callable[[], None]) -> Callable[[Function], Function]:
+    """Make a function that acts, and then does as before."""
+
+    def by(function: Function) -> Function:
+        @wraps(function)
+        def acting(*arguments: Any, **named: Any) -> Any:
+            act()
+            return function(*arguments, **named)
+
+        @wraps(function)
+        async def acting_when_awaited(*arguments: Any, **named: Any) -> Any:
+            act()
+            return await function(*arguments, **named)
+
+        return acting_when_awaited if inspect.iscoroutinefunction(function) else acting
+
+    return by
+
+
+def calling_after(act: Callable[[], None]) -> Callable[[Function], Function]:
+    """Make a coroutine function that does as before, and then acts: not where it took nothing."""
+
+    def by(function: Function) -> Function:
+        @wraps(function)
+        async def acting(*arguments: Any, **named: Any) -> Any:
+            result = await function(*arguments, **named)
+            if getattr(result, "deliveries", True):
+                act()
+            return result
+
+        return acting
+
+    return by
