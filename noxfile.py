@@ -115,6 +115,14 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Break the product in every way that the checker of the promises must find out, and count."""
+    _install_as_a_user_would(session, "tests")
+    chosen = ("-v", "-m", "mutant", "--long", "tests/faults")
+    session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Feed the parsers what nobody would write; ``-- -max_total_time=600`` takes longer."""
     _install_as_a_user_would(session, "fuzz")

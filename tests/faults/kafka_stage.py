@@ -19,6 +19,7 @@ from tests.kafka.topics import Kafka
 EVENTS = "job-events"
 LETTERS = "notification-dead-letters"
 FACTS = "webhook-events"
+GROUP = "notification-management"
 
 _BETWEEN_LOOKS = 0.25
 _LAG = re.compile(r"^notification_ingest_lag{.*} ([0-9.]+)", re.MULTILINE)

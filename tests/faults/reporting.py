@@ -1,5 +1,6 @@
 """What a session of experiments is told, and the table that it ends with."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ from attrs import asdict
 from tests.faults.figures import Figures
 from tests.faults.table import Line, table_of
 
-_EXPERIMENT, _FIGURES, _TOLD = "experiment", "figures", "told"
+_EXPERIMENT, _FIGURES, _MUTANT, _TOLD = "experiment", "figures", "mutant", "told"
 _VERDICTS = {"passed": "holds", "failed": "BROKEN", "error": "error", "skipped": "skipped"}
 
 # What is kept of a test is made of plain values: they come from another process where tests run
 # beside one another.
 _Properties = list[tuple[str, object]]
+_Ended = Sequence[tuple[str, pytest.TestReport]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +52,11 @@ def keep_figures(properties: _Properties, figures: Figures) -> None:
     properties.append((_FIGURES, asdict(figures)))
 
 
+def keep_mutant(properties: _Properties, mutant: str, found: str) -> None:
+    """Keep what was found out about a mutant for the table of them."""
+    properties.append((_MUTANT, (mutant, found)))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -59,20 +66,36 @@ def pytest_terminal_summary(
         for category, verdict in _VERDICTS.items()
         for report in terminalreporter.stats.get(category, ())
     ]
-    told = [(report, line) for _, report in ended for line in _kept(report, _TOLD)]
+    _print(terminalreporter, "figures", _figures(ended))
+    _print(terminalreporter, "mutants", _mutants(ended))
     lines = [
         Line(number, title, verdict, [Figures(**one) for one in _kept(report, _FIGURES)])
         for verdict, report in ended
         for number, title in _kept(report, _EXPERIMENT)
     ]
-    if told:
-        terminalreporter.section("figures")
-    for report, line in told:
-        terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {line}")
-    if lines:
-        terminalreporter.section("experiments")
-    for row in table_of(lines, whole=not config.option.keyword) if lines else ():
+    whole = not config.option.keyword
+    _print(terminalreporter, "experiments", table_of(lines, whole=whole) if lines else ())
+
+
+def _print(terminalreporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:
+    rows = list(lines)
+    if rows:
+        terminalreporter.section(title)
+    for row in rows:
         terminalreporter.write_line(row)
+
+
+def _figures(ended: _Ended) -> Iterator[str]:
+    for _, report in ended:
+        for line in _kept(report, _TOLD):
+            yield f"{report.nodeid.rpartition('::')[2]}: {line}"
+
+
+def _mutants(ended: _Ended) -> Iterator[str]:
+    for verdict, report in ended:
+        for mutant, found in _kept(report, _MUTANT):
+            was = "red" if verdict == _VERDICTS["passed"] else "SURVIVED"
+            yield f"{mutant.replace('_', ' '):<40}{was:<10}{found}"
 
 
 def _kept(report: pytest.TestReport, name: str) -> list[Any]:

@@ -17,7 +17,16 @@ from attrs import frozen
 from tests.faults.accounts import Accounts, Manner
 from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
-from tests.faults.kafka_stage import EVENTS, LETTERS, POISON, Account, Stage, consuming, event
+from tests.faults.kafka_stage import (
+    EVENTS,
+    GROUP,
+    LETTERS,
+    POISON,
+    Account,
+    Stage,
+    consuming,
+    event,
+)
 from tests.faults.load import all_published, kills_of
 from tests.faults.place import Place, place_on
 from tests.faults.rules import interruptions
@@ -34,7 +43,7 @@ KILLED = -9
 @pytest.fixture
 def kafka(kafka: Kafka) -> Kafka:
     """Give the group its name in production."""
-    kafka.group = "notification-management"
+    kafka.group = GROUP
     return kafka
 
 

@@ -1,9 +1,9 @@
 """Runs the command line with something done to the product: what, the first arguments say.
 
 ``python launch.py --at claimed=kill up …`` kills the process where deliveries have been claimed,
-``--at claimed=stop`` stops it there, ``--clock -3600`` has its wall clock go wrong. The product
-itself has no switch for any of it: what is named here is replaced in memory before the command
-line is run.
+``--at claimed=stop`` stops it there, ``--clock -3600`` has its wall clock go wrong, and ``--mutant
+sign_once`` breaks a promise. The product itself has no switch for any of it: what is named here is
+replaced in memory before the command line is run.
 """
 
 import sys
@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[3]))
 
 from notification_entrypoints.cli import main
-from tests.faults.tampering import clock, points
+from tests.faults.tampering import clock, mutants, points
 
-_TAMPERING = {"--at": points.arm, "--clock": clock.shift}
+_TAMPERING = {"--at": points.arm, "--clock": clock.shift, "--mutant": mutants.mutate}
 
 
 def run(arguments: Sequence[str]) -> int:

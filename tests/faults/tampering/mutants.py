@@ -1,0 +1,319 @@
+"""Products that break a promise, each in one way: a checker that is of use tells them apart.
+
+They hold for both engines unless they say otherwise. None of them crashes or says what it does:
+only what comes of it tells.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from attrs import evolve
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.steps import Lease
+from notification_adapters.sql.tables import deliveries
+from notification_core.deliveries import Attempt, Fence, NewDelivery, Outcome, State
+from tests.faults.tampering.patching import Function, replaced
+
+_ENGINES: Final = ("sqlite", "postgres")
+_SLOW_COMMIT: Final = 1.0
+
+
+def _replaced_step(name: str, by: Callable[[Function], Function]) -> None:
+    for engine in _ENGINES:
+        replaced(f"notification_adapters.sql.{engine}.steps:{name}", by)
+
+
+def acknowledge_first() -> None:
+    """Commit the offset as soon as a message is there."""
+
+    def by(take: Function) -> Function:
+        async def taking(source: Any) -> Any:
+            if messages := await take(source):
+                await source.acknowledge(messages)
+            return messages
+
+        return taking
+
+    replaced("notification_adapters.kafka.source:KafkaSource.take", by)
+
+
+def answer_before_the_commit() -> None:
+    """Answer and hand over while the commit is still to come."""
+
+    def by(ingesting: Function) -> Function:
+        @asynccontextmanager
+        async def not_yet(store: Any) -> AsyncGenerator[Any]:
+            stack = AsyncExitStack()
+            yield await stack.enter_async_context(ingesting(store))
+            committing.add(asyncio.create_task(_after_a_while(stack)))
+
+        return not_yet
+
+    committing: set[asyncio.Task[None]] = set()
+    replaced("notification_adapters.sql.deliveries:SqlDeliveryStore.ingesting", by)
+
+
+async def _after_a_while(stack: AsyncExitStack) -> None:
+    await asyncio.sleep(_SLOW_COMMIT)
+    await stack.aclose()
+
+
+def begin_when_it_has_ended() -> None:
+    """Write that an attempt was begun together with what it came to."""
+
+    def adding(add: Function) -> Function:
+        async def due(c: AsyncConnection, new: Sequence[NewDelivery], lease: Lease) -> None:
+            await add(c, [evolve(one, begun=False) for one in new], lease)
+
+        return due
+
+    def beginning(begin: Function) -> Function:
+        async def undone(connection: AsyncConnection, *arguments: Any) -> Any:
+            savepoint = await connection.begin_nested()
+            begun = await begin(connection, *arguments)
+            await savepoint.rollback()
+            return begun
+
+        return undone
+
+    def holding(held: Function) -> Function:
+        async def begun_now(connection: AsyncConnection, fences: Sequence[Fence]) -> Any:
+            for fence in fences:
+                await connection.execute(_begun(fence))
+            return await held(connection, fences)
+
+        return begun_now
+
+    _replaced_step("add_deliveries", adding)
+    _replaced_step("begin", beginning)
+    _replaced_step("held", holding)
+
+
+def _begun(fence: Fence) -> sa.Update:
+    is_next = (deliveries.c.delivery_id == fence.delivery_id) & (
+        deliveries.c.attempt == fence.attempt - 1
+    )
+    return sa.update(deliveries).where(is_next).values(attempt=fence.attempt, worker=fence.worker)
+
+
+def drop_the_fence() -> None:
+    """Take a result, or what is given back, from whoever brings it."""
+
+    def by(held: Function) -> Function:
+        async def anybodys(connection: AsyncConnection, fences: Sequence[Fence]) -> Any:
+            owners = await _owners(connection, fences)
+            return await held(connection, [owners.get(one.delivery_id, one) for one in fences])
+
+        return anybodys
+
+    _replaced_step("held", by)
+
+
+async def _owners(connection: AsyncConnection, fences: Sequence[Fence]) -> Mapping[Any, Fence]:
+    c = deliveries.c
+    asked = sa.select(c.delivery_id, c.environment_id, c.attempt, c.worker).where(
+        c.delivery_id.in_([one.delivery_id for one in fences]), c.worker.is_not(None)
+    )
+    return {row.delivery_id: Fence(*row) for row in await connection.execute(asked)}
+
+
+def claim_what_is_leased() -> None:
+    """Claim deliveries whatever lease there is on them."""
+
+    def by(waiting: Function) -> Function:
+        async def all_of_them(connection: AsyncConnection, *arguments: Any) -> Any:
+            pending = deliveries.c.state == State.PENDING.value
+            await connection.execute(
+                sa.update(deliveries).where(pending).values(worker=None, leased_until=None)
+            )
+            return await waiting(connection, *arguments)
+
+        return all_of_them
+
+    _replaced_step("waiting", by)
+
+
+def take_the_living_for_dead() -> None:
+    """Free the leases of those who live and work."""
+
+    def by(overdue: Function) -> Function:
+        async def all_of_them(c: AsyncConnection, _: object, *arguments: Any) -> Any:
+            return await overdue(c, (await c.scalars(owners)).all(), *arguments)
+
+        return all_of_them
+
+    owners = sa.select(deliveries.c.worker).where(deliveries.c.worker.is_not(None)).distinct()
+    _replaced_step("overdue", by)
+
+
+def leave_what_the_dead_held() -> None:
+    """Never free a lease."""
+
+    def by(_: Function) -> Function:
+        async def none_of_them(*_: object) -> Sequence[object]:
+            return ()
+
+        return none_of_them
+
+    _replaced_step("overdue", by)
+
+
+def take_the_interrupted_for_delivered() -> None:
+    """Assume of an attempt that was cut off that it arrived."""
+
+    def by(reaped: Function) -> Function:
+        def delivered(overdue: Any, log_id: Any, now: datetime, *rest: Any) -> Any:
+            made = reaped(overdue, log_id, now, *rest)
+            end = {"state": State.SUCCEEDED, "due_at": None, "ended_at": now}
+            return made._replace(ending=made.ending._replace(**end))
+
+        return delivered
+
+    replaced("notification_adapters.sql.deliveries:reaped", by)
+
+
+def log_no_interruption() -> None:
+    """Keep quiet about attempts of which nobody knows what came of them."""
+
+    def by(log: Function) -> Function:
+        async def known_ones(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+            await log(connection, [o for o in attempts if o.outcome is not Outcome.INTERRUPTED])
+
+        return known_ones
+
+    _replaced_step("log", by)
+
+
+def finish_in_two_transactions() -> None:
+    """Commit what an attempt came to before what becomes of its delivery (SQLite)."""
+
+    def by(log: Function) -> Function:
+        async def and_commit(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+            await log(connection, attempts)
+            await _commit_and_go_on(connection)
+
+        return and_commit
+
+    replaced("notification_adapters.sql.sqlite.steps:log", by)
+
+
+def store_an_event_without_its_deliveries() -> None:
+    """Commit an event before its deliveries (SQLite)."""
+
+    def by(add: Function) -> Function:
+        async def later(connection: AsyncConnection, *arguments: Any) -> None:
+            await _commit_and_go_on(connection)
+            await add(connection, *arguments)
+
+        return later
+
+    replaced("notification_adapters.sql.sqlite.steps:add_deliveries", by)
+
+
+async def _commit_and_go_on(connection: AsyncConnection) -> None:
+    await connection.exec_driver_sql("COMMIT")
+    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def know_no_event() -> None:
+    """Take an event that comes again for a new one."""
+
+    def by(add: Function) -> Function:
+        async def all_new(*arguments: Any) -> Mapping[object, object]:
+            await add(*arguments)
+            return {}
+
+        return all_new
+
+    _replaced_step("add_events", by)
+
+
+def sign_once() -> None:
+    """Give a retry the signature of the first attempt."""
+
+    def by(of: Function) -> Function:
+        def of_old(signatures: Any, delivery: Any, keys: Any, second: int) -> Any:
+            first = seconds.setdefault(delivery.fence.delivery_id, second)
+            return of(signatures, delivery, keys, first)
+
+        return of_old
+
+    seconds: dict[object, int] = {}
+    replaced("notification_core.signatures:Signatures.of", by)
+
+
+def send_another_body() -> None:
+    """Send more than was signed."""
+
+    def by(send: Function) -> Function:
+        async def longer(deliver: Any, request: Any) -> Any:
+            return await send(deliver, evolve(request, body=request.body + b"\n"))
+
+        return longer
+
+    replaced("notification_core.deliver:Deliver._send", by)
+
+
+def send_again_in_silence() -> None:
+    """Send a request once more where it failed, and log one of them."""
+
+    def by(send: Function) -> Function:
+        async def twice(deliver: Any, request: Any) -> Any:
+            response, error = await send(deliver, request)
+            return (response, error) if error is None else await send(deliver, request)
+
+        return twice
+
+    replaced("notification_core.deliver:Deliver._send", by)
+
+
+def give_up_early() -> None:
+    """Count one retry less than there are."""
+
+    def by(after_failure: Function) -> Function:
+        def sooner(policy: Any, failures: int, *rest: Any) -> Any:
+            return after_failure(policy, failures + 1, *rest)
+
+        return sooner
+
+    replaced("notification_core.retrying:RetryPolicy.after_failure", by)
+
+
+def heed_no_change() -> None:
+    """Go on with what is in hand, whatever becomes of its webhook."""
+    replaced("notification_core.lanes:Lanes.is_fresh", lambda _: lambda *_: True)
+    replaced("notification_core.sending:Sending.refresh", lambda _: lambda *_: None)
+
+
+MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
+    one.__name__: one
+    for one in (
+        acknowledge_first,
+        answer_before_the_commit,
+        begin_when_it_has_ended,
+        claim_what_is_leased,
+        drop_the_fence,
+        finish_in_two_transactions,
+        give_up_early,
+        heed_no_change,
+        know_no_event,
+        leave_what_the_dead_held,
+        log_no_interruption,
+        send_again_in_silence,
+        send_another_body,
+        sign_once,
+        store_an_event_without_its_deliveries,
+        take_the_interrupted_for_delivered,
+        take_the_living_for_dead,
+    )
+}
+
+
+def mutate(name: str) -> None:
+    """Make this mutant of the product."""
+    MUTANTS[name]()
