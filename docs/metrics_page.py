@@ -28,7 +28,22 @@ LEARNED: Mapping[str, str] = {
     "`error_code` is empty for those that succeeded.",
     "notification_attempt_duration_seconds": "How fast receivers answer. What an interrupted "
     "attempt took is not known, so it is not in here.",
-    "notification_in_flight": "How close the process is to `WEBHOOKS_MAX_IN_FLIGHT`.",
+    "notification_attempt_phase_seconds": "Where the time goes. `look_up`, `connect` and `tls` are "
+    "of new connections and that come to their end; slow ones for all receivers are your own "
+    "network. `first_byte` is how long a receiver thinks. Only the native sender tells.",
+    "notification_in_flight": "How close the process is to its bound.",
+    "notification_in_flight_limit": "What `WEBHOOKS_MAX_IN_FLIGHT` says.",
+    "notification_batch_size": "Whether work is done in batches: with little to do they are small, "
+    "under load large, or each event costs more than it should. Claims that find nothing do not "
+    "count.",
+    "notification_deliveries_pending": "What waits for its time or for a process to take it, and "
+    "what is in the hands of one, in the whole storage. It stops at 100,000, and is measured every "
+    "10 seconds at most. It is not there while the storage does not answer.",
+    "notification_oldest_due_seconds": "Whether deliveries keep up. It should stay at a few "
+    "seconds; webhooks that are disabled do not count.",
+    "notification_db_transactions": "How close the process is to waiting for connections.",
+    "notification_db_transactions_limit": "What `DB_POOL_SIZE` says; of a SQLite file one that "
+    "writes and four that read.",
     "notification_waiting": "Whether sending keeps up. It should come back to 0.",
     "notification_deliveries_failed_total": "Events that a customer will not get unless asked for.",
     "notification_webhooks_disabled_total": "Webhooks that answered 410 (`gone`), or only failed "

@@ -16,6 +16,7 @@ from attrs import frozen
 from notification_core.deliver import Deliver
 from notification_core.deliveries import Failed, Fence, Result, Retry
 from notification_core.erasing import Erasing
+from notification_core.errors import WorkerLockLost
 from notification_core.forgetting import Forgetting
 from notification_core.keyring import Keyring
 from notification_core.lanes import Bounds, Lanes
@@ -138,6 +139,13 @@ class Dispatcher:
         """Return how many begun deliveries wait to be sent."""
         return self._lanes.waiting
 
+    async def check(self) -> None:
+        """Raise :class:`WorkerLockLost` while nothing is sent for want of the worker's lock."""
+        if self.sending.suspended:
+            raise WorkerLockLost(
+                "The worker's lock is lost: nothing is sent until it is held again."
+            )
+
     async def start(self) -> None:
         """Free what a dead process left behind, and begin to dispatch.
 
@@ -252,6 +260,8 @@ class Dispatcher:
         async with self._claiming:
             claimed = await self._deliveries.acquire(claim)
             self.sending.take(claimed, now)
+        if claimed.deliveries:
+            self._observer.deliveries_claimed(len(claimed.deliveries))
         self._after = claimed.after
         self._plan_next_claim(claim, claimed)
 

@@ -143,6 +143,7 @@ class Recorder:
                 self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
                 if result.verdict.disables:
                     self._observer.webhook_disabled(attempt.webhook_id, result.verdict.disables)
+        self._observer.results_written(len(batch))
         if refused:
             self._observer.results_fenced(refused)
 

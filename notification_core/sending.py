@@ -226,6 +226,11 @@ class Sending(Taker):
     def _halted(self) -> bool:
         return self._stopping or self._suspended
 
+    @property
+    def suspended(self) -> bool:
+        """Tell whether no request is started, until it is said that they may be."""
+        return self._suspended
+
     def suspend(self) -> None:
         """Start no more requests; those that are out go on, and what waits stays."""
         self._suspended = True

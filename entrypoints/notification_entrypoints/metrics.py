@@ -3,7 +3,9 @@
 No label ever names a webhook or an environment: the number of series stays bounded.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -20,18 +22,36 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.errors import StorageUnavailable
 from notification_core.events import Source
 from notification_core.incoming import DeadLetter
+from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
+from notification_core.ports.sender import Phase
 from notification_core.webhooks import DisabledReason
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """The media type of what :meth:`Metrics.rendered` returns."""
 
-SEEN_BY_ALL = frozenset({"notification_build_info", "notification_ingest_lag"})
+SEEN_BY_ALL = frozenset(
+    {
+        "notification_build_info",
+        "notification_ingest_lag",
+        "notification_deliveries_pending",
+        "notification_oldest_due_seconds",
+    }
+)
 """Gauges of what several processes see alike: they are not to be added up."""
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_PHASE_BUCKETS = (0.001, 0.0025, *_BUCKETS)
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000)
+
+_BACKLOG_SECONDS = 1.0
+"""How long the storage may take to say what waits; then nothing is said of it."""
+
+Measure = Callable[[], Awaitable[BacklogSize]]
+"""Returns how much waits in storage, raises :class:`StorageUnavailable` where it cannot tell."""
 
 
 class _Children(dict[tuple[str, ...], Counter]):
@@ -46,15 +66,22 @@ class _Children(dict[tuple[str, ...], Counter]):
         return child
 
 
-class _WithoutCreationTimes(Collector):
-    """A registry without its ``…_created`` samples, whose names tell of something else here."""
+class _Told(Collector):
+    """A registry without what is not known, and without its ``…_created`` samples.
+
+    The names of those tell of something else here.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._registry.collect():
-            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            metric.samples = [
+                each
+                for each in metric.samples
+                if not each.name.endswith("_created") and not math.isnan(each.value)
+            ]
             yield metric
 
 
@@ -65,6 +92,7 @@ class Metrics(Observer):
         self._registry = CollectorRegistry()
         self._count_ingest()
         self._count_dispatch()
+        self._show_storage()
         self._requests = self._counters("api_requests", "Requests to the API.", ["route", "status"])
         self._loop_errors = self._counters(
             "loop_errors", "Errors that a loop survived.", ["loop", "error"]
@@ -100,18 +128,26 @@ class Metrics(Observer):
         self._handed_over = deliveries.labels("handed_over")
         self._due = deliveries.labels("due")
         self._skipped = deliveries.labels("skipped")
+        batches = self._histogram(
+            "batch_size", "How many a transaction took.", _BATCH_BUCKETS, ["step"]
+        )
+        self._ingested = batches.labels("ingest")
+        self._claimed = batches.labels("claim")
+        self._written = batches.labels("results")
 
     def _count_dispatch(self) -> None:
         self._attempts = self._counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
         )
-        self._durations = Histogram(
-            "notification_attempt_duration_seconds",
-            "How long attempts took.",
-            buckets=_BUCKETS,
-            registry=self._registry,
+        self._durations = self._histogram(
+            "attempt_duration_seconds", "How long attempts took.", _BUCKETS
         )
+        phases = self._histogram(
+            "attempt_phase_seconds", "How long parts of attempts took.", _PHASE_BUCKETS, ["phase"]
+        )
+        self._phases = {phase: phases.labels(phase) for phase in Phase}
         self._in_flight = self._gauge("in_flight", "Attempts that are being made.")
+        self._most_in_flight = self._gauge("in_flight_limit", "As many as may be made at once.")
         self._waiting = self._gauge("waiting", "Deliveries that wait in memory for their attempt.")
         self._failed = self._counter("deliveries_failed", "Deliveries that failed for good.")
         self._disabled = self._counters(
@@ -120,6 +156,21 @@ class Metrics(Observer):
         self._reaped = self._counter("leases_reaped", "Leases taken from dead or hung workers.")
         self._given_back = self._counter("leases_given_back", "Attempts given back unsent.")
         self._fenced = self._counter("results_fenced", "Results that came too late to count.")
+
+    def _show_storage(self) -> None:
+        self._measure: Measure | None = None
+        pending = self._gauge(
+            "deliveries_pending", "Deliveries that have not come to their end.", ["state"]
+        )
+        self._pending, self._begun = pending.labels("waiting"), pending.labels("begun")
+        self._oldest_due = self._gauge(
+            "oldest_due_seconds", "For how long that one has been due which has been longest."
+        )
+        self._waiting_is_unknown()
+        self._transactions = self._gauge("db_transactions", "Transactions that are open.")
+        self._most_transactions = self._gauge(
+            "db_transactions_limit", "As many as may be open at once."
+        )
 
     def _counter(self, name: str, meaning: str, labels: list[str] | None = None) -> Counter:
         return Counter(f"notification_{name}", meaning, labels or [], registry=self._registry)
@@ -130,30 +181,68 @@ class Metrics(Observer):
     def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
         return Gauge(f"notification_{name}", meaning, labels or [], registry=self._registry)
 
+    def _histogram(
+        self, name: str, meaning: str, buckets: tuple[float, ...], labels: list[str] | None = None
+    ) -> Histogram:
+        return Histogram(
+            f"notification_{name}", meaning, labels or [], buckets=buckets, registry=self._registry
+        )
+
     async def exposed(self) -> bytes:
-        """Return all metrics in Prometheus' text format, for the ops server."""
+        """Return all metrics in Prometheus' text format, what waits in storage among them."""
+        await self._look_at_storage()
         return self.rendered()
+
+    async def _look_at_storage(self) -> None:
+        if self._measure is None:
+            return
+        try:
+            async with asyncio.timeout(_BACKLOG_SECONDS):
+                size = await self._measure()
+        except (StorageUnavailable, TimeoutError):
+            self._waiting_is_unknown()
+            return
+        self._pending.set(size.waiting)
+        self._begun.set(size.begun)
+        self._oldest_due.set(size.oldest_due.total_seconds() if size.oldest_due else 0)
+
+    def _waiting_is_unknown(self) -> None:
+        for each in (self._pending, self._begun, self._oldest_due):
+            each.set(math.nan)
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         self._lag.clear()  # partitions come and go
         for (topic, partition), behind in self._behind().items():
             self._lag.labels(topic, str(partition)).set(behind)
-        return generate_latest(_WithoutCreationTimes(self._registry))
+        return generate_latest(_Told(self._registry))
 
     def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
         """Ask this, whenever the metrics are read, how far behind each partition is."""
         self._behind = lag
 
-    def watch(self, *, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
+    def watch_sending(
+        self, *, in_flight: Callable[[], int], waiting: Callable[[], int], limit: int
+    ) -> None:
         """Ask these, whenever the metrics are read, for what the dispatcher has in hand."""
         self._in_flight.set_function(in_flight)
         self._waiting.set_function(waiting)
+        self._most_in_flight.set(limit)
+
+    def watch_storage(self, measure: Measure) -> None:
+        """Ask this, whenever the metrics are read, how much waits."""
+        self._measure = measure
+
+    def watch_transactions(self, count: Callable[[], int], limit: int) -> None:
+        """Ask this, whenever the metrics are read, how many transactions are open."""
+        self._transactions.set_function(count)
+        self._most_transactions.set(limit)
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count the events of a batch that was committed."""
         self._events[source, "accepted"].inc(new)
         self._events[source, "duplicate"].inc(duplicates)
+        self._ingested.observe(new + duplicates)
 
     def dead_lettered(self, dead_letter: DeadLetter) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a message that is kept as a dead letter."""
@@ -177,6 +266,18 @@ class Metrics(Observer):
         self._handed_over.inc(handed_over)
         self._due.inc(due)
         self._skipped.inc(skipped)
+
+    def deliveries_claimed(self, count: int) -> None:
+        """Tell the size of a claim."""
+        self._claimed.observe(count)
+
+    def results_written(self, count: int) -> None:
+        """Tell how many results went into a transaction."""
+        self._written.observe(count)
+
+    def phase_took(self, phase: Phase, seconds: float) -> None:
+        """Tell how long a phase of an attempt took."""
+        self._phases[phase].observe(seconds)
 
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,11 +24,15 @@ from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import Bind, listening, listening_at, stop_signals
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.status import StatusReport, add_status_page
+from notification_entrypoints.storages import database_of
 from notification_entrypoints.watch import Watch
 from notification_entrypoints.wiring import Service
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
+
+_MEASURED_SECONDS = 10.0
+"""How old what the metrics say of the backlog may be: many may read them, and often."""
 
 _OPS_SHUTDOWN = timedelta(milliseconds=100)
 
@@ -58,7 +63,13 @@ class Process:
         """Say that it serves, as long as the storage and these parts of it work."""
         storage, dispatcher = service.storage, service.dispatcher
         self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **parts}
+        if dispatcher:
+            self._checks["sending"] = dispatcher.check
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
+        self.watch.watch_storage(partial(self._status.size, _MEASURED_SECONDS))
+        if database := database_of(storage):
+            count = lambda: database.open_transactions  # noqa: E731 - one line
+            self.watch.watch_transactions(count, database.most_transactions)
         del self._checks["start"]
         _collect_rarely()
         if self.berth:

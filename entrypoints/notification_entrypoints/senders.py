@@ -4,12 +4,14 @@ from ssl import SSLContext
 
 from notification_adapters.http.trust import system_trust, trust_in
 from notification_core.errors import Detail, InvalidSettings
-from notification_core.ports.sender import HttpSender
+from notification_core.ports.sender import HttpSender, Took
 from notification_entrypoints.settings import Sender, Settings
 
 
-def chosen_sender(settings: Settings) -> HttpSender:
+def chosen_sender(settings: Settings, took: Took) -> HttpSender:
     """Return the sender that the settings ask for; to be called where an event loop runs.
+
+    Of the native one ``took`` hears how long the phases of requests take.
 
     Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
     """
@@ -19,12 +21,12 @@ def chosen_sender(settings: Settings) -> HttpSender:
             return _aiohttp_sender(settings, trust)
         case Sender.NATIVE:
             try:
-                return _native_sender(settings, trust)
+                return _native_sender(settings, trust, took)
             except ImportError as error:
                 raise _not_installed() from error
         case Sender.AUTO:
             try:
-                return _native_sender(settings, trust)
+                return _native_sender(settings, trust, took)
             except ImportError:
                 return _aiohttp_sender(settings, trust)
 
@@ -37,11 +39,14 @@ def _aiohttp_sender(settings: Settings, trust: SSLContext) -> HttpSender:
     )
 
 
-def _native_sender(settings: Settings, trust: SSLContext) -> HttpSender:
+def _native_sender(settings: Settings, trust: SSLContext, took: Took) -> HttpSender:
     from notification_adapters.http.native import NativeSender  # noqa: PLC0415 - an extra
 
     return NativeSender(
-        settings.destinations, ssl_context=trust, proxy=settings.webhooks_egress_proxy
+        settings.destinations,
+        ssl_context=trust,
+        proxy=settings.webhooks_egress_proxy,
+        took=took,
     )
 
 

@@ -57,7 +57,7 @@ class StatusReport(Report):
 
     async def read(self) -> Mapping[str, object]:
         """Return the report; raise :class:`StorageUnavailable`, also as long as none is open."""
-        size = await self._size()
+        size = await self.size()
         oldest = size.oldest_due
         return {
             "waiting": size.waiting,
@@ -70,12 +70,16 @@ class StatusReport(Report):
             "last_minute": self._last_minute(),
         }
 
-    async def _size(self) -> BacklogSize:
+    async def size(self, at_most_old: float = _KEPT_SECONDS) -> BacklogSize:
+        """Return how much waits, measured so many seconds ago at most.
+
+        Raises :class:`StorageUnavailable`, also as long as no storage is open.
+        """
         if self._backlog is None:
             raise StorageUnavailable("The process is starting: ask again in a moment.")
         async with self._turn:
             known, now = self._measured, self.monotonic()
-            if known is None or now - known.at >= _KEPT_SECONDS:
+            if known is None or now - known.at >= at_most_old:
                 known = self._measured = _Measured(await self._backlog.size(), now)
             return known.size
 

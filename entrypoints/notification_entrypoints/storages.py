@@ -44,6 +44,11 @@ def ingests_side_by_side(storage: Storage) -> int:
     return 2 if isinstance(storage, SqlStorage) and not storage.database.one_writer else 1
 
 
+def database_of(storage: Storage) -> Database | None:
+    """Return the database behind a storage; None behind one in memory."""
+    return storage.database if isinstance(storage, SqlStorage) else None
+
+
 async def migrate(settings: Settings) -> None:
     """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
     cipher = cipher_of(settings)

@@ -115,7 +115,7 @@ async def open_service(
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(_storing(settings, given, clock, ids))
         keyring = Keyring(storage.keys, clock, _new_seed)
-        sender = await stack.enter_async_context(_sending(settings, given))
+        sender = await stack.enter_async_context(_sending(settings, given, watch))
         deliver = _deliver(settings, sender, clock, ids)
         dispatcher = await stack.enter_async_context(
             _dispatching(settings, storage, deliver, keyring, clock, ids, watch, grace)
@@ -216,12 +216,14 @@ def _storing(
 
 
 @asynccontextmanager
-async def _sending(settings: Settings, given: Adapters) -> AsyncIterator[HttpSender]:
+async def _sending(
+    settings: Settings, given: Adapters, watch: Metrics
+) -> AsyncIterator[HttpSender]:
     """Have the sender that was given, or the one that the settings ask for."""
     if given.sender:
         yield given.sender
         return
-    sender = chosen_sender(settings)
+    sender = chosen_sender(settings, watch.phase_took)
     try:
         yield sender
     finally:
@@ -290,7 +292,11 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         rules=dispatch_rules(settings),
         new_worker=ids,
     )
-    watch.watch(in_flight=lambda: dispatcher.in_flight, waiting=lambda: dispatcher.waiting)
+    watch.watch_sending(
+        in_flight=lambda: dispatcher.in_flight,
+        waiting=lambda: dispatcher.waiting,
+        limit=settings.webhooks_max_in_flight,
+    )
     await dispatcher.start()
     try:
         yield dispatcher

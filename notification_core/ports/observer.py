@@ -31,6 +31,14 @@ class Observer(Protocol):
         """Tell of the deliveries of a batch that was committed."""
 
     @abstractmethod
+    def deliveries_claimed(self, count: int) -> None:
+        """Tell of a claim that took this many; not of one that found nothing."""
+
+    @abstractmethod
+    def results_written(self, count: int) -> None:
+        """Tell of a transaction that wrote so many results."""
+
+    @abstractmethod
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:

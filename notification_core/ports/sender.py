@@ -1,7 +1,9 @@
 """Sending one HTTP request to a stranger's server."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from datetime import timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from attrs import field, frozen
@@ -15,6 +17,20 @@ MAX_RESPONSE_BYTES = 64 * 1024
 
 MAX_LOGGED_BYTES = 16 * 1024
 """A response's body is logged to here."""
+
+
+class Phase(StrEnum):
+    """What the time of a request goes into; only a new connection has the first three."""
+
+    LOOK_UP = "look_up"
+    CONNECT = "connect"
+    TLS = "tls"
+    FIRST_BYTE = "first_byte"
+    """From when the request was sent to the first byte of its response."""
+
+
+Took = Callable[[Phase, float], None]
+"""Hears how many seconds a phase took that came to its end; returns at once and raises nothing."""
 
 
 class SendingFailed(NotificationError):

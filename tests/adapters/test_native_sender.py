@@ -14,10 +14,11 @@ import pytest
 
 from notification_adapters.http.native import NativeSender, pool
 from notification_adapters.http.trust import system_trust
-from notification_core.ports.sender import HttpRequest, SendingFailed
+from notification_core.ports.sender import HttpRequest, Phase, SendingFailed
 from notification_core.webhooks import Method
 from tests.certificates import Authority
 from tests.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, hangs, says, says_for_ever
+from tests.receivers import Receiver
 from tests.sending import (
     CHUNKED,
     ENOUGH,
@@ -176,6 +177,48 @@ async def test_each_request_ends_at_its_own_time(sender: NativeSender) -> None:
         assert receiver.connections == len(limits)
     for limit, time_taken in zip(limits, times, strict=True):
         assert limit - 0.01 <= time_taken < limit + 0.6
+
+
+# What its time goes into
+
+
+async def test_the_phases_of_a_new_connection_are_told_and_of_a_known_one_the_answer(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path)
+    told: list[Phase] = []
+
+    def took(phase: Phase, seconds: float) -> None:
+        assert 0 <= seconds < ENOUGH.total_seconds()
+        told.append(phase)
+
+    sender = NativeSender(
+        LOOPBACK_OPEN,
+        names=Names(["127.0.0.1"]),
+        ssl_context=authority.trusted_by(system_trust()),
+        took=took,
+    )
+    server = authority.server("receiver.example")
+    async with RawReceiver(says(NO_CONTENT), ssl_context=server) as receiver:
+        for _ in range(2):
+            await send(sender, receiver.url_of("receiver.example"))
+    await sender.close()
+    assert told == [*Phase, Phase.FIRST_BYTE]
+
+
+async def test_how_long_a_receiver_takes_to_answer_is_told() -> None:
+    told: dict[Phase, float] = {}
+    sender = NativeSender(LOOPBACK_OPEN, took=told.__setitem__)
+    async with Receiver(_slowly) as receiver:
+        await send(sender, receiver.url)
+    await sender.close()
+    assert told.keys() == {Phase.CONNECT, Phase.FIRST_BYTE}
+    assert told[Phase.FIRST_BYTE] >= SHORT.total_seconds()
+
+
+async def _slowly(_: object) -> int:
+    await asyncio.sleep(SHORT.total_seconds())
+    return 200
 
 
 # Nothing is left

@@ -88,7 +88,9 @@ async def test_two_workers_serve_one_port_and_are_told_of_as_one(
         assert await counted(up, 'notification_events_total{result="accepted",source="http"}') == 40
         assert await counted(up, "notification_processes") == 2
         assert set(await parts(up)) == {
-            f"worker {number}: {part}" for number in (1, 2) for part in ("storage", "migrations")
+            f"worker {number}: {part}"
+            for number in (1, 2)
+            for part in ("storage", "migrations", "sending")
         }
         status = json.loads((await told(up, "status"))[1])
         assert len(status["workers"]) == 2
@@ -137,7 +139,7 @@ async def _is_restarted(up: Up) -> bool:
 
 async def _all_are_ready(up: Up) -> bool:
     status, text = await told(up, "readyz")
-    return status == HTTPStatus.OK and len(json.loads(text)["parts"]) == 4
+    return status == HTTPStatus.OK and len(json.loads(text)["parts"]) == 6
 
 
 async def test_while_a_worker_is_away_readiness_says_which_and_why_and_the_other_serves(

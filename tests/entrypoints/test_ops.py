@@ -16,6 +16,8 @@ from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.errors import StorageUnavailable
 from notification_core.events import Source
 from notification_core.incoming import DeadLetter, Message
+from notification_core.ports.backlog import BacklogSize
+from notification_core.ports.sender import Phase
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
@@ -281,12 +283,69 @@ async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
 
 async def test_reads_what_the_dispatcher_has_in_hand_when_asked(ops: Ops, client: Client) -> None:
     in_hand = [1, 2, 3]
-    ops.metrics.watch(in_flight=lambda: len(in_hand), waiting=lambda: 10 * len(in_hand))
+    ops.metrics.watch_sending(
+        in_flight=lambda: len(in_hand), waiting=lambda: 10 * len(in_hand), limit=9
+    )
     assert (await samples(client))["notification_in_flight", ()] == 3
     in_hand.clear()
     counted = await samples(client)
     assert counted["notification_in_flight", ()] == 0
+    assert counted["notification_in_flight_limit", ()] == 9
     assert counted["notification_waiting", ()] == 0
+
+
+async def test_tells_how_large_the_batches_are(ops: Ops, client: Client) -> None:
+    ops.metrics.events_ingested(Source.KAFKA, new=90, duplicates=10)
+    ops.metrics.deliveries_claimed(7)
+    ops.metrics.results_written(500)
+    ops.metrics.results_written(1)
+    counted = await samples(client)
+    sizes = {
+        step: (
+            counted["notification_batch_size_count", (step,)],
+            counted["notification_batch_size_sum", (step,)],
+        )
+        for step in ("ingest", "claim", "results")
+    }
+    assert sizes == {"ingest": (1, 100), "claim": (1, 7), "results": (2, 501)}
+
+
+async def test_tells_what_the_time_of_attempts_goes_into(ops: Ops, client: Client) -> None:
+    for phase in Phase:
+        ops.metrics.phase_took(phase, 0.002)
+    counted = await samples(client)
+    for name in ("look_up", "connect", "tls", "first_byte"):
+        assert counted["notification_attempt_phase_seconds_count", (name,)] == 1
+        assert counted["notification_attempt_phase_seconds_bucket", ("0.0025", name)] == 1
+
+
+async def test_tells_how_many_transactions_are_open_of_how_many(ops: Ops, client: Client) -> None:
+    ops.metrics.watch_transactions(lambda: 3, 10)
+    counted = await samples(client)
+    assert counted["notification_db_transactions", ()] == 3
+    assert counted["notification_db_transactions_limit", ()] == 10
+
+
+async def test_what_waits_is_asked_of_the_storage_and_left_out_where_it_is_not_known(
+    ops: Ops, client: Client
+) -> None:
+    names = {"notification_deliveries_pending", "notification_oldest_due_seconds"}
+    assert not names & {name for name, _ in await samples(client)}, "no storage is open yet"
+    ops.metrics.watch_storage(_measured)
+    counted = await samples(client)
+    assert counted["notification_deliveries_pending", ("waiting",)] == 12
+    assert counted["notification_deliveries_pending", ("begun",)] == 3
+    assert counted["notification_oldest_due_seconds", ()] == 90
+    ops.metrics.watch_storage(_unmeasured)
+    assert not names & {name for name, _ in await samples(client)}
+
+
+async def _measured() -> BacklogSize:
+    return BacklogSize(12, 3, 2, timedelta(seconds=90), ())
+
+
+async def _unmeasured() -> BacklogSize:
+    raise StorageUnavailable("the disk is gone")
 
 
 async def test_counts_requests_and_says_what_is_built(ops: Ops, client: Client) -> None:
@@ -322,13 +381,13 @@ async def test_other_paths_and_methods_are_refused_in_json(client: Client) -> No
 async def test_a_failure_of_its_own_is_answered_counted_and_tells_nothing(
     ops: Ops, client: Client
 ) -> None:
-    ops.metrics.watch(in_flight=lambda: 1 // 0, waiting=lambda: 0)
+    ops.metrics.watch_sending(in_flight=lambda: 1 // 0, waiting=lambda: 0, limit=1)
     with capture_logs() as logged:
         status, body = await get(client, "/metrics")
     assert status == 500
     assert body["message"] == "Something went wrong here: see the log."
     assert [line["path"] for line in logged] == ["/metrics"]
-    ops.metrics.watch(in_flight=lambda: 0, waiting=lambda: 0)
+    ops.metrics.watch_sending(in_flight=lambda: 0, waiting=lambda: 0, limit=1)
     counted = await samples(client)
     assert counted["notification_loop_errors_total", ("ZeroDivisionError", "ops")] == 1
 

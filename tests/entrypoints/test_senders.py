@@ -12,6 +12,7 @@ from notification_adapters.http.native import NativeSender
 from notification_core.deliveries import ErrorCode
 from notification_core.errors import InvalidSettings
 from notification_core.ports.sender import HttpSender
+from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import load_settings
 from tests.certificates import Authority
@@ -24,7 +25,8 @@ REQUIRED = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 
 @asynccontextmanager
 async def chosen_by(name: str, **environ: str) -> AsyncIterator[HttpSender]:
-    sender = chosen_sender(load_settings({**REQUIRED, "WEBHOOKS_SENDER": name, **environ}))
+    settings = load_settings({**REQUIRED, "WEBHOOKS_SENDER": name, **environ})
+    sender = chosen_sender(settings, Metrics("1", "").phase_took)
     yield sender
     await sender.close()
 

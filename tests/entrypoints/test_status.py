@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -116,6 +117,19 @@ async def test_a_count_that_was_cut_is_told_as_such(ops: Ops, client: Client) ->
     assert told["oldest_due_seconds"] is None
     assert told["workers"] == []
     assert not told["dispatching"]
+
+
+async def test_the_metrics_tell_what_waits_and_measure_it_seldom(ops: Ops, client: Client) -> None:
+    ops.backlog.size_now = BacklogSize(12, 3, 2, timedelta(seconds=1.5), ())
+    ops.opened()
+    ops.watch.watch_storage(partial(ops.report.size, 10.0))
+    for _ in range(3):
+        async with client.get("/metrics") as response:
+            assert "notification_oldest_due_seconds 1.5" in await response.text()
+        ops.time.now += 4
+    assert ops.backlog.asked == 1
+    await status(client)
+    assert ops.backlog.asked == 2, "who asks for the status gets what is so now"
 
 
 async def test_what_was_done_is_counted_for_a_minute_and_then_forgotten(

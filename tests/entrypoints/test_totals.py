@@ -1,5 +1,6 @@
 """The counts of several processes, added up."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.events import Source
+from notification_core.ports.backlog import BacklogSize
 from notification_entrypoints.crew.totals import Totals
 from notification_entrypoints.metrics import Metrics
 
@@ -17,8 +19,27 @@ def metrics(events: int, in_hand: int = 0) -> Metrics:
     made.events_ingested(Source.HTTP, events, 0)
     for _ in range(events):
         made.attempt_ended(Outcome.SUCCEEDED, None, timedelta(milliseconds=30))
-    made.watch(in_flight=lambda: in_hand, waiting=lambda: 0)
+    made.watch_sending(in_flight=lambda: in_hand, waiting=lambda: 0, limit=10)
     return made
+
+
+async def test_what_all_of_them_see_alike_is_told_once() -> None:
+    totals = Totals()
+    for number, oldest in ((1, 90), (2, 100)):
+        made = metrics(events=1)
+        made.watch_storage(measured(oldest))
+        totals.learn(number, await made.exposed())
+    totals.learn(3, metrics(events=1).rendered())  # its storage does not answer
+    told = read(totals.exposed())
+    assert told["notification_deliveries_pending", ("waiting",)] == 12
+    assert told["notification_oldest_due_seconds", ()] == 100
+
+
+def measured(seconds: float) -> Callable[[], Awaitable[BacklogSize]]:
+    async def measure() -> BacklogSize:
+        return BacklogSize(12, 3, 2, timedelta(seconds=seconds), ())
+
+    return measure
 
 
 def read(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -116,6 +116,8 @@ class Notebook(Observer):
         self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
+        self.claimed: list[int] = []
+        self.written: list[int] = []
         self.relayed = 0
         self.reaped = self.given_back = self.fenced = 0
         self.errors: list[tuple[str, str]] = []
@@ -135,6 +137,12 @@ class Notebook(Observer):
     def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
         before = self.stored
         self.stored = (before[0] + handed_over, before[1] + due, before[2] + skipped)
+
+    def deliveries_claimed(self, count: int) -> None:
+        self.claimed.append(count)
+
+    def results_written(self, count: int) -> None:
+        self.written.append(count)
 
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None

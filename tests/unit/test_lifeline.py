@@ -9,6 +9,7 @@ import pytest
 
 from notification_adapters.memory.sender import Hang
 from notification_core.deliveries import Outcome, State
+from notification_core.errors import WorkerLockLost
 from tests.unit.test_dispatch import POLL, World, a_world
 
 IN_FLIGHT = 64
@@ -44,8 +45,11 @@ async def test_nothing_is_sent_while_the_lock_is_lost_and_all_of_it_afterwards(
     await world.publish()
     await world.clock.advance(2)
     assert len(world.sender.requests) == IN_FLIGHT
+    with pytest.raises(WorkerLockLost, match="nothing is sent"):
+        await world.dispatcher.check()
     await rival.release()
     await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2 * POLL)
+    await world.dispatcher.check()
     assert world.dispatcher.worker == worker, "it was away for less than it may be"
     assert len(world.sender.requests) == 101
 

@@ -56,3 +56,8 @@ class Database(Protocol):
     @abstractmethod
     def open_transactions(self) -> int:
         """How many transactions are open now: none while nothing happens."""
+
+    @property
+    @abstractmethod
+    def most_transactions(self) -> int:
+        """How many transactions can be open at the same time; others wait."""

@@ -25,7 +25,8 @@ class Connection(asyncio.Protocol):
     """Carries one request and its response at a time.
 
     What comes between a response's end and the next request is never taken for an answer: it ends
-    the connection. ``due`` is until when a response is waited for.
+    the connection. ``due`` is until when a response is waited for, ``answered_at`` when the first
+    byte of the present one came, 0 as long as there is none.
     """
 
     _transport: asyncio.Transport
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.origin = origin
         self.due = 0.0
+        self.answered_at = 0.0
         self._loop = loop
         self._socket = socket_
         self._reader = ResponseReader()
@@ -47,6 +49,7 @@ class Connection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes) -> asyncio.Future[Outcome]:
         """Send a request, and return what its outcome will be set on."""
         if self._asked:
+            self.answered_at = 0.0
             self._outcome = self._loop.create_future()
             self._reader.start()
         self._asked += 1
@@ -96,6 +99,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came."""
         reader = self._reader
+        if not self.answered_at:
+            self.answered_at = self._loop.time()
         if reader.ended:
             self.abort()
             return

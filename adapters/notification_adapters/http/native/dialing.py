@@ -1,6 +1,5 @@
 """Opening connections: a way to the origin, and TLS where the URL asks for it."""
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,9 +8,11 @@ from contextlib import contextmanager
 from notification_adapters.http import failures
 from notification_adapters.http.guard import DestinationDenied
 from notification_adapters.http.native.connection import Connection
+from notification_adapters.http.native.phases import Stopwatch
 from notification_adapters.http.native.requests import Origin
 from notification_adapters.http.native.routes import Route
 from notification_adapters.http.resolver import LookupFailed
+from notification_core.ports.sender import Phase
 
 # For an orderly end of TLS, which nobody waits for.
 _FAREWELL = 1.0
@@ -20,12 +21,11 @@ _FAREWELL = 1.0
 class Dialer:
     """Opens connections."""
 
-    def __init__(
-        self, route: Route, ssl_context: ssl.SSLContext, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, route: Route, ssl_context: ssl.SSLContext, stopwatch: Stopwatch) -> None:
         self._route = route
         self._ssl_context = ssl_context
-        self._loop = loop
+        self._loop = stopwatch.loop
+        self._stopwatch = stopwatch
 
     async def connect(self, origin: Origin) -> Connection:
         """Return a new connection; raise :class:`SendingFailed` where none can be had."""
@@ -35,13 +35,14 @@ class Dialer:
     async def _over(self, connected: socket.socket, origin: Origin) -> Connection:
         connection = Connection(origin, self._loop, connected)
         if origin.scheme == "https":
-            await self._loop.create_connection(
-                lambda: connection,
-                sock=connected,
-                ssl=self._ssl_context,
-                server_hostname=origin.host.removesuffix("."),
-                ssl_shutdown_timeout=_FAREWELL,
-            )
+            with self._stopwatch.timing(Phase.TLS):
+                await self._loop.create_connection(
+                    lambda: connection,
+                    sock=connected,
+                    ssl=self._ssl_context,
+                    server_hostname=origin.host.removesuffix("."),
+                    ssl_shutdown_timeout=_FAREWELL,
+                )
         else:
             await self._loop.create_connection(lambda: connection, sock=connected)
         return connection

@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 from aiohappyeyeballs import AddrInfoType, start_connection
@@ -11,10 +12,12 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from notification_adapters.http import failures
 from notification_adapters.http.guard import judging_sockets
 from notification_adapters.http.limits import MAX_HEADER_BYTES
+from notification_adapters.http.native.phases import Stopwatch
 from notification_adapters.http.native.requests import Origin
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import JudgingResolver
 from notification_core.destinations import DestinationPolicy
+from notification_core.ports.sender import Phase
 
 # RFC 8305, section 5: how long one address may take before the next is tried as well.
 _HEAD_START = 0.25
@@ -41,23 +44,26 @@ class Straight(Route):
         self,
         policy: DestinationPolicy,
         resolver: JudgingResolver,
-        loop: asyncio.AbstractEventLoop,
+        stopwatch: Stopwatch,
     ) -> None:
         self._open_socket = judging_sockets(policy)
         self._resolver = resolver
-        self._loop = loop
+        self._stopwatch = stopwatch
 
     async def open(self, origin: Origin) -> socket.socket:
         """Look the origin up and connect to the address that answers first."""
-        addresses = (
-            [origin.host] if origin.is_address else await self._resolver.addresses(origin.host)
-        )
-        return await start_connection(
-            [_info(address, origin.port) for address in addresses],
-            happy_eyeballs_delay=_HEAD_START,
-            loop=self._loop,
-            socket_factory=self._open_socket,
-        )
+        addresses = [origin.host] if origin.is_address else await self._looked_up(origin.host)
+        with self._stopwatch.timing(Phase.CONNECT):
+            return await start_connection(
+                [_info(address, origin.port) for address in addresses],
+                happy_eyeballs_delay=_HEAD_START,
+                loop=self._stopwatch.loop,
+                socket_factory=self._open_socket,
+            )
+
+    async def _looked_up(self, host: str) -> Sequence[str]:
+        with self._stopwatch.timing(Phase.LOOK_UP):
+            return await self._resolver.addresses(host)
 
 
 class Through(Route):

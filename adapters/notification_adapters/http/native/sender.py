@@ -10,6 +10,7 @@ from notification_adapters.http.limits import MAX_KNOWN_URLS
 from notification_adapters.http.native.connection import Connection
 from notification_adapters.http.native.deadlines import Deadlines
 from notification_adapters.http.native.dialing import Dialer
+from notification_adapters.http.native.phases import Stopwatch, nobody_hears
 from notification_adapters.http.native.pool import Pool
 from notification_adapters.http.native.requests import Origin, Target, head_of, target_of
 from notification_adapters.http.native.routes import Route, Straight, Through
@@ -23,7 +24,7 @@ from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import ReceivedResponse
 from notification_core.destinations import DestinationPolicy, check_url
 from notification_core.errors import DestinationRefused
-from notification_core.ports.sender import HttpRequest, HttpSender
+from notification_core.ports.sender import HttpRequest, HttpSender, Phase, Took
 
 
 class NativeSender(HttpSender):
@@ -32,6 +33,7 @@ class NativeSender(HttpSender):
     ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
     system's name servers. Where there is a ``proxy``, nothing else is connected to: the policy
     judges URLs, and which addresses names lead to is the proxy's business.
+    ``took`` hears how long the phases of requests take.
     """
 
     def __init__(
@@ -41,14 +43,17 @@ class NativeSender(HttpSender):
         ssl_context: ssl.SSLContext | None = None,
         names: NameService | None = None,
         proxy: EgressProxy | None = None,
+        took: Took = nobody_hears,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._proxy = proxy
+        self._took = took
+        stopwatch = Stopwatch(self._loop, took)
         connecting = policy if proxy is None else ANYWHERE
         self._resolver = JudgingResolver(connecting, names or Dns())
-        straight = Straight(connecting, self._resolver, self._loop)
+        straight = Straight(connecting, self._resolver, stopwatch)
         route: Route = straight if proxy is None else Through(proxy, straight, self._loop)
-        self._dialer = Dialer(route, ssl_context or system_trust(), self._loop)
+        self._dialer = Dialer(route, ssl_context or system_trust(), stopwatch)
         self._pool = Pool(self._loop)
         self._deadlines = Deadlines(self._loop)
         self._target = lru_cache(MAX_KNOWN_URLS)(
@@ -62,9 +67,13 @@ class NativeSender(HttpSender):
         """
         target = self._allowed(request.url)
         head = head_of(request, target)
-        due = self._loop.time() + timeout.total_seconds()
+        asked_at = self._loop.time()
+        due = asked_at + timeout.total_seconds()
         try:
-            connection = self._pool.take(target.origin) or await self._connect(target.origin, due)
+            connection = self._pool.take(target.origin)
+            if connection is None:
+                connection = await self._connect(target.origin, due)
+                asked_at = self._loop.time()
             connection.due = due
             self._deadlines.add(connection)
             try:
@@ -73,6 +82,8 @@ class NativeSender(HttpSender):
                 # Also where this is cancelled: what is not clean is not kept.
                 self._deadlines.discard(connection)
                 self._pool.give_back(connection)
+            if connection.answered_at:
+                self._took(Phase.FIRST_BYTE, max(0.0, connection.answered_at - asked_at))
             if isinstance(outcome, ReceivedResponse):
                 return self._let_through(outcome)
             raise outcome

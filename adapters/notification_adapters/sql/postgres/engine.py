@@ -115,6 +115,11 @@ class PostgresDatabase(Database):
         """How many transactions are open now: none while nothing happens."""
         return self.pool.lent
 
+    @property
+    def most_transactions(self) -> int:
+        """As many as there may be connections."""
+        return self.pool.size
+
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
         await self.pool.close()

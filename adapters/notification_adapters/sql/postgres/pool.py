@@ -28,6 +28,7 @@ class Pool:
 
     def __init__(self, server: Server) -> None:
         self._engine = _engine(server)
+        self.size = server.pool_size
         self._free = asyncio.Semaphore(server.pool_size)
         self._idle: list[AsyncConnection] = []
         self.lent = 0

@@ -134,6 +134,11 @@ class SqliteDatabase(Database):
         pool = cast("AsyncAdaptedQueuePool", self._readers.pool)
         return pool.checkedout() + self._turn.locked()
 
+    @property
+    def most_transactions(self) -> int:
+        """One that writes, and as many as there are readers."""
+        return 1 + READERS
+
 
 @asynccontextmanager
 async def open_database(
