@@ -235,6 +235,14 @@ class WrongEncryptionSecret(NotificationError):
     """The storage was written under another encryption secret."""
 
 
+class UnwrappingRefused(NotificationError):
+    """A wrapped secret is not to be had: another key's, changed, or not ours to have."""
+
+
+class KeyServiceUnavailable(NotificationError):
+    """Who unwraps secrets does not answer now; it may later."""
+
+
 class RekeyOvertaken(NotificationError):
     """Others encrypt under a former secret as fast as it is given up."""
 

@@ -23,6 +23,7 @@ _HOST_AND_PORT = re.compile(rf"(?:{_HOST}):([0-9]{{1,5}})")
 _ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
 _PRINTABLE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
 _SECRET_LENGTH = 32
+_WRAPPED = re.compile(r"vault:v[0-9]{1,9}:[A-Za-z0-9+/]{40,2000}={0,2}")
 
 
 @frozen
@@ -184,20 +185,34 @@ def _parse_zone(text: str) -> ZoneInfo:
         raise ValueError from None
 
 
+def is_plain_secret(text: str) -> bool:
+    """Tell whether a text can be an encryption secret itself."""
+    # A variable that is not UTF-8 reaches us with surrogates in it.
+    return len(text) == _SECRET_LENGTH and not re.search(r"[\ud800-\udfff]", text)
+
+
+def is_wrapped(text: str) -> bool:
+    """Tell whether a text is a secret that Vault has wrapped."""
+    return _WRAPPED.fullmatch(text) is not None
+
+
 def _parse_secret(text: str) -> str:
-    if len(text) != _SECRET_LENGTH:
+    if not is_plain_secret(text) and not is_wrapped(text):
         raise ValueError
-    text.encode()  # a variable that is not UTF-8 reaches us with surrogates in it
     return text
 
 
 def _parse_secrets(text: str) -> tuple[str, ...]:
-    """Cut by length, so that a secret may hold a comma."""
-    ended, step = f"{text}," if text else "", _SECRET_LENGTH + 1
-    entries = [ended[at : at + step] for at in range(0, len(ended), step)]
-    if not all(entry.endswith(",") for entry in entries):
-        raise ValueError
-    return tuple(_parse_secret(entry[:-1]) for entry in entries)
+    """Cut by length, so that a secret may hold a comma; a wrapped one holds none."""
+    entries, rest = [], f"{text}," if text else ""
+    while rest:
+        wrapped = _WRAPPED.match(rest)
+        end = wrapped.end() if wrapped else _SECRET_LENGTH
+        if rest[end : end + 1] != ",":
+            raise ValueError
+        entries.append(_parse_secret(rest[:end]))
+        rest = rest[end + 1 :]
+    return tuple(entries)
 
 
 TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
@@ -223,8 +238,12 @@ BOOTSTRAP_KEY = _matching(
     r"|[A-Za-z0-9._~+/=-]{32,200}",
     "32 to 200 letters, digits and ._~+/=-, or empty for none",
 )
-SECRET = Kind(_parse_secret, "exactly 32 characters")
-SECRETS = Kind(_parse_secrets, "a comma list of secrets of exactly 32 characters")
+SECRET = Kind(_parse_secret, "exactly 32 characters, or what Vault made of them (vault:v1:…)")
+SECRETS = Kind(
+    _parse_secrets, "a comma list of secrets of exactly 32 characters, or wrapped by Vault"
+)
+VAULT_KEY = _matching(r"[0-9A-Za-z._-]{1,200}", "at most 200 letters, digits, '.', '_' and '-'")
+TOKEN = _matching(r"[!-~]{0,8000}", "visible ASCII without spaces, or empty for none")
 NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
 ORIGINS = Kind(_parse_origins, "a comma list of origins such as https://console.example.com, or *")
 HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")

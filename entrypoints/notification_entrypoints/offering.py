@@ -15,7 +15,7 @@ from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.processes import Process
 from notification_entrypoints.servers import Bind, listening
 from notification_entrypoints.settings import Authentication, Settings, is_loopback
-from notification_entrypoints.wiring import Service, cursor_key
+from notification_entrypoints.wiring import Service
 
 _SHUTDOWN = timedelta(seconds=1)
 
@@ -75,7 +75,7 @@ def api_services(
         ids=service.ids,
         signature_headers=settings.signature_headers,
         zone=settings.tz,
-        cursor_key=cursor_key(settings),
+        cursor_key=service.cursor_key,
         timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
         requests=watch.api_request_ended,
         tally=watch,

@@ -2,10 +2,10 @@
 
 from ssl import SSLContext
 
-from notification_adapters.http.trust import system_trust, trust_in
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.ports.sender import HttpSender, Took
 from notification_entrypoints.settings import Sender, Settings
+from notification_entrypoints.trusting import trust_of
 
 
 def chosen_sender(settings: Settings, took: Took) -> HttpSender:
@@ -15,7 +15,7 @@ def chosen_sender(settings: Settings, took: Took) -> HttpSender:
 
     Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
     """
-    trust = _trust(settings)
+    trust = trust_of("WEBHOOKS_CA_FILE", settings.webhooks_ca_file)
     match settings.webhooks_sender:
         case Sender.AIOHTTP:
             return _aiohttp_sender(settings, trust)
@@ -50,28 +50,11 @@ def _native_sender(settings: Settings, trust: SSLContext, took: Took) -> HttpSen
     )
 
 
-def _trust(settings: Settings) -> SSLContext:
-    authorities = settings.webhooks_ca_file
-    if authorities is None:
-        return system_trust()
-    try:
-        return trust_in(authorities)
-    except OSError as error:  # ssl.SSLError is one too
-        reason = error.strerror or error
-        problem = (
-            f"WEBHOOKS_CA_FILE is {str(authorities)!r}, but must be a file of PEM certificates "
-            f"that this process can read ({reason})"
-        )
-        raise _refused("WEBHOOKS_CA_FILE", problem) from error
-
-
 def _not_installed() -> InvalidSettings:
     problem = (
         "WEBHOOKS_SENDER is 'native', but httptools is not installed; install "
         "'notification-management[native]', or choose aiohttp"
     )
-    return _refused("WEBHOOKS_SENDER", problem)
-
-
-def _refused(variable: str, problem: str) -> InvalidSettings:
-    return InvalidSettings(f"The settings are refused: {problem}.", [Detail(variable, problem)])
+    return InvalidSettings(
+        f"The settings are refused: {problem}.", [Detail("WEBHOOKS_SENDER", problem)]
+    )

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from attrs import Factory, field, fields, frozen
@@ -270,6 +271,23 @@ class Settings:
     db_encryption_previous_secrets: tuple[str, ...] = _setting(
         kinds.SECRETS, "", "Former encryption secrets, which still decrypt.", secret=True
     )
+    db_encryption_vault_uri: str = _setting(
+        kinds.URL,
+        "",
+        "Where Vault's transit engine is mounted, as `https://vault.example.com:8200/v1/transit`, "
+        "if encryption secrets are wrapped by it; asked at the start only.",
+    )
+    db_encryption_vault_key: str = _setting(
+        kinds.VAULT_KEY, "notification-management", "The key of Vault's that unwraps them."
+    )
+    db_encryption_vault_token: str = _setting(
+        kinds.TOKEN, "", "The token that Vault is shown; empty where an agent adds it.", secret=True
+    )
+    db_encryption_vault_ca_file: Path | None = _setting(
+        kinds.LOCATION,
+        "",
+        "A PEM file of who is trusted to vouch for Vault; empty for whom this machine trusts.",
+    )
     db_pool_size: int = _setting(
         kinds.whole(1, 1000),
         "10",
@@ -416,6 +434,11 @@ class Settings:
     )
 
     @property
+    def encryption_secrets(self) -> tuple[str, ...]:
+        """The present encryption secret and the former ones, as they are configured."""
+        return self.db_encryption_secret, *self.db_encryption_previous_secrets
+
+    @property
     def topics(self) -> Topics | None:
         """How the topics are called; None where there is no Kafka."""
         return Topics(self.kafka_topic_prefix) if self.kafka_brokers else None
@@ -508,6 +531,7 @@ def _contradictions(settings: Settings) -> Iterator[Detail]:
         yield Detail("KAFKA_SASL_USERNAME", problem)
     yield from _header_contradictions(settings.signature_headers)
     yield from _authentication_contradictions(settings)
+    yield from _vault_contradictions(settings)
 
 
 def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
@@ -525,6 +549,17 @@ def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
     if settings.api_bootstrap_key and Authentication.API_KEY not in settings.api_auth:
         problem = "API_BOOTSTRAP_KEY is set, but opens nothing: add api_key to API_AUTH"
         yield Detail("API_AUTH", problem)
+
+
+def _vault_contradictions(settings: Settings) -> Iterator[Detail]:
+    name = "DB_ENCRYPTION_VAULT_URI"
+    parts = urlsplit(settings.db_encryption_vault_uri)
+    if not parts.scheme and any(map(kinds.is_wrapped, settings.encryption_secrets)):
+        yield Detail(name, f"{name} must be set, because an encryption secret is wrapped by Vault")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield Detail(
+            name, f"{name} must be https except on loopback: token and secret could be read"
+        )
 
 
 def _header_contradictions(headers: SignatureHeaders) -> Iterator[Detail]:

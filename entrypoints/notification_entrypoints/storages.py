@@ -1,6 +1,7 @@
 """Which storage stands behind ``DB_URI``: a file of SQLite, or a PostgreSQL server."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from notification_adapters.clock import SystemClock
@@ -20,19 +21,24 @@ from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
 from notification_entrypoints.databases import file_of
 from notification_entrypoints.settings import Settings
+from notification_entrypoints.unwrapping import unwrapped
 
 Storage = SqlStorage | MemoryStorage
 """All stores of one database, or of one memory: what one writes the others read."""
 
 
-def open_storage(
+@asynccontextmanager
+async def open_storage(
     settings: Settings, clock: Clock, ids: IdGenerator
-) -> AbstractAsyncContextManager[SqlStorage]:
+) -> AsyncIterator[SqlStorage]:
     """Open the database at ``DB_URI``, which has been migrated."""
-    cipher = cipher_of(settings)
+    cipher = await _cipher(settings)
     if file := file_of(settings.db_uri):
-        return open_sqlite(file, cipher, clock, ids, settings.topics)
-    return open_postgres(server_of(settings), cipher, clock, ids, topics=settings.topics)
+        opening = open_sqlite(file, cipher, clock, ids, settings.topics)
+    else:
+        opening = open_postgres(server_of(settings), cipher, clock, ids, topics=settings.topics)
+    async with opening as storage:
+        yield storage
 
 
 def ingests_side_by_side(storage: Storage) -> int:
@@ -51,7 +57,7 @@ def database_of(storage: Storage) -> Database | None:
 
 async def migrate(settings: Settings) -> None:
     """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
-    cipher = cipher_of(settings)
+    cipher = await _cipher(settings)
     if file := file_of(settings.db_uri):
         await migrate_sqlite(file, cipher)
     else:
@@ -68,11 +74,6 @@ async def migration_sql(settings: Settings) -> str:
     """Return the statements that :func:`migrate` would run now; empty where it would do nothing."""
     async with _database(settings) as database:
         return await schema.migration_sql(database)
-
-
-def cipher_of(settings: Settings) -> Cipher:
-    """Return the cipher of the settings' secrets."""
-    return Cipher(settings.db_encryption_secret, settings.db_encryption_previous_secrets)
 
 
 def server_of(settings: Settings) -> Server:
@@ -111,3 +112,8 @@ def _complete(uri: str, settings: Settings) -> str:
     password = password or quote(settings.db_auth_pass, safe="")
     path = parts.path.removeprefix("/") or quote(settings.db_database, safe="")
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}", path=f"/{path}"))
+
+
+async def _cipher(settings: Settings) -> Cipher:
+    opened = await unwrapped(settings)
+    return Cipher(opened.db_encryption_secret, opened.db_encryption_previous_secrets)

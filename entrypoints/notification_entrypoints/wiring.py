@@ -53,6 +53,7 @@ from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
 from notification_entrypoints.storages import Storage, ingests_side_by_side, open_storage
+from notification_entrypoints.unwrapping import unwrapped
 
 SEED_BYTES = 32
 
@@ -76,6 +77,7 @@ class Service:
     trials: Trials
     erasures: Erasures
     ingests: Mapping[Source, Ingest]
+    cursor_key: bytes = field(repr=False)
     dispatcher: Dispatcher | None
     grace: Grace
 
@@ -113,6 +115,7 @@ async def open_service(
     ids = IdGenerator(clock)
     grace = Grace(clock)
     async with AsyncExitStack() as stack:
+        settings = await unwrapped(settings)
         storage = await stack.enter_async_context(_storing(settings, given, clock, ids))
         keyring = Keyring(storage.keys, clock, _new_seed)
         sender = await stack.enter_async_context(_sending(settings, given, watch))
@@ -175,6 +178,7 @@ async def open_service(
             trials=trials,
             erasures=Erasures(storage.erasures, clock, changed),
             ingests=ingests,
+            cursor_key=_cursor_key(settings),
             dispatcher=dispatcher,
             grace=grace,
         )
@@ -341,7 +345,7 @@ def _waking(storage: Storage, dispatcher: Dispatcher | None) -> Callable[[], Non
     return wake
 
 
-def cursor_key(settings: Settings) -> bytes:
+def _cursor_key(settings: Settings) -> bytes:
     """Return what the cursors of pages are sealed under."""
     return hmac.digest(settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from notification_core.errors import NotificationError, StorageUnavailable
+from notification_core.errors import KeyServiceUnavailable, NotificationError, StorageUnavailable
 from notification_entrypoints import api_server, consumer, roles, up
 from notification_entrypoints.berth import Berth, say_refused
 from notification_entrypoints.cli.failures import Exit, exit_of
@@ -17,6 +17,8 @@ _ROLES: Mapping[str, Role] = {
     each.command: each for each in (api_server.ROLE, consumer.ROLE, up.role(None))
 }
 
+_PASSING = StorageUnavailable, KeyServiceUnavailable
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve as one of several, and return the exit code."""
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         roles.run_worker(_ROLES[command], os.environ, Berth.of(place))  # noqa: TID251 - hands the environment to Settings
     except (NotificationError, OSError) as error:
-        say_refused(sys.stdout, str(error), passes=isinstance(error, StorageUnavailable))
+        say_refused(sys.stdout, str(error), passes=isinstance(error, _PASSING))
         return exit_of(error)
     return Exit.OK
 

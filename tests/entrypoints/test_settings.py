@@ -102,6 +102,10 @@ DEFAULTS = {
     "RETENTION_AUDIT": "8760h",
     "RETENTION_LOGS": "720h",
     "DB_ENCRYPTION_PREVIOUS_SECRETS": "",
+    "DB_ENCRYPTION_VAULT_URI": "",
+    "DB_ENCRYPTION_VAULT_KEY": "notification-management",
+    "DB_ENCRYPTION_VAULT_TOKEN": "",
+    "DB_ENCRYPTION_VAULT_CA_FILE": "",
     "KAFKA_CONSUMER_START": "earliest",
     "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
     "KAFKA_SASL_MECHANISM": "PLAIN",
@@ -392,7 +396,10 @@ def test_on_any_other_address_the_api_starts_only_when_told_how(host: str) -> No
 @pytest.mark.parametrize("secret", ["", SECRET[:-1], SECRET + "!", "\udcff" * 32])
 def test_an_encryption_secret_has_exactly_32_characters(secret: str) -> None:
     message = refusal("DB_ENCRYPTION_SECRET", secret)
-    assert message == "DB_ENCRYPTION_SECRET must be set to exactly 32 characters"
+    assert message == (
+        "DB_ENCRYPTION_SECRET must be set to exactly 32 characters, or what Vault made of them "
+        "(vault:v1:…)"
+    )
     if secret:
         refusal("DB_ENCRYPTION_PREVIOUS_SECRETS", secret)
 
