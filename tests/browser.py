@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 from attrs import Factory, define
 
+from tests.waiting import PATIENCE
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOW_TO_GET_IT = "no Chromium here; on Debian: apt-get install chromium"
 
@@ -27,7 +29,6 @@ _OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
 )
-_PATIENCE = 60
 
 
 @define
@@ -44,7 +45,7 @@ class Page:
         self._sent += 1
         await self._socket.send_json({"id": self._sent, "method": method, "params": parameters})
         while True:
-            message: Mapping[str, Any] = await self._socket.receive_json(timeout=_PATIENCE)
+            message: Mapping[str, Any] = await self._socket.receive_json(timeout=PATIENCE)
             if message.get("id") == self._sent:
                 assert "error" not in message, message
                 result: Mapping[str, Any] = message["result"]
@@ -71,7 +72,7 @@ class Page:
 
     async def until(self, expression: str) -> None:
         """Wait until an expression in the page is true."""
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while not await self.evaluate(expression):  # noqa: ASYNC110 - the page is outside
                 await asyncio.sleep(0.05)
 
@@ -111,7 +112,7 @@ async def opened_browser(folder: Path) -> AsyncIterator[Page]:
 
 async def _tab(session: aiohttp.ClientSession, port_file: Path) -> str:
     """Return where the first tab's DevTools listen, once the browser has written its port."""
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         while not (port := _port_in(port_file)):  # noqa: ASYNC110 - the browser is outside
             await asyncio.sleep(0.05)
         while True:

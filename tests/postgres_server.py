@@ -24,6 +24,7 @@ from attrs import define, field
 from notification_adapters.sql.postgres import Server, migrate_postgres
 from notification_adapters.sql.postgres.server import Connection
 from notification_core.encryption import Cipher
+from tests.waiting import PATIENCE
 
 HOW_TO_GET_IT = (
     "PostgreSQL is not here: install it (apt-get install postgresql, or "
@@ -31,7 +32,6 @@ HOW_TO_GET_IT = (
 )
 CIPHER = Cipher("0123456789abcdef0123456789abcdef")
 
-_PATIENCE = 30.0
 _SETTINGS = {
     # Nothing that a test makes needs to survive the machine.
     "fsync": "off",
@@ -206,7 +206,7 @@ def end(process: subprocess.Popen[bytes], *, at_once: bool = True) -> None:
     """End a server: at once as a crash would, or in order, without waiting for who is connected."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
-    process.wait(_PATIENCE)
+    process.wait(PATIENCE)
 
 
 @contextmanager
@@ -270,7 +270,7 @@ def _new_folder() -> Path:
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end_at = time.monotonic() + _PATIENCE
+    end_at = time.monotonic() + PATIENCE
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
@@ -283,7 +283,7 @@ def _wait_until_it_answers(
     programs: Path, port: int, process: subprocess.Popen[bytes], log: Path
 ) -> None:
     ask = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-    end_at = time.monotonic() + _PATIENCE
+    end_at = time.monotonic() + PATIENCE
     while subprocess.run(ask, check=False).returncode != 0:  # noqa: S603 - our own command
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end_at, log.read_text()

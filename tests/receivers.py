@@ -15,6 +15,8 @@ from aiohttp import web
 from attrs import field, frozen
 from multidict import CIMultiDictProxy
 
+from tests.waiting import PATIENCE
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -103,13 +105,13 @@ class Receiver:
             await self._runner.cleanup()
             self._runner = None
 
-    async def wait_for(self, count: int, within: float = 10) -> Sequence[ReceivedRequest]:
+    async def wait_for(self, count: int, within: float = PATIENCE) -> Sequence[ReceivedRequest]:
         """Return all requests once there are ``count``."""
         await self.wait_until(lambda requests: len(requests) >= count, within)
         return self.requests
 
     async def wait_until(
-        self, condition: Callable[[Sequence[ReceivedRequest]], bool], within: float = 10
+        self, condition: Callable[[Sequence[ReceivedRequest]], bool], within: float = PATIENCE
     ) -> None:
         """Return once the condition holds for what was received."""
         try:

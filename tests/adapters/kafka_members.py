@@ -15,8 +15,7 @@ from notification_core.incoming import Message
 from notification_core.topics import Topics
 from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
-
-PATIENCE = 60.0
+from tests.waiting import PATIENCE
 
 
 @asynccontextmanager

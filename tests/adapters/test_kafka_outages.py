@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from notification_adapters.kafka.connection import Brokers
-from tests.adapters.kafka_members import PATIENCE, is_well, member, problem_of, taken, values
+from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
 from tests.kafka.topics import Kafka, until
 from tests.unit.builders import Notebook
+from tests.waiting import PATIENCE
 
 EVENTS = "job-events"
 
@@ -32,7 +33,6 @@ async def topics_of(addresses: str) -> AsyncIterator[Kafka]:
         await kafka.close()
 
 
-@pytest.mark.timeout(240)
 async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server: Server) -> None:
     notebook = Notebook()
     async with topics_of(server.address) as kafka:
@@ -54,7 +54,6 @@ async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server:
             await until("it is well again", lambda: is_well(source))
 
 
-@pytest.mark.timeout(240)
 async def test_a_broker_that_is_not_there_yet_is_waited_for(server: Server) -> None:
     await asyncio.to_thread(server.stop)
     async with topics_of(server.address) as kafka, member(kafka) as source:
@@ -65,7 +64,6 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for(server: Server) -> N
         assert values(await taken(source, 1)) == [b"1"]
 
 
-@pytest.mark.timeout(240)
 async def test_a_broker_that_hangs_does_not_hold_up_a_stop(server: Server) -> None:
     async with topics_of(server.address) as kafka:
         await kafka.create(EVENTS)
@@ -82,7 +80,6 @@ async def test_a_broker_that_hangs_does_not_hold_up_a_stop(server: Server) -> No
             server.thaw()
 
 
-@pytest.mark.timeout(300)
 async def test_with_a_replication_factor_of_two_one_broker_may_die(
     kafka_jars: None,  # noqa: ARG001 - it only skips
     tmp_path: Path,

@@ -34,7 +34,7 @@ from tests.adapters.postgres_plans import Plans, explained
 from tests.conftest import require
 from tests.postgres_server import CIPHER, PostgresServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENVIRONMENT, DEAD, LOGGED = UUID(int=7), UUID(int=1), UUID(int=2)
 LEASE = timedelta(seconds=30)

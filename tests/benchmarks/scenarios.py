@@ -169,8 +169,7 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Lasting(
         "postgres-lasting",
-        "Memory under full load for ten minutes → PostgreSQL",
-        postgres_database,
+        "Memory and disk under full load for ten minutes → PostgreSQL",
     ),
     Starting(
         "sqlite-start",

@@ -110,6 +110,16 @@ class PostgresDatabase(Storage):
         finally:
             await connection.close()
 
+    async def written(self) -> tuple[int, int]:
+        """Return how large the database is, and how much was written ahead (WAL); in bytes."""
+        connection = await asyncpg.connect(self._uri)
+        try:
+            size = await connection.fetchval("SELECT pg_database_size(current_database())")
+            ahead = await connection.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+        finally:
+            await connection.close()
+        return int(size), int(ahead)
+
 
 @asynccontextmanager
 async def postgres_database() -> AsyncIterator[PostgresDatabase]:

@@ -20,8 +20,7 @@ from notification_core.ports.source import MAX_TAKEN, EventSource
 from notification_core.topics import Topics
 from tests.kafka.topics import Kafka, topics_on
 from tests.unit.builders import Notebook
-
-PATIENCE = 40.0
+from tests.waiting import PATIENCE
 
 
 class Stage(Protocol):

@@ -34,7 +34,6 @@ def example(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.timeout(180)
 def test_the_demonstration_loses_nothing_and_ends_all_its_processes(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     ran = subprocess.run(  # noqa: S603 - this interpreter with our own script

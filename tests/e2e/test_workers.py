@@ -23,8 +23,6 @@ from tests.receivers import LOOPBACK, Receiver
 SECRET = "0123456789abcdef0123456789abcdef"
 FAILED, SETTINGS, INTERRUPTED = 1, 7, 130
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @asynccontextmanager
 async def crew(folder: Path, command: str = "up", **settings: str) -> AsyncIterator[tuple[Up, Api]]:

@@ -28,8 +28,6 @@ from tests.entrypoints.example_world import furnish, replay
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 WITHOUT_LIMIT = 10**6
 
-pytestmark = pytest.mark.timeout(300)  # half a minute each, where the machine is not busy
-
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Stores]:

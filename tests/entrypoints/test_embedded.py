@@ -34,11 +34,11 @@ from notification_entrypoints.embedded import (
 from notification_entrypoints.settings import Settings
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
+from tests.waiting import PATIENCE
 
 SECRET = "0123456789abcdef0123456789abcdef"
 LOOPBACK_ONLY = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8", "DB_ENCRYPTION_SECRET": SECRET}
 ENVIRONMENT = uuid4()
-PATIENCE = 20
 
 
 @frozen

@@ -22,6 +22,7 @@ from attrs import define, field, frozen
 
 from tests.faults.history import Stored
 from tests.faults.place import DATABASE, FilePlace, Place
+from tests.waiting import PATIENCE
 
 COMMAND = Path(
     os.environ.get("TEST_COMMAND") or Path(sys.executable).with_name("notification-management")
@@ -35,8 +36,6 @@ JsonObject = dict[str, object]
 _SETTINGS = re.compile(
     r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
 )
-_PATIENCE = 20.0
-_PATIENCE_AT_START = 100.0  # a group waits 10 s for a member that was killed; machines are busy
 
 
 def free_ports() -> tuple[int, int]:
@@ -47,7 +46,7 @@ def free_ports() -> tuple[int, int]:
 
 
 async def until(
-    what: str, holds: Callable[[], Awaitable[object]], seconds: float = _PATIENCE
+    what: str, holds: Callable[[], Awaitable[object]], seconds: float = PATIENCE
 ) -> None:
     """Return once a condition holds; fail when it does not come to that."""
     end = time.monotonic() + seconds
@@ -82,7 +81,7 @@ class Up:
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         await self.spawn()
-        await until(f"`{self.command}` is ready", self._is_ready, _PATIENCE_AT_START)
+        await until(f"`{self.command}` is ready", self._is_ready)
         self.readies.append(datetime.now(UTC))
 
     async def spawn(self) -> Process:
@@ -103,13 +102,13 @@ class Up:
         await self.process.wait()
         self.kills.append(datetime.now(UTC))
 
-    async def terminate(self, within: float = _PATIENCE) -> int:
+    async def terminate(self, within: float = PATIENCE) -> int:
         """Tell it to end by SIGTERM; return its exit code."""
         assert self.process
         self.process.terminate()
         return await asyncio.wait_for(self.process.wait(), within)
 
-    async def ended(self, within: float = _PATIENCE) -> int:
+    async def ended(self, within: float = PATIENCE) -> int:
         """Wait for it to end by itself; return its exit code, which a signal makes negative."""
         assert self.process
         code = await asyncio.wait_for(self.process.wait(), within)

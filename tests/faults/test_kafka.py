@@ -35,8 +35,6 @@ from tests.kafka.servers import Broker
 from tests.kafka.topics import Kafka
 from tests.postgres_server import PostgresServer
 
-pytestmark = pytest.mark.timeout(300)
-
 KILLED = -9
 
 

@@ -21,8 +21,6 @@ from tests.faults.stage import Up, api_of, until
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
 
-pytestmark = pytest.mark.timeout(300)
-
 TWO = ("--workers", "2")
 SOON = timedelta(seconds=1)  # a worker learns of it from its supervisor
 

@@ -15,10 +15,10 @@ from attrs import define, field, frozen
 
 from tests.certificates import Authority
 from tests.kafka.jars import jars, java
+from tests.waiting import PATIENCE
 
 USER, PASSWORD = "alice", "alice's secret"
 
-_PATIENCE = 60.0
 _STOP_SECONDS = 15.0
 _HOST = "127.0.0.1"
 _LOGGING = """
@@ -72,7 +72,7 @@ class Server:
 
     def wait(self) -> None:
         """Return once it has started."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while _STARTED not in self.said():
             assert self.process
             assert self.process.poll() is None, f"Kafka ended: {self.said()}"
@@ -248,7 +248,7 @@ def _format(
     subprocess.run(  # noqa: S603 - this test's own words
         [*_java(server.folder, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format",
          "--cluster-id", cluster_id or _cluster_id(), "--config", path, *how],
-        check=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
 

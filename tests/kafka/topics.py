@@ -13,10 +13,9 @@ from aiokafka.structs import ConsumerRecord
 from attrs import define, field
 
 from tests.kafka.servers import Broker
+from tests.waiting import PATIENCE
 
 Headers = Iterable[tuple[str, bytes | None]]
-
-_PATIENCE = 30.0
 
 
 @define
@@ -94,7 +93,7 @@ class Kafka:
         """Return the topic's first messages once there are so many, however they are cut."""
         found: list[ConsumerRecord[bytes, bytes]] = []
         async with self._reader(name) as consumer:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 while len(found) < count:
                     for records in (await consumer.getmany(timeout_ms=200)).values():
                         found += records
@@ -170,7 +169,7 @@ async def topics_on(broker: Broker) -> AsyncIterator[Kafka]:
 
 
 async def until(
-    what: str, holds: Callable[[], Awaitable[object]], seconds: float = _PATIENCE
+    what: str, holds: Callable[[], Awaitable[object]], seconds: float = PATIENCE
 ) -> None:
     """Return once a condition holds; fail when it does not come to that."""
     end = time.monotonic() + seconds

@@ -48,18 +48,25 @@ def leftovers_of(consumer: AIOKafkaConsumer) -> Sequence[Step]:
 
 
 async def _connect(start: Step) -> None:
+    starting = asyncio.ensure_future(start())
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):
-            await start()
+            # Cancelled at once, the driver would forget a connection that it has just opened.
+            await asyncio.shield(starting)
     except (KafkaError, OSError) as error:  # a time-out is an OSError too
         raise BrokersUnavailable(
             f"No broker can be reached, and the log says why: {error}"
         ) from error
+    finally:
+        await _ends(starting, _STOP_SECONDS)
 
 
 async def _within(step: Step, seconds: float) -> bool:
-    """Tell whether a step has ended in time; it may also fail, or say that it was cancelled."""
-    task = asyncio.ensure_future(step())
+    return await _ends(asyncio.ensure_future(step()), seconds)
+
+
+async def _ends(task: asyncio.Future[object], seconds: float) -> bool:
+    """Tell whether a task has ended in time; it may also fail, or say that it was cancelled."""
     done, _ = await asyncio.wait([task], timeout=seconds)
     if not done:
         task.cancel()
