@@ -1,0 +1,35 @@
+"""On SQLite writers take turns: others come between what one looks at and what one writes."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from notification_adapters.memory import ManualClock
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite.engine import open_database
+from notification_core.ids import IdGenerator
+from tests.adapters.interleaving import orders
+from tests.adapters.two_at_once import ACTS, PAIRS, Stage
+from tests.postgres_server import CIPHER
+
+STOPS = ("look", "write")
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Open a file three times, as so many processes would."""
+    clock, path = ManualClock(), tmp_path / "shared.sqlite"
+    ids = IdGenerator(clock)
+    await migrate_sqlite(path, CIPHER)
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
+        databases = [await stack.enter_async_context(open_database(path, clock)) for _ in range(2)]
+        yield Stage(clock, ids, storage, databases)
+
+
+async def test_whoever_writes_between_a_look_and_its_write(stage: Stage) -> None:
+    for begins, one, other in PAIRS:
+        for order in orders(1 + ACTS[one].looks_first, 1 + ACTS[other].looks_first):
+            await stage.in_this_order(begins, (one, other), (STOPS, STOPS), order)

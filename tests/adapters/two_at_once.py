@@ -1,0 +1,329 @@
+"""Two who do one thing each to the same delivery, and what must hold whoever comes first."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from attrs import define, evolve, frozen
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.memory import ManualClock, memory_storage
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.engine import Database
+from notification_adapters.sql.storage import open_stores
+from notification_core.deliveries import (
+    BegunDelivery,
+    Failed,
+    Outcome,
+    Result,
+    Retry,
+    State,
+    Verdict,
+)
+from notification_core.errors import EventGone
+from notification_core.history import DeliveryRecord
+from notification_core.ids import IdGenerator
+from notification_core.ports.deliveries import Claimed
+from notification_core.ports.retention import Swept
+from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
+from tests.contracts.world import DELAY, LEASE, World, sql_probe
+from tests.postgres_server import CIPHER
+
+
+@frozen
+class Scene:
+    """A webhook with one delivery, and with the attempt that is being made, before two begin."""
+
+    world: World
+    webhook: Webhook
+    begun: BegunDelivery | None = None
+
+    @property
+    def held(self) -> BegunDelivery:
+        """The attempt that is being made."""
+        assert self.begun is not None
+        return self.begun
+
+    @property
+    def key(self) -> tuple[UUID, UUID]:
+        """What the webhook is found by."""
+        return self.webhook.environment_id, self.webhook.webhook_id
+
+
+@frozen
+class Finished:
+    """A result that was brought, and whether it was taken."""
+
+    result: Result
+    counts: bool
+
+
+Does = Callable[[SqlStorage, Scene], Awaitable[Any]]
+
+
+@frozen
+class Act:
+    """Something that one does, and before which of its steps the other may come.
+
+    Where there is one writer at a time, those are its write, and the look before it if it
+    ``looks_first``.
+    """
+
+    does: Does
+    stops: Sequence[str]
+    looks_first: bool = False
+
+
+def _finish(verdict: Verdict | None = None) -> Does:
+    async def finish(storage: SqlStorage, scene: Scene) -> Finished:
+        result = scene.world.result(scene.held, verdict)
+        fenced = await storage.deliveries.finish([result], DELAY)
+        return Finished(result, not fenced)
+
+    return finish
+
+
+async def _claim(storage: SqlStorage, scene: Scene) -> Claimed:
+    return await scene.world.claim(storage, worker=uuid4())
+
+
+async def _give_back(storage: SqlStorage, scene: Scene) -> None:
+    await storage.deliveries.give_back([scene.held.fence])
+
+
+async def _reap(storage: SqlStorage, scene: Scene) -> None:
+    await storage.deliveries.reap([scene.held.fence.worker], DELAY)
+
+
+async def _expire(storage: SqlStorage, _: Scene) -> None:
+    await storage.deliveries.reap([], DELAY)
+
+
+async def _delete(storage: SqlStorage, scene: Scene) -> None:
+    await storage.webhooks.delete(*scene.key, scene.world.clock.now())
+
+
+async def _disable(storage: SqlStorage, scene: Scene) -> None:
+    await storage.webhooks.replace(_disabled(scene.webhook))
+
+
+async def _enable(storage: SqlStorage, scene: Scene) -> None:
+    await storage.webhooks.replace(evolve(scene.webhook, version=scene.webhook.version + 2))
+
+
+async def _settle(storage: SqlStorage, scene: Scene) -> None:
+    await storage.deliveries.settle(100, scene.world.clock.now() - timedelta(days=1))
+
+
+async def _forget(storage: SqlStorage, scene: Scene) -> Swept:
+    before = scene.world.clock.now() + timedelta(seconds=1)
+    return await storage.retention.sweep_events(before, None, 100)
+
+
+async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
+    (known,) = await _deliveries(scene)
+    try:
+        await storage.replays.retry(known, scene.world.ids())
+    except EventGone:
+        return False
+    return True
+
+
+# The statements that a transaction makes while it has all its locks go by with the one before.
+ACTS: Mapping[str, Act] = {
+    "claim": Act(_claim, ("queues", "waiting", "commit"), looks_first=True),
+    "succeed": Act(_finish(), ("held", "commit")),
+    "retry later": Act(_finish(Retry(DELAY)), ("held", "commit")),
+    "find it gone": Act(
+        _finish(Failed(disables=DisabledReason.GONE)), ("held", "execute", "commit")
+    ),
+    "give back": Act(_give_back, ("held", "commit")),
+    "reap": Act(_reap, ("overdue", "commit"), looks_first=True),
+    "expire": Act(_expire, ("overdue", "commit"), looks_first=True),
+    "delete": Act(_delete, ("execute", "cancel_begun", "waiting_of", "commit")),
+    "disable": Act(_disable, ("execute", "commit")),
+    "enable": Act(_enable, ("execute", "commit")),
+    "settle": Act(_settle, ("unsendable", "commit"), looks_first=True),
+    "forget": Act(_forget, ("look", "execute", "execute", "commit"), looks_first=True),
+    "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
+}
+
+_OF_ONE_THAT_IS_BEGUN = (
+    ("succeed", "succeed"),
+    ("succeed", "reap"),
+    ("succeed", "expire"),
+    ("succeed", "give back"),
+    ("succeed", "delete"),
+    ("succeed", "disable"),
+    ("succeed", "forget"),
+    ("retry later", "delete"),
+    ("retry later", "reap"),
+    ("find it gone", "delete"),
+    ("give back", "delete"),
+    ("give back", "reap"),
+    ("reap", "delete"),
+    ("reap", "reap"),
+    ("expire", "reap"),
+)
+_OF_ONE_THAT_WAITS = (("claim", "claim"), ("claim", "delete"), ("claim", "disable"))
+_OF_ONE_THAT_MAY_NOT_BE_SENT = (("claim", "enable"), ("settle", "enable"), ("settle", "settle"))
+_OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
+
+
+PAIRS = [
+    *(("begun", *pair) for pair in _OF_ONE_THAT_IS_BEGUN),
+    *(("waiting", *pair) for pair in _OF_ONE_THAT_WAITS),
+    *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
+    *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
+]
+
+
+@define
+class Stage:
+    """One who looks on through a storage, and two who work on databases of their own."""
+
+    clock: ManualClock
+    ids: IdGenerator
+    storage: SqlStorage
+    databases: Sequence[Database]
+
+    async def scene(self, begins: str) -> Scene:
+        """Make a webhook with a delivery that stands so."""
+        await _forget_all(self.storage, self.clock)
+        world = World(
+            storage=self.storage,
+            rival=self.storage,
+            clock=self.clock,
+            ids=self.ids,
+            probe=sql_probe(self.storage),
+            environment_id=uuid4(),
+            other_environment_id=uuid4(),
+            worker=uuid4(),
+            other_worker=uuid4(),
+        )
+        webhook = await world.webhook()
+        if begins in {"waiting", "disabled"}:
+            await world.publish(webhook)
+            if begins == "disabled":
+                await self.storage.webhooks.replace(_disabled(webhook))
+            return Scene(world, webhook)
+        begun = await world.hand_over(webhook)
+        if begins == "arrived":
+            await world.finish(begun)
+        self.clock.jump(LEASE + DELAY)
+        return Scene(world, webhook, begun)
+
+    async def in_this_order(
+        self,
+        begins: str,
+        names: Sequence[str],
+        stops: Sequence[Sequence[str]],
+        order: Sequence[int],
+    ) -> None:
+        """Have two do what they are named for, stopping there, and check what it came to."""
+        scene = await self.scene(begins)
+        async with AsyncExitStack() as stack:
+            actors = [
+                await stack.enter_async_context(self._actor(at, ACTS[name].does, stops[at], scene))
+                for at, name in enumerate(names)
+            ]
+            await play(actors, order)
+        told = [actor.told() for actor in actors]
+        await _check_what_is_kept(scene, told)
+        sent = await _drain(scene)
+        assert not sent or not {"delete", "disable"} & {*names}, "It was sent after all."
+        await _check_the_end(scene, told)
+
+    async def waits(self, session: int) -> bool:  # noqa: ARG002 - whom it is asked of
+        """Tell whether a session waits for a lock: by default none does."""
+        await asyncio.sleep(0)
+        return False
+
+    def session_of(self, connection: AsyncConnection) -> int:
+        """Return what a connection is called."""
+        return id(connection)
+
+    @asynccontextmanager
+    async def _actor(
+        self, at: int, does: Does, stops: Sequence[str], scene: Scene
+    ) -> AsyncGenerator[Actor]:
+        gate, memory = Gate(frozenset(stops)), memory_storage(self.clock)
+        gated = GatedDatabase(self.databases[at], gate, self.session_of)
+        stores = open_stores(
+            cast("Database", gated), CIPHER, self.ids, memory.worker_lock, memory.waking, None
+        )
+        async with stores as storage:
+            yield Actor(does(storage, scene), gate, lambda: self.waits(gated.session))
+
+
+async def _check_what_is_kept(scene: Scene, told: Sequence[Any]) -> None:
+    """Check that nobody got what another one got, and that the log has what was taken."""
+    taken = [one.fence for each in told if isinstance(each, Claimed) for one in each.deliveries]
+    assert len({fence.delivery_id for fence in taken}) == len(taken)
+    log = await scene.world.log(scene.webhook)
+    for each in told:
+        if isinstance(each, Finished):
+            assert (each.result.attempt.log_id in {one.log_id for one in log}) is each.counts
+    for delivery in await _deliveries(scene):
+        numbers = sorted(one.number for one in log if one.delivery_id == delivery.delivery_id)
+        stored = await scene.world.probe(delivery.delivery_id)
+        assert numbers == [*range(1, stored.attempt + 1 - (stored.worker is not None))]
+
+
+async def _drain(scene: Scene) -> int:
+    """Let all who have something die, and deliver what is to be; return how much that was."""
+    store, sent = scene.world.storage.deliveries, 0
+    owners = await _owners(scene)
+    await store.reap(owners, DELAY)
+    scene.world.clock.jump(DELAY * 2)
+    while True:
+        await store.settle(100, scene.world.clock.now() - timedelta(days=1))
+        claimed = await scene.world.claim()
+        if not claimed.deliveries:
+            return sent
+        for begun in claimed.deliveries:
+            await scene.world.finish(begun)
+            sent += 1
+
+
+async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
+    """Check that each delivery has come to an end, and arrived no more often than it may."""
+    log = await scene.world.log(scene.webhook)
+    found = await _deliveries(scene)
+    # Who was told that it is delivered again finds it, and nobody loses what was not let go of.
+    assert found or (True not in told and any(isinstance(each, Swept) for each in told))
+    for delivery in found:
+        assert delivery.state is not State.PENDING
+        of_it = [one.outcome for one in log if one.delivery_id == delivery.delivery_id]
+        assert of_it.count(Outcome.SUCCEEDED) <= 1
+        await scene.world.storage.history.event(delivery.environment_id, delivery.event_id)
+
+
+async def _deliveries(scene: Scene) -> Sequence[DeliveryRecord]:
+    key = scene.webhook.environment_id, scene.webhook.webhook_id
+    return (await scene.world.storage.history.of_webhook(*key, limit=10)).rows
+
+
+async def _owners(scene: Scene) -> Collection[UUID]:
+    stored = [await scene.world.probe(one.delivery_id) for one in await _deliveries(scene)]
+    return {one.worker for one in stored if one.worker is not None}
+
+
+async def _forget_all(storage: SqlStorage, clock: ManualClock) -> None:
+    """Let go of the scenes before, so that a sweep finds this one's event first."""
+    clock.jump(timedelta(seconds=1))
+    while (await storage.retention.sweep_events(clock.now(), None, 1000)).after is not None:
+        pass
+
+
+def _disabled(webhook: Webhook) -> Webhook:
+    return evolve(
+        webhook,
+        version=webhook.version + 1,
+        disabled_until=FOREVER,
+        disabled_reason=DisabledReason.GONE,
+    )
