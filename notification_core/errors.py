@@ -255,6 +255,10 @@ class StorageUnavailable(NotificationError):
     """The storage is away, busy, full or read-only: nothing was written; try again later."""
 
 
+class TransactionLost(StorageUnavailable):
+    """The storage undid a transaction because of others (a deadlock, a time-out): try it again."""
+
+
 class UnknownCommit(StorageUnavailable):
     """The storage went away during a commit: it may have happened or not."""
 

@@ -37,6 +37,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
 from notification_core.ports.observer import Observer
 from notification_core.ports.waking import Waking
+from notification_core.repeating import repeated
 from notification_core.webhooks import Webhook
 
 _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
@@ -195,6 +196,7 @@ class Ingest:
         await self._together.settled()
         await asyncio.gather(*self._storing, return_exceptions=True)
 
+    @repeated
     async def _store_together(
         self, requests: Sequence[Sequence[Event]]
     ) -> Sequence[Sequence[Published] | Exception]:
@@ -210,6 +212,7 @@ class Ingest:
             for events, no in zip(requests, refusals, strict=False)
         ]
 
+    @repeated
     async def _store_alone(
         self,
         events: Sequence[Event],

@@ -16,20 +16,26 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import Server, open_postgres, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.repeating import TransactionLost
 from notification_adapters.sql.tables import changes
 from notification_core.errors import (
     InvalidInput,
     StorageUnavailable,
     StorageUnusable,
+    TransactionLost,
     UnknownCommit,
 )
 from notification_core.events import Arrival
 from notification_core.ids import IdGenerator
+from notification_core.ingest import Ingest
 from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.postgres_server import CIPHER, PostgresServer
+from tests.unit.builders import Notebook
 
+_THEIRS = """
+INSERT INTO events (event_id, environment_id, type, occurred_at, stored_at)
+VALUES ($1, $2, 'job-created', now(), now())
+"""
 _CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 
 
@@ -49,6 +55,11 @@ class Place:
         """End all sessions of this database, as its operator would."""
         async with self.postgres.connected() as operator:
             await operator.execute(_CUT_OFF, self.database)
+
+    async def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        async with self.postgres.connected(self.database) as connection:
+            return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a test's own word
 
 
 @pytest.fixture
@@ -181,6 +192,30 @@ async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place:
         assert await changing == 8
     (stored,) = await storage.webhooks.list(ENVIRONMENT_ID)
     assert stored.name == "new"
+
+
+async def test_of_two_in_a_deadlock_events_get_through_too(
+    storage: SqlStorage, place: Place
+) -> None:
+    webhook, notebook = await _webhook(storage), Notebook()
+    clock = SystemClock()
+    taking_in = Ingest(
+        storage.deliveries, clock, IdGenerator(clock), notebook, None, storage.waking
+    )
+    one, other = event("e-1"), event("e-2")
+    async with place.postgres.connected(place.database) as theirs:
+        await theirs.execute("SET deadlock_timeout = '10s'; BEGIN")
+        await theirs.execute(_THEIRS, "e-2", ENVIRONMENT_ID)
+        publishing = asyncio.create_task(taking_in.publish([one.event, other.event]))
+        await _until_somebody_waits(theirs)
+        # Now each waits for the other, and the server undoes what has waited for a second.
+        await theirs.execute(_THEIRS, "e-1", ENVIRONMENT_ID)
+        await theirs.execute("ROLLBACK")
+        published = await publishing
+    assert [each.duplicate for each in published] == [False, False]
+    assert (notebook.new, notebook.stored) == (2, (0, 2, 0)), "it is stored and told of once"
+    assert await place.count("deliveries") == 2
+    assert (await storage.webhooks.list(ENVIRONMENT_ID)) == [webhook]
 
 
 async def test_more_who_want_a_connection_than_there_are_wait_for_one(place: Place) -> None:

@@ -123,6 +123,26 @@ async def test_an_event_that_comes_twice_in_a_batch_is_no_conflict(world: World)
     assert not world.notebook.conflicts
 
 
+async def test_what_the_storage_undid_for_others_is_stored_by_another_try() -> None:
+    world = a_world(places=3)
+    await world.webhook()
+    world.trouble.undone["ingesting"] = 2
+    await world.ingest.publish([an_event()])
+    (delivery,) = world.deliveries
+    assert world.notebook.new == 1
+    assert [one.fence.delivery_id for one, _ in world.hands.handed_over] == [delivery.delivery_id]
+    assert len(world.hands.released) == 2, "what was planned before is not sent"
+
+
+async def test_what_the_storage_undoes_again_and_again_is_given_up(world: World) -> None:
+    await world.webhook()
+    world.trouble.undone["ingesting"] = 3
+    with pytest.raises(StorageUnavailable):
+        await world.ingest.publish([an_event()])
+    assert not world.deliveries
+    assert not world.hands.handed_over
+
+
 async def test_the_same_id_in_two_environments_is_two_events(world: World) -> None:
     events = [an_event("e", environment_id=an_id()) for _ in range(2)]
     assert [one.duplicate for one in await world.ingest.publish(events)] == [False, False]

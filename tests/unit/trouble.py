@@ -12,7 +12,7 @@ from attrs import define, field
 
 from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Fence, Result
-from notification_core.errors import StorageUnavailable, UnknownCommit
+from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
 from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
@@ -26,12 +26,14 @@ T = TypeVar("T")
 class Trouble:
     """What goes wrong, by the name of the method.
 
-    ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``gates``
+    ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``undone`` how
+    many of whose transactions are undone at their end; ``gates``
     whose calls wait, ``late`` whose answers wait, and ``errors`` whose calls raise.
     """
 
     away: bool = False
     lost: dict[str, bool] = field(factory=dict)
+    undone: Counter[str] = field(factory=Counter)
     gates: dict[str, asyncio.Event] = field(factory=dict)
     late: dict[str, asyncio.Event] = field(factory=dict)
     errors: dict[str, Exception] = field(factory=dict)
@@ -76,6 +78,9 @@ class TroubledDeliveries(DeliveryStore):
                 yield transaction
                 if "ingesting" in self._trouble.gates:
                     await self._trouble.gates["ingesting"].wait()
+                if self._trouble.undone["ingesting"]:
+                    self._trouble.undone["ingesting"] -= 1
+                    raise TransactionLost("ingesting")
                 if happened is False:
                     raise UnknownCommit("ingesting")
         finally:

@@ -6,17 +6,13 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from notification_core.errors import StorageUnavailable
+from notification_core.errors import TransactionLost
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 5
 _MOST_SECONDS: Final = 0.1
-
-
-class TransactionLost(StorageUnavailable):
-    """The storage undid a transaction because of others (a deadlock, a time-out): try it again."""
 
 
 def repeated(

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from notification_adapters.sql.repeating import TransactionLost
 from notification_core.errors import (
     InvalidInput,
     NotificationError,
     StorageUnavailable,
     StorageUnusable,
+    TransactionLost,
     UnknownCommit,
 )
 
