@@ -27,6 +27,7 @@ from notification_core.deliveries import (
 )
 from notification_core.history import WantedAttempts
 from notification_core.ids import IdGenerator, earliest_id
+from notification_core.ports.backlog import MAX_COUNTED
 from notification_core.ports.deliveries import Claim
 from notification_core.replay import Selection
 from notification_core.webhooks import FOREVER, DisabledReason
@@ -134,6 +135,21 @@ async def test_a_claim_beside_a_million_costs_what_it_takes(
         assert len(claimed.deliveries) == 500
         with reading_at_most(plans, 3_000):
             await storage.deliveries.finish([_result(one) for one in claimed.deliveries], LEASE)
+
+
+async def test_measuring_what_waits_reads_no_more_than_it_counts(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    for _ in range(TIMES):
+        with reading_at_most(plans, 1_000 + 400):
+            size = await storage.backlog.size(max_counted=1_000, max_webhooks=100)
+        assert (size.waiting, size.webhooks) == (1_000, 100)
+    with reading_at_most(plans, MAX_COUNTED + 10_000):
+        assert (await storage.backlog.size()).waiting == MAX_COUNTED
+    # The count, and of each of a thousand queues its first rows.
+    with reading_at_most(plans, 1_000 + 1_000 + 1_000 * 25):
+        assert await storage.backlog.longer_than(1_000) == {DEAD}
 
 
 async def test_taking_from_a_million_costs_what_is_taken(
