@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-import aiohttp
 from attrs import define, field
 
 from tests.faults.history import Published
@@ -121,18 +120,8 @@ class Stage:
 
     async def lags(self) -> Sequence[float]:
         """Return how far behind each partition is that a consumer has."""
-        said = "".join([await _metrics(one) for one in self.consumers])
+        said = "".join([await one.metrics() for one in self.consumers])
         return [float(lag) for lag in _LAG.findall(said)]
-
-
-async def _metrics(consumer: Up) -> str:
-    """Return a consumer's metrics; nothing while it does not answer."""
-    try:
-        url = f"http://127.0.0.1:{consumer.ports[1]}/metrics"
-        async with aiohttp.request("GET", url) as answer:
-            return await answer.text()
-    except aiohttp.ClientError:
-        return ""
 
 
 @asynccontextmanager

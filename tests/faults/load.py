@@ -1,7 +1,7 @@
 """A run under load: receivers of several manners, and the account of it for the checker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from random import Random
@@ -70,7 +70,12 @@ async def under_load(api: Api, random: Random, slowest: float) -> AsyncIterator[
 
 def all_published(api: Api, event_ids: Sequence[str]) -> Sequence[Published]:
     """Return the account of events that were all acknowledged."""
-    return [Published(one, api.environment, TYPE, acknowledged=True) for one in event_ids]
+    return accounted(api, dict.fromkeys(event_ids, True))
+
+
+def accounted(api: Api, outcomes: Mapping[str, bool]) -> Sequence[Published]:
+    """Return the account of events that were acknowledged, or not."""
+    return [Published(one, api.environment, TYPE, known) for one, known in outcomes.items()]
 
 
 def kills_of(*processes: Up) -> Sequence[datetime]:

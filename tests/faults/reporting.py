@@ -23,13 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "breaking the promises on purpose")
     group.addoption("--long", action="store_true", help="run what takes long too")
     group.addoption("--seed", type=int, help="repeat what was random in a run")
-    group.addoption("--minutes", type=float, default=2.0, help="how long the soak takes")
+    group.addoption("--minutes", type=float, default=10.0, help="how long the soak takes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, and let the reports say which experiment a test is."""
     for item in items:
-        if (marker := item.get_closest_marker(_EXPERIMENT)) is not None:
+        for marker in item.iter_markers(_EXPERIMENT):
             item.user_properties.append((_EXPERIMENT, _titled(item, *marker.args)))
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]

@@ -17,10 +17,11 @@ import aiohttp
 from attrs import define, field
 
 from tests.faults.accounts import Accounts, Manner
-from tests.faults.history import Allowed, History, Published
+from tests.faults.history import Allowed, History
 from tests.faults.kafka_stage import EVENTS, Account, consuming, event
+from tests.faults.load import accounted
 from tests.faults.place import Place
-from tests.faults.stage import TYPE, Api, Up, api_of, event_named, until
+from tests.faults.stage import Api, Up, api_of, event_named, until
 from tests.kafka.topics import Kafka
 from tests.receivers import Receiver
 
@@ -44,6 +45,7 @@ class Scene:
     place: Place
     accounts: Accounts
     webhook_id: str
+    key: str
     published: dict[str, bool] = field(factory=dict)
 
     @property
@@ -62,31 +64,45 @@ class Scene:
         if status == HTTPStatus.ACCEPTED:
             self.published |= dict.fromkeys(event_ids, True)
 
-    async def publish_until_acknowledged(self) -> None:
+    async def killed_and_started_again(self, tampering: Sequence[str] = ()) -> None:
+        """Wait until it has killed itself; start it again, with the producer's second try.
+
+        A bad one may not start again: then nothing more comes of it.
+        """
+        await self.up.ended(within=60)
+        self.up.tampering = tampering
+        with suppress(AssertionError):
+            await self.up.start()
+        await self.publish_again()
+
+    @property
+    def start_took(self) -> float:
+        """How many seconds its last start took."""
+        return (self.up.readies[-1] - self.up.starts[-1]).total_seconds()
+
+    async def publish_again(self) -> None:
         """Publish again what nobody has acknowledged, as a producer does."""
         missing = [one for one, acknowledged in self.published.items() if not acknowledged]
         if missing:
             await self.publish(missing)
 
-    async def rested(self, *kills: datetime) -> History:
+    async def rested(self, *kills: datetime, within: float = _RESTS_WITHIN) -> History:
         """Return all that is known of the run once nothing is left to do, or will not be done."""
         with suppress(AssertionError):
-            await until("nothing is left to do", self.place.is_done, _RESTS_WITHIN)
+            await until("nothing is left to do", self.place.is_done, within)
         return History(
-            [
-                Published(one, self.api.environment, TYPE, acknowledged)
-                for one, acknowledged in self.published.items()
-            ],
-            self.accounts.seen(await self.api.key()),
+            accounted(self.api, self.published),
+            self.accounts.seen(self.key),
             await self.place.stored(),
             Allowed(kills=kills),
         )
 
 
 @asynccontextmanager
-async def _on_scene(
+async def on_scene(
     folder: Path, place: Place, tampering: Sequence[str], manner: Manner, **settings: str
 ) -> AsyncIterator[Scene]:
+    """Run an installation, tampered with, with one webhook to a receiver of this manner."""
     accounts = Accounts()
     up = Up(folder, _SETTINGS | settings, place=place)
     async with AsyncExitStack() as stack:
@@ -95,11 +111,13 @@ async def _on_scene(
         up.tampering = tampering
         await up.start()
         api = await stack.enter_async_context(api_of(up))
-        yield Scene(up, api, place, accounts, await api.subscribe(receiver.url))
+        webhook_id = await api.subscribe(receiver.url)
+        yield Scene(up, api, place, accounts, webhook_id, await api.key())
 
 
-def _events(count: int) -> Sequence[str]:
-    return [f"event-{number:02}" for number in range(count)]
+def events(count: int) -> Sequence[str]:
+    """Return the ids of so many events."""
+    return [f"event-{number:04}" for number in range(count)]
 
 
 async def failing(folder: Path, place: Place, tampering: Sequence[str]) -> History:
@@ -111,8 +129,8 @@ async def failing(folder: Path, place: Place, tampering: Sequence[str]) -> Histo
         return 0.3, answers[-1]
 
     settings = {"WEBHOOKS_RETRY_INTERVAL": "100ms"}
-    async with _on_scene(folder, place, tampering, manner, **settings) as scene:
-        await scene.publish(_events(30))
+    async with on_scene(folder, place, tampering, manner, **settings) as scene:
+        await scene.publish(events(30))
         return await scene.rested()
 
 
@@ -124,28 +142,25 @@ async def failing_once(folder: Path, place: Place, tampering: Sequence[str]) -> 
         return 0, answers.pop(0)
 
     settings = {"WEBHOOKS_RETRY_INTERVAL": "4s"}
-    async with _on_scene(folder, place, tampering, manner, **settings) as scene:
+    async with on_scene(folder, place, tampering, manner, **settings) as scene:
         await scene.publish(["event"])
         return await scene.rested()
 
 
 async def published_twice(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Publish the same events twice."""
-    async with _on_scene(folder, place, tampering, lambda: (0, 200)) as scene:
-        await scene.publish(_events(5))
-        await scene.publish(_events(5))
+    async with on_scene(folder, place, tampering, lambda: (0, 200)) as scene:
+        await scene.publish(events(5))
+        await scene.publish(events(5))
         return await scene.rested()
 
 
 async def _killed(folder: Path, place: Place, tampering: Sequence[str], at: str) -> History:
     """Kill it at a point, and have the producer and the next process go on."""
     armed = (*tampering, "--at", f"{at}=kill")
-    async with _on_scene(folder, place, armed, lambda: (0.1, 200)) as scene:
-        await scene.publish(_events(5))
-        await scene.up.ended()
-        scene.up.tampering = tampering
-        await scene.up.start()
-        await scene.publish_until_acknowledged()
+    async with on_scene(folder, place, armed, lambda: (0.1, 200)) as scene:
+        await scene.publish(events(5))
+        await scene.killed_and_started_again(tampering)
         return await scene.rested(*scene.up.kills)
 
 
@@ -173,8 +188,8 @@ async def killed_at_the_first_request(
     folder: Path, place: Place, tampering: Sequence[str]
 ) -> History:
     """Kill it as soon as a receiver has seen something, and have the producer stay away."""
-    async with _on_scene(folder, place, tampering, lambda: (5, 200)) as scene:
-        await scene.publish(_events(5))
+    async with on_scene(folder, place, tampering, lambda: (5, 200)) as scene:
+        await scene.publish(events(5))
         await scene.receiver.wait_for(1)
         await scene.up.kill()
         await scene.up.start()
@@ -184,8 +199,8 @@ async def killed_at_the_first_request(
 async def deleted(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Delete the webhook while much of it waits."""
     settings = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "2"}
-    async with _on_scene(folder, place, tampering, lambda: (0.3, 200), **settings) as scene:
-        await scene.publish(_events(30))
+    async with on_scene(folder, place, tampering, lambda: (0.3, 200), **settings) as scene:
+        await scene.publish(events(30))
         await scene.receiver.wait_for(4)
         await scene.api.delete(scene.webhook_id)
         history = await scene.rested()
@@ -197,12 +212,12 @@ async def deleted(folder: Path, place: Place, tampering: Sequence[str]) -> Histo
 async def hung(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Stop a process for longer than its lease, and let it go on beside another one."""
     async with (
-        _on_scene(folder / "1", place, tampering, lambda: (0.3, 200), **_HUNG) as scene,
+        on_scene(folder / "1", place, tampering, lambda: (0.3, 200), **_HUNG) as scene,
         AsyncExitStack() as stack,
     ):
         other = Up(folder / "2", _HUNG, place=place, tampering=tampering)
         stack.push_async_callback(other.close)
-        await scene.publish(_events(30))
+        await scene.publish(events(30))
         await scene.receiver.wait_for(2)
         assert scene.up.process
         scene.up.process.send_signal(signal.SIGSTOP)
@@ -234,6 +249,7 @@ async def consumed_and_killed(
         # The last one tells that what came before it was read, or never will be.
         await kafka.send(EVENTS, event(account), partition=0, key=b"k")
         await until("it has read on", lambda: stage.is_caught_up(account), 90)
-        scene = Scene(stage.consumer, stage.api, place, accounts, webhook_id)
+        key = await stage.api.key()
+        scene = Scene(stage.consumer, stage.api, place, accounts, webhook_id, key)
         scene.published |= {one.event_id: True for one in account.published}
         return await scene.rested(*stage.consumer.kills)

@@ -130,6 +130,20 @@ class Up:
         """Return what all its processes have printed."""
         return self._log.read_text() if self._log.exists() else ""
 
+    async def metrics(self) -> str:
+        """Return its metrics; nothing while it does not answer."""
+        try:
+            url = f"http://127.0.0.1:{self.ports[1]}/metrics"
+            async with aiohttp.request("GET", url) as answer:
+                return await answer.text()
+        except aiohttp.ClientError:
+            return ""
+
+    async def metric(self, name: str) -> float:
+        """Return the sum of a metric over its labels."""
+        samples = re.findall(rf"^{name}(?:{{.*}})? (\S+)", await self.metrics(), re.MULTILINE)
+        return sum(map(float, samples))
+
     @property
     def workers(self) -> Sequence[int]:
         """The processes that it has started by itself, in the order of their starts."""
@@ -229,6 +243,14 @@ class Api:
         key = settings["public_verification_key"]
         assert isinstance(key, dict)
         return str(key["hex"])
+
+    async def call_for_list(self, path: str) -> Sequence[JsonObject]:
+        """Get a list, which must succeed."""
+        async with self.session.get(f"{self.base}/{path}") as answer:
+            assert answer.ok, await answer.text()
+            told = await answer.json()
+            assert isinstance(told, list)
+            return told
 
     async def call(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         """Make a call that must succeed; return the object that it answers with."""

@@ -20,7 +20,7 @@ from notification_core.deliveries import Attempt, Fence, NewDelivery, Outcome, S
 from tests.faults.tampering.patching import Function, replaced
 
 _ENGINES: Final = ("sqlite", "postgres")
-_SLOW_COMMIT: Final = 1.0
+_SLOW_COMMIT: Final = 5.0
 
 
 def _replaced_step(name: str, by: Callable[[Function], Function]) -> None:

@@ -1,0 +1,111 @@
+"""Killed at each moment of an event's way: nothing is lost, and little is doubled."""
+
+import pytest
+from attrs import frozen
+
+from tests.faults.accounts import Manner
+from tests.faults.experiment import Experiment
+from tests.faults.figures import figures_of
+from tests.faults.place import Place
+from tests.faults.rules import interruptions
+from tests.faults.scenarios import events, on_scene
+
+pytestmark = pytest.mark.timeout(300)
+
+RECOVERY = 5.0
+IN_FLIGHT = 5
+MANY = 10_000
+
+
+def at_once() -> tuple[float, int]:
+    return 0.1, 200
+
+
+def failing_at_first() -> Manner:
+    """Fail the first attempts, so that the second ones come by a claim."""
+    answers = [500] * IN_FLIGHT
+
+    def manner() -> tuple[float, int]:
+        return 0, answers.pop() if answers else 200
+
+    return manner
+
+
+@frozen
+class Moment:
+    """Where a process is killed, and what of it may be seen.
+
+    So many attempts are ``interrupted`` at the most, and at least one where any are; as many of
+    their requests as are ``doubled`` may have been taken by the receiver.
+    """
+
+    at: str
+    interrupted: int = 0
+    doubled: int = 0
+    fails_at_first: bool = False
+
+
+def moment(number: int, title: str, moment: Moment, *marks: pytest.MarkDecorator) -> object:
+    marked = [pytest.mark.experiment(number, title), *marks]
+    return pytest.param(moment, id=moment.at, marks=marked)
+
+
+MOMENTS = [
+    moment(3, "killed before the fan-out is committed", Moment("fanned out")),
+    moment(3, "killed after the commit, before the hand-over", Moment("committed", IN_FLIGHT)),
+    moment(4, "killed after the claim", Moment("claimed", IN_FLIGHT, fails_at_first=True)),
+    moment(4, "killed once begun, before it connects", Moment("connecting", IN_FLIGHT)),
+    moment(6, "killed after the answer, before it is written", Moment("answered", 5, 5)),
+    moment(7, "killed between an attempt's log and its end", Moment("ending", 5, 5)),
+    moment(7, "killed once the end is committed", Moment("finished", 5, 5)),
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_killed_at_this_moment_it_loses_nothing(
+    experiment: Experiment, place: Place, moment: Moment
+) -> None:
+    manner = failing_at_first() if moment.fails_at_first else at_once
+    armed = ("--at", f"{moment.at}=kill")
+    async with on_scene(experiment.folder, place, armed, manner) as scene:
+        await scene.publish(events(IN_FLIGHT))
+        await scene.killed_and_started_again()
+        history = await scene.rested(*scene.up.kills)
+        experiment.judge(history, recovers_within=RECOVERY + scene.start_took)
+    figures = figures_of(history)
+    assert figures.delivered == IN_FLIGHT
+    assert figures.doubled <= moment.doubled
+    assert figures.interruptions <= moment.interrupted
+
+
+@pytest.mark.experiment(5, "killed while the requests are out")
+async def test_killed_while_requests_are_out_it_repeats_each_of_them_once_at_the_most(
+    experiment: Experiment, place: Place
+) -> None:
+    async with on_scene(experiment.folder, place, (), lambda: (1, 200)) as scene:
+        await scene.publish(events(IN_FLIGHT))
+        await scene.receiver.wait_for(IN_FLIGHT)
+        await scene.up.kill()
+        await scene.up.start()
+        history = await scene.rested(*scene.up.kills)
+        experiment.judge(history, recovers_within=RECOVERY + scene.start_took)
+    assert interruptions(history.stored.attempts) == IN_FLIGHT
+    assert len(history.seen) == 2 * IN_FLIGHT
+
+
+@pytest.mark.long
+@pytest.mark.experiment(3, "killed amid a fan-out to 10,000 webhooks")
+async def test_a_fan_out_to_10_000_webhooks_is_all_or_nothing(
+    experiment: Experiment, place: Place
+) -> None:
+    armed = ("--at", "fanned out=kill")
+    most = {"WEBHOOKS_MAX_PER_ENVIRONMENT": str(MANY)}
+    async with on_scene(experiment.folder, place, armed, lambda: (0, 200), **most) as scene:
+        for number in range(MANY - 1):
+            await scene.api.subscribe(f"{scene.receiver.url}{number}")
+        await scene.publish(events(1))
+        await scene.killed_and_started_again()
+        history = await scene.rested(*scene.up.kills, within=120)
+        experiment.judge(history)
+    figures = figures_of(history)
+    assert (figures.delivered, figures.doubled) == (MANY, 0)
