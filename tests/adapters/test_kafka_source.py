@@ -139,6 +139,7 @@ async def test_members_share_the_partitions_and_each_message_is_taken_once(kafka
     assert len({(one.partition, one.offset) for one in found}) == len(found) == 400
 
 
+@pytest.mark.experiment(16, "consumers come and go")
 async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
     await kafka.create(EVENTS, partitions=4)
     everyone: list[Consumer] = []
@@ -179,6 +180,7 @@ async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> Non
     assert await kafka.committed(EVENTS) == {0: 3}
 
 
+@pytest.mark.experiment(17, "a batch longer than the longest poll interval")
 async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +299,7 @@ async def test_one_broker_of_the_list_is_enough(kafka: Kafka) -> None:
         assert values(await taken(one, 1)) == [b"1"]
 
 
+@pytest.mark.experiment(15, "no broker at the start")
 async def test_without_a_broker_it_says_so_and_goes_on_asking(kafka: Kafka) -> None:
     notebook = Notebook()
     async with member(kafka, Brokers(["127.0.0.1:1"]), notebook) as one:

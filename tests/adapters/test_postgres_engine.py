@@ -139,6 +139,7 @@ async def test_a_transaction_that_is_cut_off_stores_nothing(
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
 
 
+@pytest.mark.experiment(12, "the database turned read-only under the engine")
 async def test_a_database_that_turned_read_only_is_left_and_found_again(
     storage: SqlStorage, place: Place
 ) -> None:
@@ -151,6 +152,7 @@ async def test_a_database_that_turned_read_only_is_left_and_found_again(
     assert await ingest(storage, event("e-1")) == [Arrival.NEW], "we say what we want"
 
 
+@pytest.mark.experiment(14, "a statement's time is over")
 async def test_a_slow_statement_is_given_up_and_done_again(
     storage: SqlStorage, place: Place
 ) -> None:
@@ -179,6 +181,7 @@ async def test_what_is_slow_again_and_again_is_given_up(storage: SqlStorage, pla
     assert await storage.webhooks.list(ENVIRONMENT_ID) == [webhook]
 
 
+@pytest.mark.experiment(14, "two in a deadlock")
 async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place: Place) -> None:
     webhook = await _webhook(storage)
     async with place.postgres.connected(place.database) as other:

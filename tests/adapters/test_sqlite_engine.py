@@ -61,6 +61,7 @@ async def test_writers_wait_their_turn_and_no_update_gets_lost(storage: SqlStora
     assert order == sorted(order)
 
 
+@pytest.mark.experiment(24, "two processes write to one file")
 async def test_two_processes_lose_no_update(storage: SqlStorage, tmp_path: Path) -> None:
     async with opened(tmp_path) as rival:
         events = [event(f"e-{number}") for number in range(100)]
@@ -85,6 +86,7 @@ async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     assert await storage.webhooks.changes() == 0
 
 
+@pytest.mark.experiment(24, "another process holds the file")
 async def test_a_database_that_another_process_holds_is_busy_and_then_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ async def test_a_database_that_another_process_holds_is_busy_and_then_free(
         assert await ingest(storage, event("e-1")) == [Arrival.NEW]
 
 
+@pytest.mark.experiment(23, "the disk is full in the middle of a batch")
 async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Path) -> None:
     await migrate_sqlite(database(tmp_path), CIPHER)
     with pragma("max_page_count = 60"):

@@ -93,6 +93,7 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 
 
 @pytest.mark.parametrize("acknowledged", [1, 5, 25])
+@pytest.mark.experiment(24, "a writer killed, and the file looked through")
 async def test_a_writer_that_is_killed_leaves_whole_batches_and_a_sound_file(
     tmp_path: Path, acknowledged: int
 ) -> None:

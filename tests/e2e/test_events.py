@@ -64,6 +64,7 @@ def data_of(request: ReceivedRequest) -> JsonObject:
     return data
 
 
+@pytest.mark.experiment(27, "data of any size")
 async def test_data_of_any_size_arrives_as_it_was_sent(installation: tuple[Up, Api]) -> None:
     _, shared = installation
     api = Api(shared.session, shared.base)
@@ -82,6 +83,7 @@ async def test_data_of_any_size_arrives_as_it_was_sent(installation: tuple[Up, A
             assert verifies(request, key)
 
 
+@pytest.mark.experiment(27, "a mebibyte, and a byte more")
 async def test_an_event_of_a_mebibyte_is_taken_and_of_one_byte_more_refused(
     installation: tuple[Up, Api],
 ) -> None:
@@ -109,6 +111,7 @@ RETRY_AFTER: dict[str, tuple[int, str, float]] = {
 }
 
 
+@pytest.mark.experiment(33, "Retry-After")
 async def test_a_receiver_may_ask_for_time_up_to_the_cap(installation: tuple[Up, Api]) -> None:
     _, shared = installation
     api = Api(shared.session, shared.base)

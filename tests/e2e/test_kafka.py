@@ -58,6 +58,7 @@ async def test_an_event_from_kafka_is_delivered_signed_and_with_its_data_as_it_c
         assert verifies(request, await api.key())
 
 
+@pytest.mark.experiment(26, "one event ten times from Kafka")
 async def test_one_event_ten_times_is_delivered_once_and_the_first_body_stands(
     kafka: Kafka, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ async def test_cloud_events_of_both_kinds_are_delivered(kafka: Kafka, tmp_path: 
         assert told == {"cloudy": "structured", "binary": "binary"}
 
 
+@pytest.mark.experiment(27, "sizes from Kafka")
 async def test_sizes_up_to_1_mib_are_delivered_and_a_byte_more_is_a_dead_letter(
     kafka: Kafka, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import require
 from tests.faults.place import IN_FLIGHT, ServerPlace
 from tests.faults.stage import Api, event_named, running, until
@@ -64,6 +66,7 @@ async def _slowly(_: object) -> int:
     return 200
 
 
+@pytest.mark.experiment(11, "PostgreSQL restarted at once")
 async def test_a_restart_of_the_server_loses_nothing_and_interrupts_no_living_worker(
     tmp_path: Path,
 ) -> None:

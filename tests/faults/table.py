@@ -7,7 +7,6 @@ from attrs import frozen
 from tests.faults.figures import Figures
 
 OPEN = {
-    32: "wrong or rotated storage secret: `rekey` does not exist yet",
     36: "migrations and two versions side by side: there is no older version yet",
 }
 """Experiments that wait for what they are about."""

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from statistics import median, quantiles
 
+import pytest
 from attrs import frozen
 
 from tests.faults.stage import Api, Up, running
@@ -50,6 +51,8 @@ def p95(values: Sequence[float]) -> float:
     return quantiles(values, n=20)[-1]
 
 
+@pytest.mark.long
+@pytest.mark.experiment(28, "a million deliveries of one dead webhook")
 async def test_a_dead_webhooks_million_deliveries_do_not_delay_a_live_one(
     tmp_path: Path, tell: Callable[[str], None]
 ) -> None:

@@ -28,6 +28,7 @@ from tests.faults.kafka_stage import (
     event,
 )
 from tests.faults.load import all_published, kills_of
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place, place_on
 from tests.faults.rules import interruptions
 from tests.faults.stage import Up, until
@@ -43,15 +44,6 @@ def kafka(kafka: Kafka) -> Kafka:
     """Give the group its name in production."""
     kafka.group = GROUP
     return kafka
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
-def server(request: pytest.FixtureRequest) -> PostgresServer | None:
-    """Give the server of each kind of storage: what Kafka does does not depend on it."""
-    wanted: PostgresServer | None = None
-    if request.param == "postgres":
-        wanted = request.getfixturevalue("postgres")
-    return wanted
 
 
 @frozen
@@ -121,6 +113,7 @@ async def on_stage(  # noqa: PLR0913 - what differs, one by one
 
 @pytest.mark.long
 @pytest.mark.experiment(8, "the consumer killed at random under load")
+@postgres_when_long
 async def test_kills_lose_nothing_and_poison_goes_to_its_topic(
     experiment: Experiment, place: Place, kafka: Kafka
 ) -> None:
@@ -138,6 +131,7 @@ async def test_kills_lose_nothing_and_poison_goes_to_its_topic(
 
 
 @pytest.mark.experiment(25, "every kind of poison in Kafka")
+@postgres_when_long
 async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_delivered(
     experiment: Experiment, place: Place, kafka: Kafka
 ) -> None:
@@ -167,6 +161,7 @@ async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_deli
         ),
     ],
 )
+@postgres_when_long
 async def test_killed_on_either_side_of_the_storages_commit_it_reads_again_and_sends_once(
     experiment: Experiment, place: Place, kafka: Kafka, at: str, there: int
 ) -> None:
@@ -184,6 +179,7 @@ async def test_killed_on_either_side_of_the_storages_commit_it_reads_again_and_s
 
 
 @pytest.mark.experiment(9, "a consumer told to stop under load")
+@postgres_when_long
 async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
     experiment: Experiment, place: Place, kafka: Kafka
 ) -> None:
@@ -220,6 +216,7 @@ async def stop_under_load(
 
 
 @pytest.mark.experiment(15, "the brokers away, and back")
+@postgres_when_long
 async def test_without_brokers_it_stays_and_says_so_and_its_end_does_not_wait_for_them(
     experiment: Experiment, place: Place, kafka: Kafka, broker: Broker
 ) -> None:

@@ -7,12 +7,14 @@ import pytest
 from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed
 from tests.faults.load import under_load
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place, ServerPlace
 from tests.faults.stage import running
 
 RECOVERY = 5.0
 
 
+@postgres_when_long
 @pytest.mark.experiment(8, "killed at random under load")
 async def test_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(
     experiment: Experiment, place: Place

@@ -6,6 +6,7 @@ from attrs import frozen
 from tests.faults.accounts import Manner
 from tests.faults.experiment import Experiment
 from tests.faults.figures import figures_of
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.rules import interruptions
 from tests.faults.scenarios import events, on_scene
@@ -52,15 +53,23 @@ def moment(number: int, title: str, moment: Moment, *marks: pytest.MarkDecorator
 
 MOMENTS = [
     moment(3, "killed before the fan-out is committed", Moment("fanned out")),
-    moment(3, "killed after the commit, before the hand-over", Moment("committed", IN_FLIGHT)),
+    moment(
+        3,
+        "killed after the commit, before the hand-over",
+        Moment("committed", IN_FLIGHT),
+        pytest.mark.long,
+    ),
     moment(4, "killed after the claim", Moment("claimed", IN_FLIGHT, fails_at_first=True)),
     moment(4, "killed once begun, before it connects", Moment("connecting", IN_FLIGHT)),
     moment(6, "killed after the answer, before it is written", Moment("answered", 5, 5)),
-    moment(7, "killed between an attempt's log and its end", Moment("ending", 5, 5)),
-    moment(7, "killed once the end is committed", Moment("finished", 5, 5)),
+    moment(
+        7, "killed between an attempt's log and its end", Moment("ending", 5, 5), pytest.mark.long
+    ),
+    moment(7, "killed once the end is committed", Moment("finished", 5, 5), pytest.mark.long),
 ]
 
 
+@postgres_when_long
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_killed_at_this_moment_it_loses_nothing(
     experiment: Experiment, place: Place, moment: Moment
@@ -78,6 +87,7 @@ async def test_killed_at_this_moment_it_loses_nothing(
     assert figures.interruptions <= moment.interrupted
 
 
+@postgres_when_long
 @pytest.mark.experiment(5, "killed while the requests are out")
 async def test_killed_while_requests_are_out_it_repeats_each_of_them_once_at_the_most(
     experiment: Experiment, place: Place

@@ -47,6 +47,7 @@ async def uri(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
         yield postgres.database_uri(database)
 
 
+@pytest.mark.experiment(32, "a new storage secret, killed midway")
 async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(uri: str) -> None:
     of = {"DB_URI": uri, "DB_ENCRYPTION_SECRET": FORMER}
     both = {**of, "DB_ENCRYPTION_SECRET": SECRET, "DB_ENCRYPTION_PREVIOUS_SECRETS": FORMER}

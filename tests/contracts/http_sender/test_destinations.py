@@ -80,6 +80,7 @@ async def test_one_denied_answer_denies_the_attempt(
     assert "127" not in error.message
 
 
+@pytest.mark.experiment(21, "a name that comes to lead inside")
 async def test_a_name_that_comes_to_lead_inside_is_refused_from_then_on(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +186,7 @@ def speaks_ipv6() -> bool:
 
 
 @pytest.mark.parametrize("answer", [NameNotFound("No such name."), LookupFailed("No answer.")])
+@pytest.mark.experiment(21, "a name that cannot be looked up")
 async def test_a_name_that_cannot_be_looked_up_is_a_dns_error(
     make_sender: MakeSender, answer: LookupFailed
 ) -> None:
@@ -234,6 +236,7 @@ async def test_the_time_limit_spans_the_look_up_and_the_response(make_sender: Ma
     assert time.monotonic() - began < 1.5
 
 
+@pytest.mark.experiment(21, "a look-up that hangs")
 async def test_a_look_up_that_hangs_ends_at_the_timeout_and_delays_no_other_name(
     make_sender: MakeSender,
 ) -> None:

@@ -54,6 +54,7 @@ async def test_what_is_not_http_is_an_invalid_response(sender: HttpSender, answe
     assert error.code is ErrorCode.INVALID_RESPONSE
 
 
+@pytest.mark.experiment(20, "a bad chunk")
 async def test_a_chunk_that_is_bad_later_is_an_invalid_response_at_once(
     sender: HttpSender,
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_chunk_that_is_bad_later_is_an_invalid_response_at_once(
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 200", OK, OK + b"Content-Le"])
+@pytest.mark.experiment(20, "headers that are cut")
 async def test_headers_that_are_cut_are_an_invalid_response(
     sender: HttpSender, answer: bytes
 ) -> None:
@@ -100,6 +102,7 @@ async def test_a_connection_that_is_refused_is_a_connect_error_that_names_no_add
     ],
     ids=["silent", "half the headers", "dripping headers", "103 for ever", "a flood of 100"],
 )
+@pytest.mark.experiment(19, "receivers that hang, trickle or answer 103 for ever")
 async def test_an_attempt_without_a_response_ends_at_its_timeout(
     sender: HttpSender, act: Act
 ) -> None:
@@ -130,6 +133,7 @@ async def test_a_failure_shows_no_header_and_no_body(sender: HttpSender, answer:
     assert "s3cret" not in "".join(traceback.format_exception(failed.value)) + repr(request)
 
 
+@pytest.mark.experiment(20, "what hostile receivers say takes little memory")
 async def test_what_hostile_receivers_say_takes_little_memory(sender: HttpSender) -> None:
     bomb = gzip.compress(bytes(50_000_000))
     zipped = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)

@@ -52,6 +52,7 @@ async def test_the_names_of_tls_and_of_the_host_header_are_the_urls(
         (NAME, True, "has expired"),
     ],
 )
+@pytest.mark.experiment(20, "a certificate that does not hold")
 async def test_a_certificate_that_does_not_hold_is_a_tls_error_that_says_why(
     make_sender: MakeSender, authority: Authority, host: str, words: str, *, expired: bool
 ) -> None:
