@@ -22,6 +22,7 @@ class VaultServer:
     """Wraps and unwraps under one key, for whoever shows the token."""
 
     receiver: Receiver
+    token: str = TOKEN
     _aead: AESGCM = field(factory=lambda: AESGCM(bytes(32)), repr=False)
 
     @property
@@ -37,7 +38,7 @@ class VaultServer:
 
     def answer(self, asked: ReceivedRequest) -> PlainAnswer:
         """Answer as Vault does."""
-        if asked.headers.get("X-Vault-Token") != TOKEN:
+        if asked.headers.get("X-Vault-Token") != self.token:
             return _refusal(403, "permission denied")
         if (asked.method, asked.path) != ("POST", f"/v1/transit/decrypt/{KEY}"):
             return _refusal(404)

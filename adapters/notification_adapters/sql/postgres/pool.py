@@ -116,6 +116,7 @@ def _engine(server: Server) -> AsyncEngine:
         # Transactions are begun and ended here: the driver is to begin none by itself.
         isolation_level="AUTOCOMMIT",
         connect_args=options,
+        hide_parameters=True,  # errors are logged, and these are customers' data
     )
     if not server.prepared_statements:
 

@@ -203,6 +203,7 @@ def _engine(path: Path, mode: str, pragmas: Sequence[str], *, size: int) -> Asyn
         # Every transaction is ended where it was begun.
         pool_reset_on_return=None,
         connect_args={"isolation_level": None},
+        hide_parameters=True,  # errors are logged, and these are customers' data
     )
     busy = f"busy_timeout = {BUSY_TIMEOUT // timedelta(milliseconds=1)}"
 
