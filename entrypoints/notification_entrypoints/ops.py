@@ -24,6 +24,7 @@ Check = Callable[[], Awaitable[None]]
 
 OK = "ok"
 CHECK_TIMEOUT = timedelta(seconds=2)
+WRITE_TIMEOUT = timedelta(seconds=10)
 
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
@@ -112,10 +113,18 @@ class Readiness(Parts):
         return f"no answer within {format_duration(self._timeout)}"
 
 
-def ops_app(counts: Counts, parts: Parts, info: Info, *, stopping: Event) -> web.Application:
+def ops_app(
+    counts: Counts,
+    parts: Parts,
+    info: Info,
+    *,
+    stopping: Event,
+    write_timeout: timedelta = WRITE_TIMEOUT,
+) -> web.Application:
     """Return the ops server's application.
 
-    Ready is a process whose parts all work and that is not ``stopping``.
+    Ready is a process whose parts all work and that is not ``stopping``. An answer takes the
+    ``write_timeout`` at most, but for pages below ``/debug/``, which take as long as is asked for.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -136,7 +145,7 @@ def ops_app(counts: Counts, parts: Parts, info: Info, *, stopping: Event) -> web
     async def tell_info(_: web.Request) -> web.Response:
         return _json(asdict(info))
 
-    app = web.Application(middlewares=[_errors_as_json(counts)])
+    app = web.Application(middlewares=[_errors_as_json(counts, write_timeout)])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
@@ -144,11 +153,14 @@ def ops_app(counts: Counts, parts: Parts, info: Info, *, stopping: Event) -> web
     return app
 
 
-def _errors_as_json(counts: Counts) -> Middleware:
+def _errors_as_json(counts: Counts, write_timeout: timedelta) -> Middleware:
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            async with asyncio.timeout(_seconds_for(request, write_timeout)):
+                return await handler(request)
+        except TimeoutError:
+            return _error(503, f"No answer was to be had within {format_duration(write_timeout)}.")
         except web.HTTPNotFound:
             return _error(404, "The ops server has /healthz, /readyz, /metrics, /status and /info.")
         except web.HTTPMethodNotAllowed as error:
@@ -163,6 +175,10 @@ def _errors_as_json(counts: Counts) -> Middleware:
             return _error(500, "Something went wrong here: see the log.")
 
     return answer_errors
+
+
+def _seconds_for(request: web.Request, write_timeout: timedelta) -> float | None:
+    return None if request.path.startswith("/debug/") else write_timeout.total_seconds()
 
 
 def _error(status: int, message: str) -> web.Response:

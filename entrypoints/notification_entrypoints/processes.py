@@ -21,7 +21,14 @@ from notification_entrypoints.berth import Berth, say_ready
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.grace import end_in_any_case
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
-from notification_entrypoints.servers import Bind, listening, listening_at, stop_signals
+from notification_entrypoints.servers import (
+    Bind,
+    PatientProtocol,
+    ProtocolRunner,
+    listening,
+    listening_at,
+    stop_signals,
+)
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.status import StatusReport, add_status_page
 from notification_entrypoints.storages import database_of
@@ -116,7 +123,9 @@ async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterat
         app = _ops_app(settings, watch, checks, stopping)
         add_status_page(app, status)
         add_debug_pages(app, settings, administrators.refusal)
-        ops_url = await stack.enter_async_context(_listening(ops_runner(app), settings, berth))
+        ops_url = await stack.enter_async_context(
+            _listening(ops_runner(app, settings), settings, berth)
+        )
         yield Process(watch, ops_url, berth, administrators, status, checks, stop, stopping)
 
 
@@ -124,7 +133,13 @@ def _ops_app(
     settings: Settings, watch: Watch, checks: Mapping[str, Check], stopping: asyncio.Event
 ) -> web.Application:
     readiness = Readiness(checks)
-    app = ops_app(watch, readiness, info_of(settings), stopping=stopping)
+    app = ops_app(
+        watch,
+        readiness,
+        info_of(settings),
+        stopping=stopping,
+        write_timeout=settings.ops_server_write_timeout,
+    )
 
     async def close(_: web.Application) -> None:
         await readiness.close()
@@ -185,10 +200,10 @@ def info_of(settings: Settings) -> Info:
     return Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
 
 
-def ops_runner(app: web.Application) -> web.AppRunner:
+def ops_runner(app: web.Application, settings: Settings) -> web.AppRunner:
     """Return what runs an ops server."""
-    timeout = _OPS_SHUTDOWN.total_seconds()
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=timeout)
+    protocol = partial(PatientProtocol, read_timeout=settings.ops_server_read_timeout)
+    return ProtocolRunner(app, protocol, shutdown_timeout=_OPS_SHUTDOWN.total_seconds())
 
 
 def ops_bind(settings: Settings) -> Bind:

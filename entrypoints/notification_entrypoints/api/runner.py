@@ -1,20 +1,19 @@
 """Running the API: what aiohttp answers before any route is known has the one shape too.
 
 A request that is no HTTP never reaches the application, nor does one with an expectation that
-nobody meets: the server's protocol answers them. Nor does aiohttp bound the time that the first
-line and the headers take. Both are mended here, in one place, by hooks of aiohttp 3.14.
+nobody meets: the server's protocol answers them. That is mended here, by hooks of aiohttp 3.14.
 """
 
-from asyncio import BaseTransport
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
-from aiohttp.web_protocol import RequestHandler
 
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 from notification_entrypoints.api.services import Services
+from notification_entrypoints.servers import PatientProtocol, ProtocolRunner
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
@@ -22,7 +21,7 @@ _BAD_REQUEST = 400
 _KEEP_ALIVE = timedelta(seconds=620)
 
 
-class ApiRunner(web.AppRunner):
+class ApiRunner(ProtocolRunner):
     """Runs the API's application, as :class:`aiohttp.web.AppRunner` does."""
 
     def __init__(
@@ -30,45 +29,20 @@ class ApiRunner(web.AppRunner):
     ) -> None:
         super().__init__(
             app,
-            access_log=None,
-            handle_signals=False,
+            partial(_Protocol, services=services),
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
             shutdown_timeout=shutdown_timeout.total_seconds(),
         )
-        self._services = services
-
-    async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._services, self._kwargs)
 
 
-class _Server(web.Server):
-    """Makes our protocol for each connection, in place of the one that it is made from."""
-
-    def __init__(self, plain: web.Server, services: Services, options: dict[str, Any]) -> None:
-        super().__init__(plain.request_handler, request_factory=plain.request_factory, **options)
-        self._services = services
-
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, self._services, loop=self._loop, **self._kwargs)
-
-
-class _Protocol(RequestHandler):
+class _Protocol(PatientProtocol):
     """Speaks HTTP on one connection."""
 
     __slots__ = ("_services",)
 
-    def __init__(self, server: web.Server, services: Services, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, server: web.Server, *, services: Services, **options: Any) -> None:
+        super().__init__(server, read_timeout=services.timeouts.read, **options)
         self._services = services
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Begin to wait for the first request, but not for ever."""
-        super().connection_made(transport)
-        self._loop.call_later(self._services.timeouts.read.total_seconds(), self._close_if_silent)
-
-    def _close_if_silent(self) -> None:
-        if not self._request_count:
-            self.force_close()
 
     def handle_error(
         self,

@@ -83,10 +83,16 @@ async def _answering(
     settings: Settings, slots: Sequence[Slot], counts: CrewCounts, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
     """Answer on the ops port for all workers; gives the URL."""
-    app = ops_app(counts, CrewParts(slots), info_of(settings), stopping=stopping)
+    app = ops_app(
+        counts,
+        CrewParts(slots),
+        info_of(settings),
+        stopping=stopping,
+        write_timeout=settings.ops_server_write_timeout,
+    )
     add_status_page(app, CrewReport(slots))
     add_debug_door(app, settings, slots)
-    async with listening(ops_runner(app), ops_bind(settings)) as url, running(counts):
+    async with listening(ops_runner(app, settings), ops_bind(settings)) as url, running(counts):
         yield url
 
 
