@@ -8,7 +8,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from importlib import import_module
 from importlib.resources import files
 from itertools import groupby
@@ -19,23 +18,14 @@ from typing import Any
 import yaml
 from api_page import api_page
 from metrics_page import metrics_page
+from settings_page import settings_page
 
 from notification_core import ports
 from notification_entrypoints.api.problems import Problem
 from notification_entrypoints.cli.reference import commands_page
-from notification_entrypoints.settings import Variable, variables
 
 REFERENCE = Path(__file__).parent / "reference"
 
-SETTINGS_GROUPS = {
-    "API": "The API server",
-    "OPS": "The ops server",
-    "DB": "Storage",
-    "WEBHOOKS": "Deliveries",
-    "RETENTION": "Retention",
-    "KAFKA": "Kafka",
-    "PROJECT": "The platform",
-}
 ERROR_GROUPS = {
     10: "The request as such",
     11: "What the request says",
@@ -46,58 +36,6 @@ ERROR_GROUPS = {
     16: "Who calls",
     19: "This system",
 }
-
-
-def settings_page() -> str:
-    """Return the page of all variables."""
-    parts = [
-        "# Settings",
-        (
-            "All settings are environment variables, read once at the start. A value that is not "
-            "understood stops the start: the message names the variable and what it accepts. "
-            "Durations are written as `250ms`, `1m30s` or `2h`."
-        ),
-        (
-            "`up` needs none of them. Where they are not set at all, it keeps a SQLite file in the "
-            "current folder (`DB_URI`), makes a secret once and keeps it beside that file "
-            "(`DB_ENCRYPTION_SECRET`), uses no Kafka, asks no other system about environments, and "
-            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`)."
-        ),
-    ]
-    known = variables()
-    used = _used_settings()
-    of_group: dict[str, list[str]] = {title: [] for title in ("This process", *SETTINGS_GROUPS)}
-    for name in known:
-        prefix = name.partition("_")[0]
-        of_group[prefix if prefix in SETTINGS_GROUPS else "This process"].append(name)
-    for group, names in of_group.items():
-        if names:
-            parts.append(f"## {SETTINGS_GROUPS.get(group, group)}")
-            parts += [_variable(name, known[name], used=name in used) for name in names]
-    return _page(parts)
-
-
-def _used_settings() -> AbstractSet[str]:
-    """Return the variables that some code reads: the others wait for what is not built yet."""
-    package = Path(str(files("notification_entrypoints")))
-    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
-    return {name.upper() for name in re.findall(r"\b(?:self|settings)\.([a-z_]+)", source)}
-
-
-def _variable(name: str, variable: Variable, *, used: bool) -> str:
-    match variable.default:
-        case None:
-            default = "Must be set."
-        case "":
-            default = "Default: empty."
-        case text:
-            default = f"Default: `{text}`." if " " not in text else f"Default: {text}."
-    secret = f" Secret: never shown; `{name}_FILE` names a file to read it from instead."
-    waits = "" if used else " Checked, but not used by anything yet."
-    accepts = f"Accepts {variable.kind.accepts}.{waits}"
-    return (
-        f"`{name}`\n: {variable.meaning} {default}{secret if variable.secret else ''}\n  {accepts}"
-    )
 
 
 def errors_page() -> str:
@@ -177,7 +115,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "metrics.md": lambda: _page(metrics_page()),
     "ports.md": ports_page,
-    "settings.md": settings_page,
+    "settings.md": lambda: _page(settings_page()),
 }
 
 

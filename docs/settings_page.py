@@ -1,0 +1,154 @@
+"""The page of the variables: what each means, and where it takes effect, read off the code."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from importlib.resources import files
+from pathlib import Path
+
+from notification_entrypoints.settings import Variable, variables
+
+GROUPS = {
+    "API": "The API server",
+    "OPS": "The ops server",
+    "DB": "Storage",
+    "WEBHOOKS": "Deliveries",
+    "RETENTION": "Retention",
+    "KAFKA": "Kafka",
+    "PROJECT": "The platform",
+}
+
+# Who does what is named. A use of a setting at a place that is missing here fails
+# `nox -s generate`: somebody has to say what it is.
+COMMANDS: Mapping[str, str] = {
+    "the API": "`up`, `api`",
+    "taking events in": "`up`, `api`, `consumer`",
+    "taking events from Kafka": "`consumer`; `up` where `KAFKA_BROKERS` is set",
+    "sending": "`up`, `consumer`",
+    "upkeep": "`up`, `consumer`",
+    "the ops server": "`up`, `api`, `consumer`",
+    "the log": "all",
+    "the storage": "all that open the database",
+    "the command": "`dead-letters`",
+}
+PLACES: Mapping[str, str] = {
+    "consumer": "taking events from Kafka",
+    "consuming": "taking events from Kafka",
+    "credentials": "the API",
+    "crew.supervisor": "the ops server",
+    "crew.supervisor._environ": "the API",
+    "crew.telling": "the ops server",
+    "dead_letters": "the command",
+    "debug": "the ops server",
+    "embedded": "the API",
+    "embedded.event": "taking events in",
+    "offering": "the API",
+    "processes": "the ops server",
+    "roles": "the log",
+    "roles._check": "the storage",
+    "senders": "sending",
+    "storages": "the storage",
+    "unwrapping": "the storage",
+    "up": "the storage",
+    "wiring._asking": "the API",
+    "wiring._cursor_key": "the storage",
+    "wiring._deliver": "sending",
+    "wiring._dispatching": "sending",
+    "wiring._full_queues": "taking events in",
+    "wiring.delivery_rules": "sending",
+    "wiring.dispatch_rules": "sending",
+    "wiring.open_service": "sending",
+    "wiring.retention_rules": "upkeep",
+    "wiring.upkeep_rules": "upkeep",
+    "wiring.webhook_rules": "the API",
+}
+"""What is done in a module, or in one function of it."""
+
+_PACKAGE = Path(str(files("notification_entrypoints")))
+_SETTINGS = "settings"
+_HOLDERS = frozenset({"settings", "chosen", "self._settings"})
+
+
+def settings_page() -> Sequence[str]:
+    """Return the parts of the page."""
+    parts = [
+        "# Settings",
+        (
+            "All settings are environment variables, read once at the start. A value that is not "
+            "understood stops the start: the message names the variable and what it accepts. "
+            "Durations are written as `250ms`, `1m30s` or `2h`."
+        ),
+        (
+            "`up` needs none of them. Where they are not set at all, it keeps a SQLite file in the "
+            "current folder (`DB_URI`), makes a secret once and keeps it beside that file "
+            "(`DB_ENCRYPTION_SECRET`), uses no Kafka, asks no other system about environments, and "
+            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`)."
+        ),
+    ]
+    known, places = variables(), _places()
+    of_group: dict[str, list[str]] = {title: [] for title in ("This process", *GROUPS)}
+    for name in known:
+        prefix = name.partition("_")[0]
+        of_group[prefix if prefix in GROUPS else "This process"].append(name)
+    for group, names in of_group.items():
+        if names:
+            parts.append(f"## {GROUPS.get(group, group)}")
+            parts += [_variable(name, known[name], places[name.lower()]) for name in names]
+    return parts
+
+
+def _variable(name: str, variable: Variable, places: AbstractSet[str]) -> str:
+    if not places:
+        raise SystemExit(f"{name} is read nowhere: it has no effect.")
+    match variable.default:
+        case None:
+            default = "Must be set."
+        case "":
+            default = "Default: empty."
+        case text:
+            default = f"Default: `{text}`." if " " not in text else f"Default: {text}."
+    secret = f" Secret: never shown; `{name}_FILE` names a file to read it from instead."
+    where = "; ".join(f"{place} ({COMMANDS[place]})" for place in COMMANDS if place in places)
+    return (
+        f"`{name}`\n: {variable.meaning} {default}{secret if variable.secret else ''}\n"
+        f"  Accepts {variable.kind.accepts}.\n  Takes effect in {where}."
+    )
+
+
+def _places() -> Mapping[str, AbstractSet[str]]:
+    """Return of each setting's attribute where it is read."""
+    known = {name.lower() for name in variables()}
+    derived = dict(_derived())
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+        if module != _SETTINGS:
+            for function, attribute in _reads(path, _HOLDERS):
+                for name in known & derived.get(attribute, {attribute}):
+                    found[name].add(_place(module, function))
+    return found
+
+
+def _derived() -> Iterator[tuple[str, AbstractSet[str]]]:
+    """Yield what the settings make of several variables, and of which."""
+    reads: dict[str, set[str]] = defaultdict(set)
+    for function, attribute in _reads(_PACKAGE / f"{_SETTINGS}.py", {"self"}):
+        reads[function].add(attribute)
+    yield from reads.items()
+
+
+def _reads(path: Path, holders: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    """Yield each reading of an attribute of these, with the function that it is in."""
+    for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value) in holders:
+                    yield function.name, node.attr
+
+
+def _place(module: str, function: str) -> str:
+    place = PLACES.get(f"{module}.{function}") or PLACES.get(module)
+    if place is None:
+        raise SystemExit(f"Say in docs/settings_page.py what {module}.{function} does.")
+    return place
