@@ -17,7 +17,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from notification_core.headers import MASK, is_secret
 
-_SELDOM_SECONDS = 10.0
+NOT_SERVED = "notification_entrypoints.api.not_served"
+"""The logger that says, once in a while, why requests are answered with 503."""
+
+_TALKATIVE = ("aiokafka", NOT_SERVED)
+_SELDOM_SECONDS = 20.0
 _MOST_REMEMBERED = 1_000
 _OURS = ("notification_adapters", "notification_entrypoints")
 _SECRET = re.compile(r"authorization|cookie|passw|pass$|passphrase|private-?key", re.IGNORECASE)
@@ -31,7 +35,7 @@ def configure_logging(zone: tzinfo, *, debug: bool, stream: TextIO) -> None:
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(zone, terminal=stream.isatty()))
-    handler.addFilter(_Seldom("aiokafka."))
+    handler.addFilter(_Seldom(*_TALKATIVE))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -43,21 +47,22 @@ def configure_logging(zone: tzinfo, *, debug: bool, stream: TextIO) -> None:
 
 
 class _Seldom(logging.Filter):
-    """Lets a talkative library say the same thing once in a while; ``prefix`` begins its loggers.
+    """Lets loggers that begin so say the same thing, for the same cause, once in a while.
 
-    While brokers are away, Kafka's client writes several lines a second, all alike.
+    While brokers are away, Kafka's client writes several lines a second, all alike; while the
+    storage is, each request is one that could not be served.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, *prefixes: str) -> None:
         super().__init__()
-        self._prefix = prefix
-        self._said: dict[tuple[str, str], float] = {}
+        self._prefixes = prefixes
+        self._said: dict[tuple[str, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is to be written."""
-        if not record.name.startswith(self._prefix):
+        if not record.name.startswith(self._prefixes):
             return True
-        line = record.name, str(record.msg)
+        line = record.name, str(record.msg), str(getattr(record, "cause", ""))
         if record.created - self._said.get(line, -_SELDOM_SECONDS) < _SELDOM_SECONDS:
             return False
         if len(self._said) >= _MOST_REMEMBERED:

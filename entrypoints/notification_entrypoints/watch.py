@@ -1,5 +1,6 @@
 """What is told to those who watch: every happening is counted, and the ones that matter logged."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -15,8 +16,8 @@ from notification_entrypoints.metrics import Metrics
 
 _log = structlog.stdlib.get_logger("notification")
 
-_SAME_ERROR_SECONDS = 10.0
-"""What keeps failing says so once in this time: an outage must not flood the log."""
+_SAID_AGAIN_SECONDS = 20.0
+"""What keeps happening is said once in this time: an outage must not flood the log."""
 
 
 class Watch(Metrics):
@@ -26,7 +27,8 @@ class Watch(Metrics):
         super().__init__(version, commit)
         self.last_minute = LastMinute(monotonic)
         self._monotonic = monotonic
-        self._told: dict[str, float] = {}
+        self._said_at: dict[str, float] = {}
+        self._unsaid: Counter[str] = Counter()
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count new events for the last minute too."""
@@ -43,12 +45,16 @@ class Watch(Metrics):
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
         """Warn: a producer has used an event id twice."""
         super().event_conflicted(environment_id, event_id)
-        _log.warning("event_conflicted", environment_id=str(environment_id), event_id=event_id)
+        if count := self._to_say("event_conflicted"):
+            known = {"environment_id": str(environment_id), "event_id": event_id}
+            _log.warning("event_conflicted", **known, count=count)
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        """Log a delivery that has failed for good."""
+        """Log a delivery that has failed for good, and how many have since the one before."""
         super().delivery_failed(webhook_id, delivery_id)
-        _log.info("delivery_failed", webhook_id=str(webhook_id), delivery_id=str(delivery_id))
+        if count := self._to_say("delivery_failed"):
+            known = {"webhook_id": str(webhook_id), "delivery_id": str(delivery_id)}
+            _log.info("delivery_failed", **known, count=count)
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         """Log a webhook that the system disabled."""
@@ -58,36 +64,41 @@ class Watch(Metrics):
     def leases_reaped(self, count: int) -> None:
         """Log that work of a dead worker goes on here."""
         super().leases_reaped(count)
-        _log.warning("leases_reaped", count=count)
+        if count := self._to_say("leases_reaped", count):
+            _log.warning("leases_reaped", count=count)
 
     def results_fenced(self, count: int) -> None:
         """Log that this process was slower than its lease."""
         super().results_fenced(count)
-        _log.warning("results_fenced", count=count)
+        if count := self._to_say("results_fenced", count):
+            _log.warning("results_fenced", count=count)
 
     def dead_lettered(self, dead_letter: DeadLetter) -> None:
         """Warn: what a producer sends cannot be read."""
         super().dead_lettered(dead_letter)
         message = dead_letter.message
-        if self._is_due("dead_lettered"):
+        if count := self._to_say("dead_lettered"):
             _log.warning(
                 "dead_lettered",
                 topic=message.topic,
                 partition=message.partition,
                 offset=message.offset,
                 reason=dead_letter.reason,
+                count=count,
             )
 
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Log an error that a loop survived, but not each time that it comes again."""
         super().loop_failed(loop, error)
-        if self._is_due(loop):
-            _log.error("loop_failed", loop=loop, error=type(error).__name__, message=str(error))
+        if count := self._to_say(f"{loop} failed"):
+            known = {"loop": loop, "error": type(error).__name__, "message": str(error)}
+            _log.error("loop_failed", **known, count=count)
 
-    def _is_due(self, what: str) -> bool:
-        """Tell whether this is to be said again by now."""
+    def _to_say(self, what: str, count: int = 1) -> int:
+        """Return how many there were since this was last said; 0 where that was just now."""
+        self._unsaid[what] += count
         now = self._monotonic()
-        if now - self._told.get(what, -_SAME_ERROR_SECONDS) < _SAME_ERROR_SECONDS:
-            return False
-        self._told[what] = now
-        return True
+        if now - self._said_at.get(what, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
+            return 0
+        self._said_at[what] = now
+        return self._unsaid.pop(what)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
-from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.logs import NOT_SERVED, configure_logging
 
 MONTREAL = ZoneInfo("America/Montreal")
 PASSWORD = "hunter2"
@@ -228,25 +228,35 @@ def test_a_stranger_s_text_cannot_command_the_terminal_or_forge_a_line(terminal:
     assert "RuntimeError: x" in terminal.getvalue()
 
 
-def test_kafkas_client_says_the_same_once_in_ten_seconds_and_other_things_too(
+def test_kafkas_client_says_the_same_once_in_a_while_and_other_things_too(
     stream: io.StringIO,
 ) -> None:
     client = logging.getLogger("aiokafka.consumer.fetcher")
     for node in range(100):
+        logging.getLogger("aiokafka").error("Unable connect to node with id %s: %s", node, "away")
         client.error("Failed fetch messages from %s: %s", node, "away")
         client.warning("Not authorized to read from topic %s.", "t")
         client.info("Subscribed")
     said = [(one["level"], one["event"]) for one in lines(stream)]
     assert said == [
+        ("error", "Unable connect to node with id 0: away"),
         ("error", "Failed fetch messages from 0: away"),
         ("warning", "Not authorized to read from topic t."),
     ]
     later = logging.LogRecord(
         client.name, logging.ERROR, "", 0, "Failed fetch messages from %s: %s", (1, "away"), None
     )
-    later.created += 11
+    later.created += 21
     client.handle(later)
     assert lines(stream)[-1]["event"] == "Failed fetch messages from 1: away"
+
+
+def test_why_requests_are_not_served_is_said_once_in_a_while_for_each_cause(
+    stream: io.StringIO,
+) -> None:
+    for cause in ["away", "away", "full", "away"]:
+        logging.getLogger(NOT_SERVED).warning("request_not_served", extra={"cause": cause})
+    assert [one["cause"] for one in lines(stream)] == ["away", "full"]
 
 
 def test_what_we_say_ourselves_is_never_left_out(stream: io.StringIO) -> None:

@@ -17,8 +17,10 @@ from notification_entrypoints.api.operations import handlers
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.reference import add_reference_page
 from notification_entrypoints.api.services import Services
+from notification_entrypoints.logs import NOT_SERVED
 
 _log = logging.getLogger(__name__)
+_log_not_served = logging.getLogger(NOT_SERVED)
 
 _NO_ROUTE = "unmatched"
 _SERVER_ERROR = 500
@@ -83,7 +85,7 @@ def _tell_operator(error: Exception, request_id: str, status: int) -> None:
     if status == _SERVER_ERROR:
         _log.error("request_failed", extra=known, exc_info=error)
     elif status > _SERVER_ERROR:
-        _log.warning("request_not_served", extra=known | {"cause": str(error)})
+        _log_not_served.warning("request_not_served", extra=known | {"cause": str(error)})
 
 
 def _route_of(request: web.Request) -> str:
