@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import hypothesis.strategies as st
+import pytest
 from attrs import evolve
 from hypothesis import Phase, settings
 from hypothesis.stateful import (
@@ -478,6 +479,13 @@ def test_every_storage_does_as_memory_does(tmp_path: Path, postgres: PostgresSer
     # Some seconds are enough to see what is grossly wrong, and shrinking it would take minutes.
     bounds = settings(max_examples=8, stateful_step_count=40, phases=[Phase.generate])
     _drive(tmp_path, postgres, bounds, looks_closely=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_customers_see_the_same_after_every_step(tmp_path: Path, postgres: PostgresServer) -> None:
+    bounds = settings(max_examples=150, stateful_step_count=60, derandomize=False)
+    _drive(tmp_path, postgres, bounds, looks_closely=True)
 
 
 def _drive(folder: Path, server: PostgresServer, bounds: settings, *, looks_closely: bool) -> None:

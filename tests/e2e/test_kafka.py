@@ -103,7 +103,7 @@ async def test_sizes_up_to_1_mib_are_delivered_and_a_byte_more_is_a_dead_letter(
     kafka: Kafka, tmp_path: Path
 ) -> None:
     await kafka.create(EVENTS, max_message_bytes="2000000")
-    async with up_with(kafka, tmp_path) as (_, api), Receiver() as receiver:
+    async with up_with(kafka, tmp_path) as (up, api), Receiver() as receiver:
         await api.subscribe(receiver.url)
         room = 1024 * 1024 - len(message(api, "full", b'""'))
         full = message(api, "full", b'"%b"' % (b"x" * room))
@@ -112,6 +112,11 @@ async def test_sizes_up_to_1_mib_are_delivered_and_a_byte_more_is_a_dead_letter(
         requests = await receiver.wait_for(2)
         assert {len(one.body) > 1024 * 1024 for one in requests} == {True, False}
         (letter,) = await kafka.read(LETTERS, 1)
+
+        async def is_said() -> bool:
+            return "dead_lettered" in up.said()
+
+        await until("it is said", is_said)
         assert letter.value == more
         assert b"1,048,576" in (dict(letter.headers)["dead-letter-reason"] or b"")
 
