@@ -23,6 +23,8 @@ LOCKS = {
     "build": ("--group=build",),
     "zipapps": ("--group=zipapps",),
     "docs": ("--group=docs",),
+    "audit": ("--group=audit",),
+    "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
     "page": ("--group=page", "--no-deps"),  # one wheel, for the files that it carries
 }
@@ -162,10 +164,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the wheel and the source distribution, the reference page included, into dist/."""
+    """Build the wheel and the source distribution, and the bill of their materials, into dist/."""
     _bring_swagger_ui(session)
-    session.install(*_locked("build"))
+    session.install(*_locked("build", "sbom"))
     session.run("python", "-m", "build", "--no-isolation")
+    _list_materials(session)
 
 
 @nox.session
@@ -189,6 +192,22 @@ def build_all(session: nox.Session) -> None:
         ours = DIST / _zipapp_name(wheel, here)
         env = {"TEST_COMMAND": str(ours), "SHIV_ROOT": str(folder / "unpacked")}
         session.run("pytest", "tests/e2e/test_events.py", env=env | {"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities of all that is locked; says so where nobody can tell."""
+    session.install(*_locked("audit"))
+    report = Path(session.create_tmp()) / "report.json"
+    report.unlink(missing_ok=True)
+    locked = [f"--requirement=requirements/{name}.txt" for name in LOCKS]
+    session.run(
+        *("pip-audit", "--require-hashes", "--disable-pip", "--format=json", "--desc=off"),
+        *(f"--output={report}", "--progress-spinner=off", *locked),
+        success_codes=[0, 1],
+        silent=True,
+    )
+    session.run("python", "docs/audit.py", str(report))
 
 
 @nox.session(venv_backend="none")
@@ -220,6 +239,22 @@ def lock(session: nox.Session) -> None:
 
 def _locked(*names: str) -> tuple[str, ...]:
     return ("--require-hashes", *(f"--requirement=requirements/{name}.txt" for name in names))
+
+
+def _list_materials(session: nox.Session) -> None:
+    """Write what is needed to run the wheel, and what is inside of it, as CycloneDX."""
+    folder = Path(session.create_tmp())
+    everything, draft = folder / "requirements.txt", folder / "draft.json"
+    parts = [Path(f"requirements/{name}.txt").read_text() for name in ("service", "page")]
+    everything.write_text("".join(parts))
+    session.run(
+        *("cyclonedx-py", "requirements", str(everything), "--pyproject=pyproject.toml"),
+        *("--output-reproducible", f"--output-file={draft}"),
+        env={"PYTHONWARNINGS": "ignore"},  # that it knows no dependencies among these
+    )
+    session.run(
+        "python", "docs/bill_of_materials.py", str(draft), str(DIST), env={"PYTHONPATH": "."}
+    )
 
 
 def _build_zipapp(session: nox.Session, wheel: Path, name: str, platform: str) -> None:
