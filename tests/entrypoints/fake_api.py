@@ -46,9 +46,11 @@ class FakeApi:
 
 
 @contextmanager
-def fake_api(port: int = 0) -> Iterator[FakeApi]:
-    """Serve a stand-in while the context is open."""
+def fake_api(port: int = 0, *planned: tuple[str, str, Answer]) -> Iterator[FakeApi]:
+    """Serve a stand-in while the context is open; what is planned is so from the first request."""
     server = _Server(("127.0.0.1", port), _Handler)
+    for method, path, answer in planned:
+        server.api.answers(method, path, answer)
     thread = Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:

@@ -23,6 +23,7 @@ from notification_core.signing import SignatureHeaders, message_id, sign
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.waiting import PATIENCE
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 WEBHOOK = "019aa5b0-0000-7000-8000-000000000001"
@@ -86,7 +87,7 @@ class Listener:
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Stop it; return its exit code and what it said about errors."""
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, errors
 
 

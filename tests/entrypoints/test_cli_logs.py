@@ -14,6 +14,7 @@ import pytest
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.waiting import PATIENCE
 
 Said = pytest.CaptureFixture[str]
 
@@ -155,7 +156,7 @@ def test_followed_attempts_come_oldest_first_and_none_twice(api: FakeApi) -> Non
     with following(api) as process:
         assert told(process, 5) == [1, 2, 3, 4, 5]
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
@@ -166,7 +167,7 @@ def test_what_was_there_before_the_shown_ones_does_not_come_as_news(api: FakeApi
     with following(api, "--limit", "1") as process:
         assert told(process, 2) == [2, 3]
         process.terminate()
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=PATIENCE)
     assert rest == ""
 
 
@@ -213,6 +214,6 @@ def test_following_goes_on_when_the_api_was_away_and_says_so_once(api: FakeApi) 
     with following(api) as process:
         assert told(process, 2) == [1, 2]
         process.terminate()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert errors == "Waiting: The API answers 503: Not now.\n"
     assert process.returncode == 0

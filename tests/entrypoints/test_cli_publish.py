@@ -17,6 +17,7 @@ from notification_core.events import MAX_EVENT_BYTES
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.waiting import PATIENCE
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 PATH = f"/environments/{ENVIRONMENT}/events"
@@ -159,8 +160,8 @@ def test_a_server_that_is_only_just_starting_is_waited_for(tmp_path: Path) -> No
     with ExitStack() as stack:
 
         def start() -> None:
-            started.append(stack.enter_context(fake_api(port)))
-            started[0].answers("POST", PATH, published(1))
+            planned = ("POST", PATH, published(1))
+            started.append(stack.enter_context(fake_api(port, planned)))
 
         timer = Timer(0.3, start)
         timer.start()
@@ -183,7 +184,7 @@ def test_a_publisher_that_is_stopped_says_how_far_it_came(api: FakeApi, tmp_path
         while "Trying again" not in process.stderr.readline():
             assert process.poll() is None
         process.terminate()
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == Exit.INTERRUPTED
     assert said.splitlines()[-1] == "Error: Interrupted; 500 events are published."
 

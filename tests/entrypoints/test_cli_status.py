@@ -12,6 +12,7 @@ import pytest
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.failures import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.waiting import PATIENCE
 
 Said = pytest.CaptureFixture[str]
 
@@ -103,7 +104,7 @@ def test_watching_goes_on_until_it_is_stopped_though_the_server_was_away(
             assert process.poll() is None
             time.sleep(0.02)
         process.terminate()
-        said, errors = process.communicate(timeout=20)
+        said, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()

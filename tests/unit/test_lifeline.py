@@ -60,13 +60,13 @@ async def test_what_others_have_freed_meanwhile_is_left_to_them(world: World) ->
     world.storage.worker_lock.lose()
     await rival.acquire(SOMEBODY)
     await world.until(lambda: world.notebook.errors)
-    assert await world.storage.deliveries.reap([worker], timedelta(hours=1)) == 100
+    assert await world.storage.deliveries.reap([worker], timedelta(minutes=2)) == 100
     await rival.release()
     await world.clock.advance(1)
     world.sender.release(url)
     await world.clock.advance(10)
     assert len(world.sender.requests) == IN_FLIGHT, "of the others no attempt is made here now"
-    await world.clock.advance(3600)
+    await world.clock.advance(120)
     await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL)
     assert {one.outcome for one in world.attempts() if one.number == 1} == {Outcome.INTERRUPTED}
 
