@@ -301,4 +301,24 @@ async def test_several_apis_may_store_in_one_file(tmp_path: Path) -> None:
     async with crew(tmp_path, "api", **settings) as (up, api):
         await asyncio.gather(*(api.publish(f"event-{number}") for number in range(50)))
         assert len((await up.stored()).events) == 50
+        publishing = asyncio.create_task(acknowledged_until_the_end(api))
+        await until("some more are stored", lambda: _has_stored(up, 60))
         assert await up.terminate(within=15) == 0
+        assert await publishing <= {one.event_id for one in (await up.stored()).events}
+
+
+async def _has_stored(up: Up, count: int) -> bool:
+    return len((await up.stored()).events) >= count
+
+
+async def acknowledged_until_the_end(api: Api) -> set[str]:
+    """Publish one event after the other until nobody answers; return what was acknowledged."""
+    done: set[str] = set()
+    while True:
+        event_id = f"late-{len(done)}"
+        try:
+            status = await api.try_to_publish([event_named(event_id)])
+        except (aiohttp.ClientError, TimeoutError):
+            return done
+        if status == HTTPStatus.ACCEPTED:
+            done.add(event_id)
