@@ -125,6 +125,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Let receivers, names and URLs do their worst to each sender, and print what came of it."""
+    _install_as_a_user_would(session, "tests")
+    session.run("python", "-m", "tests.hostile", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Feed the parsers what nobody would write; ``-- -max_total_time=600`` takes longer."""
     _install_as_a_user_would(session, "fuzz")

@@ -46,6 +46,7 @@ class RawReceiver:
         self._ssl_context = ssl_context
         self._tasks: set[asyncio.Task[None]] = set()
         self._received = asyncio.Event()
+        self._voices: list[_Voice] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -83,10 +84,17 @@ class RawReceiver:
         """Return once a connection has ended, whoever ended it."""
         await asyncio.wait_for(self._ended.wait(), 10)
 
+    @property
+    def taken(self) -> int:
+        """How many bytes the other side, or the network on the way there, has taken."""
+        return sum(voice.said - voice.transport.get_write_buffer_size() for voice in self._voices)
+
     def _accept(self, reader: asyncio.StreamReader, writer: Connection) -> None:
         self.connections += 1
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
+        loop = asyncio.get_running_loop()
+        voice = _Voice(writer.transport, writer.transport.get_protocol(), reader, loop)
+        self._voices.append(voice)
+        self._tasks.add(loop.create_task(self._serve(reader, voice)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: Connection) -> None:
         try:
@@ -105,6 +113,16 @@ class RawReceiver:
             self._received.set()
             await self._script[min(len(self.requests), len(self._script)) - 1](writer)
         await asyncio.get_running_loop().create_future()
+
+
+class _Voice(asyncio.StreamWriter):
+    """Counts what is said."""
+
+    said = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.said += len(data)
+        super().write(data)
 
 
 @contextmanager

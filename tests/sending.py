@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from ipaddress import ip_network
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import pytest
 
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import LookupFailed, NameService
+from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import AttemptError, ReceivedResponse
 from notification_core.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
@@ -25,6 +27,12 @@ MARGIN = 2.0
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = b"Content-Length: 0\r\n\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@cache
+def usual_trust() -> ssl.SSLContext:
+    """Return what senders trust where they are told nothing: the system's store, read once."""
+    return system_trust()
 
 
 class MakeSender(Protocol):

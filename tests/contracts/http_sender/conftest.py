@@ -16,7 +16,7 @@ from notification_core.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
 from tests.certificates import Authority
 from tests.conftest import require
-from tests.sending import LOOPBACK_OPEN, MakeSender, Names
+from tests.sending import LOOPBACK_OPEN, MakeSender, Names, usual_trust
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -54,7 +54,7 @@ async def make_sender(request: pytest.FixtureRequest) -> AsyncIterator[MakeSende
             sender = make(
                 policy,
                 names=names or Names(["127.0.0.1"]),
-                ssl_context=ssl_context,
+                ssl_context=ssl_context or usual_trust(),
                 proxy=proxy,
             )
             stack.push_async_callback(sender.close)

@@ -150,16 +150,11 @@ async def test_a_request_is_not_repeated_on_a_kept_connection_that_is_dropped(
     assert error.code is ErrorCode.CONNECT
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_a_response_and_is_not_followed(
-    sender: HttpSender, status: int
-) -> None:
-    async with RawReceiver(says(NO_CONTENT)) as target:
-        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {target.url}\r\n".encode() + EMPTY
-        async with RawReceiver(says(moved)) as receiver:
-            response = await send(sender, receiver.url)
-    assert (response.http_code, target.connections) == (status, 0)
-    assert ("Location", target.url) in response.headers
+async def test_where_a_redirect_leads_is_told(sender: HttpSender) -> None:
+    moved = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://10.0.0.1/\r\n"
+    async with RawReceiver(says(moved + EMPTY)) as receiver:
+        response = await send(sender, receiver.url)
+    assert ("Location", "http://10.0.0.1/") in response.headers
 
 
 async def test_cookies_are_not_sent_back(sender: HttpSender) -> None:

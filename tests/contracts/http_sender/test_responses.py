@@ -99,16 +99,6 @@ async def test_a_body_is_kept_up_to_16_kib(
     assert (response.body, response.truncated) == (body[:kept], truncated)
 
 
-async def test_an_endless_body_is_left_at_its_limit(sender: HttpSender) -> None:
-    piece = b"x" * 4096
-    async with RawReceiver(says_for_ever(piece, begin=OK + b"\r\n")) as receiver:
-        response = await send(sender, receiver.url)
-        await receiver.wait_for_end()
-    assert (response.http_code, len(response.body)) == (200, MAX_LOGGED_BYTES)
-    assert response.truncated
-
-
-@pytest.mark.experiment(20, "a gzip bomb")
 async def test_a_compressed_body_stays_compressed(sender: HttpSender) -> None:
     bomb = gzip.compress(bytes(50_000_000))
     head = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import time
 
 import pytest
 
@@ -74,51 +73,12 @@ async def test_an_authority_that_the_system_does_not_know_is_not_trusted(
     assert "not trusted" in error.message
 
 
-async def test_tls_before_1_2_is_not_spoken(make_sender: MakeSender, authority: Authority) -> None:
-    server = authority.server(NAME)
-    server.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1_1
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code in NOT_CONNECTED
-
-
 async def test_http_2_is_not_offered(make_sender: MakeSender, authority: Authority) -> None:
     server = authority.server(NAME)
     server.set_alpn_protocols(["h2", "http/1.1"])
     async with Receiver(ssl_context=server) as receiver:
         sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
         assert (await send(sender, f"https://{NAME}:{receiver.port}/")).http_code == 200
-
-
-async def test_a_server_without_tls_is_a_tls_error(make_sender: MakeSender) -> None:
-    async with RawReceiver(greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n", deaf=True) as receiver:
-        error = await failure(make_sender(LOOPBACK_OPEN), f"https://{NAME}:{receiver.port}/")
-    assert error.code is ErrorCode.TLS
-
-
-async def test_a_tls_handshake_that_hangs_ends_at_the_timeout(make_sender: MakeSender) -> None:
-    async with RawReceiver(deaf=True) as receiver:
-        began = time.monotonic()
-        url = f"https://{NAME}:{receiver.port}/"
-        error = await failure(make_sender(LOOPBACK_OPEN), url, SHORT)
-    assert error.code is ErrorCode.TIMEOUT
-    assert time.monotonic() - began < 2
-
-
-async def test_a_server_that_asks_for_a_client_certificate_gets_no_request(
-    make_sender: MakeSender, authority: Authority
-) -> None:
-    server = authority.trusted_by(authority.server(NAME))
-    server.verify_mode = ssl.CERT_REQUIRED
-    async with Receiver(ssl_context=server) as receiver:
-        sender = make_sender(LOOPBACK_OPEN, ssl_context=authority.trusted_by(system_trust()))
-        error = await failure(sender, f"https://{NAME}:{receiver.port}/")
-        assert receiver.requests == []
-    assert error.code in NOT_CONNECTED
 
 
 # The same as without TLS
