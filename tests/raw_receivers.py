@@ -81,8 +81,9 @@ class RawReceiver:
         await asyncio.wait_for(self._received.wait(), 10)
 
     async def wait_for_end(self) -> None:
-        """Return once a connection has ended, whoever ended it."""
+        """Return once a connection has ended that was not waited for before, whoever ended it."""
         await asyncio.wait_for(self._ended.wait(), 10)
+        self._ended.clear()
 
     @property
     def taken(self) -> int:

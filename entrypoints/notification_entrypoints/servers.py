@@ -38,24 +38,42 @@ class Bind:
 
 
 class PatientProtocol(RequestHandler):
-    """Speaks HTTP on a connection, and waits for its first request, but not for ever.
+    """Speaks HTTP on a connection, and waits for a request that has begun, but not for ever.
 
-    aiohttp does not bound the time that the first line and the headers take.
+    aiohttp does not bound the time that the first line and the headers take. The first request is
+    waited for as if it had begun with the connection.
     """
 
-    __slots__ = ("_read_timeout",)
+    __slots__ = ("_awaited", "_read_timeout")
 
     def __init__(self, server: web.Server, *, read_timeout: timedelta, **options: Any) -> None:
         super().__init__(server, **options)
         self._read_timeout = read_timeout
+        self._awaited = 0  # so many requests there are with the one that is waited for
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait."""
         super().connection_made(transport)
-        self._loop.call_later(self._read_timeout.total_seconds(), self._close_if_silent)
+        self._await_request()
 
-    def _close_if_silent(self) -> None:
-        if not self._request_count:
+    def data_received(self, data: bytes) -> None:
+        """Take what came; where that only begins a request, wait for the rest of its headers."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count == before and self._is_idle():
+            self._await_request()
+
+    def _is_idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _await_request(self) -> None:
+        if self._awaited <= self._request_count:
+            self._awaited = self._request_count + 1
+            within = self._read_timeout.total_seconds()
+            self._loop.call_later(within, self._close_unless_come, self._awaited)
+
+    def _close_unless_come(self, awaited: int) -> None:
+        if self._request_count < awaited:
             self.force_close()
 
 

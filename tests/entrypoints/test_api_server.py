@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from io import BytesIO
 from uuid import UUID, uuid4
@@ -156,6 +157,53 @@ class TestTheBody:
             writer.write(b"GET /api/webhooks/events HTTP/1.1\r\n")
             assert await reader.read() == b""
             writer.close()
+
+    async def test_headers_of_a_later_request_that_drip_end_the_connection(
+        self, stage: Backstage
+    ) -> None:
+        async with served(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as url:
+            reader, writer = await connected_to(url)
+            writer.write(b"GET /api/webhooks/events HTTP/1.1\r\nHost: a\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            (length,) = re.findall(rb"Content-Length: (\d+)", head)
+            await reader.readexactly(int(length))
+            writer.write(b"GET /api/webhooks/events HTTP/1.1\r\nX-A: ")
+            dripping = asyncio.create_task(drip(writer))
+            assert await reader.read() == b""
+            dripping.cancel()
+            writer.close()
+
+    async def test_five_hundred_that_drip_do_not_keep_others_from_being_answered(
+        self, stage: Backstage
+    ) -> None:
+        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        body = f"{head}Content-Length: 100000\r\n\r\n".encode()
+        begun = [b"GET /api/webhooks/events HTTP/1.1\r\nX-A: ", body]
+        async with called(stage.but(timeouts=Timeouts(read=LONG, write=LONG))) as api:
+            connections = [await connected_to(api.url) for _ in range(500)]
+            for number, (_, writer) in enumerate(connections):
+                writer.write(begun[number % 2])
+            dripping = [asyncio.create_task(drip(writer)) for _, writer in connections]
+            webhook = await create(api)
+            assert (await api.get(f"/webhooks/{webhook['webhook_id']}")).status == 200
+            assert not any(reader.at_eof() for reader, _ in connections)
+            for task, (_, writer) in zip(dripping, connections, strict=True):
+                task.cancel()
+                writer.close()
+
+
+async def connected_to(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a server without asking for anything."""
+    return await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """Say what is never the end of anything, a byte at a time."""
+    with suppress(ConnectionError):
+        while not writer.is_closing():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(SHORT.total_seconds() / 4)
 
 
 class FailingLogs(LogStore):

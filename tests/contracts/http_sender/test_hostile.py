@@ -18,7 +18,7 @@ def as_parameter(case: Case) -> ParameterSet:
     return pytest.param(case, marks=marks, id=case.name)
 
 
-@pytest.mark.parametrize("case", map(as_parameter, CASES))
+@pytest.mark.parametrize("case", [as_parameter(case) for case in CASES])
 async def test_what_others_do_ends_in_time_in_bounds_and_in_its_own_error(
     make_sender: MakeSender, case: Case, tmp_path: Path
 ) -> None:
