@@ -133,11 +133,14 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Feed the parsers what nobody would write; ``-- -max_total_time=600`` takes longer."""
-    _install_as_a_user_would(session, "fuzz")
+    """Feed parsers and API what nobody would write; ``-- -max_total_time=600`` takes longer."""
+    _install_as_a_user_would(session, "fuzz", "tests")
     limits = session.posargs or ["-max_total_time=20"]
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
-        session.run("python", str(target), *limits, "-verbosity=0")
+        session.run("python", str(target), *limits, "-verbosity=0", "-print_final_stats=1")
+    env = {"API_FUZZ_EXAMPLES": "200", "PYTHONSAFEPATH": "1"}
+    api = ("-s", "--timeout=7200", "tests/entrypoints/test_api_schemathesis.py")
+    session.run("pytest", *api, env=env)
 
 
 @nox.session
@@ -291,7 +294,7 @@ def _bring_swagger_ui(session: nox.Session) -> None:
     session.run("python", "docs/swagger_ui.py")
 
 
-def _install_as_a_user_would(session: nox.Session, requirements: str) -> None:
+def _install_as_a_user_would(session: nox.Session, *requirements: str) -> None:
     """Install the project as a wheel, not editable, so that what is left out of it is missed."""
-    session.install(*_locked(requirements, "build"))
+    session.install(*_locked(*requirements, "build"))
     session.install("--no-deps", "--no-build-isolation", "--force-reinstall", ".")

@@ -1,13 +1,16 @@
 """Some thousand requests that schemathesis makes up from the document, right and broken.
 
-None may be answered with a 500, nor as the document does not say.
+None may be answered with a 500, nor as the document does not say. Each is made alone, and after
+others that gave what it names. ``API_FUZZ_EXAMPLES`` has it make up more.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from string import Template
 
 import pytest
 
@@ -25,7 +28,8 @@ from tests.entrypoints.api_services import (
 from tests.entrypoints.checked_api import served
 from tests.entrypoints.example_world import furnish, replay
 
-CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+CONFIGURATION = Template(Path(__file__).with_name("schemathesis.toml").read_text())
+EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "20"))
 WITHOUT_LIMIT = 10**6
 
 
@@ -60,8 +64,12 @@ async def test_nothing_that_can_be_made_up_is_answered_as_the_document_does_not_
 
 async def tried(document: str, key: str, folder: Path) -> tuple[int | None, str]:
     """Let schemathesis try an API out; return how it ended, and what it tells."""
+    configuration = folder / "schemathesis.toml"
+    configuration.write_text(
+        CONFIGURATION.substitute(examples=EXAMPLES, scenarios=max(EXAMPLES // 4, 1))
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
         *("run", document, "--header", f"Authorization: Bearer {key}", "--no-color"),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,

@@ -71,6 +71,15 @@ class TestAnswersOfTheFramework:
         answer = await raw_answer(api, request_bytes)
         assert (answer.status, answer.json["error_code"]) == (400, 1000)
 
+    @pytest.mark.parametrize("text", [b"\xff\xfe", b"%ED%A8%8A", b"%FF", b"\xed\xa8\x8a"])
+    @pytest.mark.parametrize("name", [b"cursor", b"since"])
+    async def test_a_parameter_that_is_no_utf_8(
+        self, api: CheckedClient, name: bytes, text: bytes
+    ) -> None:
+        target = f"/api{EVENTS}?".encode() + name + b"=" + text
+        answer = await raw_answer(api, b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert answer.status == 400
+
     async def test_no_answer_tells_what_the_server_is_made_of(self, api: CheckedClient) -> None:
         for path in ("/webhooks/events", "/nowhere"):
             assert (await api.get(path)).headers["Server"] == "notification-management"

@@ -63,7 +63,8 @@ class Paging:
             return None
         place = _decoded(cursor)[_SEAL_BYTES:]
         # Of several texts that stand for the same bytes only the one that we write is taken.
-        if not hmac.compare_digest(self._cursor(call, place).encode(), cursor.encode()):
+        written = cursor.encode(errors="surrogatepass")
+        if not hmac.compare_digest(self._cursor(call, place).encode(), written):
             message = (
                 "This is not a cursor of this list and these filters. Follow the Link header of "
                 "the page before, or begin without a cursor."
@@ -91,6 +92,6 @@ def _list_of(call: Call) -> bytes:
 
 def _decoded(cursor: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(f"{cursor}==".encode())
+        return base64.urlsafe_b64decode(f"{cursor}==".encode(errors="surrogatepass"))
     except ValueError:
         return b""
