@@ -15,7 +15,7 @@ from uuid import UUID
 import hypothesis.strategies as st
 import pytest
 from attrs import evolve
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -503,4 +503,6 @@ def _drive(folder: Path, server: PostgresServer, bounds: settings, *, looks_clos
         storages.open(opened_sqlite(path, clock), opened_postgres(server, database, clock))
         return DeliveryMachine(storages, looks_closely=looks_closely)
 
+    # A machine that has other things to do makes it slow, and that is all that it means.
+    bounds = settings(bounds, suppress_health_check=[HealthCheck.too_slow])
     run_state_machine_as_test(cast("type[DeliveryMachine]", machine), settings=bounds)
