@@ -108,20 +108,18 @@ def coverage_html(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Break the promises on purpose, and count; ``-- -k WORD --seed N --minutes M`` chooses.
 
-    A table at the end has a line for each experiment. Where one is broken, its folder has all that
-    is known of it, and what to say to run it again.
+    A table at the end has a line for each experiment. What is known of each stays in build/ until
+    the next time, with what to say to run it again.
     """
     _install_as_a_user_would(session, "tests")
-    chosen = ("-v", "-m", "experiment", "--long")
-    session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _break_it(session, "experiment")
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Break the product in every way that the checker of the promises must find out, and count."""
     _install_as_a_user_would(session, "tests")
-    chosen = ("-v", "-m", "mutant", "--long", "tests/faults")
-    session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _break_it(session, "mutant")
 
 
 @nox.session
@@ -245,6 +243,13 @@ def lock(session: nox.Session) -> None:
             *sources,
             *session.posargs,
         )
+
+
+def _break_it(session: nox.Session, mark: str) -> None:
+    """Run the tests that have a mark, and keep what they leave behind."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    chosen = ("-v", "-m", mark, "--long", f"--basetemp={ROOT / 'build' / mark}")
+    session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 def _locked(*names: str) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def pytest_terminal_summary(
         (verdict, report)
         for category, verdict in _VERDICTS.items()
         for report in terminalreporter.stats.get(category, ())
+        if isinstance(report, pytest.TestReport)
     ]
     _print(terminalreporter, "figures", _figures(ended))
     _print(terminalreporter, "mutants", _mutants(ended))

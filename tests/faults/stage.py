@@ -11,10 +11,11 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from random import SystemRandom
 from uuid import uuid4
 
 import aiohttp
@@ -33,16 +34,24 @@ TYPE = "job-created"
 
 JsonObject = dict[str, object]
 
+# Systems give clients ports from above these.
+_PORTS = range(10_000, 32_768)
+_CHANCE = SystemRandom()
 _SETTINGS = re.compile(
     r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
 )
 
 
 def free_ports() -> tuple[int, int]:
-    """Return two ports that nobody listens on."""
-    address = ("127.0.0.1", 0)
-    with socket.create_server(address) as one, socket.create_server(address) as other:
+    """Return two ports that nobody listens on, and that no client is given before they are used."""
+    with _listening() as one, _listening() as other:
         return one.getsockname()[1], other.getsockname()[1]
+
+
+def _listening() -> socket.socket:
+    while True:
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", _CHANCE.choice(_PORTS)))
 
 
 async def until(
