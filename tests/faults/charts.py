@@ -5,7 +5,7 @@ from html import escape
 
 Series = Sequence[tuple[float, float]]
 
-_WIDTH, _HEIGHT, _MARGIN = 720, 180, 60
+_WIDTH, _HEIGHT, _MARGIN = 720, 180, 70
 _COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700")
 
 

@@ -35,7 +35,8 @@ SETTINGS = {
     "WEBHOOKS_WRITE_TIMEOUT": "3s",
     "WEBHOOKS_LEASE": f"{LEASE:.0f}s",
 }
-MAY_GROW, MAY_GROW_BYTES = 1.2, 10_000_000
+MEGABYTE = 1_000_000
+MAY_GROW, MAY_GROW_MEGABYTES = 1.1, 10
 LAG = """
 SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::integer FROM deliveries
 WHERE state = 'pending' AND worker IS NULL AND due_at < now()
@@ -139,7 +140,7 @@ class Soak:
 
         marks = [(at, 0.0) for at, _ in self.faults]
         charts = {
-            "memory": chart("resident memory", "bytes", both(lambda one: one.memory), marks),
+            "memory": chart("resident memory", "MB", both(lambda one: one.memory), marks),
             "descriptors": chart("open files", "", both(lambda one: one.descriptors), marks),
             "queue": chart(
                 "deliveries waiting", "", {"": [(o.at, o.waiting) for o in self.samples]}, marks
@@ -151,10 +152,10 @@ class Soak:
 
 
 def resident(up: Up) -> int:
-    """Return the bytes of memory that a process has; none where it is not there."""
+    """Return the megabytes of memory that a process has; none where it is not there."""
     assert up.process
     path = Path(f"/proc/{up.process.pid}/statm")
-    return int(path.read_text().split()[1]) * 4096 if path.exists() else 0
+    return int(path.read_text().split()[1]) * 4096 // MEGABYTE if path.exists() else 0
 
 
 def open_files(up: Up) -> int:
@@ -201,7 +202,7 @@ async def test_all_promises_hold_and_nothing_grows(
     experiment.tell(f"{len(soak.faults)} faults in {seconds / 60:.0f} minutes")
     experiment.tell(f"charts in {experiment.folder}")
     experiment.judge(history)
-    assert grown([sample.memory[0] for sample in soak.samples]) <= MAY_GROW_BYTES
+    assert grown([sample.memory[0] for sample in soak.samples]) <= MAY_GROW_MEGABYTES
     assert grown([sample.descriptors[0] for sample in soak.samples]) <= 0
 
 

@@ -19,7 +19,7 @@ from tests.faults.history import Allowed, History
 from tests.faults.load import Load, accounted, under_load
 from tests.faults.place import DATABASE, FilePlace, ServerPlace, place_on
 from tests.faults.stage import Api, Up, event_named, running, until
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, PostgresServer, find_programs, started
+from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -93,40 +93,35 @@ async def test_a_server_that_crashes_makes_publishes_fail_and_loses_nothing(
     experiment.judge(history)
 
 
-@pytest.mark.experiment(12, "PostgreSQL becomes read-only, as after a fail-over")
-async def test_a_server_that_is_read_only_is_left_for_one_that_is_not(
-    experiment: Experiment, postgres: PostgresServer
+@pytest.mark.experiment(12, "PostgreSQL is a standby, read-only, until it is promoted")
+async def test_a_server_that_is_read_only_makes_publishes_fail_and_is_found_again(
+    experiment: Experiment, own_place: ServerPlace
 ) -> None:
+    assert isinstance(own_place.postgres, OwnServer)
+    server = own_place.postgres
     async with (
-        place_on(postgres) as place,
-        running(experiment.folder, place, **SETTINGS) as (up, api),
+        running(experiment.folder, own_place, **SETTINGS) as (up, api),
         under_load(api, experiment.random, 0.05) as load,
     ):
         await has_published(load, 50)
-        before = logged(up)
-        await read_only(place, "on")
-        await until("it refuses", lambda: refuses(api))
+        before, stopped = logged(up), datetime.now(UTC)
+        await asyncio.to_thread(server.stop, at_once=True)
+        (server.folder / "data" / "standby.signal").touch()
+        await asyncio.to_thread(server.start, fsync="on", full_page_writes="on")
+        assert await refuses(api)
         await asyncio.sleep(2)
-        await read_only(place, "off", end_sessions=False)
+        assert await refuses(api)
+        await server.execute("SELECT pg_promote()")
         back = time.monotonic()
         await has_published(load, 10)
-        experiment.tell(f"publishing again {time.monotonic() - back:.1f} s after the change")
+        took = time.monotonic() - back
+        experiment.tell(f"publishing again {took:.1f} s after it was promoted")
+        assert took <= BACK_WITHIN or not experiment.judged
         assert logged(up) - before <= LOGGED_AT_MOST
         load.producer.outcomes.setdefault("unknown", False)
-        await load.ended(place)
-        history = load.history(await api.key(), Allowed(kills=[datetime.now(UTC)]))
+        await load.ended(own_place)
+        history = load.history(await api.key(), Allowed(kills=[stopped]))
     experiment.judge(history)
-
-
-async def read_only(place: ServerPlace, how: str, *, end_sessions: bool = True) -> None:
-    """Have new sessions read only, or not; those that are there go on as they began, or end."""
-    server, database = place.postgres, place.database
-    await server.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {how}")
-    if end_sessions:
-        await server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "  # noqa: S608 - our own name
-            f"WHERE datname = '{database}'"
-        )
 
 
 @pytest.mark.experiment(23, "the disk is full, and is not any more")

@@ -92,6 +92,18 @@ def map_commit_errors() -> Iterator[None]:
         raise UnknownCommit(f"{error} Whether the commit happened is not known.") from error
 
 
+@contextmanager
+def map_begin_errors() -> Iterator[None]:
+    """Raise :class:`StorageUnavailable` where a standby is asked to begin to write.
+
+    It says that this is a feature that it does not have, which anywhere else is a mistake of ours.
+    """
+    try:
+        yield
+    except asyncpg.FeatureNotSupportedError as error:
+        raise StorageUnavailable(_AWAY["25006"]) from error
+
+
 def is_of_the_driver(error: BaseException) -> bool:
     """Tell whether a connection on which this happened had better be opened anew."""
     return isinstance(error, _DRIVER_ERRORS)

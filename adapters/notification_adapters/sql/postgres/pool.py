@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from notification_adapters.sql.postgres.driver import driver_of, run
-from notification_adapters.sql.postgres.errors import is_of_the_driver
+from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
 from notification_adapters.sql.postgres.server import Server
 from notification_core.errors import StorageUnavailable
 
@@ -85,7 +85,8 @@ class Pool:
                 return connection
         connection = await self._engine.connect()
         try:
-            await run(connection, begin)
+            with map_begin_errors():
+                await run(connection, begin)
         except BaseException:
             await asyncio.shield(_discard(connection))
             raise
