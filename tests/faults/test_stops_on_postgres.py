@@ -69,7 +69,10 @@ async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
 
 
 @pytest.mark.experiment(9, "what waits is given back at once")
-@pytest.mark.parametrize("options", [(), TWO], ids=["one", "two workers"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), marks=pytest.mark.long, id="one"), pytest.param(TWO, id="two workers")],
+)
 async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_others(
     postgres: PostgresServer, tmp_path: Path, options: Sequence[str]
 ) -> None:
@@ -107,6 +110,7 @@ async def _are_held(place: Place, receiver: Receiver) -> bool:
     return held == receiver.in_flight
 
 
+@pytest.mark.long
 @pytest.mark.experiment(9, "a receiver that takes long does not hold a stop up")
 async def test_a_receiver_that_may_take_long_does_not_hold_it_up_for_longer_than_a_stop_may_take(
     postgres: PostgresServer, tmp_path: Path
