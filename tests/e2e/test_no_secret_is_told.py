@@ -4,8 +4,10 @@ import asyncio
 import gc
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -15,7 +17,7 @@ import aiohttp
 import pytest
 from attrs import frozen
 
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SEALED, instance, metadata
 from notification_core.encryption import Cipher
 from notification_core.subscriptions import WebhookDraft
 from notification_entrypoints import embedded
@@ -159,6 +161,9 @@ async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
     assert "aiokafka" in up.said(), "brokers were looked for"
     assert "SQL parameters hidden" in up.said(), "and a statement failed"
     assert found({**secrets, **seeds}, told) == []
+    rekeyed = {f"{column.table.name}.{column.name}" for column in (*SEALED, instance.c.canary)}
+    assert "webhooks.custom_headers" in await _encrypted(place)
+    assert await _encrypted(place) <= rekeyed, "`rekey` knows every column of encrypted texts"
 
 
 async def _use_everything(asking: Asking, place: ServerPlace) -> str:
@@ -210,6 +215,21 @@ async def _rows(place: ServerPlace) -> Mapping[str, str]:
             f"table {name}": str(await connection.fetch(f'SELECT "{name}"::text FROM "{name}"'))  # noqa: S608 - our own tables
             for name in metadata.tables
         }
+
+
+async def _encrypted(place: ServerPlace) -> AbstractSet[str]:
+    """Return every column that holds an encrypted text."""
+    columns: set[str] = set()
+    async with place.postgres.connected(place.database) as connection:
+        for name in metadata.tables:
+            rows = await connection.fetch(f'SELECT row_to_json("{name}") FROM "{name}"')  # noqa: S608 - our own tables
+            columns |= {
+                f"{name}.{column}"
+                for (row,) in rows
+                for column, value in json.loads(row).items()
+                if isinstance(value, str) and re.match(r"v1\.[0-9a-f]{8}\.", value)
+            }
+    return columns
 
 
 async def _seeds(place: ServerPlace) -> Mapping[str, bytes]:
