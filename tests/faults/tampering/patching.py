@@ -1,7 +1,7 @@
 """Replacing what the product does, by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
 from typing import Any
@@ -28,22 +28,30 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
 
 
 def calling_before(act: Callable[[], None]) -> Callable[[Function], Function]:
-    """Make a function that acts, and then does as before."""
+    """Make a function that acts, and then does as before: not where it is given nothing to do."""
 
     def by(function: Function) -> Function:
         @wraps(function)
         def acting(*arguments: Any, **named: Any) -> Any:
-            act()
+            if _have_work(arguments):
+                act()
             return function(*arguments, **named)
 
         @wraps(function)
         async def acting_when_awaited(*arguments: Any, **named: Any) -> Any:
-            act()
+            if _have_work(arguments):
+                act()
             return await function(*arguments, **named)
 
         return acting_when_awaited if inspect.iscoroutinefunction(function) else acting
 
     return by
+
+
+def _have_work(arguments: Sequence[object]) -> bool:
+    """Tell whether any of the sequences among arguments has something in it, if there are any."""
+    sizes = [len(one) for one in arguments if isinstance(one, Sequence)]
+    return not sizes or any(sizes)
 
 
 def calling_after(act: Callable[[], None]) -> Callable[[Function], Function]:
