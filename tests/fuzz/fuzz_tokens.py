@@ -9,7 +9,7 @@ from typing import Any, cast
 import atheris
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-with atheris.instrument_imports(include=["notification_core", "notification_adapters"]):
+with atheris.instrument_imports(include=["jwt", "notification_adapters"]):
     import jwt
     from jwt.algorithms import ECAlgorithm
 

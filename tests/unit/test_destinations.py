@@ -1,11 +1,13 @@
 """Which destinations are allowed, denied and rejected, and what the customer is told."""
 
 import json
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import ada_url
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -344,6 +346,11 @@ HOSTS = (
     | st.sampled_from(PIECES)
     | st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
 )
+# RFC 3986, appendix B, with its groups named.
+RFC_3986 = re.compile(
+    r"(?P<scheme>[^:/?#]+):(?://(?P<authority>[^/?#]*))?(?P<path>[^?#]*)(?:\?[^#]*)?(?:#.*)?",
+    re.DOTALL,
+)
 PORTS = st.just("") | st.integers(0, 70000).map(":{}".format)
 PATHS = st.lists(st.sampled_from(["/", "?", *PIECES]), max_size=3).map("".join)
 URLS = st.tuples(st.sampled_from(["http://", "HTTPS://"]), HOSTS, PORTS, PATHS).map("".join)
@@ -375,6 +382,28 @@ def test_no_reader_disagrees_about_an_allowed_urls_host_and_port(
         assert aiohttps.raw_host == destination.host
     else:
         assert ip_address(aiohttps.raw_host or "") == destination.address
+
+
+@given(url=URLS | bent(), policy=POLICIES)
+def test_browsers_and_rfc_3986_read_an_allowed_url_as_we_do(
+    url: str, policy: DestinationPolicy
+) -> None:
+    destination = judge_url(url, policy).destination
+    if destination is None:
+        return
+    browsers, rfc = ada_url.URL(url), RFC_3986.fullmatch(url)
+    assert rfc
+    host, _, port = rfc["authority"].lower().partition("]" if "[" in rfc["authority"] else ":")
+    default = {"http": 80, "https": 443}[destination.scheme]
+
+    assert browsers.protocol == f"{rfc['scheme']}:".lower() == f"{destination.scheme}:"
+    assert int(browsers.port or default) == int(port.strip(":") or default) == destination.port
+    assert browsers.username == browsers.password == browsers.hash == ""
+    if destination.address is None:
+        assert browsers.hostname == host == destination.host
+    else:
+        assert ip_address(browsers.hostname.strip("[]")) == destination.address
+        assert ip_address(host.strip("[]")) == destination.address
 
 
 @given(url=URLS | bent(), policy=POLICIES)
