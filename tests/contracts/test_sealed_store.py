@@ -2,16 +2,23 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import SEALED, instance, webhooks
 from notification_core.encryption import Cipher
-from notification_core.errors import RekeyOvertaken, UndecipherableText, WrongEncryptionSecret
+from notification_core.errors import (
+    RekeyOvertaken,
+    UndecipherableText,
+    WrongEncryptionSecret,
+)
 from notification_core.idempotency import KeptAnswer
 from notification_core.keys import new_signing_key
 from notification_core.ports.sealed import Resealed, SealedStore
@@ -162,6 +169,31 @@ class _Meanwhile(SealedStore):
 
     async def finish(self) -> None:
         await self._store.finish()
+
+
+async def test_a_change_between_the_look_and_the_writing_stands_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await fill(world)
+    async with world.under(BOTH) as storage:
+        if not isinstance(storage, SqlStorage):
+            return
+        writing, turns = storage.database.writing, count(1)
+
+        @asynccontextmanager
+        async def changed_before() -> AsyncIterator[AsyncConnection]:
+            if next(turns) == 2:  # the first is that of the keys
+                await world.change(webhook, custom_headers={"x-changed": "meanwhile"})
+            async with writing() as connection:
+                yield connection
+
+        monkeypatch.setattr(storage.database, "writing", changed_before)
+        async for _ in storage.sealed.reseal(100):
+            pass
+        monkeypatch.undo()
+        assert await storage.sealed.outdated() == 1
+        changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    assert changed.custom_headers == {"x-changed": "meanwhile"}
 
 
 async def test_who_goes_on_writing_under_the_former_secret_is_noticed(world: World) -> None:
