@@ -125,22 +125,8 @@ async def open_service(
             if given.dispatches
             else nullcontext()
         )
-        taker = dispatcher.sending if dispatcher else None
         full = await stack.enter_async_context(_full_queues(settings, storage, clock, watch))
-        ingests = {
-            source: Ingest(
-                storage.deliveries,
-                clock,
-                ids,
-                watch,
-                taker,
-                storage.waking,
-                full=full.webhooks,
-                source=source,
-                side_by_side=ingests_side_by_side(storage),
-            )
-            for source in Source
-        }
+        ingests = _ingests(storage, dispatcher, full, clock, ids, watch)
         for ingest in ingests.values():
             stack.push_async_callback(ingest.settled)
         directory = await stack.enter_async_context(_asking(settings, given))
@@ -151,16 +137,7 @@ async def open_service(
             storage.webhooks, clock, ids, webhook_rules(settings), environments, changed
         )
         replays = _replays(storage, clock, ids, dispatcher)
-        trials = Trials(
-            store=storage.trials,
-            webhooks=storage.webhooks,
-            keyring=keyring,
-            deliver=deliver,
-            clock=clock,
-            ids=ids,
-            observer=watch,
-            lease=settings.webhooks_lease,
-        )
+        trials = _trials(settings, storage, keyring, deliver, clock, ids, watch)
         stack.push_async_callback(_within, grace, trials.settled)
         api_keys = StoredKeys(storage.api_keys, clock)
         credentials = await stack.enter_async_context(
@@ -197,6 +174,51 @@ async def _full_queues(
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
+
+
+def _ingests(  # noqa: PLR0913, PLR0917 - what an ingest is made of
+    storage: Storage,
+    dispatcher: Dispatcher | None,
+    full: FullQueues,
+    clock: Clock,
+    ids: IdGenerator,
+    watch: Metrics,
+) -> Mapping[Source, Ingest]:
+    return {
+        source: Ingest(
+            storage.deliveries,
+            clock,
+            ids,
+            watch,
+            dispatcher.sending if dispatcher else None,
+            storage.waking,
+            full=full.webhooks,
+            source=source,
+            side_by_side=ingests_side_by_side(storage),
+        )
+        for source in Source
+    }
+
+
+def _trials(  # noqa: PLR0913, PLR0917 - what trials are made of
+    settings: Settings,
+    storage: Storage,
+    keyring: Keyring,
+    deliver: Deliver,
+    clock: Clock,
+    ids: IdGenerator,
+    watch: Metrics,
+) -> Trials:
+    return Trials(
+        store=storage.trials,
+        webhooks=storage.webhooks,
+        keyring=keyring,
+        deliver=deliver,
+        clock=clock,
+        ids=ids,
+        observer=watch,
+        lease=settings.webhooks_lease,
+    )
 
 
 def _replays(
