@@ -61,7 +61,7 @@ LEARNED: Mapping[str, str] = {
     "them. It should be as many as were asked for.",
     "notification_worker_restarts_total": "Workers were killed, or failed: the log says how each "
     "one ended. The others have gone on meanwhile.",
-    "notification_build_info": "Which version runs where.",
+    "notification_build_info": "Which version runs where; `pod` is `POD_NAME`.",
 }
 
 

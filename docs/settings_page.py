@@ -58,7 +58,7 @@ PLACES: Mapping[str, str] = {
     "wiring._full_queues": "taking events in",
     "wiring.delivery_rules": "sending",
     "wiring.dispatch_rules": "sending",
-    "wiring.open_service": "sending",
+    "wiring._trials": "sending",
     "wiring.retention_rules": "upkeep",
     "wiring.upkeep_rules": "upkeep",
     "wiring.webhook_rules": "the API",

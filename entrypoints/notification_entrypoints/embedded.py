@@ -88,7 +88,7 @@ async def open_notifications(
     :class:`IncompatibleSchema` where the database was not migrated, :class:`StorageUnusable`,
     :class:`StorageUnavailable` and :class:`WrongEncryptionSecret`.
     """
-    metrics = Metrics(VERSION, "")
+    metrics = Metrics(VERSION, "", chosen.pod_name)
     async with open_service(chosen, metrics, given) as service:
         yield Notifications(chosen, service, metrics)
 

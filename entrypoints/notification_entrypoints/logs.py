@@ -27,14 +27,19 @@ _OURS = ("notification_adapters", "notification_entrypoints")
 _SECRET = re.compile(r"authorization|cookie|passw|pass$|passphrase|private-?key", re.IGNORECASE)
 
 
-def configure_logging(zone: tzinfo, *, debug: bool, stream: TextIO) -> None:
+def configure_logging(
+    zone: tzinfo, *, debug: bool, stream: TextIO, instance: str | None = None
+) -> None:
     """Send all logs to ``stream``, with times in ``zone``; calling it again replaces that.
+
+    Where lines are for programs, each names the ``instance`` that wrote it.
 
     ``debug`` is for our own loggers: a database driver's would write down every parameter. An
     HTTP server's access log is off, since requests are counted and failures logged.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(zone, terminal=stream.isatty()))
+    terminal = stream.isatty()
+    handler.setFormatter(_formatter(zone, None if terminal else instance, terminal=terminal))
     handler.addFilter(_Seldom(*_TALKATIVE))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -85,12 +90,12 @@ def _configure_structlog() -> None:
     )
 
 
-def _formatter(zone: tzinfo, *, terminal: bool) -> logging.Formatter:
+def _formatter(zone: tzinfo, instance: str | None, *, terminal: bool) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.contextvars.merge_contextvars,
-            _stamp_in(zone),
+            _stamp_in(zone, instance),
             _mask_secrets,
             # Not structlog's richer tracebacks: they show local variables, and so secrets.
             structlog.processors.format_exc_info,
@@ -107,9 +112,11 @@ def _for_people() -> list[Processor]:
     return [_escape_controls, renderer]
 
 
-def _stamp_in(zone: tzinfo) -> Processor:
+def _stamp_in(zone: tzinfo, instance: str | None) -> Processor:
+    named = {} if instance is None else {"instance": instance}
+
     def stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """Put in front when, how grave, by whom and what; the event cannot say otherwise."""
+        """Put in front when, how grave, by whom, where and what; the event cannot say otherwise."""
         record: logging.LogRecord = event.pop("_record")
         del event["_from_structlog"]
         said = {
@@ -118,6 +125,7 @@ def _stamp_in(zone: tzinfo) -> Processor:
             ),
             "level": record.levelname.lower(),
             "logger": record.name,
+            **named,
             "event": event.get("event", ""),
         }
         return {**said, **event, **said}

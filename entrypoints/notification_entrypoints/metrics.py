@@ -88,7 +88,7 @@ class _Told(Collector):
 class Metrics(Observer):
     """Counts what happens in this process, in a registry of its own."""
 
-    def __init__(self, version: str, commit: str, *, serves: bool = True) -> None:
+    def __init__(self, version: str, commit: str, pod: str = "", *, serves: bool = True) -> None:
         self._registry = CollectorRegistry()
         self._count_ingest()
         self._count_dispatch()
@@ -97,8 +97,10 @@ class Metrics(Observer):
         self._loop_errors = self._counters(
             "loop_errors", "Errors that a loop survived.", ["loop", "error"]
         )
-        build = self._gauge("build_info", "What is running; always 1.", ["version", "commit"])
-        build.labels(version, commit).set(1)
+        build = self._gauge(
+            "build_info", "What is running; always 1.", ["version", "commit", "pod"]
+        )
+        build.labels(version, commit, pod).set(1)
         self._gauge("processes", "Processes that serve.").set(int(serves))
         self._restarts = self._counter(
             "worker_restarts", "Workers that ended by themselves, and were started again."

@@ -111,7 +111,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 @asynccontextmanager
 async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterator[Process]:
     """Heed signals, and serve the ops server, which says that the process is starting."""
-    watch = Watch(VERSION, COMMIT, SystemClock().monotonic)
+    watch = Watch(VERSION, COMMIT, SystemClock().monotonic, settings.pod_name)
     status = StatusReport(watch.last_minute, SystemClock().monotonic)
     checks: dict[str, Check] = {"start": _still_starting}
     stopping = asyncio.Event()

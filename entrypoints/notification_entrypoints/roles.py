@@ -40,7 +40,7 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     settings = role.load(environ)
     if workers > 1:
         _check(role, settings)
-    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
+    _log(settings)
     if workers == 1:
         run_to_the_end(_run_one(role, settings, None))
     else:
@@ -51,9 +51,15 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
 def run_worker(role: Role, environ: Mapping[str, str], berth: Berth) -> None:
     """Run one of several processes until it is stopped."""
     settings = role.load(environ)
-    configure_logging(settings.tz, debug=settings.debug, stream=sys.stderr)
+    _log(settings)
     structlog.contextvars.bind_contextvars(worker=berth.number)
     run_to_the_end(_run_one(role, settings, berth))
+
+
+def _log(settings: Settings) -> None:
+    configure_logging(
+        settings.tz, debug=settings.debug, stream=sys.stderr, instance=settings.pod_name
+    )
 
 
 async def _run_one(role: Role, settings: Settings, berth: Berth | None) -> None:

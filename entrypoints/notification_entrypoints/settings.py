@@ -173,7 +173,9 @@ class Settings:
         kinds.ADDRESS, "127.0.0.1", "The address of this instance, which its servers listen on."
     )
     pod_name: str = _setting(
-        kinds.TEXT, "localhost", "The name of this instance, in /info and to a PostgreSQL server."
+        kinds.TEXT,
+        "localhost",
+        "The name of this instance, in logs, metrics and /info and to a PostgreSQL server.",
     )
 
     api_server_host: str = _derived(

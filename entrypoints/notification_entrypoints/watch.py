@@ -23,8 +23,10 @@ _SAID_AGAIN_SECONDS = 20.0
 class Watch(Metrics):
     """Metrics that also write a log line where a person would want to know."""
 
-    def __init__(self, version: str, commit: str, monotonic: Callable[[], float]) -> None:
-        super().__init__(version, commit)
+    def __init__(
+        self, version: str, commit: str, monotonic: Callable[[], float], pod: str = ""
+    ) -> None:
+        super().__init__(version, commit, pod)
         self.last_minute = LastMinute(monotonic)
         self._monotonic = monotonic
         self._said_at: dict[str, float] = {}

@@ -51,6 +51,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return terminal
 
 
+def test_each_line_for_programs_names_the_instance() -> None:
+    stream = io.StringIO()
+    configure_logging(MONTREAL, debug=False, stream=stream, instance="pod-7")
+    ours().info("started", instance="somebody else")
+    assert [line["instance"] for line in lines(stream)] == ["pod-7"]
+
+
 def ours() -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.get_logger("notification_adapters.test")
     return logger

@@ -355,7 +355,7 @@ async def test_counts_requests_and_says_what_is_built(ops: Ops, client: Client) 
     counted = await samples(client)
     assert counted["notification_api_requests_total", ("/api/webhooks/{webhook_id}", "200")] == 2
     assert counted["notification_api_requests_total", ("/api/webhooks/{webhook_id}", "404")] == 1
-    assert counted["notification_build_info", ("abc", "1.2.3")] == 1
+    assert counted["notification_build_info", ("abc", "", "1.2.3")] == 1
 
 
 async def test_two_processes_in_one_do_not_count_together(ops: Ops, client: Client) -> None:

@@ -55,7 +55,7 @@ SUCCEEDED = "notification_attempts_total", ("", "succeeded")
 FAILED = "notification_attempts_total", ("timeout", "failed")
 IN_FLIGHT = "notification_in_flight", ()
 PROCESSES = "notification_processes", ()
-BUILD = "notification_build_info", ("abc", "1.2.3")
+BUILD = "notification_build_info", ("abc", "", "1.2.3")
 
 
 @pytest.fixture

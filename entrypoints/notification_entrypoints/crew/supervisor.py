@@ -62,7 +62,7 @@ async def supervise(settings: Settings, crew: Crew) -> None:
     """
     stopping = asyncio.Event()
     slots = [Slot(number, SystemClock()) for number in range(1, crew.size + 1)]
-    counts = CrewCounts(slots, Metrics(VERSION, COMMIT, serves=False))
+    counts = CrewCounts(slots, Metrics(VERSION, COMMIT, settings.pod_name, serves=False))
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals(lambda: _end_at_once(slots)))
         ops_url = await stack.enter_async_context(_answering(settings, slots, counts, stopping))
