@@ -232,7 +232,8 @@ def pgbouncer(server: PostgresServer, program: Path) -> Iterator[int]:
             _wait_until_it_listens(port, process, folder / "log")
             yield port
         finally:
-            end(process)
+            process.kill()  # it keeps nothing
+            process.wait(PATIENCE)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

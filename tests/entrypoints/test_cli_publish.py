@@ -170,12 +170,16 @@ def test_a_server_that_is_only_just_starting_is_waited_for(tmp_path: Path) -> No
     assert started[0].bodies() == [b"[" + LINE + b"]"]
 
 
-def test_a_publisher_that_is_stopped_says_how_far_it_came(api: FakeApi, tmp_path: Path) -> None:
+# What a script starts with `&` is deaf to Ctrl-C, and is to heed SIGTERM all the same.
+@pytest.mark.parametrize("shell", [[], ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]])
+def test_a_publisher_that_is_stopped_says_how_far_it_came(
+    api: FakeApi, tmp_path: Path, shell: list[str]
+) -> None:
     api.answers("POST", PATH, published(500), (503, {"message": "The storage is away."}))
     script = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     file = lines(tmp_path, *[LINE] * 600)
     with subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-        [sys.executable, "-c", script, "publish", "--environment", ENVIRONMENT, file],
+        [*shell, sys.executable, "-c", script, "publish", "--environment", ENVIRONMENT, file],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"NOTIFICATION_API_URL": api.url},

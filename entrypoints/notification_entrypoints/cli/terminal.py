@@ -94,13 +94,18 @@ def confirm(question: str, refused: str) -> None:
 
 
 def run(work: Coroutine[object, object, _Result]) -> _Result:
-    """Run a coroutine to its end; SIGTERM ends it like Ctrl-C does, with KeyboardInterrupt."""
+    """Run a coroutine to its end; SIGTERM ends it like Ctrl-C does, with KeyboardInterrupt.
+
+    It does so too where Ctrl-C is ignored, as it is for what a script starts with ``&``.
+    """
 
     async def interruptible() -> _Result:
+        working = asyncio.ensure_future(work)
         with suppress(NotImplementedError):  # Windows has no such signal to handle.
-            asyncio.get_running_loop().add_signal_handler(
-                signal.SIGTERM, signal.raise_signal, signal.SIGINT
-            )
-        return await work
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+        return await working
 
-    return asyncio.run(interruptible())
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
