@@ -148,17 +148,24 @@ SEVERAL: Sequence[Throughput | Latency | FromKafka] = (
         postgres_database,
         load=Load(connections=16),  # the system shares connections out, not requests
         options=("--workers", "2"),
+        goals=(Goal("ratio", at_least=0.6),),
     ),
-    FromKafka("kafka", "Kafka → PostgreSQL → delivered, one consumer"),
+    FromKafka(
+        "kafka",
+        "Kafka → PostgreSQL → delivered, one consumer",
+        goals=(Goal("ratio", at_least=0.5), Goal("cpu ratio", at_most=2.5)),
+    ),
     FromKafka(
         "kafka-workers-2",
         "Kafka → PostgreSQL → delivered, two consumers",
         options=("--workers", "2"),
+        goals=(Goal("ratio", at_least=0.6),),
     ),
     Latency(
         "postgres-latency-apart",
         "Publish to one process → received from another, at 200 a second on PostgreSQL",
         postgres_database,
         system=api_and_consumer,
+        goals=(Goal("p50 ratio", at_most=12), Goal("p99 ratio", at_most=15)),
     ),
 )
