@@ -8,6 +8,7 @@ not begin immediately: they would wait for the writer.
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -59,6 +60,7 @@ class SqliteDatabase(Database):
         # The pool would hand its one connection out in turn as well, but gives up after a time.
         self._turn = asyncio.Lock()
         self._idle: AsyncConnection | None = None
+        self._torn = False
 
     @property
     def steps(self) -> Steps:
@@ -86,14 +88,25 @@ class SqliteDatabase(Database):
         Taking it from the pool and ending SQLAlchemy's own transaction each time costs as much as
         four statements. After an error it goes back to the pool, and is rolled back or replaced.
         """
-        connection = self._idle or await self._writer.connect()
+        connection = self._idle or await self._connected()
         self._idle = None
         try:
             yield connection
         except BaseException:
+            # A statement that is cancelled under way has its connection closed by SQLAlchemy.
+            self._torn = self._torn or connection.invalidated
             await asyncio.shield(_abandon(connection))
             raise
         self._idle = connection
+
+    async def _connected(self) -> AsyncConnection:
+        if self._torn:
+            # SQLite keeps a closed connection's lock until the last of its statements is gone, and
+            # that one hangs in a cycle of the error's frames: unless it is collected, nobody could
+            # write before the interpreter comes to it by itself.
+            gc.collect()
+            self._torn = False
+        return await self._writer.connect()
 
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
