@@ -5,7 +5,7 @@ from html import escape
 
 from attrs import frozen
 
-_WIDTH, _LABELS, _ROW, _TOP = 760, 330, 30, 44
+_WIDTH, _LABELS, _ROW, _TOP, _NUMBER = 760, 330, 30, 44, 50
 _STYLE = """
     .name { font-size: 13.5px; fill: #16202c }
     .title { font-size: 16px; font-weight: 600; fill: #16202c }
@@ -49,16 +49,16 @@ def chart(title: str, bars: Sequence[Bar]) -> str:
 
 def _row(number: int, bar: Bar, scale: float) -> Iterator[str]:
     top = _TOP + _ROW * number
-    length = bar.value * scale
+    end = _LABELS + bar.value * scale
+    goal = None if bar.goal is None else _LABELS + bar.goal * scale
     kind = "bar" if bar.met else "bar missed"
     yield f'  <text class="name" x="12" y="{top + 15}">{escape(bar.label)}</text>'
     yield (
-        f'  <rect class="{kind}" x="{_LABELS}" y="{top + 2}" width="{length:.1f}" height="18" '
-        'rx="3"/>'
+        f'  <rect class="{kind}" x="{_LABELS}" y="{top + 2}" width="{end - _LABELS:.1f}" '
+        'height="18" rx="3"/>'
     )
-    yield (
-        f'  <text class="more" x="{_LABELS + length + 8:.1f}" y="{top + 16}">{bar.value:.3g}</text>'
-    )
-    if bar.goal is not None:
-        at = _LABELS + bar.goal * scale
-        yield f'  <path class="goal" d="M{at:.1f} {top - 1}V{top + 23}"/>'
+    # The number stands behind its bar, or behind the goal where that would go through it.
+    behind = goal if goal is not None and end < goal < end + _NUMBER else end
+    yield f'  <text class="more" x="{behind + 8:.1f}" y="{top + 16}">{bar.value:.3g}</text>'
+    if goal is not None:
+        yield f'  <path class="goal" d="M{goal:.1f} {top - 1}V{top + 23}"/>'

@@ -49,6 +49,8 @@ def section(machine: Mapping[str, str], all_figures: Sequence[Figures]) -> str:
         "",
         f"Measured on: {', '.join(f'{name} {value}' for name, value in machine.items())}.",
         "",
+        "A dashed line is a goal; a bar that does not keep to it is orange.",
+        "",
         *(f"![{each.title}]({each.file})\n" for each in CHARTS),
         "| scenario | value | median | from | to | goal | |",
         "|---|---|---:|---:|---:|---:|---|",
