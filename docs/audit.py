@@ -13,7 +13,7 @@ from typing import Any
 UNKNOWN = (
     "Nothing was audited: nobody who knows of vulnerabilities can be reached from here (no "
     "network, or an index that only serves packages). This says nothing about our dependencies. "
-    "Run it where pypi.org can be reached."
+    "Run it where the advisories of the Python Package Index can be reached."
 )
 
 
