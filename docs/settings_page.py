@@ -47,6 +47,11 @@ PLACES: Mapping[str, str] = {
     "processes": "the ops server",
     "roles": "the log",
     "roles._check": "the storage",
+    "rules.delivery_rules": "sending",
+    "rules.dispatch_rules": "sending",
+    "rules.retention_rules": "upkeep",
+    "rules.upkeep_rules": "upkeep",
+    "rules.webhook_rules": "the API",
     "senders": "sending",
     "storages": "the storage",
     "unwrapping": "the storage",
@@ -56,18 +61,13 @@ PLACES: Mapping[str, str] = {
     "wiring._deliver": "sending",
     "wiring._dispatching": "sending",
     "wiring._full_queues": "taking events in",
-    "wiring.delivery_rules": "sending",
-    "wiring.dispatch_rules": "sending",
     "wiring._trials": "sending",
-    "wiring.retention_rules": "upkeep",
-    "wiring.upkeep_rules": "upkeep",
-    "wiring.webhook_rules": "the API",
 }
 """What is done in a module, or in one function of it."""
 
 _PACKAGE = Path(str(files("notification_entrypoints")))
 _SETTINGS = "settings"
-_HOLDERS = frozenset({"settings", "chosen", "self._settings"})
+_HOLDERS = frozenset({"settings", "chosen", "self._settings", "ground.settings"})
 
 
 def settings_page() -> Sequence[str]:

@@ -20,19 +20,17 @@ from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.api_keys import SECRET_BYTES
 from notification_core.authentication import StoredKeys
-from notification_core.catalogue import CATALOGUE
-from notification_core.deliver import Deliver, DeliveryRules
-from notification_core.dispatch import Dispatcher, DispatchRules
+from notification_core.deliver import Deliver
+from notification_core.dispatch import Dispatcher
 from notification_core.environments import Environments
 from notification_core.erasing import Erasing, Erasures
 from notification_core.errors import WorkerLockTaken
 from notification_core.events import Source
-from notification_core.forgetting import Forgetting, RetentionRules
+from notification_core.forgetting import Forgetting
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
 from notification_core.issuing import Issuing
 from notification_core.keyring import Keyring
-from notification_core.lanes import Bounds
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_core.ports.environments import EnvironmentDirectory
@@ -40,15 +38,21 @@ from notification_core.ports.sender import HttpSender
 from notification_core.queues import FullQueues
 from notification_core.replaying import Replaying
 from notification_core.replays import Replays
-from notification_core.retrying import RetryPolicy
 from notification_core.signatures import Signatures
-from notification_core.subscriptions import Subscriptions, WebhookRules
+from notification_core.subscriptions import Subscriptions
 from notification_core.trials import Trials
-from notification_core.upkeep import Upkeep, UpkeepRules
+from notification_core.upkeep import Upkeep
 from notification_core.verification_keys import VerificationKeys
 from notification_entrypoints.credentials import accepted_credentials
 from notification_entrypoints.grace import Grace
 from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.rules import (
+    delivery_rules,
+    dispatch_rules,
+    retention_rules,
+    upkeep_rules,
+    webhook_rules,
+)
 from notification_entrypoints.senders import chosen_sender
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.signers import fastest_signer
@@ -106,6 +110,17 @@ class Adapters:
 _BY_SETTINGS = Adapters()
 
 
+@frozen
+class _Ground:
+    """What every part of one process stands on."""
+
+    settings: Settings
+    clock: Clock
+    ids: IdGenerator
+    watch: Metrics
+    grace: Grace
+
+
 @asynccontextmanager
 async def open_service(
     settings: Settings, watch: Metrics, given: Adapters = _BY_SETTINGS
@@ -116,17 +131,16 @@ async def open_service(
     grace = Grace(clock)
     async with AsyncExitStack() as stack:
         settings = await unwrapped(settings)
-        storage = await stack.enter_async_context(_storing(settings, given, clock, ids))
+        ground = _Ground(settings, clock, ids, watch, grace)
+        storage = await stack.enter_async_context(_storing(ground, given))
         keyring = Keyring(storage.keys, clock, _new_seed)
-        sender = await stack.enter_async_context(_sending(settings, given, watch))
-        deliver = _deliver(settings, sender, clock, ids)
+        sender = await stack.enter_async_context(_sending(ground, given))
+        deliver = _deliver(ground, sender)
         dispatcher = await stack.enter_async_context(
-            _dispatching(settings, storage, deliver, keyring, clock, ids, watch, grace)
-            if given.dispatches
-            else nullcontext()
+            _dispatching(ground, storage, deliver, keyring) if given.dispatches else nullcontext()
         )
-        full = await stack.enter_async_context(_full_queues(settings, storage, clock, watch))
-        ingests = _ingests(storage, dispatcher, full, clock, ids, watch)
+        full = await stack.enter_async_context(_full_queues(ground, storage))
+        ingests = _ingests(ground, storage, dispatcher, full)
         for ingest in ingests.values():
             stack.push_async_callback(ingest.settled)
         directory = await stack.enter_async_context(_asking(settings, given))
@@ -136,8 +150,8 @@ async def open_service(
         subscriptions = Subscriptions(
             storage.webhooks, clock, ids, webhook_rules(settings), environments, changed
         )
-        replays = _replays(storage, clock, ids, dispatcher)
-        trials = _trials(settings, storage, keyring, deliver, clock, ids, watch)
+        replays = _replays(ground, storage, dispatcher)
+        trials = _trials(ground, storage, keyring, deliver)
         stack.push_async_callback(_within, grace, trials.settled)
         api_keys = StoredKeys(storage.api_keys, clock)
         credentials = await stack.enter_async_context(
@@ -162,12 +176,10 @@ async def open_service(
 
 
 @asynccontextmanager
-async def _full_queues(
-    settings: Settings, storage: Storage, clock: Clock, watch: Metrics
-) -> AsyncIterator[FullQueues]:
+async def _full_queues(ground: _Ground, storage: Storage) -> AsyncIterator[FullQueues]:
     """Keep an eye on the queues for the length of the block."""
-    most = settings.webhooks_max_pending_per_webhook
-    full = FullQueues(storage.backlog, clock, watch, most)
+    most = ground.settings.webhooks_max_pending_per_webhook
+    full = FullQueues(storage.backlog, ground.clock, ground.watch, most)
     looking = asyncio.create_task(full.run())
     try:
         yield full
@@ -176,20 +188,15 @@ async def _full_queues(
         await asyncio.gather(looking, return_exceptions=True)
 
 
-def _ingests(  # noqa: PLR0913, PLR0917 - what an ingest is made of
-    storage: Storage,
-    dispatcher: Dispatcher | None,
-    full: FullQueues,
-    clock: Clock,
-    ids: IdGenerator,
-    watch: Metrics,
+def _ingests(
+    ground: _Ground, storage: Storage, dispatcher: Dispatcher | None, full: FullQueues
 ) -> Mapping[Source, Ingest]:
     return {
         source: Ingest(
             storage.deliveries,
-            clock,
-            ids,
-            watch,
+            ground.clock,
+            ground.ids,
+            ground.watch,
             dispatcher.sending if dispatcher else None,
             storage.waking,
             full=full.webhooks,
@@ -200,65 +207,54 @@ def _ingests(  # noqa: PLR0913, PLR0917 - what an ingest is made of
     }
 
 
-def _trials(  # noqa: PLR0913, PLR0917 - what trials are made of
-    settings: Settings,
-    storage: Storage,
-    keyring: Keyring,
-    deliver: Deliver,
-    clock: Clock,
-    ids: IdGenerator,
-    watch: Metrics,
-) -> Trials:
+def _trials(ground: _Ground, storage: Storage, keyring: Keyring, deliver: Deliver) -> Trials:
     return Trials(
         store=storage.trials,
         webhooks=storage.webhooks,
         keyring=keyring,
         deliver=deliver,
-        clock=clock,
-        ids=ids,
-        observer=watch,
-        lease=settings.webhooks_lease,
+        clock=ground.clock,
+        ids=ground.ids,
+        observer=ground.watch,
+        lease=ground.settings.webhooks_lease,
     )
 
 
-def _replays(
-    storage: Storage, clock: Clock, ids: IdGenerator, dispatcher: Dispatcher | None
-) -> Replays:
+def _replays(ground: _Ground, storage: Storage, dispatcher: Dispatcher | None) -> Replays:
     return Replays(
         store=storage.replays,
         history=storage.history,
         webhooks=storage.webhooks,
-        clock=clock,
-        ids=ids,
+        clock=ground.clock,
+        ids=ground.ids,
         wake=_waking(storage, dispatcher),
         started=dispatcher.replay if dispatcher else _nobody_to_start,
     )
 
 
-def _storing(
-    settings: Settings, given: Adapters, clock: Clock, ids: IdGenerator
-) -> AbstractAsyncContextManager[Storage]:
-    return nullcontext(given.storage) if given.storage else open_storage(settings, clock, ids)
+def _storing(ground: _Ground, given: Adapters) -> AbstractAsyncContextManager[Storage]:
+    if given.storage:
+        return nullcontext(given.storage)
+    return open_storage(ground.settings, ground.clock, ground.ids)
 
 
 @asynccontextmanager
-async def _sending(
-    settings: Settings, given: Adapters, watch: Metrics
-) -> AsyncIterator[HttpSender]:
+async def _sending(ground: _Ground, given: Adapters) -> AsyncIterator[HttpSender]:
     """Have the sender that was given, or the one that the settings ask for."""
     if given.sender:
         yield given.sender
         return
-    sender = chosen_sender(settings, watch.phase_took)
+    sender = chosen_sender(ground.settings, ground.watch.phase_took)
     try:
         yield sender
     finally:
         await sender.close()
 
 
-def _deliver(settings: Settings, sender: HttpSender, clock: Clock, ids: IdGenerator) -> Deliver:
-    signatures = Signatures(settings.signature_headers, fastest_signer())
-    return Deliver(sender, signatures, clock, ids, delivery_rules(settings), random.random)
+def _deliver(ground: _Ground, sender: HttpSender) -> Deliver:
+    signatures = Signatures(ground.settings.signature_headers, fastest_signer())
+    rules = delivery_rules(ground.settings)
+    return Deliver(sender, signatures, ground.clock, ground.ids, rules, random.random)
 
 
 @asynccontextmanager
@@ -276,18 +272,12 @@ async def _asking(settings: Settings, given: Adapters) -> AsyncIterator[Environm
 
 
 @asynccontextmanager
-async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
-    settings: Settings,
-    storage: Storage,
-    deliver: Deliver,
-    keyring: Keyring,
-    clock: Clock,
-    ids: IdGenerator,
-    watch: Metrics,
-    grace: Grace,
+async def _dispatching(
+    ground: _Ground, storage: Storage, deliver: Deliver, keyring: Keyring
 ) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
-    worker = ids()
+    settings, clock, watch = ground.settings, ground.clock, ground.watch
+    worker = ground.ids()
     try:
         await storage.worker_lock.acquire(worker)
     except WorkerLockTaken:
@@ -316,7 +306,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
         clock=clock,
         observer=watch,
         rules=dispatch_rules(settings),
-        new_worker=ids,
+        new_worker=ground.ids,
     )
     watch.watch_sending(
         in_flight=lambda: dispatcher.in_flight,
@@ -329,7 +319,7 @@ async def _dispatching(  # noqa: PLR0913, PLR0917 - what a dispatcher is made of
     finally:
         # A receiver may be slow, and storage away, for longer than a stop may take: what is not
         # written by then is known by its lease, and freed by the next start.
-        await _within(grace, dispatcher.stop)
+        await _within(ground.grace, dispatcher.stop)
         await storage.worker_lock.release()
 
 
@@ -370,56 +360,3 @@ def _waking(storage: Storage, dispatcher: Dispatcher | None) -> Callable[[], Non
 def _cursor_key(settings: Settings) -> bytes:
     """Return what the cursors of pages are sealed under."""
     return hmac.digest(settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
-
-
-def webhook_rules(settings: Settings) -> WebhookRules:
-    """Return what the settings say of webhooks."""
-    return WebhookRules(
-        destinations=settings.destinations,
-        reserved_headers=settings.signature_headers.names,
-        event_types=CATALOGUE.keys(),
-        max_webhooks=settings.webhooks_max_per_environment,
-    )
-
-
-def delivery_rules(settings: Settings) -> DeliveryRules:
-    """Return what the settings say of attempts."""
-    return DeliveryRules(
-        timeout=settings.webhooks_write_timeout,
-        retries=RetryPolicy(
-            max_retries=settings.webhooks_max_retries,
-            interval=settings.webhooks_retry_interval,
-            backoff=settings.webhooks_retry_backoff,
-            retry_after_max=settings.webhooks_retry_after_max,
-        ),
-    )
-
-
-def dispatch_rules(settings: Settings) -> DispatchRules:
-    """Return what the settings say of dispatching."""
-    return DispatchRules(
-        bounds=Bounds(
-            in_flight=settings.webhooks_max_in_flight,
-            per_webhook=settings.webhooks_max_in_flight_per_webhook,
-        ),
-        lease=settings.webhooks_lease,
-        poll_interval=settings.webhooks_poll_interval,
-    )
-
-
-def retention_rules(settings: Settings) -> RetentionRules:
-    """Return what the settings say of how long things are kept."""
-    return RetentionRules(
-        logs=settings.retention_logs,
-        audit=settings.retention_audit,
-        events=settings.retention_events,
-    )
-
-
-def upkeep_rules(settings: Settings) -> UpkeepRules:
-    """Return what the settings say of how long things last."""
-    return UpkeepRules(
-        interruption_delay=settings.webhooks_retry_interval,
-        disable_after=settings.webhooks_disable_after,
-        expire_after=settings.retention_events,
-    )
