@@ -29,6 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from notification_adapters.answers import AnswerTooLong, body_of
 from notification_core.errors import KeyServiceUnavailable, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 
@@ -107,6 +108,8 @@ class VaultTransit(KeyWrapping):
             ) from error
         except (ClientConnectionError, TimeoutError) as error:
             raise KeyServiceUnavailable("Vault does not answer.") from error
+        except AnswerTooLong as error:
+            raise UnwrappingRefused("Vault gives an answer that is too long.") from error
         except ClientError as error:
             raise UnwrappingRefused("Vault gives an answer that is not HTTP.") from error
 
@@ -119,12 +122,7 @@ async def _body(response: ClientResponse) -> bytes:
     if status != _OK:
         meaning = _MEANING.get(status, "200 is expected of the node that is named")
         raise UnwrappingRefused(f"Vault answers {status}: {meaning}.")
-    body = b""
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise UnwrappingRefused("Vault gives an answer that is too long.")
-    return body
+    return await body_of(response, MAX_BYTES)
 
 
 def _secret(body: bytes) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, hdrs
 from jwt import PyJWK, PyJWTError
 
+from notification_adapters.answers import body_of
 from notification_core.errors import CredentialRefused, IssuerUnavailable
 from notification_core.ports.clock import Clock
 
@@ -113,12 +114,7 @@ async def _body(response: ClientResponse) -> bytes:
     """Return the body of a good answer, as long as it is no longer than it may be."""
     if response.status != _OK:
         raise ClientError(f"The issuer answered {response.status}.")
-    body = b""
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise ClientError("The issuer's keys are too large.")
-    return body
+    return await body_of(response, MAX_BYTES)
 
 
 def _keys(body: bytes) -> Mapping[str | None, _JWK]:
