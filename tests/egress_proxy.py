@@ -2,45 +2,24 @@
 
 import asyncio
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
+from tests.raw_receivers import StreamServer
 from tests.receivers import LOOPBACK
 
 _END = b"\r\n\r\n"
 
 
-class ForwardProxy:
+class ForwardProxy(StreamServer):
     """Forwards what it is asked for, tunnels included, and remembers the heads that asked.
 
     ``seen`` is all that came through it from the sender, as far as the proxy could read it.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.heads: list[str] = []
         self.seen = bytearray()
-        self.port = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect to where the first request leads; later ones on the connection go there too."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from ssl import SSLContext
@@ -18,35 +19,17 @@ Act = Callable[[Connection], Awaitable[None]]
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-class RawReceiver:
-    """Does the next act of its script for each request; the last one is done for ever.
+class StreamServer:
+    """Serves each connection in a task of its own, from a port of its own.
 
-    ``greeting`` is said as soon as a connection is there. Where ``deaf``, nothing is ever read;
-    where ``eager``, only the first few bytes are, and the greeting comes after them.
+    A subclass serves one by ``_serve``.
     """
 
-    def __init__(
-        self,
-        *script: Act,
-        host: str = LOOPBACK,
-        greeting: bytes = b"",
-        deaf: bool = False,
-        eager: bool = False,
-        ssl_context: SSLContext | None = None,
-    ) -> None:
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._ended = asyncio.Event()
+    def __init__(self, host: str = LOOPBACK, ssl_context: SSLContext | None = None) -> None:
         self.port = 0
-        self._script: Sequence[Act] = script
         self._host = host
-        self._greeting = greeting
-        self._deaf = deaf or eager
-        self._eager = eager
         self._ssl_context = ssl_context
         self._tasks: set[asyncio.Task[None]] = set()
-        self._received = asyncio.Event()
-        self._voices: list[_Voice] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -65,6 +48,41 @@ class RawReceiver:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: Connection) -> None:
+        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
+
+    @abstractmethod
+    async def _serve(self, reader: asyncio.StreamReader, writer: Connection) -> None:
+        """Serve a connection to its end."""
+
+
+class RawReceiver(StreamServer):
+    """Does the next act of its script for each request; the last one is done for ever.
+
+    ``greeting`` is said as soon as a connection is there. Where ``deaf``, nothing is ever read;
+    where ``eager``, only the first few bytes are, and the greeting comes after them.
+    """
+
+    def __init__(
+        self,
+        *script: Act,
+        host: str = LOOPBACK,
+        greeting: bytes = b"",
+        deaf: bool = False,
+        eager: bool = False,
+        ssl_context: SSLContext | None = None,
+    ) -> None:
+        super().__init__(host, ssl_context)
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._ended = asyncio.Event()
+        self._script: Sequence[Act] = script
+        self._greeting = greeting
+        self._deaf = deaf or eager
+        self._eager = eager
+        self._received = asyncio.Event()
+        self._voices: list[_Voice] = []
 
     @property
     def url(self) -> str:
@@ -95,7 +113,7 @@ class RawReceiver:
         loop = asyncio.get_running_loop()
         voice = _Voice(writer.transport, writer.transport.get_protocol(), reader, loop)
         self._voices.append(voice)
-        self._tasks.add(loop.create_task(self._serve(reader, voice)))
+        super()._accept(reader, voice)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: Connection) -> None:
         try:

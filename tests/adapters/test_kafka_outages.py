@@ -10,9 +10,9 @@ import pytest
 from notification_adapters.kafka.connection import Brokers
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
-from tests.kafka.topics import Kafka, until
+from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 EVENTS = "job-events"
 

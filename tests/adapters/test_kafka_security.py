@@ -18,8 +18,9 @@ from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
-from tests.kafka.topics import Kafka, until
+from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
+from tests.waiting import until
 
 
 def with_tls(broker: Broker) -> Brokers:

@@ -16,9 +16,9 @@ from notification_adapters.kafka.consumption import Start
 from notification_adapters.kafka.source import KafkaSource
 from notification_core.incoming import Message
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
-from tests.kafka.topics import Kafka, until
+from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 EVENTS = "job-events"
 

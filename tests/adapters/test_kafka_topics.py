@@ -10,7 +10,8 @@ from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
 from notification_core.topics import Topics
-from tests.kafka.topics import Kafka, until
+from tests.kafka.topics import Kafka
+from tests.waiting import until
 
 NAMES = ("pipeline-events", "job-events", "notification-dead-letters", "webhook-events")
 

@@ -17,8 +17,8 @@ from notification_core.deliveries import NewDelivery
 from notification_core.errors import WorkerLockTaken
 from notification_core.ids import IdGenerator
 from tests.adapters.sqlite_files import event
-from tests.faults.stage import until
 from tests.postgres_server import CIPHER, PostgresServer
+from tests.waiting import until
 
 LEASE = timedelta(minutes=1)
 _END = """

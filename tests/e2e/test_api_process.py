@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.place import DATABASE, ServerPlace
-from tests.faults.stage import Api, Up, api_of, running, until
+from tests.faults.stage import Api, Up, running, served_by
 from tests.receivers import Receiver
+from tests.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ALONE = {"PROJECT_MANAGEMENT_API_URI": "", "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
@@ -18,12 +19,8 @@ FAILED, SETTINGS = 1, 7
 @asynccontextmanager
 async def serving_api(folder: Path, **settings: str) -> AsyncIterator[tuple[Up, Api]]:
     process = Up(folder, {**ALONE, **settings}, command="api")
-    try:
-        await process.start()
-        async with api_of(process) as api:
-            yield process, api
-    finally:
-        await process.close()
+    async with served_by(process) as api:
+        yield process, api
 
 
 async def test_what_it_stores_on_postgres_is_delivered_by_others_that_it_wakes(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.stage import TYPE, Api, Up, running, until
+from tests.faults.stage import TYPE, Api, Up, running
 from tests.faults.verification import verifies
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka
 from tests.receivers import Receiver
+from tests.waiting import until
 
 EVENTS, FACTS, LETTERS = "job-events", "webhook-events", "notification-dead-letters"
 

@@ -24,9 +24,10 @@ from notification_entrypoints import embedded
 from notification_entrypoints.cli import main
 from notification_entrypoints.settings import Settings, variables
 from tests.faults.place import ServerPlace
-from tests.faults.stage import Up, free_ports, until
+from tests.faults.stage import Up, free_ports
 from tests.receivers import LOOPBACK, Receiver
 from tests.vault_server import KEY, vault_server
+from tests.waiting import until
 
 STORAGE, FORMER = "canaryStorageSecretAAAAAAAAAAAAA", "canaryFormerSecretBBBBBBBBBBBBBB"
 PLANTED = {

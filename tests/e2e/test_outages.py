@@ -5,8 +5,9 @@ from pathlib import Path
 
 from aiohttp import request
 
-from tests.faults.stage import Up, running, until
+from tests.faults.stage import Up, running
 from tests.receivers import Receiver
+from tests.waiting import until
 
 EVENTS = 300
 

@@ -17,8 +17,9 @@ import aiohttp
 import pytest
 
 from tests.faults.place import DATABASE, IN_FLIGHT, Place
-from tests.faults.stage import Api, Up, api_of, event_named, until
+from tests.faults.stage import Api, Up, api_of, event_named, served_by
 from tests.receivers import LOOPBACK, Receiver
+from tests.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 FAILED, SETTINGS, INTERRUPTED = 1, 7, 130
@@ -28,12 +29,8 @@ FAILED, SETTINGS, INTERRUPTED = 1, 7, 130
 async def crew(folder: Path, command: str = "up", **settings: str) -> AsyncIterator[tuple[Up, Api]]:
     """Run two workers under a supervisor for the length of the block."""
     up = Up(folder, settings, command=command, options=("--workers", "2"))
-    try:
-        await up.start()
-        async with api_of(up) as api:
-            yield up, api
-    finally:
-        await up.close()
+    async with served_by(up) as api:
+        yield up, api
 
 
 async def told(up: Up, path: str) -> tuple[int, str]:

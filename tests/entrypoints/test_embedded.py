@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -34,7 +34,7 @@ from notification_entrypoints.embedded import (
 from notification_entrypoints.settings import Settings
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import PATIENCE
+from tests.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 LOOPBACK_ONLY = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8", "DB_ENCRYPTION_SECRET": SECRET}
@@ -93,12 +93,6 @@ async def subscribe(notifications: Notifications, url: str) -> UUID:
     return webhook.webhook_id
 
 
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110 - storage tells nobody
-            await asyncio.sleep(0.01)
-
-
 async def test_what_is_published_arrives_and_is_in_the_log(notifications: Notifications) -> None:
     async with Receiver() as receiver:
         webhook_id = await subscribe(notifications, receiver.url)
@@ -111,7 +105,7 @@ async def test_what_is_published_arrives_and_is_in_the_log(notifications: Notifi
         async def is_logged() -> bool:
             return bool((await notifications.logs.page(ENVIRONMENT, webhook_id, 10)).rows)
 
-        await until(is_logged)
+        await until("it is logged", is_logged)
         record = await notifications.history.event(ENVIRONMENT, published.event_id)
         assert record.event_type == "job-completed"
 
@@ -123,7 +117,7 @@ async def test_an_environment_is_erased(notifications: Notifications) -> None:
     async def is_erased() -> bool:
         return (await notifications.erasures.get(ENVIRONMENT)).ended_at is not None
 
-    await until(is_erased)
+    await until("it is erased", is_erased)
     assert list(await notifications.webhooks.list(ENVIRONMENT)) == []
 
 
@@ -290,7 +284,7 @@ class TestInTheHostsOwnTests:
                 await clock.advance(1)
                 return await _state(notifications, published.event_id) is State.SUCCEEDED
 
-            await until(has_succeeded)
+            await until("it has succeeded", has_succeeded)
             assert len(sender.requests) == 2
 
     async def test_memory_takes_part_in_no_transaction(self) -> None:

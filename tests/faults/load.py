@@ -12,7 +12,8 @@ from tests.faults.accounts import Accounts, Manner
 from tests.faults.history import Allowed, History, Published, Stored
 from tests.faults.place import Place
 from tests.faults.producer import Producer, producing
-from tests.faults.stage import TYPE, Api, Up, until
+from tests.faults.stage import TYPE, Api, Up
+from tests.waiting import until
 
 _DELIVERED_WITHIN = 60.0
 _BETWEEN_LOOKS = 0.1

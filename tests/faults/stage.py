@@ -8,9 +8,8 @@ import os
 import re
 import socket
 import sys
-import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -23,7 +22,7 @@ from attrs import define, field, frozen
 
 from tests.faults.history import Stored
 from tests.faults.place import DATABASE, FilePlace, Place
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 COMMAND = Path(
     os.environ.get("TEST_COMMAND") or Path(sys.executable).with_name("notification-management")
@@ -52,16 +51,6 @@ def _listening() -> socket.socket:
     while True:
         with suppress(OSError):
             return socket.create_server(("127.0.0.1", _CHANCE.choice(_PORTS)))
-
-
-async def until(
-    what: str, holds: Callable[[], Awaitable[object]], seconds: float = PATIENCE
-) -> None:
-    """Return once a condition holds; fail when it does not come to that."""
-    end = time.monotonic() + seconds
-    while not await holds():
-        assert time.monotonic() < end, f"Waited {seconds:.0f} s in vain until {what}."
-        await asyncio.sleep(0.01)
 
 
 @define
@@ -285,14 +274,21 @@ async def api_of(up: Up) -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
+async def served_by(up: Up) -> AsyncIterator[Api]:
+    """Have an installation serve for the length of the block; gives a client of its API."""
+    try:
+        await up.start()
+        async with api_of(up) as api:
+            yield api
+    finally:
+        await up.close()
+
+
+@asynccontextmanager
 async def running(
     folder: Path, place: Place | None = None, /, **settings: str
 ) -> AsyncIterator[tuple[Up, Api]]:
     """Run an installation in a folder, with settings of its own, for the length of the block."""
     up = Up(folder, settings, place=place)
-    try:
-        await up.start()
-        async with api_of(up) as api:
-            yield up, api
-    finally:
-        await up.close()
+    async with served_by(up) as api:
+        yield up, api

@@ -12,8 +12,9 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import History
 from tests.faults.load import all_published
 from tests.faults.place import Place
-from tests.faults.stage import Up, running, until
+from tests.faults.stage import Up, running
 from tests.receivers import Receiver
+from tests.waiting import until
 
 EVENTS = [f"event-{number:02}" for number in range(40)]
 FEW_AT_ONCE = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4", "WEBHOOKS_RETRY_INTERVAL": "100ms"}

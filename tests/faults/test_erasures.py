@@ -9,8 +9,9 @@ from random import Random
 
 from attrs import evolve
 
-from tests.faults.stage import Api, Up, running, until
+from tests.faults.stage import Api, Up, running
 from tests.receivers import Receiver
+from tests.waiting import until
 
 _BATCHES = 20
 _BATCH = 100

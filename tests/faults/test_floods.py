@@ -12,8 +12,9 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
 from tests.faults.place import Place, place_on
-from tests.faults.stage import Api, running, until
+from tests.faults.stage import Api, running
 from tests.postgres_server import PostgresServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -31,10 +31,11 @@ from tests.faults.load import all_published, kills_of
 from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place, place_on
 from tests.faults.rules import interruptions
-from tests.faults.stage import Up, until
+from tests.faults.stage import Up
 from tests.kafka.servers import Broker
 from tests.kafka.topics import Kafka
 from tests.postgres_server import PostgresServer
+from tests.waiting import until
 
 KILLED = -9
 

@@ -8,7 +8,8 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
 from tests.faults.rules import interruptions
-from tests.faults.stage import Api, running, until
+from tests.faults.stage import Api, running
+from tests.waiting import until
 
 EVENTS = [f"event-{number:04}" for number in range(3_000)]
 KILLS = 3

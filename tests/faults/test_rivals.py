@@ -11,8 +11,9 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import History
 from tests.faults.load import all_published
 from tests.faults.place import place_on
-from tests.faults.stage import Up, api_of, until
+from tests.faults.stage import Up, api_of
 from tests.postgres_server import PostgresServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -10,9 +10,10 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
 from tests.faults.place import Place
-from tests.faults.stage import Api, Up, running, until
+from tests.faults.stage import Api, Up, running
 from tests.faults.verification import all_seen
 from tests.receivers import Receiver
+from tests.waiting import until
 
 EVENTS = [f"event-{number:03}" for number in range(100)]
 HEALTHY = 8

@@ -20,8 +20,9 @@ from tests.faults.history import Allowed, History
 from tests.faults.place import Place
 from tests.faults.producer import producing
 from tests.faults.rules import interruptions
-from tests.faults.stage import Up, running, until
+from tests.faults.stage import Up, running
 from tests.receivers import LOOPBACK, Receiver
+from tests.waiting import until
 
 SECOND_SIGNAL, FAILED, SETTINGS = 130, 1, 7
 STOPS_WITHIN = 15.0

@@ -17,9 +17,10 @@ from tests.faults.history import Allowed, History
 from tests.faults.place import Place, place_on
 from tests.faults.producer import producing
 from tests.faults.rules import interruptions
-from tests.faults.stage import Up, api_of, until
+from tests.faults.stage import Up, served_by
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
+from tests.waiting import until
 
 TWO = ("--workers", "2")
 SOON = timedelta(seconds=1)  # a worker learns of it from its supervisor
@@ -46,9 +47,7 @@ async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(place_on(postgres))
         up = serving(experiment.folder, place, "up", *TWO, WEBHOOKS_MAX_IN_FLIGHT="512")
-        stack.push_async_callback(up.close)
-        await up.start()
-        api = await stack.enter_async_context(api_of(up))
+        api = await stack.enter_async_context(served_by(up))
         await stack.enter_async_context(slowly)
         await api.subscribe(slowly.url)
         key = await api.key()
@@ -79,10 +78,8 @@ async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_oth
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(place_on(postgres))
         up = serving(tmp_path, place, "up", *options, WEBHOOKS_MAX_IN_FLIGHT="4")
-        stack.push_async_callback(up.close)
         receiver = await stack.enter_async_context(Receiver("hang"))
-        await up.start()
-        api = await stack.enter_async_context(api_of(up))
+        api = await stack.enter_async_context(served_by(up))
         await api.subscribe(receiver.url)
         await api.publish(*(f"event-{number}" for number in range(50)))
         await receiver.wait_for(2)  # half of 4: it has not answered yet
@@ -118,10 +115,8 @@ async def test_a_receiver_that_may_take_long_does_not_hold_it_up_for_longer_than
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(place_on(postgres))
         up = serving(tmp_path, place, "up", *TWO, WEBHOOKS_WRITE_TIMEOUT="60s")
-        stack.push_async_callback(up.close)
         receiver = await stack.enter_async_context(Receiver("hang"))
-        await up.start()
-        api = await stack.enter_async_context(api_of(up))
+        api = await stack.enter_async_context(served_by(up))
         webhook_id = await api.subscribe(receiver.url)
         await api.publish("event")
         trying = asyncio.create_task(api.call("POST", f"webhooks/{webhook_id}/test", {}))

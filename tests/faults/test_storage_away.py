@@ -18,8 +18,9 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.load import Load, accounted, under_load
 from tests.faults.place import DATABASE, FilePlace, ServerPlace, place_on
-from tests.faults.stage import Api, Up, event_named, running, until
+from tests.faults.stage import Api, Up, event_named, running
 from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

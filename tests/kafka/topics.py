@@ -2,8 +2,7 @@
 
 import asyncio
 import gc
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -180,13 +179,3 @@ def _close_what_the_driver_forgot() -> None:
     for each in gc.get_objects():
         if type(each) is AIOKafkaConnection and each.connected():
             each.close()
-
-
-async def until(
-    what: str, holds: Callable[[], Awaitable[object]], seconds: float = PATIENCE
-) -> None:
-    """Return once a condition holds; fail when it does not come to that."""
-    end = time.monotonic() + seconds
-    while not await holds():
-        assert time.monotonic() < end, f"Waited {seconds:.0f} s in vain until {what}."
-        await asyncio.sleep(0.05)
