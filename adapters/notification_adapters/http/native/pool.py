@@ -1,4 +1,4 @@
-"""Idle connections: kept for two seconds, so many for an origin, so many in all."""
+"""Idle connections: kept for two seconds, and so many of them in all."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,10 +8,11 @@ from notification_adapters.http.native.connection import Connection
 from notification_adapters.http.native.requests import Origin
 
 MAX_IDLE = 512
-"""As many as there are requests in flight by default."""
+"""As many as there are requests in flight by default.
 
-MAX_IDLE_PER_ORIGIN = 128
-"""Twice what a webhook may have in flight by default."""
+An origin has no bound of its own: where many webhooks lead to one, connections that were kept
+below what is in flight would be opened anew over and over.
+"""
 
 _IDLE = IDLE.total_seconds()
 
@@ -45,10 +46,7 @@ class Pool:
             return
         now = self._loop.time()
         self._since[connection] = now
-        resting = self._of.setdefault(connection.origin, [])
-        resting.append(connection)
-        if len(resting) > MAX_IDLE_PER_ORIGIN:
-            self._drop(resting[0])
+        self._of.setdefault(connection.origin, []).append(connection)
         if len(self._since) > MAX_IDLE:
             self._drop(next(iter(self._since)))
         if self._timer is None:
