@@ -84,5 +84,5 @@ def broker(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 async def kafka(broker: Broker) -> AsyncIterator[Kafka]:
     """Give topics and a group of the test's own on the broker of the run."""
-    async with topics_on(broker) as kafka:
+    async with topics_on(broker.server.address) as kafka:
         yield kafka

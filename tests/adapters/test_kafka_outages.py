@@ -1,8 +1,7 @@
 """Brokers that go and come back: nothing is lost, and nobody has to lend a hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from notification_adapters.kafka.connection import Brokers
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
-from tests.kafka.topics import Kafka
+from tests.kafka.topics import Kafka, topics_on
 from tests.unit.builders import Notebook
 from tests.waiting import PATIENCE, until
 
@@ -24,18 +23,9 @@ def server(kafka_jars: None, tmp_path: Path) -> Iterator[Server]:  # noqa: ARG00
         yield broker.server
 
 
-@asynccontextmanager
-async def topics_of(addresses: str) -> AsyncIterator[Kafka]:
-    kafka = Kafka(addresses)
-    try:
-        yield kafka
-    finally:
-        await kafka.close()
-
-
 async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server: Server) -> None:
     notebook = Notebook()
-    async with topics_of(server.address) as kafka:
+    async with topics_on(server.address) as kafka:
         await kafka.create(EVENTS)
         await kafka.send(EVENTS, b"1", b"2")
         await kafka.close()
@@ -56,7 +46,7 @@ async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server:
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for(server: Server) -> None:
     await asyncio.to_thread(server.stop)
-    async with topics_of(server.address) as kafka, member(kafka) as source:
+    async with topics_on(server.address) as kafka, member(kafka) as source:
         await until("it says so", lambda: problem_of(source))
         await asyncio.to_thread(server.start)
         await until("it is well", lambda: is_well(source))
@@ -65,7 +55,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for(server: Server) -> N
 
 
 async def test_a_broker_that_hangs_does_not_hold_up_a_stop(server: Server) -> None:
-    async with topics_of(server.address) as kafka:
+    async with topics_on(server.address) as kafka:
         await kafka.create(EVENTS)
         await kafka.send(EVENTS, b"1")
         await kafka.close()
@@ -85,7 +75,7 @@ async def test_with_a_replication_factor_of_two_one_broker_may_die(
     tmp_path: Path,
 ) -> None:
     with running_cluster(tmp_path) as cluster:
-        async with topics_of(cluster.addresses) as kafka:
+        async with topics_on(cluster.addresses) as kafka:
             brokers = Brokers(cluster.addresses.split(","))
             async with member(kafka, brokers, replication_factor=2) as source:
                 await until("it is well", lambda: is_well(source))

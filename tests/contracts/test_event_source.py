@@ -113,7 +113,7 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     if request.param == "memory":
         yield InMemory()
         return
-    async with topics_on(request.getfixturevalue("broker")) as kafka:
+    async with topics_on(request.getfixturevalue("broker").server.address) as kafka:
         await kafka.create("job-events", partitions=2)
         stage = OnKafka(kafka)
         yield stage

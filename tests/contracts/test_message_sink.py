@@ -66,7 +66,7 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     if request.param == "memory":
         yield InMemory(MemorySink())
         return
-    async with topics_on(request.getfixturevalue("broker")) as kafka:
+    async with topics_on(request.getfixturevalue("broker").server.address) as kafka:
         sink = KafkaSink(Brokers(kafka.addresses), Topics(kafka.prefix), 1)
         yield OnKafka(sink, kafka)
         await sink.close()

@@ -8,12 +8,11 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import ConsumerRecord
 from attrs import define, field
 
-from tests.kafka.servers import Broker
 from tests.waiting import PATIENCE
 
 Headers = Iterable[tuple[str, bytes | None]]
@@ -160,9 +159,9 @@ class Kafka:
 
 
 @asynccontextmanager
-async def topics_on(broker: Broker) -> AsyncIterator[Kafka]:
-    """Give topics and a group on a broker that nobody else has."""
-    kafka = Kafka(broker.server.address)
+async def topics_on(addresses: str) -> AsyncIterator[Kafka]:
+    """Give topics and a group that nobody else has on the brokers at these addresses."""
+    kafka = Kafka(addresses)
     try:
         yield kafka
     finally:
@@ -174,8 +173,11 @@ async def topics_on(broker: Broker) -> AsyncIterator[Kafka]:
 def _close_what_the_driver_forgot() -> None:
     """Close connections that the driver lost sight of: stopped amid opening one, it forgets it.
 
-    Left to the garbage collector, they would fail whichever test runs by then.
+    Left to the garbage collector, they would fail whichever test runs by then. A connection that
+    is closed with bytes left for a broker that hangs waits for it: its transport does not.
     """
     for each in gc.get_objects():
         if type(each) is AIOKafkaConnection and each.connected():
             each.close()
+        elif type(each) is AIOKafkaProtocol and (transport := getattr(each, "_transport", None)):
+            transport.abort()
