@@ -16,6 +16,7 @@ from tests.faults.stage import TYPE, Api, Up
 from tests.waiting import until
 
 _DELIVERED_WITHIN = 60.0
+_PUBLISHED_WITHIN = 60.0
 _BETWEEN_LOOKS = 0.1
 
 
@@ -35,6 +36,19 @@ class Load:
     producer: Producer
     accounts: Accounts
     _stored: Stored | None = None
+
+    async def has_published(self, more: int) -> None:
+        """Return once so many more events are acknowledged."""
+        wanted = self._acknowledged + more
+
+        async def holds() -> bool:
+            return self._acknowledged >= wanted
+
+        await until(f"{more} more are published", holds, _PUBLISHED_WITHIN)
+
+    @property
+    def _acknowledged(self) -> int:
+        return sum(self.producer.outcomes.values())
 
     async def ended(self, place: Place) -> None:
         """Publish no more, and return once all that is in storage has come to its end."""

@@ -16,7 +16,7 @@ from tests.conftest import require
 from tests.faults.accounts import Accounts
 from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
-from tests.faults.load import Load, accounted, under_load
+from tests.faults.load import accounted, under_load
 from tests.faults.place import DATABASE, FilePlace, ServerPlace, place_on
 from tests.faults.stage import Api, Up, event_named, running
 from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
@@ -41,20 +41,6 @@ async def own_place() -> AsyncIterator[ServerPlace]:
             yield place
 
 
-async def has_published(load: Load, more: int) -> None:
-    """Wait until so many more events are acknowledged."""
-
-    def acknowledged() -> int:
-        return sum(one.acknowledged for one in load.producer.published())
-
-    before = acknowledged()
-
-    async def holds() -> bool:
-        return acknowledged() >= before + more
-
-    await until(f"{more} more are published", holds, 60)
-
-
 def logged(up: Up) -> int:
     return len(up.said().splitlines())
 
@@ -74,7 +60,7 @@ async def test_a_server_that_crashes_makes_publishes_fail_and_loses_nothing(
         under_load(api, experiment.random, 0.05) as load,
     ):
         for _ in range(3):
-            await has_published(load, 50)
+            await load.has_published(50)
             stopped = datetime.now(UTC)
             await asyncio.to_thread(server.stop, at_once=True)
             assert await refuses(api)
@@ -83,7 +69,7 @@ async def test_a_server_that_crashes_makes_publishes_fail_and_loses_nothing(
             if (datetime.now(UTC) - stopped).total_seconds() > GRACE:
                 kills.append(stopped)
             back = time.monotonic()
-            await has_published(load, 10)
+            await load.has_published(10)
             experiment.tell(f"publishing again {time.monotonic() - back:.1f} s after the start")
             assert not experiment.judged or time.monotonic() - back <= BACK_WITHIN
         load.producer.outcomes.setdefault("unknown", False)
@@ -104,7 +90,7 @@ async def test_a_server_that_is_read_only_makes_publishes_fail_and_is_found_agai
         running(experiment.folder, own_place, **SETTINGS) as (up, api),
         under_load(api, experiment.random, 0.05) as load,
     ):
-        await has_published(load, 50)
+        await load.has_published(50)
         before, stopped = logged(up), datetime.now(UTC)
         await asyncio.to_thread(server.stop, at_once=True)
         (server.folder / "data" / "standby.signal").touch()
@@ -114,7 +100,7 @@ async def test_a_server_that_is_read_only_makes_publishes_fail_and_is_found_agai
         assert await refuses(api)
         await server.execute("SELECT pg_promote()")
         back = time.monotonic()
-        await has_published(load, 10)
+        await load.has_published(10)
         took = time.monotonic() - back
         experiment.tell(f"publishing again {took:.1f} s after it was promoted")
         assert took <= BACK_WITHIN or not experiment.judged

@@ -17,6 +17,8 @@ from notification_core.errors import StorageUnavailable
 
 _WAIT_SECONDS: Final = 10.0
 _ROLLBACK_SECONDS: Final = 2.0
+_BEGIN_SECONDS: Final = 5.0
+"""To begin waits for nobody: a connection on which it takes longer hangs."""
 
 
 class Pool:
@@ -56,8 +58,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections; none may be lent."""
-        while self._idle:
-            await _discard(self._idle.pop())
+        await self._forget_idle()
         await self._engine.dispose()
 
     async def _wait_for_a_place(self) -> None:
@@ -76,21 +77,28 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             try:
-                await run(connection, begin)
+                await _begin(connection, begin)
             except BaseException as error:
                 await asyncio.shield(_discard(connection))
                 if not is_of_the_driver(error):
                     raise
+                if isinstance(error, TimeoutError):
+                    # Whatever swallowed the answer has swallowed more: each would cost as long.
+                    await self._forget_idle()
             else:
                 return connection
         connection = await self._engine.connect()
         try:
             with map_begin_errors():
-                await run(connection, begin)
+                await _begin(connection, begin)
         except BaseException:
             await asyncio.shield(_discard(connection))
             raise
         return connection
+
+    async def _forget_idle(self) -> None:
+        while self._idle:
+            await _discard(self._idle.pop())
 
     async def _take_back(self, connection: AsyncConnection, *, fit: bool) -> None:
         """Undo what is open; a connection on which something broke is not lent again."""
@@ -126,6 +134,10 @@ def _engine(server: Server) -> AsyncEngine:
             connection.run_async(lambda driver: driver.execute("COMMIT"))
 
     return engine
+
+
+async def _begin(connection: AsyncConnection, begin: str) -> None:
+    await driver_of(connection).execute(begin, timeout=_BEGIN_SECONDS)
 
 
 async def _discard(connection: AsyncConnection) -> None:

@@ -10,11 +10,15 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """asyncpg's own connection; its class is generic for type checkers only."""
 
 CONNECT_SECONDS: Final = 5.0
-STATEMENT_SECONDS: Final = 30
+STATEMENT_SECONDS: Final = 10
 """A statement that takes longer is given up by the server: none of ours should take one second."""
 
-_ANSWER_SECONDS: Final = STATEMENT_SECONDS + 10
-_IDLE_IN_TRANSACTION_SECONDS: Final = 60
+_ANSWER_SECONDS: Final = STATEMENT_SECONDS + 2
+"""An answer that is not there by then will not come: something on the way has swallowed it."""
+
+_IDLE_IN_TRANSACTION_SECONDS: Final = 10
+"""Whoever has begun a transaction and is not heard of any more holds up others for so long."""
+
 _CACHED: Final = 200
 """Statements that a connection keeps prepared: more than there are."""
 

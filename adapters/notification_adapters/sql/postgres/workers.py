@@ -47,6 +47,9 @@ class SessionWorkerLock(WorkerLock):
             self._missing = {}
         with map_errors():
             await self._session.open()
+            if self._worker is None and self._former not in {None, worker}:
+                # The server may not know yet that the session is gone: what it held waits for us.
+                await self._session.ask(_END_HOLDER, lock_key(self._former))
             if self._worker not in {None, worker}:
                 await self._session.ask(_UNLOCK, lock_key(self._worker))
             if self._worker != worker and not await self._takes(worker):
