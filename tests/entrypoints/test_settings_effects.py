@@ -34,7 +34,6 @@ from notification_core.errors import (
 )
 from notification_core.topics import Topics
 from notification_core.webhooks import DisabledReason, Webhook
-from notification_entrypoints.consuming import brokers_of, consumption_of
 from notification_entrypoints.embedded import (
     Adapters,
     Notifications,
@@ -43,6 +42,7 @@ from notification_entrypoints.embedded import (
     settings,
 )
 from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.on_kafka import brokers_of, consumption_of
 from notification_entrypoints.ops import Readiness, ops_app
 from notification_entrypoints.processes import info_of, ops_bind, ops_runner
 from notification_entrypoints.servers import PortUnavailable, listening
