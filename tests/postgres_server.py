@@ -24,6 +24,7 @@ from attrs import define, field
 from notification_adapters.sql.postgres import Server, migrate_postgres
 from notification_adapters.sql.postgres.server import Connection
 from notification_core.encryption import Cipher
+from tests.ports import free_ports
 from tests.waiting import PATIENCE
 
 HOW_TO_GET_IT = (
@@ -40,6 +41,9 @@ _SETTINGS = {
     "shared_buffers": "256MB",
     "timezone": "UTC",
 }
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - files of a name that is made up go into it
+_ROOM = 4 * 2**30
 
 
 @define
@@ -144,7 +148,7 @@ def postgres_server() -> Iterator[PostgresServer | None]:
     elif (programs := find_programs()) is None:
         yield None
     else:
-        with started(programs) as server:
+        with started(programs, within=_memory()) as server:
             yield server
 
 
@@ -162,14 +166,17 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def started(programs: Path, **settings: str) -> Iterator[OwnServer]:
-    """Start a server on a free port of loopback, and end it by its process."""
-    folder = _new_folder()
+def started(programs: Path, within: Path | None = None, **settings: str) -> Iterator[OwnServer]:
+    """Start a server on a free port of loopback, and end it by its process.
+
+    What it stores is ``within`` a folder, or where temporary files are.
+    """
+    folder = _new_folder(within)
     try:
         data = folder / "data"
         options = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         run_as_nobody([programs / "initdb", "-D", data, *options])
-        port = _free_port()
+        (port,) = free_ports(1)
         uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         server = OwnServer(uri, programs=programs, folder=folder, port=port)
         server.start(**settings)
@@ -215,7 +222,7 @@ def pgbouncer(server: PostgresServer, program: Path) -> Iterator[int]:
 
     It has fewer connections than its clients, so that each transaction may meet another one.
     """
-    folder, port, parts = _new_folder(), _free_port(), urlsplit(server.uri)
+    folder, (port,), parts = _new_folder(), free_ports(1), urlsplit(server.uri)
     config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n* = host={parts.hostname} port={parts.port} user={parts.username}\n"
@@ -263,8 +270,14 @@ def _user() -> str:
     return "65534"
 
 
-def _new_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="notification-postgres-"))
+def _memory() -> Path | None:
+    """Return a file system in memory, if there is one with room: a database on it costs a tenth."""
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
+    return _MEMORY if roomy and os.access(_MEMORY, os.W_OK) else None
+
+
+def _new_folder(within: Path | None = None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="notification-postgres-", dir=within))
     if os.geteuid() == 0:
         os.chown(folder, int(_user()), int(_user()))
     return folder
@@ -289,9 +302,3 @@ def _wait_until_it_answers(
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end_at, log.read_text()
         time.sleep(0.02)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

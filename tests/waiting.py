@@ -8,12 +8,19 @@ PATIENCE = 100.0
 """Seconds. Waiting ends with its condition, so a long patience costs only the test that fails: on a
 machine that does many things at once, a start may take a minute."""
 
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+
 
 async def until(
     what: str, holds: Callable[[], Awaitable[object]], seconds: float = PATIENCE
 ) -> None:
-    """Return once a condition holds; fail when it does not come to that."""
-    end = time.monotonic() + seconds
+    """Return once a condition holds; fail when it does not come to that.
+
+    The pauses are a tenth of the time that has passed: looking takes the machine from what is
+    waited for.
+    """
+    start = time.monotonic()
     while not await holds():
-        assert time.monotonic() < end, f"Waited {seconds:.0f} s in vain until {what}."
-        await asyncio.sleep(0.01)
+        waited = time.monotonic() - start
+        assert waited < seconds, f"Waited {seconds:.0f} s in vain until {what}."
+        await asyncio.sleep(min(max(waited / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE))

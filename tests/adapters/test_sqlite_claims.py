@@ -13,7 +13,7 @@ from attrs import evolve
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.sqlite.claiming import NEXT_DUE, QUEUES, WAITING
 from notification_adapters.sql.sqlite.ending import OVERDUE
 from notification_adapters.sql.sqlite.settling import BLOCKED, UNSENDABLE
@@ -22,6 +22,7 @@ from notification_core.ports.deliveries import Claim
 from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import CIPHER, Steps, counted_steps, database
 from tests.contracts.world import LEASE, TYPE
+from tests.sqlite_template import make_sqlite
 
 ENVIRONMENT = UUID(int=7)
 WORKER = uuid4()
@@ -32,7 +33,7 @@ MILLION = 1_000_000
 async def counted(tmp_path: Path) -> AsyncIterator[tuple[SqlStorage, Steps, ManualClock]]:
     """Open a storage that counts its work, with a clock."""
     clock = ManualClock()
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     with counted_steps() as steps:
         async with open_sqlite(database(tmp_path), CIPHER, clock, IdGenerator(clock)) as storage:
             yield storage, steps, clock
@@ -124,7 +125,7 @@ async def _work(claiming: Awaitable[int], steps: Steps) -> int:
 async def test_no_statement_walks_the_deliveries(
     tmp_path: Path, statement: str, values: tuple[object, ...]
 ) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     with closing(sqlite3.connect(database(tmp_path))) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
     lines = [row[3] for row in plan if re.match(r"(SEARCH|SCAN) (deliveries|d)\b", row[3])]

@@ -13,14 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import engine, migrate_sqlite
+from notification_adapters.sql.sqlite import engine
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.events import Arrival
 from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import (
-    CIPHER,
     ENVIRONMENT_ID,
     database,
     event,
@@ -28,12 +27,13 @@ from tests.adapters.sqlite_files import (
     opened,
     pragma,
 )
+from tests.sqlite_template import make_sqlite
 
 
 @pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
     """Open an empty database."""
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         yield storage
 
@@ -92,7 +92,7 @@ async def test_a_database_that_another_process_holds_is_busy_and_then_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT", timedelta(milliseconds=50))
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -104,7 +104,7 @@ async def test_a_database_that_another_process_holds_is_busy_and_then_free(
 
 @pytest.mark.experiment(23, "the disk is full in the middle of a batch")
 async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Path) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     with pragma("max_page_count = 60"):
         async with opened(tmp_path) as storage:
             assert await ingest(storage, event("small")) == [Arrival.NEW]

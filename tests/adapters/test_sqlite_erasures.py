@@ -5,16 +5,17 @@ from pathlib import Path
 from uuid import UUID
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.deliveries import NewDelivery
 from notification_core.events import Event, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
+from tests.sqlite_template import make_sqlite
 
 
 async def test_no_statement_of_an_erasure_walks_a_table(tmp_path: Path) -> None:
     path, clock = tmp_path / "erasures.sqlite", SystemClock()
-    await migrate_sqlite(path, CIPHER)
+    await make_sqlite(path)
     async with open_sqlite(path, CIPHER, clock, IdGenerator(clock)) as storage:
         now = datetime.now(UTC)
         event = Event("event", ENVIRONMENT_ID, "job-created", now, b"{}")

@@ -14,18 +14,18 @@ from uuid import uuid4
 
 import pytest
 
-from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
 from notification_core.keys import new_signing_key
 from notification_core.webhooks import Webhook
-from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, SECRET, database, event, opened
+from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
+from tests.sqlite_template import make_sqlite
 
 ROOT = Path(__file__).parents[2]
 
 
 async def test_no_secret_lies_in_the_file_in_clear(tmp_path: Path) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     seed, header = os.urandom(32), "Bearer a-very-secret-header-value"
     now = event("e").event.occurred_at
     webhook = Webhook(
@@ -50,7 +50,7 @@ async def test_no_secret_lies_in_the_file_in_clear(tmp_path: Path) -> None:
 
 
 async def test_a_secret_that_was_moved_to_another_row_is_not_read(tmp_path: Path) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     now, environment_ids = event("e").event.occurred_at, [uuid4(), uuid4()]
     copy = (
         "UPDATE environment_keys SET private_key = (SELECT max(private_key) FROM environment_keys)"
@@ -97,7 +97,7 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 async def test_a_writer_that_is_killed_leaves_whole_batches_and_a_sound_file(
     tmp_path: Path, acknowledged: int
 ) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with _process("write", tmp_path) as process:
         told = [await _line(process) for _ in range(acknowledged)]
         process.send_signal(signal.SIGKILL)
@@ -119,7 +119,7 @@ async def test_a_writer_that_is_killed_leaves_whole_batches_and_a_sound_file(
 
 
 async def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage, _process("work", tmp_path) as process:
         assert await _line(process) == "locked"
         with pytest.raises(WorkerLockTaken, match="already dispatches"):
@@ -132,7 +132,7 @@ async def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
 async def test_a_lock_is_not_inherited_by_the_programs_that_its_process_starts(
     tmp_path: Path,
 ) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage, opened(tmp_path) as rival:
         await storage.worker_lock.acquire(uuid4())
         child = await asyncio.create_subprocess_exec("sleep", "60", close_fds=False)
@@ -145,7 +145,7 @@ async def test_a_lock_is_not_inherited_by_the_programs_that_its_process_starts(
 
 
 async def test_a_lock_is_given_back_when_the_storage_is_closed(tmp_path: Path) -> None:
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         async with opened(tmp_path) as rival:
             await rival.worker_lock.acquire(uuid4())

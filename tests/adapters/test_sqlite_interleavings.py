@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from notification_adapters.memory import ManualClock
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.sqlite.engine import open_database
 from notification_core.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
 from tests.postgres_server import CIPHER
+from tests.sqlite_template import make_sqlite
 
 STOPS = ("look", "write")
 
@@ -22,7 +23,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """Open a file three times, as so many processes would."""
     clock, path = ManualClock(), tmp_path / "shared.sqlite"
     ids = IdGenerator(clock)
-    await migrate_sqlite(path, CIPHER)
+    await make_sqlite(path)
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_sqlite(path, CIPHER, clock, ids))
         databases = [await stack.enter_async_context(open_database(path, clock)) for _ in range(2)]

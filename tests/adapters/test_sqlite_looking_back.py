@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.deliveries import Outcome, State
 from notification_core.history import (
     EventPlace,
@@ -21,7 +20,8 @@ from notification_core.history import (
     WantedDeliveries,
     WantedEvents,
 )
-from tests.adapters.sqlite_files import CIPHER, database, opened
+from tests.adapters.sqlite_files import database, opened
+from tests.sqlite_template import make_sqlite
 
 ENVIRONMENT, WEBHOOK, ROW = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ READS: dict[str, Read] = {
 @pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
     """Open an empty storage."""
-    await migrate_sqlite(database(tmp_path), CIPHER)
+    await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         yield storage
 

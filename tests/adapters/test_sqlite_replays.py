@@ -9,11 +9,12 @@ import pytest
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.ids import IdGenerator
 from notification_core.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
+from tests.sqlite_template import make_sqlite
 
 ALWAYS = Selection(
     datetime(2020, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC), frozenset(NOT_ARRIVED)
@@ -23,7 +24,7 @@ ALWAYS = Selection(
 @pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
     path = tmp_path / "replays.sqlite"
-    await migrate_sqlite(path, CIPHER)
+    await make_sqlite(path)
     clock = SystemClock()
     async with open_sqlite(path, CIPHER, clock, IdGenerator(clock)) as storage:
         yield storage

@@ -12,7 +12,7 @@ from attrs import evolve
 from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from tests.contracts.world import (
@@ -25,6 +25,7 @@ from tests.contracts.world import (
     standing_still,
 )
 from tests.postgres_server import CIPHER, PostgresServer
+from tests.sqlite_template import make_sqlite
 
 Kind = Callable[[AsyncExitStack], Awaitable[World]]
 """Opens a storage for as long as the stack lasts."""
@@ -65,7 +66,7 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
     clock = ManualClock()
     ids = IdGenerator(clock)
     path = folder / "contract.sqlite"
-    await migrate_sqlite(path, CIPHER)
+    await make_sqlite(path)
 
     def under(cipher: Cipher) -> AbstractAsyncContextManager[SqlStorage]:
         return open_sqlite(path, cipher, clock, ids, TOPICS)

@@ -3,7 +3,6 @@
 And whatever happens, attempt numbers have no gaps and no delivery has two live attempts.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -25,7 +24,6 @@ from hypothesis.stateful import (
 )
 
 from notification_adapters.memory import ManualClock
-from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.deliveries import (
     BegunDelivery,
     Failed,
@@ -64,7 +62,8 @@ from tests.contracts.side_by_side import (
     sqlite as opened_sqlite,
 )
 from tests.contracts.world import DELAY, LEASE, World
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.postgres_server import PostgresServer
+from tests.sqlite_template import make_sqlite
 
 T = TypeVar("T")
 
@@ -489,16 +488,14 @@ def test_customers_see_the_same_after_every_step(tmp_path: Path, postgres: Postg
 
 
 def _drive(folder: Path, server: PostgresServer, bounds: settings, *, looks_closely: bool) -> None:
-    """Drive the machine; migrating takes longer than one of its runs, so each gets a copy."""
-    template = folder / "template.sqlite"
-    asyncio.run(migrate_sqlite(template, CIPHER))
+    """Drive the machine: each of its runs has databases of its own."""
     numbers = count()
 
     def machine() -> DeliveryMachine:
         path = folder / f"{next(numbers)}.sqlite"
-        path.write_bytes(template.read_bytes())
         clock = ManualClock()
         storages = SideBySide(clock)
+        storages.run(make_sqlite(path))
         database = storages.enter(server.database())
         storages.open(opened_sqlite(path, clock), opened_postgres(server, database, clock))
         return DeliveryMachine(storages, looks_closely=looks_closely)

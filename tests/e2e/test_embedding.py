@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from tests.faults.stage import free_ports
+from tests.ports import free_ports
 from tests.postgres_server import PostgresServer
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -42,7 +42,7 @@ async def database(server: PostgresServer | None, tmp_path: Path) -> AsyncIterat
 @asynccontextmanager
 async def running(example: str, database: str, receiver: Receiver) -> AsyncIterator[str]:
     """Run a service of the examples for the length of the block; it has to end well."""
-    port, _ = free_ports()
+    (port,) = free_ports(1)
     variables = {"DATABASE": database, "RECEIVER": receiver.url, "PORT": str(port)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, EXAMPLES / example, env={**os.environ, **variables}

@@ -24,7 +24,8 @@ from notification_entrypoints import embedded
 from notification_entrypoints.cli import main
 from notification_entrypoints.settings import Settings, variables
 from tests.faults.place import ServerPlace
-from tests.faults.stage import Up, free_ports
+from tests.faults.stage import Up
+from tests.ports import free_ports
 from tests.receivers import LOOPBACK, Receiver
 from tests.vault_server import KEY, vault_server
 from tests.waiting import until
@@ -80,7 +81,7 @@ class Asking:
     """Asks a process, and remembers every answer by what was asked."""
 
     session: aiohttp.ClientSession
-    ports: tuple[int, int]
+    ports: Sequence[int]
     answers: dict[str, str]
 
     async def api(
@@ -126,7 +127,7 @@ async def served(
 async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
     place: ServerPlace, tmp_path: Path
 ) -> None:
-    kafka, _ = free_ports()
+    (kafka,) = free_ports(1)
     async with vault_server() as vault, Receiver(407) as proxy:
         vault.token = PLANTED["DB_ENCRYPTION_VAULT_TOKEN"]
         settings = PLANTED | {
@@ -265,7 +266,7 @@ def test_a_command_that_fails_tells_none_not_even_with_its_traceback(
     for name in variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    nobody, _ = free_ports()
+    (nobody,) = free_ports(1)
     settings = PLANTED | {
         "DB_ENCRYPTION_SECRET": STORAGE,
         "DB_URI": f"{LOOPBACK}:{nobody}",

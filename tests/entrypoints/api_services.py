@@ -17,7 +17,7 @@ from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import (
@@ -34,7 +34,6 @@ from notification_core.deliveries import (
     Verdict,
 )
 from notification_core.destinations import DestinationPolicy
-from notification_core.encryption import Cipher
 from notification_core.environments import Environments
 from notification_core.erasing import Erasures
 from notification_core.ids import IdGenerator
@@ -68,6 +67,7 @@ from notification_entrypoints.api.services import Services
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
 from tests.postgres_server import CIPHER, PostgresServer
+from tests.sqlite_template import make_sqlite
 
 MAX_WEBHOOKS = 3
 ZONE = ZoneInfo("America/Montreal")
@@ -160,10 +160,9 @@ async def in_memory(_: Path) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
     """Open an SQLite file in a folder."""
-    cipher = Cipher("k" * 32, ())
     path = folder / "api.sqlite"
-    await migrate_sqlite(path, cipher)
-    async with open_sqlite(path, cipher, _CLOCK, _IDS) as storage:
+    await make_sqlite(path)
+    async with open_sqlite(path, CIPHER, _CLOCK, _IDS) as storage:
         yield _stores(storage)
 
 

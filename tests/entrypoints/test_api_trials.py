@@ -42,13 +42,13 @@ async def test_a_failing_receiver_is_no_error_of_the_call(
 
 
 async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answered(
-    stage: Backstage,
+    api: CheckedClient, stage: Backstage
 ) -> None:
+    webhook = await create(api)
+    stage.sender.answer(DRAFT["url"], Hang.HANG)
     impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), timedelta(seconds=0.1)))
-    async with called(impatient) as api:
-        webhook = await create(api)
-        stage.sender.answer(DRAFT["url"], Hang.HANG)
-        answer = await api.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
+    async with called(impatient) as hurried:
+        answer = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
     assert answer.json["error"]["code"] == "timeout"
 
 

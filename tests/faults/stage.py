@@ -6,15 +6,13 @@ Every process is ended by its own pid, and every wait ends.
 import asyncio
 import os
 import re
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from random import SystemRandom
 from uuid import uuid4
 
 import aiohttp
@@ -22,6 +20,7 @@ from attrs import define, field, frozen
 
 from tests.faults.history import Stored
 from tests.faults.place import DATABASE, FilePlace, Place
+from tests.ports import free_ports
 from tests.waiting import PATIENCE, until
 
 COMMAND = Path(
@@ -33,24 +32,9 @@ TYPE = "job-created"
 
 JsonObject = dict[str, object]
 
-# Systems give clients ports from above these.
-_PORTS = range(10_000, 32_768)
-_CHANCE = SystemRandom()
 _SETTINGS = re.compile(
     r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
 )
-
-
-def free_ports() -> tuple[int, int]:
-    """Return two ports that nobody listens on, and that no client is given before they are used."""
-    with _listening() as one, _listening() as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-def _listening() -> socket.socket:
-    while True:
-        with suppress(OSError):
-            return socket.create_server(("127.0.0.1", _CHANCE.choice(_PORTS)))
 
 
 @define
@@ -70,7 +54,7 @@ class Up:
     starts: list[datetime] = field(factory=list)
     readies: list[datetime] = field(factory=list)
     kills: list[datetime] = field(factory=list)
-    ports: tuple[int, int] = field(factory=free_ports)
+    ports: Sequence[int] = field(factory=lambda: free_ports(2))
     process: Process | None = None
     options: Sequence[str] = ()
     place: Place | None = None

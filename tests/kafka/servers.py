@@ -3,7 +3,6 @@
 import base64
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from attrs import define, field, frozen
 
 from tests.certificates import Authority
 from tests.kafka.jars import jars, java
+from tests.ports import free_ports
 from tests.waiting import PATIENCE
 
 USER, PASSWORD = "alice", "alice's secret"
@@ -228,13 +228,6 @@ def _ended(server: Server) -> Iterator[None]:
         yield
     finally:
         server.stop()
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Return ports that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((_HOST, 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _format(
