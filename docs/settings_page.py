@@ -43,6 +43,7 @@ PLACES: Mapping[str, str] = {
     "debug": "the ops server",
     "embedded": "the API",
     "embedded.event": "taking events in",
+    "on_kafka": "taking events from Kafka",
     "offering": "the API",
     "processes": "the ops server",
     "roles": "the log",
