@@ -83,13 +83,31 @@ async def test_the_same_results_again_change_nothing(
     assert (await world.probe(begun.fence.delivery_id), await world.log(webhook)) == before
 
 
-async def test_a_result_that_stands_twice_in_a_batch_counts_once(world: World) -> None:
+@pytest.mark.parametrize("verdict", [Succeeded(), Retry(SECOND)])
+async def test_a_result_that_stands_twice_in_a_batch_counts_once(
+    world: World, verdict: Succeeded | Retry
+) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
-    result = world.result(begun, Retry(SECOND))
-    await world.storage.deliveries.finish([result, result], DELAY)
-    assert (await world.probe(begun.fence.delivery_id)).failures == 1
+    result = world.result(begun, verdict)
+    fenced = await world.storage.deliveries.finish([result, result], DELAY)
+    assert list(fenced) == [result.fence]
+    stored = await world.probe(begun.fence.delivery_id)
+    assert stored.failures == isinstance(verdict, Retry)
     assert len(await world.log(webhook)) == 1
+
+
+async def test_of_successes_in_a_batch_those_are_heard_that_hold_their_fence(world: World) -> None:
+    webhook = await world.webhook()
+    await world.publish(webhook, 10)
+    begun = (await world.claim()).deliveries
+    late = [world.result(one) for one in begun[::2]]
+    await world.storage.deliveries.give_back([one.fence for one in late])
+    fenced = await world.storage.deliveries.finish([world.result(one) for one in begun], DELAY)
+    assert {*fenced} == {one.fence for one in late}
+    states = [(await world.probe(one.fence.delivery_id)).state for one in begun]
+    assert states == [State.PENDING, State.SUCCEEDED] * 5
+    assert len(await world.log(webhook)) == 5
 
 
 async def test_only_the_holder_of_the_fence_is_heard(world: World) -> None:

@@ -14,7 +14,7 @@ from notification_adapters.sql.ingest import SqlIngest
 from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
 from notification_adapters.sql.repeating import repeated
-from notification_adapters.sql.results import Ended, ended, reaped
+from notification_adapters.sql.results import Ended, ended, is_success, reaped
 from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.webhooks import disable
@@ -68,16 +68,40 @@ class SqlDeliveryStore(DeliveryStore):
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        fences = [result.fence for result in results]
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
-            held = _each_once(await self._steps.held(connection, fences))
-            owned = [(one, row) for one, row in zip(results, held, strict=True) if row]
-            await self._write(
-                connection, [ended(one, row, now, interruption_delay) for one, row in owned], now
-            )
-            await self._disable(connection, [result for result, _ in owned], now)
-        return [fence for fence, row in zip(fences, held, strict=True) if row is None]
+            if all(map(is_success, results)):
+                heard = await self._succeed(connection, results, now)
+            else:
+                heard = await self._judge(connection, results, now, interruption_delay)
+        return [one.fence for number, one in enumerate(results) if number not in heard]
+
+    async def _succeed(
+        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+    ) -> Collection[int]:
+        """Write results that all are successes, as nearly all are, without a look at the rows."""
+        heard = await self._steps.succeed(connection, [result.fence for result in results], now)
+        await self._steps.log(connection, [results[number].attempt for number in sorted(heard)])
+        return heard
+
+    async def _judge(
+        self,
+        connection: AsyncConnection,
+        results: Sequence[Result],
+        now: datetime,
+        interruption_delay: timedelta,
+    ) -> Collection[int]:
+        fences = [result.fence for result in results]
+        held = _each_once(await self._steps.held(connection, fences))
+        owned = {number: row for number, row in enumerate(held) if row}
+        heard = [results[number] for number in owned]
+        endings = [
+            ended(one, row, now, interruption_delay)
+            for one, row in zip(heard, owned.values(), strict=True)
+        ]
+        await self._write(connection, endings, now)
+        await self._disable(connection, heard, now)
+        return owned.keys()
 
     @repeated
     async def give_back(self, fences: Collection[Fence]) -> None:

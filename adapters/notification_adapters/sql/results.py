@@ -34,6 +34,11 @@ class Ended(NamedTuple):
     ending: Ending
 
 
+def is_success(result: Result) -> bool:
+    """Tell whether a result ends its delivery well, whatever the row says."""
+    return result.attempt.outcome is Outcome.SUCCEEDED and isinstance(result.verdict, Succeeded)
+
+
 def ended(result: Result, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
     """Judge a result that a worker brings."""
     if result.attempt.outcome is Outcome.INTERRUPTED:

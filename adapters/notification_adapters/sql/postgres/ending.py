@@ -29,6 +29,20 @@ CROSS JOIN LATERAL (
   FOR UPDATE
 ) AS d
 """
+# The same as HELD and END in one statement, for what needs nothing of the row to be judged.
+SUCCEED = """
+UPDATE deliveries AS d SET
+  worker = NULL,
+  leased_until = NULL,
+  interruptions = 0,
+  state = CASE d.state WHEN 'pending' THEN 'succeeded' ELSE d.state END,
+  ended_at = CASE d.state WHEN 'pending' THEN $6 ELSE d.ended_at END
+FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
+  AS f (delivery_id, environment_id, attempt, worker, number)
+WHERE d.delivery_id = f.delivery_id AND d.environment_id = f.environment_id
+  AND d.attempt = f.attempt AND d.worker IS NOT DISTINCT FROM f.worker
+RETURNING f.number
+"""
 _LOGGED = (
     *("log_id", "environment_id", "webhook_id", "delivery_id", "event_id", "event_type", "attempt"),
     *("outcome", "started_at", "duration_us", "next_attempt_at", "error_code", "error_message"),
@@ -99,12 +113,19 @@ async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence
     found: list[Held | None] = [None] * len(fences)
     if not fences:
         return found
-    by_id = sorted(range(len(fences)), key=lambda number: fences[number].delivery_id.int)
-    rows = [_fence_row(fences[number], number) for number in by_id]
-    for number, state, failures, interruptions in await fetch(connection, HELD, *columns(rows, 5)):
+    rows = await fetch(connection, HELD, *_by_id(fences))
+    for number, state, failures, interruptions in rows:
         handle = fences[number].delivery_id, fences[number].environment_id
         found[number] = Held(handle, State(state), failures, interruptions)
     return found
+
+
+async def succeed(
+    connection: AsyncConnection, fences: Sequence[Fence], now: datetime
+) -> Collection[int]:
+    """End as succeeded what the fences still hold; return the places of those that do."""
+    rows = await fetch(connection, SUCCEED, *_by_id(fences), now)
+    return {number for (number,) in rows}
 
 
 async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
@@ -158,6 +179,12 @@ def _overdue(row: RawRow) -> Overdue:
         event_type=event_type,
         begun_at=begun_at,
     )
+
+
+def _by_id(fences: Sequence[Fence]) -> Sequence[Sequence[object]]:
+    """Return fences as columns, with their places, in the order in which rows are locked."""
+    by_id = sorted(range(len(fences)), key=lambda number: fences[number].delivery_id.int)
+    return columns([_fence_row(fences[number], number) for number in by_id], 5)
 
 
 def _fence_row(fence: Fence, number: int) -> Sequence[object]:

@@ -28,6 +28,12 @@ UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interrup
   state = ?, reason = ?, due_at = coalesce(?, due_at), ended_at = ?
 WHERE rowid = ?
 """
+_SUCCEED = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
+  ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
+  state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
+WHERE rowid = ?
+"""
 _RELEASE = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?
 WHERE rowid = ?
@@ -69,6 +75,17 @@ async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence
         if theirs == (environment, attempt, worker):
             found[key] = Held(handle, State(state), failures, interruptions)
     return found
+
+
+async def succeed(
+    connection: AsyncConnection, fences: Sequence[Fence], now: datetime
+) -> Collection[int]:
+    """End as succeeded what the fences still hold; return the places of those that do."""
+    found = await held(connection, fences)
+    places = {row.handle: number for number, row in enumerate(found) if row is not None}
+    ended_at = to_microseconds(now)
+    await run_many(connection, _SUCCEED, [(ended_at, handle) for handle in places])
+    return set(places.values())
 
 
 async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:

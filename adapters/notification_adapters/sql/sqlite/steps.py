@@ -10,6 +10,7 @@ from notification_adapters.sql.sqlite.ending import (
     log,
     overdue,
     owners,
+    succeed,
 )
 from notification_adapters.sql.sqlite.ingesting import add_deliveries, add_events
 from notification_adapters.sql.sqlite.reading import (
@@ -45,6 +46,7 @@ __all__ = [
     "owners",
     "queues",
     "settle",
+    "succeed",
     "unsendable",
     "waiting",
     "waiting_of",
