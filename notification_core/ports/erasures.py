@@ -41,7 +41,7 @@ class ErasureStore(Protocol):
         """Delete the next of what is stored of an environment, in one transaction.
 
         About ``limit`` rows of each kind go at most. A delivery of which an attempt is being made
-        is left until that has ended, and its event with it. Once there is nothing left the
-        erasure is completed, and the change counter grows. Where it does not run, or another
-        process is at it, nothing is erased.
+        is left until that has ended, and its event with it. Once there is nothing left, and no
+        transaction is open that has published since before, the erasure is completed, and the
+        change counter grows. Where it does not run, or another process is at it, nothing is erased.
         """

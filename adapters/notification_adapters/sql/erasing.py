@@ -13,6 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.steps import Steps
 from notification_adapters.sql.tables import (
     ERASING,
     attempts,
@@ -42,9 +43,9 @@ async def running(connection: AsyncConnection) -> Collection[UUID]:
 
 
 async def advance(
-    connection: AsyncConnection, environment_id: UUID, limit: int, now: datetime
+    connection: AsyncConnection, steps: Steps, environment_id: UUID, limit: int, now: datetime
 ) -> ErasedBatch:
-    """Delete the next rows of an environment; complete its erasure where there are none."""
+    """Delete the next rows of an environment; complete its erasure where none are left to come."""
     this = _e.environment_id == environment_id, _e.ended_at.is_(None)
     lock = sa.select(_e.erased).where(*this).with_for_update(skip_locked=True)
     if (await connection.execute(lock)).first() is None:
@@ -55,6 +56,8 @@ async def advance(
         if erased is not None:
             await connection.execute(progress.values(erased=_e.erased + erased))
             return ErasedBatch(erased, is_last=False)
+    if await steps.publishing(connection, environment_id):
+        return NOTHING_ERASED
     await connection.execute(progress.values(ended_at=now))
     await count_change(connection)
     return ErasedBatch(0, is_last=True)

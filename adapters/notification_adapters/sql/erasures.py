@@ -71,7 +71,8 @@ class SqlErasureStore(ErasureStore):
         """Delete the next of what is stored of an environment, in one transaction."""
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
-            return await erasing.advance(connection, environment_id, limit, now)
+            steps = self._database.steps
+            return await erasing.advance(connection, steps, environment_id, limit, now)
 
 
 def _one(environment_id: UUID) -> sa.Select[Any]:

@@ -286,3 +286,10 @@ class Steps(Protocol):
         now: datetime,
     ) -> None:
         """End waiting deliveries as they are said to end."""
+
+    @abstractmethod
+    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:
+        """Tell whether somebody who began before it may still store events of an environment.
+
+        It is being erased, and its erasure was written to just before.
+        """

@@ -12,6 +12,7 @@ from notification_adapters.sql.postgres.ending import (
     owners,
     succeed,
 )
+from notification_adapters.sql.postgres.erasing import publishing
 from notification_adapters.sql.postgres.ingesting import add_deliveries, add_events
 from notification_adapters.sql.postgres.reading import (
     changes,
@@ -44,6 +45,7 @@ __all__ = [
     "next_due",
     "overdue",
     "owners",
+    "publishing",
     "queues",
     "settle",
     "succeed",
