@@ -481,9 +481,16 @@ def test_every_storage_does_as_memory_does(tmp_path: Path, postgres: PostgresSer
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 def test_customers_see_the_same_after_every_step(tmp_path: Path, postgres: PostgresServer) -> None:
-    bounds = settings(max_examples=150, stateful_step_count=60, derandomize=False)
+    # Shrinking what it finds would take hours: the steps that it prints are what there is.
+    bounds = settings(
+        max_examples=25,
+        stateful_step_count=50,
+        derandomize=False,
+        phases=[Phase.generate],
+        print_blob=True,
+    )
     _drive(tmp_path, postgres, bounds, looks_closely=True)
 
 

@@ -127,6 +127,15 @@ class Up:
         return sum(map(float, samples))
 
     @property
+    def most_memory(self) -> float:
+        """The most megabytes that its process has had in memory."""
+        assert self.process
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert peak
+        return int(peak[1]) / 1000
+
+    @property
     def workers(self) -> Sequence[int]:
         """The processes that it has started by itself, in the order of their starts."""
         assert self.process

@@ -10,12 +10,15 @@ from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.rules import interruptions
 from tests.faults.scenarios import events, on_scene
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
 RECOVERY = 5.0
 IN_FLIGHT = 5
 MANY = 10_000
+MOST = {"WEBHOOKS_MAX_PER_ENVIRONMENT": str(MANY)}
+FIRST_MAY_ADD, OTHERS_MAY_ADD = 100, 15  # megabytes
 
 
 def at_once() -> tuple[float, int]:
@@ -109,13 +112,37 @@ async def test_a_fan_out_to_10_000_webhooks_is_all_or_nothing(
     experiment: Experiment, place: Place
 ) -> None:
     armed = ("--at", "fanned out=kill")
-    most = {"WEBHOOKS_MAX_PER_ENVIRONMENT": str(MANY)}
-    async with on_scene(experiment.folder, place, armed, lambda: (0, 200), **most) as scene:
-        for number in range(MANY - 1):
-            await scene.api.subscribe(f"{scene.receiver.url}{number}")
+    async with on_scene(experiment.folder, place, armed, lambda: (0, 200), **MOST) as scene:
+        await multiply_webhooks(place)
         await scene.publish(events(1))
         await scene.killed_and_started_again()
         history = await scene.rested(*scene.up.kills, within=120)
         experiment.judge(history)
     figures = figures_of(history)
     assert (figures.delivered, figures.doubled) == (MANY, 0)
+
+
+@pytest.mark.long
+@pytest.mark.experiment(28, "10,000 webhooks on one event, again and again")
+async def test_events_for_10_000_webhooks_do_not_fill_the_memory(
+    experiment: Experiment, place: Place
+) -> None:
+    memory: list[float] = []
+    async with on_scene(experiment.folder, place, (), lambda: (0, 200), **MOST) as scene:
+        await multiply_webhooks(place)
+        for event_id in events(3):
+            memory.append(scene.up.most_memory)
+            await scene.publish([event_id])
+            await until("all is delivered", place.is_done)
+        memory.append(scene.up.most_memory)
+        history = await scene.rested()
+        experiment.judge(history)
+    experiment.tell(f"megabytes of memory: {', '.join(f'{one:.0f}' for one in memory)}")
+    before, first, *_, last = memory
+    assert first - before <= FIRST_MAY_ADD
+    assert last - first <= OTHERS_MAY_ADD
+
+
+async def multiply_webhooks(place: Place) -> None:
+    """Make many of the one webhook."""
+    await place.multiply("webhooks", {"webhook_id": place.numbered_id}, MANY - 1)

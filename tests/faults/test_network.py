@@ -11,9 +11,9 @@ import pytest
 from attrs import frozen
 
 from tests.faults.experiment import Experiment
-from tests.faults.history import Allowed, Stored
+from tests.faults.history import Allowed
 from tests.faults.load import under_load
-from tests.faults.place import Place, ServerPlace, place_on
+from tests.faults.place import ServerPlace, place_on
 from tests.faults.proxy import Proxy, proxy_before
 from tests.faults.stage import running
 from tests.postgres_server import PostgresServer
@@ -27,27 +27,18 @@ SETTINGS = {"WEBHOOKS_MAX_IN_FLIGHT": "512"}
 
 
 @frozen
-class PlaceBehind(Place):
+class PlaceBehind(ServerPlace):
     """A database that processes reach through a proxy; who looks into it goes past that."""
 
-    place: ServerPlace
     proxy: Proxy
 
     @property
     def settings(self) -> Mapping[str, str]:
         """Name the proxy in the place of the server."""
-        settings = self.place.settings
+        settings = super().settings
         parts = urlsplit(settings["DB_URI"])
         netloc = parts.netloc.replace(f":{parts.port}", f":{self.proxy.port}")
         return {**settings, "DB_URI": urlunsplit(parts._replace(netloc=netloc))}
-
-    async def stored(self) -> Stored:
-        """Return all that is in the database."""
-        return await self.place.stored()
-
-    async def count(self, question: str) -> int:
-        """Ask the database."""
-        return await self.place.count(question)
 
 
 @pytest.fixture
@@ -57,7 +48,7 @@ async def place(postgres: PostgresServer) -> AsyncIterator[PlaceBehind]:
         port = urlsplit(postgres.uri).port
         assert port
         async with proxy_before(port) as proxy:
-            yield PlaceBehind(place, proxy)
+            yield PlaceBehind(postgres, place.database, proxy)
 
 
 Fault = Callable[[Proxy, Random], Coroutine[None, None, None]]
