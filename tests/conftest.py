@@ -24,6 +24,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
+# Nothing out there is talked to, and reading whom this machine trusts takes a while each time. What
+# tests start inherits it.
+os.environ["SSL_CERT_FILE"] = os.devnull
+
 # Here, so that they hold whichever tests are asked for.
 pytest_addoption = reporting.pytest_addoption
 pytest_collection_modifyitems = reporting.pytest_collection_modifyitems

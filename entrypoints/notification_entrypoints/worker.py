@@ -8,15 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from notification_core.errors import KeyServiceUnavailable, NotificationError, StorageUnavailable
-from notification_entrypoints import api_server, consumer, roles, up
-from notification_entrypoints.berth import Berth, say_refused
 from notification_entrypoints.cli.failures import Exit, exit_of
-from notification_entrypoints.roles import Role
+from notification_entrypoints.importing import imported_for_good
+
+with imported_for_good():
+    from notification_entrypoints import api_server, consumer, roles, up
+    from notification_entrypoints.berth import Berth, say_refused
+    from notification_entrypoints.roles import Role
 
 _ROLES: Mapping[str, Role] = {
     each.command: each for each in (api_server.ROLE, consumer.ROLE, up.role(None))
 }
-
 _PASSING = StorageUnavailable, KeyServiceUnavailable
 
 

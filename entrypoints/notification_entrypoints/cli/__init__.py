@@ -7,6 +7,7 @@ is said in one sentence, and the exit code tells programs what it was (:class:`E
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 
 import click
@@ -15,6 +16,7 @@ from attrs import define
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.cli.failures import Exit, exit_of
+from notification_entrypoints.importing import imported_for_good
 
 PROGRAM = "notification-management"
 
@@ -43,6 +45,13 @@ _COMMANDS = {
 }
 
 
+@cache
+def _command(module: str) -> click.Command:
+    with imported_for_good():
+        command: click.Command = import_module(module).command
+    return command
+
+
 @define
 class _Run:
     """What the options before the command asked for."""
@@ -63,8 +72,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
-        return command
+        return _command(f"{__name__}.{cmd_name.replace('-', '_')}")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
