@@ -116,7 +116,6 @@ async def test_a_worker_that_goes_on_ends_the_session_that_was_lost_on_the_way(
     same: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     monkeypatch.setattr(session, "_BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(session, "_ANSWER_SECONDS", 1.0)
     lock, former = reached.storage.worker_lock, uuid4()
     await lock.acquire(former)
     reached.proxy.swallow()
@@ -137,3 +136,17 @@ async def test_a_worker_that_goes_on_ends_the_session_that_was_lost_on_the_way(
         return await reached.is_held(former) is same
 
     await until("the former lock is held by who lives, or by nobody", is_as_it_should_be)
+
+
+async def test_asking_whether_the_server_lives_is_in_nobodys_way_however_far_away_it_is(
+    reached: Reached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_BEAT_SECONDS", 0.005)
+    reached.proxy.delay = 0.02
+    lock = reached.storage.worker_lock
+    await lock.acquire(uuid4())
+    losing = asyncio.create_task(lock.lost())
+    for _ in range(10):
+        await lock.acquire(uuid4())
+    assert not losing.done()
+    losing.cancel()

@@ -17,7 +17,12 @@ from notification_adapters.sql.postgres import (
 )
 from notification_adapters.sql.tables import metadata
 from notification_core.encryption import Cipher
-from notification_core.errors import IncompatibleSchema, StorageUnusable, WrongEncryptionSecret
+from notification_core.errors import (
+    IncompatibleSchema,
+    StorageUnavailable,
+    StorageUnusable,
+    WrongEncryptionSecret,
+)
 from notification_core.ids import IdGenerator
 from tests.postgres_server import CIPHER, PostgresServer
 
@@ -77,6 +82,15 @@ async def test_migrating_makes_a_schema_and_again_changes_nothing(place: Place) 
     before = await place.look()
     await migrate_postgres(place.server, CIPHER)
     assert await place.look() == before
+    await place.open()
+
+
+async def test_migrating_may_take_longer_than_any_other_statement(place: Place) -> None:
+    impatient = evolve(place.server, answer_seconds=0.001)
+    with pytest.raises(StorageUnavailable, match="in time"):
+        async with open_postgres_database(impatient) as database, database.reading() as connection:
+            await connection.exec_driver_sql("SELECT pg_sleep(0.1)")
+    await migrate_postgres(impatient, CIPHER)
     await place.open()
 
 

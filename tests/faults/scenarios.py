@@ -28,10 +28,13 @@ from tests.waiting import until
 
 _RESTS_WITHIN = 20.0
 _SETTINGS = {"WEBHOOKS_RETRY_INTERVAL": "200ms"}
+LEASE, POLL = 2.0, 1.0
+"""Seconds: of a process that hangs, and of what is polled by default."""
+
 _HUNG = {
     **_SETTINGS,
     "WEBHOOKS_WRITE_TIMEOUT": "1s",
-    "WEBHOOKS_LEASE": "2s",
+    "WEBHOOKS_LEASE": f"{LEASE:.0f}s",
     "WEBHOOKS_MAX_IN_FLIGHT": "64",
     "WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "2",
 }
@@ -212,6 +215,14 @@ async def deleted(folder: Path, place: Place, tampering: Sequence[str]) -> Histo
 
 async def hung(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Stop a process for longer than its lease, and let it go on beside another one."""
+    history, _ = await hung_beside_another(folder, place, tampering)
+    return history
+
+
+async def hung_beside_another(
+    folder: Path, place: Place, tampering: Sequence[str]
+) -> tuple[History, float]:
+    """Do the same; tell too how many seconds the other one, which begins then, took to start."""
     async with (
         on_scene(folder / "1", place, tampering, lambda: (0.3, 200), **_HUNG) as scene,
         AsyncExitStack() as stack,
@@ -227,7 +238,8 @@ async def hung(folder: Path, place: Place, tampering: Sequence[str]) -> History:
         before = len(scene.receiver.requests)
         await scene.receiver.wait_for(before + 4, within=60)
         scene.up.process.send_signal(signal.SIGCONT)
-        return await scene.rested(stopped, datetime.now(UTC))
+        starting = (other.readies[-1] - other.starts[-1]).total_seconds()
+        return await scene.rested(stopped, datetime.now(UTC)), starting
 
 
 async def consumed_and_killed(

@@ -7,7 +7,7 @@ from attrs import frozen
 from tests.faults.figures import Figures
 
 OPEN = {
-    36: "migrations and two versions side by side: there is no older version yet",
+    36: "two versions side by side: there is no older version yet",
 }
 """Experiments that wait for what they are about."""
 

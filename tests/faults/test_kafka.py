@@ -4,30 +4,23 @@ import asyncio
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import aiohttp
 import pytest
-from attrs import frozen
 
-from tests.faults.accounts import Accounts, Manner
 from tests.faults.experiment import Experiment
-from tests.faults.history import Allowed, History
+from tests.faults.kafka_run import on_stage
 from tests.faults.kafka_stage import (
     EVENTS,
     GROUP,
-    LETTERS,
     POISON,
-    Account,
     Stage,
-    consuming,
     event,
 )
-from tests.faults.load import all_published, kills_of
+from tests.faults.load import all_published
 from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place, place_on
 from tests.faults.rules import interruptions
@@ -45,71 +38,6 @@ def kafka(kafka: Kafka) -> Kafka:
     """Give the group its name in production."""
     kafka.group = GROUP
     return kafka
-
-
-@frozen
-class Run:
-    """A consumer with one receiver, and what the topic was sent."""
-
-    experiment: Experiment
-    stage: Stage
-    accounts: Accounts
-    account: Account
-
-    async def produce(self, count: int, every: int = 20) -> None:
-        await self.stage.produce(self.account, count, self.experiment.random, every)
-
-    async def settled(self) -> None:
-        """Wait for the end of the run, and have it checked."""
-        stage, account = self.stage, self.account
-        await until("all is taken in", lambda: stage.is_caught_up(account), 90)
-        await until("all is delivered", lambda: stage.is_delivered(account), 60)
-        history = History(
-            published=[*account.published, *account.beside],
-            seen=self.accounts.seen(await stage.api.key()),
-            stored=await stage.place.stored(),
-            allowed=Allowed(kills=kills_of(*stage.consumers)),
-        )
-        self.experiment.judge(history)
-        await until("all poison is set aside", self._is_set_aside, 60)
-
-    async def _is_set_aside(self) -> bool:
-        """Tell whether each poison is in its topic; who was killed may have sent some twice."""
-        kafka = self.stage.kafka
-        letters = await kafka.read(LETTERS, await kafka.count(LETTERS))
-        of_place = {
-            tuple(dict(one.headers)[f"dead-letter-{name}"] for name in ("partition", "offset")): one
-            for one in letters
-        }
-        return Counter(one.value for one in of_place.values()) == Counter(self.account.poison)
-
-    @property
-    def requests(self) -> int:
-        return len(self.accounts.requests)
-
-
-@asynccontextmanager
-async def on_stage(  # noqa: PLR0913 - what differs, one by one
-    experiment: Experiment,
-    kafka: Kafka,
-    place: Place,
-    *manners: Manner,
-    at: str = "",
-    options: Sequence[str] = (),
-    count: int = 1,
-) -> AsyncIterator[Run]:
-    """Have a consumer deliver to receivers of these manners; it may be killed ``at`` a point."""
-    accounts = Accounts()
-    tampering = ("--at", at) if at else ()
-    settings = {"WEBHOOKS_RETRY_INTERVAL": "200ms", "WEBHOOKS_MAX_IN_FLIGHT": "512"}
-    async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(
-            consuming(experiment.folder, kafka, place, tampering, *options, count=count, **settings)
-        )
-        for manner in manners:
-            receiver = await stack.enter_async_context(accounts.receiver(manner))
-            await stage.api.subscribe(receiver.url)
-        yield Run(experiment, stage, accounts, Account(stage.api.environment))
 
 
 @pytest.mark.long
@@ -252,6 +180,29 @@ async def readiness(consumer: Up) -> tuple[int, Mapping[str, str]]:
     url = f"http://127.0.0.1:{consumer.ports[1]}/readyz"
     async with aiohttp.request("GET", url) as answer:
         return answer.status, (await answer.json())["parts"]
+
+
+@pytest.mark.long
+@pytest.mark.experiment(16, "consumers come and go on PostgreSQL")
+async def test_consumers_that_come_and_go_lose_nothing_and_cut_nothing_off(
+    experiment: Experiment, kafka: Kafka, postgres: PostgresServer
+) -> None:
+    def quickly() -> tuple[float, int]:
+        return experiment.random.uniform(0, 0.1), 200
+
+    async with (
+        place_on(postgres) as place,
+        on_stage(experiment, kafka, place, quickly, count=2) as run,
+    ):
+        for number in range(6):
+            goes = run.stage.consumers[number % 2]
+            producing = asyncio.create_task(run.produce(400))
+            await asyncio.sleep(experiment.random.uniform(0, 2))
+            assert await goes.terminate(15) == 0
+            await producing
+            await goes.start()
+        await run.settled()
+        assert run.requests == len(run.account.published)
 
 
 TWO_CONSUMERS, TWO_WORKERS = "two consumers", "two workers of one"

@@ -19,7 +19,7 @@ from tests.faults.stage import running
 from tests.postgres_server import PostgresServer
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 BACK_WITHIN = 10.0
 LOGGED_AT_MOST = 100
@@ -109,6 +109,7 @@ async def all_is_swallowed(proxy: Proxy, _: Random) -> None:
 
 
 FAULTS = (
+    answers_to_commits_are_lost,
     any_answers_are_lost,
     connections_are_cut,
     connections_are_half_closed,
@@ -119,18 +120,8 @@ FAULTS = (
 )
 
 
-def _named(fault: Fault, *marks: pytest.MarkDecorator) -> object:
-    return pytest.param(fault, id=fault.__name__.replace("_", " "), marks=marks)
-
-
 @pytest.mark.experiment(11, "PostgreSQL behind a proxy")
-@pytest.mark.parametrize(
-    "fault",
-    [
-        _named(answers_to_commits_are_lost),
-        *(_named(fault, pytest.mark.long) for fault in FAULTS),
-    ],
-)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.replace("_", " "))
 async def test_whatever_the_network_does_nothing_is_lost(
     experiment: Experiment, place: PlaceBehind, fault: Fault
 ) -> None:

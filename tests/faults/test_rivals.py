@@ -18,6 +18,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 BATCHES, BATCH = 10, 1000
+RECOVERY = 5.0
 
 
 @pytest.mark.experiment(10, "a worker hangs for longer than its lease, and goes on")
@@ -25,8 +26,9 @@ async def test_what_a_worker_that_hung_says_of_what_others_have_taken_does_not_c
     experiment: Experiment, postgres: PostgresServer
 ) -> None:
     async with place_on(postgres) as place:
-        history = await scenarios.hung(experiment.folder, place, ())
-    experiment.judge(history)
+        history, starting = await scenarios.hung_beside_another(experiment.folder, place, ())
+    within = scenarios.LEASE + scenarios.POLL + RECOVERY + starting
+    experiment.judge(history, recovers_within=within)
     answered = {(one.delivery_id, one.attempt) for one in history.seen if one.answered == 200}
     interrupted = {
         (one.delivery_id, one.number)

@@ -122,10 +122,13 @@ class Server:
 class Broker:
     """One server that is everything, with its other doors and what opens them.
 
-    ``certificate`` is a client's, with its key.
+    ``certificate`` is a client's, with its key. Who comes by the door ``behind`` is told to come by
+    the port ``before`` it from then on: a test puts a proxy there.
     """
 
     server: Server
+    behind: int
+    before: int
     tls: str
     sasl: str
     authority: Path
@@ -148,7 +151,7 @@ class Cluster:
 @contextmanager
 def running_broker(folder: Path) -> Iterator[Broker]:
     """Run one server that is controller and broker, with a door for each kind of security."""
-    port, controller, tls, sasl = free_ports(4)
+    port, controller, tls, sasl, behind, before = free_ports(6)
     authority = Authority(folder)
     (folder / "authority.pem").write_text(authority.certificate)
     authority.server("localhost")
@@ -158,13 +161,17 @@ def running_broker(folder: Path) -> Iterator[Broker]:
         "CONTROLLER": f"{_HOST}:{controller}",
         "SSL": f"localhost:{tls}",
         "SASL_SSL": f"localhost:{sasl}",
+        "PROXIED": f"{_HOST}:{behind}",
     }
+    advertised = listeners | {"PROXIED": f"{_HOST}:{before}"}
+    del advertised["CONTROLLER"]
     _format(
         server,
         {
             "process.roles": "broker,controller",
             "node.id": "1",
             "listeners": _listed(listeners),
+            "advertised.listeners": _listed(advertised),
             "listener.security.protocol.map": _protocols(listeners),
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.bootstrap.servers": f"{_HOST}:{controller}",
@@ -178,6 +185,8 @@ def running_broker(folder: Path) -> Iterator[Broker]:
         server.start()
         yield Broker(
             server,
+            behind=behind,
+            before=before,
             tls=listeners["SSL"],
             sasl=listeners["SASL_SSL"],
             authority=folder / "authority.pem",
@@ -262,7 +271,8 @@ def _listed(listeners: Mapping[str, str]) -> str:
 
 
 def _protocols(listeners: Mapping[str, str]) -> str:
-    return ",".join(f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners)
+    plain = {"CONTROLLER", "PROXIED"}
+    return ",".join(f"{name}:{'PLAINTEXT' if name in plain else name}" for name in listeners)
 
 
 def _security(folder: Path) -> Mapping[str, str]:

@@ -119,7 +119,8 @@ def _options(wanted: Consumption) -> Mapping[str, Any]:
         "isolation_level": "read_committed",
         # A killed member's partitions wait this long; brokers refuse less than 6 s.
         "session_timeout_ms": 10_000,
-        "heartbeat_interval_ms": 3_000,
+        # By its next heartbeat a member learns that another one is gone, and it is to take over.
+        "heartbeat_interval_ms": 1_000,
         "rebalance_timeout_ms": 60_000,
         "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
         "metadata_max_age_ms": 60_000,

@@ -34,6 +34,8 @@ BEFORE: Final = {
         "notification_adapters.sql.sqlite.steps:end",
         "notification_adapters.sql.postgres.steps:end",
     ],
+    # Tables of the schema are made, and their transaction is open.
+    "migrating": ["alembic.op:create_index"],
     # Messages of the outbox are sent, and still in it.
     "relayed": ["notification_adapters.sql.outbox:SqlOutbox.remove"],
 }

@@ -54,6 +54,7 @@ class Server:
 
     ``direct_uri`` goes past a pooler that ``uri`` may name; such a pooler keeps no session, so
     that with ``prepared_statements`` off nothing is left on a connection between transactions.
+    An answer is waited for ``answer_seconds``, or for as long as it takes.
     """
 
     uri: str = field(repr=False)
@@ -62,6 +63,7 @@ class Server:
     pool_size: int = 10
     prepared_statements: bool = True
     application_name: str = "notification-management"
+    answer_seconds: float | None = _ANSWER_SECONDS
 
     @property
     def begin_prefix(self) -> str:
@@ -102,7 +104,7 @@ class Server:
         connection = await asyncpg.connect(
             uri,
             timeout=CONNECT_SECONDS,
-            command_timeout=_ANSWER_SECONDS,
+            command_timeout=self.answer_seconds,
             server_settings={"application_name": self.application_name, **settings},
             statement_cache_size=cached_statements,
         )

@@ -20,6 +20,7 @@ class Session:
         self._heard = heard
         self._connection: Connection | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._talking = asyncio.Lock()
         self.gone = asyncio.Event()
         self.gone.set()
 
@@ -29,15 +30,18 @@ class Session:
             return
         await self.close()
         connection = self._connection = await self._server.connect_directly()
-        self.gone.clear()
         connection.add_termination_listener(self._ended)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await connection.add_listener(self._channel, self._notified)
+        self.gone.clear()
         self._beating = asyncio.create_task(self._beat(connection))
-        await connection.add_listener(self._channel, self._notified)
 
     async def ask(self, statement: str, *values: object) -> object:
         """Run a statement; return its first value."""
-        assert self._connection is not None  # noqa: S101 - for the type checker: it was opened
-        return await self._connection.fetchval(statement, *values, timeout=_ANSWER_SECONDS)
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - for the type checker: it was opened
+        async with self._talking:  # the driver takes one question at a time
+            return await connection.fetchval(statement, *values, timeout=_ANSWER_SECONDS)
 
     async def close(self) -> None:
         """Let the connection go, and with it the lock."""
@@ -61,6 +65,7 @@ class Session:
         with suppress(Exception):  # whatever is wrong with it, it is lost then
             while True:
                 await asyncio.sleep(_BEAT_SECONDS)
-                await connection.fetchval("SELECT 1", timeout=_ANSWER_SECONDS)
+                async with self._talking:
+                    await connection.fetchval("SELECT 1", timeout=_ANSWER_SECONDS)
         connection.terminate()
         self.gone.set()

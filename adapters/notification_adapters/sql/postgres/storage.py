@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from attrs import evolve
+
 from notification_adapters.sql.postgres.engine import (
     Now,
     PostgresDatabase,
@@ -53,7 +55,8 @@ async def migrate_postgres(server: Server, cipher: Cipher) -> None:
     Done again it changes nothing; others that migrate meanwhile wait. Raises as
     :func:`open_postgres` does.
     """
-    async with open_postgres_database(server) as database:
+    patient = evolve(server, answer_seconds=None)  # an index of a large table takes its time
+    async with open_postgres_database(patient) as database:
         await migrate(database, cipher)
 
 
