@@ -117,7 +117,7 @@ def faults(session: nox.Session) -> None:
     the next time, with what to say to run it again.
     """
     _install_as_a_user_would(session, "tests")
-    _break_it(session, "experiment")
+    _break_it(session, "(experiment or long) and not mutant")
 
 
 @nox.session
@@ -142,7 +142,7 @@ def fuzz(session: nox.Session) -> None:
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
         session.run("python", str(target), *limits, "-verbosity=0", "-print_final_stats=1")
     env = {"API_FUZZ_EXAMPLES": "200", "PYTHONSAFEPATH": "1"}
-    api = ("-s", "--timeout=7200", "tests/entrypoints/test_api_schemathesis.py")
+    api = ("-s", "--long", "--timeout=7200", "tests/entrypoints/test_api_schemathesis.py")
     session.run("pytest", *api, env=env)
 
 
@@ -250,10 +250,10 @@ def lock(session: nox.Session) -> None:
         )
 
 
-def _break_it(session: nox.Session, mark: str) -> None:
-    """Run the tests that have a mark, and keep what they leave behind."""
+def _break_it(session: nox.Session, marks: str) -> None:
+    """Run the tests that have these marks, and keep what they leave behind."""
     (ROOT / "build").mkdir(exist_ok=True)
-    chosen = ("-v", "-m", mark, "--long", f"--basetemp={ROOT / 'build' / mark}")
+    chosen = ("-v", "-m", marks, "--long", f"--basetemp={ROOT / 'build' / session.name}")
     session.run("pytest", *chosen, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 

@@ -16,13 +16,14 @@ from tests.waiting import PATIENCE, until
 EVENTS = "job-events"
 
 
-@pytest.fixture
-def server(kafka_jars: None, tmp_path: Path) -> Iterator[Server]:  # noqa: ARG001 - it only skips
-    """Run a broker that only this test has, so that it can be treated badly."""
-    with running_broker(tmp_path) as broker:
+@pytest.fixture(scope="module")
+def server(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: ARG001 - it only skips
+    """Run a broker that only these tests have, so that it can be treated badly."""
+    with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker.server
 
 
+@pytest.mark.long
 async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server: Server) -> None:
     notebook = Notebook()
     async with topics_on(server.address) as kafka:
@@ -70,6 +71,7 @@ async def test_a_broker_that_hangs_does_not_hold_up_a_stop(server: Server) -> No
             server.thaw()
 
 
+@pytest.mark.long
 async def test_with_a_replication_factor_of_two_one_broker_may_die(
     kafka_jars: None,  # noqa: ARG001 - it only skips
     tmp_path: Path,

@@ -166,8 +166,8 @@ async def test_without_kafka_nobody_is_told_and_nothing_piles_up(tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "least", "most"),
     [
-        ({"KAFKA_CONSUMER_FETCH_BYTES": "1", "KAFKA_CONSUMER_FETCH_FREQUENCY": "5s"}, 0, 3),
-        ({"KAFKA_CONSUMER_FETCH_BYTES": "1000000", "KAFKA_CONSUMER_FETCH_FREQUENCY": "3s"}, 1, 9),
+        ({"KAFKA_CONSUMER_FETCH_BYTES": "1", "KAFKA_CONSUMER_FETCH_FREQUENCY": "30s"}, 0, 20),
+        ({"KAFKA_CONSUMER_FETCH_BYTES": "1000000", "KAFKA_CONSUMER_FETCH_FREQUENCY": "3s"}, 1, 100),
     ],
 )
 async def test_a_lone_message_waits_for_others_as_long_as_it_is_told_to(

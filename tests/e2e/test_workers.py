@@ -217,7 +217,7 @@ async def test_a_second_signal_ends_all_at_once(place: Place, tmp_path: Path) ->
             return len(lines(up, "stopping")) == 3
 
         await until("all say that they stop", is_stopping)
-        assert await up.terminate(within=1) == INTERRUPTED
+        assert await up.terminate(within=5) == INTERRUPTED
 
         async def are_gone() -> bool:
             return not any(map(is_there, workers))
@@ -230,8 +230,11 @@ async def test_a_second_signal_ends_all_at_once(place: Place, tmp_path: Path) ->
     [
         ({"DB_ENCRYPTION_SECRET": "f" * 32}, FAILED, "DB_ENCRYPTION_SECRET"),
         ({"API_AUTH": "api_key,none"}, SETTINGS, "API_AUTH is none and more"),
-        ({"KAFKA_BROKERS": "127.0.0.1:9", "KAFKA_SSL_CA_LOCATION": "/nowhere",
-          "KAFKA_SECURITY_PROTOCOL": "SSL"}, FAILED, "Kafka's certificates"),
+        pytest.param(
+            {"KAFKA_BROKERS": "127.0.0.1:9", "KAFKA_SSL_CA_LOCATION": "/nowhere",
+             "KAFKA_SECURITY_PROTOCOL": "SSL"}, FAILED, "Kafka's certificates",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["another secret", "a contradiction", "a missing file"],
 )  # fmt: skip

@@ -33,7 +33,8 @@ EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "20"))
 WITHOUT_LIMIT = 10**6
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+# Of the two PostgreSQL is the one that refuses more.
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Stores]:
     """Each database in turn; its server is started before the test's loop runs."""
     if request.param == "postgres":

@@ -11,6 +11,7 @@ from tests.faults.accounts import Accounts
 from tests.faults.experiment import Experiment
 from tests.faults.history import History
 from tests.faults.load import all_published
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.stage import Up, running
 from tests.receivers import Receiver
@@ -22,6 +23,7 @@ NOTICED = timedelta(seconds=1)
 
 
 @pytest.mark.experiment(29, "webhooks deleted during delivery and back-off")
+@postgres_when_long
 async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(
     experiment: Experiment, place: Place
 ) -> None:
@@ -54,6 +56,7 @@ async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(
 
 
 @pytest.mark.experiment(29, "a URL changed during back-off")
+@postgres_when_long
 async def test_a_retry_goes_to_the_changed_url(tmp_path: Path, place: Place) -> None:
     settings = {"WEBHOOKS_RETRY_INTERVAL": "1s"}
     async with (
@@ -73,13 +76,14 @@ async def test_a_retry_goes_to_the_changed_url(tmp_path: Path, place: Place) -> 
 
 
 @pytest.mark.experiment(30, "a webhook disabled for a time")
+@postgres_when_long
 async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(
-    tmp_path: Path, place: Place
+    experiment: Experiment, place: Place
 ) -> None:
     settings = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "2", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
     async with (
         Receiver("hang", "hang", 200) as receiver,
-        running(tmp_path, place, **settings) as (up, api),
+        running(experiment.folder, place, **settings) as (up, api),
     ):
         webhook_id = await api.subscribe(receiver.url)
         await api.publish(*EVENTS)
@@ -91,7 +95,8 @@ async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(
         await api.publish("skipped")
         await receiver.wait_until(lambda requests: len(requests) > sent_before)
         resumed = receiver.requests[sent_before].received_at
-        assert end <= resumed <= end + NOTICED
+        assert resumed >= end
+        assert resumed <= end + NOTICED or not experiment.judged
         await until(
             "the others are delivered",
             lambda: has_states(up, {"succeeded": len(EVENTS), "skipped": 1}),
@@ -99,11 +104,12 @@ async def test_a_disabled_webhook_is_sent_nothing_until_its_time_is_up(
 
 
 @pytest.mark.experiment(30, "a webhook enabled before its time")
+@postgres_when_long
 async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_second(
-    tmp_path: Path,
+    experiment: Experiment,
     place: Place,
 ) -> None:
-    async with Receiver() as receiver, running(tmp_path, place) as (up, api):
+    async with Receiver() as receiver, running(experiment.folder, place) as (up, api):
         webhook_id = await api.subscribe(receiver.url)
         await receiver.down()
         await api.publish("event")
@@ -115,7 +121,7 @@ async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_seco
         enabled = datetime.now(UTC)
         await api.change(webhook_id, disabled_until=None)
         (request,) = await receiver.wait_for(1)
-        assert request.received_at <= enabled + NOTICED
+        assert request.received_at <= enabled + NOTICED or not experiment.judged
 
 
 async def has_states(up: Up, states: dict[str, int]) -> bool:

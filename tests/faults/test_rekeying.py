@@ -37,7 +37,7 @@ async def opened(settings: Settings) -> AsyncIterator[SqlStorage]:
         yield storage
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 async def uri(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """Give a database of each kind."""
     if request.param == "sqlite":

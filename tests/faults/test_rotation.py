@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.accounts import Accounts
 from tests.faults.experiment import Experiment
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.producer import producing
 from tests.faults.stage import Api, running
@@ -16,6 +17,7 @@ _ENOUGH = 100
 
 
 @pytest.mark.experiment(31, "keys rotated under load, planned and in an emergency")
+@postgres_when_long
 async def test_every_request_verifies_by_a_key_that_was_published_when_it_was_sent(
     experiment: Experiment, place: Place
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.experiment import Experiment
 from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
+from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.stage import Api, Up, running
 from tests.faults.verification import all_seen
@@ -20,6 +21,7 @@ HEALTHY = 8
 
 
 @pytest.mark.experiment(19, "one of ten receivers hangs, one fails")
+@postgres_when_long
 async def test_of_ten_webhooks_the_one_that_hangs_and_the_one_that_fails_slow_no_other(
     experiment: Experiment, place: Place
 ) -> None:

@@ -70,7 +70,7 @@ async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
 @pytest.mark.experiment(9, "what waits is given back at once")
 @pytest.mark.parametrize(
     "options",
-    [pytest.param((), marks=pytest.mark.long, id="one"), pytest.param(TWO, id="two workers")],
+    [pytest.param((), id="one"), pytest.param(TWO, marks=pytest.mark.long, id="two workers")],
 )
 async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_others(
     postgres: PostgresServer, tmp_path: Path, options: Sequence[str]

@@ -516,5 +516,5 @@ class LanesMachine(RuleBasedStateMachine):
         assert all(room >= 0 for room in self.lanes.rooms().values())
 
 
-LanesMachine.TestCase.settings = settings(stateful_step_count=60, deadline=None)
+LanesMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
 TestLanesMachine = LanesMachine.TestCase
