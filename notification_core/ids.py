@@ -8,6 +8,7 @@ from uuid import UUID
 from notification_core.ports.clock import Clock
 
 _RANDOM_BITS = 74
+_STEP_BITS = 32
 _VERSION_7 = 0x7 << 76
 _VARIANT_RFC = 0b10 << 62
 
@@ -20,11 +21,11 @@ class IdGenerator:
     in the process that uses it: a forked copy would give out the same ones.
     """
 
-    def __init__(self, clock: Clock, random: Callable[[int], bytes] | None = None) -> None:
+    def __init__(self, clock: Clock, random_bits: Callable[[int], int] | None = None) -> None:
         self._clock = clock
         # Identifiers must be unique, not secret: asking the system for each one would let go of
         # the interpreter's lock every time, which costs a busy process some percent.
-        self._random = random or Random().randbytes  # noqa: S311 - see above
+        self._random_bits = random_bits or Random().getrandbits  # noqa: S311 - see above
         self._latest = 0
 
     def __call__(self) -> UUID:
@@ -32,9 +33,9 @@ class IdGenerator:
         fresh = _milliseconds(self._clock.now()) << _RANDOM_BITS
         if fresh >> _RANDOM_BITS > self._latest >> _RANDOM_BITS:
             # The top bit stays clear, so that counting on never runs into the next millisecond.
-            self._latest = fresh | int.from_bytes(self._random(10)) >> 7
+            self._latest = fresh | self._random_bits(_RANDOM_BITS - 1)
         else:
-            self._latest += 1 + int.from_bytes(self._random(4))
+            self._latest += 1 + self._random_bits(_STEP_BITS)
         return _uuid7(self._latest)
 
 

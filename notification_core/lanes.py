@@ -175,8 +175,10 @@ class Lanes:
     def _renew(self, lane: Lane, webhook: Webhook, changes: int) -> None:
         """Take in a webhook unless a later reading of it is known; what waited may go on."""
         if changes >= lane.changes:
+            was_held_back = not self.is_fresh(lane)
             lane.webhook, lane.changes = webhook, changes
-            self._queue(lane)
+            if was_held_back:
+                self._queue(lane)
 
     def _count(self, lane: Lane, rows: int, size: int) -> None:
         lane.waiting_bytes += size

@@ -109,9 +109,9 @@ class Sending(Taker):
         self.fill()
 
     def _let_go(self, fence: Fence) -> None:
-        self._held[fence.delivery_id] -= 1
-        if self._held[fence.delivery_id] <= 0:
-            del self._held[fence.delivery_id]
+        left = self._held.pop(fence.delivery_id, 0) - 1
+        if left > 0:
+            self._held[fence.delivery_id] = left
 
     def _go_on(self, taken: Sequence[BegunDelivery], *, fresh: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):

@@ -4,13 +4,14 @@ Two schemes over the same Ed25519 keys: ours, which verifiers of Discord's schem
 and Standard Webhooks (https://www.standardwebhooks.com). The time is unix seconds, ten digits.
 """
 
-import base64
 import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_core.keys import SigningKey, base64url
 from notification_core.ports.signer import Signer
@@ -29,10 +30,11 @@ class SignatureHeaders:
     signature: str
     timestamp: str
     standard: bool = True
+    key_id: str = field(init=False)
+    """The header that says which key signed."""
 
-    @property
-    def key_id(self) -> str:
-        """The header that says which key signed."""
+    @key_id.default
+    def _beside_the_signature(self) -> str:
         return f"{self.signature}-Key-Id"
 
     @property
@@ -100,13 +102,14 @@ def standard_signature(
 ) -> str:
     """Return a ``webhook-signature``: one ``v1a,…`` for each key, in their order."""
     content = f"{message_id}.{_digits(timestamp)}.".encode() + body
-    return " ".join(f"v1a,{_base64(signer.sign(key, content))}" for key in keys)
+    return " ".join([f"v1a,{_base64(signer.sign(key, content))}" for key in keys])
 
 
 def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return b2a_base64(data, newline=False).decode()
 
 
+@lru_cache(maxsize=8)
 def _digits(timestamp: int) -> str:
     """Ten digits, whatever the clock says: receivers take nothing else."""
     return f"{timestamp:010d}"

@@ -5,7 +5,7 @@ No label ever names a webhook or an environment: the number of series stays boun
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -29,6 +29,7 @@ from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
 from notification_core.ports.sender import Phase
 from notification_core.webhooks import DisabledReason
+from notification_entrypoints.timings import Timings
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """The media type of what :meth:`Metrics.rendered` returns."""
@@ -141,13 +142,14 @@ class Metrics(Observer):
         self._attempts = self._counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
         )
-        self._durations = self._histogram(
+        self._duration = self._timings(
             "attempt_duration_seconds", "How long attempts took.", _BUCKETS
+        )[""]
+        phases = self._timings(
+            *("attempt_phase_seconds", "How long parts of attempts took.", _PHASE_BUCKETS),
+            *("phase", *Phase),
         )
-        phases = self._histogram(
-            "attempt_phase_seconds", "How long parts of attempts took.", _PHASE_BUCKETS, ["phase"]
-        )
-        self._phases = {phase: phases.labels(phase) for phase in Phase}
+        self._phases = {phase: phases[phase] for phase in Phase}
         self._in_flight = self._gauge("in_flight", "Attempts that are being made.")
         self._most_in_flight = self._gauge("in_flight_limit", "As many as may be made at once.")
         self._waiting = self._gauge("waiting", "Deliveries that wait in memory for their attempt.")
@@ -184,11 +186,16 @@ class Metrics(Observer):
         return Gauge(f"notification_{name}", meaning, labels or [], registry=self._registry)
 
     def _histogram(
-        self, name: str, meaning: str, buckets: tuple[float, ...], labels: list[str] | None = None
+        self, name: str, meaning: str, buckets: tuple[float, ...], labels: list[str]
     ) -> Histogram:
         return Histogram(
-            f"notification_{name}", meaning, labels or [], buckets=buckets, registry=self._registry
+            f"notification_{name}", meaning, labels, buckets=buckets, registry=self._registry
         )
+
+    def _timings(self, name: str, meaning: str, bounds: Sequence[float], *labelled: str) -> Timings:
+        timings = Timings(f"notification_{name}", meaning, bounds, *labelled)
+        self._registry.register(timings)
+        return timings
 
     async def exposed(self) -> bytes:
         """Return all metrics in Prometheus' text format, what waits in storage among them."""
@@ -279,7 +286,7 @@ class Metrics(Observer):
 
     def phase_took(self, phase: Phase, seconds: float) -> None:
         """Tell how long a phase of an attempt took."""
-        self._phases[phase].observe(seconds)
+        self._phases[phase].took(seconds)
 
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
@@ -287,7 +294,7 @@ class Metrics(Observer):
         """Count an attempt, and how long it took where that is known."""
         self._attempts[outcome, error or ""].inc()
         if duration is not None:
-            self._durations.observe(duration.total_seconds())
+            self._duration.took(duration.total_seconds())
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a delivery whose retries are used up."""

@@ -175,9 +175,9 @@ class SideBySide:
         )
 
 
-def _numbers(seed: int) -> Callable[[int], bytes]:
+def _numbers(seed: int) -> Callable[[int], int]:
     """Return where ids get their bits from: the same ones in each run."""
-    return Random(seed).randbytes  # noqa: S311 - nothing here is secret
+    return Random(seed).getrandbits  # noqa: S311 - nothing here is secret
 
 
 def sqlite(path: Path, clock: ManualClock) -> Opening:
