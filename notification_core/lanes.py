@@ -332,6 +332,13 @@ class Lanes:
 
         Each has its own bound, and all together have half of what may wait.
         """
+        found: list[Held] = []
+        # Bodies differ in size: the rows that went may not have been half of the bytes.
+        while more := self._surplus():
+            found += more
+        return found
+
+    def _surplus(self) -> list[Held]:
         found = []
         part = self._part_to_keep()
         for lane in self._lanes.values():
