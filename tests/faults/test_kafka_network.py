@@ -57,9 +57,9 @@ async def connections_are_half_closed(proxy: Proxy, random: Random) -> None:
         await asyncio.sleep(random.uniform(0, 1))
 
 
-async def they_refuse(proxy: Proxy, _: Random) -> None:
+async def they_refuse_for_a_minute(proxy: Proxy, _: Random) -> None:
     proxy.refuse()
-    await asyncio.sleep(10)
+    await asyncio.sleep(60)
     await proxy.accept()
 
 
@@ -79,7 +79,7 @@ FAULTS = (
     answers_are_lost,
     connections_are_cut,
     connections_are_half_closed,
-    they_refuse,
+    they_refuse_for_a_minute,
     they_are_far_away,
     all_is_swallowed,
 )

@@ -9,8 +9,9 @@ from attrs import evolve
 
 from tests.faults.accounts import Accounts
 from tests.faults.experiment import Experiment
-from tests.faults.history import History, Seen, Stored
-from tests.faults.load import all_published
+from tests.faults.history import Allowed, History, Seen, Stored
+from tests.faults.load import all_published, under_load
+from tests.faults.place import Place
 from tests.faults.proxy import Loss, proxy_before
 from tests.faults.stage import running
 from tests.waiting import until
@@ -74,3 +75,26 @@ async def test_an_answer_that_is_lost_is_a_failed_attempt_and_the_next_one_arriv
         )
         assert errors(stored, webhook_id) == {None: len(EVENTS), _ERRORS[loss]: lost}
     assert errors(stored, patient) == {None: len(EVENTS)}
+
+
+@pytest.mark.long
+@pytest.mark.experiment(26, "publishers do not hear the answer and publish again")
+@pytest.mark.parametrize("loss", [Loss.RESET, Loss.END], ids=["reset", "end"])
+async def test_a_publisher_that_hears_no_answer_publishes_again_and_nothing_is_doubled(
+    experiment: Experiment, place: Place, loss: Loss
+) -> None:
+    async with (
+        running(experiment.folder, place) as (up, api),
+        proxy_before(up.ports[0]) as proxy,
+        under_load(api, experiment.random, 0.05) as load,
+    ):
+        load.producer.api = evolve(api, base=f"http://127.0.0.1:{proxy.port}/api")
+        proxy.lose_answers_to(lambda _: experiment.random.random() < 0.2, loss)
+
+        async def has_lost() -> bool:
+            return proxy.lost >= 20
+
+        await until("many answers are lost", has_lost)
+        await load.ended(place)
+        history = load.history(await api.key(), Allowed())
+    experiment.judge(history)

@@ -91,7 +91,7 @@ async def it_refuses_for_a_minute(proxy: Proxy, _: Random) -> None:
 
 
 async def it_is_far_away(proxy: Proxy, _: Random) -> None:
-    proxy.delay = 0.3
+    proxy.delay = 0.6
     await asyncio.sleep(6)
     proxy.delay = 0
 
