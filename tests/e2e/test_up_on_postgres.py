@@ -54,7 +54,7 @@ async def test_two_processes_share_the_work_and_one_that_is_killed_leaves_it_to_
         await one.kill()
         killed = asyncio.get_running_loop().time()
         await until("the other has done it all", place.is_done)
-        assert asyncio.get_running_loop().time() - killed < 12
+        assert asyncio.get_running_loop().time() - killed < 25, "it is not left to its lease"
         assert await other.terminate() == 0
     events = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(events) == 600, "nothing is lost"
@@ -87,7 +87,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_interrupts_no_living_wo
             await asyncio.to_thread(server.stop, at_once=True)
             refused = await api.try_to_publish([event_named("while it is away")])
             await asyncio.to_thread(server.start)
-            await until("it takes events again", lambda: _is_taken(api), 10)
+            await until("it takes events again", lambda: _is_taken(api), 30)
             await until("all is done", place.is_done)
             assert await up.terminate() == 0
             assert refused == HTTPStatus.SERVICE_UNAVAILABLE

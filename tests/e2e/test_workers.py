@@ -242,7 +242,7 @@ async def test_what_keeps_all_of_them_from_starting_is_said_once(
     place: Place, tmp_path: Path, settings: Mapping[str, str], code: int, words: str
 ) -> None:
     await Up(tmp_path / "before", place.settings, command="migrate").ended_well()
-    options = ("--workers", "3")
+    options = ("--workers", "2")
     up = Up(tmp_path, {**place.settings, **settings}, options=options)
     try:
         await up.spawn()

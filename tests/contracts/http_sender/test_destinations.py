@@ -164,13 +164,13 @@ async def test_the_time_limit_spans_the_look_up_and_the_response(make_sender: Ma
     sender = make_sender(LOOPBACK_OPEN, names=names)
     async with RawReceiver(hangs, host=OPEN) as receiver:
         began = time.monotonic()
-        limit = timedelta(seconds=1)
+        limit = timedelta(seconds=2)
         sending = asyncio.create_task(failure(sender, receiver.url_of(NAME), limit))
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.2)
         names.answering.set()
         assert (await sending).code is ErrorCode.TIMEOUT
         assert len(receiver.requests) == 1
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3.1
 
 
 @pytest.mark.experiment(21, "a look-up that hangs")
