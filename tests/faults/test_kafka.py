@@ -31,6 +31,7 @@ from tests.postgres_server import PostgresServer
 from tests.waiting import until
 
 KILLED = -9
+GROUP_SESSION, RECOVERY = 10.0, 5.0  # seconds
 
 
 @pytest.fixture
@@ -231,6 +232,39 @@ async def test_of_two_that_consume_on_postgresql_one_is_killed_and_nothing_is_lo
         await receiver.wait_for(len(receiver.requests) + 500, within=60)
         experiment.tell(f"500 more requests {time.monotonic() - killed_at:.1f} s after the kill")
         await asyncio.gather(producing, publishing)
+        if two == TWO_CONSUMERS:
+            await run.stage.consumer.start()
+        await run.settled()
+
+
+@pytest.mark.long
+@pytest.mark.experiment(8, "one of two that consume killed, its partitions taken over")
+@pytest.mark.parametrize("two", [TWO_CONSUMERS, TWO_WORKERS])
+async def test_of_two_that_consume_one_takes_over_what_the_killed_one_read(
+    experiment: Experiment, kafka: Kafka, postgres: PostgresServer, two: str
+) -> None:
+    options, count = (("--workers", "2"), 1) if two == TWO_WORKERS else ((), 2)
+    async with (
+        place_on(postgres) as place,
+        on_stage(experiment, kafka, place, lambda: (0, 200), options=options, count=count) as run,
+    ):
+        (receiver,) = run.accounts.receivers
+        await run.produce(100)
+        await receiver.wait_for(100)
+
+        async def share_them() -> bool:
+            await asyncio.sleep(0.5)
+            return await kafka.members() == 2
+
+        await until("both have partitions", share_them)
+        await kill_one(run.stage)
+        killed_at = time.monotonic()
+        for partition in range(4):
+            await kafka.send(EVENTS, event(run.account), partition=partition, key=b"k")
+        await receiver.wait_for(104)
+        took = time.monotonic() - killed_at
+        experiment.tell(f"all partitions were read again {took:.1f} s after the kill")
+        assert took <= GROUP_SESSION + RECOVERY or not experiment.judged
         if two == TWO_CONSUMERS:
             await run.stage.consumer.start()
         await run.settled()

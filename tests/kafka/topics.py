@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -120,13 +121,22 @@ class Kafka:
 
     async def group_state(self) -> str:
         """Return what the group does just now, as Kafka calls it."""
+        return str((await self._group())["state"])
+
+    async def members(self) -> int:
+        """Return how many members share the group's partitions; none while they divide them."""
+        group = await self._group()
+        return len(group["members"]) if group["state"] == "Stable" else 0
+
+    async def _group(self) -> Mapping[str, Any]:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses)
         await admin.start()
         try:
             (answer,) = await admin.describe_consumer_groups([self.group])
         finally:
             await admin.close()
-        return str(answer.to_object()["groups"][0]["state"])
+        group: Mapping[str, Any] = answer.to_object()["groups"][0]
+        return group
 
     async def close(self) -> None:
         """Close the producer."""
