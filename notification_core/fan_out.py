@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import frozen
 
 from notification_core.deliveries import MAX_DELIVERIES_PER_TRANSACTION
+from notification_core.directory import Known
 from notification_core.errors import TooManyDeliveries
 from notification_core.events import Event
 from notification_core.matching import matching, subscriptions_by_type
@@ -17,11 +18,11 @@ from notification_core.webhooks import Webhook
 class FanOut:
     """Which webhooks want each of some events, as a transaction sees them.
 
-    ``changes`` is the change counter from before they were read, ``now`` when they were judged.
+    ``known`` is what was known of the environments, ``now`` when the webhooks were judged.
     """
 
     of: Mapping[EventKey, Sequence[Webhook]]
-    changes: int
+    known: Known
     now: datetime
 
     def rows(self, events: Sequence[Event]) -> int:
@@ -63,13 +64,11 @@ class FanOut:
         return refusals
 
 
-def fan_out(
-    events: Sequence[Event], webhooks: Sequence[Webhook], changes: int, now: datetime
-) -> FanOut:
-    """Return which of these webhooks want each event."""
-    subscriptions = subscriptions_by_type(webhooks, now)
+def fan_out(events: Sequence[Event], known: Known, now: datetime) -> FanOut:
+    """Return which of the known webhooks want each event."""
+    subscriptions = subscriptions_by_type(known.webhooks, now)
     wanted = {key: matching(event, subscriptions) for key, event in distinct(events).items()}
-    return FanOut(wanted, changes, now)
+    return FanOut(wanted, known, now)
 
 
 def distinct(events: Sequence[Event]) -> Mapping[EventKey, Event]:

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Collection,
     Coroutine,
     Iterator,
     Mapping,
@@ -26,6 +25,7 @@ from notification_core.deliveries import (
     Reason,
     State,
 )
+from notification_core.directory import Directory
 from notification_core.errors import StorageUnavailable
 from notification_core.events import Arrival, Event, EventToStore, Source, body_of
 from notification_core.fan_out import FanOut, distinct, fan_out
@@ -135,8 +135,7 @@ class Ingest:
         self._observer = observer
         self._taker = taker
         self._full = full
-        self._erasing: Collection[UUID] = ()
-        self._erasing_as_of: int | None = None
+        self._directory = Directory()
         self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
         self._together = Grouped(
@@ -175,7 +174,8 @@ class Ingest:
         :meth:`publish` does; the transaction is then to be rolled back.
         """
         batch = _Batch(None)
-        published = await self._store_all(transaction, batch, events)
+        # Of its own: what their transaction sees of its own changes may never be committed.
+        published = await self._store_all(transaction, batch, events, Directory())
 
         def committed() -> None:
             self._hand_over(batch, self._clock.monotonic())
@@ -202,7 +202,8 @@ class Ingest:
     ) -> Sequence[Sequence[Published] | Exception]:
         """Store what several ask for in one transaction; answer as many as it has room for."""
         async with self._committing() as (transaction, batch):
-            wanted = await self._fan_out(transaction, [one for each in requests for one in each])
+            asked = [one for each in requests for one in each]
+            wanted = await self._fan_out(transaction, asked, self._directory)
             refusals = wanted.refusals(requests)
             fitting = [each for each, no in zip(requests, refusals, strict=False) if no is None]
             await self._store(transaction, batch, wanted, [one for each in fitting for one in each])
@@ -220,7 +221,9 @@ class Ingest:
         keep: Keep[Sequence[Published]] | None,
     ) -> Sequence[Published]:
         async with self._committing() as (transaction, batch):
-            published = await self._store_all(transaction, batch, events) if events else ()
+            published = (
+                await self._store_all(transaction, batch, events, self._directory) if events else ()
+            )
             if dead_letters:
                 await transaction.add_dead_letters(dead_letters)
             if keep is not None:
@@ -230,9 +233,13 @@ class Ingest:
         return published
 
     async def _store_all(
-        self, transaction: IngestTransaction, batch: _Batch, events: Sequence[Event]
+        self,
+        transaction: IngestTransaction,
+        batch: _Batch,
+        events: Sequence[Event],
+        directory: Directory,
     ) -> Sequence[Published]:
-        wanted = await self._fan_out(transaction, events)
+        wanted = await self._fan_out(transaction, events, directory)
         wanted.rows(events)
         await self._store(transaction, batch, wanted, events)
         return _published(events, batch.arrivals, set())
@@ -252,12 +259,11 @@ class Ingest:
         self._hand_over(batch, leased_from)
         self._tell(batch)
 
-    async def _fan_out(self, transaction: IngestTransaction, events: Sequence[Event]) -> FanOut:
-        # The counter first: a change between the two reads must not seem to be known already.
-        changes = await transaction.changes()
-        environments = {event.environment_id for event in events}
-        webhooks = await transaction.subscriptions(environments)
-        return fan_out(events, webhooks, changes, self._clock.now())
+    async def _fan_out(
+        self, transaction: IngestTransaction, events: Sequence[Event], directory: Directory
+    ) -> FanOut:
+        known = await directory.look_up(transaction, {event.environment_id for event in events})
+        return fan_out(events, known, self._clock.now())
 
     async def _store(
         self,
@@ -266,7 +272,8 @@ class Ingest:
         wanted: FanOut,
         events: Sequence[Event],
     ) -> None:
-        taken = await self._not_erased(transaction, events, wanted.changes)
+        erasing = wanted.known.erasing
+        taken = [one for one in events if one.environment_id not in erasing] if erasing else events
         if not taken:
             return
         stored = {
@@ -284,19 +291,6 @@ class Ingest:
             worker, lease = _owner(batch.taker)
             await transaction.add_deliveries(batch.deliveries, worker, lease)
 
-    async def _not_erased(
-        self, transaction: IngestTransaction, events: Sequence[Event], changes: int
-    ) -> Sequence[Event]:
-        """Leave out the events of environments that are being erased.
-
-        Which these are is read again with every change: that one begins, or ends, is one.
-        """
-        if changes != self._erasing_as_of:
-            self._erasing, self._erasing_as_of = await transaction.erasing(), changes
-        if not self._erasing:
-            return events
-        return [event for event in events if event.environment_id not in self._erasing]
-
     def _plan(self, batch: _Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
         """Plan one delivery: skipped, begun by this process, or due."""
         event, body, taker = stored.event, stored.body or b"", batch.taker
@@ -305,7 +299,7 @@ class Ingest:
         begun = (
             reason is None
             and taker is not None
-            and taker.reserve(delivery_id, webhook, wanted.changes, len(body))
+            and taker.reserve(delivery_id, webhook, wanted.known.changes, len(body))
         )
         batch.deliveries.append(
             NewDelivery(

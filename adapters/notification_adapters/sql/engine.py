@@ -30,6 +30,10 @@ class Database(Protocol):
         """Return the storage's time, which schedules and leases go by."""
 
     @abstractmethod
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the storage's time, in as few trips as can be."""
+
+    @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
 

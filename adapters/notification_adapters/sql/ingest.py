@@ -1,7 +1,7 @@
 """Storing a batch of events with all their deliveries, inside one transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,7 @@ class SqlIngest(IngestTransaction):
         self._rows = rows
         self._keeping = keeping
         self._letters = letters
+        self._began: datetime | None = None
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments in one query."""
@@ -43,7 +44,8 @@ class SqlIngest(IngestTransaction):
 
     async def changes(self) -> int:
         """Return the change counter as this transaction sees it."""
-        return await self._database.steps.changes(self._connection)
+        number, self._began = await self._database.moment(self._connection)
+        return number
 
     async def erasing(self) -> Collection[UUID]:
         """Return the environments that are being erased, as this transaction sees it."""
@@ -52,7 +54,7 @@ class SqlIngest(IngestTransaction):
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""
         ordered = sorted(events, key=_order)
-        now = await self._database.now(self._connection)
+        now = await self._now()
         known = await self._database.steps.add_events(self._connection, ordered, now)
         return {_key(one): _arrival(one, known.get(_key(one))) for one in events}
 
@@ -60,7 +62,7 @@ class SqlIngest(IngestTransaction):
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
     ) -> None:
         """Store deliveries, in the order of their ids; those that are begun with their lease."""
-        now = await self._database.now(self._connection)
+        now = await self._now()
         await self._database.steps.add_deliveries(
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
@@ -71,8 +73,14 @@ class SqlIngest(IngestTransaction):
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
-        now = await self._database.now(self._connection)
+        now = await self._now()
         await self._letters.add(self._connection, dead_letters, now)
+
+    async def _now(self) -> datetime:
+        """Return one time for all that the transaction stores."""
+        if self._began is None:
+            self._began = await self._database.now(self._connection)
+        return self._began
 
 
 def _key(stored: EventToStore) -> EventKey:

@@ -28,6 +28,7 @@ _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # locks are of the latter.
 _ENVIRONMENT_LOCK: Final = 0x6E6D01
 _LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
+_MOMENT: Final = "SELECT number, now() FROM changes"
 _SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _LONG: Final = 3600.0
 _LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
@@ -61,6 +62,13 @@ class PostgresDatabase(Database):
     async def now(self, connection: AsyncConnection) -> datetime:
         """Return the server's time."""
         return await self._now(connection)
+
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the server's time, in one trip where it is the server's."""
+        if self._now is not server_time:
+            return await steps.changes(connection), await self._now(connection)
+        ((number, now),) = await fetch(connection, _MOMENT)
+        return number, now
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:

@@ -6,9 +6,9 @@ from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.postgres.driver import columns, copy, fetch
+from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_adapters.sql.steps import KnownEvent, Lease
-from notification_core.deliveries import NewDelivery, State
+from notification_core.deliveries import NewDelivery
 from notification_core.events import EventToStore
 from notification_core.ports.deliveries import EventKey
 
@@ -26,14 +26,20 @@ SELECT e.environment_id, e.event_id, e.type, e.body
 FROM unnest($1::text[], $2::uuid[]) AS k (event_id, environment_id)
 JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment_id
 """
-_DELIVERY = (
-    *("delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason"),
-    *("due_at", "created_at", "failures", "interruptions"),
-    *("attempt", "worker", "leased_until", "started_at", "ended_at"),
-)
+# What all of a batch share comes once: an array costs more than a column of COPY, and COPY a trip
+# to the server more, which one event on its own would wait for.
+_ADD_DELIVERIES = """
+INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, reason,
+  due_at, created_at, failures, interruptions, attempt, worker, leased_until, started_at, ended_at)
+SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, 0, 0,
+  begun::int, CASE WHEN begun THEN $9::uuid END, CASE WHEN begun THEN $10::timestamptz END,
+  CASE WHEN begun THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
+"""
 _event_columns = attrgetter("event_id", "environment_id", "type", "occurred_at")
 _delivery_columns = attrgetter(
-    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason"
+    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
 )
 
 
@@ -76,19 +82,9 @@ async def add_deliveries(
     connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
 ) -> None:
     """Insert deliveries; those that are begun under this lease, with attempt 1."""
-    now = lease.begun_at
-    common = now, now, 0, 0
-    begun = 1, lease.worker, lease.until, now, None
-    due, ended = (0, None, None, None, None), (0, None, None, None, now)
-    rows = [
-        (
-            *_delivery_columns(one),
-            *common,
-            *(ended if one.state is not State.PENDING else begun if one.begun else due),
-        )
-        for one in deliveries
-    ]
-    await copy(connection, "deliveries", _DELIVERY, rows)
+    if deliveries:
+        values = columns(map(_delivery_columns, deliveries), 7)
+        await run(connection, _ADD_DELIVERIES, *values, lease.begun_at, lease.worker, lease.until)
 
 
 def _key(stored: EventToStore) -> EventKey:

@@ -2,11 +2,14 @@
 
 A statement through SQLAlchemy takes four trips to the driver's thread and builds a result object:
 about 120 µs. This takes one trip of 25 µs, hands over plain tuples and gives plain tuples back,
-so identifiers are 32 hex digits here and instants are microseconds.
+so identifiers are 32 hex digits here and instants are microseconds. What gives no answer takes no
+trip at all: it goes with the next statement that gives one, or with the commit.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 import msgspec
@@ -15,8 +18,60 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.steps import RawRow
 
 Value = str | int | bytes | None
+Work = Callable[[sqlite3.Connection], object]
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Connection(aiosqlite.Connection):
+    """A connection of ours, which can put work off until its next trip to the driver's thread.
+
+    Whatever is asked of it next, by whomever, comes after what was put off, and fails with it.
+    """
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int) -> None:
+        super().__init__(connector, iter_chunk_size)
+        self._thread.daemon = True
+        self._put_off: list[Work] = []
+
+    def put_off(self, work: Work) -> None:
+        """Do this before anything else."""
+        self._put_off.append(work)
+
+    async def commit_all(self) -> sqlite3.Error | None:
+        """Commit; return the error of what was put off, after which there was no commit."""
+        put_off = self._taken()
+        return cast("sqlite3.Error | None", await self._execute(_commit_after, self._conn, put_off))
+
+    async def rollback(self) -> None:
+        """Roll back; what was put off is not done at all."""
+        self._put_off.clear()
+        await super().rollback()
+
+    async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if self._put_off:
+            fn = partial(_after, self._conn, self._taken(), fn)
+        return cast("T", await super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]  # the driver has no types here
+
+    def _taken(self) -> Sequence[Work]:
+        put_off, self._put_off = self._put_off, []
+        return put_off
+
+
+def connected(path: str, **options: Any) -> Connection:
+    """Return a connection that opens when it is awaited."""
+    return Connection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+
+
+def begin(connection: AsyncConnection, how: str = "BEGIN") -> None:
+    """Begin a transaction on a connection of ours; that it cannot be is said by what comes next."""
+    _ours(connection).put_off(lambda raw: raw.execute(how))
+
+
+async def commit(connection: AsyncConnection) -> sqlite3.Error | None:
+    """Commit; return the error of a statement that was put off: then nothing is committed."""
+    return await _ours(connection).commit_all()
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
@@ -28,9 +83,14 @@ async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> 
 async def run_many(
     connection: AsyncConnection, statement: str, rows: Sequence[Sequence[Value]]
 ) -> None:
-    """Run one statement for each row of values."""
-    if rows:
-        await _driver(connection).executemany(statement, rows)
+    """Run one statement for each row of values, by the next statement at the latest."""
+    if not rows:
+        return
+    driver = _driver(connection)
+    if isinstance(driver, Connection):
+        driver.put_off(lambda raw: raw.executemany(statement, rows))
+    else:  # somebody else's, in whose transaction this takes part
+        await driver.executemany(statement, rows)
 
 
 async def rollback(connection: AsyncConnection) -> None:
@@ -49,3 +109,28 @@ def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
     raw = connection.sync_connection
     assert raw is not None  # noqa: S101 - for the type checker: the connection is open
     return cast("aiosqlite.Connection", raw.connection.driver_connection)
+
+
+def _ours(connection: AsyncConnection) -> Connection:
+    return cast("Connection", _driver(connection))
+
+
+def _after(
+    raw: sqlite3.Connection, put_off: Sequence[Work], work: Callable[..., T], *args: Any
+) -> T:
+    _do(raw, put_off)
+    return work(*args)
+
+
+def _commit_after(raw: sqlite3.Connection, put_off: Sequence[Work]) -> sqlite3.Error | None:
+    try:
+        _do(raw, put_off)
+    except sqlite3.Error as error:
+        return error
+    raw.execute("COMMIT")
+    return None
+
+
+def _do(raw: sqlite3.Connection, put_off: Sequence[Work]) -> None:
+    for one in put_off:
+        one(raw)

@@ -27,7 +27,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.sqlite import steps
-from notification_adapters.sql.sqlite.driver import fetch, rollback
+from notification_adapters.sql.sqlite.driver import begin, commit, connected, rollback
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.steps import Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
@@ -71,15 +71,21 @@ class SqliteDatabase(Database):
         """Return the clock's time."""
         return self._clock.now()
 
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the clock's time."""
+        return await steps.changes(connection), self._clock.now()
+
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """Open the one transaction that may write; others wait for it in their order."""
         with map_errors():
             async with self._turn, self._writer_connection() as connection:
-                await fetch(connection, "BEGIN IMMEDIATE")
+                begin(connection, "BEGIN IMMEDIATE")
                 yield connection
                 with map_commit_errors():
-                    await fetch(connection, "COMMIT")
+                    refused = await commit(connection)
+                if refused:
+                    raise refused
 
     @asynccontextmanager
     async def _writer_connection(self) -> AsyncGenerator[AsyncConnection]:
@@ -121,7 +127,7 @@ class SqliteDatabase(Database):
         with map_errors():
             async with self._readers.connect() as connection:
                 try:
-                    await fetch(connection, "BEGIN")
+                    begin(connection)
                     yield connection
                 finally:
                     await asyncio.shield(rollback(connection))
@@ -215,7 +221,7 @@ def _engine(path: Path, mode: str, pragmas: Sequence[str], *, size: int) -> Asyn
         max_overflow=0,
         # Every transaction is ended where it was begun.
         pool_reset_on_return=None,
-        connect_args={"isolation_level": None},
+        connect_args={"isolation_level": None, "async_creator_fn": connected},
         hide_parameters=True,  # errors are logged, and these are customers' data
     )
     busy = f"busy_timeout = {BUSY_TIMEOUT // timedelta(milliseconds=1)}"
