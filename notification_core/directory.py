@@ -33,6 +33,10 @@ class _Edition:
     webhooks: dict[UUID, Sequence[Webhook]] = field(factory=dict)
     _size: int = 0
 
+    def remembers(self, environment_id: UUID) -> bool:
+        """Tell whether the environment's webhooks are known, and their events wanted."""
+        return environment_id in self.webhooks and environment_id not in self.erasing
+
     def remember(self, read: Mapping[UUID, Sequence[Webhook]]) -> None:
         """Keep what was read; where it becomes too much, keep that alone."""
         size = sum(1 + len(webhooks) for webhooks in read.values())
@@ -53,6 +57,18 @@ class Directory:
 
     def __init__(self) -> None:
         self._latest: _Edition | None = None
+
+    def recall(self, environment_ids: Collection[UUID]) -> Known | None:
+        """Return what is remembered of these environments; None where that is not all of it.
+
+        Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
+        not on the word of a memory.
+        """
+        edition = self._latest
+        if edition is None or not all(map(edition.remembers, environment_ids)):
+            return None
+        webhooks = [*chain.from_iterable(edition.webhooks[one] for one in environment_ids)]
+        return Known(edition.changes, webhooks, edition.erasing)
 
     async def look_up(
         self, transaction: IngestTransaction, environment_ids: Collection[UUID]

@@ -1,44 +1,27 @@
 """Taking events in: one transaction for a batch of events with all their deliveries."""
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from notification_core.deliveries import (
-    BegunDelivery,
-    Fence,
-    NewDelivery,
-    Reason,
-    State,
-)
 from notification_core.directory import Directory
 from notification_core.errors import StorageUnavailable
-from notification_core.events import Arrival, Event, EventToStore, Source, body_of
-from notification_core.fan_out import FanOut, distinct, fan_out
+from notification_core.events import Arrival, Event, Source
+from notification_core.fan_out import FanOut, fan_out
 from notification_core.grouping import Grouped
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter
 from notification_core.keeping import Keep
+from notification_core.planning import Batch, Planner, Taker
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
 from notification_core.ports.observer import Observer
 from notification_core.ports.waking import Waking
 from notification_core.repeating import repeated
-from notification_core.webhooks import Webhook
 
 _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
 
@@ -55,29 +38,6 @@ class Published:
     dropped: bool = False
 
 
-class Taker(Protocol):
-    """The dispatcher of this process, as ingest sees it: it may take deliveries at once."""
-
-    worker: UUID
-    lease: timedelta
-
-    @abstractmethod
-    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
-        """Keep a place for a delivery about to be stored as begun; False where there is none."""
-
-    @abstractmethod
-    def release(self, begun: Sequence[BegunDelivery]) -> None:
-        """Give reserved places back: the transaction failed, or its outcome is unknown."""
-
-    @abstractmethod
-    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
-        """Give committed deliveries to the places that were reserved for them."""
-
-    @abstractmethod
-    def wake(self) -> None:
-        """Say that deliveries were stored that nobody has taken."""
-
-
 @frozen
 class Joined:
     """What was stored within somebody else's transaction, and lives and dies with it.
@@ -87,21 +47,6 @@ class Joined:
 
     published: Sequence[Published]
     committed: Callable[[], None]
-
-
-@define
-class _Batch:
-    """What a transaction stores of so many ``asked`` events, and what is handed over after it.
-
-    ``taker`` is who may take deliveries at once, None where all are to be stored due.
-    """
-
-    taker: Taker | None
-    asked: int = 0
-    arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
-    conflicts: Sequence[EventKey] = ()
-    deliveries: list[NewDelivery] = field(factory=list)
-    begun: list[BegunDelivery] = field(factory=list)
 
 
 class Ingest:
@@ -131,10 +76,9 @@ class Ingest:
         self._source = source
         self._deliveries = store
         self._clock = clock
-        self._ids = ids
         self._observer = observer
         self._taker = taker
-        self._full = full
+        self._planner = Planner(ids, full)
         self._directory = Directory()
         self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
@@ -173,7 +117,7 @@ class Ingest:
         All deliveries are stored due: nobody may send what may never be committed. Raises as
         :meth:`publish` does; the transaction is then to be rolled back.
         """
-        batch = _Batch(None)
+        batch = Batch(None)
         # Of its own: what their transaction sees of its own changes may never be committed.
         published = await self._store_all(transaction, batch, events, Directory())
 
@@ -201,17 +145,18 @@ class Ingest:
         self, requests: Sequence[Sequence[Event]]
     ) -> Sequence[Sequence[Published] | Exception]:
         """Store what several ask for in one transaction; answer as many as it has room for."""
+        asked = [one for each in requests for one in each]
+        wanted = self._recalled(asked)
+        if wanted is not None:
+            refusals = wanted.refusals(requests)
+            at_once = await self._store_at_once(wanted, _fitting(requests, refusals))
+            if at_once is not None:
+                return _answers(requests, refusals, at_once)
         async with self._committing() as (transaction, batch):
-            asked = [one for each in requests for one in each]
             wanted = await self._fan_out(transaction, asked, self._directory)
             refusals = wanted.refusals(requests)
-            fitting = [each for each, no in zip(requests, refusals, strict=False) if no is None]
-            await self._store(transaction, batch, wanted, [one for each in fitting for one in each])
-        seen: set[EventKey] = set()
-        return [
-            no or _published(events, batch.arrivals, seen)
-            for events, no in zip(requests, refusals, strict=False)
-        ]
+            await self._store(transaction, batch, wanted, _fitting(requests, refusals))
+        return _answers(requests, refusals, batch)
 
     @repeated
     async def _store_alone(
@@ -220,10 +165,15 @@ class Ingest:
         dead_letters: Sequence[DeadLetter],
         keep: Keep[Sequence[Published]] | None,
     ) -> Sequence[Published]:
+        if not dead_letters and keep is None and (wanted := self._recalled(events)) is not None:
+            wanted.rows(events)
+            at_once = await self._store_at_once(wanted, events)
+            if at_once is not None:
+                return _published(events, at_once, set())
         async with self._committing() as (transaction, batch):
-            published = (
-                await self._store_all(transaction, batch, events, self._directory) if events else ()
-            )
+            published: Sequence[Published] = ()
+            if events:
+                published = await self._store_all(transaction, batch, events, self._directory)
             if dead_letters:
                 await transaction.add_dead_letters(dead_letters)
             if keep is not None:
@@ -232,32 +182,37 @@ class Ingest:
             self._observer.dead_lettered(dead_letter)
         return published
 
+    # By what is remembered of webhooks, which saves most trips to storage.
+
+    def _recalled(self, events: Sequence[Event]) -> FanOut | None:
+        known = self._directory.recall({event.environment_id for event in events})
+        return None if known is None else fan_out(events, known, self._clock.now())
+
+    async def _store_at_once(self, wanted: FanOut, events: Sequence[Event]) -> Batch | None:
+        """Store events, and return what was stored; None where webhooks have changed meanwhile."""
+        async with self._handing_over() as batch:
+            self._planner.plan(batch, wanted, events)
+            if batch.stored:
+                arrivals = await self._deliveries.store(batch.planned(wanted.known.changes))
+                if arrivals is None:
+                    batch.give_up()
+                    return None
+                batch.note(arrivals)
+        return batch
+
+    # Step by step, within a transaction that holds more, or that reads webhooks as well.
+
     async def _store_all(
         self,
         transaction: IngestTransaction,
-        batch: _Batch,
+        batch: Batch,
         events: Sequence[Event],
         directory: Directory,
     ) -> Sequence[Published]:
         wanted = await self._fan_out(transaction, events, directory)
         wanted.rows(events)
         await self._store(transaction, batch, wanted, events)
-        return _published(events, batch.arrivals, set())
-
-    @asynccontextmanager
-    async def _committing(self) -> AsyncIterator[tuple[IngestTransaction, _Batch]]:
-        """Open a transaction; hand over what it has begun once it has committed, and tell of it."""
-        batch = _Batch(self._taker)
-        leased_from = self._clock.monotonic()
-        try:
-            async with self._deliveries.ingesting() as transaction:
-                yield transaction, batch
-        except BaseException:
-            if self._taker:
-                self._taker.release(batch.begun)
-            raise
-        self._hand_over(batch, leased_from)
-        self._tell(batch)
+        return _published(events, batch, set())
 
     async def _fan_out(
         self, transaction: IngestTransaction, events: Sequence[Event], directory: Directory
@@ -266,78 +221,49 @@ class Ingest:
         return fan_out(events, known, self._clock.now())
 
     async def _store(
-        self,
-        transaction: IngestTransaction,
-        batch: _Batch,
-        wanted: FanOut,
-        events: Sequence[Event],
+        self, transaction: IngestTransaction, batch: Batch, wanted: FanOut, events: Sequence[Event]
     ) -> None:
-        erasing = wanted.known.erasing
-        taken = [one for one in events if one.environment_id not in erasing] if erasing else events
-        if not taken:
-            return
-        stored = {
-            key: EventToStore(event, body_of(event) if wanted.of[key] else None)
-            for key, event in distinct(taken).items()
-        }
-        batch.asked = len(taken)
-        batch.arrivals = await transaction.add_events(list(stored.values()))
-        batch.conflicts = [*_conflicts(batch.arrivals, stored, taken)]
-        for key, event in stored.items():
-            if batch.arrivals[key] is Arrival.NEW:
-                for webhook in wanted.of[key]:
-                    self._plan(batch, event, webhook, wanted)
+        self._planner.plan(batch, wanted, events)
+        if batch.stored:
+            batch.note(await transaction.add_events([*batch.stored.values()]))
         if batch.deliveries:
-            worker, lease = _owner(batch.taker)
-            await transaction.add_deliveries(batch.deliveries, worker, lease)
+            await transaction.add_deliveries(batch.deliveries, *batch.owner)
 
-    def _plan(self, batch: _Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
-        """Plan one delivery: skipped, begun by this process, or due."""
-        event, body, taker = stored.event, stored.body or b"", batch.taker
-        delivery_id = self._ids()
-        reason = self._reason_to_skip(webhook, wanted.now)
-        begun = (
-            reason is None
-            and taker is not None
-            and taker.reserve(delivery_id, webhook, wanted.known.changes, len(body))
-        )
-        batch.deliveries.append(
-            NewDelivery(
-                delivery_id,
-                event.environment_id,
-                webhook.webhook_id,
-                event.event_id,
-                State.SKIPPED if reason else State.PENDING,
-                reason,
-                begun,
-            )
-        )
-        if begun and taker:
-            fence = Fence(delivery_id, event.environment_id, 1, taker.worker)
-            batch.begun.append(
-                BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
-            )
+    @asynccontextmanager
+    async def _committing(self) -> AsyncIterator[tuple[IngestTransaction, Batch]]:
+        """Open a transaction, and hand over what it has begun once it has committed."""
+        async with self._handing_over() as batch, self._deliveries.ingesting() as transaction:
+            yield transaction, batch
 
-    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> Reason | None:
-        if webhook.is_disabled(now):
-            return Reason.WEBHOOK_DISABLED
-        return Reason.QUEUE_FULL if webhook.webhook_id in self._full else None
+    @asynccontextmanager
+    async def _handing_over(self) -> AsyncIterator[Batch]:
+        """Hand over what was begun once the block has ended, and tell of it."""
+        batch = Batch(self._taker)
+        leased_from = self._clock.monotonic()
+        try:
+            yield batch
+        except BaseException:
+            batch.give_up()
+            raise
+        self._hand_over(batch, leased_from)
+        self._tell(batch)
 
-    def _hand_over(self, batch: _Batch, leased_from: float) -> None:
+    def _hand_over(self, batch: Batch, leased_from: float) -> None:
         if self._taker and batch.begun:
             self._taker.hand_over(batch.begun, leased_from)
-        if _due(batch):
+        if batch.due:
             if self._taker:
                 self._taker.wake()
             self._waking.wake()
 
-    def _tell(self, batch: _Batch) -> None:
+    def _tell(self, batch: Batch) -> None:
+        if not batch.taken:
+            return
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
-        self._observer.events_ingested(self._source, new, batch.asked - new)
-        due = _due(batch)
-        begun = len(batch.begun)
+        self._observer.events_ingested(self._source, new, len(batch.taken) - new)
+        begun, due = len(batch.begun), batch.due
         self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)
-        for environment_id, event_id in batch.conflicts:
+        for environment_id, event_id in batch.conflicts():
             self._observer.event_conflicted(environment_id, event_id)
 
 
@@ -345,38 +271,30 @@ def _size_of(events: Sequence[Event]) -> int:
     return sum([len(event.data) for event in events])
 
 
-def _conflicts(
-    arrivals: Mapping[EventKey, Arrival],
-    stored: Mapping[EventKey, EventToStore],
-    events: Sequence[Event],
-) -> Iterator[EventKey]:
-    """Yield the keys that are known for other data, or that come with other data themselves."""
-    yield from (key for key, arrival in arrivals.items() if arrival is Arrival.CONFLICT)
-    if len(stored) == len(events):
-        return
-    for event in events:
-        key = event.environment_id, event.event_id
-        first = stored[key].event
-        if (event.type, event.data) != (first.type, first.data):
-            yield key
+def _fitting(
+    requests: Sequence[Sequence[Event]], refusals: Sequence[Exception | None]
+) -> Sequence[Event]:
+    """Return the events of the requests that are not refused, and not left for later."""
+    pairs = zip(requests, refusals, strict=False)
+    return [event for events, refusal in pairs if refusal is None for event in events]
 
 
-def _owner(taker: Taker | None) -> tuple[UUID | None, timedelta]:
-    return (taker.worker, taker.lease) if taker else (None, timedelta())
+def _answers(
+    requests: Sequence[Sequence[Event]], refusals: Sequence[Exception | None], batch: Batch
+) -> Sequence[Sequence[Published] | Exception]:
+    seen: set[EventKey] = set()
+    return [
+        refusal or _published(events, batch, seen)
+        for events, refusal in zip(requests, refusals, strict=False)
+    ]
 
 
-def _due(batch: _Batch) -> int:
-    return sum(d.state is State.PENDING and not d.begun for d in batch.deliveries)
-
-
-def _published(
-    events: Sequence[Event], arrivals: Mapping[EventKey, Arrival], seen: set[EventKey]
-) -> Sequence[Published]:
+def _published(events: Sequence[Event], batch: Batch, seen: set[EventKey]) -> Sequence[Published]:
     """Answer for each event in order; one that was ``seen`` in the same transaction is a double."""
     answers = []
     for event in events:
         key = (event.environment_id, event.event_id)
-        arrival = arrivals.get(key)
+        arrival = batch.arrivals.get(key)
         if arrival is None:
             answers.append(Published(event.event_id, duplicate=False, dropped=True))
             continue

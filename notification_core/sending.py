@@ -9,11 +9,11 @@ from uuid import UUID
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import BegunDelivery, Fence, Result
-from notification_core.ingest import Taker
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
 from notification_core.lane import Flight, Held
 from notification_core.lanes import Lanes
+from notification_core.planning import Taker
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.observer import Observer

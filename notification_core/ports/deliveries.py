@@ -60,6 +60,21 @@ class Claimed:
     next_due: timedelta | None
 
 
+@frozen
+class Planned:
+    """Events with their deliveries, planned by what was known of webhooks at a change counter.
+
+    The keys of the events are distinct. Deliveries that are ``begun`` belong to ``worker`` for
+    ``lease``, with attempt 1.
+    """
+
+    changes: int
+    events: Sequence[EventToStore]
+    deliveries: Sequence[NewDelivery]
+    worker: UUID | None
+    lease: timedelta
+
+
 class IngestTransaction(Protocol):
     """One transaction that stores a batch of events with all their deliveries, or nothing."""
 
@@ -113,6 +128,15 @@ class DeliveryStore(Protocol):
     @abstractmethod
     def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
+
+    @abstractmethod
+    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+        """Store the events that are new, each with its deliveries, as one committed batch.
+
+        Tell of each event whether it is new: one that is known is left as it is, and gets no more
+        deliveries. Where the change counter is another one by now nothing is stored, and None
+        returned. It does in few trips what :meth:`ingesting` does step by step.
+        """
 
     @abstractmethod
     async def acquire(self, claim: Claim) -> Claimed:

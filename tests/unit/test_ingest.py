@@ -15,7 +15,8 @@ from notification_core.deliveries import BegunDelivery, Reason, State
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
 from notification_core.events import Event, body_of
 from notification_core.ids import IdGenerator
-from notification_core.ingest import Ingest, Published, Taker
+from notification_core.ingest import Ingest, Published
+from notification_core.planning import Taker
 from notification_core.webhooks import Webhook
 from tests.unit.builders import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
 from tests.unit.trouble import Trouble, TroubledDeliveries

@@ -1,6 +1,6 @@
 """The delivery store on SQL."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,9 +19,17 @@ from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.webhooks import disable
 from notification_core.deliveries import Failed, Fence, Result, State
+from notification_core.events import Arrival
 from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+from notification_core.ports.deliveries import (
+    Claim,
+    Claimed,
+    DeliveryStore,
+    EventKey,
+    IngestTransaction,
+    Planned,
+)
 
 _REAPED_AT_ONCE = 2000
 
@@ -52,6 +60,22 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.writing() as connection:
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
+    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+        """Store the events that are new with their deliveries, unless something has changed."""
+        if self._database.shortcuts:
+            return await self._database.shortcuts.store(planned)
+        async with self.ingesting() as transaction:
+            if await transaction.changes() != planned.changes:
+                return None
+            arrivals = await transaction.add_events(planned.events)
+            new = [
+                one
+                for one in planned.deliveries
+                if arrivals[one.environment_id, one.event_id] is Arrival.NEW
+            ]
+            await transaction.add_deliveries(new, planned.worker, planned.lease)
+        return arrivals
+
     @asynccontextmanager
     async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
@@ -68,6 +92,10 @@ class SqlDeliveryStore(DeliveryStore):
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
+        if self._database.shortcuts:
+            results = await self._database.shortcuts.finish(results)
+            if not results:
+                return []
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
             if all(map(is_success, results)):

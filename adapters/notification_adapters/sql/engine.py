@@ -1,6 +1,7 @@
 """What the stores need of an engine; each engine has a folder of its own beside this module."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,28 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.steps import Steps
+from notification_core.deliveries import Result
+from notification_core.events import Arrival
+from notification_core.ports.deliveries import EventKey, Planned
+
+
+class Shortcuts(Protocol):
+    """Ordinary work done in one statement that is a transaction of its own: in one trip.
+
+    What it does not do is left to be done step by step. Both raise :class:`UnknownCommit` where
+    storage went away meanwhile.
+    """
+
+    @abstractmethod
+    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+        """Do as :meth:`DeliveryStore.store`."""
+
+    @abstractmethod
+    async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Do as :meth:`DeliveryStore.finish` for what succeeded or is to be tried again.
+
+        Returns what is left to be done: other results, and those whose fence does not hold.
+        """
 
 
 class Database(Protocol):
@@ -16,6 +39,9 @@ class Database(Protocol):
 
     one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
+
+    shortcuts: "Shortcuts | None"
+    """What the engine does in single statements; None where it has none, or they cannot be used."""
 
     schema: str | None
     """The schema that all tables are in, where the engine has such and it is not the usual one."""

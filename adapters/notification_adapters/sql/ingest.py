@@ -53,10 +53,10 @@ class SqlIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""
-        ordered = sorted(events, key=_order)
+        ordered = sorted(events, key=order)
         now = await self._now()
         known = await self._database.steps.add_events(self._connection, ordered, now)
-        return {_key(one): _arrival(one, known.get(_key(one))) for one in events}
+        return arrivals(events, known)
 
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
@@ -83,11 +83,20 @@ class SqlIngest(IngestTransaction):
         return self._began
 
 
-def _key(stored: EventToStore) -> EventKey:
+def arrivals(
+    events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
+) -> Mapping[EventKey, Arrival]:
+    """Return of each event whether it is new, given those that are not."""
+    return {key(one): _arrival(one, known.get(key(one))) for one in events}
+
+
+def key(stored: EventToStore) -> EventKey:
+    """Return what makes an event the same event."""
     return stored.event.environment_id, stored.event.event_id
 
 
-def _order(stored: EventToStore) -> tuple[int, str]:
+def order(stored: EventToStore) -> tuple[int, str]:
+    """Return what events are inserted in the order of: overlapping batches do not deadlock then."""
     # The number: comparing two UUIDs costs a call each time.
     return stored.event.environment_id.int, stored.event.event_id
 

@@ -43,9 +43,9 @@ WHERE d.delivery_id = f.delivery_id AND d.environment_id = f.environment_id
   AND d.attempt = f.attempt AND d.worker IS NOT DISTINCT FROM f.worker
 RETURNING f.number
 """
-_LOGGED = (
+LOGGED = (
     *("log_id", "environment_id", "webhook_id", "delivery_id", "event_id", "event_type", "attempt"),
-    *("outcome", "started_at", "duration_us", "next_attempt_at", "error_code", "error_message"),
+    *("outcome", "started_at", "duration_us", "error_code", "error_message"),
     *("method", "url", "request_headers"),
     *("http_code", "response_headers", "response_body", "truncated"),
 )
@@ -131,7 +131,9 @@ async def succeed(
 async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
     """Insert attempts that have ended."""
     if attempts:
-        await copy(connection, "attempts", _LOGGED, [_attempt_row(one) for one in attempts])
+        names = (*LOGGED, "next_attempt_at")
+        rows = [(*attempt_row(one), one.next_attempt_at) for one in attempts]
+        await copy(connection, "attempts", names, rows)
 
 
 async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
@@ -196,7 +198,8 @@ def _ending_row(ending: Ending) -> Sequence[object]:
     return *handle, failures, interruptions, state, reason, due_at, ended_at
 
 
-def _attempt_row(attempt: Attempt) -> Sequence[object]:
+def attempt_row(attempt: Attempt) -> Sequence[object]:
+    """Return the columns ``LOGGED`` of an attempt: all but when the next one is made."""
     error, duration = attempt.error, attempt.duration
     return (
         attempt.log_id,
@@ -209,7 +212,6 @@ def _attempt_row(attempt: Attempt) -> Sequence[object]:
         attempt.outcome,
         attempt.started_at,
         None if duration is None else duration // MICROSECOND,
-        attempt.next_attempt_at,
         None if error is None else error.code,
         None if error is None else error.message,
         *_request_columns(attempt),

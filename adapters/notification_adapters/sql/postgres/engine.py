@@ -15,6 +15,7 @@ from notification_adapters.sql.postgres.driver import driver_of, fetch, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.shortcuts import PostgresShortcuts
 from notification_adapters.sql.steps import Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 
@@ -51,6 +52,10 @@ class PostgresDatabase(Database):
         self.pool = Pool(server)
         self._now = now
         self._search_path = server.search_path
+        # Where the session keeps no settings, each transaction begins by making them.
+        self.shortcuts = (
+            PostgresShortcuts(self.pool, self._stated_now) if server.prepared_statements else None
+        )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
 
@@ -62,6 +67,10 @@ class PostgresDatabase(Database):
     async def now(self, connection: AsyncConnection) -> datetime:
         """Return the server's time."""
         return await self._now(connection)
+
+    async def _stated_now(self, connection: AsyncConnection) -> datetime | None:
+        """Return None: a statement asks the server, unless time comes from elsewhere."""
+        return None if self._now is server_time else await self._now(connection)
 
     async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the server's time, in one trip where it is the server's."""

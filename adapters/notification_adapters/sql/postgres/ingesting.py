@@ -47,13 +47,13 @@ async def add_events(
     connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
 ) -> Mapping[EventKey, KnownEvent]:
     """Insert the events that are new; return those that are known."""
-    known: dict[EventKey, KnownEvent] = {}
+    found: dict[EventKey, KnownEvent] = {}
     left = list(events)
     while left := await _inserted(connection, left, now):
-        known |= await _known(connection, left)
+        found |= await known(connection, left)
         # What retention has deleted between the two statements is new again.
-        left = [one for one in left if _key(one) not in known]
-    return known
+        left = [one for one in left if _key(one) not in found]
+    return found
 
 
 async def _inserted(
@@ -70,9 +70,10 @@ async def _inserted(
     return [one for one in events if _key(one) not in new]
 
 
-async def _known(
+async def known(
     connection: AsyncConnection, events: Sequence[EventToStore]
 ) -> Mapping[EventKey, KnownEvent]:
+    """Return those of the events that are stored."""
     keys = [(one.event.event_id, one.event.environment_id) for one in events]
     rows = await fetch(connection, _KNOWN, *columns(keys, 2))
     return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}

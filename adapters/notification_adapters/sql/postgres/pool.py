@@ -36,15 +36,17 @@ class Pool:
         self.lent = 0
 
     @asynccontextmanager
-    async def lend(self, begin: str) -> AsyncGenerator[AsyncConnection]:
+    async def lend(self, begin: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection on which a transaction has been begun; who ends it has its end.
+
+        Where none is to be begun each statement is a transaction of its own.
 
         Raises :class:`StorageUnavailable` where none becomes free in time.
         """
         await self._wait_for_a_place()
         self.lent += 1
         try:
-            connection = await self._begun(begin)
+            connection = await (self._open() if begin is None else self._begun(begin))
             try:
                 yield connection
             except BaseException as error:
@@ -71,6 +73,15 @@ class Pool:
         except TimeoutError:
             sentence = "No connection to the database became free in time."
             raise StorageUnavailable(sentence) from None
+
+    async def _open(self) -> AsyncConnection:
+        """Return an idle connection that has not been closed, or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not driver_of(connection).is_closed():
+                return connection
+            await asyncio.shield(_discard(connection))
+        return await self._engine.connect()
 
     async def _begun(self, begin: str) -> AsyncConnection:
         """Begin a transaction on an idle connection that still works, or on a new one."""

@@ -51,6 +51,7 @@ class SqliteDatabase(Database):
     """An SQLite file. Close it by :func:`open_database`'s context."""
 
     one_writer = True
+    shortcuts = None
     schema = None
 
     def __init__(self, writer: AsyncEngine, readers: AsyncEngine, clock: Clock) -> None:
