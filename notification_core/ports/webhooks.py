@@ -23,9 +23,10 @@ class Snapshot:
 class WebhookStore(Protocol):
     """Keeps the webhooks of all environments, and counts their changes.
 
-    The change counter grows, in the same transaction, with each change that a running worker
-    must notice (a webhook replaced, disabled or deleted; not one created). Statements are scoped
-    to the environment; :meth:`environment_of`, :meth:`changes` and :meth:`snapshot` cannot be.
+    The change counter grows, in the same transaction, with each webhook created, replaced,
+    disabled or deleted: what is remembered of webhooks holds for as long as it stands still.
+    Statements are scoped to the environment; :meth:`environment_of`, :meth:`changes` and
+    :meth:`snapshot` cannot be.
     """
 
     @abstractmethod

@@ -147,6 +147,50 @@ async def test_subscriptions_are_never_stale(world: World) -> None:
         assert await transaction.changes() > before
 
 
+async def test_stored_at_once_are_new_events_with_their_deliveries(world: World) -> None:
+    webhook = await world.webhook()
+    events = [world.event(one) for one in ("b", "a", "unwanted")]
+    begun, due = world.to(webhook, events[0], begun=True), world.to(webhook, events[1])
+    skipped = evolve(due, delivery_id=world.ids(), state=State.SKIPPED, reason=Reason.QUEUE_FULL)
+    told = await world.store(events, [begun, due, skipped], worker=world.worker)
+    assert told == {(world.environment_id, one): Arrival.NEW for one in ("a", "b", "unwanted")}
+    fence = Fence(begun.delivery_id, world.environment_id, 1, world.worker)
+    assert list(await world.storage.deliveries.leased(world.worker)) == [fence]
+    assert ids_of(await world.claim(worker=world.other_worker)) == [due.delivery_id]
+
+
+async def test_stored_at_once_a_known_event_gets_no_more_deliveries(world: World) -> None:
+    webhook = await world.webhook()
+    await world.ingest([world.event("same"), world.event("other", data=b"[1]")])
+    events = [world.event(one) for one in ("same", "new", "other")]
+    deliveries = [world.to(webhook, one) for one in events]
+    assert await world.store(events, deliveries) == {
+        (world.environment_id, "same"): Arrival.DUPLICATE,
+        (world.environment_id, "new"): Arrival.NEW,
+        (world.environment_id, "other"): Arrival.CONFLICT,
+    }
+    assert ids_of(await world.claim()) == [deliveries[1].delivery_id]
+
+
+async def test_planned_before_a_change_nothing_is_stored(world: World) -> None:
+    webhook = await world.webhook()
+    before = await world.storage.webhooks.changes()
+    await world.change(webhook, name="changed")
+    event = world.event("e-1")
+    assert await world.store([event], [world.to(webhook, event)], changes=before) is None
+    assert not (await world.claim()).deliveries
+    assert await world.ingest([event]) == {(world.environment_id, "e-1"): Arrival.NEW}
+
+
+async def test_of_the_same_event_stored_twice_at_once_one_is_new(world: World) -> None:
+    webhook = await world.webhook()
+    event = world.event("e-1")
+    both = [world.store([event], [world.to(webhook, event)]) for _ in range(2)]
+    told = [list((one or {}).values()) for one in await asyncio.gather(*both)]
+    assert sorted(told) == [[Arrival.DUPLICATE], [Arrival.NEW]]
+    assert len((await world.claim()).deliveries) == 1
+
+
 async def test_begun_deliveries_belong_to_their_worker(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()

@@ -135,10 +135,10 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(world: Worl
     assert [type(one) for one in outcomes if not isinstance(one, int)] == [WebhookChanged]
 
 
-async def test_adding_is_no_change_that_workers_must_notice(world: World) -> None:
+async def test_a_new_webhook_is_a_change_that_is_counted(world: World) -> None:
     before = await world.storage.webhooks.changes()
     await world.webhook()
-    assert await world.storage.webhooks.changes() == before
+    assert await world.storage.webhooks.changes() == before + 1
 
 
 async def test_the_change_counter_is_seen_by_other_processes(world: World) -> None:

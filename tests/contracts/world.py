@@ -39,7 +39,7 @@ from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey, Planned
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -208,6 +208,19 @@ class World:
             arrivals = await transaction.add_events(events)
             await transaction.add_deliveries(deliveries, worker, LEASE)
         return arrivals
+
+    async def store(
+        self,
+        events: Sequence[EventToStore],
+        deliveries: Sequence[NewDelivery] = (),
+        worker: UUID | None = None,
+        changes: int | None = None,
+    ) -> Mapping[EventKey, Arrival] | None:
+        """Store them at once, as planned at a number of changes: by default the present one."""
+        if changes is None:
+            changes = await self.storage.webhooks.changes()
+        planned = Planned(changes, events, deliveries, worker, LEASE)
+        return await self.storage.deliveries.store(planned)
 
     async def publish(self, webhook: Webhook, count: int = 1, data: bytes = b"{}") -> list[UUID]:
         """Store so many due deliveries of a webhook; return their ids in the order they are due."""

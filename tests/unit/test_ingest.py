@@ -258,6 +258,7 @@ async def test_a_webhook_changed_during_the_transaction_is_not_taken_for_the_cha
 ) -> None:
     """What the counter says was known must have been read: a change in between shows as newer."""
     webhook = await world.webhook()
+    before = await world.storage.webhooks.changes()
     read = MemoryIngest.subscriptions
     read_counter = MemoryIngest.changes
     reads = 0
@@ -279,7 +280,7 @@ async def test_a_webhook_changed_during_the_transaction_is_not_taken_for_the_cha
     monkeypatch.setattr(MemoryIngest, "subscriptions", subscriptions)
     monkeypatch.setattr(MemoryIngest, "changes", changes)
     await world.ingest.publish([an_event()])
-    assert list(world.hands.reserved.values()) == [0]
+    assert list(world.hands.reserved.values()) == [before]
 
 
 async def test_a_batch_with_too_many_deliveries_is_refused_and_told_how_many_events_fit() -> None:
@@ -312,6 +313,16 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     assert found["first"].worker is None
     assert found["second"].state is State.PENDING
     assert world.storage.state.events[found["first"].event_key].body is not None
+
+
+async def test_a_webhook_that_was_made_since_gets_the_next_event(world: World) -> None:
+    first = await world.webhook()
+    await world.ingest.publish([an_event()])
+    second = await world.webhook()
+    event = an_event()
+    await world.ingest.publish([event])
+    theirs = [one.webhook_id for one in world.deliveries if one.event_id == event.event_id]
+    assert sorted(theirs) == sorted([first.webhook_id, second.webhook_id])
 
 
 async def test_nothing_is_taken_for_an_environment_that_is_being_erased(world: World) -> None:

@@ -43,7 +43,7 @@ class MemoryWebhookStore(WebhookStore):
             self._state.check_unanswered(kept)
             if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
-            self._state.webhooks[webhook.webhook_id] = webhook
+            self._state.change(webhook)
             self._state.keep(kept)
 
     async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:

@@ -75,6 +75,7 @@ class SqlWebhookStore(WebhookStore):
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
             await self._keeping.write(connection, kept)
+            await count_change(connection)
 
     @repeated
     async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:

@@ -17,13 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.steps import Lease
 from notification_adapters.sql.tables import deliveries
 from notification_core.deliveries import Attempt, Fence, NewDelivery, Outcome, State
-from tests.faults.tampering.patching import Function, replaced
+from tests.faults.tampering.patching import Function, replaced, step_by_step
 
 _ENGINES: Final = ("sqlite", "postgres")
 _SLOW_COMMIT: Final = 5.0
 
 
-def _replaced_step(name: str, by: Callable[[Function], Function]) -> None:
+def _replaced_step(
+    name: str, by: Callable[[Function], Function], *, shortcuts: bool = False
+) -> None:
+    if not shortcuts:
+        step_by_step()
     for engine in _ENGINES:
         replaced(f"notification_adapters.sql.{engine}.steps:{name}", by)
 
@@ -55,6 +59,7 @@ def answer_before_the_commit() -> None:
         return not_yet
 
     committing: set[asyncio.Task[None]] = set()
+    step_by_step()
     replaced("notification_adapters.sql.deliveries:SqlDeliveryStore.ingesting", by)
 
 
@@ -111,7 +116,13 @@ def drop_the_fence() -> None:
 
         return anybodys
 
-    _replaced_step("held", by)
+    _replaced_step("held", by, shortcuts=True)
+    replaced("notification_adapters.sql.postgres.shortcuts:FINISH", _of_anybody)
+
+
+def _of_anybody(finish: str) -> str:
+    fence = "AND d.attempt = r.attempt AND d.worker IS NOT DISTINCT FROM r.worker"
+    return finish.replace(fence, "AND d.worker IS NOT NULL")
 
 
 async def _owners(connection: AsyncConnection, fences: Sequence[Fence]) -> Mapping[Any, Fence]:

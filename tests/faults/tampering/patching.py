@@ -27,6 +27,12 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
     setattr(owner, name, after)
 
 
+def step_by_step() -> None:
+    """Have PostgreSQL take no shortcuts, as behind a pooler: each step can be reached then."""
+    taken = "notification_adapters.sql.postgres.engine:PostgresShortcuts"
+    replaced(taken, lambda _: lambda *_: None)
+
+
 def calling_before(act: Callable[[], None]) -> Callable[[Function], Function]:
     """Make a function that acts, and then does as before: not where it is given nothing to do."""
 

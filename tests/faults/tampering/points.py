@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from tests.faults.tampering.patching import calling_after, calling_before, replaced
+from tests.faults.tampering.patching import calling_after, calling_before, replaced, step_by_step
 
 _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 _STORES: Final = "notification_adapters.sql.deliveries:SqlDeliveryStore"
@@ -58,6 +58,8 @@ def arm(how: str) -> None:
         replaced(where, calling_before(act))
     for where in AFTER.get(point, ()):
         replaced(where, calling_after(act))
+    if any(".steps:" in where for where in [*BEFORE.get(point, ()), *AFTER.get(point, ())]):
+        step_by_step()
     if point not in BEFORE | AFTER:
         raise LookupError(f"There is no point {point!r}.")
 

@@ -106,7 +106,7 @@ def map_begin_errors() -> Iterator[None]:
 
 def is_of_the_driver(error: BaseException) -> bool:
     """Tell whether a connection on which this happened had better be opened anew."""
-    return isinstance(error, _DRIVER_ERRORS)
+    return isinstance(error, _DRIVER_ERRORS) or isinstance(error.__cause__, _DRIVER_ERRORS)
 
 
 def _mapped(error: Exception) -> NotificationError | None:

@@ -41,6 +41,7 @@ _SETTINGS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    "default_transaction_isolation": "read committed",
     # What counts is how many rows are read, not where they lie: for fewer pages the planner would
     # read the log of all webhooks by its time, and pass over others' rows to find one webhook's.
     "seq_page_cost": "0",

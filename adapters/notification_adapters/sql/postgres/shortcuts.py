@@ -15,7 +15,7 @@ from notification_adapters.sql import ingest
 from notification_adapters.sql.engine import Shortcuts
 from notification_adapters.sql.postgres.driver import columns, fetch
 from notification_adapters.sql.postgres.ending import LOGGED, attempt_row
-from notification_adapters.sql.postgres.errors import map_commit_errors
+from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.ingesting import known
 from notification_adapters.sql.postgres.pool import Pool
 from notification_core.deliveries import Outcome, Result, Retry, Succeeded
@@ -138,10 +138,10 @@ class PostgresShortcuts(Shortcuts):
 
     @asynccontextmanager
     async def _lent(self) -> AsyncGenerator[AsyncConnection]:
-        # Whatever goes wrong goes wrong amid a commit.
-        with map_commit_errors():
+        with map_errors():
             async with self._pool.lend() as connection:
-                yield connection
+                with map_commit_errors():
+                    yield connection
 
 
 def _ordinary(results: Sequence[Result]) -> Sequence[Result]:
