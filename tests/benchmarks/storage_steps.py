@@ -33,7 +33,7 @@ from notification_core.deliveries import (
 from notification_core.encryption import Cipher
 from notification_core.events import Event, EventToStore
 from notification_core.ids import IdGenerator
-from notification_core.ports.deliveries import Claim
+from notification_core.ports.deliveries import Claim, Planned
 from notification_core.webhooks import Webhook
 
 ROUNDS = 60
@@ -120,13 +120,10 @@ class Load:
             )
             for number, one in enumerate(events)
         ]
-        step = "ingest" if begun else "queue"
-        with self.meter.of(step, EVENTS):
-            async with self._storage.deliveries.ingesting() as transaction:
-                await transaction.subscriptions({self._environment_id})
-                await transaction.changes()
-                await transaction.add_events(events)
-                await transaction.add_deliveries(deliveries, self._worker, LEASE)
+        planned = Planned(WEBHOOKS, events, deliveries, self._worker, LEASE)
+        with self.meter.of("ingest" if begun else "queue", EVENTS):
+            stored = await self._storage.deliveries.store(planned)
+        assert stored, "as many changes as webhooks were made"
         return deliveries
 
     async def _finish(self, deliveries: Sequence[NewDelivery]) -> None:

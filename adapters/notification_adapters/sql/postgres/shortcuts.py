@@ -22,6 +22,9 @@ from notification_core.deliveries import Outcome, Result, Retry, Succeeded
 from notification_core.events import Arrival
 from notification_core.ports.deliveries import EventKey, Planned
 
+_FEW = 50
+"""Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
+
 StatedNow = Callable[[AsyncConnection], Awaitable[datetime | None]]
 """Tells the storage's time, or None where the server's own is meant."""
 
@@ -121,7 +124,7 @@ class PostgresShortcuts(Shortcuts):
 
     async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
-        ordinary = _ordinary(results)
+        ordinary = _ordinary(results) if len(results) <= _FEW else ()
         if not ordinary:
             return results
         async with self._lent() as connection:
