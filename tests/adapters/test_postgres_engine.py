@@ -165,7 +165,7 @@ async def test_a_slow_statement_is_given_up_and_done_again(
             )
             await asyncio.sleep(0.07)
         await other.execute("ROLLBACK")
-        assert await changing == 1
+        assert await changing == 2  # after the one that made it
 
 
 async def test_what_is_slow_again_and_again_is_given_up(storage: SqlStorage, place: Place) -> None:
@@ -259,6 +259,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     storage: SqlStorage, turns: int
 ) -> None:
     webhook = await _webhook(storage)
+    before = await storage.webhooks.changes()
     deleting = asyncio.create_task(
         storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
     )
@@ -268,7 +269,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     with suppress(asyncio.CancelledError):
         await deleting
     listed = await storage.webhooks.list(ENVIRONMENT_ID)
-    assert await storage.webhooks.changes() == (0 if listed else 1)
+    assert await storage.webhooks.changes() == before + (0 if listed else 1)
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
 

@@ -124,9 +124,10 @@ class PostgresShortcuts(Shortcuts):
 
     async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
-        ordinary = _ordinary(results) if len(results) <= _FEW else ()
-        if not ordinary:
+        places = _ordinary(results) if len(results) <= _FEW else ()
+        if not places:
             return results
+        ordinary = [results[place] for place in places]
         async with self._lent() as connection:
             rows = await fetch(
                 connection,
@@ -136,8 +137,8 @@ class PostgresShortcuts(Shortcuts):
                 *columns([attempt_row(one.attempt) for one in ordinary], len(LOGGED)),
             )
         ended = {delivery_id for (delivery_id,) in rows}
-        done = {id(one) for one in ordinary if one.fence.delivery_id in ended}
-        return [one for one in results if id(one) not in done]
+        done = {one for one in places if results[one].fence.delivery_id in ended}
+        return [one for place, one in enumerate(results) if place not in done]
 
     @asynccontextmanager
     async def _lent(self) -> AsyncGenerator[AsyncConnection]:
@@ -147,13 +148,13 @@ class PostgresShortcuts(Shortcuts):
                     yield connection
 
 
-def _ordinary(results: Sequence[Result]) -> Sequence[Result]:
-    """Return what only succeeded or is to be tried again, the first result of each delivery."""
-    first: dict[object, Result] = {}
-    for one in results:
-        first.setdefault(one.fence.delivery_id, one)
-    chosen = [one for one in first.values() if _is_ordinary(one)]
-    return sorted(chosen, key=lambda one: one.fence.delivery_id.int)
+def _ordinary(results: Sequence[Result]) -> Sequence[int]:
+    """Return the places of what only succeeded or is to be tried again, once for each delivery."""
+    first: dict[object, int] = {}
+    for place, one in enumerate(results):
+        first.setdefault(one.fence.delivery_id, place)
+    chosen = [place for place in first.values() if _is_ordinary(results[place])]
+    return sorted(chosen, key=lambda place: results[place].fence.delivery_id.int)
 
 
 def _is_ordinary(result: Result) -> bool:
