@@ -119,7 +119,7 @@ class IngestTransaction(Protocol):
 
 
 class DeliveryStore(Protocol):
-    """Keeps events and deliveries. Every method is one transaction, or none at all.
+    """Keeps events and deliveries. Every method is one transaction, but where it says otherwise.
 
     All raise :class:`StorageUnavailable` where the storage is away, busy, full or read-only, and
     :class:`UnknownCommit` where it went away during the commit.
@@ -150,7 +150,7 @@ class DeliveryStore(Protocol):
     async def finish(
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
-        """Log attempts that ended and write what becomes of their deliveries, in one transaction.
+        """Log attempts that ended, each in one transaction with what becomes of its delivery.
 
         Each is fenced by (attempt, worker): where another worker took over, or the result was
         written already, nothing changes; these fences are returned. A delivery that is no longer
