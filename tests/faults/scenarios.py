@@ -151,6 +151,18 @@ async def failing_once(folder: Path, place: Place, tampering: Sequence[str]) -> 
         return await scene.rested()
 
 
+async def slow_at_first(folder: Path, place: Place, tampering: Sequence[str]) -> History:
+    """Publish to a receiver whose first answers take longer than the time between two polls."""
+    slow = [1.5 * POLL] * 5
+
+    def manner() -> tuple[float, int]:
+        return slow.pop() if slow else 0, 200
+
+    async with on_scene(folder, place, tampering, manner) as scene:
+        await scene.publish(events(5))
+        return await scene.rested()
+
+
 async def published_twice(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Publish the same events twice."""
     async with on_scene(folder, place, tampering, lambda: (0, 200)) as scene:

@@ -29,7 +29,7 @@ FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
     ("know_no_event", scenarios.published_twice, "doubled"),
     ("begin_when_it_has_ended", scenarios.killed_after_the_answer, "doubled"),
     ("send_again_in_silence", scenarios.failing, "doubled"),
-    ("take_the_living_for_dead", scenarios.failing, "doubled"),
+    ("take_the_living_for_dead", scenarios.slow_at_first, "doubled"),
     ("log_no_interruption", scenarios.killed_after_the_answer, "unlogged"),
     ("claim_what_is_leased", scenarios.failing, "misordered"),
     ("heed_no_change", scenarios.deleted, "misordered"),
