@@ -20,12 +20,14 @@ class Held:
 class Lane:
     """The deliveries of one webhook, and how it has been answering.
 
-    ``more`` says that storage has more of them than a claim could take.
+    ``half`` is the one that all of it is counted in; ``more`` says that storage has more of them
+    than a claim could take.
     """
 
     webhook: Webhook
     changes: int
     limit: int
+    half: "Half" = field(repr=False)  # whose repr is that of its lanes
     waiting: deque[Held] = field(factory=deque)
     waiting_bytes: int = 0
     reserved: int = 0
@@ -65,7 +67,8 @@ class Half:
     ready: OrderedDict[Lane, None] = field(factory=OrderedDict)
 
     def enter(self, lane: Lane) -> None:
-        """Count all that a lane has."""
+        """Count all that a lane has, and what it will have."""
+        lane.half = self
         self.in_flight += lane.in_flight
         self.waiting += lane.kept
         self.waiting_bytes += lane.waiting_bytes

@@ -69,9 +69,6 @@ class Lanes:
         """The size of the bodies of all that waits or has a place."""
         return self._proven.waiting_bytes + self._unproven.waiting_bytes
 
-    def _half(self, *, proven: bool) -> Half:
-        return self._proven if proven else self._unproven
-
     # What may come in.
 
     def room(self, webhook_id: UUID, size: int = 0) -> int:
@@ -166,7 +163,7 @@ class Lanes:
     def _lane(self, webhook: Webhook, changes: int) -> Lane:
         lane = self._lanes.get(webhook.webhook_id)
         if lane is None:
-            lane = Lane(webhook, changes, self.bounds.per_webhook)
+            lane = Lane(webhook, changes, self.bounds.per_webhook, self._unproven)
             self._lanes[webhook.webhook_id] = lane
         else:
             self._renew(lane, webhook, changes)
@@ -180,11 +177,11 @@ class Lanes:
             if was_held_back:
                 self._queue(lane)
 
-    def _count(self, lane: Lane, rows: int, size: int) -> None:
+    @staticmethod
+    def _count(lane: Lane, rows: int, size: int) -> None:
         lane.waiting_bytes += size
-        half = self._half(proven=lane.proven)
-        half.waiting += rows
-        half.waiting_bytes += size
+        lane.half.waiting += rows
+        lane.half.waiting_bytes += size
 
     # What may go out.
 
@@ -208,7 +205,7 @@ class Lanes:
         held = lane.waiting.popleft()
         self._count(lane, -1, -len(held.delivery.body))
         lane.in_flight += 1
-        self._half(proven=lane.proven).in_flight += 1
+        lane.half.in_flight += 1
         flight = Flight(lane, now)
         self._flights.append(flight)
         self._queue(lane)
@@ -216,22 +213,24 @@ class Lanes:
 
     def _queue(self, lane: Lane) -> None:
         if self._may_start(lane):
-            self._half(proven=lane.proven).ready.setdefault(lane)
+            lane.half.ready.setdefault(lane)
 
     # What comes back.
 
     def ended(self, flight: Flight, now: float, *, answered: bool, succeeded: bool) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
-        lane, was_proven = flight.lane, self._land(flight)
+        lane = flight.lane
+        self._land(flight)
         lane.answering = answered
         lane.failing = not succeeded
         lane.limit = self._next_limit(lane.limit, answered=answered)
         lane.touched = now
-        self._move(lane, was_proven=was_proven)
+        self._move(lane)
 
     def unsent(self, flight: Flight) -> None:
         """Note that a delivery that :meth:`next` gave out is not sent after all."""
-        self._move(flight.lane, was_proven=self._land(flight))
+        self._land(flight)
+        self._move(flight.lane)
 
     def put_back(self, held: Held, flight: Flight) -> None:
         """Let a delivery that :meth:`next` gave out wait again, as the first of its lane."""
@@ -243,20 +242,21 @@ class Lanes:
         """Tell whether a lane's webhook was read after the latest change that is known."""
         return lane.changes >= self._changes
 
-    def _land(self, flight: Flight) -> bool:
-        """Take a request out of the counts; return which half it was counted in."""
-        was_proven = flight.lane.proven
+    @staticmethod
+    def _land(flight: Flight) -> None:
+        """Take a request out of the counts."""
+        lane = flight.lane
         flight.ended = True
-        flight.lane.in_flight -= 1
-        flight.lane.slow -= flight.slow
-        self._half(proven=was_proven).in_flight -= 1
-        return was_proven
+        lane.in_flight -= 1
+        lane.slow -= flight.slow
+        lane.half.in_flight -= 1
 
-    def _move(self, lane: Lane, *, was_proven: bool) -> None:
+    def _move(self, lane: Lane) -> None:
         """Count a lane in the half that it belongs to now, and let it have its turn there."""
-        if lane.proven is not was_proven:
-            self._half(proven=was_proven).leave(lane)
-            self._half(proven=lane.proven).enter(lane)
+        half = self._proven if lane.proven else self._unproven
+        if half is not lane.half:
+            lane.half.leave(lane)
+            half.enter(lane)
         self._queue(lane)
 
     def _next_limit(self, limit: int, *, answered: bool) -> int:
@@ -268,10 +268,9 @@ class Lanes:
         while self._flights and (self._flights[0].ended or self._is_slow(self._flights[0], now)):
             flight = self._flights.popleft()
             if not flight.ended:
-                was_proven = flight.lane.proven
                 flight.slow = True
                 flight.lane.slow += 1
-                self._move(flight.lane, was_proven=was_proven)
+                self._move(flight.lane)
 
     @staticmethod
     def _is_slow(flight: Flight, now: float) -> bool:
