@@ -7,7 +7,7 @@ from notification_adapters.memory.sender import Hang
 from notification_core.catalogue import CATALOGUE
 from notification_entrypoints.api.calls import Timeouts
 from tests.entrypoints.api_examples import DRAFT, create
-from tests.entrypoints.api_services import Backstage
+from tests.entrypoints.api_services import TRIAL_TIMEOUT, Backstage
 from tests.entrypoints.checked_api import CheckedClient, called
 from tests.entrypoints.test_api_deliveries import NOBODY
 
@@ -46,7 +46,7 @@ async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answer
 ) -> None:
     webhook = await create(api)
     stage.sender.answer(DRAFT["url"], Hang.HANG)
-    impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), timedelta(seconds=0.1)))
+    impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), TRIAL_TIMEOUT * 0.7))
     async with called(impatient) as hurried:
         answer = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
     assert answer.json["error"]["code"] == "timeout"
