@@ -155,13 +155,14 @@ async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
 
     async with AsyncExitStack() as stays:
         for number in range(8):
+            before = len(found())
             await kafka.send(EVENTS, *[b"x"] * 250, partition=number % 4)
             async with AsyncExitStack() as goes:
                 # One of them stays: the others come and go beside it.
                 stack = stays if number == 3 else goes
                 everyone.append(await stack.enter_async_context(consuming(kafka)))
                 everyone[-1].go_on.set()
-                await until("some more came", partial(have_come, len(found()) + 1), LONGEST)
+                await until("some more came", partial(have_come, before + 1), LONGEST)
         await until("all came", partial(have_come, 8 * 250), LONGEST)
 
 
