@@ -87,16 +87,17 @@ def begin_when_it_has_ended() -> None:
         return undone
 
     def holding(held: Function) -> Function:
-        async def begun_now(connection: AsyncConnection, fences: Sequence[Fence]) -> Any:
+        async def begun_now(c: AsyncConnection, fences: Sequence[Fence], *arguments: Any) -> Any:
             for fence in fences:
-                await connection.execute(_begun(fence))
-            return await held(connection, fences)
+                await c.execute(_begun(fence))
+            return await held(c, fences, *arguments)
 
         return begun_now
 
     _replaced_step("add_deliveries", adding)
     _replaced_step("begin", beginning)
     _replaced_step("held", holding)
+    _replaced_step("succeed", holding)
 
 
 def _begun(fence: Fence) -> sa.Update:
@@ -110,13 +111,15 @@ def drop_the_fence() -> None:
     """Take a result, or what is given back, from whoever brings it."""
 
     def by(held: Function) -> Function:
-        async def anybodys(connection: AsyncConnection, fences: Sequence[Fence]) -> Any:
-            owners = await _owners(connection, fences)
-            return await held(connection, [owners.get(one.delivery_id, one) for one in fences])
+        async def anybodys(c: AsyncConnection, fences: Sequence[Fence], *arguments: Any) -> Any:
+            owners = await _owners(c, fences)
+            theirs = [owners.get(one.delivery_id, one) for one in fences]
+            return await held(c, theirs, *arguments)
 
         return anybodys
 
     _replaced_step("held", by, shortcuts=True)
+    _replaced_step("succeed", by, shortcuts=True)
     replaced("notification_adapters.sql.postgres.shortcuts:FINISH", _of_anybody)
 
 
@@ -201,16 +204,18 @@ def log_no_interruption() -> None:
 
 
 def finish_in_two_transactions() -> None:
-    """Commit what an attempt came to before what becomes of its delivery (SQLite)."""
+    """Commit one of what an attempt came to and what becomes of its delivery first (SQLite)."""
 
-    def by(log: Function) -> Function:
-        async def and_commit(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
-            await log(connection, attempts)
+    def by(step: Function) -> Function:
+        async def and_commit(connection: AsyncConnection, *arguments: Any) -> Any:
+            done = await step(connection, *arguments)
             await _commit_and_go_on(connection)
+            return done
 
         return and_commit
 
     replaced("notification_adapters.sql.sqlite.steps:log", by)
+    replaced("notification_adapters.sql.sqlite.steps:succeed", by)
 
 
 def store_an_event_without_its_deliveries() -> None:

@@ -29,10 +29,10 @@ BEFORE: Final = {
     "connecting": ["notification_core.deliver:Deliver._send"],
     # The receiver has answered, and nothing of that is written.
     "answered": ["notification_core.recording:Recorder.record"],
-    # An attempt is logged, and in the same transaction its delivery is not at its end.
+    # A delivery is at its end, and in the same transaction its attempt is not logged.
     "ending": [
-        "notification_adapters.sql.sqlite.steps:end",
-        "notification_adapters.sql.postgres.steps:end",
+        "notification_adapters.sql.sqlite.steps:log",
+        "notification_adapters.sql.postgres.steps:log",
     ],
     # Tables of the schema are made, and their transaction is open.
     "migrating": ["alembic.op:create_index"],
