@@ -65,9 +65,7 @@ MOMENTS = [
     moment(4, "killed after the claim", Moment("claimed", IN_FLIGHT, fails_at_first=True)),
     moment(4, "killed once begun, before it connects", Moment("connecting", IN_FLIGHT)),
     moment(6, "killed after the answer, before it is written", Moment("answered", 5, 5)),
-    moment(
-        7, "killed between an attempt's log and its end", Moment("ending", 5, 5), pytest.mark.long
-    ),
+    moment(7, "killed amid the writing of a result", Moment("ending", 5, 5), pytest.mark.long),
     moment(7, "killed once the end is committed", Moment("finished", 5, 5), pytest.mark.long),
 ]
 

@@ -39,9 +39,8 @@ class Pool:
     async def lend(self, begin: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection on which a transaction has been begun; who ends it has its end.
 
-        Where none is to be begun each statement is a transaction of its own.
-
-        Raises :class:`StorageUnavailable` where none becomes free in time.
+        Where none is to be begun each statement is a transaction of its own. Raises
+        :class:`StorageUnavailable` where no connection becomes free in time.
         """
         await self._wait_for_a_place()
         self.lent += 1
@@ -50,6 +49,8 @@ class Pool:
             try:
                 yield connection
             except BaseException as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    await self._forget_idle()
                 # Whoever is cancelled here leaves no transaction open behind.
                 await asyncio.shield(self._take_back(connection, fit=not is_of_the_driver(error)))
                 raise
@@ -94,7 +95,6 @@ class Pool:
                 if not is_of_the_driver(error):
                     raise
                 if isinstance(error, TimeoutError):
-                    # Whatever swallowed the answer has swallowed more: each would cost as long.
                     await self._forget_idle()
             else:
                 return connection
@@ -108,6 +108,7 @@ class Pool:
         return connection
 
     async def _forget_idle(self) -> None:
+        """Close what is idle: what has swallowed one answer would cost as long on each."""
         while self._idle:
             await _discard(self._idle.pop())
 
