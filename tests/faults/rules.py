@@ -152,13 +152,25 @@ def doubled(run: Run) -> Iterator[str]:
         cut_off = interruptions(run.attempts.get(delivery_id, ()))
         if len(seen) > 1 + run.history.allowed.max_retries + cut_off:
             yield f"delivery {delivery_id}: {len(seen)} requests, {cut_off} interruptions"
-        if (arrived := _arrived(seen)) > 1 + cut_off:
+        unheard = _unheard(run, delivery_id)
+        if (arrived := _arrived(seen)) > 1 + cut_off + unheard:
             yield f"delivery {delivery_id} arrived {arrived} times, {cut_off} interruptions"
         for number, times in Counter(one.attempt for one in seen).items():
             if times > 1:
                 yield f"attempt {number} of delivery {delivery_id} came {times} times"
     yield from _crowded(run)
     yield from _unprovoked(run)
+
+
+def _unheard(run: Run, delivery_id: str) -> int:
+    """Count the attempts of which an answer may have come when it was waited for no longer."""
+    timeout = run.history.allowed.timeout
+    if timeout is None:
+        return 0
+    return sum(
+        one.error == "timeout" and one.duration is not None and one.duration >= timeout
+        for one in run.attempts.get(delivery_id, ())
+    )
 
 
 def _doubled_deliveries(run: Run) -> Iterator[str]:

@@ -127,6 +127,27 @@ def test_an_event_of_unknown_outcome_may_also_have_been_delivered() -> None:
     assert check(run).holds
 
 
+@pytest.mark.parametrize(
+    ("took", "timeout", "holds"),
+    [(1, 1, True), (0.5, 1, False), (1, None, False)],
+    ids=["in vain", "not to the end", "nobody may be slow"],
+)
+def test_an_answer_that_came_too_late_was_not_heard(
+    took: float,
+    timeout: float | None,
+    holds: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    first = attempt("to-b", 1, "failed", NOON, took)
+    late = evolve(first, error="timeout")
+    run = evolve(
+        stored(attempts=[late if one.delivery_id == "to-b" and one.number == 1 else one
+                         for one in GOOD.stored.attempts]),
+        seen=[evolve(one, answered=200) if one.answered == 500 else one for one in GOOD.seen],
+        allowed=evolve(GOOD.allowed, timeout=None if timeout is None else timeout * SECOND),
+    )  # fmt: skip
+    assert check(run).holds is holds
+
+
 def test_an_event_that_a_webhook_was_deleted_before_need_not_go_there() -> None:
     gone = evolve(GOOD.stored.webhooks[0], webhook_id="gone", deleted_at=NOON)
     assert check(stored(webhooks=[*GOOD.stored.webhooks, gone])).holds
