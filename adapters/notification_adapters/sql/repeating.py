@@ -1,6 +1,7 @@
 """Doing a transaction again that was rolled back for the sake of others."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -22,9 +23,12 @@ def repeated(
 
     @wraps(transaction)
     async def run(*arguments: P.args, **named: P.kwargs) -> T:
+        # Nearly always the first attempt is the only one, and need not pay for the others.
+        with suppress(TransactionLost):
+            return await transaction(*arguments, **named)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransactionLost),
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(_ATTEMPTS - 1),
             wait=wait_random(0, _MOST_SECONDS),
             reraise=True,
         ):

@@ -4,6 +4,7 @@ What every answer says of itself to browsers and caches is said here, once.
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -46,7 +47,7 @@ class Surroundings:
         """
         if not self.open:
             return
-        if self.local and not (_is_local(request) or peer_is_within(request, self.proxies)):
+        if self.local and not (_is_local(request.host) or peer_is_within(request, self.proxies)):
             raise RequestRefused(Problem.NOT_LOCAL)
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or request.method in _SAFE or self._may_call(origin):
@@ -82,9 +83,10 @@ class Surroundings:
         return _ANY in self.origins or origin in self.origins
 
 
-def _is_local(request: web.Request) -> bool:
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
     """Tell whether a request was sent to this machine by a name that nobody can point here."""
     try:
-        return is_loopback(urlsplit(f"//{request.host}").hostname or "")
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
