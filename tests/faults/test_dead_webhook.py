@@ -19,6 +19,8 @@ INTERVAL = 0.2
 SETTINGS = {
     "WEBHOOKS_RETRY_INTERVAL": f"{INTERVAL * 1000:.0f}ms",
     "WEBHOOKS_WRITE_TIMEOUT": "2s",
+    # As many as by default: of the few of some places one webhook's first requests would be half.
+    "WEBHOOKS_MAX_IN_FLIGHT": "512",
 }
 MADE = {
     "attempt": "0",
