@@ -39,17 +39,20 @@ def _doubled(seen: Sequence[Seen]) -> int:
 
 
 def recoveries(history: History) -> Sequence[float | None]:
-    """Return, for each kill, after how many seconds the last that it cut off was tried again.
+    """Return, for each kill, after how many seconds the last of what was cut off was tried again.
 
-    None where it cut off nothing.
+    Counted from the last kill before that: whoever is killed amid recovering begins anew. None
+    where a kill was not recovered from before the next one, or cut off nothing.
     """
     kills = sorted(history.allowed.kills)
     waited: list[float | None] = [None] * len(kills)
     came = {(one.delivery_id, one.attempt): one.received_at for one in history.seen}
     for attempt in history.stored.attempts:
-        kill = bisect(kills, attempt.started_at)
         again = came.get((attempt.delivery_id, attempt.number + 1))
-        if attempt.outcome == "interrupted" and again is not None and kill < len(kills):
+        if attempt.outcome != "interrupted" or again is None:
+            continue
+        kill = bisect(kills, again) - 1
+        if kill >= 0 and attempt.started_at <= kills[kill]:
             seconds = (again - kills[kill]).total_seconds()
             waited[kill] = max(seconds, waited[kill] or 0)
     return waited

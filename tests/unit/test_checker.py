@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from tests.faults.checker import Verdict, check
+from tests.faults.figures import recoveries
 from tests.faults.files import read_history, write_history
 from tests.faults.history import (
     Allowed,
@@ -110,6 +111,13 @@ def test_a_run_with_a_retry_a_kill_and_an_unknown_outcome_is_good() -> None:
     verdict = check(GOOD)
     assert verdict.holds, str(verdict)
     assert cut_off_by_kill(GOOD) == [1, 0]
+
+
+def test_a_recovery_is_counted_from_the_last_kill_before_it() -> None:
+    # What was cut off before the kill at 3 s was tried again at 5 s.
+    assert [*recoveries(GOOD)] == [2, None]
+    again = evolve(GOOD.allowed, kills=[NOON + 3 * SECOND, NOON + 4 * SECOND])
+    assert [*recoveries(evolve(GOOD, allowed=again))] == [None, 1]
 
 
 def test_an_event_of_unknown_outcome_may_also_have_been_delivered() -> None:
