@@ -129,14 +129,24 @@ class DeliveryStore(Protocol):
     def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
 
-    @abstractmethod
     async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new, each with its deliveries, as one committed batch.
 
         Tell of each event whether it is new: one that is known is left as it is, and gets no more
         deliveries. Where the change counter is another one by now nothing is stored, and None
-        returned. It does in few trips what :meth:`ingesting` does step by step.
+        returned. Here it goes step by step; where that takes many trips, a storage may do better.
         """
+        async with self.ingesting() as transaction:
+            if await transaction.changes() != planned.changes:
+                return None
+            arrivals = await transaction.add_events(planned.events)
+            new = [
+                one
+                for one in planned.deliveries
+                if arrivals[one.environment_id, one.event_id] is Arrival.NEW
+            ]
+            await transaction.add_deliveries(new, planned.worker, planned.lease)
+        return arrivals
 
     @abstractmethod
     async def acquire(self, claim: Claim) -> Claimed:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,18 +13,10 @@ from attrs import define, field
 from notification_core.api_keys import ApiKey
 from notification_core.deliveries import Fence, Result
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
-from notification_core.events import Arrival
 from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
-from notification_core.ports.deliveries import (
-    Claim,
-    Claimed,
-    DeliveryStore,
-    EventKey,
-    IngestTransaction,
-    Planned,
-)
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 from notification_core.ports.keys import KeyStore
 
 T = TypeVar("T")
@@ -95,13 +87,6 @@ class TroubledDeliveries(DeliveryStore):
             self._trouble.calls["ingesting"] += 1
         if happened:
             raise UnknownCommit("ingesting")
-
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
-        # The same trouble: who publishes does not know which of the two it is.
-        if self._trouble.undone["ingesting"]:
-            self._trouble.undone["ingesting"] -= 1
-            raise TransactionLost("ingesting")
-        return await self._trouble.call("ingesting", lambda: self._store.store(planned))
 
     async def acquire(self, claim: Claim) -> Claimed:
         return await self._trouble.call("acquire", lambda: self._store.acquire(claim))

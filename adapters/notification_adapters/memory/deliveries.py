@@ -1,6 +1,6 @@
 """The delivery store in memory."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -25,18 +25,10 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
-from notification_core.events import Arrival
 from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import (
-    Claim,
-    Claimed,
-    DeliveryStore,
-    EventKey,
-    IngestTransaction,
-    Planned,
-)
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 
 _REAPED_AT_ONCE = 2000
 _INTERRUPTED = AttemptError(ErrorCode.INTERRUPTED, "The sender stopped before the attempt ended.")
@@ -57,22 +49,6 @@ class MemoryDeliveryStore(DeliveryStore):
             transaction = MemoryIngest(self._state, self._clock.now(), self._ids)
             yield transaction
             transaction.commit()
-
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
-        """Store the events that are new with their deliveries, unless something has changed."""
-        async with self._state.writing:
-            if planned.changes != self._state.changes:
-                return None
-            transaction = MemoryIngest(self._state, self._clock.now(), self._ids)
-            arrivals = await transaction.add_events(planned.events)
-            new = [
-                one
-                for one in planned.deliveries
-                if arrivals[one.environment_id, one.event_id] is Arrival.NEW
-            ]
-            await transaction.add_deliveries(new, planned.worker, planned.lease)
-            transaction.commit()
-        return arrivals
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""

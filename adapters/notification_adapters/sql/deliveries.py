@@ -64,17 +64,7 @@ class SqlDeliveryStore(DeliveryStore):
         """Store the events that are new with their deliveries, unless something has changed."""
         if self._database.shortcuts:
             return await self._database.shortcuts.store(planned)
-        async with self.ingesting() as transaction:
-            if await transaction.changes() != planned.changes:
-                return None
-            arrivals = await transaction.add_events(planned.events)
-            new = [
-                one
-                for one in planned.deliveries
-                if arrivals[one.environment_id, one.event_id] is Arrival.NEW
-            ]
-            await transaction.add_deliveries(new, planned.worker, planned.lease)
-        return arrivals
+        return await super().store(planned)
 
     @asynccontextmanager
     async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:

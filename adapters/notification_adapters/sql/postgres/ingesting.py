@@ -37,8 +37,8 @@ SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8,
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
   AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
 """
-_event_columns = attrgetter("event_id", "environment_id", "type", "occurred_at")
-_delivery_columns = attrgetter(
+_of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
+_of_delivery = attrgetter(
     "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
 )
 
@@ -62,8 +62,7 @@ async def _inserted(
     """Insert events; return those that were there already."""
     if not events:
         return []
-    rows = [(*_event_columns(one.event), one.body) for one in events]
-    inserted = await fetch(connection, _ADD_EVENTS, *columns(rows, 5), now)
+    inserted = await fetch(connection, _ADD_EVENTS, *event_columns(events), now)
     if len(inserted) == len(events):
         return []
     new = {tuple(row) for row in inserted}
@@ -84,8 +83,18 @@ async def add_deliveries(
 ) -> None:
     """Insert deliveries; those that are begun under this lease, with attempt 1."""
     if deliveries:
-        values = columns(map(_delivery_columns, deliveries), 7)
+        values = delivery_columns(deliveries)
         await run(connection, _ADD_DELIVERIES, *values, lease.begun_at, lease.worker, lease.until)
+
+
+def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
+    """Return what is stored of events, in arrays: id, environment, type, time and body."""
+    return columns([(*_of_event(one.event), one.body) for one in events], 5)
+
+
+def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
+    """Return what deliveries do not share, in arrays: four ids, state, reason, begun or not."""
+    return columns(map(_of_delivery, deliveries), 7)
 
 
 def _key(stored: EventToStore) -> EventKey:

@@ -7,7 +7,6 @@ comes alone takes nine of them to be stored, and its result seven to be written.
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,7 +15,7 @@ from notification_adapters.sql.engine import Shortcuts
 from notification_adapters.sql.postgres.driver import columns, fetch
 from notification_adapters.sql.postgres.ending import LOGGED, attempt_row
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.postgres.ingesting import known
+from notification_adapters.sql.postgres.ingesting import delivery_columns, event_columns, known
 from notification_adapters.sql.postgres.pool import Pool
 from notification_core.deliveries import Outcome, Result, Retry, Succeeded
 from notification_core.events import Arrival
@@ -84,11 +83,6 @@ WITH ended AS (
 SELECT delivery_id FROM ended
 """  # noqa: S608 - the columns' names are ours
 
-_event_columns = attrgetter("event_id", "environment_id", "type", "occurred_at")
-_delivery_columns = attrgetter(
-    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
-)
-
 
 class PostgresShortcuts(Shortcuts):
     """What PostgreSQL does in one trip, on connections whose sessions keep our settings."""
@@ -100,7 +94,6 @@ class PostgresShortcuts(Shortcuts):
     async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
         events = sorted(planned.events, key=ingest.order)
-        event_rows = [(*_event_columns(one.event), one.body) for one in events]
         async with self._lent() as connection:
             rows = await fetch(
                 connection,
@@ -109,8 +102,8 @@ class PostgresShortcuts(Shortcuts):
                 await self._stated_now(connection),
                 planned.worker,
                 planned.lease,
-                *columns(event_rows, 5),
-                *columns(map(_delivery_columns, planned.deliveries), 7),
+                *event_columns(events),
+                *delivery_columns(planned.deliveries),
             )
             if rows[0][0] != planned.changes:
                 return None
