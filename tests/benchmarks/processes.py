@@ -12,6 +12,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 @asynccontextmanager
@@ -19,7 +20,7 @@ async def process(*command: str, env: Mapping[str, str] | None = None) -> AsyncI
     """Run a process for the length of the block; gives its pid."""
     child = await asyncio.create_subprocess_exec(
         *command,
-        env={**os.environ, **(env or {})},
+        env=as_a_user(env),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -29,6 +30,16 @@ async def process(*command: str, env: Mapping[str, str] | None = None) -> AsyncI
         if child.returncode is None:
             child.terminate()
         await child.wait()
+
+
+def as_a_user(more: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """Return the environment of a process as a user starts it, with more in it.
+
+    Installing writes bytecode. Where that is switched off, which a container's image may do, a
+    checkout has none: each start would compile all of our modules, and take a quarter longer.
+    """
+    ours = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
+    return {**ours, **(more or {})}
 
 
 async def load(*arguments: str, module: str = "load") -> dict[str, float]:

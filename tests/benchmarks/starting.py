@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from attrs import frozen
 
 from tests.benchmarks.figures import Goal, Round
-from tests.benchmarks.processes import load, until
+from tests.benchmarks.processes import as_a_user, load, until
 from tests.benchmarks.systems import OpenStorage, receiver, up
 
 _IMPORT = (
@@ -57,7 +57,9 @@ class Starting:
 
 
 async def _import_seconds() -> float:
-    """Return how long importing the core takes in a fresh interpreter."""
-    child = await create_subprocess_exec(sys.executable, "-c", _IMPORT, stdout=PIPE)
+    """Return how long importing the core, as it is installed, takes in a fresh interpreter."""
+    child = await create_subprocess_exec(
+        *(sys.executable, "-P", "-c", _IMPORT), env=as_a_user(), stdout=PIPE
+    )
     out, _ = await child.communicate()
     return float(out)
