@@ -1,6 +1,6 @@
-"""Write the pages of docs/reference that follow from the code.
+"""Write what follows from the code: the pages of docs/reference, and how a database is made.
 
-Run by ``nox -s generate``; with ``--check`` it writes nothing, and fails where a page that is
+Run by ``nox -s generate``; with ``--check`` it writes nothing, and fails where a file that is
 committed says something else than the code.
 """
 
@@ -20,11 +20,14 @@ from api_page import api_page
 from metrics_page import metrics_page
 from settings_page import settings_page
 
+from notification_adapters.sql.migrations.upgrading import as_text
 from notification_core import ports
 from notification_entrypoints.api.problems import Problem
 from notification_entrypoints.cli.reference import commands_page
 
-REFERENCE = Path(__file__).parent / "reference"
+CHECKOUT = Path(__file__).parents[1]
+REFERENCE = CHECKOUT / "docs" / "reference"
+MIGRATIONS = CHECKOUT / "adapters" / "notification_adapters" / "sql" / "migrations"
 
 ERROR_GROUPS = {
     10: "The request as such",
@@ -109,27 +112,34 @@ def _page(parts: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {
-    "api.md": reference_page,
-    "commands.md": commands_page,
-    "errors.md": errors_page,
-    "metrics.md": lambda: _page(metrics_page()),
-    "ports.md": ports_page,
-    "settings.md": lambda: _page(settings_page()),
+WRITTEN: Mapping[Path, Callable[[], str]] = {
+    REFERENCE / "api.md": reference_page,
+    REFERENCE / "commands.md": commands_page,
+    REFERENCE / "errors.md": errors_page,
+    REFERENCE / "metrics.md": lambda: _page(metrics_page()),
+    REFERENCE / "ports.md": ports_page,
+    REFERENCE / "settings.md": lambda: _page(settings_page()),
+    MIGRATIONS / "new.postgresql.sql": lambda: _statements("postgresql"),
+    MIGRATIONS / "new.sqlite.sql": lambda: _statements("sqlite"),
 }
 
 
+def _statements(dialect: str) -> str:
+    """Return the statements that all migrations come to, as a database is made by them."""
+    return as_text(dialect, None).rstrip() + "\n"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write the pages, or with ``--check`` compare them."""
+    """Write the files, or with ``--check`` compare them."""
     stale = []
-    for name, page in PAGES.items():
-        path, text = REFERENCE / name, page()
+    for path, made in WRITTEN.items():
+        text = made()
         if not path.exists() or path.read_text("utf-8") != text:
-            stale.append(name)
+            stale.append(str(path.relative_to(CHECKOUT)))
             if "--check" not in arguments:
                 path.write_text(text, "utf-8")
     if "--check" in arguments and stale:
-        print(f"Out of date: {', '.join(stale)} in docs/reference. Run `nox -s generate`.")
+        print(f"Out of date: {', '.join(stale)}. Run `nox -s generate`.")
         return 1
     return 0
 

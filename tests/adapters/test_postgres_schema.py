@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from attrs import evolve, frozen
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.migrations import schema
+from notification_adapters.sql.migrations import schema, upgrading
 from notification_adapters.sql.postgres import (
     Server,
     migrate_postgres,
@@ -105,6 +105,24 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(
         ):
             await connection.run_sync(metadata.create_all)
         assert await place.look() == await Place(postgres, plain).look()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    connection.execute(sa.select(1))  # As whoever migrates has looked first.
+    upgrading.upgrade(connection)
+
+
+async def test_a_new_database_is_what_the_migrations_come_to_one_by_one(
+    place: Place, postgres: PostgresServer
+) -> None:
+    await migrate_postgres(place.server, CIPHER)
+    async with postgres.database(empty=True) as upgraded:
+        async with (
+            open_postgres_database(postgres.server(upgraded)) as database,
+            database.migrating() as connection,
+        ):
+            await connection.run_sync(_upgrade)
+        assert await place.look() == await Place(postgres, upgraded).look()
 
 
 async def test_several_who_migrate_at_once_do_it_once(place: Place) -> None:

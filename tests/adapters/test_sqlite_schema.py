@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
+from notification_adapters.sql.migrations import upgrading
+from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite, open_sqlite_database
 from notification_adapters.sql.tables import metadata
 from notification_core.encryption import Cipher
 from notification_core.errors import (
@@ -52,6 +53,14 @@ def _schema(path: Path) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
+def _first_rows(path: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(
+            "SELECT changes.*, outbox_lease.*, oldest_compatible, version_num "
+            "FROM changes, outbox_lease, instance, notification_schema"
+        ).fetchall()
+
+
 async def test_migrating_makes_a_database_and_again_changes_nothing(tmp_path: Path) -> None:
     path = database(tmp_path)
     await migrate_sqlite(path, CIPHER)
@@ -71,6 +80,25 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(tmp_path: Path
     version_table = migrated.pop("notification_schema")
     assert "version_num" in version_table
     assert migrated == _schema(plain)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    connection.execute(sa.select(1))  # As whoever migrates has looked first.
+    upgrading.upgrade(connection)
+
+
+async def test_a_new_file_is_what_the_migrations_come_to_one_by_one(tmp_path: Path) -> None:
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    upgraded = tmp_path / "upgraded.sqlite"
+    async with (
+        open_sqlite_database(upgraded, SystemClock(), create=True) as opened,
+        opened.migrating() as connection,
+    ):
+        await connection.run_sync(_upgrade)
+    await migrate_sqlite(upgraded, CIPHER)
+    assert _schema(upgraded) == _schema(database(tmp_path))
+    assert _first_rows(upgraded) == _first_rows(database(tmp_path))
+    await _open(upgraded)
 
 
 async def test_several_who_migrate_at_once_do_it_once(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Whether a database fits this version, and making it fit."""
 
+from importlib.resources import files
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,7 +39,8 @@ async def migrate(database: Database) -> None:
         current = await connection.run_sync(_current)
         if current is None:
             await connection.run_sync(_refuse_foreign)
-        if current is None or current < VERSION:
+            await connection.run_sync(_make)
+        elif current < VERSION:
             from notification_adapters.sql.migrations import upgrading  # noqa: PLC0415 - only where needed
 
             await connection.run_sync(upgrading.upgrade)
@@ -144,6 +147,13 @@ def _current(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(sa.select(_version.c.version_num)).scalar_one_or_none()
+
+
+def _make(connection: sa.Connection) -> None:
+    """Run the statements that all migrations come to: working them out takes a tenth of a start."""
+    written = files(__package__).joinpath(f"new.{connection.dialect.name}.sql").read_text("utf-8")
+    for statement in written.removesuffix(";\n").split(";\n"):
+        connection.exec_driver_sql(statement)
 
 
 def _refuse_foreign(connection: sa.Connection) -> None:
