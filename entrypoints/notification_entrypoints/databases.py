@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from notification_core.errors import StorageUnusable
 from notification_entrypoints.secret_files import is_given
+from notification_entrypoints.settings import Settings
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
@@ -56,6 +58,17 @@ def _open_defaults(folder: Path) -> Mapping[str, str]:
 def file_of(uri: str) -> Path | None:
     """Return the file that a database's URI names; None where it names a server."""
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
+def complete_uri(uri: str, settings: Settings) -> str:
+    """Give a server's URI what it leaves to the variables: user, password, database."""
+    parts = urlsplit(uri if "://" in uri else f"postgresql://{uri}")
+    given, _, host = parts.netloc.rpartition("@")
+    user, _, password = given.partition(":")
+    user = user or quote(settings.db_auth_user, safe="")
+    password = password or quote(settings.db_auth_pass, safe="")
+    path = parts.path.removeprefix("/") or quote(settings.db_database, safe="")
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}", path=f"/{path}"))
 
 
 def secret_path(database: Path) -> Path:

@@ -9,7 +9,6 @@ from attrs import frozen
 
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.berth import Berth
-from notification_entrypoints.crew.supervisor import Crew, supervise
 from notification_entrypoints.databases import file_of
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.processes import Process, run_to_the_end, serving
@@ -44,6 +43,8 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     if workers == 1:
         run_to_the_end(_run_one(role, settings, None))
     else:
+        from notification_entrypoints.crew.supervisor import Crew, supervise  # noqa: PLC0415 - only where needed
+
         crew = Crew(role.command, workers, environ, shares_port=role.has_api)
         run_to_the_end(supervise(settings, crew))
 

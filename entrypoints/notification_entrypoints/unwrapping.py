@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from attrs import evolve
 
-from notification_adapters.memory.key_wrapping import NoWrapping
+from notification_adapters.absent import NoWrapping
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 from notification_entrypoints.kinds import is_plain_secret, is_wrapped

@@ -15,8 +15,8 @@ from contextlib import (
 
 from attrs import field, frozen
 
+from notification_adapters.absent import EveryEnvironment
 from notification_adapters.clock import SystemClock
-from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.api_keys import SECRET_BYTES
 from notification_core.authentication import StoredKeys
@@ -101,7 +101,7 @@ class Adapters:
     """
 
     clock: Clock = field(factory=SystemClock)
-    storage: Storage | None = None
+    storage: "Storage | None" = None
     sender: HttpSender | None = None
     directory: EnvironmentDirectory | None = None
     dispatches: bool = True

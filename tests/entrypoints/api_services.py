@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
 
+from notification_adapters.absent import EveryEnvironment
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory import MemoryStorage, memory_storage
-from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres

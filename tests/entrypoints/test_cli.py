@@ -15,6 +15,22 @@ from notification_entrypoints import api_server, consumer
 from notification_entrypoints.cli import main, program
 from notification_entrypoints.cli.failures import Exit
 
+ELSEWHERE = {
+    "aiokafka",
+    "alembic",
+    "asyncpg",
+    "cryptography.hazmat.primitives.serialization",
+    "jwt",
+    "notification_adapters.http.aiohttp",
+    "notification_adapters.kafka.source",
+    "notification_adapters.memory",
+    "notification_adapters.sql.postgres",
+    "notification_adapters.vault",
+    "notification_entrypoints.crew",
+    "pyinstrument",
+}
+"""What other storages, other commands and other settings need, and is slow to import."""
+
 COMMANDS = tuple(program.list_commands(click.Context(program)))
 
 
@@ -29,6 +45,29 @@ def test_help_names_every_command_and_loads_none_of_them() -> None:
     for command in COMMANDS:
         assert f"\n  {command} " in said
     assert said.endswith("[]\n")
+
+
+def test_a_start_on_a_new_file_brings_nothing_that_is_for_other_storages_or_for_several(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import sys; from notification_entrypoints import cli; "
+        "assert cli.main(['up', '--help']) == cli.main(['migrate']) == 0; "
+        f"print(*sorted({ELSEWHERE!r} & set(sys.modules)))"
+    )
+    variables = {
+        "DB_URI": f"sqlite:///{tmp_path}/n.sqlite",
+        "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
+    }
+    said = subprocess.run(  # noqa: S603 - this interpreter with our own script
+        [sys.executable, "-c", script],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "Usage: notification-management up" in said
+    assert said.splitlines()[-1] == "", "each of these costs every start for nothing"
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "webhooks create", "events types"])

@@ -7,8 +7,9 @@ import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.failures import Exit
+from notification_entrypoints.on_postgres import server_of
 from notification_entrypoints.settings import Settings, load_settings
-from notification_entrypoints.storages import place_of, server_of
+from notification_entrypoints.storages import place_of
 from tests.postgres_server import PostgresServer
 
 SECRET = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}

@@ -68,6 +68,12 @@ def test_the_whole_core_imports_attrs_and_cryptography_and_no_driver() -> None:
     }
 
 
+def test_verifying_a_signature_costs_nothing_that_only_other_keys_need() -> None:
+    brought = run("-c", "import sys, notification_core; print(*sys.modules)").split()
+    assert "notification_core.verifying" in brought
+    assert "cryptography.hazmat.primitives.serialization" not in brought
+
+
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: ZipFile) -> None:
     folders = {name.partition("/")[0] for name in wheel.namelist()}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == set(PACKAGES)

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import define, evolve, field
 
+from notification_adapters.absent import EveryEnvironment
 from notification_adapters.memory.clock import ManualClock
-from notification_adapters.memory.environments import EveryEnvironment
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 from notification_core.destinations import DestinationPolicy
 from notification_core.environments import Environments

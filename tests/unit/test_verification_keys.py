@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notification_adapters.absent import EveryEnvironment
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
-from notification_adapters.memory.environments import (
-    EveryEnvironment,
-    MemoryEnvironmentDirectory,
-)
+from notification_adapters.memory.environments import MemoryEnvironmentDirectory
 from notification_core.environments import Environments
 from notification_core.errors import (
     EnvironmentBeingErased,

@@ -1,21 +1,10 @@
-"""Directories of environments that ask nobody."""
+"""A directory of environments that asks nobody."""
 
 from collections.abc import Collection
 from uuid import UUID
 
 from notification_core.errors import DirectoryUnavailable
 from notification_core.ports.environments import EnvironmentDirectory
-
-
-class EveryEnvironment(EnvironmentDirectory):
-    """Says of each environment that it exists: for where nobody else can tell."""
-
-    async def exists(self, environment_id: UUID) -> bool:  # noqa: ARG002 - whichever it is
-        """Return True."""
-        return True
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 class MemoryEnvironmentDirectory(EnvironmentDirectory):
