@@ -148,9 +148,9 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Bring Swagger UI for /api/docs, and write the generated pages of docs/reference anew."""
+    """Bring Swagger UI for /api/docs, and write what follows from the code anew."""
     _bring_swagger_ui(session)
-    _install_as_a_user_would(session, "service")
+    _install_as_a_user_would(session, "tests")
     session.run("python", "docs/generate.py")
 
 

@@ -1,4 +1,4 @@
-"""Write what follows from the code: the pages of docs/reference, and how a database is made.
+"""Write what follows from the code: pages of docs/reference, and what a start would work out.
 
 Run by ``nox -s generate``; with ``--check`` it writes nothing, and fails where a file that is
 committed says something else than the code.
@@ -9,12 +9,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+import msgspec
 import yaml
 from api_page import api_page
 from metrics_page import metrics_page
@@ -27,6 +27,7 @@ from notification_entrypoints.cli.reference import commands_page
 
 CHECKOUT = Path(__file__).parents[1]
 REFERENCE = CHECKOUT / "docs" / "reference"
+API = CHECKOUT / "entrypoints" / "notification_entrypoints" / "api"
 MIGRATIONS = CHECKOUT / "adapters" / "notification_adapters" / "sql" / "migrations"
 
 ERROR_GROUPS = {
@@ -98,9 +99,17 @@ def _prose(documented: Callable[..., object]) -> str:
 
 def reference_page() -> str:
     """Return the page of the API's operations."""
-    text = files("notification_entrypoints.api").joinpath("openapi.yaml").read_text("utf-8")
-    document: Mapping[str, Any] = yaml.safe_load(text)
-    return _page(api_page(document))
+    return _page(api_page(_document()))
+
+
+def _document() -> Mapping[str, Any]:
+    document: Mapping[str, Any] = yaml.safe_load((API / "openapi.yaml").read_text("utf-8"))
+    return document
+
+
+def _document_as_json() -> str:
+    """Return the API's document as the API reads it."""
+    return msgspec.json.format(msgspec.json.encode(_document()), indent=1).decode() + "\n"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -119,6 +128,7 @@ WRITTEN: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "metrics.md": lambda: _page(metrics_page()),
     REFERENCE / "ports.md": ports_page,
     REFERENCE / "settings.md": lambda: _page(settings_page()),
+    API / "openapi.json": _document_as_json,
     MIGRATIONS / "new.postgresql.sql": lambda: _statements("postgresql"),
     MIGRATIONS / "new.sqlite.sql": lambda: _statements("sqlite"),
 }

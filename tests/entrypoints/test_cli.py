@@ -28,6 +28,7 @@ ELSEWHERE = {
     "notification_adapters.vault",
     "notification_entrypoints.crew",
     "pyinstrument",
+    "yaml",
 }
 """What other storages, other commands and other settings need, and is slow to import."""
 
