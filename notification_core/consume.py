@@ -119,7 +119,7 @@ def _end_of(part: Sequence[_Judged], events: int) -> int:
     seen = set()
     for number, (_, one) in enumerate(part):
         if isinstance(one, Event):
-            seen.add((one.environment_id, one.event_id))
+            seen.add(one.key)
         if len(seen) > events:
             return number
     return len(part)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from notification_core.events import EventKey
 from notification_core.webhooks import DisabledReason
 
 MAX_INTERRUPTIONS = 10
@@ -80,6 +81,11 @@ class NewDelivery:
     state: State = State.PENDING
     reason: Reason | None = None
     begun: bool = False
+
+    @property
+    def event_key(self) -> EventKey:
+        """What its event is found by."""
+        return self.environment_id, self.event_id
 
 
 @frozen

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+EventKey = tuple[UUID, str]
+"""(environment id, event id): what makes an event the same event."""
+
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_EVENT_DEPTH = 64
 MAX_EVENT_ID_LENGTH = 256
@@ -25,6 +28,11 @@ class Event:
     type: str
     occurred_at: datetime
     data: bytes = field(repr=False)
+
+    @property
+    def key(self) -> EventKey:
+        """What makes it the same event."""
+        return self.environment_id, self.event_id
 
 
 class Source(StrEnum):

@@ -8,9 +8,8 @@ from attrs import frozen
 from notification_core.deliveries import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.directory import Known
 from notification_core.errors import TooManyDeliveries
-from notification_core.events import Event
+from notification_core.events import Event, EventKey
 from notification_core.matching import matching, subscriptions_by_type
-from notification_core.ports.deliveries import EventKey
 from notification_core.webhooks import Webhook
 
 
@@ -75,5 +74,5 @@ def distinct(events: Sequence[Event]) -> Mapping[EventKey, Event]:
     """Return the events by their keys, the first one of each."""
     found: dict[EventKey, Event] = {}
     for event in events:
-        found.setdefault((event.environment_id, event.event_id), event)
+        found.setdefault(event.key, event)
     return found

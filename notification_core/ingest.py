@@ -10,7 +10,7 @@ from attrs import frozen
 
 from notification_core.directory import Directory
 from notification_core.errors import StorageUnavailable
-from notification_core.events import Arrival, Event, Source
+from notification_core.events import Arrival, Event, EventKey, Source
 from notification_core.fan_out import FanOut, fan_out
 from notification_core.grouping import Grouped
 from notification_core.ids import IdGenerator
@@ -18,7 +18,7 @@ from notification_core.incoming import DeadLetter
 from notification_core.keeping import Keep
 from notification_core.planning import Batch, Planner, Taker
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import DeliveryStore, EventKey, IngestTransaction
+from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
 from notification_core.ports.observer import Observer
 from notification_core.ports.waking import Waking
 from notification_core.repeating import repeated
@@ -293,7 +293,7 @@ def _published(events: Sequence[Event], batch: Batch, seen: set[EventKey]) -> Se
     """Answer for each event in order; one that was ``seen`` in the same transaction is a double."""
     answers = []
     for event in events:
-        key = (event.environment_id, event.event_id)
+        key = event.key
         arrival = batch.arrivals.get(key)
         if arrival is None:
             answers.append(Published(event.event_id, duplicate=False, dropped=True))

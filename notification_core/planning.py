@@ -10,10 +10,10 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Reason, State
-from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.events import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.fan_out import FanOut, distinct
 from notification_core.ids import IdGenerator
-from notification_core.ports.deliveries import EventKey, Planned
+from notification_core.ports.deliveries import Planned
 from notification_core.webhooks import Webhook
 
 
@@ -77,7 +77,7 @@ class Batch:
         if known:
             self._release([one for one in self.begun if _key_of_begun(one) in known])
             self.begun = [one for one in self.begun if _key_of_begun(one) not in known]
-            self.deliveries = [one for one in self.deliveries if _key_of(one) not in known]
+            self.deliveries = [one for one in self.deliveries if one.event_key not in known]
 
     def give_up(self) -> None:
         """Store nothing of it."""
@@ -90,7 +90,7 @@ class Batch:
         if len(self.stored) == len(self.taken):
             return
         for event in self.taken:
-            key = event.environment_id, event.event_id
+            key = event.key
             first = self.stored[key].event
             if (event.type, event.data) != (first.type, first.data):
                 yield key
@@ -152,10 +152,6 @@ class Planner:
         if webhook.is_disabled(now):
             return Reason.WEBHOOK_DISABLED
         return Reason.QUEUE_FULL if webhook.webhook_id in self.full else None
-
-
-def _key_of(delivery: NewDelivery) -> EventKey:
-    return delivery.environment_id, delivery.event_id
 
 
 def _key_of_begun(delivery: BegunDelivery) -> EventKey:

@@ -14,13 +14,10 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
-from notification_core.events import Arrival, EventToStore
+from notification_core.events import Arrival, EventKey, EventToStore
 from notification_core.incoming import DeadLetter
 from notification_core.keeping import Kept
 from notification_core.webhooks import Webhook
-
-EventKey = tuple[UUID, str]
-"""(environment id, event id): what makes an event the same event."""
 
 
 @frozen

@@ -33,13 +33,13 @@ from notification_core.deliveries import (
     Verdict,
 )
 from notification_core.encryption import Cipher
-from notification_core.events import Arrival, Event, EventToStore, body_of
+from notification_core.events import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.ids import IdGenerator
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, EventKey, Planned
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, Planned
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore

@@ -7,12 +7,12 @@ from uuid import UUID
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.deliveries import NewDelivery
-from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.events import Arrival, EventKey, EventToStore, holds_data_of
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter, identity_of
 from notification_core.keeping import Kept
 from notification_core.ports.dead_letters import StoredDeadLetter
-from notification_core.ports.deliveries import EventKey, IngestTransaction
+from notification_core.ports.deliveries import IngestTransaction
 from notification_core.webhooks import Webhook
 
 
@@ -42,7 +42,7 @@ class MemoryIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is."""
-        return {_key(one): self._add(one) for one in events}
+        return {one.event.key: self._add(one) for one in events}
 
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
@@ -80,10 +80,10 @@ class MemoryIngest(IngestTransaction):
             self._state.forward(one.dead_letter)
 
     def _add(self, arrived: EventToStore) -> Arrival:
-        known = self._state.events.get(_key(arrived)) or self._events.get(_key(arrived))
+        known = self._state.events.get(arrived.event.key) or self._events.get(arrived.event.key)
         if known is None:
             event = arrived.event
-            self._events[_key(arrived)] = StoredEvent(
+            self._events[arrived.event.key] = StoredEvent(
                 event.type, event.occurred_at, arrived.body, self._now
             )
             return Arrival.NEW
@@ -92,10 +92,6 @@ class MemoryIngest(IngestTransaction):
             known.body is None or holds_data_of(known.body, arrived.event)
         )
         return Arrival.DUPLICATE if same else Arrival.CONFLICT
-
-
-def _key(stored: EventToStore) -> EventKey:
-    return stored.event.environment_id, stored.event.event_id
 
 
 def _stored(delivery: NewDelivery, now: datetime) -> StoredDelivery:

@@ -12,6 +12,7 @@ from notification_core.audit import AuditEntry
 from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
 from notification_core.erasure import Erasure, ErasureState
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
+from notification_core.events import EventKey
 from notification_core.facts import Fact
 from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.incoming import DeadLetter
@@ -19,7 +20,6 @@ from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
 from notification_core.ports.dead_letters import StoredDeadLetter
-from notification_core.ports.deliveries import EventKey
 from notification_core.replay import Replay
 from notification_core.topics import Topics
 from notification_core.webhooks import Webhook

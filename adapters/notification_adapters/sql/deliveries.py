@@ -19,14 +19,13 @@ from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.webhooks import disable
 from notification_core.deliveries import Failed, Fence, Result, State
-from notification_core.events import Arrival
+from notification_core.events import Arrival, EventKey
 from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import (
     Claim,
     Claimed,
     DeliveryStore,
-    EventKey,
     IngestTransaction,
     Planned,
 )

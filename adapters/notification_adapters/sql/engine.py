@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.steps import Steps
 from notification_core.deliveries import Result
-from notification_core.events import Arrival
-from notification_core.ports.deliveries import EventKey, Planned
+from notification_core.events import Arrival, EventKey
+from notification_core.ports.deliveries import Planned
 
 
 class Shortcuts(Protocol):

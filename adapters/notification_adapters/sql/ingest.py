@@ -13,10 +13,10 @@ from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.steps import KnownEvent, Lease
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.deliveries import NewDelivery
-from notification_core.events import Arrival, EventToStore, holds_data_of
+from notification_core.events import Arrival, EventKey, EventToStore, holds_data_of
 from notification_core.incoming import DeadLetter
 from notification_core.keeping import Kept
-from notification_core.ports.deliveries import EventKey, IngestTransaction
+from notification_core.ports.deliveries import IngestTransaction
 from notification_core.webhooks import Webhook
 
 
@@ -87,12 +87,7 @@ def arrivals(
     events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
 ) -> Mapping[EventKey, Arrival]:
     """Return of each event whether it is new, given those that are not."""
-    return {key(one): _arrival(one, known.get(key(one))) for one in events}
-
-
-def key(stored: EventToStore) -> EventKey:
-    """Return what makes an event the same event."""
-    return stored.event.environment_id, stored.event.event_id
+    return {one.event.key: _arrival(one, known.get(one.event.key)) for one in events}
 
 
 def order(stored: EventToStore) -> tuple[int, str]:

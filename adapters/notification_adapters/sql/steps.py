@@ -19,8 +19,7 @@ from notification_core.deliveries import (
     Reason,
     State,
 )
-from notification_core.events import EventToStore
-from notification_core.ports.deliveries import EventKey
+from notification_core.events import EventKey, EventToStore
 
 RawRow = tuple[Any, ...]
 """A row in the driver's own types, which only its statement knows."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 from attrs import evolve
@@ -121,11 +122,24 @@ def drop_the_fence() -> None:
     _replaced_step("held", by, shortcuts=True)
     _replaced_step("succeed", by, shortcuts=True)
     replaced("notification_adapters.sql.postgres.shortcuts:FINISH", _of_anybody)
+    replaced("notification_adapters.sql.sqlite.ending:held_of", _whoever_asks)
 
 
 def _of_anybody(finish: str) -> str:
     fence = "AND d.attempt = r.attempt AND d.worker IS NOT DISTINCT FROM r.worker"
     return finish.replace(fence, "AND d.worker IS NOT NULL")
+
+
+def _whoever_asks(held_of: Function) -> Function:
+    def anybodys(fences: Sequence[Fence], rows: Sequence[Any]) -> Any:
+        theirs = list(fences)
+        for place, environment, attempt, worker, *_ in rows:
+            if worker is not None:
+                who = fences[place].delivery_id, UUID(environment), attempt, UUID(worker)
+                theirs[place] = Fence(*who)
+        return held_of(theirs, rows)
+
+    return anybodys
 
 
 async def _owners(connection: AsyncConnection, fences: Sequence[Fence]) -> Mapping[Any, Fence]:
@@ -214,6 +228,7 @@ def finish_in_two_transactions() -> None:
 
         return and_commit
 
+    step_by_step()
     replaced("notification_adapters.sql.sqlite.steps:log", by)
     replaced("notification_adapters.sql.sqlite.steps:succeed", by)
 
@@ -228,6 +243,7 @@ def store_an_event_without_its_deliveries() -> None:
 
         return later
 
+    step_by_step()
     replaced("notification_adapters.sql.sqlite.steps:add_deliveries", by)
 
 

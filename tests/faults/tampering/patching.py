@@ -28,9 +28,9 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
 
 
 def step_by_step() -> None:
-    """Have PostgreSQL take no shortcuts, as behind a pooler: each step can be reached then."""
-    taken = "notification_adapters.sql.postgres.engine:PostgresShortcuts"
-    replaced(taken, lambda _: lambda *_: None)
+    """Have storages take no shortcuts, as PostgreSQL behind a pooler: each step is reached then."""
+    for taken in ("postgres.engine:PostgresShortcuts", "sqlite.engine:SqliteShortcuts"):
+        replaced(f"notification_adapters.sql.{taken}", lambda _: lambda *_: None)
 
 
 def calling_before(act: Callable[[], None]) -> Callable[[Function], Function]:

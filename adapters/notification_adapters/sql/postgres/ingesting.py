@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_adapters.sql.steps import KnownEvent, Lease
 from notification_core.deliveries import NewDelivery
-from notification_core.events import EventToStore
-from notification_core.ports.deliveries import EventKey
+from notification_core.events import EventKey, EventToStore
 
 # In the order of the arrays, so that overlapping batches wait for one another and never in a ring.
 _ADD_EVENTS = """
@@ -52,7 +51,7 @@ async def add_events(
     while left := await _inserted(connection, left, now):
         found |= await known(connection, left)
         # What retention has deleted between the two statements is new again.
-        left = [one for one in left if _key(one) not in found]
+        left = [one for one in left if one.event.key not in found]
     return found
 
 
@@ -66,7 +65,7 @@ async def _inserted(
     if len(inserted) == len(events):
         return []
     new = {tuple(row) for row in inserted}
-    return [one for one in events if _key(one) not in new]
+    return [one for one in events if one.event.key not in new]
 
 
 async def known(
@@ -95,7 +94,3 @@ def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
 def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
     """Return what deliveries do not share, in arrays: four ids, state, reason, begun or not."""
     return columns(map(_of_delivery, deliveries), 7)
-
-
-def _key(stored: EventToStore) -> EventKey:
-    return stored.event.environment_id, stored.event.event_id

@@ -18,8 +18,8 @@ from notification_adapters.sql.postgres.errors import map_commit_errors, map_err
 from notification_adapters.sql.postgres.ingesting import delivery_columns, event_columns, known
 from notification_adapters.sql.postgres.pool import Pool
 from notification_core.deliveries import Outcome, Result, Retry, Succeeded
-from notification_core.events import Arrival
-from notification_core.ports.deliveries import EventKey, Planned
+from notification_core.events import Arrival, EventKey
+from notification_core.ports.deliveries import Planned
 
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
@@ -108,12 +108,12 @@ class PostgresShortcuts(Shortcuts):
             if rows[0][0] != planned.changes:
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows}
-            others = [one for one in events if ingest.key(one) not in new]
+            others = [one for one in events if one.event.key not in new]
             found = await known(connection, others) if others else {}
         # What retention has deleted since was known all the same.
         arrivals = ingest.arrivals(others, found)
         there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
-        return {ingest.key(one): there.get(ingest.key(one), Arrival.NEW) for one in planned.events}
+        return {one.event.key: there.get(one.event.key, Arrival.NEW) for one in planned.events}
 
     async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""

@@ -1,6 +1,6 @@
 """Ending attempts: results, give-backs and leases whose worker is gone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,15 +8,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
-from notification_adapters.sql.steps import Ending, Held, Overdue, RawRow
+from notification_adapters.sql.steps import Ending, Handle, Held, Overdue, RawRow
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
 from notification_core.deliveries import TRIALS, Attempt, Fence, State
 
-_HELD = """
+HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
 FROM json_each(?1) AS f CROSS JOIN deliveries AS d ON d.delivery_id = f.value
 """
-_LOG = """
+LOG = """
 INSERT INTO attempts (
   log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
   started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
@@ -28,7 +28,7 @@ UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interrup
   state = ?, reason = ?, due_at = coalesce(?, due_at), ended_at = ?
 WHERE rowid = ?
 """
-_SUCCEED = """
+SUCCEED = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
   ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
   state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
@@ -67,7 +67,16 @@ _NO_RESPONSE = (None, None, None, None)
 
 async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence[Held | None]:
     """Return for each fence the delivery that it still holds, else None."""
-    rows = await fetch(connection, _HELD, as_json([fence.delivery_id.hex for fence in fences]))
+    return held_of(fences, await fetch(connection, HELD, ids_of(fences)))
+
+
+def ids_of(fences: Sequence[Fence]) -> str:
+    """Return what ``HELD`` is asked by."""
+    return as_json([fence.delivery_id.hex for fence in fences])
+
+
+def held_of(fences: Sequence[Fence], rows: Sequence[RawRow]) -> Sequence[Held | None]:
+    """Return for each fence the row of ``HELD`` that it still holds, else None."""
     found: list[Held | None] = [None] * len(fences)
     for key, environment, attempt, worker, handle, state, failures, interruptions in rows:
         fence = fences[key]
@@ -81,16 +90,20 @@ async def succeed(
     connection: AsyncConnection, fences: Sequence[Fence], now: datetime
 ) -> Collection[int]:
     """End as succeeded what the fences still hold; return the places of those that do."""
-    found = await held(connection, fences)
-    places = {row.handle: number for number, row in enumerate(found) if row is not None}
+    places = places_of(await held(connection, fences))
     ended_at = to_microseconds(now)
-    await run_many(connection, _SUCCEED, [(ended_at, handle) for handle in places])
+    await run_many(connection, SUCCEED, [(ended_at, handle) for handle in places])
     return set(places.values())
+
+
+def places_of(found: Sequence[Held | None]) -> Mapping[Handle, int]:
+    """Return by their handles the places of what is held; of what is named twice, the last."""
+    return {row.handle: number for number, row in enumerate(found) if row is not None}
 
 
 async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
     """Insert attempts that have ended."""
-    await run_many(connection, _LOG, [_attempt_row(attempt) for attempt in attempts])
+    await run_many(connection, LOG, [attempt_row(attempt) for attempt in attempts])
 
 
 async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
@@ -155,7 +168,8 @@ def _ending_row(ending: Ending) -> Sequence[Value]:
     )
 
 
-def _attempt_row(attempt: Attempt) -> Sequence[Value]:
+def attempt_row(attempt: Attempt) -> Sequence[Value]:
+    """Return the values of ``LOG``."""
     error, next_at, duration = attempt.error, attempt.next_attempt_at, attempt.duration
     return (
         attempt.log_id.hex,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,8 +27,16 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.sqlite import steps
-from notification_adapters.sql.sqlite.driver import begin, commit, connected, rollback
+from notification_adapters.sql.sqlite.driver import (
+    BEGIN_TO_WRITE,
+    begin,
+    commit,
+    connected,
+    rollback,
+    transact,
+)
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
+from notification_adapters.sql.sqlite.shortcuts import SqliteShortcuts
 from notification_adapters.sql.steps import Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 from notification_core.errors import IncompatibleSchema, StorageUnusable
@@ -46,18 +54,20 @@ _BUSY_PAUSE = timedelta(milliseconds=10)
 _WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 _READER_PRAGMAS = ("query_only = ON",)
 
+T = TypeVar("T")
+
 
 class SqliteDatabase(Database):
     """An SQLite file. Close it by :func:`open_database`'s context."""
 
     one_writer = True
-    shortcuts = None
     schema = None
 
     def __init__(self, writer: AsyncEngine, readers: AsyncEngine, clock: Clock) -> None:
         self._writer = writer
         self._readers = readers
         self._clock = clock
+        self.shortcuts = SqliteShortcuts(self.transact, clock)
         # The pool would hand its one connection out in turn as well, but gives up after a time.
         self._turn = asyncio.Lock()
         self._idle: AsyncConnection | None = None
@@ -81,12 +91,22 @@ class SqliteDatabase(Database):
         """Open the one transaction that may write; others wait for it in their order."""
         with map_errors():
             async with self._turn, self._writer_connection() as connection:
-                begin(connection, "BEGIN IMMEDIATE")
+                begin(connection, BEGIN_TO_WRITE)
                 yield connection
                 with map_commit_errors():
                     refused = await commit(connection)
                 if refused:
                     raise refused
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do work as the one transaction that may write, in one trip to the driver's thread."""
+        with map_errors():
+            async with self._turn, self._writer_connection() as connection:
+                with map_commit_errors():
+                    done = await transact(connection, work)
+            if isinstance(done, sqlite3.Error):
+                raise done
+        return done
 
     @asynccontextmanager
     async def _writer_connection(self) -> AsyncGenerator[AsyncConnection]:

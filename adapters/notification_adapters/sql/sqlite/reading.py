@@ -23,7 +23,7 @@ WHERE w.webhook_id = ? AND w.environment_id = ? AND w.deleted_at IS NULL
 _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM json_each(?) AS i CROSS JOIN webhooks AS w ON w.webhook_id = i.value
 """  # noqa: S608 - the same
-_CHANGES = "SELECT number FROM changes"
+CHANGES = "SELECT number FROM changes"
 
 
 async def webhooks_of(
@@ -49,7 +49,7 @@ async def webhooks_by_id(
 
 async def changes(connection: AsyncConnection) -> int:
     """Return the change counter."""
-    ((number,),) = await fetch(connection, _CHANGES)
+    ((number,),) = await fetch(connection, CHANGES)
     return int(number)
 
 
