@@ -1,8 +1,8 @@
 r"""Event messages: judged once, with ``data`` left byte for byte as it came.
 
-Reading is fast for what is right and compact: a message that msgspec takes and that is exactly as
-long as its own compact form has nothing to hide. Any other is looked at closely by the standard
-library's scanner, which either agrees or says what is wrong.
+Reading is fast for what is right: a message that msgspec takes, and that is hardly longer than its
+own compact form, has nothing to hide. Any other is looked at closely by the standard library's
+scanner, which either agrees or says what is wrong.
 
 Refused, and nothing else: what is not JSON or not UTF-8, NaN, Infinity and numbers that overflow
 a double, lone surrogates, more than 64 levels, more than 1 MiB, and an envelope with a duplicate
@@ -62,6 +62,7 @@ _ADDRESSED = msgspec.json.Decoder(_AddressedEnvelope)
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
+_LEAST_TO_HIDE = len('"data":0,')
 
 
 def read_event(
@@ -177,12 +178,12 @@ class _Reader:
 def _has_nothing_to_hide(envelope: _Envelope, message: bytes) -> bool:
     """Tell whether all is right that decoding does not judge.
 
-    No key or string has a shorter form than the one encoded here, so that a message of the same
-    length has no room for a key that comes twice.
+    No key or string has a shorter form than the one encoded here, so that a message with a few
+    blanks between them has no room for a key that comes twice.
     """
     event_id = envelope.event_id
     return (
-        len(_encode(envelope)) == len(message)
+        len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
         and envelope.event in CATALOGUE
         and (event_id is UNSET or "\0" not in event_id)
     )

@@ -5,6 +5,7 @@ Weights count, ``*`` stands for what is not named. A header that says nothing as
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 
@@ -47,8 +48,14 @@ def pack(request: web.Request, response: web.StreamResponse) -> None:
 
 def _weights(request: web.Request, name: str) -> Mapping[str, float]:
     """Return what a header names, each with its weight."""
+    return _weights_in(",".join(request.headers.getall(name, ())))
+
+
+@lru_cache(maxsize=128)
+def _weights_in(text: str) -> Mapping[str, float]:
+    # A caller says the same at each request, and so do most callers.
     named: dict[str, float] = {}
-    for item in ",".join(request.headers.getall(name, ())).split(","):
+    for item in text.split(","):
         what, *parameters = (part.strip().lower() for part in item.split(";"))
         if what:
             named[what] = max(named.get(what, 0), _weight(parameters))
