@@ -3,13 +3,20 @@
 import os
 import platform
 import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from uuid import UUID
 
 _PACKAGES = (
     *("notification-management", "aiohttp", "uvloop", "httptools", "pynacl", "cryptography"),
     *("sqlalchemy", "aiosqlite", "asyncpg", "aiokafka"),
 )
+_UUIDS = 10_000
+_FLUSHES = 200
+_BLOCK = bytes(8192)
 
 
 def described() -> dict[str, str]:
@@ -19,9 +26,46 @@ def described() -> dict[str, str]:
         "processor": _processor(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "a UUID made and written in Python": f"{_pace() * 1e6:.1f} µs",
+        "a flush to the disk": _flush_told(),
         "sqlite": sqlite3.sqlite_version,
         **{name: found for name in _PACKAGES if (found := _version(name))},
     }
+
+
+def _pace() -> float:
+    """Return how many seconds the interpreter takes for a piece of work that is all its own.
+
+    The same version takes nearly twice as long where it was built without optimisations.
+    """
+
+    def write_all() -> None:
+        for number in range(_UUIDS):
+            str(UUID(int=number))
+
+    return min(_seconds(write_all) for _ in range(5)) / _UUIDS
+
+
+def _flush_told() -> str:
+    """Tell how long a block takes to be safe on the disk that the databases are on."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+
+        def flush() -> None:
+            file.write(_BLOCK)
+            os.fsync(file.fileno())
+
+        times = sorted(_seconds(flush) for _ in range(_FLUSHES))
+    return f"{_part(times, 0.5):.2f} ms (nine in ten within {_part(times, 0.9):.2f} ms)"
+
+
+def _part(times: Sequence[float], part: float) -> float:
+    return times[int(part * len(times))] * 1e3
+
+
+def _seconds(act: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
 
 
 def _processor() -> str:
