@@ -31,6 +31,8 @@ async def test_what_is_claimed_cannot_be_claimed_again(world: World) -> None:
 async def test_a_claim_comes_with_the_webhooks_as_they_are_now(world: World) -> None:
     webhook = await world.webhook(custom_headers={"x-one": "1"})
     await world.publish(webhook)
+    assert (await world.claim()).webhooks == {webhook.webhook_id: webhook}
+    await world.publish(webhook)
     changed = await world.change(webhook, url="https://other.example.com/", custom_headers={})
     claimed = await world.claim()
     assert claimed.webhooks == {webhook.webhook_id: changed}

@@ -1,6 +1,6 @@
 """Claiming: which deliveries a worker takes, of which webhooks, in which order."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, zip_longest
 from operator import attrgetter
@@ -13,6 +13,9 @@ from notification_adapters.sql.engine import Database
 from notification_adapters.sql.steps import Lease, Queue, Waiting
 from notification_adapters.sql.webhook_rows import WebhookRows
 from notification_core.ports.deliveries import Claim, Claimed
+from notification_core.webhooks import Webhook
+
+_MOST_REMEMBERED = 20_000
 
 
 @frozen
@@ -36,13 +39,34 @@ class _Choice:
     more: bool
 
 
+class _Remembered:
+    """The webhooks of what was claimed, read again once the change counter is another one."""
+
+    def __init__(self, rows: WebhookRows) -> None:
+        self._rows = rows
+        self._changes = -1
+        self._read: dict[UUID, Webhook] = {}
+
+    async def at(
+        self, connection: AsyncConnection, changes: int, webhook_ids: Collection[UUID]
+    ) -> Mapping[UUID, Webhook]:
+        """Return webhooks by id, tombstones too, as they are at this number or later."""
+        if changes != self._changes or len(self._read) > _MOST_REMEMBERED:
+            self._changes, self._read = changes, {}
+        # Who claims at the same time may begin another edition: each fills the one that it found.
+        known = self._read
+        if missing := [one for one in webhook_ids if one not in known]:
+            known |= await self._rows.by_id(connection, missing)
+        return {one: known[one] for one in webhook_ids}
+
+
 class Claims:
     """Takes eligible deliveries for a worker."""
 
     def __init__(self, database: Database, rows: WebhookRows) -> None:
         self._database = database
         self._steps = database.steps
-        self._rows = rows
+        self._webhooks = _Remembered(rows)
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""
@@ -52,13 +76,9 @@ class Claims:
                 now = await self._database.now(connection)
                 look = await self._look(connection, claim, now)
                 if not look.open:
-                    return await self._nothing(connection, look, now)
+                    return _nothing(look, await self._steps.changes(connection), now)
         async with self._database.writing() as connection:
             return await self._take(connection, claim)
-
-    async def _nothing(self, connection: AsyncConnection, look: _Look, now: datetime) -> Claimed:
-        changes = await self._steps.changes(connection)
-        return Claimed((), {}, changes, look.after, _until(look.next_due, now))
 
     async def _look(self, connection: AsyncConnection, claim: Claim, now: datetime) -> _Look:
         queues = await self._steps.queues(connection, claim.after, claim.max_webhooks)
@@ -72,20 +92,21 @@ class Claims:
         )
 
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
-        now = await self._database.now(connection)
+        # The counter comes first: a webhook that is read later is as of this number at least.
+        changes, now = await self._database.moment(connection)
         look = await self._look(connection, claim, now)
         if not look.open:
-            return await self._nothing(connection, look, now)
+            return _nothing(look, changes, now)
         share = _share(claim, look.open)
         waiting = await self._steps.waiting(connection, look.open, share, now)
         choice = _choose(waiting, claim, share)
         lease = Lease(claim.worker, now, now + claim.lease)
         begun = await self._steps.begin(connection, [one.handle for one in choice.chosen], lease)
-        snapshot = await self._rows.snapshot(connection, {one.webhook_id for one in begun})
+        wanted = {one.webhook_id for one in begun}
         return Claimed(
             deliveries=tuple(begun),
-            webhooks=snapshot.webhooks,
-            changes=snapshot.changes,
+            webhooks=await self._webhooks.at(connection, changes, wanted),
+            changes=changes,
             after=choice.cut_at or look.after,
             next_due=await self._next_due(connection, look, choice, now),
         )
@@ -99,6 +120,10 @@ class Claims:
         first = await self._steps.next_due(connection, look.open)
         later = [due_at for due_at in first if due_at > now]
         return _until(min([*later, *([look.next_due] if look.next_due else [])], default=None), now)
+
+
+def _nothing(look: _Look, changes: int, now: datetime) -> Claimed:
+    return Claimed((), {}, changes, look.after, _until(look.next_due, now))
 
 
 def _is_alive(queue: Queue, now: datetime) -> bool:

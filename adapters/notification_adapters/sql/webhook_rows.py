@@ -56,9 +56,14 @@ class WebhookRows:
     ) -> Snapshot:
         """Return webhooks by id, tombstones too, with the change counter of the same moment."""
         number = await self._steps.changes(connection)
+        return Snapshot(await self.by_id(connection, webhook_ids), number)
+
+    async def by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Mapping[UUID, Webhook]:
+        """Return webhooks of any environment by id, tombstones too."""
         found = await self._steps.webhooks_by_id(connection, webhook_ids)
-        read = (self._webhook(raw) for raw in found)
-        return Snapshot({webhook.webhook_id: webhook for webhook in read}, number)
+        return {webhook.webhook_id: webhook for webhook in map(self._webhook, found)}
 
     def columns(self, webhook: Webhook) -> Mapping[str, object]:
         """Return the row of a webhook."""
