@@ -6,7 +6,6 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.events import EventKey
 from notification_core.webhooks import DisabledReason
 
 MAX_INTERRUPTIONS = 10
@@ -83,7 +82,7 @@ class NewDelivery:
     begun: bool = False
 
     @property
-    def event_key(self) -> EventKey:
+    def event_key(self) -> tuple[UUID, str]:
         """What its event is found by."""
         return self.environment_id, self.event_id
 
