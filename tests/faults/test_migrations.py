@@ -15,7 +15,7 @@ async def test_a_migration_that_is_killed_is_done_again_and_all_is_delivered(
     experiment: Experiment, place: Place
 ) -> None:
     migrating = Up(experiment.folder, {}, "migrate", place=place)
-    migrating.tampering = ("--at", "migrating=kill:3")
+    migrating.tampering = ("--at", "migrating=kill:20")
     await migrating.spawn()
     assert await migrating.ended() == -9, migrating.said()
     migrating.tampering = ()

@@ -34,8 +34,9 @@ BEFORE: Final = {
         "notification_adapters.sql.sqlite.steps:log",
         "notification_adapters.sql.postgres.steps:log",
     ],
-    # Tables of the schema are made, and their transaction is open.
-    "migrating": ["alembic.op:create_index"],
+    # Of the statements that make the schema another one is to be run, in one transaction. A few
+    # that only look come first.
+    "migrating": ["sqlalchemy:Connection.exec_driver_sql"],
     # Messages of the outbox are sent, and still in it.
     "relayed": ["notification_adapters.sql.outbox:SqlOutbox.remove"],
 }
