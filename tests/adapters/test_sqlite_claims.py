@@ -116,7 +116,7 @@ async def _work(claiming: Awaitable[int], steps: Steps) -> int:
     [
         (QUEUES, ("", 1000)),
         (WAITING, ('["a"]', 10, 0)),
-        (NEXT_DUE, ('["a"]',)),
+        (NEXT_DUE, ('["a"]', 0)),
         (BLOCKED, ("", 1000, 0)),
         (UNSENDABLE, ('["a"]', 10, 0, 0)),
         (OVERDUE, ('["a"]', 0, 10)),

@@ -135,7 +135,7 @@ async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
 
 # The statements that a transaction makes while it has all its locks go by with the one before.
 ACTS: Mapping[str, Act] = {
-    "claim": Act(_claim, ("queues", "waiting", "commit"), looks_first=True),
+    "claim": Act(_claim, ("look", "waiting", "commit"), looks_first=True),
     "succeed": Act(_finish(), ("held", "commit")),
     "retry later": Act(_finish(Retry(DELAY)), ("held", "commit")),
     "find it gone": Act(

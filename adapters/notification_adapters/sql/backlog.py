@@ -29,7 +29,7 @@ class SqlBacklog(Backlog):
         async with self._database.reading() as connection:
             now = await self._database.now(connection)
             counts = await steps.counts(connection, max_counted)
-            queues = await steps.queues(connection, None, max_webhooks)
+            _, _, queues = await steps.look(connection, None, max_webhooks)
             workers = await steps.owners(connection)
         due = [now - queue.due_at for queue in queues if _is_due(queue, now)]
         return BacklogSize(
@@ -55,7 +55,8 @@ class SqlBacklog(Backlog):
     async def _queues(self, connection: AsyncConnection) -> AsyncIterator[UUID]:
         """Yield all webhooks that have deliveries waiting."""
         after: UUID | None = None
-        while queues := await self._database.steps.queues(connection, after, _QUEUES_AT_ONCE):
+        look = self._database.steps.look
+        while queues := (await look(connection, after, _QUEUES_AT_ONCE)).queues:
             for queue in queues:
                 yield queue.webhook_id
             after = queues[-1].webhook_id

@@ -22,9 +22,19 @@ _MOST_REMEMBERED = 20_000
 class _Look:
     """What a look at the queues found: those to take from, and when others come due."""
 
+    changes: int
+    now: datetime
     open: Sequence[UUID]
     after: UUID | None
     next_due: datetime | None
+
+    def nothing(self) -> Claimed:
+        """Return what a claim came to that finds nothing to take."""
+        return Claimed((), {}, self.changes, self.after, self.until(self.next_due))
+
+    def until(self, due_at: datetime | None) -> timedelta | None:
+        """Return how long it takes until something is due."""
+        return None if due_at is None else due_at - self.now
 
 
 @frozen
@@ -73,16 +83,18 @@ class Claims:
         if self._database.one_writer:
             # A look through a reader first: where nothing is due, no writer is kept waiting.
             async with self._database.reading() as connection:
-                now = await self._database.now(connection)
-                look = await self._look(connection, claim, now)
+                look = await self._look(connection, claim)
                 if not look.open:
-                    return _nothing(look, await self._steps.changes(connection), now)
+                    return look.nothing()
         async with self._database.writing() as connection:
             return await self._take(connection, claim)
 
-    async def _look(self, connection: AsyncConnection, claim: Claim, now: datetime) -> _Look:
-        queues = await self._steps.queues(connection, claim.after, claim.max_webhooks)
+    async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
+        look = self._database.look(connection, claim.after, claim.max_webhooks)
+        changes, now, queues = await look
         return _Look(
+            changes,
+            now,
             open=[queue.webhook_id for queue in queues if _is_open(queue, claim, now)],
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
             next_due=min(
@@ -92,38 +104,26 @@ class Claims:
         )
 
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
-        # The counter comes first: a webhook that is read later is as of this number at least.
-        changes, now = await self._database.moment(connection)
-        look = await self._look(connection, claim, now)
+        look = await self._look(connection, claim)
         if not look.open:
-            return _nothing(look, changes, now)
+            return look.nothing()
         share = _share(claim, look.open)
-        waiting = await self._steps.waiting(connection, look.open, share, now)
+        waiting = await self._steps.waiting(connection, look.open, share, look.now)
         choice = _choose(waiting, claim, share)
-        lease = Lease(claim.worker, now, now + claim.lease)
-        begun = await self._steps.begin(connection, [one.handle for one in choice.chosen], lease)
+        lease = Lease(claim.worker, look.now, look.now + claim.lease)
+        chosen = [one.handle for one in choice.chosen]
+        watched = () if choice.more else look.open
+        begun, later = await self._steps.begin(connection, chosen, lease, watched)
         wanted = {one.webhook_id for one in begun}
         return Claimed(
             deliveries=tuple(begun),
-            webhooks=await self._webhooks.at(connection, changes, wanted),
-            changes=changes,
+            # They are as of the counter that was read before them, at least.
+            webhooks=await self._webhooks.at(connection, look.changes, wanted),
+            changes=look.changes,
             after=choice.cut_at or look.after,
-            next_due=await self._next_due(connection, look, choice, now),
+            # Where this claim's bounds left something behind, it is to be claimed at once.
+            next_due=timedelta() if choice.more else look.until(_earlier(later, look.next_due)),
         )
-
-    async def _next_due(
-        self, connection: AsyncConnection, look: _Look, choice: _Choice, now: datetime
-    ) -> timedelta | None:
-        """Return when to claim again: now where this claim's bounds left something behind."""
-        if choice.more:
-            return timedelta()
-        first = await self._steps.next_due(connection, look.open)
-        later = [due_at for due_at in first if due_at > now]
-        return _until(min([*later, *([look.next_due] if look.next_due else [])], default=None), now)
-
-
-def _nothing(look: _Look, changes: int, now: datetime) -> Claimed:
-    return Claimed((), {}, changes, look.after, _until(look.next_due, now))
 
 
 def _is_alive(queue: Queue, now: datetime) -> bool:
@@ -180,5 +180,5 @@ def _within_bounds(waiting: Iterator[Waiting], claim: Claim) -> Iterator[Waiting
         yield one
 
 
-def _until(due_at: datetime | None, now: datetime) -> timedelta | None:
-    return None if due_at is None else due_at - now
+def _earlier(*times: datetime | None) -> datetime | None:
+    return min((one for one in times if one is not None), default=None)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.steps import Queue, Steps
 from notification_core.deliveries import Result
 from notification_core.events import Arrival, EventKey
 from notification_core.ports.deliveries import Planned
@@ -58,6 +58,12 @@ class Database(Protocol):
     @abstractmethod
     async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the storage's time, in as few trips as can be."""
+
+    @abstractmethod
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the storage's time, and the next queues (:class:`Steps`)."""
 
     @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:

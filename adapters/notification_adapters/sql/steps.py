@@ -73,6 +73,14 @@ class Queue(NamedTuple):
     disabled_until: datetime | None
 
 
+class Look(NamedTuple):
+    """The queues at a moment: the change counter, and the time where the engine has one."""
+
+    changes: int
+    now: datetime | None
+    queues: Sequence[Queue]
+
+
 class Counts(NamedTuple):
     """How many deliveries wait, and how many a worker has begun."""
 
@@ -173,9 +181,7 @@ class Steps(Protocol):
         """Insert deliveries; those that are begun under this lease, with attempt 1."""
 
     @abstractmethod
-    async def queues(
-        self, connection: AsyncConnection, after: UUID | None, limit: int
-    ) -> Sequence[Queue]:
+    async def look(self, connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
         """Return the next webhooks by id that have waiting deliveries, without walking these."""
 
     @abstractmethod
@@ -193,15 +199,17 @@ class Steps(Protocol):
 
     @abstractmethod
     async def begin(
-        self, connection: AsyncConnection, handles: Sequence[Handle], lease: Lease
-    ) -> Sequence[BegunDelivery]:
-        """Raise the attempt number of deliveries and lease them; return them in this order."""
+        self,
+        connection: AsyncConnection,
+        handles: Sequence[Handle],
+        lease: Lease,
+        watched: Sequence[UUID],
+    ) -> tuple[Sequence[BegunDelivery], datetime | None]:
+        """Raise the attempt number of deliveries and lease them; return them in this order.
 
-    @abstractmethod
-    async def next_due(
-        self, connection: AsyncConnection, webhook_ids: Sequence[UUID]
-    ) -> Sequence[datetime]:
-        """Return when the first waiting delivery of each webhook that has one is due."""
+        Tell also when the first of all deliveries is due that wait for the watched webhooks, and
+        are not due yet when the lease begins.
+        """
 
     @abstractmethod
     async def held(

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.postgres.driver import columns, fetch
-from notification_adapters.sql.steps import Handle, Lease, Queue, RawRow, Waiting
+from notification_adapters.sql.steps import Handle, Lease, Look, Queue, RawRow, Waiting
 from notification_core.deliveries import BegunDelivery, Fence
 
 FIRST = UUID(int=0)
@@ -36,8 +36,10 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
   WHERE queue.number < $2
 )"""
 QUEUES = f"""{LOOSE_SCAN}
-SELECT q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
-FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+SELECT c.number, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
+  w.disabled_until
+FROM changes AS c LEFT JOIN queue AS q ON true
+LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 ORDER BY q.number
 """  # noqa: S608 - both halves are ours
 WAITING = """
@@ -53,13 +55,6 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS w (webhook_id, number) CROSS JOIN LAT
 ) AS d
 ORDER BY w.number, d.due_at, d.delivery_id
 """
-NEXT_DUE = """
-SELECT d.due_at FROM unnest($1::uuid[]) AS w (webhook_id) CROSS JOIN LATERAL (
-  SELECT due_at FROM deliveries
-  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.webhook_id
-  ORDER BY webhook_id, due_at LIMIT 1
-) AS d
-"""
 BEGIN = """
 WITH begun AS (
   UPDATE deliveries AS d
@@ -68,18 +63,28 @@ WITH begun AS (
   WHERE d.delivery_id = h.delivery_id AND d.environment_id = h.environment_id
   RETURNING h.number, d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id,
     d.failures
+), later AS (
+  SELECT min(d.due_at) AS due_at FROM unnest($6::uuid[]) AS w (webhook_id) CROSS JOIN LATERAL (
+    SELECT due_at FROM deliveries
+    WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.webhook_id AND due_at > $5
+    ORDER BY webhook_id, due_at LIMIT 1
+  ) AS d
 )
-SELECT b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id, e.type, b.failures,
-  e.body
-FROM begun AS b
-JOIN events AS e ON e.event_id = b.event_id AND e.environment_id = b.environment_id
+SELECT later.due_at, b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id, e.type,
+  b.failures, e.body
+FROM later LEFT JOIN (
+  begun AS b
+  JOIN events AS e ON e.event_id = b.event_id AND e.environment_id = b.environment_id
+) ON true
 ORDER BY b.number
 """
 
 
-async def queues(connection: AsyncConnection, after: UUID | None, limit: int) -> Sequence[Queue]:
+async def look(connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
     """Return the next webhooks by id that have waiting deliveries, without walking these."""
-    return [Queue(*row) for row in await fetch(connection, QUEUES, after or FIRST, limit)]
+    rows = await fetch(connection, QUEUES, after or FIRST, limit)
+    changes, now = rows[0][:2]
+    return Look(changes, now, [Queue(*row[2:]) for row in rows if row[2] is not None])
 
 
 async def waiting(
@@ -93,19 +98,14 @@ async def waiting(
 
 
 async def begin(
-    connection: AsyncConnection, handles: Sequence[Handle], lease: Lease
-) -> Sequence[BegunDelivery]:
-    """Raise the attempt number of deliveries and lease them; return them in this order."""
-    if not handles:
-        return []
+    connection: AsyncConnection, handles: Sequence[Handle], lease: Lease, watched: Sequence[UUID]
+) -> tuple[Sequence[BegunDelivery], datetime | None]:
+    """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
     assert lease.worker is not None  # noqa: S101 - for the type checker only
-    values = *columns(handles, 2), lease.worker, lease.until, lease.begun_at
-    return [_begun(row, lease.worker) for row in await fetch(connection, BEGIN, *values)]
-
-
-async def next_due(connection: AsyncConnection, webhook_ids: Sequence[UUID]) -> Sequence[datetime]:
-    """Return when the first waiting delivery of each webhook that has one is due."""
-    return [due_at for (due_at,) in await fetch(connection, NEXT_DUE, webhook_ids)]
+    values = *columns(handles, 2), lease.worker, lease.until, lease.begun_at, watched
+    rows = await fetch(connection, BEGIN, *values)
+    next_due: datetime | None = rows[0][0]
+    return [_begun(row[1:], lease.worker) for row in rows if row[1] is not None], next_due
 
 
 def _begun(row: RawRow, worker: UUID) -> BegunDelivery:

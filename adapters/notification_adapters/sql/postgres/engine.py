@@ -1,6 +1,6 @@
 """PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, cast
@@ -16,7 +16,7 @@ from notification_adapters.sql.postgres.errors import map_commit_errors, map_err
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.shortcuts import PostgresShortcuts
-from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.steps import Queue, Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
@@ -78,6 +78,15 @@ class PostgresDatabase(Database):
             return await steps.changes(connection), await self._now(connection)
         ((number, now),) = await fetch(connection, _MOMENT)
         return number, now
+
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the server's time, and the next queues."""
+        changes, now, queues = await steps.look(connection, after, limit)
+        if now is None or self._now is not server_time:
+            now = await self._now(connection)
+        return changes, now, queues
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:

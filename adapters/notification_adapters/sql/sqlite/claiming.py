@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.sqlite.driver import as_json, fetch
-from notification_adapters.sql.steps import Lease, Queue, RawRow, Waiting
+from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
+from notification_adapters.sql.steps import Lease, Look, Queue, RawRow, Waiting
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
 from notification_core.deliveries import BegunDelivery, Fence
 
@@ -34,13 +34,12 @@ WITH RECURSIVE queue (webhook_id, number) AS (
   FROM queue WHERE queue.webhook_id IS NOT NULL AND number < ?2
 )"""
 QUEUES = f"""{LOOSE_SCAN}
-SELECT q.webhook_id, (
+SELECT c.number, q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
   ORDER BY due_at LIMIT 1
 ), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
-FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
-WHERE q.webhook_id IS NOT NULL
+FROM changes AS c CROSS JOIN queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 """  # noqa: S608 - both halves are ours
 WAITING = """
 SELECT d.rowid, d.webhook_id, (
@@ -55,12 +54,11 @@ FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
 ORDER BY w.key, d.due_at, d.delivery_id
 """
 NEXT_DUE = """
-SELECT (
+SELECT min((
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
-  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value AND due_at > ?2
   ORDER BY due_at LIMIT 1
-) AS due_at
-FROM json_each(?1) AS w WHERE due_at IS NOT NULL
+)) FROM json_each(?1) AS w
 """
 _BEGIN = """
 UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt = attempt + 1
@@ -75,18 +73,11 @@ ORDER BY h.key
 """
 
 
-async def queues(connection: AsyncConnection, after: UUID | None, limit: int) -> Sequence[Queue]:
+async def look(connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
     """Return the next webhooks by id that have waiting deliveries, without walking these."""
     rows = await fetch(connection, QUEUES, "" if after is None else after.hex, limit)
-    return [
-        Queue(
-            UUID(webhook_id),
-            from_microseconds(due_at),
-            bool(deleted),
-            None if disabled_until is None else from_microseconds(disabled_until),
-        )
-        for webhook_id, due_at, deleted, disabled_until in rows
-    ]
+    # The scan ends with a row of nothing, unless the limit ends it before.
+    return Look(rows[0][0], None, [_queue(row[1:]) for row in rows if row[1] is not None])
 
 
 async def waiting(
@@ -99,20 +90,32 @@ async def waiting(
 
 
 async def begin(
-    connection: AsyncConnection, handles: Sequence[int], lease: Lease
-) -> Sequence[BegunDelivery]:
-    """Raise the attempt number of deliveries and lease them; return them in this order."""
+    connection: AsyncConnection, handles: Sequence[int], lease: Lease, watched: Sequence[UUID]
+) -> tuple[Sequence[BegunDelivery], datetime | None]:
+    """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
     assert lease.worker is not None  # noqa: S101 - for the type checker only
     until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
     chosen = as_json(handles)
-    await fetch(connection, _BEGIN, chosen, lease.worker.hex, until, begun_at)
-    return [_begun(row, lease.worker) for row in await fetch(connection, _BEGUN, chosen)]
+    await run_many(connection, _BEGIN, [(chosen, lease.worker.hex, until, begun_at)])
+    begun = [_begun(row, lease.worker) for row in await fetch(connection, _BEGUN, chosen)]
+    return begun, await _next_due(connection, watched, begun_at) if watched else None
 
 
-async def next_due(connection: AsyncConnection, webhook_ids: Sequence[UUID]) -> Sequence[datetime]:
-    """Return when the first waiting delivery of each webhook that has one is due."""
-    rows = await fetch(connection, NEXT_DUE, as_json(one.hex for one in webhook_ids))
-    return [from_microseconds(due_at) for (due_at,) in rows]
+async def _next_due(
+    connection: AsyncConnection, webhook_ids: Sequence[UUID], now: int
+) -> datetime | None:
+    ((due_at,),) = await fetch(connection, NEXT_DUE, as_json(one.hex for one in webhook_ids), now)
+    return None if due_at is None else from_microseconds(due_at)
+
+
+def _queue(row: RawRow) -> Queue:
+    webhook_id, due_at, deleted, disabled_until = row
+    return Queue(
+        UUID(webhook_id),
+        from_microseconds(due_at),
+        bool(deleted),
+        None if disabled_until is None else from_microseconds(disabled_until),
+    )
 
 
 def _begun(row: RawRow, worker: UUID) -> BegunDelivery:

@@ -37,7 +37,7 @@ from notification_adapters.sql.sqlite.driver import (
 )
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.sqlite.shortcuts import SqliteShortcuts
-from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.steps import Queue, Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
 from notification_core.errors import IncompatibleSchema, StorageUnusable
 from notification_core.ports.clock import Clock
@@ -85,6 +85,13 @@ class SqliteDatabase(Database):
     async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the clock's time."""
         return await steps.changes(connection), self._clock.now()
+
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the clock's time, and the next queues."""
+        changes, _, queues = await steps.look(connection, after, limit)
+        return changes, self._clock.now(), queues
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:

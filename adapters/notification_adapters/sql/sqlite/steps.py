@@ -1,6 +1,6 @@
 """The batched steps on SQLite: this module is what ``Steps`` asks for."""
 
-from notification_adapters.sql.sqlite.claiming import begin, next_due, queues, waiting
+from notification_adapters.sql.sqlite.claiming import begin, look, waiting
 from notification_adapters.sql.sqlite.counting import counts
 from notification_adapters.sql.sqlite.ending import (
     end,
@@ -42,11 +42,10 @@ __all__ = [
     "held",
     "leased",
     "log",
-    "next_due",
+    "look",
     "overdue",
     "owners",
     "publishing",
-    "queues",
     "settle",
     "succeed",
     "unsendable",
