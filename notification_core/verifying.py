@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature as Mismatch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from notification_core.errors import InvalidInput, InvalidSignature
-from notification_core.keys import decoded_base64, parse_public_key
+from notification_core.public_keys import decoded_base64, parse_public_key
 
 TOLERANCE = timedelta(seconds=300)
 """How old a signature may be, and how far ahead of the receiver's clock."""

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from notification_core.keys import parse_public_key
+from notification_core.public_keys import parse_public_key
 from notification_core.signing import signature_hex
 from notification_core.verifying import verify_signature
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish

@@ -8,7 +8,7 @@ import atheris
 
 with atheris.instrument_imports():
     from notification_core.errors import InvalidInput, InvalidSignature
-    from notification_core.keys import parse_public_key
+    from notification_core.public_keys import parse_public_key
     from notification_core.verifying import verify_signature, verify_standard_webhook
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from notification_core.errors import InvalidInput
 from notification_core.keys import (
     SigningKey,
-    decoded_base64,
     new_signing_key,
-    parse_public_key,
     public_forms,
     signing_at,
     thumbprint,
     trusted_at,
 )
+from notification_core.public_keys import decoded_base64, parse_public_key
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signing.json").read_text())
 KEYS = pytest.mark.parametrize("vector", VECTORS["keys"], ids=lambda vector: vector["name"])

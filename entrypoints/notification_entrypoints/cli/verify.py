@@ -11,7 +11,7 @@ from attrs import frozen
 
 from notification_adapters.clock import SystemClock
 from notification_core.errors import InvalidInput, InvalidSignature
-from notification_core.keys import parse_public_key
+from notification_core.public_keys import parse_public_key
 from notification_entrypoints.cli.captured import MAX_BYTES, Captured, parse_captured
 from notification_entrypoints.cli.checks import Check, Trust, checks, signed_at
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
