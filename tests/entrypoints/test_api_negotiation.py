@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -171,6 +172,26 @@ async def test_a_small_answer_is_not_packed_unless_nothing_else_is_taken(
     body, headers = await raw(api, SMALL, **{"Accept-Encoding": "gzip, identity;q=0"})
     assert headers["Content-Encoding"] == "gzip"
     assert unpacked(body, headers)["verification_keys"]
+
+
+async def test_what_a_caller_says_at_great_length_is_not_kept(api: CheckedClient) -> None:
+    async def ask(number: int) -> None:
+        lines = [
+            ("Accept-Encoding", ",".join(f"{number}-{line}-{each}" for each in range(600)))
+            for line in range(10)
+        ]
+        async with api.session.get(f"{api.url}/api{SMALL}", headers=lines) as answer:
+            assert answer.status == 200
+
+    await ask(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 6):
+            await ask(number)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000, "All five come to more than twice as much, once they are read."
 
 
 async def test_what_a_tag_names_is_sent_as_it_is(api: CheckedClient) -> None:

@@ -6,6 +6,7 @@ Weights count, ``*`` stands for what is not named. A header that says nothing as
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -15,6 +16,9 @@ LARGE = 16 * 1024
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
 _ANY_CODING = "*"
+
+_LONGEST_REMEMBERED: Final = 256
+"""Whoever says more has it read each time: what is remembered is bounded in size as in number."""
 
 
 def is_accepted(request: web.Request, media_types: Collection[str]) -> bool:
@@ -48,12 +52,17 @@ def pack(request: web.Request, response: web.StreamResponse) -> None:
 
 def _weights(request: web.Request, name: str) -> Mapping[str, float]:
     """Return what a header names, each with its weight."""
-    return _weights_in(",".join(request.headers.getall(name, ())))
+    text = ",".join(request.headers.getall(name, ()))
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _weights_in(text)
 
 
 @lru_cache(maxsize=128)
-def _weights_in(text: str) -> Mapping[str, float]:
+def _remembered(text: str) -> Mapping[str, float]:
     # A caller says the same at each request, and so do most callers.
+    return _weights_in(text)
+
+
+def _weights_in(text: str) -> Mapping[str, float]:
     named: dict[str, float] = {}
     for item in text.split(","):
         what, *parameters = (part.strip().lower() for part in item.split(";"))
