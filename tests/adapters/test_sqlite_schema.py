@@ -101,6 +101,12 @@ async def test_a_new_file_is_what_the_migrations_come_to_one_by_one(tmp_path: Pa
     await _open(upgraded)
 
 
+async def test_a_table_of_versions_that_is_empty_is_no_schema(tmp_path: Path) -> None:
+    _execute(database(tmp_path), "CREATE TABLE notification_schema (version_num TEXT)")
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    await _open(database(tmp_path))
+
+
 async def test_several_who_migrate_at_once_do_it_once(tmp_path: Path) -> None:
     path = database(tmp_path)
     await asyncio.gather(*(migrate_sqlite(path, CIPHER) for _ in range(12)))

@@ -152,6 +152,8 @@ def _current(connection: sa.Connection) -> str | None:
 def _make(connection: sa.Connection) -> None:
     """Run the statements that all migrations come to: working them out takes a tenth of a start."""
     written = files(__package__).joinpath(f"new.{connection.dialect.name}.sql").read_text("utf-8")
+    # Statements that ran without a transaction, and not to their end, may have left it empty.
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {VERSION_TABLE}")
     for statement in written.removesuffix(";\n").split(";\n"):
         connection.exec_driver_sql(statement)
 

@@ -38,7 +38,7 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
 QUEUES = f"""{LOOSE_SCAN}
 SELECT c.number, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
   w.disabled_until
-FROM changes AS c LEFT JOIN queue AS q ON true
+FROM (SELECT number FROM changes LIMIT 1) AS c LEFT JOIN queue AS q ON true
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 ORDER BY q.number
 """  # noqa: S608 - both halves are ours
