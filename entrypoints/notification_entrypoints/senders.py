@@ -31,7 +31,7 @@ def chosen_sender(settings: Settings, took: Took) -> HttpSender:
                 return _aiohttp_sender(settings, trust)
 
 
-def _aiohttp_sender(settings: Settings, trust: SSLContext) -> HttpSender:
+def _aiohttp_sender(settings: Settings, trust: SSLContext | None) -> HttpSender:
     from notification_adapters.http.aiohttp import AiohttpSender  # noqa: PLC0415 - only where chosen
 
     return AiohttpSender(
@@ -39,7 +39,7 @@ def _aiohttp_sender(settings: Settings, trust: SSLContext) -> HttpSender:
     )
 
 
-def _native_sender(settings: Settings, trust: SSLContext, took: Took) -> HttpSender:
+def _native_sender(settings: Settings, trust: SSLContext | None, took: Took) -> HttpSender:
     from notification_adapters.http.native import NativeSender  # noqa: PLC0415 - an extra
 
     return NativeSender(

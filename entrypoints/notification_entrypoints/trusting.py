@@ -3,17 +3,17 @@
 from pathlib import Path
 from ssl import SSLContext
 
-from notification_adapters.http.trust import system_trust, trust_in
+from notification_adapters.http.trust import trust_in
 from notification_core.errors import Detail, InvalidSettings
 
 
-def trust_of(variable: str, authorities: Path | None) -> SSLContext:
-    """Return what trusts the certificates of a file, or without one whom this machine trusts.
+def trust_of(variable: str, authorities: Path | None) -> SSLContext | None:
+    """Return what trusts the certificates of a file, None without one: the system's are trusted.
 
     Raises :class:`InvalidSettings`, which names the variable, where the file cannot be read.
     """
     if authorities is None:
-        return system_trust()
+        return None
     try:
         return trust_in(authorities)
     except OSError as error:  # ssl.SSLError is one too

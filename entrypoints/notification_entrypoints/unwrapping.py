@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from attrs import evolve
 
 from notification_adapters.absent import NoWrapping
+from notification_adapters.http.trust import system_trust
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 from notification_entrypoints.kinds import is_plain_secret, is_wrapped
@@ -57,7 +58,8 @@ async def _wrapping(settings: Settings) -> AsyncIterator[KeyWrapping]:
         settings.db_encryption_vault_uri,
         settings.db_encryption_vault_key,
         settings.db_encryption_vault_token,
-        trust_of("DB_ENCRYPTION_VAULT_CA_FILE", settings.db_encryption_vault_ca_file),
+        trust_of("DB_ENCRYPTION_VAULT_CA_FILE", settings.db_encryption_vault_ca_file)
+        or system_trust(),
     )
     try:
         yield vault

@@ -1,5 +1,6 @@
 """Opening connections: a way to the origin, and TLS where the URL asks for it."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from notification_adapters.http.native.phases import Stopwatch
 from notification_adapters.http.native.requests import Origin
 from notification_adapters.http.native.routes import Route
 from notification_adapters.http.resolver import LookupFailed
+from notification_adapters.http.trust import system_trust
 from notification_core.ports.sender import Phase
 
 # For an orderly end of TLS, which nobody waits for.
@@ -19,9 +21,11 @@ _FAREWELL = 1.0
 
 
 class Dialer:
-    """Opens connections."""
+    """Opens connections; without an ``ssl_context``, TLS trusts the system's certificates."""
 
-    def __init__(self, route: Route, ssl_context: ssl.SSLContext, stopwatch: Stopwatch) -> None:
+    def __init__(
+        self, route: Route, ssl_context: ssl.SSLContext | None, stopwatch: Stopwatch
+    ) -> None:
         self._route = route
         self._ssl_context = ssl_context
         self._loop = stopwatch.loop
@@ -30,22 +34,34 @@ class Dialer:
     async def connect(self, origin: Origin) -> Connection:
         """Return a new connection; raise :class:`SendingFailed` where none can be had."""
         with _in_words():
-            return await self._over(await self._route.open(origin), origin)
+            trust = await self._trust() if origin.scheme == "https" else None
+            return await self._over(await self._route.open(origin), origin, trust)
 
-    async def _over(self, connected: socket.socket, origin: Origin) -> Connection:
+    async def _over(
+        self, connected: socket.socket, origin: Origin, trust: ssl.SSLContext | None
+    ) -> Connection:
         connection = Connection(origin, self._loop, connected)
-        if origin.scheme == "https":
+        if trust is not None:
             with self._stopwatch.timing(Phase.TLS):
                 await self._loop.create_connection(
                     lambda: connection,
                     sock=connected,
-                    ssl=self._ssl_context,
+                    ssl=trust,
                     server_hostname=origin.host.removesuffix("."),
                     ssl_shutdown_timeout=_FAREWELL,
                 )
         else:
             await self._loop.create_connection(lambda: connection, sock=connected)
         return connection
+
+    async def _trust(self) -> ssl.SSLContext:
+        """Return the TLS settings: the system's certificates are loaded once they are needed.
+
+        That takes as long as some hundred requests, and the start of a process would wait for it.
+        """
+        if self._ssl_context is None:
+            self._ssl_context = await asyncio.to_thread(system_trust)
+        return self._ssl_context
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from notification_adapters.http.proxy import (
     EgressProxy,
 )
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
-from notification_adapters.http.trust import system_trust
 from notification_core.deliveries import ReceivedResponse
 from notification_core.destinations import DestinationPolicy, check_url
 from notification_core.errors import DestinationRefused
@@ -53,7 +52,7 @@ class NativeSender(HttpSender):
         self._resolver = JudgingResolver(connecting, names or Dns())
         straight = Straight(connecting, self._resolver, stopwatch)
         route: Route = straight if proxy is None else Through(proxy, straight, self._loop)
-        self._dialer = Dialer(route, ssl_context or system_trust(), stopwatch)
+        self._dialer = Dialer(route, ssl_context, stopwatch)
         self._pool = Pool(self._loop)
         self._deadlines = Deadlines(self._loop)
         self._target = lru_cache(MAX_KNOWN_URLS)(
