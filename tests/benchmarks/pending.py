@@ -42,8 +42,9 @@ class Pending:
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(receiver())
             load = Load().scaled(scale)
-            few = await stack.enter_async_context(_beside(running, round(_FEW * scale), load))
-            many = await stack.enter_async_context(_beside(running, round(_MANY * scale), load))
+            # What waits is not part of the load: it is always as much as the title says.
+            few = await stack.enter_async_context(_beside(running, _FEW, load))
+            many = await stack.enter_async_context(_beside(running, _MANY, load))
             yield RunningPending(few, many)
 
 
