@@ -17,7 +17,7 @@ _MEGA = 1e6
 
 @frozen
 class Lasting:
-    """Two minutes a round under full load: five rounds are ten minutes of one process."""
+    """Under full load, two minutes a round by the usual scale: five are ten minutes."""
 
     name: str
     title: str
@@ -53,6 +53,7 @@ class RunningLasting:
         return {
             "memory grown, MB": (memory(processes) - before) / _MEGA,
             "memory, MB": memory(processes) / _MEGA,
+            "seconds": self.seconds,
             "delivered": delivered,
             "stored a delivery, bytes": (stored_now - stored) / delivered,
             "WAL a delivery, bytes": (ahead_now - ahead) / delivered,

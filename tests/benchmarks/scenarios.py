@@ -169,7 +169,7 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Lasting(
         "postgres-lasting",
-        "Memory and disk under full load for ten minutes → PostgreSQL",
+        "Memory and disk under full load, round after round → PostgreSQL",
     ),
     Starting(
         "sqlite-start",
