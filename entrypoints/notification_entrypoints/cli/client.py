@@ -138,11 +138,16 @@ def _next_page(response: aiohttp.ClientResponse) -> Mapping[str, str] | None:
     return None if link is None else dict(URL(str(link["url"])).query)
 
 
+class _Detail(msgspec.Struct):
+    field: str
+    message: str
+
+
 class _Refusal(msgspec.Struct):
     """The API's one shape of errors, as far as it matters here."""
 
     message: str = "no reason given"
-    details: list[Detail] = []
+    details: list[_Detail] = []
 
 
 _REFUSAL = msgspec.json.Decoder(_Refusal)
@@ -157,7 +162,8 @@ def _refusal(answer: bytes) -> _Refusal:
 
 def _refused(api: Api, status: int, refusal: _Refusal) -> ApiRefused:
     message = _denied(api, status, refusal) if status in DENIED else refusal.message
-    return ApiRefused(status, message, refusal.details)
+    details = [Detail(one.field, one.message) for one in refusal.details]
+    return ApiRefused(status, message, details)
 
 
 def _denied(api: Api, status: int, refusal: _Refusal) -> str:
