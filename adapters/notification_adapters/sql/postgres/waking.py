@@ -12,16 +12,14 @@ from uuid import uuid4
 from notification_adapters.sql.postgres.pool import Pool
 from notification_core.ports.waking import Waking
 
-_SHORTEST_PAUSE: Final = 0.003
-_LONGEST_PAUSE: Final = 0.05
+_PAUSE_SECONDS: Final = 0.005
+_BUSY_PAUSE_SECONDS: Final = 0.05
+_MANY: Final = 4
+"""So many commits in one pause are a busy server's: then the pauses are the longer ones."""
 
 
 class NotifyWaking(Waking):
-    """Tells others the first time at once, and then once a pause for all that came in it.
-
-    The pause doubles while several commits come in one, and shrinks again while they do not: who
-    publishes now and then is heard of at once, and a busy server notifies 20 times a second.
-    """
+    """Tells others the first time at once, and then once a pause for all that came in it."""
 
     def __init__(self, pool: Pool, channel: str) -> None:
         self._pool = pool
@@ -57,14 +55,10 @@ class NotifyWaking(Waking):
 
     async def _tell(self) -> None:
         """Tell others as long as there is something to tell, with a pause after each time."""
-        pause = _SHORTEST_PAUSE
         while self._commits:
             commits, self._commits = self._commits, 0
             with suppress(Exception):  # a hint: who does not get it polls
                 async with self._pool.lend(self._notify):
                     pass
-            pause = (
-                min(2 * pause, _LONGEST_PAUSE) if commits > 1 else max(pause / 2, _SHORTEST_PAUSE)
-            )
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS if commits >= _MANY else _PAUSE_SECONDS)
         self._telling = None
