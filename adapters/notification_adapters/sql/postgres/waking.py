@@ -6,6 +6,7 @@ a busy server commits half as often. So it is a transaction of its own, and ther
 
 import asyncio
 from contextlib import suppress
+from math import inf
 from typing import Final
 from uuid import uuid4
 
@@ -14,8 +15,8 @@ from notification_core.ports.waking import Waking
 
 _PAUSE_SECONDS: Final = 0.005
 _BUSY_PAUSE_SECONDS: Final = 0.05
-_MANY: Final = 4
-"""So many commits in one pause are a busy server's: then the pauses are the longer ones."""
+_BUSY: Final = 800.0
+"""So many commits a second are a busy server's: then the pauses are the longer ones."""
 
 
 class NotifyWaking(Waking):
@@ -55,10 +56,14 @@ class NotifyWaking(Waking):
 
     async def _tell(self) -> None:
         """Tell others as long as there is something to tell, with a pause after each time."""
+        clock, asked = asyncio.get_running_loop().time, -inf
         while self._commits:
             commits, self._commits = self._commits, 0
+            before, asked = asked, clock()
+            # By the second: where notifying itself takes long, more commits come meanwhile.
+            is_busy = commits >= _BUSY * (asked - before)
             with suppress(Exception):  # a hint: who does not get it polls
                 async with self._pool.lend(self._notify):
                     pass
-            await asyncio.sleep(_BUSY_PAUSE_SECONDS if commits >= _MANY else _PAUSE_SECONDS)
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS if is_busy else _PAUSE_SECONDS)
         self._telling = None
