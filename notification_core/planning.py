@@ -75,8 +75,8 @@ class Batch:
         self.arrivals = arrivals
         known = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
         if known:
-            self._release([one for one in self.begun if _key_of_begun(one) in known])
-            self.begun = [one for one in self.begun if _key_of_begun(one) not in known]
+            self._release([one for one in self.begun if one.event_key in known])
+            self.begun = [one for one in self.begun if one.event_key not in known]
             self.deliveries = [one for one in self.deliveries if one.event_key not in known]
 
     def give_up(self) -> None:
@@ -152,7 +152,3 @@ class Planner:
         if webhook.is_disabled(now):
             return Reason.WEBHOOK_DISABLED
         return Reason.QUEUE_FULL if webhook.webhook_id in self.full else None
-
-
-def _key_of_begun(delivery: BegunDelivery) -> EventKey:
-    return delivery.fence.environment_id, delivery.event_id

@@ -11,8 +11,6 @@ from notification_core.signing import SignatureHeaders, message_id, sign
 
 _MOST_REMEMBERED = 4096
 
-_EventKey = tuple[object, str]
-
 
 @frozen
 class _Signed:
@@ -31,7 +29,7 @@ class Signatures:
         self._headers = headers
         self._signer = signer
         self._second = 0
-        self._signed: dict[_EventKey, _Signed] = {}
+        self._signed: dict[tuple[object, str], _Signed] = {}
 
     def __len__(self) -> int:
         """How many events' signatures are remembered."""
@@ -43,7 +41,7 @@ class Signatures:
         """Return the signature headers of a delivery's event at a unix second."""
         if second != self._second or len(self._signed) >= _MOST_REMEMBERED:
             self._second, self._signed = second, {}
-        event = delivery.fence.environment_id, delivery.event_id
+        event = delivery.event_key
         known = self._signed.get(event)
         # The very same keys: those of an environment are replaced when they are read again.
         if known is None or known.keys is not keys:

@@ -137,11 +137,7 @@ class DeliveryStore(Protocol):
             if await transaction.changes() != planned.changes:
                 return None
             arrivals = await transaction.add_events(planned.events)
-            new = [
-                one
-                for one in planned.deliveries
-                if arrivals[one.environment_id, one.event_id] is Arrival.NEW
-            ]
+            new = [one for one in planned.deliveries if arrivals[one.event_key] is Arrival.NEW]
             await transaction.add_deliveries(new, planned.worker, planned.lease)
         return arrivals
 

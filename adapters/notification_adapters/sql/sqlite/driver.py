@@ -17,9 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.steps import RawRow
 
-BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
-"""Whoever begins so waits for other writers now, and not when the first row is written."""
-
 Value = str | int | bytes | None
 Work = Callable[[sqlite3.Connection], object]
 T = TypeVar("T")
@@ -47,10 +44,6 @@ class Connection(aiosqlite.Connection):
         put_off = self._taken()
         return cast("sqlite3.Error | None", await self._execute(_commit_after, self._conn, put_off))
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> "T | sqlite3.Error":
-        """Do work as a transaction; return the error of what came before its commit."""
-        return await self._execute(_whole, self._conn, work)
-
     async def rollback(self) -> None:
         """Roll back; what was put off is not done at all."""
         self._put_off.clear()
@@ -76,21 +69,18 @@ def begin(connection: AsyncConnection, how: str = "BEGIN") -> None:
     _ours(connection).put_off(lambda raw: raw.execute(how))
 
 
+def put_off(connection: AsyncConnection, work: Work) -> None:
+    """Do work on a connection of ours with its next trip to the driver's thread, or its commit.
+
+    That thread has the interpreter's lock in common with everybody: the work is to run statements,
+    and to compute nothing that could be computed before.
+    """
+    _ours(connection).put_off(work)
+
+
 async def commit(connection: AsyncConnection) -> sqlite3.Error | None:
     """Commit; return the error of a statement that was put off: then nothing is committed."""
     return await _ours(connection).commit_all()
-
-
-async def transact(
-    connection: AsyncConnection, work: Callable[[sqlite3.Connection], T]
-) -> T | sqlite3.Error:
-    """Do work as a transaction of its own, in one trip to the driver's thread.
-
-    The work shares that thread's time with nobody, and the interpreter with everybody: it runs
-    statements, and computes nothing that could be computed before. Where a statement of it fails,
-    the error is returned and nothing is committed; that of the commit is raised.
-    """
-    return await _ours(connection).transact(work)
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
@@ -148,17 +138,6 @@ def _commit_after(raw: sqlite3.Connection, put_off: Sequence[Work]) -> sqlite3.E
         return error
     raw.execute("COMMIT")
     return None
-
-
-def _whole(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T | sqlite3.Error:
-    try:
-        raw.execute(BEGIN_TO_WRITE)
-        done = work(raw)
-    except sqlite3.Error as error:
-        raw.rollback()
-        return error
-    raw.execute("COMMIT")
-    return done
 
 
 def _do(raw: sqlite3.Connection, put_off: Sequence[Work]) -> None:

@@ -27,14 +27,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.sqlite import steps
-from notification_adapters.sql.sqlite.driver import (
-    BEGIN_TO_WRITE,
-    begin,
-    commit,
-    connected,
-    rollback,
-    transact,
-)
+from notification_adapters.sql.sqlite.driver import begin, commit, connected, put_off, rollback
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.sqlite.shortcuts import SqliteShortcuts
 from notification_adapters.sql.steps import Queue, Steps
@@ -98,7 +91,7 @@ class SqliteDatabase(Database):
         """Open the one transaction that may write; others wait for it in their order."""
         with map_errors():
             async with self._turn, self._writer_connection() as connection:
-                begin(connection, BEGIN_TO_WRITE)
+                begin(connection, "BEGIN IMMEDIATE")
                 yield connection
                 with map_commit_errors():
                     refused = await commit(connection)
@@ -107,13 +100,10 @@ class SqliteDatabase(Database):
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do work as the one transaction that may write, in one trip to the driver's thread."""
-        with map_errors():
-            async with self._turn, self._writer_connection() as connection:
-                with map_commit_errors():
-                    done = await transact(connection, work)
-            if isinstance(done, sqlite3.Error):
-                raise done
-        return done
+        done: list[T] = []
+        async with self.writing() as connection:
+            put_off(connection, lambda raw: done.append(work(raw)))
+        return done[0]
 
     @asynccontextmanager
     async def _writer_connection(self) -> AsyncGenerator[AsyncConnection]:
