@@ -107,11 +107,6 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(
         assert await place.look() == await Place(postgres, plain).look()
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    connection.execute(sa.select(1))  # As whoever migrates has looked first.
-    upgrading.upgrade(connection)
-
-
 async def test_a_new_database_is_what_the_migrations_come_to_one_by_one(
     place: Place, postgres: PostgresServer
 ) -> None:
@@ -121,7 +116,7 @@ async def test_a_new_database_is_what_the_migrations_come_to_one_by_one(
             open_postgres_database(postgres.server(upgraded)) as database,
             database.migrating() as connection,
         ):
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(upgrading.upgrade)
         assert await place.look() == await Place(postgres, upgraded).look()
 
 

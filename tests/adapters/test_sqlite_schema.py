@@ -82,11 +82,6 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(tmp_path: Path
     assert migrated == _schema(plain)
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    connection.execute(sa.select(1))  # As whoever migrates has looked first.
-    upgrading.upgrade(connection)
-
-
 async def test_a_new_file_is_what_the_migrations_come_to_one_by_one(tmp_path: Path) -> None:
     await migrate_sqlite(database(tmp_path), CIPHER)
     upgraded = tmp_path / "upgraded.sqlite"
@@ -94,7 +89,7 @@ async def test_a_new_file_is_what_the_migrations_come_to_one_by_one(tmp_path: Pa
         open_sqlite_database(upgraded, SystemClock(), create=True) as opened,
         opened.migrating() as connection,
     ):
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(upgrading.upgrade)
     await migrate_sqlite(upgraded, CIPHER)
     assert _schema(upgraded) == _schema(database(tmp_path))
     assert _first_rows(upgraded) == _first_rows(database(tmp_path))

@@ -14,6 +14,7 @@ _alembic = threading.Lock()
 
 def upgrade(connection: sa.Connection) -> None:
     """Bring the schema up to this version, in the transaction of the connection."""
+    connection.execute(sa.select(1))  # What has not begun by then, alembic would commit by itself.
     config = _config()
     config.attributes["connection"] = connection
     with _alembic:
