@@ -120,7 +120,7 @@ async def test_a_lock_that_a_lost_session_still_holds_is_taken_from_it(place: Pl
     await until("the former session is at its end", lambda: asyncio.to_thread(ours.is_closed))
 
 
-async def test_a_thousand_commits_are_told_in_few_words(place: Place) -> None:
+async def test_thousands_of_commits_are_told_in_few_words(place: Place) -> None:
     await place.other.worker_lock.acquire(uuid4())
     heard: list[float] = []
 
@@ -134,13 +134,15 @@ async def test_a_thousand_commits_are_told_in_few_words(place: Place) -> None:
 
     listening = asyncio.create_task(listen())
     began = asyncio.get_running_loop().time()
-    for _ in range(1000):
-        place.one.waking.wake()
-        await asyncio.sleep(0.0001)
+    for _ in range(50):
+        for _ in range(100):
+            place.one.waking.wake()
+        await asyncio.sleep(0.005)
     await until("something is heard", anything)
     listening.cancel()
     seconds = asyncio.get_running_loop().time() - began
-    assert len(heard) <= 2 + seconds / 0.05
+    # A busy server tells once in 50 ms; of one that was held up a few words may follow sooner.
+    assert len(heard) <= 3 + seconds / 0.03
 
 
 async def _takes(storage: SqlStorage, worker: UUID) -> bool:
