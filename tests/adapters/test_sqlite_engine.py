@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import engine
+from notification_adapters.sql.sqlite import engine, pool
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
@@ -28,6 +28,7 @@ from tests.adapters.sqlite_files import (
     pragma,
 )
 from tests.sqlite_template import make_sqlite
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
 async def test_a_database_that_another_process_holds_is_busy_and_then_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(pool, "BUSY_TIMEOUT", timedelta(milliseconds=50))
     await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
@@ -161,6 +162,26 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     assert await storage.webhooks.changes() == before + (0 if listed else 1)
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
+
+
+@pytest.mark.parametrize("turns", range(0, 10, 2))
+async def test_whenever_a_reader_is_cancelled_it_holds_on_to_nothing(
+    storage: SqlStorage, tmp_path: Path, turns: int
+) -> None:
+    async def nobody_reads_what_was_before() -> bool:
+        """Tell whether the log of writes can be cut: not while somebody reads an older state."""
+        with closing(sqlite3.connect(database(tmp_path), timeout=0)) as other:
+            (busy, _, _) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    readings = [asyncio.create_task(storage.webhooks.changes()) for _ in range(2)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for reading in readings:
+        reading.cancel()
+    await asyncio.gather(*readings, return_exceptions=True)
+    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
+    await until("nobody reads", nobody_reads_what_was_before)
 
 
 def _failed(code: int) -> sqlite3.OperationalError:

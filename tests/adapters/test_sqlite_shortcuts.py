@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import engine
+from notification_adapters.sql.sqlite import engine, pool
 from notification_core.deliveries import NewDelivery
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.events import Arrival, EventToStore
@@ -50,7 +50,7 @@ def _stored(folder: Path) -> tuple[int, int]:
 async def test_while_another_process_writes_nothing_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(pool, "BUSY_TIMEOUT", timedelta(milliseconds=50))
     await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:

@@ -33,7 +33,7 @@ class SqlApiKeyStore(ApiKeyStore):
         """Store a new key."""
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
-            await connection.execute(sa.insert(api_keys).values(_columns(key)))
+            await connection.execute(sa.insert(api_keys), _columns(key))
 
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""

@@ -32,13 +32,16 @@ from notification_core.erasure import NOTHING_ERASED, ErasedBatch
 
 _e = erasures.c
 
+# Made once: whatever is made in an environment asks this first.
+_RUNNING = sa.select(_e.environment_id).where(ERASING)
+
 _Step = Callable[[AsyncConnection, UUID, int], Awaitable[int | None]]
 """Deletes some rows and returns how many; None where there are none of its kind any more."""
 
 
 async def running(connection: AsyncConnection) -> Collection[UUID]:
     """Return the environments whose erasure runs."""
-    found = await connection.execute(sa.select(_e.environment_id).where(ERASING))
+    found = await connection.execute(_RUNNING)
     return frozenset(found.scalars())
 
 

@@ -35,7 +35,7 @@ class KeptAnswers:
         )
         await connection.execute(outlived)
         try:
-            await connection.execute(sa.insert(kept_answers).values(self._columns(kept)))
+            await connection.execute(sa.insert(kept_answers), self._columns(kept))
         except IntegrityError as error:
             raise AlreadyAnswered("This request was answered already.") from error
 

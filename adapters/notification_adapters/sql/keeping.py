@@ -32,7 +32,7 @@ class Keeping:
                 case KeptAnswer():
                     await self._answers.keep(connection, each)
                 case AuditEntry():
-                    await connection.execute(sa.insert(audit).values(_columns(each)))
+                    await connection.execute(sa.insert(audit), _columns(each))
 
 
 class SqlAuditLog(AuditLog):

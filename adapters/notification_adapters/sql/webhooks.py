@@ -73,7 +73,7 @@ class SqlWebhookStore(WebhookStore):
             await self._database.lock_environment(connection, webhook.environment_id)
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
-            await connection.execute(sa.insert(webhooks).values(self._rows.columns(webhook)))
+            await connection.execute(sa.insert(webhooks), self._rows.columns(webhook))
             await self._keeping.write(connection, kept)
             await count_change(connection)
 

@@ -1,9 +1,9 @@
-"""Prepared statements straight to the driver, for the steps whose cost counts.
+"""SQLite's driver in as few trips to its thread as can be: each has two threads wait to be woken.
 
-A statement through SQLAlchemy takes four trips to the driver's thread and builds a result object:
-about 120 µs. This takes one trip of 25 µs, hands over plain tuples and gives plain tuples back,
-so identifiers are 32 hex digits here and instants are microseconds. What gives no answer takes no
-trip at all: it goes with the next statement that gives one, or with the commit.
+A statement through SQLAlchemy takes one. What is written here straight to the driver, for the steps
+whose cost counts, builds no result object either: it hands over plain tuples and gives plain tuples
+back, so identifiers are 32 hex digits here and instants are microseconds. What gives no answer
+takes no trip at all: it goes with the next statement that gives one, or with the commit.
 """
 
 import sqlite3
@@ -24,6 +24,37 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
+class Cursor(aiosqlite.Cursor):
+    """A statement with all of its rows in one trip, as SQLAlchemy wants them anyhow.
+
+    The driver's own takes a trip to be made, to execute, to fetch and to be closed.
+    """
+
+    def __init__(self, connection: "Connection") -> None:
+        super().__init__(connection, cast("sqlite3.Cursor", None))
+        self._connection = connection
+        self._rows: Iterable[sqlite3.Row] = ()
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "Cursor":
+        """Run one statement."""
+        return await self._run(sqlite3.Connection.execute, sql, parameters or ())
+
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> "Cursor":
+        """Run one statement for each row of values."""
+        return await self._run(sqlite3.Connection.executemany, sql, parameters)
+
+    async def fetchall(self) -> Iterable[sqlite3.Row]:
+        """Return the rows."""
+        return self._rows
+
+    async def close(self) -> None:
+        """Return: it is closed already."""
+
+    async def _run(self, run: Callable[..., sqlite3.Cursor], *args: object) -> "Cursor":
+        self._cursor, self._rows = await self._connection.run_whole(run, *args)
+        return self
+
+
 class Connection(aiosqlite.Connection):
     """A connection of ours, which can put work off until its next trip to the driver's thread.
 
@@ -34,6 +65,17 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size)
         self._thread.daemon = True
         self._put_off: list[Work] = []
+        self._may_be_open = False
+
+    def cursor(self) -> Cursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
+        """Return a cursor that is made with its statement."""
+        return Cursor(self)
+
+    async def run_whole(
+        self, run: Callable[..., sqlite3.Cursor], *args: object
+    ) -> tuple[sqlite3.Cursor, Iterable[sqlite3.Row]]:
+        """Return a statement's cursor, closed, and all of its rows."""
+        return await self._execute(_whole, self._conn, run, *args)
 
     def put_off(self, work: Work) -> None:
         """Do this before anything else."""
@@ -41,15 +83,26 @@ class Connection(aiosqlite.Connection):
 
     async def commit_all(self) -> sqlite3.Error | None:
         """Commit; return the error of what was put off, after which there was no commit."""
-        put_off = self._taken()
-        return cast("sqlite3.Error | None", await self._execute(_commit_after, self._conn, put_off))
+        refused = await self._execute(_commit_after, self._conn, self._taken())
+        self._may_be_open = refused is not None
+        return refused
+
+    def roll_back(self) -> None:
+        """Have all rolled back before anything else is done; what was put off is not done at all.
+
+        Nobody waits for it, so nobody can be cancelled meanwhile.
+        """
+        self._put_off.clear()
+        if self._may_be_open:
+            self._may_be_open = False
+            self._tx.put_nowait((None, self._conn.rollback))
 
     async def rollback(self) -> None:
-        """Roll back; what was put off is not done at all."""
-        self._put_off.clear()
-        await super().rollback()
+        """Roll back, as SQLAlchemy asks for it whenever a connection goes back to its pool."""
+        self.roll_back()
 
     async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        self._may_be_open = True
         if self._put_off:
             fn = partial(_after, self._conn, self._taken(), fn)
         return cast("T", await super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]  # the driver has no types here
@@ -102,10 +155,10 @@ async def run_many(
         await driver.executemany(statement, rows)
 
 
-async def rollback(connection: AsyncConnection) -> None:
+def roll_back(connection: AsyncConnection) -> None:
     """Undo what is not committed, whatever state the connection is in."""
     if not connection.invalidated:
-        await _driver(connection).rollback()
+        _ours(connection).roll_back()
 
 
 def as_json(values: Iterable[object]) -> str:
@@ -122,6 +175,15 @@ def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
 
 def _ours(connection: AsyncConnection) -> Connection:
     return cast("Connection", _driver(connection))
+
+
+def _whole(
+    raw: sqlite3.Connection, run: Callable[..., sqlite3.Cursor], *args: object
+) -> tuple[sqlite3.Cursor, Iterable[sqlite3.Row]]:
+    cursor = run(raw, *args)
+    rows = cursor.fetchall()
+    cursor.close()  # its description and counts stay
+    return cursor, rows
 
 
 def _after(

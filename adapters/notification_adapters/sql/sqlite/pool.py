@@ -1,0 +1,123 @@
+"""Connections to an SQLite file that are lent for a transaction and stay open between them."""
+
+import asyncio
+import gc
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import aiosqlite
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+
+from notification_adapters.sql.sqlite.driver import begin, connected, roll_back
+
+BUSY_TIMEOUT = timedelta(seconds=5)
+"""How long a transaction waits for another process that writes to the same file."""
+
+_BUSY_PAUSE = timedelta(milliseconds=10)
+
+
+class Pool:
+    """At most so many connections, lent in the order in which they are asked for.
+
+    SQLAlchemy's own pool costs as much as four statements each time, and begins and ends
+    transactions of its own.
+    """
+
+    def __init__(self, path: Path, mode: str, pragmas: Sequence[str], size: int) -> None:
+        self._engine = _engine(path, mode, pragmas)
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[AsyncConnection] = []
+        self._torn = False
+        self.size = size
+        self.lent = 0
+
+    @asynccontextmanager
+    async def lend(self, how: str) -> AsyncGenerator[AsyncConnection]:
+        """Lend a connection that begins a transaction so; what is not committed is rolled back."""
+        async with self._free:
+            self.lent += 1
+            try:
+                connection = self._idle.pop() if self._idle else await self._connected()
+                try:
+                    begin(connection, how)
+                    yield connection
+                finally:
+                    await self._take_back(connection)
+            finally:
+                self.lent -= 1
+
+    async def close(self) -> None:
+        """Close all connections; none may be lent."""
+        while self._idle:
+            await self._idle.pop().close()
+        await self._engine.dispose()
+
+    async def _connected(self) -> AsyncConnection:
+        if self._torn:
+            # SQLite keeps a closed connection's lock until the last of its statements is gone, and
+            # that one hangs in a cycle of the error's frames: unless it is collected, nobody could
+            # write before the interpreter comes to it by itself.
+            gc.collect()
+            self._torn = False
+        return await self._engine.connect()
+
+    async def _take_back(self, connection: AsyncConnection) -> None:
+        if connection.invalidated:
+            # SQLAlchemy closes a connection whose statement is cancelled under way.
+            self._torn = True
+            await asyncio.shield(connection.close())
+        else:
+            roll_back(connection)
+            self._idle.append(connection)
+
+
+def _engine(path: Path, mode: str, pragmas: Sequence[str]) -> AsyncEngine:
+    engine = create_async_engine(
+        sa.URL.create(
+            "sqlite+aiosqlite",
+            database=f"file:{quote(str(path.absolute()))}",
+            query={"mode": mode, "uri": "true"},
+        ),
+        poolclass=NullPool,
+        connect_args={"isolation_level": None, "async_creator_fn": connected},
+        hide_parameters=True,  # errors are logged, and these are customers' data
+    )
+    busy = f"busy_timeout = {BUSY_TIMEOUT // timedelta(milliseconds=1)}"
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: AdaptedConnection, _: object) -> None:
+        for pragma in (busy, *pragmas):
+            connection.run_async(_statement(f"PRAGMA {pragma}"))
+
+    return engine
+
+
+def _statement(text: str) -> Callable[[aiosqlite.Connection], Awaitable[object]]:
+    async def execute(driver: aiosqlite.Connection) -> None:
+        # Of several who turn to the write-ahead log at once all but one are told at once that the
+        # file is locked: SQLite does not wait here, whatever its busy_timeout.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_delay(BUSY_TIMEOUT),
+            wait=wait_fixed(_BUSY_PAUSE),
+            reraise=True,
+        ):
+            with attempt:
+                await driver.execute_fetchall(text)
+
+    return execute
+
+
+def _is_busy(error: BaseException) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )
