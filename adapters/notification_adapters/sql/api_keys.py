@@ -38,7 +38,7 @@ class SqlApiKeyStore(ApiKeyStore):
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""
         wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         return _found(row, key_id)
 
@@ -47,7 +47,7 @@ class SqlApiKeyStore(ApiKeyStore):
         wanted = sa.select(api_keys).order_by(api_keys.c.key_id.desc()).limit(limit)
         if before is not None:
             wanted = wanted.where(api_keys.c.key_id < before)
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return [_key(row) for row in await connection.execute(wanted)]
 
     @repeated

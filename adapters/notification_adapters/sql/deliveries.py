@@ -130,7 +130,7 @@ class SqlDeliveryStore(DeliveryStore):
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await self._steps.leased(connection, worker)
 
     @repeated

@@ -74,6 +74,10 @@ class Database(Protocol):
         """Open a consistent view of the database that cannot be written to."""
 
     @abstractmethod
+    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a view for one statement alone, which is consistent by itself, in one trip."""
+
+    @abstractmethod
     def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may take long, and that no other migration runs beside."""
 

@@ -55,7 +55,7 @@ class SqlErasureStore(ErasureStore):
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             row = (await connection.execute(_one(environment_id))).first()
         if row is None:
             raise ErasureNotFound(environment_id)
@@ -63,7 +63,7 @@ class SqlErasureStore(ErasureStore):
 
     async def running(self) -> Collection[UUID]:
         """Return the environments whose erasure runs."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await erasing.running(connection)
 
     @repeated

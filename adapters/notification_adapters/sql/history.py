@@ -46,7 +46,7 @@ class SqlHistory(History):
     async def environment_of(self, delivery_id: UUID) -> UUID:
         """Return the environment of a delivery."""
         values = {"delivery_id": delivery_id}
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise DeliveryNotFound(delivery_id)
@@ -103,7 +103,7 @@ class SqlHistory(History):
         wanted = sa.select(*columns).where(
             _e.event_id == event_id, _e.environment_id == environment_id
         )
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None:
             raise EventNotFound(event_id)
@@ -121,7 +121,7 @@ class SqlHistory(History):
             .limit(limit + 1)
             .subquery()
         )
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             found = [_record(row) for row in await connection.execute(_records(made))]
         return page_of(found, limit, None, _delivery_id)
 

@@ -73,7 +73,7 @@ class SqlIdempotencyStore(IdempotencyStore):
         wanted = sa.select(kept_answers).where(
             _k.request == request, _k.environment_id == environment_id, _k.answered_at > since
         )
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             row = (await connection.execute(wanted)).first()
         return None if row is None else self._answers.read(row)
 

@@ -37,7 +37,7 @@ class SqlKeyStore(KeyStore):
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         """Return all keys of these environments, newest first."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await self._read(connection, environment_ids)
 
     @repeated

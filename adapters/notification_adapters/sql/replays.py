@@ -77,7 +77,7 @@ class SqlReplayStore(ReplayStore):
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
         wanted = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None:
             raise ReplayNotFound(replay_id)
@@ -95,7 +95,7 @@ class SqlReplayStore(ReplayStore):
         )
         if before is not None:
             wanted = wanted.where(_r.replay_id < before)
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             found = [_replay(row) for row in await connection.execute(wanted)]
         return page_of(found, limit, None, lambda one: one.replay_id)
 
@@ -134,7 +134,7 @@ class SqlReplayStore(ReplayStore):
         wanted = sa.select(replays).where(RUNNING).order_by(_r.webhook_id).limit(limit)
         if after is not None:
             wanted = wanted.where(_r.webhook_id > after)
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return [_replay(row) for row in await connection.execute(wanted)]
 
     @repeated

@@ -59,7 +59,7 @@ class SqlSealedStore(SealedStore):
         if after is not None:
             place = (sa.literal(value, part.type) for part, value in zip(key, after, strict=False))
             page = page.where(sa.tuple_(*key) > sa.tuple_(*place))
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             found = await connection.execute(page)
             return [(each[0], each[1], each[2]) for each in found]
 

@@ -60,7 +60,7 @@ class SqlStorage:
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` where the database cannot be read."""
-        async with self.database.reading() as connection:
+        async with self.database.asking() as connection:
             await connection.execute(sa.select(1))
 
     async def check_schema(self) -> None:

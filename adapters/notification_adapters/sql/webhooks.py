@@ -47,7 +47,7 @@ class SqlWebhookStore(WebhookStore):
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
         values = {"webhook_id": webhook_id}
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise WebhookNotFound(webhook_id)
@@ -55,12 +55,12 @@ class SqlWebhookStore(WebhookStore):
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await self._rows.of_environments(connection, [environment_id])
 
     async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
         """Return one webhook."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await self._rows.get(connection, environment_id, webhook_id)
 
     @repeated
@@ -137,7 +137,7 @@ class SqlWebhookStore(WebhookStore):
 
     async def changes(self) -> int:
         """Return the change counter."""
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             return await self._database.steps.changes(connection)
 
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:

@@ -53,8 +53,9 @@ class PostgresDatabase(Database):
         self._now = now
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
+        self._keeps_settings = server.prepared_statements
         self.shortcuts = (
-            PostgresShortcuts(self.pool, self._stated_now) if server.prepared_statements else None
+            PostgresShortcuts(self.pool, self._stated_now) if self._keeps_settings else None
         )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
@@ -104,6 +105,17 @@ class PostgresDatabase(Database):
             async with self.pool.lend(self._read) as connection:
                 yield connection
                 await run(connection, "COMMIT")
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[AsyncConnection]:
+        """Open the view of one statement, without a transaction where the session's settings do."""
+        if not self._keeps_settings:
+            async with self.reading() as connection:
+                yield connection
+            return
+        with map_errors():
+            async with self.pool.lend() as connection:
+                yield connection
 
     @asynccontextmanager
     async def migrating(self) -> AsyncGenerator[AsyncConnection]:

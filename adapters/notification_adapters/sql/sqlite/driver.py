@@ -65,7 +65,7 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size)
         self._thread.daemon = True
         self._put_off: list[Work] = []
-        self._may_be_open = False
+        self._begun = False
 
     def cursor(self) -> Cursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
         """Return a cursor that is made with its statement."""
@@ -77,6 +77,11 @@ class Connection(aiosqlite.Connection):
         """Return a statement's cursor, closed, and all of its rows."""
         return await self._execute(_whole, self._conn, run, *args)
 
+    def begin(self, how: str) -> None:
+        """Begin a transaction; that it cannot be is said by what comes next."""
+        self._begun = True
+        self.put_off(lambda raw: raw.execute(how))
+
     def put_off(self, work: Work) -> None:
         """Do this before anything else."""
         self._put_off.append(work)
@@ -84,7 +89,7 @@ class Connection(aiosqlite.Connection):
     async def commit_all(self) -> sqlite3.Error | None:
         """Commit; return the error of what was put off, after which there was no commit."""
         refused = await self._execute(_commit_after, self._conn, self._taken())
-        self._may_be_open = refused is not None
+        self._begun = refused is not None
         return refused
 
     def roll_back(self) -> None:
@@ -93,8 +98,8 @@ class Connection(aiosqlite.Connection):
         Nobody waits for it, so nobody can be cancelled meanwhile.
         """
         self._put_off.clear()
-        if self._may_be_open:
-            self._may_be_open = False
+        if self._begun:
+            self._begun = False
             self._tx.put_nowait((None, self._conn.rollback))
 
     async def rollback(self) -> None:
@@ -102,7 +107,6 @@ class Connection(aiosqlite.Connection):
         self.roll_back()
 
     async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        self._may_be_open = True
         if self._put_off:
             fn = partial(_after, self._conn, self._taken(), fn)
         return cast("T", await super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]  # the driver has no types here
@@ -117,9 +121,9 @@ def connected(path: str, **options: Any) -> Connection:
     return Connection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
 
 
-def begin(connection: AsyncConnection, how: str = "BEGIN") -> None:
+def begin(connection: AsyncConnection, how: str) -> None:
     """Begin a transaction on a connection of ours; that it cannot be is said by what comes next."""
-    _ours(connection).put_off(lambda raw: raw.execute(how))
+    _ours(connection).begin(how)
 
 
 def put_off(connection: AsyncConnection, work: Work) -> None:

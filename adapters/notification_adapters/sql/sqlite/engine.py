@@ -100,6 +100,13 @@ class SqliteDatabase(Database):
             async with self._readers.lend("BEGIN") as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[AsyncConnection]:
+        """Open the same for one statement alone."""
+        with map_errors():
+            async with self._readers.lend() as connection:
+                yield connection
+
     def migrating(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may write: there is one at a time."""
         return self.writing()

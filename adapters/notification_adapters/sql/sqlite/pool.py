@@ -40,14 +40,18 @@ class Pool:
         self.lent = 0
 
     @asynccontextmanager
-    async def lend(self, how: str) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection that begins a transaction so; what is not committed is rolled back."""
+    async def lend(self, how: str | None = None) -> AsyncGenerator[AsyncConnection]:
+        """Lend a connection that begins a transaction so; what is not committed is rolled back.
+
+        Where none is to be begun each statement is a transaction of its own.
+        """
         async with self._free:
             self.lent += 1
             try:
                 connection = self._idle.pop() if self._idle else await self._connected()
                 try:
-                    begin(connection, how)
+                    if how is not None:
+                        begin(connection, how)
                     yield connection
                 finally:
                     await self._take_back(connection)

@@ -46,7 +46,7 @@ class FileWorkerLock(WorkerLock):
         """Return all other workers that own leases: none of them can have the lock."""
         if self._worker is None:
             return frozenset()
-        async with self._database.reading() as connection:
+        async with self._database.asking() as connection:
             owners = await self._database.steps.owners(connection)
         return frozenset(owners) - {self._worker}
 
