@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from statistics import quantiles
+from statistics import median, quantiles
 
 from attrs import field, frozen
 
 from tests.benchmarks.figures import Goal, Round
+from tests.benchmarks.machine import flushes_timed
 from tests.benchmarks.processes import load
 from tests.benchmarks.systems import OpenStorage, OpenSystem, Receiver, System, receiver, up
 
@@ -61,11 +62,13 @@ class RunningLatency:
     count: int
 
     async def round(self) -> Round:
-        """Measure both, one after the other; in milliseconds."""
+        """Measure both, one after the other, and what the disk takes meanwhile; in milliseconds."""
         timed = f"{self.receiver.url}/timed"
         raw = await self._measured("paced-raw", timed)
-        alone = await self._measured("paced-publish", self.system.api, self.alone)
+        async with flushes_timed() as flushes:
+            alone = await self._measured("paced-publish", self.system.api, self.alone)
         figures = _compared("", alone, " raw", raw)
+        figures["a flush to the disk meanwhile, ms"] = median(flushes) * 1e3
         if self.beside:
             figures |= await self._beside()
         return figures

@@ -1,11 +1,13 @@
 """What a figure was measured on: without it a figure says nothing."""
 
+import asyncio
 import os
 import platform
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +18,7 @@ _PACKAGES = (
 )
 _UUIDS = 10_000
 _FLUSHES = 200
+_BETWEEN_FLUSHES = 0.05
 _BLOCK = bytes(8192)
 
 
@@ -48,14 +51,40 @@ def _pace() -> float:
 
 def _flush_told() -> str:
     """Tell how long a block takes to be safe on the disk that the databases are on."""
+    with _flushing() as flush:
+        times = sorted(_seconds(flush) for _ in range(_FLUSHES))
+    return f"{_part(times, 0.5):.2f} ms (nine in ten within {_part(times, 0.9):.2f} ms)"
+
+
+@asynccontextmanager
+async def flushes_timed() -> AsyncIterator[list[float]]:
+    """Time a flush now and then for the length of the block, in seconds."""
+    times: list[float] = []
+
+    async def time_them() -> None:
+        while True:
+            times.append(await asyncio.to_thread(_seconds, flush))
+            await asyncio.sleep(_BETWEEN_FLUSHES)
+
+    with _flushing() as flush:
+        timing = asyncio.create_task(time_them())
+        try:
+            yield times
+        finally:
+            timing.cancel()
+            await asyncio.gather(timing, return_exceptions=True)
+
+
+@contextmanager
+def _flushing() -> Iterator[Callable[[], None]]:
+    """Give what writes a block and waits until it is safe on the disk."""
     with tempfile.TemporaryFile(buffering=0) as file:
 
         def flush() -> None:
             file.write(_BLOCK)
             os.fsync(file.fileno())
 
-        times = sorted(_seconds(flush) for _ in range(_FLUSHES))
-    return f"{_part(times, 0.5):.2f} ms (nine in ten within {_part(times, 0.9):.2f} ms)"
+        yield flush
 
 
 def _part(times: Sequence[float], part: float) -> float:
