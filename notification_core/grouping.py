@@ -45,7 +45,9 @@ class Grouped(Generic[Question, Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_look_at)
         self._waiting.append((question, answer))
-        if len(self._working) < self._side_by_side:
+        # Who has done its work stays here until its callback runs, but looks for no more: who asks
+        # in between would wait until the next one asks.
+        if sum(not task.done() for task in self._working) < self._side_by_side:
             task = asyncio.create_task(self._work_on())
             self._working.add(task)
             task.add_done_callback(self._working.discard)

@@ -82,6 +82,25 @@ async def test_a_group_is_bounded_and_a_large_question_is_asked_alone(work: Work
     assert work.groups == [[1], [50], [4, 6], [1]]
 
 
+async def test_who_asks_at_the_moment_at_which_the_work_ends_is_answered(work: Work) -> None:
+    group = grouped(work)
+    ended = asyncio.Event()
+
+    async def ask_as_it_ends() -> int:
+        await ended.wait()
+        return await group.ask(2)
+
+    first, second = asyncio.create_task(group.ask(1)), asyncio.create_task(ask_as_it_ends())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # In this order: the work goes on and ends, then the second asks, in one turn of the loop.
+    work.open.set()
+    ended.set()
+    async with asyncio.timeout(5):
+        assert await first == 2
+        assert await second == 4
+
+
 async def test_what_had_no_room_is_asked_again_in_its_turn(work: Work) -> None:
     work.answered_at_once = 2
     group = grouped(work)
