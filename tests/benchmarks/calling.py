@@ -71,19 +71,19 @@ class RunningCalling:
         """Measure each kind of call, between two halves of the bare ones like it."""
         measured: dict[str, float] = {}
         for name, call in self.calls.items():
-            before = await self._rate(self.bare, call, self.count // 2)
-            rate = await self._rate(self.system.api, call, self.count)
-            after = await self._rate(self.bare, call, self.count // 2)
+            before, _ = await self._called(self.bare, call, self.count // 2)
+            rate, slowest = await self._called(self.system.api, call, self.count)
+            after, _ = await self._called(self.bare, call, self.count // 2)
             bare = (before + after) / 2
             measured |= {f"{name}, ratio": rate / bare, f"{name} a second": rate}
-            measured[f"{name}, bare a second"] = bare
+            measured |= {f"{name}, bare a second": bare, f"{name}, p99, ms": slowest}
         return measured
 
-    async def _rate(self, url: str, call: Call, count: int) -> float:
-        """Return how many such calls a server answers in a second."""
+    async def _called(self, url: str, call: Call, count: int) -> tuple[float, float]:
+        """Return how many such calls a server answers in a second, and their p99."""
         words = ("call", call.method, f"{url}{call.path}", str(count), str(self.connections))
         told = await load(*words, call.body)
-        return count / told["seconds"]
+        return count / told["seconds"], told["p99"] * 1e3
 
 
 def _calls(webhook_id: str) -> Mapping[str, Call]:
