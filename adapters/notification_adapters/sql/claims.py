@@ -80,13 +80,14 @@ class Claims:
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""
-        # A look first: where nothing is due, it is all there is to it, and no writer waits for it.
-        async with self._database.asking() as connection:
-            look = await self._look(connection, claim)
-        if not look.open:
-            return look.nothing()
+        if self._database.one_writer:
+            # A look through a reader first: where nothing is due, no writer is kept waiting.
+            async with self._database.asking() as connection:
+                look = await self._look(connection, claim)
+                if not look.open:
+                    return look.nothing()
         async with self._database.writing() as connection:
-            return await self._take(connection, claim, look)
+            return await self._take(connection, claim)
 
     async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
         look = self._database.look(connection, claim.after, claim.max_webhooks)
@@ -102,7 +103,10 @@ class Claims:
             ),
         )
 
-    async def _take(self, connection: AsyncConnection, claim: Claim, look: _Look) -> Claimed:
+    async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
+        look = await self._look(connection, claim)
+        if not look.open:
+            return look.nothing()
         share = _share(claim, look.open)
         waiting = await self._steps.waiting(connection, look.open, share, look.now)
         choice = _choose(waiting, claim, share)

@@ -75,7 +75,7 @@ class Database(Protocol):
 
     @abstractmethod
     def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Open a view for one statement alone, which is consistent by itself, in one trip."""
+        """Open a view for one statement alone, which is consistent without a transaction."""
 
     @abstractmethod
     def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -1,7 +1,7 @@
 """PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
@@ -53,9 +53,8 @@ class PostgresDatabase(Database):
         self._now = now
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
-        self._keeps_settings = server.prepared_statements
         self.shortcuts = (
-            PostgresShortcuts(self.pool, self._stated_now) if self._keeps_settings else None
+            PostgresShortcuts(self.pool, self._stated_now) if server.prepared_statements else None
         )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
@@ -106,16 +105,9 @@ class PostgresDatabase(Database):
                 yield connection
                 await run(connection, "COMMIT")
 
-    @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[AsyncConnection]:
-        """Open the view of one statement, without a transaction where the session's settings do."""
-        if not self._keeps_settings:
-            async with self.reading() as connection:
-                yield connection
-            return
-        with map_errors():
-            async with self.pool.lend() as connection:
-                yield connection
+    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open the same for one statement: its begin finds out whether a connection still works."""
+        return self.reading()
 
     @asynccontextmanager
     async def migrating(self) -> AsyncGenerator[AsyncConnection]:
