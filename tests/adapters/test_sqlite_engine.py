@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import engine, pool
+from notification_adapters.sql.sqlite.driver import put_off
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
@@ -28,7 +30,7 @@ from tests.adapters.sqlite_files import (
     pragma,
 )
 from tests.sqlite_template import make_sqlite
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -162,6 +164,34 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     assert await storage.webhooks.changes() == before + (0 if listed else 1)
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
+
+
+async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that_has_ended(
+    storage: SqlStorage,
+) -> None:
+    let_go = threading.Event()
+
+    async def look_for_long() -> None:
+        async with storage.database.reading() as connection:
+            put_off(connection, lambda _: let_go.wait(PATIENCE))
+            await storage.database.steps.changes(connection)
+
+    async def is_under_way() -> bool:
+        return storage.database.open_transactions == 1
+
+    async def is_free() -> bool:
+        return storage.database.open_transactions == 0
+
+    looking = asyncio.create_task(look_for_long())
+    await until("it is under way", is_under_way)
+    await asyncio.sleep(0.01)  # so that the driver's thread has begun, as a rule
+    looking.cancel()
+    others = [storage.webhooks.changes() for _ in range(2 * engine.READERS)]
+    assert set(await asyncio.gather(*others)) == {0}
+    assert await is_under_way()
+    let_go.set()
+    await asyncio.gather(looking, return_exceptions=True)
+    await until("it is free", is_free)
 
 
 @pytest.mark.parametrize("turns", range(0, 10, 2))

@@ -103,8 +103,10 @@ class Connection(aiosqlite.Connection):
             self._tx.put_nowait((None, self._conn.rollback))
 
     async def rollback(self) -> None:
-        """Roll back, as SQLAlchemy asks for it whenever a connection goes back to its pool."""
-        self.roll_back()
+        """Roll back, and return once that is done and all that was asked for before."""
+        self._put_off.clear()
+        self._begun = False
+        await super().rollback()
 
     async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self._put_off:
@@ -160,9 +162,13 @@ async def run_many(
 
 
 def roll_back(connection: AsyncConnection) -> None:
-    """Undo what is not committed, whatever state the connection is in."""
-    if not connection.invalidated:
-        _ours(connection).roll_back()
+    """Have undone what is not committed, without waiting for it."""
+    _ours(connection).roll_back()
+
+
+async def rolled_back(connection: AsyncConnection) -> None:
+    """Undo what is not committed, after whatever is under way."""
+    await _ours(connection).rollback()
 
 
 def as_json(values: Iterable[object]) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from notification_adapters.sql.sqlite.driver import begin, connected, roll_back
+from notification_adapters.sql.sqlite.driver import begin, connected, roll_back, rolled_back
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long a transaction waits for another process that writes to the same file."""
@@ -53,8 +53,11 @@ class Pool:
                     if how is not None:
                         begin(connection, how)
                     yield connection
-                finally:
-                    await self._take_back(connection)
+                except BaseException:
+                    await asyncio.shield(self._recover(connection))
+                    raise
+                roll_back(connection)
+                self._idle.append(connection)
             finally:
                 self.lent -= 1
 
@@ -73,13 +76,14 @@ class Pool:
             self._torn = False
         return await self._engine.connect()
 
-    async def _take_back(self, connection: AsyncConnection) -> None:
+    async def _recover(self, connection: AsyncConnection) -> None:
+        """Wait for the end of what was under way: a statement that nobody awaits still runs."""
         if connection.invalidated:
             # SQLAlchemy closes a connection whose statement is cancelled under way.
             self._torn = True
-            await asyncio.shield(connection.close())
+            await connection.close()
         else:
-            roll_back(connection)
+            await rolled_back(connection)
             self._idle.append(connection)
 
 
