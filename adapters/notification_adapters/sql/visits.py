@@ -26,15 +26,19 @@ class Commits:
 
         SQLAlchemy tells of a commit before it happens: who looked then would find nothing yet.
         """
-        ours = _transaction(connection.sync_connection)
 
-        def note(committing: sa.Connection) -> None:
-            if _transaction(committing) is ours:
-                task = asyncio.get_running_loop().create_task(_after(connection, committed))
-                self._waiting.add(task)
-                task.add_done_callback(self._waiting.discard)
+        async def call_back() -> None:
+            if await watched.has_committed():
+                committed()
 
-        sa.event.listen(connection.sync_connection, "commit", note, once=True)
+        def wait() -> None:
+            task = asyncio.get_running_loop().create_task(call_back())
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+        sync_connection = connection.sync_connection
+        assert sync_connection is not None  # noqa: S101 - for the type checker: it is open
+        watched = _Watched(sync_connection, wait)
 
     async def close(self) -> None:
         """Wait for no commit any more."""
@@ -43,17 +47,52 @@ class Commits:
         await asyncio.gather(*self._waiting, return_exceptions=True)
 
 
-def _transaction(connection: sa.Connection | None) -> sa.Transaction | None:
-    return connection.get_transaction() if connection else None
+class _Watched:
+    """The transaction that is open on a connection, until its end."""
 
+    def __init__(self, connection: sa.Connection, committing: Callable[[], None]) -> None:
+        self._connection = connection
+        self._transaction = connection.get_transaction()
+        self._committing = committing
+        self._listeners = {"commit": self._commits, "rollback": self._rolls_back}
+        for name, listener in self._listeners.items():
+            sa.event.listen(connection, name, listener)
 
-async def _after(connection: HostConnection, committed: Callable[[], None]) -> None:
-    """Call back once a commit that has begun is over."""
-    pause = 0.0
-    while not connection.closed and connection.in_transaction():
-        await asyncio.sleep(pause)
-        pause = min(2 * pause + 0.001, _LONGEST_PAUSE)
-    committed()
+    async def has_committed(self) -> bool:
+        """Tell whether a commit that has begun came to its end.
+
+        One that fails leaves its transaction where it is, to be rolled back. Where a host does so
+        at once SQLAlchemy has nothing to tell the two apart by: then it passes for committed.
+        """
+        pause = 0.0
+        while self._is_current and self._is_active:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause + 0.001, _LONGEST_PAUSE)
+        self._forget()
+        return not self._is_current
+
+    @property
+    def _is_current(self) -> bool:
+        return self._connection.get_transaction() is self._transaction
+
+    @property
+    def _is_active(self) -> bool:
+        return self._transaction is not None and self._transaction.is_active
+
+    def _commits(self, _: sa.Connection) -> None:
+        if self._is_current:
+            self._committing()
+
+    def _rolls_back(self, _: sa.Connection) -> None:
+        if self._is_current:
+            # Later: SQLAlchemy is going through the listeners.
+            asyncio.get_running_loop().call_soon(self._forget)
+
+    def _forget(self) -> None:
+        """Listen no more: a connection of the host's may live long, and publish often."""
+        for name, listener in self._listeners.items():
+            sa.event.remove(self._connection, name, listener)
+        self._listeners = {}
 
 
 def check_driver(connection: AsyncConnection, driver: str) -> None:

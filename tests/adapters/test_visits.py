@@ -1,0 +1,77 @@
+"""What is told of transactions that a host commits, or does not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from notification_adapters.sql.visits import Commits
+from tests.waiting import until
+
+
+class Told:
+    """Counts how often it is told."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+    async def once(self) -> bool:
+        return self.times == 1
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
+    """Open a connection of a host's."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/host.sqlite")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("CREATE TABLE customers (id INTEGER PRIMARY KEY)")
+        await connection.commit()
+        yield connection
+    await engine.dispose()
+
+
+@pytest.fixture
+async def commits() -> AsyncIterator[Commits]:
+    commits = Commits()
+    yield commits
+    await commits.close()
+
+
+async def test_a_commit_is_told_of_though_the_host_goes_on_at_once(
+    connection: AsyncConnection, commits: Commits
+) -> None:
+    told = Told()
+    await connection.execute(sa.text("INSERT INTO customers VALUES (1)"))
+    commits.after(connection, told)
+    await connection.commit()
+    await connection.execute(sa.text("INSERT INTO customers VALUES (2)"))
+    await until("it is told of", told.once)
+    await connection.commit()
+    await asyncio.sleep(0)
+    assert told.times == 1
+
+
+async def test_a_connection_that_publishes_often_gathers_no_listeners(
+    connection: AsyncConnection, commits: Commits
+) -> None:
+    assert connection.sync_connection is not None
+    events = connection.sync_connection.dispatch
+    for end in (connection.commit, connection.rollback):
+        for number in range(5):
+            told = Told()
+            await connection.execute(sa.text("INSERT INTO customers VALUES (:n)"), {"n": number})
+            commits.after(connection, told)
+            await end()
+        await connection.execute(sa.text("DELETE FROM customers"))
+        await connection.commit()
+
+    async def nobody_listens() -> bool:
+        return not [*events.commit, *events.rollback]
+
+    await until("nobody listens", nobody_listens)
