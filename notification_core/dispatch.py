@@ -99,6 +99,7 @@ class Dispatcher:
             interruption_delay=deliver.rules.retries.interval,
             recorded=self._recorded,
             returned=self._returned,
+            left=self._left,
         )
         self.sending = Sending(
             worker=worker,
@@ -297,6 +298,10 @@ class Dispatcher:
         sent just now is not worth a claim of its own, over and over.
         """
         self.sending.written(fences)
+
+    def _left(self, fence: Fence) -> None:
+        """Take in that storage refuses a result for good."""
+        self.sending.leave(fence)
 
     # Everything else.
 

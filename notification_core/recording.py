@@ -36,6 +36,7 @@ class Recorder:
         interruption_delay: timedelta,
         recorded: Callable[[Sequence[Result]], None],
         returned: Callable[[Sequence[Fence]], None],
+        left: Callable[[Fence], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -43,6 +44,7 @@ class Recorder:
         self._interruption_delay = interruption_delay
         self._recorded = recorded
         self._returned = returned
+        self._left = left
         self._results: deque[Result] = deque()
         self._unsent: deque[Fence] = deque()
         self._suspects = 0
@@ -115,7 +117,7 @@ class Recorder:
         if len(batch) > 1:
             self._suspects = len(batch)
         else:
-            self._results.popleft()
+            self._left(self._results.popleft().fence)
             self._suspects = max(0, self._suspects - 1)
 
     async def _write_unsent(self) -> None:

@@ -54,6 +54,7 @@ class Sending(Taker):
         self._wanting = wanting
         self._stale = stale
         self._held: Counter[UUID] = Counter()
+        self._left: set[UUID] = set()
         self._chains: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._suspended = False
@@ -90,6 +91,7 @@ class Sending(Taker):
         fresh = True
         for delivery in claimed.deliveries:
             self._held[delivery.fence.delivery_id] += 1
+            self._left.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
             fresh &= self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
         self._go_on(claimed.deliveries, fresh=fresh)
@@ -100,13 +102,18 @@ class Sending(Taker):
 
     def holds(self, delivery_id: UUID) -> bool:
         """Tell whether a delivery is in this process's hands, or being committed to them."""
-        return self._held[delivery_id] > 0
+        return self._held[delivery_id] > 0 or delivery_id in self._left
 
     def written(self, fences: Sequence[Fence]) -> None:
         """Let go of deliveries whose results are in storage, and go on sending."""
         for fence in fences:
             self._let_go(fence)
         self.fill()
+
+    def leave(self, fence: Fence) -> None:
+        """Leave a delivery to its lease: its attempt was made, and storage refuses the result."""
+        self._let_go(fence)
+        self._left.add(fence.delivery_id)
 
     def _let_go(self, fence: Fence) -> None:
         left = self._held.pop(fence.delivery_id, 0) - 1

@@ -753,3 +753,22 @@ async def test_an_erasure_that_another_process_began_is_noticed_within_a_poll(wo
     await world.until(lambda: not world.storage.state.erasing(), within=2 * POLL)
     assert not world.deliveries()
     world.sender.requests.clear()
+
+
+async def test_a_result_that_storage_refuses_is_left_to_its_lease_and_waited_for_by_nobody() -> (
+    None
+):
+    async with a_world() as world:
+        webhook = await world.webhook()
+        world.trouble.errors["finish"] = ValueError("a value that storage refuses")
+        await world.publish()
+        sending = world.dispatcher.sending
+        await world.until(lambda: world.sent_to(webhook))
+        await world.until(lambda: sending.idle, within=5)
+        del world.trouble.errors["finish"]
+        (delivery,) = world.deliveries()
+        assert sending.holds(delivery.delivery_id)
+        await world.until(lambda: world.states() == {State.SUCCEEDED}, within=60)
+        assert [one.outcome for one in world.attempts()] == [Outcome.INTERRUPTED, Outcome.SUCCEEDED]
+        assert sending.idle
+        assert not sending.holds(delivery.delivery_id)

@@ -54,6 +54,7 @@ class World:
     recorder: Recorder
     recorded: list[Result]
     returned: list[Fence]
+    left: list[Fence]
 
     @property
     def written(self) -> list[Result]:
@@ -66,6 +67,7 @@ async def world() -> AsyncIterator[World]:
     book = Book(trouble)
     recorded: list[Result] = []
     returned: list[Fence] = []
+    left: list[Fence] = []
     recorder = Recorder(
         store=book,
         clock=clock,
@@ -73,9 +75,10 @@ async def world() -> AsyncIterator[World]:
         interruption_delay=timedelta(seconds=1),
         recorded=recorded.extend,
         returned=returned.extend,
+        left=left.append,
     )
     running = asyncio.create_task(recorder.run())
-    yield World(clock, trouble, book, notebook, recorder, recorded, returned)
+    yield World(clock, trouble, book, notebook, recorder, recorded, returned, left)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -204,4 +207,5 @@ async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_oth
         world.recorder.record(result)
     await until(lambda: not world.recorder.unwritten, world.clock, within=2)
     assert world.recorded == [result for result in results if result is not culprit]
+    assert world.left == [culprit.fence]
     assert ("record", "ValueError") in world.notebook.errors
