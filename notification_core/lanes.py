@@ -99,7 +99,9 @@ class Lanes:
 
     def note_more(self, webhook_id: UUID) -> None:
         """Note that storage has more deliveries of a webhook than there was room for."""
-        self._lanes[webhook_id].more = True
+        # One that was idle may have been forgotten while storage was asked.
+        if lane := self._lanes.get(webhook_id):
+            lane.more = True
 
     def note_starved(self) -> None:
         """Note that a claim was not made because nothing more may wait."""

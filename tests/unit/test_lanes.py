@@ -266,6 +266,18 @@ def test_nothing_is_claimed_of_a_webhook_at_its_bound() -> None:
     lanes.note_more(webhook.webhook_id)
 
 
+def test_that_storage_has_more_is_of_no_use_for_a_webhook_that_was_forgotten_meanwhile() -> None:
+    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    _add(lanes, webhook, 1)
+    for _, flight in _flights(lanes):
+        _answer(lanes, flight)
+    asked_of = lanes.rooms()
+    lanes.forget_idle(1e9)
+    for webhook_id in asked_of:
+        lanes.note_more(webhook_id)
+    assert not lanes.rooms()
+
+
 # What changes meanwhile.
 
 
