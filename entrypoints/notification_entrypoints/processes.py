@@ -63,7 +63,6 @@ class Process:
     administrators: Administrators
     _status: StatusReport
     _checks: dict[str, Check]
-    _stop: asyncio.Event
     _stopping: asyncio.Event
 
     def ready(self, service: Service, parts: Mapping[str, Check], announcement: str = "") -> None:
@@ -87,9 +86,7 @@ class Process:
 
     async def until_stopped(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
-        await self._stop.wait()
-        self._stopping.set()
-        end_in_any_case()
+        await self._stopping.wait()
         _log.info("stopping")
 
 
@@ -126,7 +123,25 @@ async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterat
         ops_url = await stack.enter_async_context(
             _listening(ops_runner(app, settings), settings, berth)
         )
-        yield Process(watch, ops_url, berth, administrators, status, checks, stop, stopping)
+        # From the start on: what a process waits for before it serves may take long as well.
+        stack.enter_context(_heeding(stop, stopping))
+        yield Process(watch, ops_url, berth, administrators, status, checks, stopping)
+
+
+@contextmanager
+def _heeding(stop: asyncio.Event, stopping: asyncio.Event) -> Iterator[None]:
+    """Once told to stop, be ready no more, and be at the end in a bounded time."""
+
+    async def heed() -> None:
+        await stop.wait()
+        stopping.set()
+        end_in_any_case()
+
+    task = asyncio.create_task(heed())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _ops_app(

@@ -1,0 +1,29 @@
+"""A process from its start to its end."""
+
+import os
+import signal
+
+import pytest
+
+from notification_entrypoints import processes
+from notification_entrypoints.processes import serving
+from notification_entrypoints.settings import load_settings
+from tests.ports import free_ports
+from tests.waiting import until
+
+
+async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bounded: list[bool] = []
+    monkeypatch.setattr(processes, "end_in_any_case", lambda: bounded.append(True))
+    (port,) = free_ports(1)
+    settings = load_settings({"DB_ENCRYPTION_SECRET": "s" * 32, "OPS_SERVER_PORT": str(port)})
+
+    async def its_end_is_bounded() -> bool:
+        return bool(bounded)
+
+    async with serving(settings) as process:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until("its end is bounded, though it does not serve yet", its_end_is_bounded)
+        await process.until_stopped()
