@@ -45,7 +45,7 @@ class Child:
         """Hear what it says until it ends; return its exit code, negative for a signal's number."""
         stream = self.process.stdout
         assert stream  # noqa: S101 - it was started with one
-        while line := await stream.readline():
+        while line := await _line(stream):
             match heard(line):
                 case Ready(announcement) if not self.ready.done():
                     self.ready.set_result(announcement)
@@ -87,6 +87,13 @@ async def spawned(command: str, berth: Berth, environ: Mapping[str, str]) -> Chi
         *_program(command, berth), env=_environ(environ), stdin=PIPE, stdout=PIPE
     )
     return Child(berth, process)
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """Return the next line; one that is longer than any that is meant for us is passed over."""
+    while True:
+        with suppress(ValueError):
+            return await stream.readline()
 
 
 def _program(command: str, berth: Berth) -> Sequence[str]:

@@ -38,11 +38,19 @@ class Slot:
     async def run(self, start: Start, gone: Callable[[int], None]) -> None:
         """Have a worker run until told to stop; ``gone`` is called when it ends before that.
 
-        Raises :class:`WorkerRefused` where none can run.
+        Raises :class:`WorkerRefused` where none can run, and :class:`OSError` where the first one
+        cannot be started.
         """
         while not self._stopping.is_set():
             began = self._clock.monotonic()
-            self.child = child = await start(self.number)
+            try:
+                self.child = child = await start(self.number)
+            except OSError as error:
+                if not self._deaths:
+                    raise
+                # As when a worker dies: what keeps a process from being made now may pass.
+                await self._pause(f"none could be started: {error}", 0.0)
+                continue
             if self._stopping.is_set():
                 child.stop()
             code = await self._lived(child)
@@ -50,7 +58,9 @@ class Slot:
                 return
             self._check(child, code)
             gone(self.number)
-            await self._pause(child, code, self._clock.monotonic() - began)
+            why = child.refused.reason if child.refused else ending(code)
+            lived = self._clock.monotonic() - began
+            await self._pause(why, lived, pid=child.process.pid)
 
     def stop(self) -> None:
         """Have the worker stop, and no other follow."""
@@ -82,13 +92,11 @@ class Slot:
         if refused and not (refused.passes and self.ready.is_set()):
             raise WorkerRefused(refused.reason, code)
 
-    async def _pause(self, child: Child, code: int, lived: float) -> None:
+    async def _pause(self, why: str, lived: float, **told: object) -> None:
         self._deaths = 1 if lived >= _WELL_AFTER else self._deaths + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 1, 10))
-        why = child.refused.reason if child.refused else ending(code)
         self.problem = f"it is started again: {why}"
-        told = {"worker": self.number, "pid": child.process.pid, "why": why}
-        _log.error("worker_ended", **told, again_in_seconds=pause)
+        _log.error("worker_ended", worker=self.number, **told, why=why, again_in_seconds=pause)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stopping.wait()

@@ -88,10 +88,12 @@ class CrewCounts(Counts):
     async def _look(self) -> Sequence[int]:
         """Have all workers tell; return who does not answer."""
         self._totals.learn(_ITSELF, self._own.rendered())
+        asked = [slot.child for slot in self._slots]
         answers = await asyncio.gather(*(_asked(slot, "/metrics") for slot in self._slots))
         silent = []
-        for slot, answer in zip(self._slots, answers, strict=True):
-            if answer is not None and answer.is_ok and slot.child:
+        for slot, child, answer in zip(self._slots, asked, answers, strict=True):
+            # Of one that has ended meanwhile everything is counted already.
+            if answer is not None and answer.is_ok and slot.child is child:
                 self._totals.learn(slot.number, answer.body)
             else:
                 silent.append(slot.number)
