@@ -112,8 +112,8 @@ class Sending(Taker):
 
     def leave(self, fence: Fence) -> None:
         """Leave a delivery to its lease: its attempt was made, and storage refuses the result."""
-        self._let_go(fence)
         self._left.add(fence.delivery_id)
+        self.written([fence])
 
     def _let_go(self, fence: Fence) -> None:
         left = self._held.pop(fence.delivery_id, 0) - 1
