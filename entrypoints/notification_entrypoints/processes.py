@@ -63,7 +63,7 @@ class Process:
     administrators: Administrators
     _status: StatusReport
     _checks: dict[str, Check]
-    _stopping: asyncio.Event
+    _stop: asyncio.Event
 
     def ready(self, service: Service, parts: Mapping[str, Check], announcement: str = "") -> None:
         """Say that it serves, as long as the storage and these parts of it work."""
@@ -86,7 +86,7 @@ class Process:
 
     async def until_stopped(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
-        await self._stopping.wait()
+        await self._stop.wait()
         _log.info("stopping")
 
 
@@ -111,30 +111,28 @@ async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterat
     watch = Watch(VERSION, COMMIT, SystemClock().monotonic, settings.pod_name)
     status = StatusReport(watch.last_minute, SystemClock().monotonic)
     checks: dict[str, Check] = {"start": _still_starting}
-    stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         if berth:
             stack.enter_context(_stopped_with_supervisor(stop))
         administrators = Administrators()
-        app = _ops_app(settings, watch, checks, stopping)
+        app = _ops_app(settings, watch, checks, stop)
         add_status_page(app, status)
         add_debug_pages(app, settings, administrators.refusal)
         ops_url = await stack.enter_async_context(
             _listening(ops_runner(app, settings), settings, berth)
         )
         # From the start on: what a process waits for before it serves may take long as well.
-        stack.enter_context(_heeding(stop, stopping))
-        yield Process(watch, ops_url, berth, administrators, status, checks, stopping)
+        stack.enter_context(_ended_in_time(stop))
+        yield Process(watch, ops_url, berth, administrators, status, checks, stop)
 
 
 @contextmanager
-def _heeding(stop: asyncio.Event, stopping: asyncio.Event) -> Iterator[None]:
-    """Once told to stop, be ready no more, and be at the end in a bounded time."""
+def _ended_in_time(stop: asyncio.Event) -> Iterator[None]:
+    """Once told to stop, be at the end in a bounded time."""
 
     async def heed() -> None:
         await stop.wait()
-        stopping.set()
         end_in_any_case()
 
     task = asyncio.create_task(heed())
