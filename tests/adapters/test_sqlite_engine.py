@@ -169,22 +169,25 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
 async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that_has_ended(
     storage: SqlStorage,
 ) -> None:
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
+
+    def take_long(_: sqlite3.Connection) -> None:
+        begun.set()
+        let_go.wait(PATIENCE)
 
     async def look_for_long() -> None:
         async with storage.database.reading() as connection:
-            put_off(connection, lambda _: let_go.wait(PATIENCE))
+            put_off(connection, take_long)
             await storage.database.steps.changes(connection)
 
     async def is_under_way() -> bool:
-        return storage.database.open_transactions == 1
+        return begun.is_set() and storage.database.open_transactions == 1
 
     async def is_free() -> bool:
         return storage.database.open_transactions == 0
 
     looking = asyncio.create_task(look_for_long())
     await until("it is under way", is_under_way)
-    await asyncio.sleep(0.01)  # so that the driver's thread has begun, as a rule
     looking.cancel()
     others = [storage.webhooks.changes() for _ in range(2 * engine.READERS)]
     assert set(await asyncio.gather(*others)) == {0}

@@ -93,18 +93,18 @@ class SqliteDatabase(Database):
         await self._readers.close()
         await self._writer.close()
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+    def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a view of the database that no writer holds up."""
-        with map_errors():
-            async with self._readers.lend("BEGIN") as connection:
-                yield connection
+        return self._looking("BEGIN")
+
+    def asking(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open the same for one statement alone."""
+        return self._looking(None)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[AsyncConnection]:
-        """Open the same for one statement alone."""
+    async def _looking(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
         with map_errors():
-            async with self._readers.lend() as connection:
+            async with self._readers.lend(how) as connection:
                 yield connection
 
     def migrating(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:

@@ -40,7 +40,7 @@ class Pool:
         self.lent = 0
 
     @asynccontextmanager
-    async def lend(self, how: str | None = None) -> AsyncGenerator[AsyncConnection]:
+    async def lend(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection that begins a transaction so; what is not committed is rolled back.
 
         Where none is to be begun each statement is a transaction of its own.
