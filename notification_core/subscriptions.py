@@ -152,6 +152,7 @@ class Subscriptions:
             self._check(draft, stored.custom_headers)
             changed = _drawn_over(stored, draft)
             if changed == stored:
+                await self._store.confirm(stored)
                 return stored
             changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
             try:

@@ -57,6 +57,13 @@ class WebhookStore(Protocol):
         """
 
     @abstractmethod
+    async def confirm(self, webhook: Webhook) -> None:
+        """Return once a webhook that was read is durable, before it is acknowledged as updated.
+
+        Raises :class:`StorageUnavailable` if that is unknown.
+        """
+
+    @abstractmethod
     async def delete(
         self,
         environment_id: UUID,

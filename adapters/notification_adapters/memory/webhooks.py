@@ -55,6 +55,9 @@ class MemoryWebhookStore(WebhookStore):
             self._state.keep(kept)
             return self._state.change(webhook)
 
+    async def confirm(self, webhook: Webhook) -> None:
+        """Return: memory has nothing that is not yet durable."""
+
     async def delete(
         self,
         environment_id: UUID,

@@ -62,6 +62,8 @@ class SqlApiKeyStore(ApiKeyStore):
         async with self._database.writing() as connection:
             if (await connection.execute(revoked)).rowcount:
                 await self._keeping.write(connection, kept)
+            else:
+                await self._database.confirm_found(connection)
             row = (await connection.execute(wanted)).one_or_none()
         return _found(row, key_id)
 

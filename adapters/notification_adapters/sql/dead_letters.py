@@ -31,14 +31,15 @@ class DeadLetterRows:
 
     async def add(
         self, connection: AsyncConnection, letters: Sequence[DeadLetter], now: datetime
-    ) -> None:
-        """Insert the dead letters that are new, and pass these on to their topic."""
+    ) -> int:
+        """Insert the dead letters that are new, pass these on to their topic; return how many."""
         by_id = {identity_of(letter.message): letter for letter in letters}
         rows = [self._columns(one, by_id[one], now) for one in sorted(by_id)]
         key = dead_letters.c.message_id
         new = set(await insert_those_missing(connection, dead_letters, rows, key))
         passed_on = (letter for one, letter in by_id.items() if one in new)
         await self._outbox.forward(connection, passed_on, now)
+        return len(new)
 
     def _columns(self, message_id: UUID, letter: DeadLetter, now: datetime) -> Mapping[str, object]:
         message = letter.message

@@ -92,6 +92,22 @@ class Database(Protocol):
         Raises :class:`StorageUnusable` where it is no connection to this kind of database.
         """
 
+    @abstractmethod
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Have this transaction's commit return only once all that it has found is durable, too.
+
+        To be called before a request is acknowledged because of a row that was found: the row's
+        own commit may have failed to reach a synchronous standby, and a transaction that writes
+        nothing does not wait for one.
+        """
+
+    @abstractmethod
+    async def check_commits(self) -> None:
+        """Raise :class:`StorageUnavailable` if a commit has not finished for over 5 s.
+
+        If nothing has been committed for 10 s, a probe is.
+        """
+
     @property
     @abstractmethod
     def open_transactions(self) -> int:

@@ -75,7 +75,12 @@ class SqlIdempotencyStore(IdempotencyStore):
         )
         async with self._database.asking() as connection:
             row = (await connection.execute(wanted)).first()
-        return None if row is None else self._answers.read(row)
+        if row is None:
+            return None
+        # The response acknowledges the first request's effect again.
+        async with self._database.writing() as connection:
+            await self._database.confirm_found(connection)
+        return self._answers.read(row)
 
     async def forget(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""

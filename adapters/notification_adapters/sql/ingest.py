@@ -56,6 +56,8 @@ class SqlIngest(IngestTransaction):
         ordered = sorted(events, key=order)
         now = await self._now()
         known = await self._database.steps.add_events(self._connection, ordered, now)
+        if known:
+            await self._database.confirm_found(self._connection)
         return arrivals(events, known)
 
     async def add_deliveries(
@@ -74,7 +76,8 @@ class SqlIngest(IngestTransaction):
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
         now = await self._now()
-        await self._letters.add(self._connection, dead_letters, now)
+        if await self._letters.add(self._connection, dead_letters, now) < len(dead_letters):
+            await self._database.confirm_found(self._connection)
 
     async def _now(self) -> datetime:
         """Return one time for all that the transaction stores."""

@@ -44,7 +44,8 @@ class SqlKeyStore(KeyStore):
     async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:
-            await insert_unless_there(connection, environment_keys, self._columns(key))
+            if not await insert_unless_there(connection, environment_keys, self._columns(key)):
+                await self._database.confirm_found(connection)
             return await self._read(connection, [key.environment_id])
 
     async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:

@@ -70,9 +70,12 @@ class SqlReplayStore(ReplayStore):
     async def add(self, replay: Replay, kept: Kept = ()) -> None:
         """Store a replay that begins."""
         async with self._database.writing() as connection:
-            await self._keeping.write(connection, kept)
-            if not await insert_unless_there(connection, replays, _columns(replay)):
-                raise ReplayRunning(replay.webhook_id)
+            if await insert_unless_there(connection, replays, _columns(replay)):
+                await self._keeping.write(connection, kept)
+                return
+            # A caller that is told that a replay is running relies on it.
+            await self._database.confirm_found(connection)
+        raise ReplayRunning(replay.webhook_id)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
@@ -121,6 +124,7 @@ class SqlReplayStore(ReplayStore):
                 return
             if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
                 raise ReplayNotFound(replay_id)
+            await self._database.confirm_found(connection)
 
     async def count(
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int

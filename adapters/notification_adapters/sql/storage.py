@@ -59,9 +59,10 @@ class SqlStorage:
     commits: Commits
 
     async def ping(self) -> None:
-        """Raise :class:`StorageUnavailable` where the database cannot be read."""
+        """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""
         async with self.database.asking() as connection:
             await connection.execute(sa.select(1))
+        await self.database.check_commits()
 
     async def check_schema(self) -> None:
         """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""

@@ -92,6 +92,11 @@ class SqlWebhookStore(WebhookStore):
             await self._keeping.write(connection, kept)
             return await count_change(connection)
 
+    async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
+        """Return once all that can be read now is durable."""
+        async with self._database.writing() as connection:
+            await self._database.confirm_found(connection)
+
     @repeated
     async def delete(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
@@ -15,9 +15,10 @@ from notification_adapters.sql.postgres.driver import driver_of, fetch, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.postgres.shortcuts import PostgresShortcuts
+from notification_adapters.sql.postgres.shortcuts import CONFIRM, PostgresShortcuts
 from notification_adapters.sql.steps import Queue, Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
+from notification_core.errors import StorageUnavailable
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
 """Tells the storage's time inside a transaction."""
@@ -33,6 +34,8 @@ _MOMENT: Final = "SELECT number, now() FROM changes"
 _SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _LONG: Final = 3600.0
 _LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
+_LONGEST_COMMIT: Final = timedelta(seconds=5)
+_PROBE_AFTER: Final = timedelta(seconds=10)
 _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
 
 
@@ -95,7 +98,7 @@ class PostgresDatabase(Database):
             async with self.pool.lend(self._write) as connection:
                 yield connection
                 with map_commit_errors():
-                    await run(connection, "COMMIT")
+                    await self.pool.commit(connection)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
@@ -108,6 +111,25 @@ class PostgresDatabase(Database):
     def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open the same for one statement: its begin finds out whether a connection still works."""
         return self.reading()
+
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Write a record to the log, without which a commit waits for no standby."""
+        await run(connection, CONFIRM)
+
+    async def check_commits(self) -> None:
+        """Raise if a commit hangs; commit a probe if nothing has been committed for a while."""
+        commits = self.pool.commits
+        if commits.oldest_age > _LONGEST_COMMIT:
+            seconds = round(commits.oldest_age.total_seconds())
+            raise StorageUnavailable(
+                f"A commit has not finished for {seconds} s. If the database has a synchronous "
+                "standby, check that it is connected."
+            )
+        if commits.idle_for > _PROBE_AFTER and not commits.oldest_age:
+            with map_errors():
+                async with self.pool.lend() as connection:
+                    with map_commit_errors():
+                        await self.pool.commit(connection, CONFIRM)
 
     @asynccontextmanager
     async def migrating(self) -> AsyncGenerator[AsyncConnection]:

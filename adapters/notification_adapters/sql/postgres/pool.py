@@ -10,9 +10,11 @@ from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from notification_adapters.sql.postgres.commits import CommitTracker
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
-from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.server import Connection, Server
+from notification_adapters.sql.steps import RawRow
 from notification_core.errors import StorageUnavailable
 
 _WAIT_SECONDS: Final = 10.0
@@ -33,6 +35,8 @@ class Pool:
         self.size = server.pool_size
         self._free = asyncio.Semaphore(server.pool_size)
         self._idle: list[AsyncConnection] = []
+        self._returning: set[asyncio.Task[None]] = set()
+        self.commits = CommitTracker(server)
         self.lent = 0
 
     @asynccontextmanager
@@ -46,21 +50,42 @@ class Pool:
         self.lent += 1
         try:
             connection = await (self._open() if begin is None else self._begun(begin))
-            try:
-                yield connection
-            except BaseException as error:
-                if isinstance(error.__cause__, TimeoutError):
-                    await self._forget_idle()
-                # Whoever is cancelled here leaves no transaction open behind.
-                await asyncio.shield(self._take_back(connection, fit=not is_of_the_driver(error)))
-                raise
-            self._idle.append(connection)
-        finally:
-            self.lent -= 1
-            self._free.release()
+        except BaseException:
+            self._vacate()
+            raise
+        driver = driver_of(connection)  # SQLAlchemy forgets the one of a connection that broke
+        try:
+            yield connection
+        except BaseException as error:
+            # In a task of its own: a caller that is cancelled twice neither leaves a transaction
+            # open nor gives its place away before the connection has been returned.
+            returning = asyncio.create_task(self._return_failed(connection, driver, error))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+            await asyncio.shield(returning)
+            raise
+        self._idle.append(connection)
+        self._vacate()
+
+    async def commit(self, connection: AsyncConnection, statement: str = "COMMIT") -> None:
+        """Run a statement without values that commits; it is never cancelled.
+
+        Raises :class:`TimeoutError` if the server does not respond in time: then the connection
+        is closed, and counts as lent until its backend is gone.
+        """
+        await self.commits.execute(driver_of(connection), statement)
+
+    async def fetch_committed(
+        self, connection: AsyncConnection, statement: str, *values: object
+    ) -> list[RawRow]:
+        """Do the same with a statement that is a transaction of its own, and return its rows."""
+        return await self.commits.fetch(driver_of(connection), statement, *values)
 
     async def close(self) -> None:
         """Close all connections; none may be lent."""
+        if self._returning:
+            await asyncio.wait(self._returning)
+        await self.commits.close()
         await self._forget_idle()
         await self._engine.dispose()
 
@@ -111,6 +136,20 @@ class Pool:
         """Close what is idle: what has swallowed one answer would cost as long on each."""
         while self._idle:
             await _discard(self._idle.pop())
+
+    async def _return_failed(
+        self, connection: AsyncConnection, driver: Connection, error: BaseException
+    ) -> None:
+        try:
+            if isinstance(error.__cause__, TimeoutError):
+                await self._forget_idle()
+            await self._take_back(connection, fit=not is_of_the_driver(error))
+        finally:
+            self.commits.when_ended(driver, self._vacate)
+
+    def _vacate(self) -> None:
+        self.lent -= 1
+        self._free.release()
 
     async def _take_back(self, connection: AsyncConnection, *, fit: bool) -> None:
         """Undo what is open; a connection on which something broke is not lent again."""

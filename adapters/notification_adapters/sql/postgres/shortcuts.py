@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql import ingest
 from notification_adapters.sql.engine import Shortcuts
-from notification_adapters.sql.postgres.driver import columns, fetch
+from notification_adapters.sql.postgres.driver import columns
 from notification_adapters.sql.postgres.ending import LOGGED, attempt_row
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.ingesting import delivery_columns, event_columns, known
@@ -20,6 +20,13 @@ from notification_adapters.sql.postgres.pool import Pool
 from notification_core.deliveries import Outcome, Result, Retry, Succeeded
 from notification_core.events import Arrival, EventKey
 from notification_core.ports.deliveries import Planned
+
+CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
+"""Writes to the log, so that the commit waits for a synchronous standby as far as this record.
+
+A transaction that only finds rows does not wait; what it found may be visible on the primary alone,
+after a commit whose wait for the standby was cancelled.
+"""
 
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
@@ -95,7 +102,7 @@ class PostgresShortcuts(Shortcuts):
         """Store the events that are new with their deliveries, unless something has changed."""
         events = sorted(planned.events, key=ingest.order)
         async with self._lent() as connection:
-            rows = await fetch(
+            rows = await self._pool.fetch_committed(
                 connection,
                 STORE,
                 planned.changes,
@@ -107,9 +114,12 @@ class PostgresShortcuts(Shortcuts):
             )
             if rows[0][0] != planned.changes:
                 return None
-            new = {(environment_id, event_id) for _, environment_id, event_id in rows}
+            new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
             others = [one for one in events if one.event.key not in new]
             found = await known(connection, others) if others else {}
+            if not new:
+                # The statement wrote nothing, so its commit has not waited for what was found.
+                await self._pool.commit(connection, CONFIRM)
         # What retention has deleted since was known all the same.
         arrivals = ingest.arrivals(others, found)
         there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
@@ -122,7 +132,7 @@ class PostgresShortcuts(Shortcuts):
             return results
         ordinary = [results[place] for place in places]
         async with self._lent() as connection:
-            rows = await fetch(
+            rows = await self._pool.fetch_committed(
                 connection,
                 FINISH,
                 await self._stated_now(connection),

@@ -114,6 +114,12 @@ class SqliteDatabase(Database):
     async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
         """Return: whoever writes is alone already."""
 
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Return: a row is visible only once it has been synchronised to the disk."""
+
+    async def check_commits(self) -> None:
+        """Return: a commit waits for this machine's disk alone."""
+
     @asynccontextmanager
     async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
         """Have our tables found on somebody else's connection: they are in the same file."""

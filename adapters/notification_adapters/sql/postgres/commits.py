@@ -1,0 +1,147 @@
+"""Commits that are never cancelled, and the server processes of those that were given up.
+
+A commit that waits for a synchronous standby must not be cancelled: PostgreSQL then stops waiting,
+and the rows become visible although no standby has them ("the transaction has already committed
+locally, but might not have been replicated to the standby"). asyncpg sends a cancel request when a
+statement's timeout expires or its task is cancelled, so a statement that commits has neither here.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+from attrs import define
+
+from notification_adapters.sql.postgres.server import Connection, Server
+from notification_adapters.sql.steps import RawRow
+
+_T = TypeVar("_T")
+
+_NEVER_SECONDS: Final = 1e8
+"""asyncpg takes None for the connection's own timeout; this is three years."""
+
+_LOOK_SECONDS: Final = 1.0
+
+# A process number may be used again, by a session that began after ours was given up. One that is
+# idle has ended its transaction, and holds no lock.
+_STILL_COMMITTING: Final = """
+SELECT a.pid
+FROM pg_stat_activity AS a JOIN unnest($1::integer[], $2::interval[]) AS given_up (pid, ago)
+  ON a.pid = given_up.pid AND a.backend_start < clock_timestamp() - given_up.ago
+WHERE a.state <> 'idle'
+"""
+
+
+@define(eq=False)
+class _GivenUp:
+    """A commit that nobody waits for any more; times are the loop's, in seconds."""
+
+    pid: int
+    began: float
+    given_up: float
+    then: Callable[[], None] | None = None
+
+
+class CommitTracker:
+    """The unfinished commits of a process, including those that were given up."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._clock = asyncio.get_running_loop().time
+        self._running: dict[Connection, float] = {}
+        self._given_up: dict[Connection, _GivenUp] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._last = self._clock()
+
+    @property
+    def oldest_age(self) -> timedelta:
+        """How long the oldest unfinished commit has been running; zero if there is none."""
+        given_up = (one.began for one in self._given_up.values())
+        now = self._clock()
+        return timedelta(seconds=now - min([*self._running.values(), *given_up], default=now))
+
+    @property
+    def idle_for(self) -> timedelta:
+        """How long ago a commit last succeeded."""
+        return timedelta(seconds=self._clock() - self._last)
+
+    async def execute(self, connection: Connection, statement: str) -> None:
+        """Run a statement without values that commits, as :meth:`fetch` does."""
+        await self._wait(connection, connection.execute(statement, timeout=_NEVER_SECONDS))
+
+    async def fetch(self, connection: Connection, statement: str, *values: object) -> list[RawRow]:
+        """Run a statement that is a transaction of its own, and return its rows.
+
+        If the server's ``answer_seconds`` pass or the caller is cancelled, the connection is
+        aborted without a cancel request; whether the commit happens is then unknown. Raises
+        :class:`TimeoutError` in the former case.
+        """
+        statement_run = connection.fetch(statement, *values, timeout=_NEVER_SECONDS)
+        return cast("list[RawRow]", await self._wait(connection, statement_run))
+
+    async def _wait(self, connection: Connection, statement: Coroutine[Any, Any, _T]) -> _T:
+        pid, began = connection.get_server_pid(), self._clock()
+        self._running[connection] = began
+        task = asyncio.create_task(statement)
+        try:
+            # Unlike wait_for, this does not cancel what it waits for.
+            await asyncio.wait({task}, timeout=self._server.answer_seconds)
+        finally:
+            del self._running[connection]
+            if not task.done():
+                self._given_up[connection] = _GivenUp(pid, began, self._clock())
+                task.add_done_callback(_retrieve_error)
+                connection.terminate()
+        if not task.done():
+            raise TimeoutError
+        result = task.result()
+        self._last = self._clock()
+        return result
+
+    def when_ended(self, connection: Connection, then: Callable[[], None]) -> None:
+        """Call at once or, if a commit on the connection was given up, once its backend is gone.
+
+        Until then the backend holds its locks. While the server is unreachable none is known to be
+        gone.
+        """
+        given_up = self._given_up.get(connection)
+        if given_up is None:
+            then()
+            return
+        given_up.then = then
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stop watching backends."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while self._given_up:
+            with suppress(Exception):  # while the server is unreachable, all of them count
+                for connection in await self._ended():
+                    if then := self._given_up.pop(connection).then:
+                        then()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _ended(self) -> Collection[Connection]:
+        """Return the connections, given up so far, whose backends are gone or idle."""
+        asked, now = dict(self._given_up), self._clock()
+        ages = [timedelta(seconds=now - one.given_up) for one in asked.values()]
+        observer = await self._server.connect_directly()
+        try:
+            pids = [one.pid for one in asked.values()]
+            running = {pid for (pid,) in await observer.fetch(_STILL_COMMITTING, pids, ages)}
+        finally:
+            observer.terminate()
+        return [connection for connection, one in asked.items() if one.pid not in running]
+
+
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Read the error of an aborted statement, or asyncio logs that nobody did."""
+    if not task.cancelled():
+        task.exception()
