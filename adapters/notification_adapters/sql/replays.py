@@ -66,16 +66,22 @@ class SqlReplayStore(ReplayStore):
                 sa.insert(deliveries).values({**made, "origin": Origin.RETRY.value})
             )
 
-    @repeated
     async def add(self, replay: Replay, kept: Kept = ()) -> None:
         """Store a replay that begins."""
-        async with self._database.writing() as connection:
-            if await insert_unless_there(connection, replays, _columns(replay)):
-                await self._keeping.write(connection, kept)
-                return
+        try:
+            await self._add(replay, kept)
+        except ReplayRunning:
             # A caller that is told that a replay is running relies on it.
-            await self._database.confirm_found(connection)
-        raise ReplayRunning(replay.webhook_id)
+            async with self._database.writing() as connection:
+                await self._database.confirm_found(connection)
+            raise
+
+    @repeated
+    async def _add(self, replay: Replay, kept: Kept) -> None:
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
+            if not await insert_unless_there(connection, replays, _columns(replay)):
+                raise ReplayRunning(replay.webhook_id)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
