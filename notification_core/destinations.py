@@ -146,6 +146,15 @@ def check_address(address: str | Address, policy: DestinationPolicy) -> None:
         raise DestinationRefused(_in_words(verdict))
 
 
+def has_same_origin(url: str, other: str) -> bool:
+    """Tell whether two URLs have the same scheme, host and port; not if one is malformed."""
+    try:
+        one, two = _parsed(url), _parsed(other)
+    except _Malformed:
+        return False
+    return (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
+
+
 def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
     """Judge a webhook's URL. Nothing is looked up: the addresses of a name are judged later."""
     try:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from notification_core.destinations import DestinationPolicy, check_url
+from notification_core.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.environments import Environments
 from notification_core.errors import (
     DestinationRefused,
@@ -36,8 +36,9 @@ _MAX_OVERTAKEN = 5
 class WebhookDraft:
     """What a customer says of a webhook: all that is theirs to choose.
 
-    ``events`` are as they came, so that repetitions can be told. Values of ``custom_headers``
-    that are masked stand for what is stored. What is left out is None or has its default.
+    ``events`` are as they came, so that repetitions can be told. A mask among the values of
+    ``custom_headers`` keeps the stored value of that header, unless the origin of ``url`` changes.
+    What is left out is None or has its default.
     """
 
     name: str
@@ -104,7 +105,7 @@ class Subscriptions:
         :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
         :class:`AlreadyAnswered` where the request whose answer ``keep`` makes was.
         """
-        self._check(draft, {})
+        self._check(draft, None)
         await self._environments.require(environment_id)
         now = self._clock.now()
         blank = Webhook(
@@ -141,7 +142,8 @@ class Subscriptions:
     ) -> Webhook:
         """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
 
-        Masked header values stay as they are. A ``disabled_until`` that differs from the stored
+        Masked header values stay as they are; if the scheme, host or port of ``url`` changes, every
+        header must be given in clear or left out. A ``disabled_until`` that differs from the stored
         one, or is left out, takes the system's own reason away. A draft of what is stored
         already changes nothing. Raises :class:`InvalidWebhook`, which names all that is wrong,
         and :class:`WebhookOutdated` where the stored version is none of those ``expected``.
@@ -149,7 +151,7 @@ class Subscriptions:
         for _ in range(_MAX_OVERTAKEN):
             stored = await self._expected(environment_id, webhook_id, expected)
             draft = redraft(stored)
-            self._check(draft, stored.custom_headers)
+            self._check(draft, stored)
             changed = _drawn_over(stored, draft)
             if changed == stored:
                 await self._store.confirm(stored)
@@ -200,9 +202,10 @@ class Subscriptions:
         """Return all that is wrong with a draft, masks apart; nothing where it is good."""
         return [*_complaints(draft, self._rules)]
 
-    def _check(self, draft: WebhookDraft, known_headers: Mapping[str, str]) -> None:
-        """Raise :class:`InvalidWebhook` unless a webhook with these headers may become this."""
-        details = [*self.judge(draft), *_unknown_masks(draft.custom_headers, known_headers)]
+    def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
+        """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
+        kept = {} if stored is None else _headers_to_keep(stored, draft)
+        details = [*self.judge(draft), *_unknown_masks(draft.custom_headers, kept)]
         if details:
             raise InvalidWebhook("The webhook is refused: see the details.", details)
 
@@ -221,8 +224,13 @@ def _drawn_over(webhook: Webhook, draft: WebhookDraft) -> Webhook:
         disabled_until=until,
         disabled_reason=webhook.disabled_reason if stays else None,
         disabled_at=webhook.disabled_at if stays else None,
-        custom_headers=restored(draft.custom_headers or {}, webhook.custom_headers),
+        custom_headers=restored(draft.custom_headers or {}, _headers_to_keep(webhook, draft)),
     )
+
+
+def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
+    """Return the header values that a mask may keep: none goes to another receiver unseen."""
+    return stored.custom_headers if has_same_origin(stored.url, draft.url) else {}
 
 
 def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:

@@ -1,7 +1,7 @@
 """Between values and JSON: the one place that knows how the API writes what the core holds.
 
-Fields that are None are left out. Instants are RFC 3339 in UTC. Values of secret headers are
-masked here, so that no way out of the API can forget it.
+Fields that are None are left out. Instants are RFC 3339 in UTC. Values of custom headers are
+masked here, all of them unless a writer is to see some, so that no way out of the API forgets it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from notification_core.audit import AuditEntry
 from notification_core.catalogue import EventType
 from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
 from notification_core.erasure import Erasure
-from notification_core.headers import masked
+from notification_core.headers import masked, without_secrets
 from notification_core.history import (
     Activity,
     DeliveryRecord,
@@ -82,10 +82,11 @@ class EnvironmentSettings:
 
 @frozen
 class ShownWebhook:
-    """A webhook with what it last did, as it is written."""
+    """A webhook with what it last did; a writer sees header values that are not secret."""
 
     webhook: Webhook
     activity: Activity
+    to_writer: bool = False
 
 
 @frozen
@@ -246,13 +247,15 @@ def _teach_activity(converter: MsgspecJsonConverter) -> None:
     converter.register_unstructure_hook(
         Activity, make_dict_unstructure_fn(Activity, converter, _cattrs_omit_if_default=True)
     )
-    converter.register_unstructure_hook(
-        ShownWebhook,
-        lambda shown: {
-            **converter.unstructure(shown.webhook),
-            **converter.unstructure(shown.activity),
-        },
-    )
+
+    def written(shown: ShownWebhook) -> dict[str, object]:
+        fields: dict[str, object] = converter.unstructure(shown.webhook)
+        fields |= converter.unstructure(shown.activity)
+        if shown.to_writer and shown.webhook.custom_headers:
+            fields["custom_headers"] = without_secrets(shown.webhook.custom_headers)
+        return fields
+
+    converter.register_unstructure_hook(ShownWebhook, written)
 
 
 def _teach_event_types(converter: MsgspecJsonConverter) -> None:

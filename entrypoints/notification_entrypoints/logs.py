@@ -15,7 +15,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from notification_core.headers import MASK, is_secret
+from notification_core.headers import MASK
 
 NOT_SERVED = "notification_entrypoints.api.not_served"
 """The logger that says, once in a while, why requests are answered with 503."""
@@ -24,7 +24,10 @@ _TALKATIVE = ("aiokafka", NOT_SERVED)
 _SELDOM_SECONDS = 20.0
 _MOST_REMEMBERED = 1_000
 _OURS = ("notification_adapters", "notification_entrypoints")
-_SECRET = re.compile(r"authorization|cookie|passw|pass$|passphrase|private-?key", re.IGNORECASE)
+_SECRET = re.compile(
+    r"authorization|cookie|token|secret|passw|pass$|passphrase|(?:api|private)-?key|credential",
+    re.IGNORECASE,
+)
 
 
 def configure_logging(
@@ -154,8 +157,7 @@ def _masked(key: object, value: object) -> object:
 
 @lru_cache(maxsize=1024)
 def _is_secret(key: str) -> bool:
-    name = key.replace("_", "-")
-    return is_secret(name) or _SECRET.search(name) is not None
+    return _SECRET.search(key.replace("_", "-")) is not None
 
 
 def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 
-from notification_adapters.converters import ApiConverter, environment_settings
+from notification_adapters.converters import ApiConverter, ShownWebhook, environment_settings
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliveries import (
     Attempt,
@@ -19,6 +19,7 @@ from notification_core.deliveries import (
     ReceivedResponse,
     SentRequest,
 )
+from notification_core.history import Activity
 from notification_core.keys import KeyStatus, TrustedKey, new_signing_key
 from notification_core.signing import SignatureHeaders
 from notification_core.subscriptions import WebhookDraft
@@ -80,7 +81,7 @@ class TestWebhooks:
                 "description": "",
                 "disabled_until": "9999-12-31T23:59:59Z",
                 "disabled_reason": "gone",
-                "custom_headers": {"X-Plain": "p"},
+                "custom_headers": {"X-Plain": "***"},
             }.items()
         )
         assert not dumped(full).keys() & {"disabled_at", "version", "deleted_at"}
@@ -99,8 +100,15 @@ class TestWebhooks:
         ],
     )
     def test_no_secret_value_is_written(self, name: str) -> None:
-        written = dumped([webhook(custom_headers={name: "hunter2"})])
-        assert written[0]["custom_headers"] == {name: "***"}
+        secret = webhook(custom_headers={name: "hunter2"})
+        for shown in (secret, ShownWebhook(secret, Activity(), to_writer=True)):
+            assert dumped([shown])[0]["custom_headers"] == {name: "***"}
+
+    def test_only_a_writer_sees_the_other_values(self) -> None:
+        plain = webhook(custom_headers={"X-Plain": "p"})
+        for to_writer, value in ((False, "***"), (True, "p")):
+            shown = dumped(ShownWebhook(plain, Activity(), to_writer))
+            assert shown["custom_headers"] == {"X-Plain": value}
 
 
 class TestDrafts:

@@ -20,7 +20,7 @@ from tests.entrypoints.api_callers import (
     guarded,
     scopeless,
 )
-from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT
+from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT, FULL
 from tests.entrypoints.checked_api import Answer
 
 PUBLIC = {"getJwks", "getOpenApi"}
@@ -38,6 +38,26 @@ IN_GOOD_ORDER = sorted(
 async def door(tmp_path: Path) -> AsyncIterator[Guarded]:
     async with guarded(tmp_path, scopeless()) as opened:
         yield opened
+
+
+async def test_a_reader_sees_no_header_value_and_a_writer_those_that_are_not_secret(
+    door: Guarded,
+) -> None:
+    webhooks = f"/environments/{ENVIRONMENT}/webhooks"
+    writer = {"Authorization": bearer(await door.key(scope=Scope.WRITE))}
+    reader = {"Authorization": bearer(await door.key(scope=Scope.READ))}
+    created = await door.api.call("POST", webhooks, json=FULL, headers=writer)
+    path = f"/webhooks/{created.json['webhook_id']}"
+    for_writers = {"Authorization": "***", "X-Tenant": "north"}
+    for headers, seen in ((writer, for_writers), (reader, dict.fromkeys(for_writers, "***"))):
+        assert (await door.api.get(path, headers=headers)).json["custom_headers"] == seen
+        listed = await door.api.get(webhooks, headers=headers)
+        assert listed.json[-1]["custom_headers"] == seen
+    read = (await door.api.get(path, headers=reader)).json
+    put = await door.api.call("PUT", path, json=read, headers=writer)
+    assert put.json["custom_headers"] == for_writers
+    stored = await door.stage.stores.webhooks.get(UUID(ENVIRONMENT), UUID(read["webhook_id"]))
+    assert stored.custom_headers == FULL["custom_headers"]
 
 
 Credential = Callable[[Guarded], Awaitable[str | None]]

@@ -64,6 +64,28 @@ class TestPatch:
         expected = FULL["custom_headers"] | {"X-Tenant": "south", "X-New": "1"}
         assert stored.custom_headers == expected
 
+    async def test_no_header_follows_to_another_host_unless_it_is_given_again(
+        self, api: CheckedClient, webhook: dict[str, Any], stage: Backstage
+    ) -> None:
+        url = "https://other.example.com/hooks"
+        for headers, wrong in (
+            ({}, {"custom_headers.Authorization", "custom_headers.X-Tenant"}),
+            ({"Authorization": "Bearer new"}, {"custom_headers.X-Tenant"}),
+            ({"Authorization": "***", "X-Tenant": None}, {"custom_headers.Authorization"}),
+        ):
+            refused = await patch(api, webhook, {"url": url, "custom_headers": headers})
+            assert (refused.status, refused.wrong_fields) == (400, wrong)
+        assert (await patch(api, webhook, {"url": url})).status == 400
+        assert (await api.get(path_of(webhook))).json == webhook
+        given = {"Authorization": "Bearer new", "X-Tenant": None}
+        moved = await patch(api, webhook, {"url": url, "custom_headers": given})
+        assert (moved.status, moved.json["url"]) == (200, url)
+        assert moved.json["custom_headers"] == {"Authorization": "***"}
+        stored = await stage.stores.webhooks.get(
+            UUID(webhook["environment_id"]), UUID(webhook["webhook_id"])
+        )
+        assert stored.custom_headers == {"Authorization": "Bearer new"}
+
     async def test_with_the_last_header_the_field_goes(
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:

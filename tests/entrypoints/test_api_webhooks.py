@@ -83,6 +83,17 @@ class TestWebhooks:
         assert refused.status == 400
         assert refused.wrong_fields == {"custom_headers.Authorization"}
 
+    async def test_a_put_sends_no_stored_value_to_another_host(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        webhook = await create(api, FULL)
+        path = f"/webhooks/{webhook['webhook_id']}"
+        shown = (await api.get(path)).json | {"url": "https://other.example.com/hooks"}
+        refused = await api.put(path, shown)
+        assert (refused.status, refused.wrong_fields) == (400, {"custom_headers.Authorization"})
+        assert await stored_headers(stage, webhook) == FULL["custom_headers"]
+        assert (await api.get(path)).json == webhook
+
     async def test_a_put_replaces_everything(self, api: CheckedClient, stage: Backstage) -> None:
         webhook = await create(api, FULL)
         path = f"/webhooks/{webhook['webhook_id']}"

@@ -139,7 +139,7 @@ def test_an_update_adds_replaces_and_removes_headers(api: FakeApi) -> None:
     stored: dict[str, object] = {"custom_headers": {"X-A": "1", "X-B": "2", "X-C": "3"}}
     changes = ["--header", "x-a: 9", "--header", "X-D: 4", "--remove-header", "x-b"]
     sent = put(api, "update", ID, *changes, stored=stored)
-    assert sent["custom_headers"] == {"X-C": "3", "x-a": "9", "X-D": "4"}
+    assert sent["custom_headers"] == {"X-C": "***", "x-a": "9", "X-D": "4"}
 
 
 def test_an_update_can_remove_the_last_header_and_the_description(api: FakeApi) -> None:

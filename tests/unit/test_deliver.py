@@ -97,12 +97,15 @@ async def test_the_request_is_signed_in_the_second_of_its_start() -> None:
     assert headers["webhook-signature"].startswith("v1a,")
 
 
-async def test_the_log_holds_the_request_without_its_secrets() -> None:
+async def test_the_log_holds_the_request_without_the_values_of_custom_headers() -> None:
     request, result = await _attempt(200)
     logged = result.attempt.request
     assert logged
     assert (logged.method, logged.url) == ("put", WEBHOOK.url)
-    masked = [(name, "***" if name == "X-Api-Key" else value) for name, value in request.headers]
+    masked = [
+        (name, "***" if name in WEBHOOK.custom_headers else value)
+        for name, value in request.headers
+    ]
     assert list(logged.headers) == masked
     assert "hidden" not in repr(result)
 

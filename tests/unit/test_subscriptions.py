@@ -113,7 +113,9 @@ async def test_a_new_webhook_is_stored_as_drafted(world: World) -> None:
         ),
         ({"custom_headers": {}}, "custom_headers"),
         ({"custom_headers": {"X-Signature": "s"}}, "custom_headers.X-Signature"),
+        ({"custom_headers": {"X_Signature": "s"}}, "custom_headers.X_Signature"),
         ({"custom_headers": {"Authorization": "***"}}, "custom_headers.Authorization"),
+        ({"custom_headers": {"X-Region": "***"}}, "custom_headers.X-Region"),
     ],
 )
 async def test_a_wrong_field_is_named_and_nothing_is_stored(
@@ -196,8 +198,36 @@ async def test_a_draft_of_what_is_stored_changes_nothing(world: World) -> None:
 
 async def test_a_mask_stands_for_the_stored_value_of_that_header(world: World) -> None:
     webhook = await world.create(custom_headers={"X-Token": "t", "X-Secret": "s"})
-    replaced = await world.replace(webhook, custom_headers={"x-token": "***", "X-B": "***"})
-    assert replaced.custom_headers == {"x-token": "t", "X-B": "***"}
+    replaced = await world.replace(webhook, custom_headers={"x-token": "***", "X-B": "b"})
+    assert replaced.custom_headers == {"x-token": "t", "X-B": "b"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/hook", "https://example.org/hook", "https://example.com:8443/hook"],
+)
+async def test_no_stored_value_goes_to_another_origin_unless_it_is_given_again(
+    world: World, url: str
+) -> None:
+    headers = {"X-Token": "t", "X-Tenant": "north"}
+    webhook = await world.create(url="https://example.com/hook", custom_headers=headers)
+    for kept, wrong in (
+        ({"X-Tenant": "***"}, "X-Tenant"),
+        (headers | {"X-Token": "***"}, "X-Token"),
+    ):
+        with pytest.raises(InvalidWebhook) as refused:
+            await world.replace(webhook, url=url, custom_headers=kept)
+        assert [detail.field for detail in refused.value.details] == [f"custom_headers.{wrong}"]
+        assert await world.stored(webhook) == webhook
+    replaced = await world.replace(webhook, url=url, custom_headers=headers)
+    assert (replaced.url, replaced.custom_headers) == (url, headers)
+
+
+@pytest.mark.parametrize("url", ["https://EXAMPLE.com:443/other?a=1", "https://example.com"])
+async def test_a_mask_keeps_its_value_as_long_as_the_origin_stays(world: World, url: str) -> None:
+    webhook = await world.create(url="https://example.com/hook", custom_headers={"X-Token": "t"})
+    replaced = await world.replace(webhook, url=url, custom_headers={"X-Token": "***"})
+    assert (replaced.url, replaced.custom_headers) == (url, {"X-Token": "t"})
 
 
 class TestAWebhookThatTheSystemDisabled:

@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter, ShownWebhook
+from notification_core.access import Scope
 from notification_core.errors import Detail
 from notification_core.history import Activity
 from notification_core.keeping import Kept
@@ -49,7 +50,10 @@ class WebhookOperations:
         """Answer with all webhooks of an environment."""
         webhooks = await self.subscriptions.list(call.environment_id)
         activity = await self.logs.activity(call.environment_id)
-        shown = [ShownWebhook(one, activity.get(one.webhook_id, _NONE)) for one in webhooks]
+        to_writer = call.caller.may(Scope.WRITE)
+        shown = [
+            ShownWebhook(one, activity.get(one.webhook_id, _NONE), to_writer) for one in webhooks
+        ]
         return json_answer(self.converter.dump(shown))
 
     async def create(self, call: Call) -> web.Response:
@@ -58,7 +62,7 @@ class WebhookOperations:
         environment_id = call.environment_id
 
         def created(webhook: Webhook) -> web.Response:
-            response = self._answer(webhook, _NONE, CREATED)
+            response = self._answer(call, webhook, _NONE, CREATED)
             route = call.request.app.router["getWebhook"]
             where = route.url_for(webhook_id=str(webhook.webhook_id))
             response.headers[hdrs.LOCATION] = str(where)
@@ -81,7 +85,7 @@ class WebhookOperations:
             response = web.Response(status=NOT_MODIFIED)
             put_tag(response, tag)
             return response
-        return self._answer(webhook, activity)
+        return self._answer(call, webhook, activity)
 
     async def replace(self, call: Call) -> web.Response:
         """Replace a webhook."""
@@ -90,7 +94,7 @@ class WebhookOperations:
         changed = await self.subscriptions.replace(
             *_addressed(call), draft, expected, self._audited(call)
         )
-        return await self._shown(changed)
+        return await self._shown(call, changed)
 
     async def patch(self, call: Call) -> web.Response:
         """Change some fields of a webhook."""
@@ -104,7 +108,7 @@ class WebhookOperations:
         changed = await self.subscriptions.change(
             *_addressed(call), redraft, expected, self._audited(call)
         )
-        return await self._shown(changed)
+        return await self._shown(call, changed)
 
     async def delete(self, call: Call) -> web.Response:
         """Delete a webhook."""
@@ -119,15 +123,18 @@ class WebhookOperations:
     def _audited(self, call: Call) -> Kept:
         return [self.auditing.entry(call, call.parameters.id("webhook_id"))]
 
-    async def _shown(self, webhook: Webhook) -> web.Response:
-        return self._answer(webhook, await self._activity(webhook))
+    async def _shown(self, call: Call, webhook: Webhook) -> web.Response:
+        return self._answer(call, webhook, await self._activity(webhook))
 
     async def _activity(self, webhook: Webhook) -> Activity:
         told = await self.logs.activity(webhook.environment_id, webhook.webhook_id)
         return told.get(webhook.webhook_id, _NONE)
 
-    def _answer(self, webhook: Webhook, activity: Activity, status: int = OK) -> web.Response:
-        response = json_answer(self.converter.dump(ShownWebhook(webhook, activity)), status)
+    def _answer(
+        self, call: Call, webhook: Webhook, activity: Activity, status: int = OK
+    ) -> web.Response:
+        shown = ShownWebhook(webhook, activity, call.caller.may(Scope.WRITE))
+        response = json_answer(self.converter.dump(shown), status)
         put_tag(response, tag_of(webhook.version, activity))
         return response
 

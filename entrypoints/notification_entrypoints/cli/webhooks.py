@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from notification_core.headers import MASK
 from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
@@ -330,10 +331,14 @@ def _given(**fields: object) -> _Fields:
 
 
 def _merged_headers(webhook: _Fields, headers: dict[str, str], removed: tuple[str, ...]) -> _Fields:
-    """Return the headers with those added and removed; their case does not matter."""
+    """Return the headers with those added and removed; their case does not matter.
+
+    The others go back as masks, also those that were shown: a value goes to a new receiver only if
+    it was given for it.
+    """
     stored = msgspec.convert(webhook.get("custom_headers", {}), dict[str, str])
     replaced = {name.lower() for name in (*headers, *removed)}
-    kept = {name: value for name, value in stored.items() if name.lower() not in replaced}
+    kept = {name: MASK for name in stored if name.lower() not in replaced}
     return {"custom_headers": kept | headers}
 
 
