@@ -14,13 +14,19 @@ from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.events import Arrival
 from notification_core.idempotency import KeptAnswer
 from notification_core.ports.deliveries import Planned
+from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened
 from tests.conftest import require
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.postgres_server import (
+    HOW_TO_GET_IT,
+    OwnServer,
+    find_pgbouncer,
+    find_programs,
+    pgbouncer,
+    started,
+)
 from tests.waiting import until
-
-_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = $1"
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +45,7 @@ async def database(own_server: OwnServer) -> AsyncIterator[str]:
         try:
             yield name
         finally:
-            await _standby_is_there(own_server)
-
-
-async def _standby_is_there(server: OwnServer) -> None:
-    await server.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await server.execute("SELECT pg_reload_conf()")
-
-
-async def _standby_is_gone(server: OwnServer) -> None:
-    """Have every commit wait for a standby that does not exist."""
-    await server.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
-    await server.execute("SELECT pg_reload_conf()")
-    async with server.connected() as observer:
-
-        async def is_known() -> bool:
-            names: str = await observer.fetchval("SHOW synchronous_standby_names")
-            return names == "gone"
-
-        await until("the standby is missed", is_known)
+            await restore_standby(own_server)
 
 
 @asynccontextmanager
@@ -68,11 +56,6 @@ async def impatient(
     chosen = evolve(server.server(database), answer_seconds=seconds, pool_size=pool_size)
     async with opened(chosen) as storage:
         yield storage
-
-
-async def _waiting(server: OwnServer, database: str) -> int:
-    async with server.connected() as observer:
-        return int(await observer.fetchval(_WAITS, database))
 
 
 async def _visible(server: OwnServer, database: str) -> int:
@@ -101,25 +84,78 @@ async def test_a_commit_that_is_given_up_is_never_cancelled(
 ) -> None:
     async with impatient(own_server, database, 0.3 if given_up == "timeout" else 60) as storage:
         await storage.webhooks.changes()
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         publishing = asyncio.create_task(_store(storage, "e-1", how))
         if given_up == "timeout":
             with pytest.raises(UnknownCommit):
                 await publishing
         else:
-
-            async def waits() -> bool:
-                return await _waiting(own_server, database) == 1
-
-            await until("the commit waits for the standby", waits)
+            await until("the commit waits", lambda: commits_wait(own_server, database))
             publishing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await publishing
         if given_up != "shutdown":
-            assert await _waiting(own_server, database) == 1, "it still waits"
+            assert await commits_wait(own_server, database, 1), "it still waits"
             assert await _visible(own_server, database) == 0, "what no standby has is not visible"
-    assert await _waiting(own_server, database) == 1, "nor does closing the storage cancel it"
+    assert await commits_wait(own_server, database, 1), "nor does closing the storage cancel it"
     assert await _visible(own_server, database) == 0
+
+
+@pytest.mark.parametrize("how", ["step by step", "in one statement"])
+@pytest.mark.parametrize("inner_first", [True, False])
+async def test_a_loop_that_ends_cancels_no_commit(
+    own_server: OwnServer,
+    database: str,
+    how: str,
+    inner_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    async with impatient(own_server, database, 60) as storage:
+        await storage.webhooks.changes()
+        await remove_standby(own_server)
+        others = asyncio.all_tasks()
+        publishing = asyncio.create_task(_store(storage, "e-1", how))
+        await until("the commit waits", lambda: commits_wait(own_server, database))
+        # As asyncio.run does at its end, in an order that is not defined.
+        inner = [*(asyncio.all_tasks() - others - {publishing})]
+        for task in [*inner, publishing] if inner_first else [publishing, *inner]:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+    assert await commits_wait(own_server, database, 1), "it still waits"
+    assert await _visible(own_server, database) == 0
+
+
+async def test_behind_a_pooler_the_backend_that_was_given_up_counts_too(
+    own_server: OwnServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notification_adapters.sql.postgres.pool._WAIT_SECONDS", 0.1)
+    program = find_pgbouncer()
+    require(program, "PgBouncer is not here: apt-get install pgbouncer.")
+    assert program
+    with pgbouncer(own_server, program) as port:
+        server = evolve(
+            own_server.server(database),
+            uri=f"postgresql://postgres@127.0.0.1:{port}/{database}",
+            direct_uri=own_server.database_uri(database),
+            prepared_statements=False,
+            answer_seconds=0.3,
+            pool_size=1,
+        )
+        async with opened(server) as storage:
+            await storage.webhooks.changes()
+            await remove_standby(own_server)
+            with pytest.raises(UnknownCommit):
+                await ingest(storage, event("e-1"))
+            await asyncio.sleep(1.5)  # longer than the pause between two looks for its backend
+            with pytest.raises(StorageUnavailable, match="became free"):
+                await storage.webhooks.changes()
+            assert await commits_wait(own_server, database, 1)
+            await restore_standby(own_server)
+
+            async def is_free() -> bool:
+                return storage.database.open_transactions == 0
+
+            await until("its place is free", is_free)
 
 
 @pytest.mark.parametrize("how", ["step by step", "in one statement"])
@@ -128,10 +164,10 @@ async def test_a_duplicate_is_acknowledged_only_after_a_commit_that_waits_for_th
 ) -> None:
     async with impatient(own_server, database) as storage:
         assert await _store(storage, "e-1", how) is Arrival.NEW
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         with pytest.raises(UnknownCommit):
             await _store(storage, "e-1", how)
-        await _standby_is_there(own_server)
+        await restore_standby(own_server)
         assert await _store(storage, "e-1", how) is Arrival.DUPLICATE
 
 
@@ -143,7 +179,7 @@ async def test_other_acknowledgements_of_what_was_found_wait_for_the_standby_too
     async with impatient(own_server, database) as storage:
         async with storage.deliveries.ingesting() as transaction:
             await transaction.keep([kept])
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         with pytest.raises(UnknownCommit):
             await storage.idempotency.find(
                 ENVIRONMENT_ID, "request", datetime.min.replace(tzinfo=UTC)
@@ -157,14 +193,14 @@ async def test_a_backend_that_was_given_up_counts_until_it_is_gone(
     monkeypatch.setattr("notification_adapters.sql.postgres.pool._WAIT_SECONDS", 0.1)
     async with impatient(own_server, database, pool_size=2) as storage:
         await storage.webhooks.changes()
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         for number in range(2):
             with pytest.raises(UnknownCommit):
                 await _store(storage, f"e-{number}", "in one statement")
         with pytest.raises(StorageUnavailable, match="became free"):
             await _store(storage, "e-3", "in one statement")
-        assert await _waiting(own_server, database) == 2, "no more than there may be connections"
-        await _standby_is_there(own_server)
+        assert await commits_wait(own_server, database, 2), "no more than there may be connections"
+        await restore_standby(own_server)
 
         async def is_free() -> bool:
             with suppress(StorageUnavailable):
@@ -181,14 +217,14 @@ async def test_a_storage_whose_commits_hang_is_not_ready(
     monkeypatch.setattr(
         "notification_adapters.sql.postgres.engine._LONGEST_COMMIT", timedelta(seconds=0.2)
     )
-    async with impatient(own_server, database) as storage:
+    async with impatient(own_server, database, pool_size=1) as storage:
         await storage.ping()
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         with pytest.raises(UnknownCommit):
             await _store(storage, "e-1", "in one statement")
         with pytest.raises(StorageUnavailable, match="has not finished"):
             await storage.ping()
-        await _standby_is_there(own_server)
+        await restore_standby(own_server)
 
         async def is_ready() -> bool:
             with suppress(StorageUnavailable):
@@ -204,7 +240,7 @@ async def test_a_probe_is_committed_only_if_nothing_else_has_been_for_a_while(
 ) -> None:
     async with impatient(own_server, database) as storage:
         await _store(storage, "e-1", "in one statement")
-        await _standby_is_gone(own_server)
+        await remove_standby(own_server)
         await storage.ping()
         monkeypatch.setattr("notification_adapters.sql.postgres.engine._PROBE_AFTER", timedelta(0))
         with pytest.raises(UnknownCommit):

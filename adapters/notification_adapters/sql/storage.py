@@ -60,9 +60,10 @@ class SqlStorage:
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""
+        # First: commits that hang take up connections, and one to read with may not become free.
+        await self.database.check_commits()
         async with self.database.asking() as connection:
             await connection.execute(sa.select(1))
-        await self.database.check_commits()
 
     async def check_schema(self) -> None:
         """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""

@@ -69,7 +69,11 @@ class CommitTracker:
 
     async def execute(self, connection: Connection, statement: str) -> None:
         """Run a statement without values that commits, as :meth:`fetch` does."""
-        await self._wait(connection, connection.execute(statement, timeout=_NEVER_SECONDS))
+        pid = connection.get_server_pid()
+        if not self._server.prepared_statements:
+            # That is the pooler's invention; this transaction's backend says what its own is.
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        await self._wait(connection, pid, connection.execute(statement, timeout=_NEVER_SECONDS))
 
     async def fetch(self, connection: Connection, statement: str, *values: object) -> list[RawRow]:
         """Run a statement that is a transaction of its own, and return its rows.
@@ -79,10 +83,13 @@ class CommitTracker:
         :class:`TimeoutError` in the former case.
         """
         statement_run = connection.fetch(statement, *values, timeout=_NEVER_SECONDS)
-        return cast("list[RawRow]", await self._wait(connection, statement_run))
+        pid = connection.get_server_pid()
+        return cast("list[RawRow]", await self._wait(connection, pid, statement_run))
 
-    async def _wait(self, connection: Connection, statement: Coroutine[Any, Any, _T]) -> _T:
-        pid, began = connection.get_server_pid(), self._clock()
+    async def _wait(
+        self, connection: Connection, pid: int, statement: Coroutine[Any, Any, _T]
+    ) -> _T:
+        began = self._clock()
         self._running[connection] = began
         task = asyncio.create_task(statement)
         try:
@@ -90,7 +97,9 @@ class CommitTracker:
             await asyncio.wait({task}, timeout=self._server.answer_seconds)
         finally:
             del self._running[connection]
-            if not task.done():
+            # A loop that ends cancels every task, this inner one too. asyncpg then starts a task
+            # that requests the cancellation, unless the connection is terminated before it runs.
+            if not task.done() or task.cancelled():
                 self._given_up[connection] = _GivenUp(pid, began, self._clock())
                 task.add_done_callback(_retrieve_error)
                 connection.terminate()

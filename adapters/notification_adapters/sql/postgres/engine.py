@@ -126,10 +126,8 @@ class PostgresDatabase(Database):
                 "standby, check that it is connected."
             )
         if commits.idle_for > _PROBE_AFTER and not commits.oldest_age:
-            with map_errors():
-                async with self.pool.lend() as connection:
-                    with map_commit_errors():
-                        await self.pool.commit(connection, CONFIRM)
+            async with self.writing() as connection:
+                await self.confirm_found(connection)
 
     @asynccontextmanager
     async def migrating(self) -> AsyncGenerator[AsyncConnection]:
