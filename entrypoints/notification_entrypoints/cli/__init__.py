@@ -4,6 +4,9 @@ A command's module is imported when the command is run, so that each starts fast
 is said in one sentence, and the exit code tells programs what it was (:class:`Exit`).
 """
 
+import codecs
+import io
+import sys
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -19,6 +22,8 @@ from notification_entrypoints.cli.failures import Exit, exit_of
 from notification_entrypoints.importing import imported_for_good
 
 PROGRAM = "notification-management"
+
+_ESCAPED_ASCII = "notification_escaped_ascii"
 
 _COMMANDS = {
     "up": "Run everything in one process: API, deliveries and ops server.",
@@ -119,6 +124,7 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (by default this process's own) and return the exit code."""
+    _escape_what_cannot_be_encoded()
     run = _Run()
     try:
         code = program.main(arguments, PROGRAM, obj=run, standalone_mode=False)
@@ -135,6 +141,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"Unexpected: {type(error).__name__}: {error}. See where with --debug."
         return _failed(said, Exit.FAILED, debug=run.debug)
     return code if isinstance(code, int) else Exit.OK
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Print each character that the encoding of an output stream lacks by its number."""
+    codecs.register(_find_escaped_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            encoding = _ESCAPED_ASCII if is_ascii else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _find_escaped_ascii(name: str) -> codecs.CodecInfo | None:
+    """Return ASCII under another name: click takes ASCII for an error and writes UTF-8 instead."""
+    if name != _ESCAPED_ASCII:
+        return None
+    ascii_ = codecs.lookup("ascii")
+    return codecs.CodecInfo(*ascii_, ascii_.incrementalencoder, ascii_.incrementaldecoder, name)
 
 
 def _failed(sentence: str, code: Exit, *, debug: bool = False) -> int:

@@ -1,0 +1,75 @@
+"""The command line on an output that cannot hold every character."""
+
+import io
+import subprocess
+import sys
+
+import click
+import pytest
+
+from notification_entrypoints.cli import main, program
+from notification_entrypoints.cli.failures import Exit
+
+COMMANDS = ("", *program.list_commands(click.Context(program)))
+ENCODINGS = ("cp1252", "latin-1", "ascii")
+
+
+@pytest.fixture(params=ENCODINGS)
+def encoding(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def said(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, arguments: list[str]
+) -> tuple[int, str, str]:
+    """Run a command; return its exit code, and what both streams say in the encoding."""
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding) for name in ("stdout", "stderr")}
+    with monkeypatch.context() as patch:
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        code = main(arguments)
+        for stream in streams.values():
+            stream.flush()
+    texts = [
+        stream.buffer.getvalue().decode(encoding)
+        for stream in streams.values()
+        if isinstance(stream.buffer, io.BytesIO)
+    ]
+    return code, texts[0], texts[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_complete_in_every_encoding(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, command: str
+) -> None:
+    arguments = [*command.split(), "--help"]
+    code, out, _ = said(monkeypatch, encoding, arguments)
+    _, expected, _ = said(monkeypatch, "utf-8", arguments)
+    assert code == 0
+    assert out == expected.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def test_an_error_is_told_with_its_exit_code_in_every_encoding(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    code, _, err = said(monkeypatch, encoding, ["webhooks", "✓"])
+    assert code == Exit.USAGE
+    assert r"No such command '\u2713'" in err
+
+
+def test_a_process_of_its_own_escapes_what_its_output_cannot_hold(encoding: str) -> None:
+    script = (
+        "import sys, click; from notification_entrypoints import cli; "
+        "code = cli.main(['--version']); click.echo('✓ 日本'); "
+        "from notification_entrypoints.cli.terminal import output, show_table; "
+        "show_table(['name'], [['✓ 日本']], ''); sys.exit(code)"
+    )
+    done = subprocess.run(  # noqa: S603 - this interpreter with our own script
+        [sys.executable, "-c", script],
+        env={"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    text = done.stdout.decode(encoding)
+    assert text.count(r"\u2713 \u65e5\u672c") == 2
