@@ -58,6 +58,8 @@ LEARNED: Mapping[str, str] = {
     "template; `unmatched` is a path that does not exist.",
     "notification_loop_errors_total": "Something in the background failed and was tried again. "
     "The log says what.",
+    "notification_log_lines_dropped_total": "Whatever reads the log is stuck, or its disk is full. "
+    "The processes go on; once the log can be written again, `log_lines_dropped` says how many.",
     "notification_processes": "With `--workers`, how many serve; the supervisor is not one of "
     "them. It should be as many as were asked for.",
     "notification_worker_restarts_total": "Workers were killed, or failed: the log says how each "

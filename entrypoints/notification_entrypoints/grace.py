@@ -1,5 +1,6 @@
 """The time that a process may take to stop: bounded, whatever it waits for."""
 
+import logging
 import os
 import threading
 from datetime import timedelta
@@ -44,6 +45,7 @@ def end_in_any_case(within: timedelta = FOR_ALL) -> None:
 
     def end() -> None:
         _log.error("stop_cut_short", why=f"it took longer than {within.total_seconds():g} s")
+        logging.shutdown()  # which waits for no reader of the log, but for a moment
         os._exit(0)
 
     timer = threading.Timer(within.total_seconds(), end)

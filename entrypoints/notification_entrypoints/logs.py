@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from notification_core.headers import MASK
+from notification_entrypoints.log_output import LogOutput
 
 NOT_SERVED = "notification_entrypoints.api.not_served"
 """The logger that says, once in a while, why requests are answered with 503."""
@@ -32,15 +33,17 @@ _SECRET = re.compile(
 
 def configure_logging(
     zone: tzinfo, *, debug: bool, stream: TextIO, instance: str | None = None
-) -> None:
+) -> LogOutput:
     """Send all logs to ``stream``, with times in ``zone``; calling it again replaces that.
+
+    Nothing that logs waits for the stream: see what is returned.
 
     Where lines are for programs, each names the ``instance`` that wrote it.
 
     ``debug`` is for our own loggers: a database driver's would write down every parameter. An
     HTTP server's access log is off, since requests are counted and failures logged.
     """
-    handler = logging.StreamHandler(stream)
+    handler = LogOutput(stream)
     terminal = stream.isatty()
     handler.setFormatter(_formatter(zone, None if terminal else instance, terminal=terminal))
     handler.addFilter(_Seldom(*_TALKATIVE))
@@ -52,6 +55,7 @@ def configure_logging(
     for name in ("aiohttp.access", "aiokafka", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     _configure_structlog()
+    return handler
 
 
 class _Seldom(logging.Filter):

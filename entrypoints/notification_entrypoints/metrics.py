@@ -29,6 +29,7 @@ from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
 from notification_core.ports.sender import Phase
 from notification_core.webhooks import DisabledReason
+from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.timings import Timings
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -98,6 +99,11 @@ class Metrics(Observer):
         self._loop_errors = self._counters(
             "loop_errors", "Errors that a loop survived.", ["loop", "error"]
         )
+        self._log: LogOutput | None = None
+        self._log_lines = self._counter(
+            "log_lines_dropped", "Lines that could not be written to the log."
+        )
+        self._lines_counted = 0
         build = self._gauge(
             "build_info", "What is running; always 1.", ["version", "commit", "pod"]
         )
@@ -221,10 +227,20 @@ class Metrics(Observer):
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
+        self._count_log_lines()
         self._lag.clear()  # partitions come and go
         for (topic, partition), behind in self._behind().items():
             self._lag.labels(topic, str(partition)).set(behind)
         return generate_latest(_Told(self._registry))
+
+    def _count_log_lines(self) -> None:
+        dropped = self._log.dropped if self._log else 0
+        self._log_lines.inc(dropped - self._lines_counted)
+        self._lines_counted = dropped
+
+    def watch_log(self, log: LogOutput) -> None:
+        """Ask this, whenever the metrics are read, how many lines could not be written."""
+        self._log = log
 
     def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
         """Ask this, whenever the metrics are read, how far behind each partition is."""

@@ -20,6 +20,7 @@ from notification_entrypoints.api.administrators import Administrators
 from notification_entrypoints.berth import Berth, say_ready
 from notification_entrypoints.debug import add_debug_pages
 from notification_entrypoints.grace import end_in_any_case
+from notification_entrypoints.log_output import LogOutput, announce
 from notification_entrypoints.ops import Check, Info, Readiness, ops_app
 from notification_entrypoints.servers import (
     Bind,
@@ -81,8 +82,7 @@ class Process:
         if self.berth:
             say_ready(sys.stdout, announcement)
         else:
-            sys.stdout.write(announcement)
-            sys.stdout.flush()
+            announce(announcement, sys.stdout)
 
     async def until_stopped(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
@@ -106,9 +106,12 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, berth: Berth | None = None) -> AsyncIterator[Process]:
+async def serving(
+    settings: Settings, log: LogOutput, berth: Berth | None = None
+) -> AsyncIterator[Process]:
     """Heed signals, and serve the ops server, which says that the process is starting."""
     watch = Watch(VERSION, COMMIT, SystemClock().monotonic, settings.pod_name)
+    watch.watch_log(log)
     status = StatusReport(watch.last_minute, SystemClock().monotonic)
     checks: dict[str, Check] = {"start": _still_starting}
     async with AsyncExitStack() as stack:

@@ -10,6 +10,7 @@ from attrs import frozen
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.berth import Berth
 from notification_entrypoints.databases import file_of
+from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.processes import Process, run_to_the_end, serving
 from notification_entrypoints.settings import Settings
@@ -39,32 +40,32 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     settings = role.load(environ)
     if workers > 1:
         _check(role, settings)
-    _log(settings)
+    log = _log(settings)
     if workers == 1:
-        run_to_the_end(_run_one(role, settings, None))
+        run_to_the_end(_run_one(role, settings, log, None))
     else:
         from notification_entrypoints.crew.supervisor import Crew, supervise  # noqa: PLC0415 - only where needed
 
         crew = Crew(role.command, workers, environ, shares_port=role.has_api)
-        run_to_the_end(supervise(settings, crew))
+        run_to_the_end(supervise(settings, crew, log))
 
 
 def run_worker(role: Role, environ: Mapping[str, str], berth: Berth) -> None:
     """Run one of several processes until it is stopped."""
     settings = role.load(environ)
-    _log(settings)
+    log = _log(settings)
     structlog.contextvars.bind_contextvars(worker=berth.number)
-    run_to_the_end(_run_one(role, settings, berth))
+    run_to_the_end(_run_one(role, settings, log, berth))
 
 
-def _log(settings: Settings) -> None:
-    configure_logging(
+def _log(settings: Settings) -> LogOutput:
+    return configure_logging(
         settings.tz, debug=settings.debug, stream=sys.stderr, instance=settings.pod_name
     )
 
 
-async def _run_one(role: Role, settings: Settings, berth: Berth | None) -> None:
-    async with serving(settings, berth) as process:
+async def _run_one(role: Role, settings: Settings, log: LogOutput, berth: Berth | None) -> None:
+    async with serving(settings, log, berth) as process:
         await role.serve(settings, process)
 
 

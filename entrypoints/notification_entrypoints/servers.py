@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -182,6 +183,7 @@ def base_url(host: str, port: int) -> str:
 
 
 def _exit() -> None:
+    logging.shutdown()
     os._exit(_INTERRUPTED_EXIT)
 
 

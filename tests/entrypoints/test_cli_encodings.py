@@ -24,19 +24,13 @@ def said(
     monkeypatch: pytest.MonkeyPatch, encoding: str, arguments: list[str]
 ) -> tuple[int, str, str]:
     """Run a command; return its exit code, and what both streams say in the encoding."""
-    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding) for name in ("stdout", "stderr")}
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
     with monkeypatch.context() as patch:
-        for name, stream in streams.items():
-            patch.setattr(sys, name, stream)
+        for name, buffer in written.items():
+            patch.setattr(sys, name, io.TextIOWrapper(buffer, encoding, write_through=True))
         code = main(arguments)
-        for stream in streams.values():
-            stream.flush()
-    texts = [
-        stream.buffer.getvalue().decode(encoding)
-        for stream in streams.values()
-        if isinstance(stream.buffer, io.BytesIO)
-    ]
-    return code, texts[0], texts[1]
+        out, err = (buffer.getvalue().decode(encoding) for buffer in written.values())
+    return code, out, err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

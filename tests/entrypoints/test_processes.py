@@ -1,11 +1,13 @@
 """A process from its start to its end."""
 
+import io
 import os
 import signal
 
 import pytest
 
 from notification_entrypoints import processes
+from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.processes import serving
 from notification_entrypoints.settings import load_settings
 from tests.ports import free_ports
@@ -23,7 +25,7 @@ async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(
     async def its_end_is_bounded() -> bool:
         return bool(bounded)
 
-    async with serving(settings) as process:
+    async with serving(settings, LogOutput(io.StringIO())) as process:
         os.kill(os.getpid(), signal.SIGTERM)
         await until("its end is bounded, though it does not serve yet", its_end_is_bounded)
         await process.until_stopped()

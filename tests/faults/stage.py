@@ -59,6 +59,7 @@ class Up:
     options: Sequence[str] = ()
     place: Place | None = None
     tampering: Sequence[str] = ()
+    output: int | None = None
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
@@ -70,7 +71,8 @@ class Up:
         """Start it, and do not wait."""
         self.starts.append(datetime.now(UTC))
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as file:
+            log = file if self.output is None else self.output
             self.process = await asyncio.create_subprocess_exec(
                 *self._arguments(),
                 env=self._environ(), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,

@@ -7,6 +7,7 @@ ends.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from notification_entrypoints.crew.telling import (
     add_debug_door,
     running,
 )
+from notification_entrypoints.log_output import LogOutput, announce
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.ops import ops_app
 from notification_entrypoints.processes import COMMIT, info_of, ops_bind, ops_runner
@@ -55,7 +57,7 @@ class Crew:
     shares_port: bool
 
 
-async def supervise(settings: Settings, crew: Crew) -> None:
+async def supervise(settings: Settings, crew: Crew, log: LogOutput) -> None:
     """Have a crew serve until SIGINT or SIGTERM; a second signal ends all of it at once.
 
     Raises :class:`WorkerRefused` where none of them can start.
@@ -63,6 +65,7 @@ async def supervise(settings: Settings, crew: Crew) -> None:
     stopping = asyncio.Event()
     slots = [Slot(number, SystemClock()) for number in range(1, crew.size + 1)]
     counts = CrewCounts(slots, Metrics(VERSION, COMMIT, settings.pod_name, serves=False))
+    counts.watch_log(log)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals(lambda: _end_at_once(slots)))
         ops_url = await stack.enter_async_context(_answering(settings, slots, counts, stopping))
@@ -136,8 +139,7 @@ async def _announce(slots: Sequence[Slot]) -> None:
     """Say once what the workers say, when all of them serve."""
     for slot in slots:
         await slot.ready.wait()
-    sys.stdout.write(slots[0].announcement)
-    sys.stdout.flush()
+    announce(slots[0].announcement, sys.stdout)
 
 
 async def _end(slots: Sequence[Slot], lives: Sequence[asyncio.Task[None]]) -> None:
@@ -155,6 +157,7 @@ async def _end(slots: Sequence[Slot], lives: Sequence[asyncio.Task[None]]) -> No
 def _end_at_once(slots: Sequence[Slot]) -> None:
     for slot in slots:
         slot.kill()
+    logging.shutdown()
     os._exit(_SECOND_SIGNAL)
 
 

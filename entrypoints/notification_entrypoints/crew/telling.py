@@ -13,6 +13,7 @@ from notification_core.errors import StorageUnavailable
 from notification_entrypoints.crew.child import Answer
 from notification_entrypoints.crew.slot import Slot
 from notification_entrypoints.crew.totals import Totals
+from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.ops import OK, Counts, Parts
 from notification_entrypoints.settings import Settings
@@ -74,6 +75,10 @@ class CrewCounts(Counts):
         """Keep what a worker has counted that has ended although nobody told it to."""
         self._totals.ended(number)
         self._own.worker_ended()
+
+    def watch_log(self, log: LogOutput) -> None:
+        """Count the lines that the supervisor's own log lacks."""
+        self._own.watch_log(log)
 
     def loop_failed(self, loop: str, error: Exception) -> None:
         """Count an error of the supervisor itself."""
