@@ -1,17 +1,15 @@
 """Verify a request in Python: what a receiver does with the bytes that arrived."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from notification_core import InvalidSignature, verify_signature
+from notification_core import InvalidSignature, verify_request
 
 
-def is_genuine(body: bytes, headers: Mapping[str, str], public_key: str) -> bool:
+def is_genuine(body: bytes, headers: Mapping[str, str], keys: str | Sequence[str]) -> bool:
     """Tell whether a request is from your environment, unchanged, and from just now."""
-    signature = headers["X-3dverse-Signature"]
-    timestamp = headers["X-3dverse-Signature-Timestamp"]
     try:
-        verify_signature(body, signature, timestamp, public_key, now=datetime.now(UTC))
+        verify_request(body, headers, keys, now=datetime.now(UTC))
     except InvalidSignature:
         return False
     return True

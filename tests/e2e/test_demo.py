@@ -145,6 +145,9 @@ def test_the_example_verifier_tells_a_genuine_request_from_another() -> None:
     headers = dict(sign(names, [key], "msg_1", int(now.timestamp()), b"{}"))
     assert is_genuine(b"{}", headers, key.public_key.hex())
     assert not is_genuine(b"{ }", headers, key.public_key.hex())
+    lower = {name.lower(): value for name, value in headers.items()}
+    assert is_genuine(b"{}", lower, [key.public_key.hex()])
+    assert not is_genuine(b"{}", {}, key.public_key.hex())
 
 
 def test_the_readme_shows_the_example_verifier_as_it_is() -> None:

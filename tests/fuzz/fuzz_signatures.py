@@ -9,10 +9,15 @@ import atheris
 with atheris.instrument_imports():
     from notification_core.errors import InvalidInput, InvalidSignature
     from notification_core.public_keys import parse_public_key
-    from notification_core.verifying import verify_signature, verify_standard_webhook
+    from notification_core.verifying import (
+        verify_request,
+        verify_signature,
+        verify_standard_webhook,
+    )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS = str(int(NOW.timestamp()))
+SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
 KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 
 
@@ -29,6 +34,9 @@ def one_input(drawn: bytes) -> None:
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1a,{signature}" if fresh else signature,
     }
+    pairs = [*headers.items(), ("X-3dverse-Signature", signature), (message, signature)]
+    refuses(lambda: verify_request(body, headers, [KEY, SECRET], now=NOW))
+    refuses(lambda: verify_request(body, pairs, [KEY, SECRET], now=NOW))
     refuses(lambda: verify_signature(body, signature, timestamp, KEY, now=NOW))
     refuses(lambda: verify_standard_webhook(body, headers, KEY, now=NOW))
     for text in (signature, drawn, b"whpk_" + drawn):

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import notification_core
 from notification_adapters.memory import ManualClock, ScriptedSender, memory_storage
-from notification_core import verify_signature, verify_standard_webhook
+from notification_core import verify_request, verify_signature, verify_standard_webhook
 from notification_entrypoints.embedded import (
     Adapters,
     Notifications,
@@ -22,6 +22,22 @@ from notification_entrypoints.embedded import (
     open_notifications,
     settings,
 )
+
+
+class VerifyRequest(Protocol):
+    """How a receiver verifies a request as it came, by any scheme that its keys are for."""
+
+    def __call__(  # noqa: PLR0913 (the function that it describes says why)
+        self,
+        body: bytes,
+        headers: Mapping[str, str] | list[tuple[str, str]] | tuple[tuple[bytes, bytes], ...],
+        keys: str | list[str] | tuple[bytes, ...],
+        *,
+        now: datetime,
+        tolerance: timedelta = ...,
+        signature_header: str = ...,
+        timestamp_header: str = ...,
+    ) -> None: ...
 
 
 class VerifySignature(Protocol):
@@ -53,6 +69,7 @@ class VerifyStandardWebhook(Protocol):
     ) -> None: ...
 
 
+either_scheme: VerifyRequest = verify_request
 own_scheme: VerifySignature = verify_signature
 standard_webhooks: VerifyStandardWebhook = verify_standard_webhook
 
@@ -63,6 +80,7 @@ values: type[ValueError] = notification_core.InvalidSignature
 
 def stays_refused(now: datetime) -> None:
     """Call it wrong in the ways that a user would."""
+    verify_request("{}", {}, "key", now=now)  # type: ignore[arg-type] # text, not bytes
     verify_signature("{}", "ab", "1700000000", "key", now=now)  # type: ignore[arg-type] # text, not bytes
     verify_signature(b"{}", "ab", "1700000000", "key", now)  # type: ignore[call-arg] # now by position
     verify_signature(b"{}", "ab", "1700000000", "key")  # type: ignore[call-arg] # no now
