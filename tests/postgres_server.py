@@ -25,7 +25,7 @@ from notification_adapters.sql.postgres import Server, migrate_postgres
 from notification_adapters.sql.postgres.server import Connection
 from notification_core.encryption import Cipher
 from tests.ports import free_ports
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 HOW_TO_GET_IT = (
     "PostgreSQL is not here: install it (apt-get install postgresql, or "
@@ -186,6 +186,42 @@ def started(programs: Path, within: Path | None = None, **settings: str) -> Iter
             server.stop(at_once=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def standby_of(primary: OwnServer) -> AsyncIterator[OwnServer]:
+    """Start a standby that every commit of the primary waits for, and end it by its process."""
+    folder, programs = _new_folder(), primary.programs
+    source = f"host=127.0.0.1 port={primary.port} user=postgres"
+    try:
+        copy = [programs / "pg_basebackup", "-D", folder / "data", "-d", source]
+        options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        await asyncio.to_thread(run_as_nobody, [*copy, *options])
+        (port,) = free_ports(1)
+        uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        standby = OwnServer(uri, programs=programs, folder=folder, port=port)
+        await asyncio.to_thread(standby.start)
+        try:
+            # Not before the copy: once the standby is promoted, its commits are to wait for nobody.
+            await _require_standby(primary)
+            yield standby
+        finally:
+            standby.stop(at_once=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _require_standby(primary: PostgresServer) -> None:
+    """Have commits wait for the standby, and return once it takes part."""
+    await primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await primary.execute("SELECT pg_reload_conf()")
+    async with primary.connected() as connection:
+
+        async def takes_part() -> bool:
+            states = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            return bool(await connection.fetchval(states))
+
+        await until("the standby takes part", takes_part)
 
 
 def start(programs: Path, folder: Path, port: int, **settings: str) -> subprocess.Popen[bytes]:

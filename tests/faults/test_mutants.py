@@ -8,6 +8,7 @@ from attrs import frozen
 
 from tests.faults import scenarios
 from tests.faults.checker import Verdict, check
+from tests.faults.failover import failed_over
 from tests.faults.files import write_history
 from tests.faults.history import History
 from tests.faults.kafka_stage import GROUP
@@ -117,10 +118,23 @@ async def test_a_consumer_is_found_out_that_commits_its_offsets_first(
         assert check(history).holds, check(history)
 
 
+@pytest.mark.parametrize("mutant", ["acknowledge_what_is_found", "cancel_slow_commits"])
+async def test_a_failover_finds_out_what_was_acknowledged_without_the_standby(
+    bench: Bench, mutant: str
+) -> None:
+    history = await failed_over(bench.folder, _mutated(mutant))
+    assert "lost" in bench.judged(mutant, history).found
+
+
 def _mutated(mutant: str) -> Sequence[str]:
     return ("--mutant", mutant) if mutant else ()
 
 
 def test_no_mutant_is_left_out() -> None:
-    tried = {mutant for mutant, *_ in FOUND_OUT} | {"drop_the_fence", "acknowledge_first"}
-    assert tried == set(MUTANTS)
+    elsewhere = {
+        "acknowledge_first",
+        "acknowledge_what_is_found",
+        "cancel_slow_commits",
+        "drop_the_fence",
+    }
+    assert {mutant for mutant, *_ in FOUND_OUT} | elsewhere == set(MUTANTS)

@@ -69,6 +69,28 @@ async def _after_a_while(stack: AsyncExitStack) -> None:
     await stack.aclose()
 
 
+def acknowledge_what_is_found() -> None:
+    """Acknowledge rows that were found although no standby may have them (PostgreSQL)."""
+    for module in ("shortcuts", "engine"):
+        where = f"notification_adapters.sql.postgres.{module}:CONFIRM"
+        replaced(where, lambda _: "SELECT 'nothing is written'")
+
+
+def cancel_slow_commits() -> None:
+    """Have the driver cancel a commit that takes long, and do as the mutant before."""
+
+    def by(_: Function) -> Function:
+        async def impatient(*arguments: Any) -> Any:
+            *_, statement = arguments
+            async with asyncio.timeout(_SLOW_COMMIT):
+                return await statement
+
+        return impatient
+
+    acknowledge_what_is_found()
+    replaced("notification_adapters.sql.postgres.commits:CommitTracker._wait", by)
+
+
 def begin_when_it_has_ended() -> None:
     """Write that an attempt was begun together with what it came to."""
 
@@ -326,8 +348,10 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
     one.__name__: one
     for one in (
         acknowledge_first,
+        acknowledge_what_is_found,
         answer_before_the_commit,
         begin_when_it_has_ended,
+        cancel_slow_commits,
         claim_what_is_leased,
         drop_the_fence,
         finish_in_two_transactions,
