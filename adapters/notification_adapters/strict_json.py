@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import accumulate
 from math import isfinite
 from typing import NoReturn
 
@@ -11,8 +12,8 @@ TOO_DEEP = f"This is nested too deeply; {MAX_EVENT_DEPTH} levels are the most."
 
 _MAX_QUOTED = 64
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
 
 
 class Pairs(tuple[tuple[str, object], ...]):
@@ -22,14 +23,16 @@ class Pairs(tuple[tuple[str, object], ...]):
 
 
 def depth_wrong(text: bytes) -> str | None:
-    """Say where a text is nested deeper than an event may be; None where it is not."""
+    """Return what is wrong with a text that is nested too deeply, None if it is not.
+
+    The time is linear in the length of the text, whether or not it is JSON.
+    """
     # No more brackets than levels allowed: it cannot be too deep.
     if text.count(b"[") + text.count(b"{") <= MAX_EVENT_DEPTH:
         return None
-    brackets = _STRINGS.sub(b"", text).translate(_TO_SQUARE, _NO_BRACKET)
-    for _ in range(MAX_EVENT_DEPTH):  # Each round takes the innermost level away.
-        brackets = brackets.replace(b"[]", b"")
-    return TOO_DEEP if brackets else None
+    brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKET)
+    deepest = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    return TOO_DEEP if deepest > MAX_EVENT_DEPTH else None
 
 
 def scanned(text: bytes) -> object:

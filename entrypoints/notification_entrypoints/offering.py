@@ -79,6 +79,7 @@ def api_services(
         timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
         requests=watch.api_request_ended,
         tally=watch,
+        max_buffered=settings.api_server_max_buffered,
         debug=settings.debug,
     )
 

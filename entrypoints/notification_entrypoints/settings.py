@@ -190,6 +190,11 @@ class Settings:
     api_server_write_timeout: timedelta = _setting(
         kinds.TIME, "10s", "How long an answer of the API server may take."
     )
+    api_server_max_buffered: int = _setting(
+        kinds.whole(16 * 1024 * 1024, 2**40),
+        "67108864",
+        "How many bytes the bodies of all unfinished requests may have together, in each process.",
+    )
     api_auth: tuple[Authentication, ...] = _derived(
         kinds.several_of(Authentication),
         "none on a loopback address",

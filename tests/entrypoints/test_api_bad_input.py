@@ -141,8 +141,24 @@ class TestWrongWebhooks:
         assert secret not in json.dumps(answer.json)
 
     async def test_the_complaints_are_bounded(self, api: CheckedClient) -> None:
-        answer = await api.post(WEBHOOKS, but(events=[f"no-{n}" for n in range(5000)]))
+        answer = await api.post(WEBHOOKS, but(events=[f"no-{n}" for n in range(1000)]))
         assert len(answer.json["details"]) == 100
+
+    @pytest.mark.parametrize(
+        ("fields", "where"),
+        [
+            ({"events": ["job-created"] * 1001}, "events"),
+            ({"custom_headers": {f"X-{n}": "v" for n in range(1001)}}, "custom_headers"),
+            ({f"no-{n}": 1 for n in range(1001)}, "body"),
+        ],
+    )
+    async def test_more_elements_than_anybody_needs_are_not_looked_at_one_by_one(
+        self, api: CheckedClient, fields: dict[str, Any], where: str
+    ) -> None:
+        answer = await api.post(WEBHOOKS, but(**fields))
+        assert (answer.status, answer.json["error_code"]) == (400, 1100)
+        assert answer.wrong_fields == {where}
+        assert "1,000 or fewer" in answer.complaint_about(where)
 
 
 @frozen
@@ -161,7 +177,10 @@ WRONG_BODIES = {
     "no UTF-8": WrongBody(b'{"name": "\xff"}', "Byte"),
     "not a number": WrongBody(b'{"name": NaN}', "invalid character"),
     "half a character": WrongBody(b'{"name": "\\ud800"}', ""),
-    "deep": WrongBody(b'{"a":' * 100_000, "nested too deeply"),
+    "deep": WrongBody(b'{"a":' * 20_000, "nested too deeply"),
+    "65 levels": WrongBody(b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested too deeply"),
+    "255 levels": WrongBody(b'{"a":' + b"[" * 254 + b"]" * 254 + b"}", "nested too deeply"),
+    "closed too often": WrongBody(b'{"a": 1}' + b"]" * 100, "trailing characters"),
     "a name twice": WrongBody(b'{"url": "a", "url": "b"}', "more than once", 1100, "url"),
     "long integer": WrongBody(b'{"name": ' + b"9" * 5000 + b"}", "out of range"),
 }
@@ -189,10 +208,25 @@ class TestWrongBodies:
         assert (answer.status, answer.json["error_code"]) == (415, 1006)
         assert "application/json" in answer.json["message"]
 
-    async def test_json_may_say_that_it_is_in_utf_8(self, api: CheckedClient) -> None:
-        headers = {"Content-Type": "application/json; charset=UTF-8"}
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json; charset=UTF-8",
+            'Application/JSON ;Charset="utf-8"',
+            "application/json; profile=x; charset=utf8;",
+        ],
+    )
+    async def test_json_may_say_that_it_is_in_utf_8(
+        self, api: CheckedClient, content_type: str
+    ) -> None:
+        headers = {"Content-Type": content_type}
         answer = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
         assert answer.status == 202
+
+    async def test_64_levels_are_allowed(self, api: CheckedClient) -> None:
+        body = json.dumps(DRAFT)[:-1].encode() + b', "a": ' + b"[" * 63 + b"]" * 63 + b"}"
+        answer = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
+        assert answer.wrong_fields == {"a"}
 
 
 @frozen

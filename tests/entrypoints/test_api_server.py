@@ -104,6 +104,11 @@ async def raw_answer(api: CheckedClient, request: bytes) -> Answer:
     return Answer(code, headers, json.loads(body))
 
 
+async def publish_large(api: CheckedClient) -> Answer:
+    body = json.dumps(EVENT).encode().ljust(3 * MIB)
+    return await api.call("POST", EVENTS, data=BytesIO(body), headers=JSON)
+
+
 class TestTheBody:
     async def test_one_that_is_too_large_is_refused_before_it_came(
         self, api: CheckedClient
@@ -144,10 +149,35 @@ class TestTheBody:
         answer = await api.call("POST", EVENTS, data=b"no gzip at all", headers=headers)
         assert answer.status == 400
 
-    async def test_a_webhook_needs_no_more_than_a_mebibyte(self, api: CheckedClient) -> None:
-        body = BytesIO(json.dumps(DRAFT | {"description": "x" * MIB}).encode())
+    async def test_one_without_events_has_at_most_128_kib(self, api: CheckedClient) -> None:
+        draft, most = json.dumps(DRAFT).encode(), 128 * 1024
+        body = BytesIO(draft.ljust(most))
+        assert (await api.call("POST", WEBHOOKS, data=body, headers=JSON)).status == 201
+        body = BytesIO(draft.ljust(most + 1))
         answer = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
-        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+        assert answer.status == 413
+        assert answer.json["error_code"] == 1005
+        assert "128 KiB" in answer.json["message"]
+
+    async def test_unfinished_ones_have_a_bound_together_and_others_are_served(
+        self, stage: Backstage
+    ) -> None:
+        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        body = f"{head}Content-Length: {2 * MIB}\r\n\r\n".encode() + b" " * MIB
+        async with called(stage.but(max_buffered=4 * MIB)) as api:
+            connections = [await connected_to(api.url) for _ in range(6)]
+            for _, writer in connections:
+                writer.write(body)
+            waiting = [asyncio.create_task(reader.readline()) for reader, _ in connections]
+            refused, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert {b"503" in line for line in await asyncio.gather(*refused)} == {True}
+            # Those that are small go on, and what the others took is given back when they end.
+            assert (await api.post(EVENTS, EVENT)).status == 202
+            for task, (_, writer) in zip(waiting, connections, strict=True):
+                task.cancel()
+                writer.close()
+            while (await publish_large(api)).status == 503:
+                pass
 
     async def test_one_that_does_not_arrive_is_waited_for_only_so_long(
         self, stage: Backstage

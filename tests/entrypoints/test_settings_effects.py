@@ -399,6 +399,29 @@ async def test_a_caller_makes_no_more_requests_a_second_than_it_may() -> None:
         assert HTTPStatus.TOO_MANY_REQUESTS in answers
 
 
+@shows("API_SERVER_MAX_BUFFERED")
+async def test_bodies_that_arrive_at_the_same_time_have_a_bound_together() -> None:
+    most = 16 * 1024 * 1024
+    arrived = asyncio.Event()
+
+    async def unfinished() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b" " * (1024 * 1024)
+        await arrived.wait()
+
+    async def publish(client: TestClient[web.Request, web.Application]) -> int:
+        headers = {"Content-Type": "application/json"}
+        async with client.post(EVENTS, data=unfinished(), headers=headers) as response:
+            if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                assert response.headers["Retry-After"]
+            arrived.set()
+            return response.status
+
+    async with api(API_SERVER_MAX_BUFFERED=str(most)) as (_, client):
+        statuses = await asyncio.gather(publish(client), publish(client))
+        assert sorted(statuses) == [HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE]
+
+
 @shows("API_TRUSTED_PROXIES")
 async def test_a_proxy_is_believed_where_that_is_said() -> None:
     for trusted in ("", "127.0.0.0/8"):

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Middleware
 
 from notification_entrypoints.api.access import Access
 from notification_entrypoints.api.auditing import REQUEST
+from notification_entrypoints.api.bodies import BodyMemory
 from notification_entrypoints.api.calls import Endpoint
 from notification_entrypoints.api.document import load_document
 from notification_entrypoints.api.methods import tell_methods
@@ -34,8 +35,9 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
     answering = handlers(services, document)
     app = web.Application(middlewares=[_edge(services)])
     access = Access(services.callers, services.webhooks, services.history)
+    memory = BodyMemory(services.max_buffered)
     endpoints = [
-        Endpoint(operation, answering[operation.operation_id], services.timeouts, access)
+        Endpoint(operation, answering[operation.operation_id], services.timeouts, access, memory)
         for operation in document.operations
     ]
     # Routes are tried in their order: the hot path comes first.

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from notification_core.access import Caller
 from notification_core.errors import Detail
 from notification_entrypoints.api.access import Access
-from notification_entrypoints.api.bodies import parse_object, read_body
+from notification_entrypoints.api.bodies import BodyMemory, BodyShare, parse_object, read_body
 from notification_entrypoints.api.document import Operation, Schema
 from notification_entrypoints.api.negotiation import is_accepted
 from notification_entrypoints.api.parameters import Parameters, read_parameters
@@ -21,7 +21,7 @@ from notification_entrypoints.api.problems import Problem, RequestRefused
 MAX_EVENTS_BYTES = 16 * 1024 * 1024
 """The most that is read of a body with events."""
 
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 128 * 1024
 """The most that is read of any other body."""
 
 
@@ -83,20 +83,24 @@ class Endpoint:
     handler: Handler
     timeouts: Timeouts
     access: Access
+    memory: BodyMemory
 
     async def handle(self, request: web.Request) -> web.Response:
         """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
+        share = self.memory.share()
         try:
             async with asyncio.timeout(self._longest.total_seconds()) as limit:
-                return await self.handler.answer(await self._call(request, limit))
+                return await self.handler.answer(await self._call(request, limit, share))
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
+        finally:
+            share.release()
 
     @property
     def _longest(self) -> timedelta:
         return self.timeouts.write + self.handler.waits
 
-    async def _call(self, request: web.Request, limit: asyncio.Timeout) -> Call:
+    async def _call(self, request: web.Request, limit: asyncio.Timeout, share: BodyShare) -> Call:
         """Judge who calls, and where, and then what: no body is read of somebody who may not."""
         operation = self.operation
         caller = await self.access.admit(request, operation.rule)
@@ -104,32 +108,34 @@ class Endpoint:
             raise RequestRefused(Problem.NOT_ACCEPTABLE)
         parameters = read_parameters(request, operation.parameters)
         environment_id = await self.access.environment(caller, operation.rule, parameters)
-        body, fields = await self._content(request, limit)
+        body, fields = await self._content(request, limit, share)
         name = operation.operation_id
         return Call(request, caller, name, environment_id, parameters, body, fields)
 
     async def _content(
-        self, request: web.Request, limit: asyncio.Timeout
+        self, request: web.Request, limit: asyncio.Timeout, share: BodyShare
     ) -> tuple[bytes, Mapping[str, object]]:
         """Return the body, as it came and as its fields, as far as the handler wants it judged."""
         schema = self.operation.body
         if schema is None or not (self.operation.body_required or request.body_exists):
             return b"", {}
         if self.handler.raw:
-            return await self._read(request, MAX_EVENTS_BYTES, limit), {}
-        body = await self._read(request, MAX_BODY_BYTES, limit)
+            return await self._read(request, MAX_EVENTS_BYTES, limit, share), {}
+        body = await self._read(request, MAX_BODY_BYTES, limit, share)
         fields = parse_object(body)
         if not self.handler.merges:
             check_fields(fields, schema, self.handler.judge)
         return body, fields
 
-    async def _read(self, request: web.Request, most: int, limit: asyncio.Timeout) -> bytes:
+    async def _read(
+        self, request: web.Request, most: int, limit: asyncio.Timeout, share: BodyShare
+    ) -> bytes:
         """Read a body; where it has to be waited for, that is no part of the answer's time."""
         media_types, timeouts = self.operation.media_types, self.timeouts
         if request.content.is_eof():
-            return await read_body(request, media_types, most, timeouts.read)
+            return await read_body(request, media_types, most, timeouts.read, share)
         limit.reschedule(None)
-        body = await read_body(request, media_types, most, timeouts.read)
+        body = await read_body(request, media_types, most, timeouts.read, share)
         now = asyncio.get_running_loop().time()
         limit.reschedule(now + self._longest.total_seconds())
         return body

@@ -198,6 +198,12 @@ class Problem(Enum):
         "It cannot be told now whether the token is good; nothing was done. Try again after "
         "Retry-After seconds.",
     )
+    TOO_MUCH_BUFFERED = Kind(
+        1906,
+        503,
+        "The bodies of unfinished requests use too much memory; nothing was done. Try again after "
+        "Retry-After seconds.",
+    )
 
 
 class RequestRefused(NotificationError):
@@ -245,6 +251,12 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (UnknownCommit, Problem.OUTCOME_UNKNOWN),
     (StorageUnavailable, Problem.STORAGE_UNAVAILABLE),
 )
+_BODY_UNREAD = {
+    Problem.BODY_TOO_SLOW,
+    Problem.BODY_TOO_LARGE,
+    Problem.BROKEN_BODY,
+    Problem.TOO_MUCH_BUFFERED,
+}
 _BY_STATUS = {
     404: Problem.NO_SUCH_PATH,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -272,7 +284,7 @@ def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Respo
         content_type="application/json",
         headers=_headers(error, problem, request_id),
     )
-    if problem in {Problem.BODY_TOO_SLOW, Problem.BODY_TOO_LARGE, Problem.BROKEN_BODY}:
+    if problem in _BODY_UNREAD:
         # What is left of the body would be taken for the next request.
         response.force_close()
     return response

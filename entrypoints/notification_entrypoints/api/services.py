@@ -32,7 +32,8 @@ class Services:
 
     A date without an offset is taken in ``zone``. ``cursor_key`` seals the cursors of pages: it is
     the same in every process, so that one takes what another gave. ``requests`` is told the route
-    and the status of every answer. With ``debug`` errors tell their cause.
+    and the status of every answer. The bodies of unfinished requests have at most ``max_buffered``
+    bytes together. With ``debug`` errors tell their cause.
     """
 
     subscriptions: Subscriptions
@@ -57,4 +58,5 @@ class Services:
     timeouts: Timeouts
     requests: Callable[[str, int], None]
     tally: Tally
+    max_buffered: int = 64 * 1024 * 1024
     debug: bool = False
