@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from notification_adapters.sql.visits import Commits
@@ -57,11 +58,33 @@ async def test_a_commit_is_told_of_though_the_host_goes_on_at_once(
     assert told.times == 1
 
 
+async def test_a_commit_that_failed_is_not_told_of_though_the_host_rolls_back_at_once(
+    connection: AsyncConnection, commits: Commits
+) -> None:
+    await connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+    await connection.exec_driver_sql(
+        "CREATE TABLE orders (customer INTEGER REFERENCES customers DEFERRABLE INITIALLY DEFERRED)"
+    )
+    await connection.commit()
+    failed, committed = Told(), Told()
+    await connection.execute(sa.text("INSERT INTO orders VALUES (1)"))
+    commits.after(connection, failed)
+    with pytest.raises(IntegrityError):
+        await connection.commit()
+    await connection.rollback()
+    await connection.exec_driver_sql("ROLLBACK")  # SQLAlchemy takes it for rolled back already
+    await connection.execute(sa.text("INSERT INTO customers VALUES (1)"))
+    commits.after(connection, committed)
+    await connection.commit()
+    await until("the later one is told of", committed.once)
+    assert failed.times == 0
+
+
 async def test_a_connection_that_publishes_often_gathers_no_listeners(
     connection: AsyncConnection, commits: Commits
 ) -> None:
     assert connection.sync_connection is not None
-    events = connection.sync_connection.dispatch
+    events, dialect = connection.sync_connection.dispatch, connection.dialect
     for end in (connection.commit, connection.rollback):
         for number in range(5):
             told = Told()
@@ -72,6 +95,6 @@ async def test_a_connection_that_publishes_often_gathers_no_listeners(
         await connection.commit()
 
     async def nobody_listens() -> bool:
-        return not [*events.commit, *events.rollback]
+        return not [*events.commit, *events.rollback, *dialect.dispatch.handle_error]
 
     await until("nobody listens", nobody_listens)

@@ -54,22 +54,27 @@ class _Watched:
         self._connection = connection
         self._transaction = connection.get_transaction()
         self._committing = committing
-        self._listeners = {"commit": self._commits, "rollback": self._rolls_back}
-        for name, listener in self._listeners.items():
-            sa.event.listen(connection, name, listener)
+        self._has_begun = self._has_failed = False
+        self._listeners: list[tuple[object, str, Callable[..., None]]] = [
+            (connection, "commit", self._commits),
+            (connection, "rollback", self._rolls_back),
+            (connection.engine, "handle_error", self._fails),
+        ]
+        for target, name, listener in self._listeners:
+            sa.event.listen(target, name, listener)
 
     async def has_committed(self) -> bool:
         """Tell whether a commit that has begun came to its end.
 
-        One that fails leaves its transaction where it is, to be rolled back. Where a host does so
-        at once SQLAlchemy has nothing to tell the two apart by: then it passes for committed.
+        One that fails leaves its transaction where it is until the host rolls it back, and an
+        error is raised for it: a host may roll back before this looks.
         """
         pause = 0.0
         while self._is_current and self._is_active:
             await asyncio.sleep(pause)
             pause = min(2 * pause + 0.001, _LONGEST_PAUSE)
         self._forget()
-        return not self._is_current
+        return not (self._is_current or self._has_failed)
 
     @property
     def _is_current(self) -> bool:
@@ -81,7 +86,12 @@ class _Watched:
 
     def _commits(self, _: sa.Connection) -> None:
         if self._is_current:
+            self._has_begun = True
             self._committing()
+
+    def _fails(self, context: sa.ExceptionContext) -> None:
+        if self._has_begun and context.connection is self._connection and self._is_current:
+            self._has_failed = True
 
     def _rolls_back(self, _: sa.Connection) -> None:
         if self._is_current:
@@ -90,9 +100,9 @@ class _Watched:
 
     def _forget(self) -> None:
         """Listen no more: a connection of the host's may live long, and publish often."""
-        for name, listener in self._listeners.items():
-            sa.event.remove(self._connection, name, listener)
-        self._listeners = {}
+        for target, name, listener in self._listeners:
+            sa.event.remove(target, name, listener)
+        self._listeners = []
 
 
 def check_driver(connection: AsyncConnection, driver: str) -> None:
