@@ -10,12 +10,16 @@ from attrs import frozen
 from notification_core.access import Caller, Scope
 from notification_core.api_keys import ApiKey, KeyState, id_in, is_genuine
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
+from notification_core.limits import Limiter
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 
 FRESH_FOR = timedelta(seconds=1)
-"""How long a key is known without being read again: within that a revocation is heeded."""
+"""How long a key, or that there is none, is known without being read again.
+
+A revocation takes effect within it, and a store is asked for no id more often.
+"""
 
 _MOST_REMEMBERED = 10_000
 _FRESH_SECONDS = FRESH_FOR.total_seconds()
@@ -30,13 +34,14 @@ class _Entry:
 
 
 class StoredKeys(Credentials):
-    """API keys of the store, each read once a second at most while it is in use."""
+    """API keys of the store, each id read at most once per second."""
 
     def __init__(self, store: ApiKeyStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         # By the id as it stands in a key: who calls often is not to pay for its parsing.
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._missing = Limiter(1 / _FRESH_SECONDS, burst=1)
         self._reading: dict[str, asyncio.Lock] = {}
 
     def takes(self, credential: str) -> bool:
@@ -48,16 +53,10 @@ class StoredKeys(Credentials):
         key_id = id_in(credential)
         return None if key_id is None else f"key:{key_id}"
 
-    def recognises(self, credential: str) -> bool:
-        """Tell whether a key was good when it was read last."""
-        key_id = id_in(credential)
-        entry = None if key_id is None else self._entries.get(key_id)
-        return entry is not None and self._problem(entry.key, credential) is None
-
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
         key_id = id_in(credential)
-        if key_id is None:
+        if key_id is None or self._missing.wait(key_id, self._clock.monotonic()) > 0:
             raise CredentialRefused(_UNKNOWN)
         entry = self._fresh(key_id) or await self._read(key_id)
         if problem := self._problem(entry.key, credential):
@@ -101,6 +100,7 @@ class StoredKeys(Credentials):
         try:
             key = await self._store.find(UUID(key_id))
         except ApiKeyNotFound:
+            self._missing.count(key_id, read_at)
             raise CredentialRefused(_UNKNOWN) from None
         entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
         self._entries.move_to_end(key_id)
@@ -121,10 +121,6 @@ class BootstrapKey(Credentials):
 
     def subject(self, credential: str) -> str | None:
         """Return nothing: what is not the key is not of this kind."""
-
-    def recognises(self, credential: str) -> bool:
-        """Tell whether this is the key."""
-        return self.takes(credential)
 
     async def caller(self, credential: str) -> Caller:
         """Return the administrator."""

@@ -19,14 +19,10 @@ class Limiter:
         self._most = most
         self._whole_at: OrderedDict[str, float] = OrderedDict()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody has been counted."""
-        return not self._whole_at
-
     def wait(self, who: str, now: float) -> float:
         """Return after how many seconds one more is allowed: 0 for now."""
-        return max(0.0, self._whole_at.get(who, now) + self._interval - self._window - now)
+        # In this order: times that cancel each other leave no remainder, however large they are.
+        return max(0.0, self._whole_at.get(who, now) - now - (self._window - self._interval))
 
     def count(self, who: str, now: float) -> None:
         """Count one, whether or not it was allowed; nobody's wait grows beyond one more."""

@@ -18,16 +18,10 @@ class Credentials(Protocol):
         """Return whose credential this says that it is, for counting failures; None: nobody's."""
 
     @abstractmethod
-    def recognises(self, credential: str) -> bool:
-        """Tell at once, without asking anybody, whether this very credential was good before.
-
-        It may have been revoked since: :meth:`caller` has the last word.
-        """
-
-    @abstractmethod
     async def caller(self, credential: str) -> Caller:
         """Return who calls.
 
-        Raises :class:`CredentialRefused`, and :class:`StorageUnavailable` or
-        :class:`IssuerUnavailable` where nobody can tell now.
+        It is cheap for whatever anybody sends: at most one look-up of an id per second, or one
+        signature checked with a key that is known. Raises :class:`CredentialRefused`, and
+        :class:`StorageUnavailable` or :class:`IssuerUnavailable` where nobody can tell now.
         """

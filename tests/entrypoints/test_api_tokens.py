@@ -95,6 +95,26 @@ async def test_a_token_opens_what_its_scope_allows_and_no_more(door: Door) -> No
         assert answer.status not in {401, 403, 404}, told(operation, answer)
 
 
+async def test_nonsense_from_an_address_locks_out_no_new_token_or_key_there(
+    tmp_path: Path,
+) -> None:
+    rules, clock = TokenRules(ISSUER, AUDIENCE, ("RS256",)), SystemClock()
+    async with issuer(published(RSA_KEY, "rsa")) as running:
+        keys = KeySet(running.url, clock)
+        tokens = JwtCredentials(rules, keys, clock)
+        async with guarded(tmp_path, tokens, failures_at_once=3) as door:
+            good = [await door.key() for _ in range(5)] + [token(sub=f"{n}") for n in range(5)]
+            nonsense = ["nonsense", token(OTHER_RSA_KEY), token(kid="made-up"), "a.b.c"]
+            for credential in good:
+                for each in nonsense:
+                    await door.call(GUARDED[0], bearer(each))
+                answer = await door.call(GUARDED[0], bearer(credential))
+                assert answer.status not in {401, 429}, told(GUARDED[0], answer)
+            assert (await door.call(GUARDED[0], bearer("nonsense"))).status == 429
+        await keys.close()
+        assert running.asked == 1
+
+
 async def test_while_the_issuer_is_away_nobody_can_tell(door: Door) -> None:
     door.issuer.answer = web.Response(status=502)
     answer = await door.guarded.call(GUARDED[0], bearer(token()))

@@ -149,14 +149,24 @@ async def test_strangers_do_not_push_keys_that_are_in_use_out_of_memory(world: W
     assert world.trouble.calls["find"] == 0
 
 
-async def test_a_key_that_was_good_is_recognised_without_asking(world: World) -> None:
+async def test_an_id_that_is_not_there_is_looked_up_once_per_second(world: World) -> None:
+    unknown = [written(UUID(int=number), SECRET) for number in range(2)]
+    for _ in range(10):
+        for key in unknown:
+            with pytest.raises(CredentialRefused):
+                await world.keys.caller(key)
+    assert world.trouble.calls["find"] == len(unknown)
+    await world.clock.advance(FRESH)
+    with pytest.raises(CredentialRefused):
+        await world.keys.caller(unknown[0])
+    assert world.trouble.calls["find"] == len(unknown) + 1
+
+
+async def test_while_storage_is_unreachable_nobody_can_tell(world: World) -> None:
     issued = await world.issue()
-    assert not world.keys.recognises(issued.text)
     await world.keys.caller(issued.text)
-    await world.clock.advance(3600)
+    await world.clock.advance(FRESH)
     world.trouble.away = True
-    assert world.keys.recognises(issued.text)
-    assert not world.keys.recognises(written(issued.key.key_id, b"\x00" * 32))
     with pytest.raises(StorageUnavailable):
         await world.keys.caller(issued.text)
 

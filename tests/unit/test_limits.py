@@ -1,7 +1,7 @@
 """Limits: how often each may do something, and how little is remembered of it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notification_core.limits import Limiter
@@ -20,6 +20,12 @@ def test_a_burst_passes_and_then_one_at_a_time() -> None:
     assert limiter.wait("a", 0.0) == pytest.approx(0.5)
     assert [taken(limiter, "a", 0.5) for _ in range(2)] == [True, False]
     assert [taken(limiter, "a", 100.0) for _ in range(4)] == [True, True, True, False]
+
+
+@example(now=0.1, per_second=1)
+@given(now=st.floats(0, 1e9), per_second=st.integers(1, 1_000_000))
+def test_who_was_never_counted_does_not_wait(now: float, per_second: int) -> None:
+    assert Limiter(per_second, burst=1).wait("a", now) == 0
 
 
 def test_one_is_not_held_up_by_another() -> None:

@@ -75,11 +75,6 @@ class JwtCredentials(Credentials):
     def subject(self, credential: str) -> str | None:
         """Return nobody: what a token says is worth nothing before it is checked."""
 
-    def recognises(self, credential: str) -> bool:
-        """Tell whether this very token was good before and has not expired."""
-        known = self._known.get(_digest(credential))
-        return known is not None and self._clock.now().timestamp() < known.expires_at
-
     async def caller(self, credential: str) -> Caller:
         """Return whose token this is."""
         digest = _digest(credential)

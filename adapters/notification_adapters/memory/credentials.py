@@ -20,10 +20,6 @@ class MemoryCredentials(Credentials):
     def subject(self, credential: str) -> str | None:
         """Return nobody: a credential that is not known says nothing."""
 
-    def recognises(self, credential: str) -> bool:
-        """Tell whether a credential is known."""
-        return credential in self._callers
-
     async def caller(self, credential: str) -> Caller:
         """Return who has this credential."""
         if credential not in self._callers:

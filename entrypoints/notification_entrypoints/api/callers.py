@@ -1,4 +1,8 @@
-"""Telling who calls, by the Authorization header, and slowing down those who guess."""
+"""Authentication by the Authorization header, with a limit on failures.
+
+A well-formed credential is always checked, which is cheap: callers that share an address with
+somebody who sends nonsense, or whose key somebody else guesses at, are not locked out.
+"""
 
 import logging
 import math
@@ -52,21 +56,17 @@ class Callers:
         """Return who sends a request.
 
         Raises :class:`RequestRefused`, and what :meth:`Credentials.caller` does where nobody can
-        tell now. Whoever fails too often waits; a credential that was good here before does not,
-        whoever else fails from the same address.
+        tell now. Only failures are counted: by the address, and by the key that was claimed.
         """
         if self._credentials is None:
             return ANYBODY
         credential = _credential_of(request)
         kind = next((each for each in self._credentials if each.takes(credential)), None)
-        # Nearly always nobody has failed: then nobody is looked for.
-        if not self._failures.is_idle:
-            self._check_failures(request, credential, kind)
         try:
             return await _caller(credential, kind)
         except CredentialRefused as error:
-            self._count_failure(request, error, self._watched(request, credential, kind))
-            raise _unidentified(Problem.CREDENTIAL_REFUSED, str(error)) from error
+            claimed = kind.subject(credential) if kind else None
+            raise self._refusal(request, claimed, str(error)) from error
 
     @property
     def ask_nobody(self) -> bool:
@@ -93,29 +93,18 @@ class Callers:
     def _now(self) -> float:
         return self._clock.monotonic()
 
-    def _check_failures(
-        self, request: web.Request, credential: str, kind: Credentials | None
-    ) -> None:
-        watched = self._watched(request, credential, kind)
-        wait = max(self._failures.wait(who, self._now()) for who in watched)
-        if wait > 0 and not (kind and kind.recognises(credential)):
-            raise _too_many(Problem.TOO_MANY_FAILURES, wait)
-
-    def _count_failure(
-        self, request: web.Request, error: CredentialRefused, watched: Sequence[str]
-    ) -> None:
+    def _refusal(self, request: web.Request, claimed: str | None, cause: str) -> RequestRefused:
+        """Count a failure, and log it unless there are too many; return the response to it."""
+        address, now = self.address(request), self._now()
+        watched = [network_of(address), *([claimed] if claimed else [])]
+        wait = max(self._failures.wait(who, now) for who in watched)
         for who in watched:
-            self._failures.count(who, self._now())
-        known = {"address": self.address(request), "claimed": watched[1:]}
-        _log.info("caller_refused", extra=known | {"cause": str(error)})
-
-    def _watched(
-        self, request: web.Request, credential: str, kind: Credentials | None
-    ) -> Sequence[str]:
-        """Return what failures are counted by: where they come from, and whose they claim to be."""
-        address = network_of(self.address(request))
-        subject = kind.subject(credential) if kind else None
-        return [address, subject] if subject else [address]
+            self._failures.count(who, now)
+        if wait > 0:
+            return _too_many(Problem.TOO_MANY_FAILURES, wait)
+        known = {"address": address, "claimed": watched[1:], "cause": cause}
+        _log.info("caller_refused", extra=known)
+        return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
 
 
 def _limiter(per_second: int | None) -> Limiter | None:
