@@ -298,7 +298,8 @@ class Settings:
     db_pool_size: int = _setting(
         kinds.whole(1, 1000),
         "10",
-        "The most connections to a database server, but for one more that a dispatcher needs.",
+        "The most connections to a database server, those included whose commit was given up and "
+        "has not finished. A dispatcher needs one more, and so does looking for such commits.",
     )
     retention_logs: timedelta = _setting(
         kinds.TIME, "720h", "How long the log of attempts is kept."
