@@ -39,10 +39,21 @@ def type_wrong(value: object) -> str | None:
 
 
 def id_wrong(value: object) -> str | None:
-    """Say what is wrong with an event's id; None for a right one."""
-    if isinstance(value, str) and 1 <= len(value) <= MAX_EVENT_ID_LENGTH and "\0" not in value:
+    """Say what is wrong with an event's id; None for a right one.
+
+    A path of "." or ".." is another path (RFC 3986, section 5.2.4), however it is escaped.
+    """
+    if (
+        isinstance(value, str)
+        and 1 <= len(value) <= MAX_EVENT_ID_LENGTH
+        and "\0" not in value
+        and value not in {".", ".."}
+    ):
         return None
-    return f"An event id is a string of 1 to {MAX_EVENT_ID_LENGTH} characters without U+0000."
+    return (
+        f"An event id is a string of 1 to {MAX_EVENT_ID_LENGTH} characters without U+0000, and not "
+        "one of '.' and '..', which no URL can name."
+    )
 
 
 def environment_wrong(value: object) -> str | None:

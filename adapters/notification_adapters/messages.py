@@ -185,7 +185,7 @@ def _has_nothing_to_hide(envelope: _Envelope, message: bytes) -> bool:
     return (
         len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
         and envelope.event in CATALOGUE
-        and (event_id is UNSET or "\0" not in event_id)
+        and (event_id is UNSET or id_wrong(event_id) is None)
     )
 
 

@@ -12,7 +12,7 @@ from notification_entrypoints.api.auditing import REQUEST
 from notification_entrypoints.api.bodies import BodyMemory
 from notification_entrypoints.api.calls import Endpoint
 from notification_entrypoints.api.document import load_document
-from notification_entrypoints.api.methods import tell_methods
+from notification_entrypoints.api.methods import path_pattern, tell_methods
 from notification_entrypoints.api.negotiation import pack
 from notification_entrypoints.api.operations import handlers
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
@@ -43,7 +43,7 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
     # Routes are tried in their order: the hot path comes first.
     for endpoint in sorted(endpoints, key=lambda each: not each.handler.raw):
         operation = endpoint.operation
-        path = f"{prefix}{operation.path}"
+        path = f"{prefix}{path_pattern(operation.path)}"
         app.router.add_route(operation.method, path, endpoint.handle, name=operation.operation_id)
         if operation.method == "GET":
             # The same without its body, which aiohttp leaves away.

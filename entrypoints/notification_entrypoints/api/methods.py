@@ -1,5 +1,6 @@
 """The methods of a path: told to whoever asks by OPTIONS, or tries another one (405)."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 
@@ -7,6 +8,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 _NO_CONTENT = 204
+
+
+def path_pattern(path: str) -> str:
+    """Return a path of the document as the router takes it: an id may hold all but a slash."""
+    return re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
 
 
 def tell_methods(app: web.Application) -> None:
@@ -21,8 +27,8 @@ def tell_methods(app: web.Application) -> None:
             methods[route.resource.canonical].add(route.method)
     for path, known in methods.items():
         allowed = sorted(known | {hdrs.METH_OPTIONS})
-        app.router.add_route(hdrs.METH_OPTIONS, path, _options(allowed))
-        app.router.add_route(hdrs.METH_ANY, path, _refusal(allowed))
+        app.router.add_route(hdrs.METH_OPTIONS, path_pattern(path), _options(allowed))
+        app.router.add_route(hdrs.METH_ANY, path_pattern(path), _refusal(allowed))
 
 
 def _options(allowed: Collection[str]) -> Handler:

@@ -1,9 +1,12 @@
 """Ids on the command line."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 import click
+
+from notification_adapters.event_fields import id_wrong
 
 
 class _Id(click.types.UUIDParameterType):
@@ -18,5 +21,24 @@ class _Id(click.types.UUIDParameterType):
             self.fail(f"{value!r} {said}", param, ctx)
 
 
+class _EventId(click.ParamType[str]):
+    """The id of an event, which is its publisher's own: any text that an event may have."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take an id; what is not UTF-8 reaches the command line with surrogates in it."""
+        wrong = id_wrong(value)
+        if wrong is not None or re.search(r"[\ud800-\udfff]", value):
+            self.fail(wrong or "An event id is text in UTF-8.", param, ctx)
+        return str(value)
+
+
 ID = _Id()
 """The type of options and arguments that are ids."""
+
+EVENT_ID = _EventId()
+"""The type of arguments that are ids of events."""
+
+TAKES_EVENT_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""The context of a command with such an argument: an id may begin with a hyphen."""
