@@ -167,6 +167,13 @@ WRONG: dict[str, dict[str, Any]] = {
     "no expiry": {"exp": None},
     "no number for an expiry": {"exp": "tomorrow"},
     "an endless expiry": {"exp": float("inf")},
+    "an expiry of 400 digits": {"exp": 10**400},
+    "a beginning of 400 digits": {"nbf": -(10**400)},
+    "an expiry that is not a number": {"exp": float("nan")},
+    "half a character in a name": {"sub": "anna\ud800"},
+    "a name that no storage holds": {"sub": "an\0na"},
+    "half a character in a scope's environments": {"environments": "\ud800"},
+    "an id that is a number": {"jti": 7},
     "not yet": {"nbf": datetime.now(UTC) + timedelta(minutes=5)},
     "nobody": {"sub": None},
     "somebody without a name": {"sub": ""},
@@ -183,6 +190,22 @@ class TestATokenOfOurIssuer:
         self, world: World, changes: dict[str, Any]
     ) -> None:
         assert await world.refusal(token(**changes))
+
+    @pytest.mark.parametrize(
+        "typ", ["secevent+jwt", "logout+jwt", "dpop+jwt", "JOSE", 7, ["JWT"], "\ud800"]
+    )
+    async def test_that_is_of_another_type_is_refused(self, world: World, typ: object) -> None:
+        assert await world.refusal(token(headers={"typ": typ}))
+
+    @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+    async def test_that_is_of_a_type_for_access_is_good(self, world: World, typ: str) -> None:
+        assert await world.tokens.caller(token(headers={"typ": typ})) == ANNA
+
+    async def test_that_is_deep_is_refused(self, world: World) -> None:
+        deep: object = []
+        for _ in range(900):
+            deep = [deep]
+        assert await world.refusal(token(headers={"x": deep}, exp=[deep]))
 
     async def test_that_has_expired_is_told_so(self, world: World) -> None:
         late = token(exp=datetime.now(UTC) - timedelta(minutes=1))

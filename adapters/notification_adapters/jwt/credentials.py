@@ -2,11 +2,11 @@
 
 After RFC 8725 (best current practices): the algorithms are a list of ours and asymmetric, a key is
 good for its own algorithm only, issuer, audience and expiry are required, and a token that is
-large, deep, or says that it is critical is refused before anything else is done about it.
+large, deep, of another type, or says that it is critical is refused before anything else is done
+about it.
 """
 
 import hashlib
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from notification_core.access import Caller, Scope
 from notification_core.errors import CredentialRefused
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
+from notification_core.texts import text_complaints
 
 MAX_LENGTH = 8000
 """The most characters that a token has; longer ones fit into no header either."""
@@ -37,7 +38,10 @@ ALL = "all"
 
 _MOST_REMEMBERED = 10_000
 _MAX_NAME_LENGTH = 256
+_LATEST = 253_402_300_799  # the last second of the year 9999
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# RFC 7519, section 5.1, and RFC 9068, section 2.1.
+_TYPES = {"jwt", "at+jwt"}
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 
 
@@ -94,6 +98,8 @@ class JwtCredentials(Credentials):
             algorithm = header.get("alg")
             if algorithm not in self._rules.algorithms:
                 raise CredentialRefused("The token is not signed by an accepted algorithm.")
+            if not _is_accepted_type(header.get("typ", "JWT")):
+                raise CredentialRefused("The token's typ must be JWT or at+jwt, or be left out.")
             key = await self._keys.key(header.get("kid"), algorithm)
             claims = self._claims(token, key, algorithm)
         except jwt.PyJWTError as error:
@@ -131,8 +137,10 @@ class JwtCredentials(Credentials):
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         subject = claims["sub"]
-        if not (isinstance(subject, str) and 0 < len(subject) <= _MAX_NAME_LENGTH):
+        if not (isinstance(subject, str) and subject):
             raise CredentialRefused("The token does not say whose it is.")
+        if any(text_complaints("sub", subject, _MAX_NAME_LENGTH)):
+            raise CredentialRefused("The token's sub is too long, or no text that can be stored.")
         scope = _scope(claims.get(self._rules.scope_claim))
         environments = _environments(claims.get(self._rules.environments_claim))
         return Caller(f"jwt:{subject}", scope, environments)
@@ -145,11 +153,16 @@ class JwtCredentials(Credentials):
         return checked
 
 
+def _is_accepted_type(typ: object) -> bool:
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") in _TYPES
+
+
 def _seconds(claim: object) -> float:
     """Return a time of a token as seconds since the epoch."""
-    if not isinstance(claim, int | float) or not math.isfinite(claim):
-        raise CredentialRefused("The token's times are no numbers.")
-    return claim
+    # The comparison, unlike a conversion, takes integers of any length; NaN fails it as well.
+    if isinstance(claim, int | float) and abs(claim) <= _LATEST:
+        return claim
+    raise CredentialRefused("The token's times must be numbers, and not after the year 9999.")
 
 
 def _scope(claim: object) -> Scope | None:
