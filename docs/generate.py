@@ -49,7 +49,8 @@ def errors_page() -> str:
         (
             "Every error of the API has one shape: `error_code`, `http_code`, `message`, "
             "`request_id`, and for wrong fields `details`, a list of `field` and `message`. "
-            "`internal_message` and `stacktrace` are empty unless it runs with `DEBUG=true`. "
+            "`internal_message` and `stacktrace` are empty unless it runs with `DEBUG=true` "
+            "and the caller is an administrator. "
             "A number never changes its meaning."
         ),
     ]

@@ -164,7 +164,8 @@ class Settings:
     debug: bool = _setting(
         kinds.TRUTH,
         "false",
-        "Log more, let errors tell their cause, serve /debug/ on loopback and to administrators.",
+        "Log more; show administrators the cause of errors, and serve /debug/ to them and on "
+        "loopback.",
     )
     tz: ZoneInfo = _setting(
         kinds.ZONE, "America/Montreal", "The zone of log timestamps and of dates without an offset."

@@ -113,7 +113,7 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(
-    folder: Path, *kinds: Credentials, failures_at_once: int = 10**6
+    folder: Path, *kinds: Credentials, failures_at_once: int = 10**6, debug: bool = False
 ) -> AsyncIterator[Guarded]:
     """Serve an API that takes keys, the bootstrap key and these ``kinds`` of credentials."""
     async with backstage(on_sqlite(folder)) as stage:
@@ -129,7 +129,7 @@ async def guarded(
         )
         async with called(stage.services) as open_api:
             ids = await _furnished(stage, open_api)
-        async with called(stage.but(callers=callers, issuing=issuing)) as api:
+        async with called(stage.but(callers=callers, issuing=issuing, debug=debug)) as api:
             yield Guarded(stage, api, issuing, ids, folder / "api.sqlite")
 
 

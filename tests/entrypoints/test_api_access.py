@@ -203,6 +203,29 @@ async def test_what_is_read_in_one_environment_tells_nothing_of_the_other(door: 
             assert not [each for each in secrets if each in str(answer.json)], operation.name
 
 
+async def test_causes_of_errors_are_shown_to_administrators_only(tmp_path: Path) -> None:
+    path = f"/environments/{ENVIRONMENT}/webhooks?colour=blue"
+    async with guarded(tmp_path, scopeless(), debug=True) as door:
+        others = [
+            None,
+            "Basic x",
+            bearer("nonsense"),
+            bearer("scopeless"),
+            bearer(await door.revoked_key()),
+            bearer(await door.key(scope=Scope.WRITE)),
+            bearer(await door.key(environments=frozenset({UUID(ENVIRONMENT)}))),
+        ]
+        for credential in others:
+            headers = {} if credential is None else {"Authorization": credential}
+            for method, each in (("GET", path), ("POST", path), ("GET", "/nowhere")):
+                answer = await door.api.call(method, each, headers=headers)
+                assert answer.status >= 400
+                assert not answer.json["stacktrace"]
+                assert not answer.json["internal_message"]
+        answer = await door.api.get(path, headers={"Authorization": bearer(await door.key())})
+        assert any("parameters.py" in line for line in answer.json["stacktrace"])
+
+
 async def test_a_head_is_asked_for_what_a_get_is(door: Guarded) -> None:
     path = f"/environments/{ENVIRONMENT}/webhooks"
     assert (await door.api.session.head(f"{door.api.url}/api{path}")).status == 401

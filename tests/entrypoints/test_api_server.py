@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from aiohttp import web
+from attrs import evolve
 from multidict import CIMultiDict
 
 from notification_core.errors import StorageUnavailable, UnknownCommit
@@ -24,6 +25,7 @@ from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.calls import Timeouts
 from notification_entrypoints.api.services import Services
+from notification_entrypoints.api.surroundings import Surroundings
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
@@ -325,9 +327,19 @@ class TestFailuresBehindIt:
 
     async def test_with_debug_an_error_tells_its_cause(self, stage: Backstage) -> None:
         error = RuntimeError("the index is broken")
-        answer = await failed(stage.but(logs=FailingLogs(error), debug=True))
+        answer = await failed(
+            stage.but(logs=FailingLogs(error), debug=True, surroundings=Surroundings(local=True))
+        )
         assert answer.json["internal_message"] == "RuntimeError: the index is broken"
         assert any("logs.py" in line for line in answer.json["stacktrace"])
+
+    async def test_with_debug_and_without_authentication_others_than_this_host_are_told_nothing(
+        self, stage: Backstage
+    ) -> None:
+        services = stage.but(logs=FailingLogs(RuntimeError("the index is broken")), debug=True)
+        answer = await failed(evolve(services, surroundings=Surroundings(open=True)))
+        assert answer.json["stacktrace"] == []
+        assert answer.json["internal_message"] == ""
 
 
 async def failed(services: Services) -> Answer:

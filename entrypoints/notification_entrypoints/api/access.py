@@ -20,6 +20,9 @@ from notification_entrypoints.api.parameters import Parameters
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.api.rules import Reach, Rule
 
+CALLER = web.RequestKey("caller", Caller)
+"""Where it stands who sends a request, once the caller is identified."""
+
 
 @frozen
 class _Kind:
@@ -42,10 +45,12 @@ class Access:
 
     async def admit(self, request: web.Request, rule: Rule) -> Caller:
         """Return who calls; raise :class:`RequestRefused` for who may not call this at all."""
-        caller = ANYBODY if rule.scope is None else await self._callers.identify(request)
+        if rule.scope is None:
+            self._callers.count(request, ANYBODY)
+            return ANYBODY
+        caller = request[CALLER] = await self._callers.identify(request)
         self._callers.count(request, caller)
-        if rule.scope is not None:
-            check(caller, rule.scope, rule.reach)
+        check(caller, rule.scope, rule.reach)
         return caller
 
     async def environment(self, caller: Caller, rule: Rule, parameters: Parameters) -> UUID | None:

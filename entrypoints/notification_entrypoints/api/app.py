@@ -7,7 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
 
-from notification_entrypoints.api.access import Access
+from notification_core.access import ANYBODY, Scope
+from notification_entrypoints.api.access import CALLER, Access
 from notification_entrypoints.api.auditing import REQUEST
 from notification_entrypoints.api.bodies import BodyMemory
 from notification_entrypoints.api.calls import Endpoint
@@ -65,7 +66,8 @@ def _edge(services: Services) -> Middleware:
             response = await handler(request)
             response.headers[REQUEST_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
-            response = error_answer(error, request_id, debug=services.debug)
+            debug = services.debug and _is_administrators(request, services)
+            response = error_answer(error, request_id, debug=debug)
             _tell_operator(error, request_id, response.status)
         pack(request, response)
         services.surroundings.describe(request, response)
@@ -79,6 +81,17 @@ def _request_id(request: web.Request) -> str | None:
     """Return the id that the caller gave the request, where it can be trusted in a log."""
     given = request.headers.get(REQUEST_ID)
     return given if given and _REQUEST_ID.fullmatch(given) else None
+
+
+def _is_administrators(request: web.Request, services: Services) -> bool:
+    """Tell whether an administrator sent a request.
+
+    If authentication is disabled, everybody on this host is one.
+    """
+    caller = request.get(CALLER)
+    if caller is None or caller is ANYBODY:
+        return caller is ANYBODY and services.surroundings.is_on_this_host(request)
+    return caller.may(Scope.ADMIN) and caller.environments is None
 
 
 def _tell_operator(error: Exception, request_id: str, status: int) -> None:

@@ -74,6 +74,6 @@ class _Protocol(PatientProtocol):
         return await super().finish_response(request, resp, start_time)
 
     def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, str(self._services.ids()), debug=self._services.debug)
+        response = error_answer(error, str(self._services.ids()), debug=False)
         response.force_close()
         return response

@@ -33,7 +33,8 @@ class Services:
     A date without an offset is taken in ``zone``. ``cursor_key`` seals the cursors of pages: it is
     the same in every process, so that one takes what another gave. ``requests`` is told the route
     and the status of every answer. The bodies of unfinished requests have at most ``max_buffered``
-    bytes together. With ``debug`` errors tell their cause.
+    bytes together. With ``debug`` errors tell
+    administrators their cause.
     """
 
     subscriptions: Subscriptions

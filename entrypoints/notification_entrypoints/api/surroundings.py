@@ -55,6 +55,10 @@ class Surroundings:
         if urlsplit(origin).netloc != request.host:
             raise RequestRefused(Problem.FOREIGN_PAGE)
 
+    def is_on_this_host(self, request: web.Request) -> bool:
+        """Tell whether a request was sent on this host, and not through a proxy on it."""
+        return self.local and _is_local(request.host)
+
     def describe(self, request: web.Request, response: web.StreamResponse) -> None:
         """Say of an answer how it is to be taken, where it does not say so itself."""
         headers = response.headers
