@@ -34,5 +34,5 @@ class ApiKeyStore(Protocol):
         """Revoke a key and return it; raise :class:`ApiKeyNotFound`.
 
         One that is revoked already stays as it is: the first time counts, and only then ``kept``
-        is written.
+        is written. A revocation that was there is as durable then as a commit of this call.
         """

@@ -91,8 +91,10 @@ class IngestTransaction(Protocol):
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is.
 
-        The keys of the batch are distinct. A known event is left as it is. Implementations
-        insert in the order of the keys, so that overlapping batches cannot deadlock.
+        The keys of the batch are distinct. A known event is left as it is, and once this
+        transaction is committed, it is as durable as a new one: with a synchronous standby, the
+        standby has it, although its own commit may have been given up. Implementations insert in
+        the order of the keys, so that overlapping batches cannot deadlock.
         """
 
     @abstractmethod
@@ -112,7 +114,10 @@ class IngestTransaction(Protocol):
         """
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Store messages that are no events; one that is stored already is left as it is."""
+        """Store messages that are no events; one that is stored already is left as it is.
+
+        Like a known event, that one is as durable as a new one once this is committed.
+        """
 
 
 class DeliveryStore(Protocol):
@@ -129,9 +134,10 @@ class DeliveryStore(Protocol):
     async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new, each with its deliveries, as one committed batch.
 
-        Tell of each event whether it is new: one that is known is left as it is, and gets no more
-        deliveries. Where the change counter is another one by now nothing is stored, and None
-        returned. Here it goes step by step; where that takes many trips, a storage may do better.
+        Tell of each event whether it is new: one that is known is left as it is, gets no more
+        deliveries, and is as durable as a new one (:meth:`IngestTransaction.add_events`). Where
+        the change counter is another one by now nothing is stored, and None returned. Here it goes
+        step by step; where that takes many trips, a storage may do better.
         """
         async with self.ingesting() as transaction:
             if await transaction.changes() != planned.changes:

@@ -19,7 +19,11 @@ class IdempotencyStore(Protocol):
 
     @abstractmethod
     async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
-        """Return what a request was answered after ``since``, if it was."""
+        """Return what a request was answered after ``since``, if it was.
+
+        The response is as durable as a commit of this call would be, since the request is
+        acknowledged by it: with a synchronous standby, one that has it.
+        """
 
     @abstractmethod
     async def forget(self, before: datetime, limit: int) -> int:

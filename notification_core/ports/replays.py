@@ -31,7 +31,8 @@ class ReplayStore(Protocol):
         """Store a replay that begins.
 
         Raises :class:`ReplayRunning` where the webhook has one that runs: of several callers at
-        the same time one wins. Raises :class:`AlreadyAnswered` before that.
+        the same time one wins, and the one that runs is as durable as a commit of this call would
+        be. Raises :class:`AlreadyAnswered` before that.
         """
 
     @abstractmethod
@@ -55,7 +56,8 @@ class ReplayStore(Protocol):
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is.
 
-        ``kept`` is written where that ends it. Raises :class:`ReplayNotFound`.
+        ``kept`` is written where that ends it. An end that was there is as durable then as a
+        commit of this call. Raises :class:`ReplayNotFound`.
         """
 
     @abstractmethod
