@@ -102,6 +102,23 @@ async def test_a_commit_that_is_given_up_is_never_cancelled(
 
 
 @pytest.mark.parametrize("how", ["step by step", "in one statement"])
+async def test_a_cancelled_caller_finds_a_commit_done_that_ends_soon(
+    own_server: OwnServer, database: str, how: str
+) -> None:
+    async with impatient(own_server, database, 60) as storage:
+        await storage.webhooks.changes()
+        await remove_standby(own_server)
+        publishing = asyncio.create_task(_store(storage, "e-1", how))
+        await until("the commit waits", lambda: commits_wait(own_server, database))
+        publishing.cancel()
+        await restore_standby(own_server)
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        assert storage.database.open_transactions == 0
+        assert await _visible(own_server, database) == 1
+
+
+@pytest.mark.parametrize("how", ["step by step", "in one statement"])
 @pytest.mark.parametrize("inner_first", [True, False])
 async def test_a_loop_that_ends_cancels_no_commit(
     own_server: OwnServer,

@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 _NEVER_SECONDS: Final = 1e8
 """asyncpg takes None for the connection's own timeout; this is three years."""
 
+_CANCELLED_SECONDS: Final = 2.0
+"""A commit whose caller is cancelled has so long to end before it is given up."""
+
 _LOOK_SECONDS: Final = 1.0
 
 # A process number may be used again, by a session that began after ours was given up. One that is
@@ -78,9 +81,9 @@ class CommitTracker:
     async def fetch(self, connection: Connection, statement: str, *values: object) -> list[RawRow]:
         """Run a statement that is a transaction of its own, and return its rows.
 
-        If the server's ``answer_seconds`` pass or the caller is cancelled, the connection is
-        aborted without a cancel request; whether the commit happens is then unknown. Raises
-        :class:`TimeoutError` in the former case.
+        If the server's ``answer_seconds`` pass, or some seconds after the caller was cancelled, the
+        connection is aborted without a cancel request; whether the commit happens is then unknown.
+        Raises :class:`TimeoutError` in the former case.
         """
         statement_run = connection.fetch(statement, *values, timeout=_NEVER_SECONDS)
         pid = connection.get_server_pid()
@@ -95,6 +98,12 @@ class CommitTracker:
         try:
             # Unlike wait_for, this does not cancel what it waits for.
             await asyncio.wait({task}, timeout=self._server.answer_seconds)
+        except asyncio.CancelledError:
+            # Nearly always it ends soon: the caller then finds it done, and the connection is kept.
+            # If the inner task was cancelled too, the loop is ending.
+            if not task.cancelling():
+                await asyncio.wait({task}, timeout=_CANCELLED_SECONDS)
+            raise
         finally:
             del self._running[connection]
             # A loop that ends cancels every task, this inner one too. asyncpg then starts a task
