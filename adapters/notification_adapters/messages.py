@@ -12,6 +12,7 @@ key or of the wrong shape. Long integers, ``\u0000`` and duplicate keys inside `
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -37,6 +38,9 @@ from notification_core.events import MAX_EVENT_ID_LENGTH, Event
 MAX_EVENTS = 1_000
 """The events of one batch, at most."""
 
+_MAX_DETAILS = 100
+"""What is said of one event, at most: it has room for tens of thousands of unknown fields."""
+
 _WHITESPACE = b" \t\r\n"
 
 _EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EVENT_ID_LENGTH)]
@@ -59,7 +63,16 @@ class _AddressedEnvelope(_Envelope, kw_only=True, forbid_unknown_fields=True):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _ADDRESSED = msgspec.json.Decoder(_AddressedEnvelope)
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+# Unlike a list, which is built whole before its length is checked, this refuses the 1,001st event
+# as soon as it comes: an array of 16 MiB has room for millions.
+_ARRAY = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_Batch",
+        [(f"_{n}", msgspec.Raw | UnsetType, UNSET) for n in range(MAX_EVENTS)],
+        array_like=True,
+        forbid_unknown_fields=True,
+    )
+)
 _ANYTHING = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 _LEAST_TO_HIDE = len('"data":0,')
@@ -90,29 +103,32 @@ def read_events(
     now: datetime,
     zone: tzinfo,
     make_event_id: Callable[[], str],
-) -> tuple[list[Event], bool]:
+) -> tuple[Iterator[Event | None], bool]:
     """Read one event or an array of 1 to 1,000; tell whether it was a single one.
 
-    See :func:`read_event`. All events that are wrong are named, like ``[3].event``.
+    The events are read one at a time, so that a caller can give others a turn in between. See
+    :func:`read_event`; of a batch all events that are wrong are named, like ``[3].event``, once it
+    has been read to its end. Until then None stands for each of them.
     """
     reader = _Reader(environment_id, now, zone, make_event_id)
     if body.lstrip(_WHITESPACE)[:1] != b"[":
-        return [reader.read(body)], True
+        return iter([reader.read(body)]), True
     return reader.read_all(_elements(body)), False
 
 
-def _elements(body: bytes) -> list[msgspec.Raw]:
+def _elements(body: bytes) -> Sequence[msgspec.Raw]:
     try:
-        elements = _ARRAY.decode(body)
+        batch = msgspec.structs.astuple(_ARRAY.decode(body))
     except RecursionError:
         refuse([Detail("body", TOO_DEEP)])
+    except msgspec.ValidationError:
+        message = f"A batch has at most {MAX_EVENTS:,} events; this one has more."
+        raise TooLarge(message, [Detail("body", message)]) from None
     except ValueError as error:
         refuse([Detail("body", f"This is not JSON: {error}.")])
+    elements = [element for element in batch if element is not UNSET]
     if not elements:
         refuse([Detail("body", f"The array is empty; a batch has 1 to {MAX_EVENTS:,} events.")])
-    if len(elements) > MAX_EVENTS:
-        message = f"A batch has at most {MAX_EVENTS:,} events; this one has {len(elements):,}."
-        raise TooLarge(message, [Detail("body", message)])
     return elements
 
 
@@ -123,17 +139,16 @@ class _Reader:
     zone: tzinfo
     make_event_id: Callable[[], str]
 
-    def read_all(self, elements: Sequence[msgspec.Raw]) -> list[Event]:
-        events: list[Event] = []
+    def read_all(self, elements: Sequence[msgspec.Raw]) -> Iterator[Event | None]:
         wrong: list[Detail] = []
         for index, element in enumerate(elements):
             try:
-                events.append(self.read(bytes(element), f"[{index}]"))
+                yield self.read(bytes(element), f"[{index}]")
             except InvalidEvent as error:
                 wrong += error.details
+                yield None
         if wrong:
             refuse(wrong)
-        return events
 
     def read(self, message: bytes, where: str = "") -> Event:
         message = message.strip(_WHITESPACE)
@@ -211,7 +226,8 @@ def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
     if not isinstance(value, Pairs):
         refuse([Detail(where or "body", f"An event is a JSON object with {_listed(rules)}.")])
     prefix = f"{where}." if where else ""
-    wrong = [Detail(f"{prefix}{cut(field)}", text) for field, text in _wrong(value, rules)]
+    found = islice(_wrong(value, rules), _MAX_DETAILS)
+    wrong = [Detail(f"{prefix}{cut(field)}", text) for field, text in found]
     if wrong:
         refuse(wrong)
 

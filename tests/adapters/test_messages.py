@@ -31,9 +31,10 @@ def read(message: bytes, environment_id: UUID | None = ENVIRONMENT) -> Event:
 
 
 def read_batch(body: bytes) -> tuple[list[Event], bool]:
-    return read_events(
+    events, single = read_events(
         body, environment_id=ENVIRONMENT, now=NOW, zone=MONTREAL, make_event_id=lambda: "made"
     )
+    return [event for event in events if event is not None], single
 
 
 def with_data(data: bytes) -> bytes:
@@ -208,7 +209,7 @@ def test_a_batch_that_holds_no_events_is_refused(body: bytes) -> None:
 def test_a_batch_has_at_most_a_thousand_events() -> None:
     thousand = [with_data(b"1")] * 1_000
     assert len(read_batch(b"[" + b",".join(thousand) + b"]")[0]) == 1_000
-    with pytest.raises(TooLarge, match="at most 1,000 events; this one has 1,001"):
+    with pytest.raises(TooLarge, match="at most 1,000 events; this one has more"):
         read_batch(b"[" + b",".join([*thousand, thousand[0]]) + b"]")
 
 

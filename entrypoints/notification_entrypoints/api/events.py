@@ -1,7 +1,7 @@
 """The operations on events: which there are, and publishing them."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Protocol
 from uuid import UUID
@@ -21,6 +21,7 @@ from notification_core.ports.clock import Clock
 from notification_entrypoints.api.answers import ACCEPTED, json_answer
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
+from notification_entrypoints.api.turns import in_turns
 
 _encode = msgspec.json.encode
 
@@ -60,7 +61,7 @@ class EventOperations:
 
     async def publish(self, call: Call) -> web.Response:
         """Publish one event or a batch."""
-        events, single = self._read(call)
+        events, single = await self._read(call)
         environment_id = call.environment_id
 
         def shown(published: Sequence[Published]) -> web.Response:
@@ -73,23 +74,32 @@ class EventOperations:
             call, environment_id, lambda keep: self.ingest.publish(events, keep), shown
         )
 
-    def _read(self, call: Call) -> tuple[list[Event], bool]:
-        """Read the events, and count those that are refused and those that surprise."""
+    async def _read(self, call: Call) -> tuple[list[Event], bool]:
+        """Read the events; count those that are refused and those that do not fit their schema."""
+        mismatched: list[str] = []
         try:
-            events, single = read_events(
+            reading, single = read_events(
                 call.body,
                 environment_id=call.environment_id,
                 now=self.clock.now(),
                 zone=self.zone,
                 make_event_id=self._make_event_id,
             )
+            read = await in_turns(self._checked(reading, mismatched))
         except InvalidInput as error:
             self.tally.events_refused(len({_index(each.field) for each in error.details}))
             raise
+        for event_type in mismatched:
+            self.tally.data_schema_mismatched(event_type)
+        return [event for event in read if event is not None], single
+
+    def _checked(
+        self, events: Iterable[Event | None], mismatched: list[str]
+    ) -> Iterator[Event | None]:
         for event in events:
-            if not self.schemas.fits(event):
-                self.tally.data_schema_mismatched(event.type)
-        return events, single
+            if event is not None and not self.schemas.fits(event):
+                mismatched.append(event.type)
+            yield event
 
     def _make_event_id(self) -> str:
         return str(self.ids())
