@@ -41,11 +41,26 @@ class Consume:
         self._clock = clock
         self._observer = observer
         self._stopping = False
+        self._in_hand: Sequence[_Judged] = ()
 
     async def run(self) -> None:
-        """Take in what comes, until it is told to stop."""
-        while messages := await self._source.take():
-            await self._take_in([self._judged(message) for message in messages])
+        """Take in what comes until told to stop; what is not stored by then is given again.
+
+        After an unexpected error it goes on with the messages in hand: asking the source for others
+        would let these be acknowledged without having been stored.
+        """
+        while True:
+            try:
+                if not self._in_hand:
+                    messages = await self._source.take()
+                    if not messages:
+                        return
+                    self._in_hand = [self._judged(message) for message in messages]
+                await self._take_in()
+            except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
+                await self._wait_after(error)
+            if self._stopping and self._in_hand:
+                return
 
     def stop(self) -> None:
         """Take nothing more; what is in hand is stored, unless storage is away."""
@@ -61,12 +76,12 @@ class Consume:
             self._observer.loop_failed("read", error)
             return message, _unreadable(message, "read", error)
 
-    async def _take_in(self, judged: Sequence[_Judged]) -> None:
-        while judged:
-            stored = await self._store(judged[: _within_bytes(judged)])
+    async def _take_in(self) -> None:
+        while self._in_hand:
+            stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
             if stored:
-                await self._source.acknowledge([message for message, _ in judged[:stored]])
-                judged = judged[stored:]
+                done, self._in_hand = self._in_hand[:stored], self._in_hand[stored:]
+                await self._source.acknowledge([message for message, _ in done])
             elif self._stopping:
                 return
 

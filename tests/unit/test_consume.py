@@ -42,17 +42,27 @@ def read(message: Message) -> Event:
 
 
 class Watched(EventSource):
-    """A source that tells what was stored when something was acknowledged."""
+    """A source that tells what was stored when something was acknowledged.
+
+    Its next call of a method in ``errors`` raises the error, which its port does not allow.
+    """
 
     def __init__(self, source: MemorySource, stored: Callable[[], int]) -> None:
         self._source = source
         self._stored = stored
         self.acknowledged: list[tuple[int, int]] = []
+        self.errors: dict[str, Exception] = {}
+
+    def _check(self, method: str) -> None:
+        if error := self.errors.pop(method, None):
+            raise error
 
     async def take(self) -> Sequence[Message]:
+        self._check("take")
         return await self._source.take()
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
+        self._check("acknowledge")
         self.acknowledged.append((len(messages), self._stored()))
         await self._source.acknowledge(messages)
 
@@ -204,6 +214,32 @@ async def test_a_storage_that_cannot_be_used_is_tried_again_like_one_that_is_awa
         await world.clock.advance(1)
         await world.until(lambda: world.committed == 1)
     assert not world.letters
+
+
+@pytest.mark.parametrize("method", ["take", "acknowledge"])
+async def test_an_unexpected_error_is_told_and_consuming_goes_on_without_a_loss(
+    world: World, method: str
+) -> None:
+    world.source.errors[method] = RuntimeError("a defect")
+    world.send(b"1", b"2")
+    async with world.running():
+        await world.until(lambda: world.clock.sleeping)
+        assert world.notebook.errors == [("consume", "RuntimeError")]
+        world.send(b"3")
+        await world.clock.advance(1)
+        await world.until(lambda: world.committed == 3)
+    assert world.events == ["1", "2", "3"]
+
+
+async def test_an_unexpected_error_between_two_transactions_skips_no_message(world: World) -> None:
+    half = MAX_BYTES_PER_TRANSACTION // 2 + 1
+    world.source.errors["acknowledge"] = RuntimeError("a defect")
+    world.send(b"1" * half, b"2" * half)
+    async with world.running():
+        await world.until(lambda: world.clock.sleeping)
+        await world.clock.advance(1)
+        await world.until(lambda: world.committed == 2)
+    assert len(world.events) == 2
 
 
 @pytest.mark.parametrize("happened", [True, False])
