@@ -79,5 +79,8 @@ class Relay:
                 self._observer.loop_failed("relay", error)
 
     async def release(self) -> None:
-        """Let another process go on at once."""
-        await self._outbox.release(self._worker)
+        """Let another process go on at once; if storage is unreachable, after the lease."""
+        try:
+            await self._outbox.release(self._worker)
+        except StorageUnavailable as error:
+            self._observer.loop_failed("relay", error)

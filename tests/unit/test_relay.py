@@ -1,7 +1,7 @@
 """Relaying: in order, at least once, by one worker, whatever fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -10,10 +10,11 @@ import pytest
 from attrs import define, field
 
 from notification_adapters.memory import ManualClock, MemorySink, MemoryStorage, memory_storage
-from notification_core.errors import BrokersUnavailable
+from notification_core.errors import BrokersUnavailable, StorageUnavailable
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter, Message
 from notification_core.outgoing import OutgoingMessage
+from notification_core.ports.outbox import Outbox
 from notification_core.relay import Relay
 from notification_core.topics import Topics
 from tests.unit.builders import Notebook, an_id
@@ -42,6 +43,30 @@ class Failing(MemorySink):
 
 
 @define
+class TroubledOutbox(Outbox):
+    """The outbox of a storage that may be unreachable when it is released."""
+
+    outbox: Outbox
+    is_unreachable: bool = False
+
+    async def acquire(
+        self, worker: UUID, lease: timedelta, limit: int, limit_bytes: int
+    ) -> Sequence[OutgoingMessage]:
+        return await self.outbox.acquire(worker, lease, limit, limit_bytes)
+
+    async def renew(self, worker: UUID, lease: timedelta) -> None:
+        await self.outbox.renew(worker, lease)
+
+    async def remove(self, message_ids: Collection[UUID]) -> None:
+        await self.outbox.remove(message_ids)
+
+    async def release(self, worker: UUID) -> None:
+        if self.is_unreachable:
+            raise StorageUnavailable("The database cannot be reached.")
+        await self.outbox.release(worker)
+
+
+@define
 class World:
     """A relay, and both of its ends."""
 
@@ -50,6 +75,10 @@ class World:
     notebook: Notebook = field(factory=Notebook)
     sink: Failing = field(factory=Failing)
     offset: int = 0
+    outbox: TroubledOutbox = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.outbox = TroubledOutbox(self.storage.outbox)
 
     async def store(self, count: int) -> None:
         letters = []
@@ -62,7 +91,7 @@ class World:
     def relay(self, worker: UUID | None = None) -> Relay:
         return Relay(
             worker=worker or an_id(),
-            outbox=self.storage.outbox,
+            outbox=self.outbox,
             sink=self.sink,
             clock=self.clock,
             observer=self.notebook,
@@ -170,3 +199,19 @@ async def test_who_stops_lets_another_go_on_at_once(world: World) -> None:
         await first.release()
         await until(lambda: not world.left, world.clock, within=2)
     assert world.sent == [0, 1]
+
+
+async def test_who_stops_while_storage_is_unreachable_leaves_the_outbox_to_its_lease(
+    world: World,
+) -> None:
+    first, second = world.relay(), world.relay()
+    await world.store(1)
+    async with running(first):
+        await until(lambda: not world.left, world.clock)
+    await world.store(1)
+    world.outbox.is_unreachable = True
+    await first.release()
+    assert world.notebook.errors == [("relay", "StorageUnavailable")]
+    world.outbox.is_unreachable = False
+    async with running(second):
+        await until(lambda: not world.left, world.clock, within=5)
