@@ -40,7 +40,7 @@ async def _serve(settings: Settings, process: Process) -> None:
         )
         api_url = await stack.enter_async_context(open_api(settings, service, process))
         access = await who_may_call(settings, service)
-        process.ready(service, {})
+        process.ready(service)
         _log.info(
             "started",
             api=f"{api_url}/api",

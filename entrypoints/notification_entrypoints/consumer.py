@@ -43,7 +43,7 @@ async def _serve(settings: Settings, process: Process) -> None:
             open_consuming(settings, service, process.watch)
         )
         process.administrators.opened(api_callers(settings, service))
-        process.ready(service, consuming.parts)
+        process.ready(service, required=consuming.parts)
         _log.info(
             "started",
             ops=process.ops_url,

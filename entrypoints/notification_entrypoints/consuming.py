@@ -13,7 +13,7 @@ from notification_entrypoints.wiring import Service
 
 @frozen
 class Consuming:
-    """Events that come in; ``parts`` are what a process must have to be ready.
+    """Events that come in; ``parts`` are the checks of what they come from.
 
     Without Kafka there are none, and nothing happens.
     """

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from notification_adapters.http.proxy import parse_proxy
 from notification_core.destinations import parse_hosts, parse_networks
-from notification_entrypoints.durations import format_duration, parse_duration
+from notification_entrypoints.durations import MAX_DURATION, format_duration, parse_duration
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -59,15 +59,16 @@ def decimal(least: int, most: int) -> Kind[float]:
     return Kind(parse, f"a number from {least} to {most}")
 
 
-def duration(least: timedelta) -> Kind[timedelta]:
-    """Return the kind of durations of at least ``least``."""
+def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Kind[timedelta]:
+    """Return the kind of durations of at least ``least`` and at most ``most``."""
 
     def parse(text: str) -> timedelta:
-        if (parsed := parse_duration(text)) < least:
+        if not least <= (parsed := parse_duration(text)) <= most:
             raise ValueError
         return parsed
 
-    return Kind(parse, f"a duration of at least {format_duration(least)}")
+    at_most = "" if most == MAX_DURATION else f" and at most {format_duration(most)}"
+    return Kind(parse, f"a duration of at least {format_duration(least)}{at_most}")
 
 
 def one_of(choices: type[E]) -> Kind[E]:
@@ -222,6 +223,7 @@ PORT = whole(0, 65535)
 ADDRESS = Kind(_parse_address, "an IP address")
 BIND_HOST = Kind(_parse_bind_host, "an IP address or a host name")
 DELAY = duration(timedelta(0))
+SHUTDOWN_DELAY = duration(timedelta(0), timedelta(seconds=10))
 TIME = duration(timedelta(milliseconds=1))
 HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
 DATABASE = Kind(_parse_database, "host:port, postgresql://… or sqlite:///file")

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 from notification_core.events import Source
 from notification_entrypoints.api.app import api_app
@@ -17,24 +16,24 @@ from notification_entrypoints.servers import Bind, listening
 from notification_entrypoints.settings import Authentication, Settings, is_loopback
 from notification_entrypoints.wiring import Service
 
-_SHUTDOWN = timedelta(seconds=1)
-
 
 @asynccontextmanager
 async def open_api(settings: Settings, service: Service, process: Process) -> AsyncIterator[str]:
     """Serve the API of a service for the length of the block; gives the URL of its server.
 
-    The process knows from then on who is an administrator.
+    At its end requests are accepted until SHUTDOWN_DELAY is over, and may end while there is time.
+    The process knows from the beginning on who is an administrator.
     """
     callers = api_callers(settings, service)
     process.administrators.opened(callers)
     services = api_services(settings, service, process.watch, callers)
-    runner = ApiRunner(api_app(services), services, shutdown_timeout=_SHUTDOWN)
+    runner = ApiRunner(api_app(services), services, lambda: service.grace.left)
     shared = process.berth is not None
     variable = "API_SERVER_PORT"
     bind = Bind(settings.api_server_host, settings.api_server_port, variable, shared=shared)
     async with listening(runner, bind) as url:
         yield url
+        await process.until_delay_is_over()
 
 
 async def who_may_call(settings: Settings, service: Service) -> str | None:

@@ -8,6 +8,7 @@ import asyncio
 from asyncio import Event, Task
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -26,6 +27,7 @@ OK = "ok"
 CHECK_TIMEOUT = timedelta(seconds=2)
 WRITE_TIMEOUT = timedelta(seconds=10)
 
+_NONE: Mapping[str, Check] = MappingProxyType({})
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
 _log = structlog.get_logger(__name__)
@@ -42,11 +44,22 @@ class Info:
     pod_ip: str
 
 
+@frozen
+class Health:
+    """The state of each part, ``ok`` or why it does not work, and whether the process is ready."""
+
+    parts: Mapping[str, str]
+    is_ready: bool
+
+
 class Parts(Protocol):
     """Knows how the parts of a process do."""
 
-    async def states(self) -> Mapping[str, str]:
-        """Return of each part ``ok``, or why it does not work; takes a bounded time."""
+    async def health(self) -> Health:
+        """Return how they do; takes a bounded time."""
+
+
+_UNKNOWN = Health({}, is_ready=False)
 
 
 class Counts(Protocol):
@@ -63,21 +76,31 @@ class Readiness(Parts):
     """Asks the parts whether they work.
 
     A part is asked once at a time, however many want to know: a part that hangs, even one that
-    does not heed its cancellation, costs one task. ``checks`` is read at each question, and may
-    change.
+    does not heed its cancellation, costs one task. ``checks`` are those of the parts that the
+    process must have to be ready, and ``shown`` those of parts that it can do without for a time.
+    Both are read at each question, and may change.
     """
 
-    def __init__(self, checks: Mapping[str, Check], timeout: timedelta = CHECK_TIMEOUT) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        timeout: timedelta = CHECK_TIMEOUT,
+        shown: Mapping[str, Check] = _NONE,
+    ) -> None:
         self._checks = checks
+        self._shown = shown
         self._timeout = timeout
         self._asked: dict[str, Task[None]] = {}
 
-    async def states(self) -> Mapping[str, str]:
-        """Return of each part ``ok``, or why it does not work; takes the timeout at most."""
-        asked = {part: self._ask(part, check) for part, check in self._checks.items()}
+    async def health(self) -> Health:
+        """Return how the parts do; takes the timeout at most."""
+        required = frozenset(self._checks)
+        checks = {**self._shown, **self._checks}
+        asked = {part: self._ask(part, check) for part, check in checks.items()}
         if asked:
             await asyncio.wait(asked.values(), timeout=self._timeout.total_seconds())
-        return {part: self._state(part, task) for part, task in asked.items()}
+        states = {part: self._state(part, task) for part, task in asked.items()}
+        return Health(states, all(states[part] == OK for part in required))
 
     async def close(self) -> None:
         """Stop asking; an answer that is still awaited is no answer."""
@@ -123,7 +146,7 @@ def ops_app(
 ) -> web.Application:
     """Return the ops server's application.
 
-    Ready is a process whose parts all work and that is not ``stopping``. An answer takes the
+    Ready is a process whose ``parts`` say so and that is not ``stopping``. An answer takes the
     ``write_timeout`` at most, but for pages below ``/debug/``, which take as long as is asked for.
     """
 
@@ -131,12 +154,12 @@ def ops_app(
         return _json({"status": OK})
 
     async def readyz(_: web.Request) -> web.Response:
-        states = {} if stopping.is_set() else await parts.states()
+        health = _UNKNOWN if stopping.is_set() else await parts.health()
         if stopping.is_set():
-            return _json({"status": "stopping", "parts": states}, status=503)
-        if set(states.values()) <= {OK}:
-            return _json({"status": OK, "parts": states})
-        return _json({"status": "unavailable", "parts": states}, status=503)
+            return _json({"status": "stopping", "parts": health.parts}, status=503)
+        if health.is_ready:
+            return _json({"status": OK, "parts": health.parts})
+        return _json({"status": "unavailable", "parts": health.parts}, status=503)
 
     async def metrics(_: web.Request) -> web.Response:
         headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NO_STORE}

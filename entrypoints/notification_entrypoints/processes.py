@@ -4,9 +4,10 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -14,7 +15,12 @@ from aiohttp import web
 from attrs import define
 
 from notification_adapters.clock import SystemClock
-from notification_core.errors import NotificationError
+from notification_core.errors import (
+    KeyServiceUnavailable,
+    NotificationError,
+    StorageUnavailable,
+)
+from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
 from notification_entrypoints.api.administrators import Administrators
 from notification_entrypoints.berth import Berth, say_ready
@@ -42,6 +48,11 @@ COMMIT = ""
 _MEASURED_SECONDS = 10.0
 """How old what the metrics say of the backlog may be: many may read them, and often."""
 
+UNREACHABLE = StorageUnavailable, KeyServiceUnavailable
+"""What keeps a process from starting, and may pass: all else is wrong until somebody mends it."""
+
+_START_PAUSE = 1.0
+_NONE: Mapping[str, Check] = MappingProxyType({})
 _OPS_SHUTDOWN = timedelta(milliseconds=100)
 
 _log = structlog.stdlib.get_logger("notification")
@@ -62,16 +73,54 @@ class Process:
     ops_url: str
     berth: Berth | None
     administrators: Administrators
+    _settings: Settings
+    _clock: Clock
     _status: StatusReport
     _checks: dict[str, Check]
+    _shown: dict[str, Check]
     _stop: asyncio.Event
+    _start: "_Start"
+    _stopped_at: float = 0.0
 
-    def ready(self, service: Service, parts: Mapping[str, Check], announcement: str = "") -> None:
-        """Say that it serves, as long as the storage and these parts of it work."""
+    async def run(self, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run what serves to its end.
+
+        If it cannot start because the storage or Vault is unreachable, it is started again for as
+        long as STARTUP_TIMEOUT says. Raises the latest error after that, and any other at once.
+        """
+        until = self._clock.monotonic() + self._settings.startup_timeout.total_seconds()
+        while True:
+            try:
+                await serve()
+            except UNREACHABLE as error:
+                is_starting = "start" in self._checks
+                if not is_starting or self._clock.monotonic() >= until:
+                    raise
+                self._start.problem = str(error)
+                self.watch.loop_failed("start", error)
+            else:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _START_PAUSE)
+                return
+
+    def ready(
+        self,
+        service: Service,
+        announcement: str = "",
+        *,
+        required: Mapping[str, Check] = _NONE,
+        shown: Mapping[str, Check] = _NONE,
+    ) -> None:
+        """Say that it serves, while storage and the ``required`` parts work.
+
+        ``/readyz`` tells of the ``shown`` parts too.
+        """
         storage, dispatcher = service.storage, service.dispatcher
-        self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **parts}
+        self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **required}
+        self._shown |= shown
         if dispatcher:
-            self._checks["sending"] = dispatcher.check
+            self._shown["sending"] = dispatcher.check
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
         self.watch.watch_storage(partial(self._status.size, _MEASURED_SECONDS))
         if database := database_of(storage):
@@ -87,7 +136,24 @@ class Process:
     async def until_stopped(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
         await self._stop.wait()
+        self._stopped_at = self._clock.monotonic()
         _log.info("stopping")
+
+    async def until_delay_is_over(self) -> None:
+        """Return once SHUTDOWN_DELAY has passed since the process was told to stop."""
+        end = self._stopped_at + self._settings.shutdown_delay.total_seconds()
+        await self._clock.sleep(max(0.0, end - self._clock.monotonic()))
+
+
+@define
+class _Start:
+    """The start of a process, and what it waits for."""
+
+    problem: str = ""
+
+    async def check(self) -> None:
+        """Raise :class:`Starting`: once it is over, nobody asks any more."""
+        raise Starting(f"the process is starting: {self.problem}".removesuffix(": "))
 
 
 def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
@@ -110,16 +176,19 @@ async def serving(
     settings: Settings, log: LogOutput, berth: Berth | None = None
 ) -> AsyncIterator[Process]:
     """Heed signals, and serve the ops server, which says that the process is starting."""
-    watch = Watch(VERSION, COMMIT, SystemClock().monotonic, settings.pod_name)
+    clock = SystemClock()
+    watch = Watch(VERSION, COMMIT, clock.monotonic, settings.pod_name)
     watch.watch_log(log)
-    status = StatusReport(watch.last_minute, SystemClock().monotonic)
-    checks: dict[str, Check] = {"start": _still_starting}
+    status = StatusReport(watch.last_minute, clock.monotonic)
+    start = _Start()
+    checks: dict[str, Check] = {"start": start.check}
+    shown: dict[str, Check] = {}
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         if berth:
             stack.enter_context(_stopped_with_supervisor(stop))
         administrators = Administrators()
-        app = _ops_app(settings, watch, checks, stop)
+        app = _ops_app(settings, watch, Readiness(checks, shown=shown), stop)
         add_status_page(app, status)
         add_debug_pages(app, settings, administrators.refusal)
         ops_url = await stack.enter_async_context(
@@ -127,7 +196,19 @@ async def serving(
         )
         # From the start on: what a process waits for before it serves may take long as well.
         stack.enter_context(_ended_in_time(stop))
-        yield Process(watch, ops_url, berth, administrators, status, checks, stop)
+        yield Process(
+            watch,
+            ops_url,
+            berth,
+            administrators,
+            settings,
+            clock,
+            status,
+            checks,
+            shown,
+            stop,
+            start,
+        )
 
 
 @contextmanager
@@ -146,9 +227,8 @@ def _ended_in_time(stop: asyncio.Event) -> Iterator[None]:
 
 
 def _ops_app(
-    settings: Settings, watch: Watch, checks: Mapping[str, Check], stopping: asyncio.Event
+    settings: Settings, watch: Watch, readiness: Readiness, stopping: asyncio.Event
 ) -> web.Application:
-    readiness = Readiness(checks)
     app = ops_app(
         watch,
         readiness,
@@ -207,10 +287,6 @@ def _collect_rarely() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-async def _still_starting() -> None:
-    raise Starting("the process is starting")
-
-
 def info_of(settings: Settings) -> Info:
     """Return what is running, and where."""
     return Info(VERSION, COMMIT, settings.env, settings.pod_name, settings.pod_ip)
@@ -219,7 +295,7 @@ def info_of(settings: Settings) -> Info:
 def ops_runner(app: web.Application, settings: Settings) -> web.AppRunner:
     """Return what runs an ops server."""
     protocol = partial(PatientProtocol, read_timeout=settings.ops_server_read_timeout)
-    return ProtocolRunner(app, protocol, shutdown_timeout=_OPS_SHUTDOWN.total_seconds())
+    return ProtocolRunner(app, protocol, _OPS_SHUTDOWN.total_seconds)
 
 
 def ops_bind(settings: Settings) -> Bind:

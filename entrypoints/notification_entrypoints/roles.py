@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -66,7 +67,7 @@ def _log(settings: Settings) -> LogOutput:
 
 async def _run_one(role: Role, settings: Settings, log: LogOutput, berth: Berth | None) -> None:
     async with serving(settings, log, berth) as process:
-        await role.serve(settings, process)
+        await process.run(partial(role.serve, settings, process))
 
 
 def _check(role: Role, settings: Settings) -> None:

@@ -81,27 +81,43 @@ class PatientProtocol(RequestHandler):
 class ProtocolRunner(web.AppRunner):
     """Runs an application with a protocol of ours for each connection.
 
-    It is the one place that puts it in the place of aiohttp's, by hooks of aiohttp 3.14.
+    It is the one place that puts it in the place of aiohttp's, by hooks of aiohttp 3.14. When the
+    server ends, ``patience`` is asked how many seconds requests that are under way may take; the
+    connections of those that have not ended by then are closed.
     """
 
     def __init__(
-        self, app: web.Application, protocol: Callable[..., RequestHandler], **options: Any
+        self,
+        app: web.Application,
+        protocol: Callable[..., RequestHandler],
+        patience: Callable[[], float],
+        **options: Any,
     ) -> None:
         super().__init__(app, access_log=None, handle_signals=False, **options)
         self._protocol = protocol
+        self._patience = patience
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._protocol, self._kwargs)
+        return _Server(await super()._make_server(), self._protocol, self._patience, self._kwargs)
 
 
 class _Server(web.Server):
     """Makes the protocol, in place of the one that the server is made from."""
 
     def __init__(
-        self, plain: web.Server, protocol: Callable[..., RequestHandler], options: dict[str, Any]
+        self,
+        plain: web.Server,
+        protocol: Callable[..., RequestHandler],
+        patience: Callable[[], float],
+        options: dict[str, Any],
     ) -> None:
         super().__init__(plain.request_handler, request_factory=plain.request_factory, **options)
         self._protocol = protocol
+        self._patience = patience
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - aiohttp's signature
+        """Let requests end for as long as there is time now, and close what is left."""
+        await super().shutdown(self._patience())
 
     def __call__(self) -> RequestHandler:
         return self._protocol(self, loop=self._loop, **self._kwargs)
@@ -112,7 +128,7 @@ async def listening(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
     """Serve an application for the length of the block; gives its base URL.
 
     At the end it accepts nothing more, and lets requests that are under way end within the
-    runner's time-out.
+    runner's patience.
     """
     await runner.setup()
     try:
@@ -189,7 +205,10 @@ def _exit() -> None:
 
 @contextmanager
 def stop_signals(at_once: Callable[[], None] = _exit) -> Iterator[asyncio.Event]:
-    """Give an event that SIGINT or SIGTERM sets; at a second signal ``at_once`` is called."""
+    """Give an event that a signal to stop sets; at a second signal ``at_once`` is called.
+
+    These are SIGINT, SIGTERM, and SIGHUP unless it is ignored already (``nohup``).
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     told: list[signal.Signals] = []
@@ -200,7 +219,9 @@ def stop_signals(at_once: Callable[[], None] = _exit) -> Iterator[asyncio.Event]
         told.append(which)
         stop.set()
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     for each in signals:
         loop.add_signal_handler(each, handle, each)
     try:

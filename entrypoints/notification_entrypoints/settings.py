@@ -179,6 +179,20 @@ class Settings:
         "The name of this instance, in logs, metrics and /info and to a PostgreSQL server.",
     )
 
+    startup_timeout: timedelta = _derived(
+        kinds.DELAY,
+        "0s if ENV is development, else 5m",
+        "How long a server waits at its start for a database or a Vault that is unreachable, "
+        "before it exits.",
+        lambda self: timedelta(0) if self.is_development else timedelta(minutes=5),
+    )
+    shutdown_delay: timedelta = _derived(
+        kinds.SHUTDOWN_DELAY,
+        "0s if ENV is development, else 5s",
+        "How long the API still accepts requests after SIGTERM, so that load balancers see that "
+        "`/readyz` fails before connections are refused.",
+        lambda self: timedelta(0) if self.is_development else timedelta(seconds=5),
+    )
     api_server_host: str = _derived(
         kinds.BIND_HOST, "POD_IP", "What the API server listens on.", lambda self: self.pod_ip
     )
@@ -441,6 +455,11 @@ class Settings:
         "",
         "A PEM file of who is trusted to vouch for receivers; empty for whom this machine trusts.",
     )
+
+    @property
+    def is_development(self) -> bool:
+        """Tell whether this runs on a developer's machine, which nobody wants to wait for."""
+        return self.env == "development"
 
     @property
     def encryption_secrets(self) -> tuple[str, ...]:

@@ -60,10 +60,11 @@ async def _serve(settings: Settings, process: Process) -> None:
     async with AsyncExitStack() as stack:
         await storages.migrate(settings)
         service = await stack.enter_async_context(open_service(settings, process.watch))
+        api_url = await stack.enter_async_context(open_api(settings, service, process))
+        # Behind the API: what ends first leaves the group while the API still accepts requests.
         consuming = await stack.enter_async_context(
             open_consuming(settings, service, process.watch)
         )
-        api_url = await stack.enter_async_context(open_api(settings, service, process))
         access = await who_may_call(settings, service)
         served = Served(
             api=f"{api_url}/api",
@@ -73,7 +74,7 @@ async def _serve(settings: Settings, process: Process) -> None:
             dispatching=service.dispatcher is not None,
             access=access,
         )
-        process.ready(service, consuming.parts, _announcement(served))
+        process.ready(service, _announcement(served), shown=consuming.parts)
         _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
         await process.until_stopped()
         consuming.stop()

@@ -7,19 +7,19 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from notification_core.errors import KeyServiceUnavailable, NotificationError, StorageUnavailable
+from notification_core.errors import NotificationError
 from notification_entrypoints.cli.failures import Exit, exit_of
 from notification_entrypoints.importing import imported_for_good
 
 with imported_for_good():
     from notification_entrypoints import api_server, consumer, roles, up
     from notification_entrypoints.berth import Berth, say_refused
+    from notification_entrypoints.processes import UNREACHABLE
     from notification_entrypoints.roles import Role
 
 _ROLES: Mapping[str, Role] = {
     each.command: each for each in (api_server.ROLE, consumer.ROLE, up.role(None))
 }
-_PASSING = StorageUnavailable, KeyServiceUnavailable
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         roles.run_worker(_ROLES[command], os.environ, Berth.of(place))  # noqa: TID251 - hands the environment to Settings
     except (NotificationError, OSError) as error:
-        say_refused(sys.stdout, str(error), passes=isinstance(error, _PASSING))
+        say_refused(sys.stdout, str(error), passes=isinstance(error, UNREACHABLE))
         return exit_of(error)
     return Exit.OK
 

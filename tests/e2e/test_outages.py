@@ -1,11 +1,13 @@
 """What an operator is told while something is wrong: soon, and not a thousand times."""
 
 import json
+from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import request
 
 from tests.faults.stage import Up, running
+from tests.ports import free_ports
 from tests.receivers import Receiver
 from tests.waiting import until
 
@@ -30,6 +32,27 @@ async def test_a_receiver_that_is_down_is_counted_each_time_and_said_a_few_times
     (first, *others) = [one for one in lines if one["event"] == "delivery_failed"]
     assert (first["webhook_id"], first["count"]) == (webhook_id, 1)
     assert len(others) < 3
+
+
+async def test_without_its_brokers_it_is_ready_and_delivers_what_is_published(
+    tmp_path: Path,
+) -> None:
+    (nobody,) = free_ports(1)
+    async with (
+        Receiver() as receiver,
+        running(tmp_path, KAFKA_BROKERS=f"127.0.0.1:{nobody}") as (up, api),
+    ):
+        await api.subscribe(receiver.url)
+        await api.publish("event")
+        await receiver.wait_for(1)
+
+        async def is_told() -> bool:
+            async with request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as answer:
+                assert answer.status == HTTPStatus.OK
+                parts = (await answer.json())["parts"]
+                return "No broker can be reached" in parts["event source"]
+
+        await until("it says that its brokers are unreachable", is_told)
 
 
 async def _metrics(up: Up) -> str:

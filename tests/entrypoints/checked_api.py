@@ -79,7 +79,7 @@ class CheckedClient:
 @asynccontextmanager
 async def served(services: Services) -> AsyncIterator[str]:
     """Serve the API on a free port of loopback; give its URL."""
-    runner = ApiRunner(api_app(services), services, shutdown_timeout=timedelta(seconds=1))
+    runner = ApiRunner(api_app(services), services, timedelta(seconds=1).total_seconds)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -20,7 +20,7 @@ from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.sender import Phase
 from notification_core.webhooks import DisabledReason
 from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.ops import Check, Info, Readiness, ops_app
+from notification_entrypoints.ops import Check, Health, Info, Readiness, ops_app
 
 INFO = Info(version="1.2.3", commit="abc", env="test", pod_name="p1", pod_ip="10.0.0.1")
 SOON = timedelta(milliseconds=50)
@@ -67,11 +67,12 @@ class Ops:
     def __init__(self) -> None:
         self.metrics = Metrics("1.2.3", "abc")
         self.checks: dict[str, Check] = {}
+        self.shown: dict[str, Check] = {}
         self.stopping = Event()
         self.patience = AGES
 
     async def start(self) -> Client:
-        readiness = Readiness(self.checks, self.patience)
+        readiness = Readiness(self.checks, self.patience, self.shown)
         app = ops_app(self.metrics, readiness, INFO, stopping=self.stopping)
         client = TestClient(TestServer(app))
         await client.start_server()
@@ -188,10 +189,10 @@ async def test_a_part_that_cannot_be_cancelled_is_asked_but_once_at_a_time(
 async def test_a_part_that_goes_while_it_is_asked_is_no_failure() -> None:
     checks: dict[str, Check] = {"start": works}
     readiness = Readiness(checks, AGES)
-    asking = asyncio.create_task(readiness.states())
+    asking = asyncio.create_task(readiness.health())
     await asyncio.sleep(0)  # it has chosen whom to ask, and nobody has answered yet
     del checks["start"]
-    assert await asking == {"start": "ok"}
+    assert await asking == Health({"start": "ok"}, is_ready=True)
 
 
 async def test_once_closed_no_part_is_waited_for() -> None:
@@ -202,10 +203,21 @@ async def test_once_closed_no_part_is_waited_for() -> None:
         await hangs()
 
     readiness = Readiness({"storage": hangs_once_asked}, AGES)
-    states = asyncio.create_task(readiness.states())
+    health = asyncio.create_task(readiness.health())
     await asked.wait()
     await readiness.close()
-    assert await states == {"storage": "no answer within 1h"}
+    assert (await health).parts == {"storage": "no answer within 1h"}
+
+
+async def test_a_part_that_is_only_shown_does_not_make_the_process_unready(
+    ops: Ops, client: Client
+) -> None:
+    ops.checks["storage"] = works
+    ops.shown["event source"] = is_away
+    parts = {"event source": "the database refuses connections", "storage": "ok"}
+    assert await get(client, "/readyz") == (200, {"status": "ok", "parts": parts})
+    ops.checks["storage"] = is_away
+    assert (await get(client, "/readyz"))[0] == 503
 
 
 async def test_a_process_that_stops_is_not_ready_but_alive(ops: Ops, client: Client) -> None:

@@ -9,6 +9,7 @@ import pytest
 from notification_entrypoints import processes
 from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.processes import serving
+from notification_entrypoints.servers import stop_signals
 from notification_entrypoints.settings import load_settings
 from tests.ports import free_ports
 from tests.waiting import until
@@ -29,3 +30,27 @@ async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(
         os.kill(os.getpid(), signal.SIGTERM)
         await until("its end is bounded, though it does not serve yet", its_end_is_bounded)
         await process.until_stopped()
+
+
+async def test_a_hangup_stops_it() -> None:
+    with stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await stop.wait()
+
+
+async def test_a_hangup_that_was_ignored_before_does_not_count() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+
+    try:
+        with stop_signals(end) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await stop.wait()
+            assert not ended, "there was one signal, and no second one"
+    finally:
+        signal.signal(signal.SIGHUP, before)

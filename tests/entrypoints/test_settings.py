@@ -51,6 +51,8 @@ DEFAULTS = {
     "DB_ENCRYPTION_SECRET": None,
     "DEBUG": "false",
     "ENV": "development",
+    "STARTUP_TIMEOUT": "0s if ENV is development, else 5m",
+    "SHUTDOWN_DELAY": "0s if ENV is development, else 5s",
     "KAFKA_BROKERS": "localhost:9092",
     "KAFKA_CONSUMER_FETCH_BYTES": "1048576",
     "KAFKA_CONSUMER_FETCH_FREQUENCY": "250ms",

@@ -67,6 +67,8 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "API_SERVER_HOST": "e2e/test_access.py::test_an_api_that_all_could_call_is_not_started",
     "API_SERVER_PORT": "faults/test_stops.py::test_what_keeps_it_from_starting_is_said",
     "DEBUG": "entrypoints/test_debug.py::test_is_not_there_unless_asked_for",
+    "STARTUP_TIMEOUT": "e2e/test_starts.py::test_a_start_waits_for_a_database_that_is_unreachable",
+    "SHUTDOWN_DELAY": "e2e/test_stops.py::test_during_the_delay_it_accepts_requests_and_is_unready",
     "DB_URI": "entrypoints/test_storages.py::test_what_a_uri_does_not_say_comes_from",
     "DB_AUTH_USER": "entrypoints/test_storages.py::test_a_server_is_reached_as_the_settings_say",
     "DB_AUTH_PASS": "entrypoints/test_storages.py::test_a_server_is_reached_as_the_settings_say",

@@ -33,7 +33,8 @@ TYPE = "job-created"
 JsonObject = dict[str, object]
 
 _SETTINGS = re.compile(
-    r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*|DEBUG|ENV|TZ"
+    r"(API|DB|KAFKA|OPS|WEBHOOKS|RETENTION|PROJECT_MANAGEMENT|NOTIFICATION|POD)_.*"
+    r"|STARTUP_TIMEOUT|SHUTDOWN_DELAY|DEBUG|ENV|TZ"
 )
 
 
@@ -64,7 +65,7 @@ class Up:
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         await self.spawn()
-        await until(f"`{self.command}` is ready", self._is_ready)
+        await until(f"`{self.command}` is ready", self.is_ready)
         self.readies.append(datetime.now(UTC))
 
     async def spawn(self) -> Process:
@@ -183,7 +184,8 @@ class Up:
         theirs = self.place.settings if self.place else {}
         return ours | ports | dict(theirs) | dict(self.settings)
 
-    async def _is_ready(self) -> bool:
+    async def is_ready(self) -> bool:
+        """Tell whether it says that it is ready; its end is an error."""
         assert self.process
         assert self.process.returncode is None, f"`{self.command}` ended: {self.said()}"
         try:

@@ -4,6 +4,7 @@ A request that is no HTTP never reaches the application, nor does one with an ex
 nobody meets: the server's protocol answers them. That is mended here, by hooks of aiohttp 3.14.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -25,13 +26,13 @@ class ApiRunner(ProtocolRunner):
     """Runs the API's application, as :class:`aiohttp.web.AppRunner` does."""
 
     def __init__(
-        self, app: web.Application, services: Services, *, shutdown_timeout: timedelta
+        self, app: web.Application, services: Services, patience: Callable[[], float]
     ) -> None:
         super().__init__(
             app,
             partial(_Protocol, services=services),
+            patience,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
-            shutdown_timeout=shutdown_timeout.total_seconds(),
         )
 
 

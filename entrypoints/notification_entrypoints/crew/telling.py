@@ -15,7 +15,7 @@ from notification_entrypoints.crew.slot import Slot
 from notification_entrypoints.crew.totals import Totals
 from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.ops import OK, Counts, Parts
+from notification_entrypoints.ops import OK, Counts, Health, Parts
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.status import Report
 
@@ -39,23 +39,24 @@ class CrewParts(Parts):
 
     slots: Sequence[Slot]
 
-    async def states(self) -> Mapping[str, str]:
-        """Return of each part of each worker ``ok``, or why it does not work."""
-        found = await asyncio.gather(*map(_states_of, self.slots))
-        return {part: state for states in found for part, state in states.items()}
+    async def health(self) -> Health:
+        """Return how each part of each worker does; all of them have to be ready."""
+        found = await asyncio.gather(*map(_health_of, self.slots))
+        parts = {part: state for health in found for part, state in health.parts.items()}
+        return Health(parts, all(health.is_ready for health in found))
 
 
-async def _states_of(slot: Slot) -> Mapping[str, str]:
+async def _health_of(slot: Slot) -> Health:
     name = f"worker {slot.number}"
     answer = await _asked(slot, "/readyz")
     if answer is None:
-        return {
-            name: slot.problem if slot.child is None or not slot.ready.is_set() else "no answer"
-        }
+        problem = slot.problem if slot.child is None or not slot.ready.is_set() else "no answer"
+        return Health({name: problem}, is_ready=False)
     told = json.loads(answer.body)
     if not told["parts"]:
-        return {name: OK if answer.is_ok else told["status"]}
-    return {f"{name}: {part}": state for part, state in told["parts"].items()}
+        return Health({name: OK if answer.is_ok else told["status"]}, answer.is_ok)
+    parts = {f"{name}: {part}": state for part, state in told["parts"].items()}
+    return Health(parts, answer.is_ok)
 
 
 class CrewCounts(Counts):
