@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.keeping import Keep, kept_of
 from notification_core.keys import SigningKey, new_signing_key, signing_at
 from notification_core.ports.clock import Clock
 from notification_core.ports.keys import KeyStore
@@ -38,13 +39,18 @@ class Keyring:
         """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
         return self._fresh(environment_id) or await self._read(environment_id)
 
-    async def stored(self, environment_id: UUID) -> Sequence[SigningKey]:
-        """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`."""
+    async def stored(
+        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+    ) -> Sequence[SigningKey]:
+        """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`.
+
+        If the first one is made now, what ``keep`` makes of it is written with it.
+        """
         keys = await self._store.keys_of([environment_id])
         if keys:
             return keys
         key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
-        return await self._store.add_first(key)
+        return await self._store.add_first(key, kept_of(keep, key))
 
     def forget(self, environment_id: UUID) -> None:
         """Read the keys anew when they are needed next: they have changed."""

@@ -60,9 +60,14 @@ class VerificationKeys:
         self._clock = clock
         self._new_seed = new_seed
 
-    async def published(self, environment_id: UUID) -> Sequence[TrustedKey]:
-        """Return the keys to trust as they stand now, the active one first."""
-        return trusted_at(await self._stored(environment_id), self._clock.now())
+    async def published(
+        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+    ) -> Sequence[TrustedKey]:
+        """Return the keys to trust as they stand now, the active one first.
+
+        If the first one is made now, what ``keep`` makes of it is written with it.
+        """
+        return trusted_at(await self._stored(environment_id, keep), self._clock.now())
 
     async def known(self, environment_id: UUID) -> Sequence[TrustedKey]:
         """Return the same without making anything: nothing where the environment has no key."""
@@ -96,12 +101,14 @@ class VerificationKeys:
             return made
         raise KeysChanged(environment_id)
 
-    async def _stored(self, environment_id: UUID) -> Sequence[SigningKey]:
+    async def _stored(
+        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+    ) -> Sequence[SigningKey]:
         keys = await self._store.keys_of([environment_id])
         if keys:
             return keys
         await self._environments.require(environment_id)
-        return await self._keyring.stored(environment_id)
+        return await self._keyring.stored(environment_id, keep)
 
     async def _next(self, environment_id: UUID, *, emergency: bool) -> SigningKey:
         """Return the key that comes after those that are stored, if it may come now."""

@@ -21,10 +21,11 @@ class KeyStore(Protocol):
         """Return all keys of these environments, newest first."""
 
     @abstractmethod
-    async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment, number 1; return the environment's keys.
 
-        Of two callers at the same time one wins, and both get the winner's key.
+        Of two callers at the same time one wins, and both get the winner's key; only the
+        winner's ``kept`` is written.
         """
 
     @abstractmethod

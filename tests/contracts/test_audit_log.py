@@ -67,6 +67,13 @@ async def rotate_a_key(world: World, kept: Kept) -> None:
     await world.storage.keys.rotate(key, now + DELAY, kept)
 
 
+async def make_a_first_key(world: World, kept: Kept) -> None:
+    for each in (kept, [_entry(world)]):
+        # The second one finds the key: there is nothing to tell of.
+        key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
+        await world.storage.keys.add_first(key, each)
+
+
 async def begin_a_replay(world: World, kept: Kept) -> None:
     await world.storage.replays.add(_replay(world, (await world.webhook()).webhook_id), kept)
 
@@ -106,6 +113,7 @@ CHANGES = [
     create_a_webhook,
     replace_a_webhook,
     delete_a_webhook,
+    make_a_first_key,
     rotate_a_key,
     begin_a_replay,
     cancel_a_replay,

@@ -67,6 +67,15 @@ async def test_an_operation_that_changes_something_is_told_of_by_who_did_it(
     assert entry["subject"] == door.ids.get(SUBJECTS.get(operation.name, ""), entry["subject"])
 
 
+async def test_the_first_key_that_reading_settings_makes_is_told_of_once(door: Guarded) -> None:
+    path = f"/environments/{ANOTHER}/settings"
+    read, again = [await door.api.get(path, headers=ADMIN) for _ in range(2)]
+    assert (read.status, again.json) == (200, read.json)
+    (entry,) = await entries(door, f"/environments/{ANOTHER}/audit")
+    assert (entry["action"], entry["actor"]) == ("getSettings", "bootstrap")
+    assert entry["subject"] == read.json["public_verification_key"]["id"]
+
+
 async def test_what_is_read_published_refused_or_left_as_it_was_is_not_told_of(
     door: Guarded,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_network
+from uuid import UUID
 
 import pytest
 from attrs import frozen
@@ -17,6 +18,7 @@ from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
 
 WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
+SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 ROTATE = f"/environments/{ENVIRONMENT}/settings/verification-keys"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 PAGE = "https://console.example.com"
@@ -142,6 +144,16 @@ class TestAnApiThatAsksNobody:
             answer = await api.call("POST", path, headers={"Origin": "null"})
             assert answer.status == 403
 
+    @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "https://\u00e9", ""])
+    async def test_an_origin_that_is_none_is_foreign(self, api: CheckedClient, origin: str) -> None:
+        answer = await api.call("POST", WEBHOOKS, headers={"Origin": origin}, json=DRAFT)
+        assert answer.status == 403
+
+    async def test_lets_no_page_send_a_form_without_an_origin(self, api: CheckedClient) -> None:
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        answer = await api.call("POST", WEBHOOKS, headers=headers, json=DRAFT)
+        assert (answer.status, answer.json["error_code"]) == (403, 1607)
+
     async def test_lets_its_own_page_try_it_out(self, api: CheckedClient) -> None:
         answer = await api.call("POST", ROTATE, headers={"Origin": api.url})
         assert answer.status == 201
@@ -149,6 +161,47 @@ class TestAnApiThatAsksNobody:
     async def test_on_a_network_is_called_by_any_name(self, stage: Backstage) -> None:
         answer = await ask(stage, {"Host": "api.example.com"}, open=True)
         assert answer.status == 200
+
+
+FOREIGN: list[dict[str, str]] = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Origin": PAGE},
+    {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+]
+
+
+class TestTheFirstKeyOfAnEnvironment:
+    @pytest.mark.parametrize("headers", FOREIGN)
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("around", [Surroundings(), Surroundings(open=True, local=True)])
+    async def test_is_not_made_for_a_page_of_another_site(
+        self, stage: Backstage, headers: dict[str, str], method: str, around: Surroundings
+    ) -> None:
+        async with called(stage.but(surroundings=around)) as api:
+            url = f"{api.url}/api{SETTINGS}"
+            async with api.session.request(method, url, headers=headers) as answer:
+                assert answer.status == 403
+            assert not await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
+            assert not await stage.stores.audit.page(UUID(ENVIRONMENT), 10)
+            # Once there is one it is public, and nothing is made.
+            assert (await api.get(SETTINGS)).status == 200
+            assert (await api.get(SETTINGS, headers=headers)).status == 200
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Sec-Fetch-Site": "none"},
+            {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"},
+        ],
+    )
+    async def test_is_made_for_a_page_that_may_call(
+        self, stage: Backstage, headers: dict[str, str]
+    ) -> None:
+        async with called(stage.but(surroundings=Surroundings(origins=(PAGE,)))) as api:
+            assert (await api.get(SETTINGS, headers=headers)).status == 200
+        (entry,) = await stage.stores.audit.page(UUID(ENVIRONMENT), 10)
+        assert (entry.action, entry.actor) == ("getSettings", "anybody")
 
 
 @frozen

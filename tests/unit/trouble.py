@@ -121,8 +121,8 @@ class TroubledKeys(KeyStore):
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         return await self._trouble.call("keys_of", lambda: self._store.keys_of(environment_ids))
 
-    async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
-        return await self._trouble.call("add_first", lambda: self._store.add_first(key))
+    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+        return await self._trouble.call("add_first", lambda: self._store.add_first(key, kept))
 
     async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
         await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))

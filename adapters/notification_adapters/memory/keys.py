@@ -26,11 +26,12 @@ class MemoryKeyStore(KeyStore):
         found = [one for one in keys if one.environment_id in environment_ids]
         return sorted(found, key=lambda key: key.number, reverse=True)
 
-    async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._state.writing:
             if not await self.keys_of([key.environment_id]):
                 self._put(key)
+                self._state.keep(kept)
             return await self.keys_of([key.environment_id])
 
     async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:

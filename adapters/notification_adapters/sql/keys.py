@@ -41,10 +41,12 @@ class SqlKeyStore(KeyStore):
             return await self._read(connection, environment_ids)
 
     @repeated
-    async def add_first(self, key: SigningKey) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:
-            if not await insert_unless_there(connection, environment_keys, self._columns(key)):
+            if await insert_unless_there(connection, environment_keys, self._columns(key)):
+                await self._keeping.write(connection, kept)
+            else:
                 await self._database.confirm_found(connection)
             return await self._read(connection, [key.environment_id])
 

@@ -14,6 +14,7 @@ from notification_entrypoints.api.answers import ACCEPTED, CREATED, json_answer
 from notification_entrypoints.api.auditing import Auditing
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
+from notification_entrypoints.api.surroundings import Surroundings
 
 
 @frozen
@@ -26,10 +27,19 @@ class EnvironmentOperations:
     auditing: Auditing
     signature_headers: SignatureHeaders
     converter: ApiConverter
+    surroundings: Surroundings
 
     async def settings(self, call: Call) -> web.Response:
-        """Answer with the settings of an environment; its first key is made where it has none."""
-        keys = await self.keys.published(call.environment_id)
+        """Answer with the settings of an environment.
+
+        If it has no key yet, its first one is made, unless a page of another site asks.
+        """
+        keys = await self.keys.known(call.environment_id)
+        if not keys:
+            self.surroundings.refuse_foreign_pages(call.request)
+            keys = await self.keys.published(
+                call.environment_id, lambda made: [self.auditing.entry(call, made.key_id)]
+            )
         settings = environment_settings(keys, self.signature_headers)
         return json_answer(self.converter.dump(settings))
 

@@ -125,6 +125,7 @@ def _of_environments(services: Services, shared: _Shared) -> Handlers:
         auditing=shared.auditing,
         signature_headers=services.signature_headers,
         converter=shared.converter,
+        surroundings=services.surroundings,
     )
     audit = AuditOperations(services.audit, shared.converter, shared.paging)
     return {

@@ -165,7 +165,10 @@ class Problem(Enum):
         "name the proxy before it in API_TRUSTED_PROXIES.",
     )
     FOREIGN_PAGE = Kind(
-        1607, 403, "This API asks nobody who calls, so no page from elsewhere may change anything."
+        1607,
+        403,
+        "A page of another site must not change anything here. If it may call the API, name its "
+        "origin in API_CORS_ORIGINS.",
     )
 
     UNEXPECTED = Kind(

@@ -49,10 +49,19 @@ class Surroundings:
             return
         if self.local and not (_is_local(request.host) or peer_is_within(request, self.proxies)):
             raise RequestRefused(Problem.NOT_LOCAL)
+        if request.method not in _SAFE:
+            self.refuse_foreign_pages(request)
+
+    def refuse_foreign_pages(self, request: web.Request) -> None:
+        """Raise :class:`RequestRefused` for what a page of another site sent, unless it may call.
+
+        A browser says so by ``Origin`` or, of requests that have none, by ``Sec-Fetch-Site``.
+        """
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None or request.method in _SAFE or self._may_call(origin):
+        if self._may_call(origin):
             return
-        if urlsplit(origin).netloc != request.host:
+        is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        if is_cross_site or (origin is not None and _host_of(origin) != request.host):
             raise RequestRefused(Problem.FOREIGN_PAGE)
 
     def is_on_this_host(self, request: web.Request) -> bool:
@@ -83,8 +92,15 @@ class Surroundings:
             headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _TAKEN
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _PREFLIGHT_SECONDS
 
-    def _may_call(self, origin: str) -> bool:
+    def _may_call(self, origin: str | None) -> bool:
         return _ANY in self.origins or origin in self.origins
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=64)
