@@ -17,7 +17,8 @@ class KeptAnswer:
     """What a request was answered.
 
     ``request`` names it: a digest of its caller, its route and the key that the caller gave it.
-    ``fingerprint`` is a digest of what it asked for. ``answer`` is for whoever wrote it to read.
+    ``fingerprint`` is a digest of what it asked for. ``answer`` is for whoever wrote it to read; it
+    is empty as long as the effect has begun and has not ended, or if it never did.
     """
 
     environment_id: UUID

@@ -17,7 +17,11 @@ Kept: TypeAlias = Sequence[KeptAnswer | AuditEntry]
 _Outcome = TypeVar("_Outcome")
 
 Keep: TypeAlias = Callable[[_Outcome], Kept]
-"""Makes what is to be kept of what a use case did, before it is committed."""
+"""Makes what is to be kept of what a use case did, before it is committed.
+
+For an effect that no transaction can hold it is given None first: what it makes of that is
+committed before the effect begins, and keeps the request from having it again.
+"""
 
 
 def kept_of(keep: Keep[_Outcome] | None, outcome: _Outcome) -> Kept:

@@ -13,7 +13,7 @@ from uuid import UUID
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver
 from notification_core.deliveries import TRIALS, Attempt, BegunDelivery, Fence
-from notification_core.errors import AlreadyAnswered, TooManyTrials
+from notification_core.errors import TooManyTrials
 from notification_core.events import Event, EventToStore, body_of
 from notification_core.keeping import Keep, kept_of
 from notification_core.keyring import Keyring
@@ -62,14 +62,15 @@ class Trials:
         environment_id: UUID,
         webhook_id: UUID,
         event_type: str | None = None,
-        keep: Keep[Attempt] | None = None,
+        keep: Keep[Attempt | None] | None = None,
     ) -> Attempt:
         """Send an example of this event type, by default of one that the webhook subscribes to.
 
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
-        caller is cancelled. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
-        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` where the request whose answer
-        ``keep`` makes was.
+        caller is cancelled, and the request whose answer ``keep`` makes never sends another one,
+        whatever becomes of this. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
+        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
+        has begun.
         """
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if len(self._running) >= MOST_AT_ONCE:
@@ -85,26 +86,18 @@ class Trials:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _send(
-        self, webhook: Webhook, event: EventToStore, keep: Keep[Attempt] | None
+        self, webhook: Webhook, event: EventToStore, keep: Keep[Attempt | None] | None
     ) -> Attempt:
         keys = await self._keyring.keys(webhook.environment_id)
         begun = self._begun(webhook, event)
-        await self._store.begin(event, begun, self._lease)
+        await self._store.begin(event, begun, self._lease, kept_of(keep, None))
         attempt = (await self._deliver.attempt(begun, webhook, keys)).attempt
-        if await self._finish(attempt, keep):
+        if await self._store.finish(attempt, kept_of(keep, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:
             self._observer.results_fenced(1)
         return attempt
-
-    async def _finish(self, attempt: Attempt, keep: Keep[Attempt] | None) -> bool:
-        try:
-            return await self._store.finish(attempt, kept_of(keep, attempt))
-        except AlreadyAnswered:
-            # Another process was faster with the same request; this one is logged all the same.
-            await self._store.finish(attempt)
-            raise
 
     def _first_of(self, webhook: Webhook) -> str:
         return next(name for name in CATALOGUE if name in webhook.events)

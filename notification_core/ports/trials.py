@@ -17,16 +17,21 @@ class TrialStore(Protocol):
     """
 
     @abstractmethod
-    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+    async def begin(
+        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+    ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made.
 
         The delivery is ``failed(interrupted)`` unless :meth:`finish` says otherwise: it is never
-        claimed, and where the lease runs out its attempt is logged as ``interrupted``.
+        claimed, and where the lease runs out its attempt is logged as ``interrupted``. Raises
+        :class:`AlreadyAnswered`, also if the request's first effect has only begun; then nothing
+        is stored.
         """
 
     @abstractmethod
     async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done.
 
-        It is not where the lease had run out. Raises :class:`AlreadyAnswered`.
+        It is not where the lease had run out. ``kept`` takes the place of what was kept at
+        :meth:`begin`.
         """

@@ -19,11 +19,12 @@ from notification_core.deliveries import (
 )
 from notification_core.errors import AlreadyAnswered
 from notification_core.idempotency import KeptAnswer
+from notification_core.keeping import Kept
 from notification_core.webhooks import Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 
 
-async def _begin(world: World, webhook: Webhook) -> BegunDelivery:
+async def _begin(world: World, webhook: Webhook, kept: Kept = ()) -> BegunDelivery:
     """Begin a trial of a webhook."""
     event = world.event(f"test-{world.ids()}")
     begun = BegunDelivery(
@@ -34,7 +35,7 @@ async def _begin(world: World, webhook: Webhook) -> BegunDelivery:
         failures=0,
         body=event.body or b"",
     )
-    await world.storage.trials.begin(event, begun, LEASE)
+    await world.storage.trials.begin(event, begun, LEASE, kept)
     return begun
 
 
@@ -127,11 +128,22 @@ async def test_trials_do_not_keep_a_webhook_from_failing(world: World) -> None:
     assert await world.storage.webhooks.disable_failing(*key, since, world.clock.now())
 
 
-async def test_a_trial_that_was_answered_is_not_ended_again(world: World) -> None:
+async def test_a_request_that_has_begun_a_trial_begins_no_other(world: World) -> None:
     webhook = await world.webhook()
-    kept = KeptAnswer(world.environment_id, "test", "asked", b"answer", world.clock.now())
-    begun, again = await _begin(world, webhook), await _begin(world, webhook)
-    assert await world.storage.trials.finish(_attempt(world, begun), [kept])
+    since = world.clock.now() - timedelta(hours=1)
+    has_begun = KeptAnswer(world.environment_id, "test", "asked", b"", world.clock.now())
+    answered = evolve(has_begun, answer=b"answer")
+    begun = await _begin(world, webhook, [has_begun])
+    found = [await world.storage.idempotency.find(world.environment_id, "test", since)]
     with pytest.raises(AlreadyAnswered):
-        await world.rival.trials.finish(_attempt(world, again), [evolve(kept, answer=b"other")])
+        await _begin(world, webhook, [has_begun])
+    assert await world.storage.trials.finish(_attempt(world, begun), [answered])
+    found.append(await world.storage.idempotency.find(world.environment_id, "test", since))
+    with pytest.raises(AlreadyAnswered):
+        await _begin(world, webhook, [has_begun])
+    assert found == [has_begun, answered]
     assert len(await world.log(webhook)) == 1
+    deliveries = await world.storage.history.of_webhook(
+        world.environment_id, webhook.webhook_id, 10
+    )
+    assert [each.delivery_id for each in deliveries.rows] == [begun.fence.delivery_id]

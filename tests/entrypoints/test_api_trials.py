@@ -62,6 +62,28 @@ async def test_sent_again_with_its_key_nothing_more_is_sent(
     assert len(stage.sender.requests) == 1
 
 
+async def test_it_is_sent_once_although_the_first_response_took_too_long(
+    api: CheckedClient, stage: Backstage
+) -> None:
+    webhook = await create(api)
+    path, named = f"/webhooks/{webhook['webhook_id']}/test", {"Idempotency-Key": "8f14e45f"}
+    stage.sender.answer(DRAFT["url"], Hang.HANG)
+    # With what a receiver may take on top, a tenth of that is left.
+    impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), TRIAL_TIMEOUT * -0.9))
+    async with called(impatient) as hurried:
+        too_slow = await hurried.call("POST", path, headers=named)
+        again = [await hurried.call("POST", path, headers=named)]
+    again.append(await api.call("POST", path, headers=named))
+    assert (too_slow.status, too_slow.json["error_code"]) == (503, 1903)
+    assert [(each.status, each.json["error_code"]) for each in again] == [(409, 1010)] * 2
+    stage.sender.release(DRAFT["url"])
+    await stage.services.trials.settled()
+    answered = await api.call("POST", path, headers=named)
+    assert (answered.status, answered.json["response"]["http_code"]) == (200, 200)
+    assert answered.headers["Idempotent-Replayed"] == "true"
+    assert len(stage.sender.requests) == 1
+
+
 async def test_too_many_at_once_are_told_to_come_back(api: CheckedClient, stage: Backstage) -> None:
     webhook = await create(api)
     stage.sender.answer(DRAFT["url"], Hang.HANG)

@@ -185,17 +185,23 @@ async def test_an_attempt_whose_lease_ran_out_is_told_and_noted_as_fenced(world:
     assert world.notebook.fenced == 1
 
 
-async def test_a_trial_that_another_process_has_answered_is_logged_all_the_same(
-    world: World,
-) -> None:
+async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(world: World) -> None:
     webhook = await world.webhook()
+    world.sender.answer(webhook.url, Hang.HANG)
 
-    def keep(attempt: Attempt) -> Kept:
-        name = attempt.log_id.bytes
+    def keep(attempt: Attempt | None) -> Kept:
+        name = attempt.log_id.bytes if attempt else b""
         return [KeptAnswer(ENVIRONMENT, "test", "asked", name, world.clock.now())]
 
-    await world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+    first = asyncio.create_task(world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep))
+    await world.sender.wait_for(1)
     with pytest.raises(AlreadyAnswered):
         await world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
-    assert len(world.storage.state.attempts) == 2
+    world.sender.release(webhook.url)
+    answered = await first
+    with pytest.raises(AlreadyAnswered):
+        await world.trials.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+    assert len(world.sender.requests) == 1
+    (kept,) = world.storage.state.answers.values()
+    assert kept.answer == answered.log_id.bytes
     assert {one.state for one in world.storage.state.deliveries.values()} == {State.SUCCEEDED}

@@ -17,7 +17,9 @@ class MemoryTrialStore(TrialStore):
         self._state = state
         self._clock = clock
 
-    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+    async def begin(
+        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+    ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         now, fence, arrived = self._clock.now(), delivery.fence, event.event
         stored = StoredDelivery(
@@ -33,15 +35,17 @@ class MemoryTrialStore(TrialStore):
         )
         stored.begin(fence.worker, now, now + lease)
         async with self._state.writing:
+            self._state.check_unanswered(kept)
             self._state.events[stored.event_key] = StoredEvent(
                 arrived.type, arrived.occurred_at, event.body, now
             )
             self._state.deliveries[fence.delivery_id] = stored
+            self._state.keep(kept)
 
     async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.keep(kept)
             delivery = self._state.deliveries.get(attempt.delivery_id)
             if delivery is None or delivery.worker is None:
                 return False
@@ -51,5 +55,4 @@ class MemoryTrialStore(TrialStore):
             delivery.state = State.SUCCEEDED if succeeded else State.FAILED
             delivery.reason = None
             self._state.attempts[attempt.log_id] = attempt
-            self._state.keep(kept)
         return True

@@ -24,16 +24,16 @@ class KeptAnswers:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
-    async def keep(self, connection: AsyncConnection, kept: KeptAnswer) -> None:
-        """Write an answer; raise :class:`AlreadyAnswered` where the request has one.
+    async def keep(self, connection: AsyncConnection, kept: KeptAnswer, *, replaces: bool) -> None:
+        """Write an answer; raise :class:`AlreadyAnswered` if the request has one to be kept.
 
         On PostgreSQL a transaction that is answering the same request is waited for.
         """
-        key = _k.request == kept.request, _k.environment_id == kept.environment_id
-        outlived = sa.delete(kept_answers).where(
-            *key, _k.answered_at <= kept.answered_at - KEPT_FOR
+        of_the_request = sa.delete(kept_answers).where(
+            _k.request == kept.request, _k.environment_id == kept.environment_id
         )
-        await connection.execute(outlived)
+        outlived = of_the_request.where(_k.answered_at <= kept.answered_at - KEPT_FOR)
+        await connection.execute(of_the_request if replaces else outlived)
         try:
             await connection.execute(sa.insert(kept_answers), self._columns(kept))
         except IntegrityError as error:

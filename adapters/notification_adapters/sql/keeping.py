@@ -25,12 +25,17 @@ class Keeping:
     def __init__(self, answers: KeptAnswers) -> None:
         self._answers = answers
 
-    async def write(self, connection: AsyncConnection, kept: Kept) -> None:
-        """Write it; raise :class:`AlreadyAnswered` where the request has an answer."""
+    async def write(
+        self, connection: AsyncConnection, kept: Kept, *, replaces: bool = False
+    ) -> None:
+        """Write it; raise :class:`AlreadyAnswered` if the request has an answer.
+
+        One that ``replaces`` takes the place of what was kept when the effect began.
+        """
         for each in kept:
             match each:
                 case KeptAnswer():
-                    await self._answers.keep(connection, each)
+                    await self._answers.keep(connection, each, replaces=replaces)
                 case AuditEntry():
                     await connection.execute(sa.insert(audit), _columns(each))
 

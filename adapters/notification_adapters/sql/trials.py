@@ -33,10 +33,13 @@ class SqlTrialStore(TrialStore):
         self._keeping = keeping
 
     @repeated
-    async def begin(self, event: EventToStore, delivery: BegunDelivery, lease: timedelta) -> None:
+    async def begin(
+        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+    ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
         async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
             now = await self._database.now(connection)
             await self._steps.add_events(connection, [event], now)
             begun = sa.insert(deliveries).values(
@@ -64,7 +67,7 @@ class SqlTrialStore(TrialStore):
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)
         async with self._database.writing() as connection:
-            await self._keeping.write(connection, kept)
+            await self._keeping.write(connection, kept, replaces=True)
             now = await self._database.now(connection)
             (held,) = await self._steps.held(connection, [fence])
             if held is None:

@@ -7,7 +7,8 @@ A handler whose effect must not be had twice hands it to :meth:`Idempotency.once
     )
 
 The use case takes ``keep`` and makes what is to be kept before it commits; its store writes that
-in the same transaction (:class:`IdempotencyStore` says how). The answer that is kept is what
+in the same transaction (:class:`IdempotencyStore` says how); an effect that no transaction can hold
+is kept as begun before it begins. The answer that is kept is what
 ``shown`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
 ``subject`` says of what, and an entry of the audit log is kept beside the answer.
 """
@@ -65,7 +66,7 @@ class Idempotency:
         self,
         call: Call,
         environment_id: UUID,
-        effect: Callable[[Keep[_Outcome] | None], Awaitable[_Outcome]],
+        effect: Callable[[Keep[_Outcome | None] | None], Awaitable[_Outcome]],
         shown: Callable[[_Outcome], web.Response],
         subject: Callable[[_Outcome], object] | None = None,
     ) -> web.Response:
@@ -73,20 +74,23 @@ class Idempotency:
 
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
         still being answered, and for one that another request was sent with. A first request that
-        another process is answering is not known here: of the two one has the effect, and the
-        other one is answered as it was.
+        another process is answering is found in storage: of the two one has the effect, and the
+        other one is answered as it was, or told that it is being answered.
         """
 
-        def audited(outcome: _Outcome) -> Kept:
-            return [self._auditing.entry(call, subject(outcome))] if subject else []
+        def audited(outcome: _Outcome | None) -> Kept:
+            if subject is None or outcome is None:
+                return []
+            return [self._auditing.entry(call, subject(outcome))]
 
         key = _key_of(call.request)
         if key is None:
             return shown(await effect(audited if subject else None))
         request, fingerprint = _name(call, key), _fingerprint(call)
 
-        def keep(outcome: _Outcome) -> Kept:
-            shown_answer, now = _encoded(shown(outcome)), self._clock.now()
+        def keep(outcome: _Outcome | None) -> Kept:
+            shown_answer = b"" if outcome is None else _encoded(shown(outcome))
+            now = self._clock.now()
             answer = KeptAnswer(environment_id, request, fingerprint, shown_answer, now)
             return [answer, *audited(outcome)]
 
@@ -149,6 +153,8 @@ def _again(kept: KeptAnswer | None, fingerprint: str) -> web.Response:
         raise RequestRefused(Problem.STILL_ANSWERING)
     if kept.fingerprint != fingerprint:
         raise RequestRefused(Problem.KEY_REUSED)
+    if not kept.answer:
+        raise RequestRefused(Problem.STILL_ANSWERING)
     answer = _ANSWER.decode(kept.answer)
     headers = answer.headers | {REPLAYED: "true"}
     return web.Response(body=answer.body, status=answer.status, headers=headers)

@@ -83,7 +83,10 @@ class Problem(Enum):
     EXPECTATION_FAILED = Kind(1009, 417, "The only expectation that is met is 100-continue.")
 
     STILL_ANSWERING = Kind(
-        1010, 409, "The first request with this Idempotency-Key is still being answered. Try again."
+        1010,
+        409,
+        "The first request with this Idempotency-Key is still being answered, or was cut off. "
+        "Try again, and make a new key if this goes on.",
     )
     KEY_REUSED = Kind(
         1011, 422, "This Idempotency-Key was used for another request. Make a new one for this one."
