@@ -22,7 +22,7 @@ import asyncpg
 from attrs import define, field
 
 from notification_adapters.sql.postgres import Server, migrate_postgres
-from notification_adapters.sql.postgres.server import Connection
+from notification_adapters.sql.postgres.hosts import Connection
 from notification_core.encryption import Cipher
 from tests.ports import free_ports
 from tests.waiting import PATIENCE, until

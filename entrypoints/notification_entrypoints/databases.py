@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from urllib.parse import quote, urlsplit, urlunsplit
 
+from notification_adapters.postgres_uri import PostgresUri, parse_postgres_uri
 from notification_core.errors import StorageUnusable
 from notification_entrypoints.secret_files import is_given
 from notification_entrypoints.settings import Settings
@@ -60,15 +60,13 @@ def file_of(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
-def complete_uri(uri: str, settings: Settings) -> str:
+def server_uri(uri: str, settings: Settings) -> PostgresUri:
     """Give a server's URI what it leaves to the variables: user, password, database."""
-    parts = urlsplit(uri if "://" in uri else f"postgresql://{uri}")
-    given, _, host = parts.netloc.rpartition("@")
-    user, _, password = given.partition(":")
-    user = user or quote(settings.db_auth_user, safe="")
-    password = password or quote(settings.db_auth_pass, safe="")
-    path = parts.path.removeprefix("/") or quote(settings.db_database, safe="")
-    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}", path=f"/{path}"))
+    return parse_postgres_uri(uri if "://" in uri else f"postgresql://{uri}").completed(
+        user=settings.db_auth_user,
+        password=settings.db_auth_pass,
+        database=settings.db_database,
+    )
 
 
 def secret_path(database: Path) -> Path:

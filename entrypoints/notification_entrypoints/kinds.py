@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from attrs import frozen
 
 from notification_adapters.http.proxy import parse_proxy
+from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_core.destinations import parse_hosts, parse_networks
 from notification_entrypoints.durations import MAX_DURATION, format_duration, parse_duration
 
@@ -160,7 +161,10 @@ def _parse_database(text: str) -> str:
 
 
 def _parse_database_server(text: str) -> str:
-    return text if re.fullmatch(r"postgresql://\S+", text) else _parse_host_and_port(text)
+    if re.fullmatch(r"postgresql://\S+", text):
+        parse_postgres_uri(text)
+        return text
+    return ",".join(map(_parse_host_and_port, text.split(",")))
 
 
 def _parse_direct_server(text: str) -> str | None:

@@ -13,7 +13,7 @@ from notification_adapters.sql.postgres import (
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
-from notification_entrypoints.databases import complete_uri
+from notification_entrypoints.databases import server_uri
 from notification_entrypoints.settings import Settings
 
 
@@ -38,8 +38,8 @@ def server_of(settings: Settings) -> Server:
     """Return the PostgreSQL server that the settings name."""
     direct = settings.db_direct_uri
     return Server(
-        uri=complete_uri(settings.db_uri, settings),
-        direct_uri=None if direct is None else complete_uri(direct, settings),
+        uri=str(server_uri(settings.db_uri, settings)),
+        direct_uri=None if direct is None else str(server_uri(direct, settings)),
         schema=settings.db_schema,
         pool_size=settings.db_pool_size,
         prepared_statements=settings.db_prepared_statements,

@@ -262,8 +262,9 @@ class Settings:
     db_uri: str = _setting(
         kinds.DATABASE,
         "localhost:5432",
-        "Where the database is; a `postgresql://` URI may hold the options of TLS (`sslmode`, "
-        "`sslrootcert` …), and what it does not say is taken from the variables below.",
+        "Where the database is; a `postgresql://` URI may name several hosts and hold libpq's "
+        "options (`sslmode`, `connect_timeout` …), and what it does not say is taken from the "
+        "variables below.",
     )
     db_auth_user: str = _setting(kinds.TEXT, "postgres", "The database server's user.")
     db_auth_pass: str = _setting(kinds.TEXT, "", "The user's password.", secret=True)

@@ -6,7 +6,6 @@ What is for a server is imported where there is one, and so is its driver: a thi
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
@@ -16,7 +15,7 @@ from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite, open_s
 from notification_core.encryption import Cipher
 from notification_core.ids import IdGenerator
 from notification_core.ports.clock import Clock
-from notification_entrypoints.databases import complete_uri, file_of
+from notification_entrypoints.databases import file_of, server_uri
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.unwrapping import unwrapped
 
@@ -88,8 +87,7 @@ def place_of(settings: Settings) -> str:
     """Return where the storage is, without a secret, for people."""
     if file := file_of(settings.db_uri):
         return str(file)
-    parts = urlsplit(complete_uri(settings.db_uri, settings))
-    return urlunsplit(("postgresql", parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return server_uri(settings.db_uri, settings).place
 
 
 def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from attrs import define, field
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
-from notification_adapters.sql.postgres.server import Connection
+from notification_adapters.sql.postgres.hosts import Connection
 
 LARGE = {"events", "deliveries", "attempts"}
 _EXPLAIN = """

@@ -43,6 +43,11 @@ def settings(**variables: str) -> Settings:
             "postgresql://[::1]:5433/n",
         ),
         (
+            {"DB_URI": "one:5432,[::2]:5433"},
+            "postgresql://postgres:@one:5432,[::2]:5433/notificationmanagement",
+            "postgresql://one:5432,[::2]:5433/notificationmanagement",
+        ),
+        (
             {"DB_URI": "postgresql://one,other/?sslmode=require", "DB_AUTH_PASS": "pw"},
             "postgresql://postgres:pw@one,other/notificationmanagement?sslmode=require",
             "postgresql://one,other/notificationmanagement",

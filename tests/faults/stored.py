@@ -12,7 +12,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_adapters.sql.postgres.server import Connection
+from notification_adapters.sql.postgres.hosts import Connection
 from tests.faults.history import (
     Stored,
     StoredAttempt,

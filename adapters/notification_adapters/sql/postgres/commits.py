@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar, cast
 
 from attrs import define
 
-from notification_adapters.sql.postgres.server import Connection, Server
+from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.steps import RawRow
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.postgres.server import Connection
+from notification_adapters.sql.postgres.hosts import Connection
 from notification_adapters.sql.steps import RawRow
 
 

@@ -39,6 +39,13 @@ _AWAY_CLASSES = {
     "57": "The database is stopped by its operator.",
     "58": "The database's disk cannot be read or written.",
 }
+_AWAY_WITHOUT_STATE = (
+    (TimeoutError, "The database does not answer in time."),
+    (
+        asyncpg.TargetServerAttributeNotMatched,
+        "No host of the database accepts writes (target_session_attrs).",
+    ),
+)
 _UNUSABLE = {
     "28000": "The database does not let this user in.",
     "28P01": "The database refuses the user's password.",
@@ -125,8 +132,9 @@ def _mapped(error: Exception) -> NotificationError | None:
 
 def _without_state(error: BaseException | None) -> NotificationError | None:
     """Judge what the server did not say: what happened on the way to it."""
-    if isinstance(error, TimeoutError):
-        return StorageUnavailable("The database does not answer in time.")
+    for kind, told in _AWAY_WITHOUT_STATE:
+        if isinstance(error, kind):
+            return StorageUnavailable(told)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return StorageUnusable(f"The database's URI is wrong: {error}")
     if isinstance(error, ssl.SSLError):

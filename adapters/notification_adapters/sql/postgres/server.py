@@ -1,15 +1,11 @@
 """Which server, and how a connection to it is opened."""
 
-import socket
-from typing import Final, TypeAlias
+from typing import Final
 
-import asyncpg
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-"""asyncpg's own connection; its class is generic for type checkers only."""
+from notification_adapters.sql.postgres.hosts import Connection, Hosts
 
-CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10
 """A statement that takes longer is given up by the server: none of ours should take one second."""
 
@@ -21,14 +17,6 @@ _IDLE_IN_TRANSACTION_SECONDS: Final = 10
 
 _CACHED: Final = 200
 """Statements that a connection keeps prepared: more than there are."""
-
-_KEEPALIVES: Final = (
-    ("TCP_KEEPIDLE", 5),
-    ("TCP_KEEPINTVL", 2),
-    ("TCP_KEEPCNT", 3),
-    ("TCP_USER_TIMEOUT", 10_000),
-)
-"""A server that is gone without a word is noticed within about ten seconds (Linux' names)."""
 
 _SETTINGS: Final = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -51,7 +39,7 @@ _SETTINGS: Final = {
 
 @frozen
 class Server:
-    """A PostgreSQL database, as URIs that may hold a password and the options of TLS.
+    """A PostgreSQL database, as URIs that may name several hosts and hold libpq's options.
 
     ``direct_uri`` goes past a pooler that ``uri`` may name; such a pooler keeps no session, so
     that with ``prepared_statements`` off nothing is left on a connection between transactions.
@@ -65,6 +53,21 @@ class Server:
     prepared_statements: bool = True
     application_name: str = "notification-management"
     answer_seconds: float | None = _ANSWER_SECONDS
+    _hosts: Hosts = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda self: Hosts(self.uri), takes_self=True),
+    )
+    _direct_hosts: Hosts = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(
+            lambda self: Hosts(self.direct_uri) if self.direct_uri else self._hosts,
+            takes_self=True,
+        ),
+    )
 
     @property
     def begin_prefix(self) -> str:
@@ -85,41 +88,26 @@ class Server:
     async def connect(self) -> Connection:
         """Open a connection for transactions; one to a pooler is in its first, to be ended."""
         if self.prepared_statements:
-            return await self._connect(self.uri, self._kept(), _CACHED)
-        connection = await self._connect(self.uri, {}, 0)
+            return await self._connect(self._hosts, self._kept(), _CACHED)
+        connection = await self._connect(self._hosts, {}, 0)
         # What SQLAlchemy asks of a new connection takes several trips: a pooler would spread them.
         await connection.execute("BEGIN")
         return connection
 
     async def connect_directly(self) -> Connection:
         """Open a connection whose session is ours alone, past any pooler."""
-        return await self._connect(self.direct_uri or self.uri, self._kept(), _CACHED)
+        return await self._connect(self._direct_hosts, self._kept(), _CACHED)
 
     def _kept(self) -> dict[str, str]:
         path = self.search_path
         return _SETTINGS if path is None else {**_SETTINGS, "search_path": path}
 
     async def _connect(
-        self, uri: str, settings: dict[str, str], cached_statements: int
+        self, hosts: Hosts, settings: dict[str, str], cached_statements: int
     ) -> Connection:
-        connection = await asyncpg.connect(
-            uri,
-            timeout=CONNECT_SECONDS,
+        return await hosts.connect(
+            application_name=self.application_name,
             command_timeout=self.answer_seconds,
-            server_settings={"application_name": self.application_name, **settings},
+            server_settings=settings,
             statement_cache_size=cached_statements,
         )
-        _keep_alive(connection)
-        return connection
-
-
-def _keep_alive(connection: Connection) -> None:
-    """Have the system ask now and then whether the other side is still there."""
-    transport = getattr(connection, "_transport")  # noqa: B009 - asyncpg shows it to nobody
-    raw = transport.get_extra_info("socket")
-    if raw is None or raw.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVES:
-        if (option := getattr(socket, name, None)) is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from notification_adapters.sql.postgres.server import Connection, Server
+from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import Server
 
 _BEAT_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 2.0
