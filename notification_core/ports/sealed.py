@@ -40,4 +40,8 @@ class SealedStore(Protocol):
 
     @abstractmethod
     async def finish(self) -> None:
-        """Let only the present secret open the storage from now on; to be called last."""
+        """Let only the present secret open the storage from now on; to be called last.
+
+        All that was encrypted anew, by earlier runs too, is as durable then as a commit of this
+        call: the previous secrets may be removed.
+        """

@@ -193,6 +193,16 @@ async def test_a_duplicate_within_a_hosts_transaction_waits_with_the_hosts_commi
         await engine.dispose()
 
 
+async def test_a_rekeying_that_finds_everything_done_ends_only_once_the_standby_has_it(
+    place: Place,
+) -> None:
+    async with opened(place.server) as storage:
+        async with standby_missing(place.postgres):
+            with pytest.raises(UnknownCommit):
+                await storage.sealed.finish()
+        await storage.sealed.finish()
+
+
 async def test_what_finds_nothing_waits_for_nobody(place: Place) -> None:
     async with standby_missing(place.postgres), opened(place.server) as storage:
         assert await storage.idempotency.find(ENVIRONMENT_ID, "no", NOW) is None

@@ -112,6 +112,9 @@ async def renew_canary(database: Database, cipher: Cipher) -> None:
         if standing is None or not cipher.is_current(standing):
             canary = cipher.encrypt(_CANARY, _CANARY_PLACE)
             await connection.execute(sa.update(instance).values(canary=canary))
+        else:
+            # An earlier run may have done it all, and the previous secret is removed after this.
+            await database.confirm_found(connection)
 
 
 async def _check_compatible(connection: AsyncConnection, current: str) -> None:
