@@ -78,8 +78,14 @@ class Trials:
         event = self._event(webhook, event_type or self._first_of(webhook))
         running = asyncio.create_task(self._send(webhook, event, keep))
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(self._ended)
         return await asyncio.shield(running)
+
+    def _ended(self, running: asyncio.Task[Attempt]) -> None:
+        self._running.discard(running)
+        # The caller may be gone: then nobody else asks how it ended, and asyncio would complain.
+        if not running.cancelled():
+            running.exception()
 
     async def settled(self) -> None:
         """Return once no trial is under way."""
