@@ -41,7 +41,14 @@ LEARNED: Mapping[str, str] = {
     "what is in the hands of one, in the whole storage. It stops at 100,000, and is measured every "
     "10 seconds at most. It is not there while the storage does not answer.",
     "notification_oldest_due_seconds": "Whether deliveries keep up. It should stay at a few "
-    "seconds; webhooks that are disabled do not count.",
+    "seconds. Webhooks that are disabled do not count, nor those that had as many requests in "
+    "flight as they may have since then: no receiver moves it. Processes that send show it.",
+    "notification_first_attempt_seconds": "How long receivers wait for news. Not in here are "
+    "deliveries that waited for their own webhook, which had as many requests in flight as it may "
+    "have or was changed meanwhile: no receiver moves it.",
+    "notification_environments_sent_to": "Whether it is one customer or you. An environment "
+    "succeeded if the latest attempt of any of its webhooks did, so that one customer counts as "
+    "one, however many attempts fail.",
     "notification_db_transactions": "How close the process is to waiting for connections.",
     "notification_db_transactions_limit": "What `DB_POOL_SIZE` says; of a SQLite file one that "
     "writes and four that read.",

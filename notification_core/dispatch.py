@@ -7,7 +7,7 @@ process held is freed by its lease, and made again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -139,6 +139,15 @@ class Dispatcher:
     def waiting(self) -> int:
         """Return how many begun deliveries wait to be sent."""
         return self._lanes.waiting
+
+    def holds_back(self, webhook_id: UUID, age: timedelta) -> bool:
+        """Tell whether a webhook has been at its own bound within this time."""
+        since = self._clock.monotonic() - age.total_seconds()
+        return self._lanes.holds_back(webhook_id, since)
+
+    def environments(self) -> Mapping[bool, int]:
+        """Count the environments that were sent to lately: reached (True), and not."""
+        return self._lanes.environments()
 
     async def check(self) -> None:
         """Raise :class:`WorkerLockLost` while nothing is sent for want of the worker's lock."""

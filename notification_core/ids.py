@@ -39,6 +39,11 @@ class IdGenerator:
         return _uuid7(self._latest)
 
 
+def milliseconds_of(identifier: UUID) -> int:
+    """Return when a UUIDv7 was made, in milliseconds of Unix time."""
+    return identifier.int >> 80
+
+
 def earliest_id(at: datetime) -> UUID:
     """Return the smallest UUIDv7 of an instant, of 1970 for one before: a bound for queries."""
     return _uuid7(max(0, _milliseconds(at)) << _RANDOM_BITS)

@@ -1,6 +1,7 @@
 """A webhook's lane, and what is in it: begun deliveries that wait, and requests that are out."""
 
 from collections import OrderedDict, deque
+from math import inf
 
 from attrs import define, field, frozen
 
@@ -21,7 +22,7 @@ class Lane:
     """The deliveries of one webhook, and how it has been answering.
 
     ``half`` is the one that all of it is counted in; ``more`` says that storage has more of them
-    than a claim could take.
+    than a claim could take; ``bounded_at`` is when it has last been at its bound.
     """
 
     webhook: Webhook
@@ -37,6 +38,12 @@ class Lane:
     failing: bool = False
     more: bool = False
     touched: float = 0.0
+    bounded_at: float = -inf
+
+    @property
+    def is_at_bound(self) -> bool:
+        """Tell whether the webhook has as many requests in flight as it may have."""
+        return self.in_flight >= self.limit
 
     @property
     def proven(self) -> bool:
@@ -83,9 +90,13 @@ class Half:
 
 @define(eq=False)
 class Flight:
-    """One request that is out; small, since it is remembered until it would count as slow."""
+    """One request that is out; small, since it is remembered until it would count as slow.
+
+    ``bounded_at`` is when its webhook had last been at its bound before.
+    """
 
     lane: Lane
     started: float
+    bounded_at: float
     slow: bool = False
     ended: bool = False

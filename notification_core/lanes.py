@@ -13,7 +13,7 @@ Three bounds keep webhooks from hurting one another.
 Pure: time is handed in, as seconds of one monotonic clock.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from uuid import UUID
 
@@ -206,9 +206,11 @@ class Lanes:
     def _start(self, lane: Lane, now: float) -> tuple[Held, Flight]:
         held = lane.waiting.popleft()
         self._count(lane, -1, -len(held.delivery.body))
+        flight = Flight(lane, now, lane.bounded_at)
         lane.in_flight += 1
         lane.half.in_flight += 1
-        flight = Flight(lane, now)
+        if lane.is_at_bound:
+            lane.bounded_at = now
         self._flights.append(flight)
         self._queue(lane)
         return held, flight
@@ -222,6 +224,8 @@ class Lanes:
     def ended(self, flight: Flight, now: float, *, answered: bool, succeeded: bool) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
         lane = flight.lane
+        if lane.is_at_bound:
+            lane.bounded_at = now
         self._land(flight)
         lane.answering = answered
         lane.failing = not succeeded
@@ -277,6 +281,25 @@ class Lanes:
     @staticmethod
     def _is_slow(flight: Flight, now: float) -> bool:
         return now - flight.started >= SLOW_AFTER
+
+    # What those who watch want to know.
+
+    def holds_back(self, webhook_id: UUID, since: float) -> bool:
+        """Tell whether a webhook has been at its own bound at any time since then."""
+        lane = self._lanes.get(webhook_id)
+        return lane is not None and (lane.is_at_bound or lane.bounded_at >= since)
+
+    def environments(self) -> Counter[bool]:
+        """Count the environments that were sent to lately, those apart that nothing reaches now.
+
+        An environment is reached (True) while the latest attempt of any of its webhooks succeeded.
+        """
+        reached: dict[UUID, bool] = {}
+        for lane in self._lanes.values():
+            if lane.touched:
+                environment_id = lane.webhook.environment_id
+                reached[environment_id] = reached.get(environment_id, False) or not lane.failing
+        return Counter(reached.values())
 
     # What changes meanwhile.
 

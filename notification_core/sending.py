@@ -9,6 +9,7 @@ from uuid import UUID
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import BegunDelivery, Fence, Result
+from notification_core.ids import milliseconds_of
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
 from notification_core.lane import Flight, Held
@@ -166,10 +167,20 @@ class Sending(Taker):
             self.lanes.put_back(held, flight)
             self._stale()
             return False
+        if held.delivery.fence.attempt == 1:
+            self._tell_of_first_attempt(held.delivery, flight)
         result = await self._send(held.delivery, flight.lane.webhook, keys)
         self._note(flight, result)
         self._recorder.record(result)
         return True
+
+    def _tell_of_first_attempt(self, delivery: BegunDelivery, flight: Flight) -> None:
+        """Tell how long a delivery has waited, unless that was for its own webhook."""
+        webhook, made = flight.lane.webhook, milliseconds_of(delivery.fence.delivery_id)
+        seconds = max(0.0, self._clock.now().timestamp() - made / 1000)
+        was_changed = webhook.updated_at.timestamp() * 1000 >= made  # it may have been disabled
+        if not was_changed and flight.bounded_at < flight.started - seconds:
+            self._observer.first_attempt_began(seconds)
 
     async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys to sign with; none where they cannot be had now."""

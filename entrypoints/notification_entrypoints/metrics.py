@@ -47,6 +47,7 @@ SEEN_BY_ALL = frozenset(
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PHASE_BUCKETS = (0.001, 0.0025, *_BUCKETS)
+_WAIT_BUCKETS = (*_BUCKETS, 60, 120, 300)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000)
 
 _BACKLOG_SECONDS = 1.0
@@ -54,6 +55,15 @@ _BACKLOG_SECONDS = 1.0
 
 Measure = Callable[[], Awaitable[BacklogSize]]
 """Returns how much waits in storage, raises :class:`StorageUnavailable` where it cannot tell."""
+
+
+HoldsBack = Callable[[UUID, timedelta], bool]
+"""Tells whether a webhook was at its own bound within this time."""
+
+
+def _oldest(size: BacklogSize, holds_back: HoldsBack) -> float:
+    ages = (age for webhook_id, age in size.due.items() if not holds_back(webhook_id, age))
+    return max(ages, default=timedelta()).total_seconds()
 
 
 class _Children(dict[tuple[str, ...], Counter]):
@@ -151,6 +161,12 @@ class Metrics(Observer):
         self._duration = self._timings(
             "attempt_duration_seconds", "How long attempts took.", _BUCKETS
         )[""]
+        self._first_attempt = self._timings(
+            "first_attempt_seconds",
+            "From the storing of a delivery to its first attempt, unless its own webhook held it "
+            "back.",
+            _WAIT_BUCKETS,
+        )[""]
         phases = self._timings(
             *("attempt_phase_seconds", "How long parts of attempts took.", _PHASE_BUCKETS),
             *("phase", *Phase),
@@ -158,6 +174,12 @@ class Metrics(Observer):
         self._phases = {phase: phases[phase] for phase in Phase}
         self._in_flight = self._gauge("in_flight", "Attempts that are being made.")
         self._most_in_flight = self._gauge("in_flight_limit", "As many as may be made at once.")
+        self._environments: Callable[[], Mapping[bool, int]] = dict
+        self._sent_to = self._gauge(
+            "environments_sent_to",
+            "Environments of the last ten minutes, by the latest attempts of their webhooks.",
+            ["result"],
+        )
         self._waiting = self._gauge("waiting", "Deliveries that wait in memory for their attempt.")
         self._failed = self._counter("deliveries_failed", "Deliveries that failed for good.")
         self._disabled = self._counters(
@@ -173,8 +195,10 @@ class Metrics(Observer):
             "deliveries_pending", "Deliveries that have not come to their end.", ["state"]
         )
         self._pending, self._begun = pending.labels("waiting"), pending.labels("begun")
+        self._holds_back: HoldsBack | None = None
         self._oldest_due = self._gauge(
-            "oldest_due_seconds", "For how long that one has been due which has been longest."
+            "oldest_due_seconds",
+            "For how long the oldest delivery has been due that its webhook does not hold back.",
         )
         self._waiting_is_unknown()
         self._transactions = self._gauge("db_transactions", "Transactions that are open.")
@@ -219,7 +243,8 @@ class Metrics(Observer):
             return
         self._pending.set(size.waiting)
         self._begun.set(size.begun)
-        self._oldest_due.set(size.oldest_due.total_seconds() if size.oldest_due else 0)
+        if self._holds_back is not None:
+            self._oldest_due.set(_oldest(size, self._holds_back))
 
     def _waiting_is_unknown(self) -> None:
         for each in (self._pending, self._begun, self._oldest_due):
@@ -228,6 +253,9 @@ class Metrics(Observer):
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         self._count_log_lines()
+        counted = self._environments()
+        for result, is_reached in (("succeeded", True), ("failed", False)):
+            self._sent_to.labels(result).set(counted.get(is_reached, 0))
         self._lag.clear()  # partitions come and go
         for (topic, partition), behind in self._behind().items():
             self._lag.labels(topic, str(partition)).set(behind)
@@ -253,6 +281,15 @@ class Metrics(Observer):
         self._in_flight.set_function(in_flight)
         self._waiting.set_function(waiting)
         self._most_in_flight.set(limit)
+
+    def watch_webhooks(
+        self, environments: Callable[[], Mapping[bool, int]], holds_back: HoldsBack
+    ) -> None:
+        """Ask these, whenever the metrics are read, how webhooks do and which are at their bound.
+
+        A process without a dispatcher does not know, and says nothing of the oldest delivery.
+        """
+        self._environments, self._holds_back = environments, holds_back
 
     def watch_storage(self, measure: Measure) -> None:
         """Ask this, whenever the metrics are read, how much waits."""
@@ -303,6 +340,10 @@ class Metrics(Observer):
     def phase_took(self, phase: Phase, seconds: float) -> None:
         """Tell how long a phase of an attempt took."""
         self._phases[phase].took(seconds)
+
+    def first_attempt_began(self, after: float) -> None:
+        """Tell how long a delivery had waited."""
+        self._first_attempt.took(after)
 
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None

@@ -313,6 +313,7 @@ async def _dispatching(
         waiting=lambda: dispatcher.waiting,
         limit=settings.webhooks_max_in_flight,
     )
+    watch.watch_webhooks(dispatcher.environments, dispatcher.holds_back)
     await dispatcher.start()
     try:
         yield dispatcher

@@ -1,7 +1,7 @@
 """How much waits: for people who look whether the system keeps up. It changes nothing."""
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -21,15 +21,21 @@ class BacklogSize:
 
     ``waiting`` are pending deliveries that nobody sends now, those for a later retry too;
     ``begun`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
-    ``oldest_due`` is how long the one has been due that has been due longest, of webhooks that
-    may be sent to; None where nothing is due. ``workers`` are those that have taken something.
+    ``due`` says of each webhook that may be sent to, and has deliveries that are due and taken by
+    nobody, for how long the oldest of them has been. ``workers`` are those that have taken
+    something.
     """
 
     waiting: int
     begun: int
     webhooks: int
-    oldest_due: timedelta | None
+    due: Mapping[UUID, timedelta]
     workers: Collection[UUID]
+
+    @property
+    def oldest_due(self) -> timedelta | None:
+        """How long the oldest delivery of all has been due; None if none is."""
+        return max(self.due.values(), default=None)
 
 
 class Backlog(Protocol):

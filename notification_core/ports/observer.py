@@ -39,6 +39,14 @@ class Observer(Protocol):
         """Tell of a transaction that wrote so many results."""
 
     @abstractmethod
+    def first_attempt_began(self, after: float) -> None:
+        """Tell of a delivery's first attempt, so many seconds after the delivery was stored.
+
+        Not told of are deliveries that their own webhook held back: it had as many requests in
+        flight as it may have at some time since, or was changed since.
+        """
+
+    @abstractmethod
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:

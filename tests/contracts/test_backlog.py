@@ -7,7 +7,7 @@ from notification_core.ports.backlog import BacklogSize
 from notification_core.webhooks import FOREVER
 from tests.contracts.world import World
 
-EMPTY = BacklogSize(0, 0, 0, None, frozenset())
+EMPTY = BacklogSize(0, 0, 0, {}, frozenset())
 
 
 async def test_nothing_waits_in_an_empty_storage(world: World) -> None:
@@ -24,6 +24,8 @@ async def test_what_waits_is_counted_and_the_oldest_is_told_by_its_age(world: Wo
     assert (size.waiting, size.begun, size.webhooks) == (5, 0, 2)
     assert size.oldest_due
     assert size.oldest_due // timedelta(seconds=1) == 65
+    ages = {webhook_id: age // timedelta(seconds=1) for webhook_id, age in size.due.items()}
+    assert ages == {one.webhook_id: 65, other.webhook_id: 5}
 
 
 async def test_what_a_worker_has_taken_is_counted_apart_with_the_worker(world: World) -> None:

@@ -1,12 +1,13 @@
 """What an operator is told while something is wrong: soon, and not a thousand times."""
 
 import json
+import re
 from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import request
 
-from tests.faults.stage import Up, running
+from tests.faults.stage import Api, Up, running
 from tests.ports import free_ports
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -32,6 +33,45 @@ async def test_a_receiver_that_is_down_is_counted_each_time_and_said_a_few_times
     (first, *others) = [one for one in lines if one["event"] == "delivery_failed"]
     assert (first["webhook_id"], first["count"]) == (webhook_id, 1)
     assert len(others) < 3
+
+
+async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alarms_watch(
+    tmp_path: Path,
+) -> None:
+    settings = {"WEBHOOKS_WRITE_TIMEOUT": "2s", "WEBHOOKS_MAX_RETRIES": "0"}
+    async with (
+        Receiver("hang") as hanging,
+        Receiver() as good,
+        running(tmp_path, **settings) as (up, api),
+    ):
+        await api.subscribe(hanging.url)
+        others = [Api(api.session, api.base) for _ in range(4)]
+        for other in others:
+            await other.subscribe(good.url)
+        await api.publish(*(f"e{number}" for number in range(300)))
+        for number, other in enumerate(others):
+            await other.publish(f"other-{number}")
+        status = f"http://127.0.0.1:{up.ports[1]}/status"
+
+        async def is_behind() -> bool:
+            async with request("GET", status) as answer:
+                oldest = (await answer.json())["oldest_due_seconds"]
+            failed = await up.metric("notification_deliveries_failed_total")
+            return failed >= 4 and oldest is not None and oldest > 15
+
+        await until("its deliveries have been due for long", is_behind)
+        assert await up.metric("notification_oldest_due_seconds") < 5
+        text = await up.metrics()
+        waited = 'notification_first_attempt_seconds_bucket{le="%s"}'
+        assert _value(text, waited % "1.0") == _value(text, waited % "+Inf") >= 4
+        assert _value(text, 'notification_environments_sent_to{result="succeeded"}') == 4
+        assert _value(text, 'notification_environments_sent_to{result="failed"}') == 1
+
+
+def _value(text: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    assert found, text
+    return float(found[1])
 
 
 async def test_without_its_brokers_it_is_ready_and_delivers_what_is_published(

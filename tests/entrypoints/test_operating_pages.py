@@ -54,7 +54,8 @@ def test_every_metric_that_a_page_names_is_described(page: Path) -> None:
         re.findall(r"^`(\w+)`$", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
     )
     named = set(re.findall(r"\bnotification_[a-z_]+", page.read_text())) - PACKAGES
-    assert named <= described
+    # A query for a quantile names the series of a histogram's buckets.
+    assert {name.removesuffix("_bucket") for name in named} <= described
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

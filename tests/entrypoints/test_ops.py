@@ -344,6 +344,7 @@ async def test_what_waits_is_asked_of_the_storage_and_left_out_where_it_is_not_k
     names = {"notification_deliveries_pending", "notification_oldest_due_seconds"}
     assert not names & {name for name, _ in await samples(client)}, "no storage is open yet"
     ops.metrics.watch_storage(_measured)
+    ops.metrics.watch_webhooks(dict, lambda *_: False)
     counted = await samples(client)
     assert counted["notification_deliveries_pending", ("waiting",)] == 12
     assert counted["notification_deliveries_pending", ("begun",)] == 3
@@ -352,8 +353,42 @@ async def test_what_waits_is_asked_of_the_storage_and_left_out_where_it_is_not_k
     assert not names & {name for name, _ in await samples(client)}
 
 
+async def test_the_age_of_what_is_due_leaves_out_webhooks_that_are_at_their_own_bound(
+    ops: Ops, client: Client
+) -> None:
+    hanging, waiting = uuid4(), uuid4()
+
+    async def measure() -> BacklogSize:
+        due = {hanging: timedelta(hours=1), waiting: timedelta(seconds=2)}
+        return BacklogSize(12, 3, 2, due, ())
+
+    ops.metrics.watch_storage(measure)
+    names = {name for name, _ in await samples(client)}
+    assert "notification_oldest_due_seconds" not in names, "who does not send does not know"
+    ops.metrics.watch_webhooks(dict, lambda webhook_id, _: webhook_id == hanging)
+    assert (await samples(client))["notification_oldest_due_seconds", ()] == 2
+
+
+async def test_counts_environments_that_are_reached_and_that_are_not(
+    ops: Ops, client: Client
+) -> None:
+    ops.metrics.watch_webhooks(lambda: {True: 4, False: 1}, lambda *_: False)
+    counted = await samples(client)
+    assert counted["notification_environments_sent_to", ("succeeded",)] == 4
+    assert counted["notification_environments_sent_to", ("failed",)] == 1
+
+
+async def test_tells_how_long_first_attempts_waited(ops: Ops, client: Client) -> None:
+    for seconds in (0.003, 90):
+        ops.metrics.first_attempt_began(seconds)
+    counted = await samples(client)
+    assert counted["notification_first_attempt_seconds_bucket", ("0.005",)] == 1
+    assert counted["notification_first_attempt_seconds_bucket", ("60.0",)] == 1
+    assert counted["notification_first_attempt_seconds_bucket", ("120.0",)] == 2
+
+
 async def _measured() -> BacklogSize:
-    return BacklogSize(12, 3, 2, timedelta(seconds=90), ())
+    return BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=90)}, ())
 
 
 async def _unmeasured() -> BacklogSize:

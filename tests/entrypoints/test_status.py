@@ -38,7 +38,7 @@ class Time:
 class Measured(Backlog):
     """A backlog of a size that a test says."""
 
-    size_now: BacklogSize | None = field(factory=lambda: BacklogSize(0, 0, 0, None, ()))
+    size_now: BacklogSize | None = field(factory=lambda: BacklogSize(0, 0, 0, {}, ()))
     asked: int = 0
 
     async def size(
@@ -92,7 +92,7 @@ async def status(client: Client) -> Any:
 
 async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
     other = uuid4()
-    ops.backlog.size_now = BacklogSize(12, 3, 2, timedelta(seconds=1.5), {other})
+    ops.backlog.size_now = BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=1.5)}, {other})
     ops.opened()
     ops.time.now += 7
     assert await status(client) == {
@@ -110,7 +110,7 @@ async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
 
 
 async def test_a_count_that_was_cut_is_told_as_such(ops: Ops, client: Client) -> None:
-    ops.backlog.size_now = BacklogSize(MAX_COUNTED, 0, 1, None, frozenset())
+    ops.backlog.size_now = BacklogSize(MAX_COUNTED, 0, 1, {}, frozenset())
     ops.opened(worker=None)
     told = await status(client)
     assert not told["waiting_is_exact"]
@@ -120,9 +120,10 @@ async def test_a_count_that_was_cut_is_told_as_such(ops: Ops, client: Client) ->
 
 
 async def test_the_metrics_tell_what_waits_and_measure_it_seldom(ops: Ops, client: Client) -> None:
-    ops.backlog.size_now = BacklogSize(12, 3, 2, timedelta(seconds=1.5), ())
+    ops.backlog.size_now = BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=1.5)}, ())
     ops.opened()
     ops.watch.watch_storage(partial(ops.report.size, 10.0))
+    ops.watch.watch_webhooks(dict, lambda *_: False)
     for _ in range(3):
         async with client.get("/metrics") as response:
             assert "notification_oldest_due_seconds 1.5" in await response.text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,6 +29,7 @@ async def test_what_all_of_them_see_alike_is_told_once() -> None:
     for number, oldest in ((1, 90), (2, 100)):
         made = metrics(events=1)
         made.watch_storage(measured(oldest))
+        made.watch_webhooks(dict, lambda *_: False)
         totals.learn(number, await made.exposed())
     totals.learn(3, metrics(events=1).rendered())  # its storage does not answer
     told = read(totals.exposed())
@@ -37,7 +39,7 @@ async def test_what_all_of_them_see_alike_is_told_once() -> None:
 
 def measured(seconds: float) -> Callable[[], Awaitable[BacklogSize]]:
     async def measure() -> BacklogSize:
-        return BacklogSize(12, 3, 2, timedelta(seconds=seconds), ())
+        return BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=seconds)}, ())
 
     return measure
 

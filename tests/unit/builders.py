@@ -114,6 +114,7 @@ class Notebook(Observer):
         self.conflicts: list[str] = []
         self.stored = (0, 0, 0)
         self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
+        self.first_attempts: list[float] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
         self.claimed: list[int] = []
@@ -143,6 +144,9 @@ class Notebook(Observer):
 
     def results_written(self, count: int) -> None:
         self.written.append(count)
+
+    def first_attempt_began(self, after: float) -> None:
+        self.first_attempts.append(after)
 
     def attempt_ended(
         self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None

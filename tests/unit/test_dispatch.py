@@ -202,6 +202,33 @@ async def test_an_event_is_sent_at_once_to_each_webhook_and_logged(world: World)
     assert world.trouble.calls["acquire"] <= 1
 
 
+async def test_how_long_a_first_attempt_waited_is_told_once(world: World) -> None:
+    webhook = await world.webhook()
+    world.sender.answer(webhook.url, 500, 200)
+    await world.clock.advance(1)
+    await world.publish_elsewhere()
+    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
+    (waited,) = world.notebook.first_attempts
+    assert 0 <= waited <= POLL
+
+
+async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(world: World) -> None:
+    hanging, good = await world.webhook(), await world.webhook()
+    world.sender.answer(hanging.url, Hang.HANG)
+    await world.clock.advance(1)
+    await world.publish(200)
+    await world.until(lambda: world.sender.in_flight == 64)
+    await world.clock.advance(5)
+    told = len(world.notebook.first_attempts)
+    world.sender.answer(hanging.url, 200)
+    world.sender.release(hanging.url, 200)
+    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
+    assert len(world.sent_to(good)) == 200
+    assert len(world.notebook.first_attempts) == told, "the others had waited for the 64"
+    assert max(world.notebook.first_attempts) < 1
+    assert not world.dispatcher.holds_back(good.webhook_id, timedelta(seconds=0.1))
+
+
 async def test_an_event_published_in_another_process_is_sent_within_a_poll(world: World) -> None:
     await world.webhook()
     await world.publish_elsewhere()

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from notification_core.lane import Flight, Held, Lane
 from notification_core.lanes import SLOW_AFTER, Bounds, Lanes
 from notification_core.webhooks import Webhook
-from tests.unit.builders import a_webhook, held
+from tests.unit.builders import a_webhook, an_id, held
 
 BOUNDS = Bounds(in_flight=8, per_webhook=3, waiting=12, waiting_bytes=1200)
 
@@ -80,6 +80,38 @@ def test_a_delivery_put_back_is_the_next_of_its_webhook() -> None:
     ((_, flight),) = _flights(lanes)
     lanes.put_back(first, flight)
     assert [one for one, _ in _flights(lanes)] == [first]
+
+
+# What those who watch want to know.
+
+
+def test_a_webhook_holds_back_its_deliveries_from_when_it_was_at_its_bound() -> None:
+    lanes, busy, idle = Lanes(BOUNDS), a_webhook(), a_webhook()
+    _add(lanes, idle)
+    _add(lanes, busy, 3)
+    started = _flights(lanes, 10.0)
+    assert lanes.holds_back(busy.webhook_id, 50.0), "it is at its bound still"
+    for one, flight in started:
+        if one.delivery.webhook_id == busy.webhook_id:
+            _answer(lanes, flight, 20.0)
+    assert lanes.holds_back(busy.webhook_id, 20.0)
+    assert not lanes.holds_back(busy.webhook_id, 20.1)
+    assert not lanes.holds_back(idle.webhook_id, 0.0)
+    assert not lanes.holds_back(a_webhook().webhook_id, 0.0)
+
+
+def test_an_environment_counts_once_and_as_reached_if_any_of_its_webhooks_is() -> None:
+    lanes, bounds = Lanes(Bounds()), 1.0
+    gone, (good, bad) = a_webhook(), (a_webhook(), a_webhook())
+    gone = attrs.evolve(gone, environment_id=an_id())
+    for webhook in (gone, good, bad):
+        _add(lanes, webhook)
+    for one, flight in _flights(lanes):
+        (_answer if one.delivery.webhook_id == good.webhook_id else _time_out)(
+            lanes, flight, bounds
+        )
+    _add(lanes, attrs.evolve(a_webhook(), environment_id=an_id()))
+    assert lanes.environments() == {True: 1, False: 1}
 
 
 # What is in flight.

@@ -26,16 +26,17 @@ class MemoryBacklog(Backlog):
         waiting = [one for one in state.deliveries.values() if one.is_waiting]
         workers = [one.worker for one in state.deliveries.values() if one.worker]
         seen = sorted({one.webhook_id for one in waiting})[:max_webhooks]
-        due = [
-            now - one.due_at
-            for one in waiting
+        # Those that are due latest come first, so that what stays is the age of the oldest.
+        due = {
+            one.webhook_id: now - one.due_at
+            for one in sorted(waiting, key=lambda one: one.due_at, reverse=True)
             if one.webhook_id in seen and one.due_at <= now and is_alive(state, one.webhook_id, now)
-        ]
+        }
         return BacklogSize(
             waiting=min(len(waiting), max_counted),
             begun=min(len(workers), max_counted),
             webhooks=len(seen),
-            oldest_due=max(due, default=None),
+            due=due,
             workers=frozenset(workers) - {TRIALS},
         )
 

@@ -31,12 +31,11 @@ class SqlBacklog(Backlog):
             counts = await steps.counts(connection, max_counted)
             _, _, queues = await steps.look(connection, None, max_webhooks)
             workers = await steps.owners(connection)
-        due = [now - queue.due_at for queue in queues if _is_due(queue, now)]
         return BacklogSize(
             waiting=counts.waiting,
             begun=counts.begun,
             webhooks=len(queues),
-            oldest_due=max(due, default=None),
+            due={queue.webhook_id: now - queue.due_at for queue in queues if _is_due(queue, now)},
             workers=frozenset(workers),
         )
 
