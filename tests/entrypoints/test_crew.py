@@ -1,19 +1,23 @@
 """Workers and their supervisor, where something goes wrong between them."""
 
 import asyncio
+import socket
 import sys
+import tempfile
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from notification_adapters.clock import SystemClock
+from notification_core.errors import NotificationError
 from notification_core.events import Source
 from notification_entrypoints.berth import Berth
 from notification_entrypoints.crew import slot as slots
 from notification_entrypoints.crew import telling
 from notification_entrypoints.crew.child import Answer, Child
 from notification_entrypoints.crew.slot import Slot
+from notification_entrypoints.crew.sockets import socket_folder
 from notification_entrypoints.crew.telling import CrewCounts
 from notification_entrypoints.metrics import Metrics
 from tests.waiting import until
@@ -75,6 +79,32 @@ async def test_where_the_first_process_cannot_be_made_that_is_said() -> None:
 
     with pytest.raises(OSError, match="unavailable"):
         await Slot(1, SystemClock()).run(start, lambda _: None)
+
+
+def test_without_a_temporary_folder_the_sockets_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # as on a read-only root file system
+    with socket_folder() as folder:
+        assert folder.parent == Path("/dev/shm")  # noqa: S108 - the folder in it is private
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_a_temporary_folder_whose_path_is_too_long_for_a_socket_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with socket_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "1000.sock"))
+    assert not list(long.iterdir())
+
+
+def test_without_any_folder_the_message_says_what_to_set() -> None:
+    with pytest.raises(NotificationError, match=r"^--workers needs a folder .* set TMPDIR"):
+        socket_folder(["/nowhere"]).__enter__()
 
 
 async def test_what_a_worker_told_before_it_died_is_not_counted_again_as_its_successors(

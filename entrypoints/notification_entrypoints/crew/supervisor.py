@@ -12,8 +12,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import structlog
@@ -24,6 +22,7 @@ from notification_core.version import VERSION
 from notification_entrypoints.berth import Berth
 from notification_entrypoints.crew.child import Child, spawned
 from notification_entrypoints.crew.slot import Slot
+from notification_entrypoints.crew.sockets import socket_folder
 from notification_entrypoints.crew.telling import (
     CrewCounts,
     CrewParts,
@@ -70,7 +69,7 @@ async def supervise(settings: Settings, crew: Crew, log: LogOutput) -> None:
         stop = stack.enter_context(stop_signals(lambda: _end_at_once(slots)))
         ops_url = await stack.enter_async_context(_answering(settings, slots, counts, stopping))
         environ = stack.enter_context(_environ(settings, crew))
-        folder = stack.enter_context(_folder())
+        folder = stack.enter_context(socket_folder())
 
         async def start(number: int) -> Child:
             berth = Berth(number, folder / f"{number}.sock", ops_url, os.getpid())
@@ -108,13 +107,6 @@ def _environ(settings: Settings, crew: Crew) -> Iterator[Mapping[str, str]]:
     variable = "API_SERVER_PORT"
     with sharing(Bind(settings.api_server_host, settings.api_server_port, variable)) as port:
         yield {**crew.environ, variable: str(port)}
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Give a folder that nobody else can enter, for the workers' sockets."""
-    with TemporaryDirectory(prefix="notification-management-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 async def _live(
