@@ -75,6 +75,8 @@ class Deliver:
             webhook.url,
             (*_FIXED_HEADERS, *webhook.custom_headers.items(), *signed),
             delivery.body,
+            # The connection may be what failed.
+            pool_key=None if delivery.failures else delivery.fence.environment_id,
         )
         response, error = await self._send(request)
         attempt = Attempt(

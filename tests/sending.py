@@ -78,9 +78,14 @@ class SilentNames(Names):
 
 
 async def send(
-    sender: HttpSender, url: str, within: timedelta = ENOUGH, *, method: Method = Method.POST
+    sender: HttpSender,
+    url: str,
+    within: timedelta = ENOUGH,
+    *,
+    method: Method = Method.POST,
+    pool_key: str | None = "an environment",
 ) -> ReceivedResponse:
-    return await sender.send(HttpRequest(method, url, (), b"{}"), within)
+    return await sender.send(HttpRequest(method, url, (), b"{}", pool_key), within)
 
 
 async def failure(

@@ -1,7 +1,7 @@
 """Sending one HTTP request to a stranger's server."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -43,12 +43,18 @@ class SendingFailed(NotificationError):
 
 @frozen
 class HttpRequest:
-    """A request as it goes out: these headers, plus what HTTP itself needs (Host, …)."""
+    """A request as it goes out: these headers, plus what HTTP itself needs (Host, …).
+
+    A connection is reused only for requests with an equal ``pool_key``; with None the request has
+    a connection of its own, which is not reused. HTTP/1.1 matches responses to requests by their
+    order alone, so that one response too many is taken as the response to somebody else's request.
+    """
 
     method: Method
     url: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    pool_key: Hashable | None = None
 
 
 class HttpSender(Protocol):

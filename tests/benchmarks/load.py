@@ -82,7 +82,9 @@ async def sent(name: str, url: str, count: int, size: int) -> Coroutine[None, No
 
     async def send(number: int) -> None:
         headers = (*_HEADERS, ("webhook-delivery", f"01990000-0000-7000-8000-{number:012}"))
-        response = await sender.send(HttpRequest(Method.POST, url, headers, body), timeout)
+        response = await sender.send(
+            HttpRequest(Method.POST, url, headers, body, pool_key="load"), timeout
+        )
         assert response.http_code == 204
 
     async def send_all() -> None:

@@ -1,12 +1,17 @@
 """aiohttp's connections: only to where the policy allows, and only ones that are clean."""
 
+import asyncio
+import select
 import socket
+from collections.abc import Hashable
+from contextvars import ContextVar
 from ssl import SSLContext
 from weakref import WeakSet
 
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
@@ -14,6 +19,9 @@ from notification_adapters.http.guard import judging_sockets
 from notification_adapters.http.limits import IDLE
 from notification_adapters.http.resolver import JudgingResolver
 from notification_core.destinations import DestinationPolicy
+
+POOL_KEY: ContextVar[Hashable] = ContextVar("pool_key")
+"""Whose requests may reuse the connection of the request that is made in this context."""
 
 
 class GuardedConnector(TCPConnector):
@@ -57,9 +65,35 @@ class GuardedConnector(TCPConnector):
 
     def _is_stale(self, connection: Connection) -> bool:
         protocol = connection.protocol
-        # One that is new is used whatever came: connecting again would never end where the
-        # server always speaks first.
-        return protocol is not None and protocol.should_close and protocol in self._used
+        # One that is new is used whatever came: connecting again would never end if the server
+        # always speaks first.
+        if protocol is None or protocol not in self._used:
+            return False
+        return protocol.should_close or _has_come(connection.transport)
+
+
+class PooledRequest(ClientRequest):
+    """A request whose connection is reused only by requests with the same :data:`POOL_KEY`."""
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """Return what aiohttp's pool goes by, with our key in a part that it only compares.
+
+        Not a hash of our key: of two environments' ids, hashes can be made equal.
+        """
+        key = super().connection_key
+        kept = key.proxy_headers_hash, POOL_KEY.get()
+        return key._replace(proxy_headers_hash=kept)  # type: ignore[arg-type] # nothing calculates with it
+
+
+def _has_come(transport: asyncio.Transport | None) -> bool:
+    """Tell whether a socket has something that a busy loop has not read yet, or was closed."""
+    raw = None if transport is None else transport.get_extra_info("socket")
+    if raw is None or raw.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(raw.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Resolver(AbstractResolver):

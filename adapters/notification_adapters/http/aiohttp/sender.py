@@ -17,7 +17,7 @@ from aiohttp import (
 from yarl import URL
 
 from notification_adapters.http.aiohttp.body import read
-from notification_adapters.http.aiohttp.connector import GuardedConnector
+from notification_adapters.http.aiohttp.connector import POOL_KEY, GuardedConnector, PooledRequest
 from notification_adapters.http.aiohttp.failures import failure_of
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.fields import checked_names, invalid_value
@@ -104,6 +104,8 @@ class AiohttpSender(HttpSender):
         """Send the request, and return when the response's headers are there."""
         headers = request.headers
         names = checked_names(tuple([name for name, _ in headers]))
+        # One of its own is equal to no other key.
+        POOL_KEY.set(object() if request.pool_key is None else request.pool_key)
         _check_values([value for _, value in headers])
         try:
             return await self._session.request(
@@ -126,6 +128,7 @@ class AiohttpSender(HttpSender):
 def _session(connector: GuardedConnector, proxy: EgressProxy | None) -> ClientSession:
     session = ClientSession(
         connector=connector,
+        request_class=PooledRequest,
         proxy=None if proxy is None else str(proxy),
         headers={"Accept-Encoding": "identity"},
         cookie_jar=DummyCookieJar(),

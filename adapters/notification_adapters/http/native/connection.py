@@ -14,7 +14,6 @@ from notification_core.ports.sender import SendingFailed
 PIECE = 64 * 1024
 """A longer body goes out in pieces of this size, each when there is room for it."""
 
-_JUST_NOW = 0.005
 _NOTHING = memoryview(b"")
 
 Outcome = ReceivedResponse | SendingFailed | TimeoutError
@@ -70,16 +69,22 @@ class Connection(asyncio.Protocol):
             and self._transport.get_write_buffer_size() == 0
         )
 
-    def is_open(self, rested: float) -> bool:
-        """Tell whether a connection that was clean, and then rested, can be used again.
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether nothing has come since the last response, not even the connection's end.
 
-        The loop tells of what comes, but not at once: a server that closes with its response, and
-        does not say so in it, is found out by a look at the socket. One that has kept the
-        connection once, and was heard from just now, is trusted.
+        What a busy loop has not read yet, such as a second response or a close that was not
+        announced, is found by a look at the socket.
         """
         if self._transport.is_closing():
             return False
-        return (self._asked > 1 and rested < _JUST_NOW) or self._is_silent()
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         """End an idle connection in an orderly way."""
@@ -169,12 +174,3 @@ class Connection(asyncio.Protocol):
     def _settle(self, outcome: Outcome) -> None:
         if not self._outcome.done():
             self._outcome.set_result(outcome)
-
-    def _is_silent(self) -> bool:
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False

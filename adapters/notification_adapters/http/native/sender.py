@@ -68,8 +68,9 @@ class NativeSender(HttpSender):
         head = head_of(request, target)
         asked_at = self._loop.time()
         due = asked_at + timeout.total_seconds()
+        key = None if request.pool_key is None else (target.origin, request.pool_key)
         try:
-            connection = self._pool.take(target.origin)
+            connection = None if key is None else self._pool.take(key)
             if connection is None:
                 connection = await self._connect(target.origin, due)
                 asked_at = self._loop.time()
@@ -80,7 +81,7 @@ class NativeSender(HttpSender):
             finally:
                 # Also where this is cancelled: what is not clean is not kept.
                 self._deadlines.discard(connection)
-                self._pool.give_back(connection)
+                self._pool.give_back(connection, key)
             if connection.answered_at:
                 self._took(Phase.FIRST_BYTE, max(0.0, connection.answered_at - asked_at))
             if isinstance(outcome, ReceivedResponse):
