@@ -76,6 +76,16 @@ def secret_path(database: Path) -> Path:
 
 def _kept_secret(database: Path) -> str:
     path = secret_path(database)
+    try:
+        return _read_or_make_secret(database, path)
+    except OSError as error:
+        raise StorageUnusable(
+            f"The secret {path} can be neither read nor made: {error.strerror}. Name a folder "
+            "that is writable, or set DB_ENCRYPTION_SECRET."
+        ) from error
+
+
+def _read_or_make_secret(database: Path, path: Path) -> str:
     if path.exists():
         return path.read_text().strip()
     if database.exists():
@@ -88,8 +98,10 @@ def _kept_secret(database: Path) -> str:
 
 
 def _make_folder(folder: Path) -> None:
+    if not folder.parent.is_dir():  # more than one missing folder is rather a mistyped path
+        raise StorageUnusable(f"The folder {folder.parent} does not exist: make it first.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageUnusable(f"{folder} cannot be made a folder: {error.strerror}.") from error
 

@@ -279,3 +279,23 @@ async def _webhook(storage: SqlStorage) -> Webhook:
     )
     await storage.webhooks.add(webhook, most=10)
     return webhook
+
+
+def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the driver's thread reports to a loop that is closed by then, with a traceback."""
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = set(threading.enumerate())
+
+    async def open_a_directory() -> None:
+        with pytest.raises(StorageUnavailable), map_errors():
+            async with pool.Pool(tmp_path, (), size=1).lend(None):
+                pass
+
+    for _ in range(20):
+        asyncio.run(open_a_directory())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    assert not raised

@@ -5,6 +5,7 @@ import base64
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,11 +15,13 @@ from uuid import uuid4
 
 import pytest
 
+from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
 from notification_core.keys import new_signing_key
 from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
+from tests.postgres_server import CIPHER
 from tests.sqlite_template import make_sqlite
 
 ROOT = Path(__file__).parents[2]
@@ -150,3 +153,30 @@ async def test_a_lock_is_given_back_when_the_storage_is_closed(tmp_path: Path) -
         async with opened(tmp_path) as rival:
             await rival.worker_lock.acquire(uuid4())
         await storage.worker_lock.acquire(uuid4())
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def _open_to_everybody(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
+async def test_only_the_owner_may_read_the_files_of_a_new_database(tmp_path: Path) -> None:
+    """A umask of 022 is usual; SQLite alone makes files that everybody may read."""
+    await migrate_sqlite(database(tmp_path), CIPHER)
+    async with opened(tmp_path) as storage:
+        await storage.worker_lock.acquire(uuid4())
+        modes = _modes(tmp_path)
+    name = database(tmp_path).name
+    assert modes == {f"{name}{suffix}": 0o600 for suffix in ("", "-wal", "-shm", ".lock")}
+
+
+async def test_the_files_of_an_older_version_are_closed_to_others(tmp_path: Path) -> None:
+    await make_sqlite(database(tmp_path))
+    async with opened(tmp_path):  # leaves a write-ahead log while it is open
+        _open_to_everybody(tmp_path)
+        async with opened(tmp_path):
+            assert set(_modes(tmp_path).values()) == {0o600}

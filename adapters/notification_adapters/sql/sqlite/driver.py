@@ -6,6 +6,7 @@ back, so identifiers are 32 hex digits here and instants are microseconds. What 
 takes no trip at all: it goes with the next statement that gives one, or with the commit.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -66,6 +67,22 @@ class Connection(aiosqlite.Connection):
         self._thread.daemon = True
         self._put_off: list[Work] = []
         self._begun = False
+        self._stopped: asyncio.Future[object] | None = None
+
+    def stop(self) -> "asyncio.Future[object] | None":
+        """End the thread after what was asked of it; what is returned says when."""
+        self._stopped = super().stop()
+        return self._stopped
+
+    async def _connect(self) -> "Connection":
+        try:
+            await super()._connect()
+        except BaseException:
+            # The driver stops the thread without waiting for it: by then the loop may be closed.
+            if self._stopped is not None:
+                await asyncio.shield(self._stopped)
+            raise
+        return self
 
     def cursor(self) -> Cursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
         """Return a cursor that is made with its statement."""

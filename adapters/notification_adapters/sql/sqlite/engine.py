@@ -7,6 +7,8 @@ not begin immediately: they would wait for the writer.
 """
 
 import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,8 +27,10 @@ from notification_adapters.sql.sqlite.pool import Pool
 from notification_adapters.sql.sqlite.shortcuts import SqliteShortcuts
 from notification_adapters.sql.steps import Queue, Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
-from notification_core.errors import IncompatibleSchema, StorageUnusable
+from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
+
+_OUT_OF_RESOURCES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
 
 OLDEST_SQLITE = (3, 35)
 """RETURNING and MATERIALIZED came with it."""
@@ -149,10 +153,10 @@ async def open_database(
     :class:`IncompatibleSchema` where there is no file and none is to be made.
     """
     _check(path, create=create)
-    mode = "rwc" if create else "rw"
+    _keep_private(path, create=create)
     database = SqliteDatabase(
-        writer=Pool(path, mode, _WRITER_PRAGMAS, size=1),
-        readers=Pool(path, mode, _READER_PRAGMAS, size=READERS),
+        writer=Pool(path, _WRITER_PRAGMAS, size=1),
+        readers=Pool(path, _READER_PRAGMAS, size=READERS),
         clock=clock,
     )
     try:
@@ -187,3 +191,26 @@ def _check(path: Path, *, create: bool) -> None:
         raise IncompatibleSchema(
             f"There is no database {path} yet. Run `notification-management migrate`."
         )
+    if not os.access(path.parent, os.W_OK):
+        raise StorageUnusable(
+            f"The folder {path.parent} is not writable: SQLite keeps files beside the database."
+        )
+
+
+def _keep_private(path: Path, *, create: bool) -> None:
+    """Let only the file's owner read it, and what SQLite makes beside it with the same mode."""
+    try:
+        if create:
+            # Only a new file is opened: closing a descriptor of one gives up the process's locks.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        for suffix in ("", "-wal", "-shm"):
+            one = path.with_name(path.name + suffix)
+            # What belongs to another user is that one's to protect.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if one.stat().st_mode & 0o077:
+                    one.chmod(0o600)
+    except OSError as error:
+        out_of_resources = error.errno in _OUT_OF_RESOURCES
+        kind = StorageUnavailable if out_of_resources else StorageUnusable
+        raise kind(f"{path} cannot be opened: {error.strerror}.") from error

@@ -31,8 +31,8 @@ class Pool:
     transactions of its own.
     """
 
-    def __init__(self, path: Path, mode: str, pragmas: Sequence[str], size: int) -> None:
-        self._engine = _engine(path, mode, pragmas)
+    def __init__(self, path: Path, pragmas: Sequence[str], size: int) -> None:
+        self._engine = _engine(path, pragmas)
         self._free = asyncio.Semaphore(size)
         self._idle: list[AsyncConnection] = []
         self._torn = False
@@ -87,12 +87,12 @@ class Pool:
             self._idle.append(connection)
 
 
-def _engine(path: Path, mode: str, pragmas: Sequence[str]) -> AsyncEngine:
+def _engine(path: Path, pragmas: Sequence[str]) -> AsyncEngine:
     engine = create_async_engine(
         sa.URL.create(
             "sqlite+aiosqlite",
             database=f"file:{quote(str(path.absolute()))}",
-            query={"mode": mode, "uri": "true"},
+            query={"mode": "rw", "uri": "true"},
         ),
         poolclass=NullPool,
         connect_args={"isolation_level": None, "async_creator_fn": connected},

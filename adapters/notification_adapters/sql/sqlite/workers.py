@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from notification_adapters.sql.engine import Database
-from notification_core.errors import WorkerLockTaken
+from notification_core.errors import StorageUnavailable, WorkerLockTaken
 from notification_core.ports.workers import WorkerLock
 
 
@@ -51,7 +51,10 @@ class FileWorkerLock(WorkerLock):
         return frozenset(owners) - {self._worker}
 
     def _locked(self) -> int:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageUnavailable(f"{self._path} cannot be opened: {error.strerror}.") from error
         try:
             _lock(descriptor)
         except OSError:
