@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 
 from notification_adapters.postgres_uri import PostgresUri, parse_postgres_uri
 from notification_core.errors import StorageUnusable
-from notification_entrypoints.secret_files import is_given
+from notification_entrypoints.secret_files import decoded, is_given
 from notification_entrypoints.settings import Settings
 
 FILE_NAME = "notification-management.sqlite"
@@ -87,7 +87,7 @@ def _kept_secret(database: Path) -> str:
 
 def _read_or_make_secret(database: Path, path: Path) -> str:
     if path.exists():
-        return path.read_text().strip()
+        return _read_secret(path)
     if database.exists():
         raise StorageUnusable(
             f"{database} is there, but not its secret {path}. Put the secret back, "
@@ -114,4 +114,11 @@ def _make_secret(path: Path) -> str:
         os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(file.name, path)
-    return path.read_text().strip()
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return decoded(path.read_bytes()).strip()
+    except ValueError as error:
+        raise StorageUnusable(f"{path} is no text in UTF-8: {error}. Put it back.") from None

@@ -12,6 +12,7 @@ Nothing here is global: several may be open in one process. No signal is handled
 up, no variable of the environment read.
 """
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -40,6 +41,7 @@ from notification_entrypoints.api.app import api_app
 from notification_entrypoints.metrics import Metrics
 from notification_entrypoints.offering import api_callers, api_services
 from notification_entrypoints.settings import Settings, load_settings
+from notification_entrypoints.unknown_variables import unknown_variables
 from notification_entrypoints.wiring import Adapters, Service, open_service
 
 __all__ = [
@@ -60,6 +62,7 @@ _DEFAULTS: Final = MappingProxyType(
         "PROJECT_MANAGEMENT_API_URI": "",
     }
 )
+_logger = logging.getLogger(__name__)
 _BY_SETTINGS: Final = Adapters()
 _LOOK_SECONDS: Final = 0.01
 
@@ -67,8 +70,11 @@ _LOOK_SECONDS: Final = 0.01
 def settings(**variables: str) -> Settings:
     """Return the settings that these variables make; what is left out has its default.
 
-    Raises :class:`InvalidSettings`, which names each variable that is wrong.
+    One that is no setting is logged as a warning. Raises :class:`InvalidSettings`, which names
+    each variable that is wrong.
     """
+    for unknown in unknown_variables(variables):
+        _logger.warning("%s", unknown.message)
     return load_settings(variables, _DEFAULTS)
 
 

@@ -15,6 +15,9 @@ from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.logs import configure_logging
 from notification_entrypoints.processes import Process, run_to_the_end, serving
 from notification_entrypoints.settings import Settings
+from notification_entrypoints.unknown_variables import unknown_variables
+
+_logger = structlog.stdlib.get_logger(__name__)
 
 
 @frozen
@@ -42,6 +45,8 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     if workers > 1:
         _check(role, settings)
     log = _log(settings)
+    for unknown in unknown_variables(environ):
+        _logger.warning("unknown_variable", variable=unknown.name, nearest=unknown.nearest)
     if workers == 1:
         run_to_the_end(_run_one(role, settings, log, None))
     else:

@@ -1,5 +1,6 @@
 """Secrets that are mounted as files: ``NAME_FILE`` names the file that holds the value of NAME."""
 
+import codecs
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,6 +22,19 @@ class SecretFiles:
 def file_variable(name: str) -> str:
     """Return the variable that names the file of a secret."""
     return f"{name}_FILE"
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, without the byte order mark that an editor put there.
+
+    Raises ``ValueError``, which says what it is instead.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("its byte order mark says that it is UTF-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not") from None
 
 
 def is_given(environ: Mapping[str, str], name: str) -> bool:
@@ -61,6 +75,6 @@ def _text(environ: Mapping[str, str], name: str) -> str:
     if len(content) > MAX_BYTES:
         raise _UnreadableError(f"must name a file of at most {MAX_BYTES // 1024} KiB")
     try:
-        return content.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise _UnreadableError("must name a file of text in UTF-8") from None
+        return decoded(content).removesuffix("\n").removesuffix("\r")
+    except ValueError as error:
+        raise _UnreadableError(f"must name a file of text in UTF-8 ({error})") from None

@@ -94,6 +94,12 @@ class Variable:
             return Detail(name, f"{name} must be set to {self.kind.accepts}")
         reason = f" ({str(error).rstrip('.')})" if str(error) else ""
         shown = self.show(text)
+        if name.endswith("_PORT") and re.fullmatch(r"(tcp|udp|sctp)://.*", text):
+            service = name.removesuffix("_PORT").lower().replace("_", "-")
+            reason = (
+                f". Kubernetes sets it for a Service that is called {service}: turn that off by "
+                f"enableServiceLinks: false in the pod's spec, or set {name} in the container's env"
+            )
         return Detail(name, f"{name} is {shown!r}, but must be {self.kind.accepts}{reason}")
 
 

@@ -32,6 +32,8 @@ async def ids(api: CheckedClient, path: str, name: str) -> list[str]:
         ("event=job-created", []),
         (f"since={LATER}", []),
         (f"until={LATER}&limit=1", ["gone", "a", "b"]),
+        ("since=2099-01-01T00:00:00+01:00", []),
+        ("until=2099-01-01T00:00:00.5+01:00&limit=1", ["gone", "a", "b"]),
     ],
 )
 async def test_a_log_is_filtered(

@@ -16,6 +16,8 @@ from notification_entrypoints.api.problems import Problem, RequestRefused
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+# A plus that is not escaped stands for a space in a query: 2026-03-01T09:30:00+01:00.
+_PLUS_AS_SPACE = re.compile(r"(:[0-9]{2}(?:\.[0-9]+)?) (?=[0-9]{2}:[0-9]{2}$)")
 _MAX_SHOWN = 64
 
 
@@ -70,6 +72,8 @@ def _value(parameter: Parameter, text: str) -> UUID | int | str:
     """Return what a text stands for; what does not fit stays text, for the document to refuse."""
     if parameter.format == "uuid" and _UUID.fullmatch(text):
         return UUID(text)
+    if parameter.format == "date-time":
+        return _PLUS_AS_SPACE.sub(r"\1+", text)
     if parameter.type == "integer" and _WHOLE_NUMBER.fullmatch(text):
         return int(text)
     return text

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Iterable
 
@@ -40,6 +41,9 @@ def parse_captured(data: bytes) -> Captured:
     """Read a captured request; raises :class:`InvalidInput`, which says the accepted forms."""
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"The request has more than {MAX_BYTES // 1024 // 1024} MiB.")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidInput("The request is UTF-16, as its byte order mark says: save it as UTF-8.")
+    data = data.removeprefix(codecs.BOM_UTF8)
     return _from_json(data) if data.lstrip().startswith(b"{") else _from_wire(data)
 
 

@@ -1,8 +1,7 @@
 """``config check``: all settings, where each comes from, and what is wrong with them."""
 
 import os
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from notification_entrypoints.cli.failures import Exit
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
+    note,
     output,
     print_json,
     printable,
@@ -21,12 +21,11 @@ from notification_entrypoints.cli.terminal import (
 )
 from notification_entrypoints.databases import embedded_database, secret_path, up_defaults_now
 from notification_entrypoints.described import Described, describe
-from notification_entrypoints.secret_files import file_variable
-from notification_entrypoints.settings import check_exposure, load_settings, variables
+from notification_entrypoints.settings import check_exposure, load_settings
+from notification_entrypoints.unknown_variables import UnknownVariable, unknown_variables
 
 _SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _TO_BE_MADE = "?" * 32  # stands for a secret that is not there yet: never shown
-_OURS = ("API_SERVER_", "DB_", "KAFKA_", "OPS_SERVER_", "RETENTION_", "WEBHOOKS_")
 
 
 @frozen
@@ -35,7 +34,7 @@ class _Findings:
 
     settings: tuple[Described, ...]
     problems: tuple[Detail, ...]
-    unknown: Mapping[str, str | None]
+    unknown: tuple[UnknownVariable, ...]
     to_be_made: Path | None
 
 
@@ -97,16 +96,7 @@ def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings
             check_exposure(loaded)
     except InvalidSettings as error:
         problems = error.details
-    return _Findings(settings, problems, dict(_unknown(environ)), to_be_made)
-
-
-def _unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Yield variables that look like ours and are not, and what may have been meant."""
-    known = set(variables())
-    known |= {file_variable(name) for name, variable in variables().items() if variable.secret}
-    for name in sorted(environ):
-        if name.startswith(_OURS) and name not in known:
-            yield name, next(iter(get_close_matches(name, known, n=1)), None)
+    return _Findings(settings, problems, tuple(unknown_variables(environ)), to_be_made)
 
 
 def _show(findings: _Findings) -> None:
@@ -117,9 +107,7 @@ def _show(findings: _Findings) -> None:
     if rows:
         output().print(table(("variable", "value", "from", "what it is"), rows))
     said = messages()
-    for name, meant in findings.unknown.items():
-        hint = f"; did you mean {meant}?" if meant else "."
-        said.print(f"Note: {printable(name)} is set, but is no setting{hint}", markup=False)
+    note(findings.unknown)
     for problem in findings.problems:
         said.print(f"Error: {printable(problem.message)}.", markup=False)
     if not findings.problems:
@@ -147,5 +135,5 @@ def _as_json(findings: _Findings) -> Mapping[str, object]:
         "problems": [
             {"variable": problem.field, "message": problem.message} for problem in findings.problems
         ],
-        "unknown": [{"variable": name, "meant": meant} for name, meant in findings.unknown.items()],
+        "unknown": [{"variable": each.name, "meant": each.nearest} for each in findings.unknown],
     }

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from notification_entrypoints.cli.terminal import note
 from notification_entrypoints.databases import up_defaults_now
+from notification_entrypoints.unknown_variables import unknown_variables
 
 data_option = click.option(
     "--data",
@@ -16,5 +18,6 @@ data_option = click.option(
 
 
 def defaults_of(data: Path | None) -> Mapping[str, str]:
-    """Return what stands for variables that are not set, where a folder was named."""
+    """Return what stands for variables that are not set, and tell of those without effect."""
+    note(unknown_variables(os.environ))
     return up_defaults_now(data, os.environ) if data else {}

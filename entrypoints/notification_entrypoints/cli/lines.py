@@ -1,5 +1,6 @@
 """Events as JSON lines: read one by one, given an id where they have none, cut into batches."""
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -57,7 +58,9 @@ def read_lines(file: BinaryIO, name: str, make_event_id: Callable[[], str]) -> I
     # One byte more than may be tells the line that is too long, and no line fills the memory.
     while line := file.readline(MAX_EVENT_BYTES + len(b"\r\n") + 1):
         number, end = number + 1, end + len(line)
-        message = line.strip(_WHITESPACE)
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InvalidEvent(f"{name} is UTF-16, as its byte order mark says: save it as UTF-8.")
+        message = line.removeprefix(codecs.BOM_UTF8).strip(_WHITESPACE)
         if len(message) > MAX_EVENT_BYTES:
             raise TooLarge(f"Line {number} of {name} has more than {MAX_EVENT_BYTES:,} bytes.")
         if message:

@@ -6,6 +6,8 @@ import click
 
 from notification_entrypoints import migrating
 from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.terminal import note
+from notification_entrypoints.unknown_variables import unknown_variables
 
 
 @click.command(
@@ -18,6 +20,7 @@ def command(*, check: bool, sql: bool) -> None:
     """Bring the schema of the database at DB_URI up to this version; `up` does so by itself."""
     if check and sql:
         raise click.UsageError("Either --check or --sql: each only looks.")
+    note(unknown_variables(os.environ))
     if sql:
         click.echo(migrating.sql(os.environ), nl=False)
     elif check:

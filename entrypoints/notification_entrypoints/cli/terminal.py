@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from notification_entrypoints.cli.failures import CommandFailed
+from notification_entrypoints.unknown_variables import UnknownVariable
 
 _PIPE_WIDTH = 160
 
@@ -83,6 +84,12 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def note(unknown: Iterable[UnknownVariable]) -> None:
+    """Tell of variables that have no effect."""
+    for each in unknown:
+        messages().print(f"Note: {printable(each.message)}", markup=False)
 
 
 def confirm(question: str, refused: str) -> None:

@@ -24,6 +24,7 @@ from notification_entrypoints.cli.verification import (
     envelope_of,
     published_keys,
 )
+from notification_entrypoints.secret_files import decoded
 
 _SIGNATURE_HEADER = "X-3dverse-Signature"
 _MAX_KEY_BYTES = 4096
@@ -58,9 +59,9 @@ def _keys(
 def _read(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            return file.read(_MAX_KEY_BYTES).decode("ascii").strip()
+            return decoded(file.read(_MAX_KEY_BYTES)).strip()
     except (OSError, ValueError) as error:
-        raise click.BadParameter(f"There is no key to be read at {path}.") from error
+        raise click.BadParameter(f"There is no key to be read at {path}: {error}.") from error
 
 
 @click.command(
