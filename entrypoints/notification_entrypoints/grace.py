@@ -33,6 +33,11 @@ class Grace:
             self._until = self._clock.monotonic() + self._whole
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the process was told to stop."""
+        return self._until is not None
+
+    @property
     def left(self) -> float:
         """How many seconds are left; 0 when it is over."""
         self.begin()

@@ -27,7 +27,7 @@ async def open_api(settings: Settings, service: Service, process: Process) -> As
     callers = api_callers(settings, service)
     process.administrators.opened(callers)
     services = api_services(settings, service, process.watch, callers)
-    runner = ApiRunner(api_app(services), services, lambda: service.grace.left)
+    runner = ApiRunner(api_app(services), services, service.grace)
     shared = process.berth is not None
     variable = "API_SERVER_PORT"
     bind = Bind(settings.api_server_host, settings.api_server_port, variable, shared=shared)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.faults.place import ServerPlace
-from tests.faults.stage import Api, Up, api_of, event_named, running, served_by
+from tests.faults.stage import Up, api_of, event_named, running, served_by
 from tests.receivers import LOOPBACK, Receiver
 from tests.waiting import until
 
@@ -35,10 +35,12 @@ async def test_during_the_delay_it_accepts_requests_and_is_unready_and_claims_no
         assert up.process
         up.process.send_signal(signal.SIGTERM)
         await until("it is unready", lambda: is_unready(up))
-        async with api_of(up) as another:  # by a new connection
-            caller = Api(another.session, another.base, api.environment)
-            status = await caller.try_to_publish([event_named("meanwhile")])
-        assert status == HTTPStatus.ACCEPTED
+        async with api_of(up) as another:  # by a new connection, which is not to be kept
+            url = f"{another.base}/environments/{api.environment}/events"
+            event = event_named("meanwhile")
+            async with another.session.post(url, json=event) as answer:
+                assert answer.status == HTTPStatus.ACCEPTED
+                assert answer.headers["Connection"] == "close"
         receiver.release()  # so that the attempt that is under way ends
         assert await up.ended(STOPS_WITHIN) == 0
         states = "SELECT count(*) FROM deliveries WHERE state = '{}' AND worker IS NULL"

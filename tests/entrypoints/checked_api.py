@@ -15,9 +15,11 @@ from attrs import field, frozen
 from jsonschema_rs import Draft202012Validator
 
 import notification_entrypoints.api
+from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.api.services import Services
+from notification_entrypoints.grace import Grace
 
 BASE = "/api"
 
@@ -79,7 +81,8 @@ class CheckedClient:
 @asynccontextmanager
 async def served(services: Services) -> AsyncIterator[str]:
     """Serve the API on a free port of loopback; give its URL."""
-    runner = ApiRunner(api_app(services), services, timedelta(seconds=1).total_seconds)
+    grace = Grace(SystemClock(), timedelta(seconds=1))
+    runner = ApiRunner(api_app(services), services, grace)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

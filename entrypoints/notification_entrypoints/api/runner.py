@@ -4,7 +4,6 @@ A request that is no HTTP never reaches the application, nor does one with an ex
 nobody meets: the server's protocol answers them. That is mended here, by hooks of aiohttp 3.14.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 from notification_entrypoints.api.services import Services
+from notification_entrypoints.grace import Grace
 from notification_entrypoints.servers import PatientProtocol, ProtocolRunner
 
 _NAME = "notification-management"
@@ -23,15 +23,17 @@ _KEEP_ALIVE = timedelta(seconds=620)
 
 
 class ApiRunner(ProtocolRunner):
-    """Runs the API's application, as :class:`aiohttp.web.AppRunner` does."""
+    """Runs the API's application, as :class:`aiohttp.web.AppRunner` does.
 
-    def __init__(
-        self, app: web.Application, services: Services, patience: Callable[[], float]
-    ) -> None:
+    From the beginning of the ``grace`` on each response closes its connection, so that a client
+    with a connection of its own finds another server too before this one ends.
+    """
+
+    def __init__(self, app: web.Application, services: Services, grace: Grace) -> None:
         super().__init__(
             app,
-            partial(_Protocol, services=services),
-            patience,
+            partial(_Protocol, services=services, grace=grace),
+            lambda: grace.left,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
         )
 
@@ -39,11 +41,14 @@ class ApiRunner(ProtocolRunner):
 class _Protocol(PatientProtocol):
     """Speaks HTTP on one connection."""
 
-    __slots__ = ("_services",)
+    __slots__ = ("_grace", "_services")
 
-    def __init__(self, server: web.Server, *, services: Services, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, services: Services, grace: Grace, **options: Any
+    ) -> None:
         super().__init__(server, read_timeout=services.timeouts.read, **options)
         self._services = services
+        self._grace = grace
 
     def handle_error(
         self,
@@ -70,6 +75,8 @@ class _Protocol(PatientProtocol):
         """Send an answer; one that aiohttp made up is given the one shape before."""
         if isinstance(resp, web.HTTPException):
             resp = self._answer(resp)
+        if self._grace.has_begun:
+            resp.force_close()
         # In place of a header that tells the versions of everything.
         resp.headers.setdefault(hdrs.SERVER, _NAME)
         return await super().finish_response(request, resp, start_time)
