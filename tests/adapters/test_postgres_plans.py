@@ -62,11 +62,11 @@ SELECT 'e-' || n, '{ENVIRONMENT}', 'job-created', '{BEGAN}', '{{}}',
   '{BEGAN}'::timestamptz + n * interval '1 millisecond'
 FROM generate_series(1, 100000) AS n;
 INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
-  failures, interruptions, created_at)
+  failures, interruptions, created_at, event_stored_at)
 SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{ENVIRONMENT}',
   CASE WHEN n <= 1000000 THEN '{DEAD}'::uuid
     ELSE ('00000000-0000-0000-0000-' || lpad(to_hex(3 + n % 1000), 12, '0'))::uuid END,
-  'e-' || (1 + n % 50000), 'pending', '{BEGAN}', 0, 0, 0, '{BEGAN}'
+  'e-' || (1 + n % 50000), 'pending', '{BEGAN}', 0, 0, 0, '{BEGAN}', '{BEGAN}'
 FROM generate_series(1, 1020000) AS n;
 INSERT INTO attempts (log_id, environment_id, webhook_id, delivery_id, event_id, event_type,
   attempt, outcome, started_at)

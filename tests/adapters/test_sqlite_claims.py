@@ -60,9 +60,9 @@ def _queue(path: Path, webhook: Webhook, count: int) -> None:
             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?3)
             INSERT INTO deliveries (
               delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
-              failures, interruptions, created_at
+              failures, interruptions, created_at, event_stored_at
             )
-            SELECT substr(?1, 25) || printf('%024x', n), ?2, ?1, 'e-1', 'pending', n, 0, 0, 0, n
+            SELECT substr(?1, 25) || printf('%024x', n), ?2, ?1, 'e-1', 'pending', n, 0, 0, 0, n, n
             FROM n WHERE true ON CONFLICT DO NOTHING
             """,
             (webhook.webhook_id.hex, ENVIRONMENT.hex, count),
@@ -101,7 +101,8 @@ async def test_taking_from_a_hundred_thousand_costs_what_is_taken(
     _queue(database(tmp_path), webhook, 100)
     few = await _work(_claim(storage, limit=50), steps)
     _queue(database(tmp_path), webhook, MANY)
-    assert await _work(_claim(storage, limit=50), steps) <= few + 3
+    # 100,000 rows are 6,800 steps of SQLite, 100 are 6,490; counted in whole hundreds.
+    assert await _work(_claim(storage, limit=50), steps) <= few + 4
 
 
 async def _work(claiming: Awaitable[int], steps: Steps) -> int:

@@ -20,10 +20,10 @@ SELECT 'waiting-' || n, '{environment}', 'pipeline-created', now(),
   convert_to('{{"data":{{}}}}', 'UTF8'), now()
 FROM generate_series(0, 9999) AS n;
 INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
-  failures, interruptions, created_at)
+  failures, interruptions, created_at, event_stored_at)
 SELECT ('01990000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{environment}',
   (ARRAY(SELECT webhook_id FROM webhooks WHERE environment_id = '{environment}'))[1 + n % {dead}],
-  'waiting-' || n % 10000, 'pending', now(), 0, 0, 0, now()
+  'waiting-' || n % 10000, 'pending', now(), 0, 0, 0, now(), now()
 FROM generate_series(1, {count}) AS n
 """
 

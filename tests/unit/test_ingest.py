@@ -137,7 +137,7 @@ async def test_what_the_storage_undid_for_others_is_stored_by_another_try() -> N
 
 async def test_what_the_storage_undoes_again_and_again_is_given_up(world: World) -> None:
     await world.webhook()
-    world.trouble.undone["ingesting"] = 3
+    world.trouble.undone["ingesting"] = 5
     with pytest.raises(StorageUnavailable):
         await world.ingest.publish([an_event()])
     assert not world.deliveries

@@ -1,16 +1,25 @@
-"""Claiming in memory: the rule of ``Claim``, said as plainly as it goes."""
+"""Claiming in memory: queues from dictionaries, the choice by ``claim_order``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice, zip_longest
+from typing import NamedTuple
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import snapshot
 from notification_core.deliveries import BegunDelivery, Fence
+from notification_core.model.claim_order import choose, room_of, share
 from notification_core.ports.deliveries import Claim, Claimed
 
 _Queues = Mapping[UUID, Sequence[StoredDelivery]]
+
+
+class _Due(NamedTuple):
+    """A delivery that is due, as the order of a claim looks at it."""
+
+    delivery: StoredDelivery
+    webhook_id: UUID
+    size: int
 
 
 def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
@@ -18,18 +27,20 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     queues = _queues(state, claim)
     alive = {one: queue for one, queue in queues.items() if is_alive(state, one, now)}
     due = {one: [each for each in queue if each.due_at <= now] for one, queue in alive.items()}
-    rooms = {one: claim.rooms.get(one, claim.room) for one in due}
-    offered = {one: queue[: rooms[one]] for one, queue in due.items() if queue[: rooms[one]]}
-    chosen = list(_within_bounds(state, _in_rounds(offered), claim))
+    open_ids = [one for one, queue in due.items() if queue and room_of(claim, one) > 0]
+    read = share(claim, open_ids)
+    choice = choose({one: _read(state, due[one][:read]) for one in open_ids}, claim, read)
+    chosen = [one.delivery for one in choice.chosen]
     for one in chosen:
         one.begin(claim.worker, now, now + claim.lease)
     seen = snapshot(state, {one.webhook_id for one in chosen})
+    later = (one.due_at - now for queue in alive.values() for one in queue if one.due_at > now)
     return Claimed(
         deliveries=tuple(_begun(state, one, claim.worker) for one in chosen),
         webhooks=seen.webhooks,
         changes=seen.changes,
-        after=_after(queues, offered, chosen, claim),
-        next_due=_next_due(alive, offered, chosen, now),
+        after=choice.cut_at or ([*queues][-1] if len(queues) == claim.max_webhooks else None),
+        next_due=timedelta() if choice.has_more else min(later, default=None),
     )
 
 
@@ -42,24 +53,13 @@ def _queues(state: MemoryState, claim: Claim) -> _Queues:
 def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
     """Tell whether a webhook may be sent to."""
     webhook = state.webhooks.get(webhook_id)
-    return webhook is not None and not webhook.deleted_at and not webhook.is_disabled(now)
+    return webhook is not None and webhook.may_be_sent_to(now)
 
 
-def _in_rounds(offered: _Queues) -> Iterator[StoredDelivery]:
-    """Yield each webhook's first delivery, then each one's second, and so on."""
-    rounds = chain.from_iterable(zip_longest(*offered.values()))
-    return (one for one in rounds if one is not None)
-
-
-def _within_bounds(
-    state: MemoryState, deliveries: Iterator[StoredDelivery], claim: Claim
-) -> Iterator[StoredDelivery]:
-    total = 0
-    for number, one in enumerate(islice(deliveries, claim.limit)):
-        total += len(state.events[one.event_key].body or b"")
-        if number and total > claim.limit_bytes:
-            return
-        yield one
+def _read(state: MemoryState, queue: Sequence[StoredDelivery]) -> Sequence[_Due]:
+    return [
+        _Due(one, one.webhook_id, len(state.events[one.event_key].body or b"")) for one in queue
+    ]
 
 
 def _begun(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> BegunDelivery:
@@ -73,23 +73,3 @@ def _begun(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> BegunD
         failures=delivery.failures,
         body=event.body or b"",
     )
-
-
-def _after(
-    queues: _Queues, offered: _Queues, chosen: Sequence[StoredDelivery], claim: Claim
-) -> UUID | None:
-    """Return whom the next claim begins after: the last one served, where some went without."""
-    if len({one.webhook_id for one in chosen}) < len(offered):
-        return chosen[-1].webhook_id
-    return [*queues][-1] if len(queues) == claim.max_webhooks else None
-
-
-def _next_due(
-    alive: _Queues, offered: _Queues, chosen: Sequence[StoredDelivery], now: datetime
-) -> timedelta | None:
-    """Return when to claim again: now where the claim's bounds left something behind."""
-    if len(chosen) < sum(map(len, offered.values())):
-        return timedelta()
-    later = (one.due_at for queue in alive.values() for one in queue if one.due_at > now)
-    first = min(later, default=None)
-    return None if first is None else first - now

@@ -12,26 +12,27 @@ from notification_adapters.memory.ingest import MemoryIngest
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import disable
 from notification_core.deliveries import (
-    MAX_INTERRUPTIONS,
+    INTERRUPTED,
     Attempt,
-    AttemptError,
-    ErrorCode,
     Failed,
     Fence,
     Outcome,
     Reason,
     Result,
-    Retry,
     State,
-    Succeeded,
 )
 from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
+from notification_core.model.delivery_transitions import (
+    UNSENDABLE,
+    after_attempt,
+    after_interruption,
+    reason_to_end,
+)
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
 
 _REAPED_AT_ONCE = 2000
-_INTERRUPTED = AttemptError(ErrorCode.INTERRUPTED, "The sender stopped before the attempt ended.")
 
 
 class MemoryDeliveryStore(DeliveryStore):
@@ -91,7 +92,7 @@ class MemoryDeliveryStore(DeliveryStore):
             over = [one for one in leased if one.worker in dead or _is_over(one, now)]
             for delivery in over[:_REAPED_AT_ONCE]:
                 attempt, before = self._interrupted_attempt(delivery), delivery.state
-                self._interrupt(delivery, interruption_delay)
+                delivery.end_attempt(after_interruption(delivery, now, interruption_delay))
                 self._log(delivery, attempt, before)
         return len(over[:_REAPED_AT_ONCE])
 
@@ -99,46 +100,23 @@ class MemoryDeliveryStore(DeliveryStore):
         """End waiting deliveries that can no longer be sent; return how many."""
         async with self._state.writing:
             waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
-            fates = ((one, self._fate(one, expired_before)) for one in waiting)
-            settled = [(one, fate) for one, fate in fates if fate][:limit]
-            for delivery, fate in settled:
-                delivery.settle(*fate)
-        return len(settled)
+            ends = ((one, self._reason_to_end(one, expired_before)) for one in waiting)
+            unsendable = [(one, reason) for one, reason in ends if reason][:limit]
+            for delivery, reason in unsendable:
+                delivery.settle(UNSENDABLE[reason], reason)
+        return len(unsendable)
 
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)
         return delivery if delivery is not None and delivery.fence == fence else None
 
     def _finish(self, delivery: StoredDelivery, result: Result, delay: timedelta) -> None:
-        before = delivery.state
-        if result.attempt.outcome is Outcome.INTERRUPTED:
-            self._interrupt(delivery, delay)
-        else:
-            self._judge(delivery, result)
+        before, now = delivery.state, self._clock.now()
+        delivery.end_attempt(after_attempt(result, delivery, now, delay))
+        if isinstance(result.verdict, Failed) and result.verdict.disables:
+            version = result.webhook_version
+            disable(self._state, delivery.webhook_id, version, result.verdict.disables, now)
         self._log(delivery, result.attempt, before)
-
-    def _judge(self, delivery: StoredDelivery, result: Result) -> None:
-        now = self._clock.now()
-        delivery.release()
-        delivery.interruptions = 0
-        delivery.failures += result.attempt.outcome is Outcome.FAILED
-        match result.verdict:
-            case Succeeded():
-                delivery.settle(State.SUCCEEDED)
-            case Failed(reason=reason, disables=disables):
-                delivery.settle(State.FAILED, reason)
-                if disables:
-                    version = result.webhook_version
-                    disable(self._state, delivery.webhook_id, version, disables, now)
-            case Retry(after=after):
-                delivery.wait_until(now + after)
-
-    def _interrupt(self, delivery: StoredDelivery, delay: timedelta) -> None:
-        delivery.release()
-        delivery.interruptions += 1
-        delivery.wait_until(self._clock.now() + delay)
-        if delivery.interruptions >= MAX_INTERRUPTIONS:
-            delivery.settle(State.FAILED, Reason.INTERRUPTED)
 
     def _interrupted_attempt(self, delivery: StoredDelivery) -> Attempt:
         return Attempt(
@@ -151,7 +129,7 @@ class MemoryDeliveryStore(DeliveryStore):
             number=delivery.attempt,
             outcome=Outcome.INTERRUPTED,
             started_at=delivery.begun_at or delivery.due_at,
-            error=_INTERRUPTED,
+            error=INTERRUPTED,
         )
 
     def _log(self, delivery: StoredDelivery, attempt: Attempt, before: State) -> None:
@@ -161,18 +139,10 @@ class MemoryDeliveryStore(DeliveryStore):
         if (before, delivery.state) == (State.PENDING, State.FAILED):
             self._state.tell(delivery_failed(attempt, self._clock.now()))
 
-    def _fate(
-        self, delivery: StoredDelivery, expired_before: datetime
-    ) -> tuple[State, Reason] | None:
+    def _reason_to_end(self, delivery: StoredDelivery, expired_before: datetime) -> Reason | None:
         webhook = self._state.webhooks.get(delivery.webhook_id)
-        if webhook is None or webhook.deleted_at:
-            return State.CANCELLED, Reason.WEBHOOK_DELETED
-        if webhook.disabled_reason:
-            return State.SKIPPED, Reason.WEBHOOK_DISABLED
         stored_at = self._state.events[delivery.event_key].stored_at
-        if webhook.is_disabled(self._clock.now()) and stored_at < expired_before:
-            return State.CANCELLED, Reason.EXPIRED
-        return None
+        return reason_to_end(webhook, stored_at, self._clock.now(), expired_before)
 
 
 def _is_over(delivery: StoredDelivery, now: datetime) -> bool:

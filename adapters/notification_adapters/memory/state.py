@@ -18,6 +18,7 @@ from notification_core.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.incoming import DeadLetter
 from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
+from notification_core.model.delivery_transitions import Transition
 from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.replay import Replay
@@ -82,10 +83,13 @@ class StoredDelivery:
         """Take it from its worker."""
         self.worker = self.leased_until = None
 
-    def wait_until(self, due_at: datetime) -> None:
-        """Have it sent again from then on, unless it has ended before."""
-        if self.state is State.PENDING:
-            self.due_at = due_at
+    def end_attempt(self, transition: Transition) -> None:
+        """Take it from its worker, and apply what becomes of it."""
+        self.release()
+        self.failures, self.interruptions = transition.failures, transition.interruptions
+        if transition.state is not None:
+            self.state, self.reason = transition.state, transition.reason
+            self.due_at = transition.due_at or self.due_at
 
     def settle(self, state: State, reason: Reason | None = None) -> None:
         """End it, unless it has ended before."""

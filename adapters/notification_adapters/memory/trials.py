@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
-from notification_core.deliveries import Attempt, BegunDelivery, Origin, Outcome, Reason, State
+from notification_core.deliveries import Attempt, BegunDelivery, Origin, Reason, State
 from notification_core.events import EventToStore
 from notification_core.keeping import Kept
+from notification_core.model.delivery_transitions import after_test
 from notification_core.ports.clock import Clock
 from notification_core.ports.trials import TrialStore
 
@@ -49,10 +50,6 @@ class MemoryTrialStore(TrialStore):
             delivery = self._state.deliveries.get(attempt.delivery_id)
             if delivery is None or delivery.worker is None:
                 return False
-            succeeded = attempt.outcome is Outcome.SUCCEEDED
-            delivery.release()
-            delivery.failures += not succeeded
-            delivery.state = State.SUCCEEDED if succeeded else State.FAILED
-            delivery.reason = None
+            delivery.end_attempt(after_test(attempt, self._clock.now()))
             self._state.attempts[attempt.log_id] = attempt
         return True

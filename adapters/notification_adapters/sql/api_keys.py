@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.keeping import Keeping
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import api_keys
 from notification_core.access import Scope
 from notification_core.api_keys import ApiKey
 from notification_core.errors import ApiKeyNotFound
 from notification_core.keeping import Kept
 from notification_core.ports.api_keys import ApiKeyStore
+from notification_core.repeating import repeated
 
 _environments = msgspec.json.Decoder(frozenset[UUID])
 

@@ -1,8 +1,8 @@
 """Claiming: which deliveries a worker takes, of which webhooks, in which order."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby, zip_longest
+from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
 
@@ -10,8 +10,9 @@ from attrs import frozen
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.steps import Lease, Queue, Waiting
+from notification_adapters.sql.steps import Lease, Queue
 from notification_adapters.sql.webhook_rows import WebhookRows
+from notification_core.model.claim_order import choose, room_of, share
 from notification_core.ports.deliveries import Claim, Claimed
 from notification_core.webhooks import Webhook
 
@@ -35,18 +36,6 @@ class _Look:
     def until(self, due_at: datetime | None) -> timedelta | None:
         """Return how long it takes until something is due."""
         return None if due_at is None else due_at - self.now
-
-
-@frozen
-class _Choice:
-    """What is taken; ``cut_at`` is the last webhook served where others had to go without.
-
-    ``more`` tells that a webhook has, or may have, more that is due and that it has room for.
-    """
-
-    chosen: Sequence[Waiting]
-    cut_at: UUID | None
-    more: bool
 
 
 class _Remembered:
@@ -107,12 +96,13 @@ class Claims:
         look = await self._look(connection, claim)
         if not look.open:
             return look.nothing()
-        share = _share(claim, look.open)
-        waiting = await self._steps.waiting(connection, look.open, share, look.now)
-        choice = _choose(waiting, claim, share)
+        read = share(claim, look.open)
+        waiting = await self._steps.waiting(connection, look.open, read, look.now)
+        by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
+        choice = choose({one: list(queue) for one, queue in by_webhook}, claim, read)
         lease = Lease(claim.worker, look.now, look.now + claim.lease)
         chosen = [one.handle for one in choice.chosen]
-        watched = () if choice.more else look.open
+        watched = () if choice.has_more else look.open
         begun, later = await self._steps.begin(connection, chosen, lease, watched)
         wanted = {one.webhook_id for one in begun}
         return Claimed(
@@ -122,7 +112,7 @@ class Claims:
             changes=look.changes,
             after=choice.cut_at or look.after,
             # Where this claim's bounds left something behind, it is to be claimed at once.
-            next_due=timedelta() if choice.more else look.until(_earlier(later, look.next_due)),
+            next_due=timedelta() if choice.has_more else look.until(_earlier(later, look.next_due)),
         )
 
 
@@ -131,53 +121,8 @@ def _is_alive(queue: Queue, now: datetime) -> bool:
 
 
 def _is_open(queue: Queue, claim: Claim, now: datetime) -> bool:
-    has_room = claim.rooms.get(queue.webhook_id, claim.room) > 0
+    has_room = room_of(claim, queue.webhook_id) > 0
     return has_room and queue.due_at <= now and _is_alive(queue, now)
-
-
-def _share(claim: Claim, webhook_ids: Sequence[UUID]) -> int:
-    """Return how many deliveries of one webhook are worth looking at.
-
-    With many webhooks each gets little of the limit: looking at all that each has room for would
-    cost a multiple of what can be taken.
-    """
-    most = max((claim.rooms.get(one, claim.room) for one in webhook_ids), default=0)
-    fair = 1 + 4 * claim.limit // max(1, len(webhook_ids))
-    return min(most, claim.limit, fair)
-
-
-def _choose(waiting: Sequence[Waiting], claim: Claim, share: int) -> _Choice:
-    """Choose in rounds: each webhook's first delivery, then each one's second, and so on."""
-    seen = {
-        webhook_id: list(group)
-        for webhook_id, group in groupby(waiting, key=attrgetter("webhook_id"))
-    }
-    rooms = {one: claim.rooms.get(one, claim.room) for one in seen}
-    offered = {one: group[: rooms[one]] for one, group in seen.items()}
-    chosen = list(_within_bounds(_in_rounds(offered), claim))
-    served = {one.webhook_id for one in chosen}
-    taken = len(chosen) < sum(map(len, offered.values()))
-    hidden = any(len(group) == share < rooms[one] for one, group in seen.items())
-    return _Choice(
-        chosen=chosen,
-        # The first round goes by webhook, so whoever was served stands before whoever was not.
-        cut_at=chosen[-1].webhook_id if len(served) < len(seen) else None,
-        more=taken or hidden,
-    )
-
-
-def _in_rounds(offered: Mapping[UUID, Sequence[Waiting]]) -> Iterator[Waiting]:
-    for one_each in zip_longest(*offered.values()):
-        yield from (one for one in one_each if one is not None)
-
-
-def _within_bounds(waiting: Iterator[Waiting], claim: Claim) -> Iterator[Waiting]:
-    total = 0
-    for number, one in enumerate(waiting):
-        total += one.size
-        if number == claim.limit or (number and total > claim.limit_bytes):
-            return
-        yield one
 
 
 def _earlier(*times: datetime | None) -> datetime | None:

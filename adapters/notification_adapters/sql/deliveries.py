@@ -13,7 +13,6 @@ from notification_adapters.sql.engine import Database
 from notification_adapters.sql.ingest import SqlIngest
 from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.results import Ended, ended, is_success, reaped
 from notification_adapters.sql.steps import Held
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
@@ -29,6 +28,7 @@ from notification_core.ports.deliveries import (
     IngestTransaction,
     Planned,
 )
+from notification_core.repeating import repeated
 
 _REAPED_AT_ONCE = 2000
 

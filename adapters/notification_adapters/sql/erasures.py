@@ -11,13 +11,13 @@ from notification_adapters.sql import erasing
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.inserting import insert_unless_there
 from notification_adapters.sql.keeping import Keeping
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.webhook_rows import count_change
 from notification_core.erasure import ErasedBatch, Erasure
 from notification_core.errors import ErasureNotFound
 from notification_core.keeping import Kept
 from notification_core.ports.erasures import ErasureStore
+from notification_core.repeating import repeated
 
 _e = erasures.c
 

@@ -12,7 +12,6 @@ from notification_adapters.sql.engine import Database
 from notification_adapters.sql.inserting import insert_unless_there
 from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import environment_keys, place_of
 from notification_core.encryption import Cipher
 from notification_core.errors import KeysChanged
@@ -20,6 +19,7 @@ from notification_core.facts import key_rotated
 from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.keys import KeyStore
+from notification_core.repeating import repeated
 
 _k = environment_keys.c
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import outbox, outbox_lease
 from notification_core.facts import Fact
 from notification_core.ids import IdGenerator
 from notification_core.incoming import DeadLetter, Headers
 from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
 from notification_core.ports.outbox import Outbox
+from notification_core.repeating import repeated
 from notification_core.topics import Topics
 
 _ANYTHING = sa.select(outbox.c.message_id).limit(1)

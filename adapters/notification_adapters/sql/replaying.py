@@ -1,6 +1,6 @@
 """Which deliveries a replay makes once more, and making them, a batch at a time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -68,29 +68,45 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     if free <= 0:
         return NO_ADVANCE
     batch = await _next(connection, replay, job.looked_to, limit, free)
-    kept = await _kept(connection, replay, {row.event_id for row in batch.chosen})
-    made = [_again(row, replay, ids(), now) for row in batch.chosen if row.event_id in kept]
+    stored_at = await _stored_at(connection, replay, {row.event_id for row in batch.chosen})
+    made = [
+        {
+            **again(
+                (replay.environment_id, replay.webhook_id, row.event_id),
+                ids(),
+                stored_at[row.event_id],
+                now,
+            ),
+            "origin": Origin.REPLAY.value,
+            "replay_id": replay.replay_id,
+        }
+        for row in batch.chosen
+        if row.event_id in stored_at
+    ]
     if made:
         await connection.execute(sa.insert(deliveries), made)
     await connection.execute(_progress(replay, batch, now))
     return Advance(len(batch.looked_at), len(batch.chosen))
 
 
-async def _kept(
+async def _stored_at(
     connection: AsyncConnection, replay: Replay, event_ids: Collection[str]
-) -> Collection[str]:
-    """Return which of the events are there; retention takes none before this is committed."""
+) -> Mapping[str, datetime]:
+    """Return when the events were stored, those that are left.
+
+    Retention takes none of these before this is committed.
+    """
     if not event_ids:
-        return ()
+        return {}
     wanted = (
-        sa.select(events.c.event_id)
+        sa.select(events.c.event_id, events.c.stored_at)
         .where(
             events.c.event_id.in_(sorted(event_ids)),
             events.c.environment_id == replay.environment_id,
         )
         .with_for_update(read=True)
     )
-    return set((await connection.execute(wanted)).scalars())
+    return {row.event_id: row.stored_at for row in await connection.execute(wanted)}
 
 
 async def _locked(connection: AsyncConnection, replay: Replay) -> sa.Row[Any] | None:
@@ -221,15 +237,11 @@ def _running(replay: Replay) -> Sequence[sa.ColumnElement[bool]]:
     )
 
 
-def _again(row: sa.Row[Any], replay: Replay, delivery_id: UUID, now: datetime) -> dict[str, object]:
-    made = again(replay.environment_id, replay.webhook_id, row.event_id, delivery_id, now)
-    return {**made, "origin": Origin.REPLAY.value, "replay_id": replay.replay_id}
-
-
 def again(
-    environment_id: UUID, webhook_id: UUID, event_id: str, delivery_id: UUID, now: datetime
+    of: tuple[UUID, UUID, str], delivery_id: UUID, event_stored_at: datetime, now: datetime
 ) -> dict[str, object]:
-    """Return the row of one more delivery of an event, due now."""
+    """Return the row of one more delivery, due now: of (environment, webhook, event)."""
+    environment_id, webhook_id, event_id = of
     return {
         "delivery_id": delivery_id,
         "environment_id": environment_id,
@@ -241,6 +253,7 @@ def again(
         "failures": 0,
         "interruptions": 0,
         "created_at": now,
+        "event_stored_at": event_stored_at,
     }
 
 

@@ -12,7 +12,6 @@ from notification_adapters.sql import replaying
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.inserting import insert_unless_there
 from notification_adapters.sql.keeping import Keeping
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
 from notification_core.deliveries import Origin, State
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
@@ -20,6 +19,7 @@ from notification_core.history import DeliveryRecord, ReplayPage, page_of
 from notification_core.ids import IdGenerator
 from notification_core.keeping import Kept
 from notification_core.ports.replays import ReplayStore
+from notification_core.repeating import repeated
 from notification_core.replay import (
     Advance,
     Replay,
@@ -48,7 +48,7 @@ class SqlReplayStore(ReplayStore):
         environment_id, event_id = delivery.environment_id, delivery.event_id
         # Retention does not take it before this is committed.
         whole = (
-            sa.select(sa.literal(1))
+            sa.select(events.c.stored_at)
             .where(
                 events.c.event_id == event_id,
                 events.c.environment_id == environment_id,
@@ -58,10 +58,12 @@ class SqlReplayStore(ReplayStore):
         )
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
-            if (await connection.execute(whole)).first() is None:
+            stored_at = (await connection.execute(whole)).scalar()
+            if stored_at is None:
                 raise EventGone(event_id)
             now = await self._database.now(connection)
-            made = replaying.again(environment_id, delivery.webhook_id, event_id, delivery_id, now)
+            of = environment_id, delivery.webhook_id, event_id
+            made = replaying.again(of, delivery_id, stored_at, now)
             await connection.execute(
                 sa.insert(deliveries).values({**made, "origin": Origin.RETRY.value})
             )

@@ -1,29 +1,17 @@
-"""What becomes of deliveries after their attempts: the rules, on values alone."""
+"""Attempts as they are logged, with what becomes of their deliveries."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 from uuid import UUID
 
 from attrs import evolve
 
 from notification_adapters.sql.steps import Ending, Held, Overdue
-from notification_core.deliveries import (
-    MAX_INTERRUPTIONS,
-    Attempt,
-    AttemptError,
-    ErrorCode,
-    Failed,
-    Outcome,
-    Reason,
-    Result,
-    Retry,
-    State,
-    Succeeded,
-)
-
-_INTERRUPTED = AttemptError(
-    ErrorCode.INTERRUPTED,
-    "The sender stopped before the attempt ended; whether the request arrived is not known.",
+from notification_core.deliveries import INTERRUPTED, Attempt, Outcome, Result, Succeeded
+from notification_core.model.delivery_transitions import (
+    Transition,
+    after_attempt,
+    after_interruption,
 )
 
 
@@ -40,16 +28,12 @@ def is_success(result: Result) -> bool:
 
 
 def ended(result: Result, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
-    """Judge a result that a worker brings."""
-    if result.attempt.outcome is Outcome.INTERRUPTED:
-        ending = _interrupted(held, now, interruption_delay)
-    else:
-        ending = _judged(result, held, now)
-    return _logged(result.attempt, ending)
+    """Return what becomes of a delivery after the attempt of which a worker brings the result."""
+    return _ended(result.attempt, held, after_attempt(result, held, now, interruption_delay))
 
 
 def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: timedelta) -> Ended:
-    """Judge an attempt of which nobody brings a result any more."""
+    """Return what becomes of a delivery whose worker brings no result any more."""
     attempt = Attempt(
         log_id=log_id,
         environment_id=overdue.fence.environment_id,
@@ -60,36 +44,12 @@ def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: ti
         number=overdue.fence.attempt,
         outcome=Outcome.INTERRUPTED,
         started_at=overdue.begun_at,
-        error=_INTERRUPTED,
+        error=INTERRUPTED,
     )
-    return _logged(attempt, _interrupted(overdue.held, now, interruption_delay))
+    return _ended(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))
 
 
-def _logged(attempt: Attempt, ending: Ending) -> Ended:
-    if ending.due_at is not None:
-        attempt = evolve(attempt, next_attempt_at=ending.due_at)
-    return Ended(attempt, ending)
-
-
-def _judged(result: Result, held: Held, now: datetime) -> Ending:
-    failures = held.failures + (result.attempt.outcome is Outcome.FAILED)
-    if held.state is not State.PENDING:
-        return Ending(held.handle, failures, 0)
-    match result.verdict:
-        case Succeeded():
-            return Ending(held.handle, failures, 0, State.SUCCEEDED, ended_at=now)
-        case Retry(after=after):
-            return Ending(held.handle, failures, 0, State.PENDING, due_at=now + after)
-        case Failed(reason=reason):
-            return Ending(held.handle, failures, 0, State.FAILED, reason, ended_at=now)
-        case _:
-            assert_never(result.verdict)
-
-
-def _interrupted(held: Held, now: datetime, delay: timedelta) -> Ending:
-    ending = Ending(held.handle, held.failures, held.interruptions + 1)
-    if held.state is not State.PENDING:
-        return ending
-    if ending.interruptions >= MAX_INTERRUPTIONS:
-        return ending._replace(state=State.FAILED, reason=Reason.INTERRUPTED, ended_at=now)
-    return ending._replace(state=State.PENDING, due_at=now + delay)
+def _ended(attempt: Attempt, held: Held, transition: Transition) -> Ended:
+    if transition.due_at is not None:
+        attempt = evolve(attempt, next_attempt_at=transition.due_at)
+    return Ended(attempt, Ending(held.handle, *transition))

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import (
     EPOCH,
     Instant,
@@ -25,6 +24,7 @@ from notification_adapters.sql.tables import (
 from notification_core.deliveries import State
 from notification_core.ids import earliest_id
 from notification_core.ports.retention import EventMark, Retention, Swept
+from notification_core.repeating import repeated
 from notification_core.replay import ReplayState
 
 ROWS_AT_ONCE: Final = 5_000

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.migrations import schema
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.tables import SEALED, place_of
 from notification_core.encryption import Cipher
 from notification_core.errors import UndecipherableText
 from notification_core.ports.sealed import Resealed, SealedStore
+from notification_core.repeating import repeated
 
 _Change: TypeAlias = dict[str, object]
 

@@ -6,7 +6,7 @@ A step is one or two statements inside a transaction that the caller opened, for
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +20,7 @@ from notification_core.deliveries import (
     State,
 )
 from notification_core.events import EventKey, EventToStore
+from notification_core.model.delivery_transitions import UNSENDABLE
 
 RawRow = tuple[Any, ...]
 """A row in the driver's own types, which only its statement knows."""
@@ -137,6 +138,11 @@ class Settled(NamedTuple):
     handle: Handle
     state: State
     reason: Reason
+
+    @classmethod
+    def because(cls, handle: Handle, reason: str) -> Self:
+        """Return how a delivery ends for a reason that a statement found."""
+        return cls(handle, UNSENDABLE[Reason(reason)], Reason(reason))
 
 
 class Steps(Protocol):

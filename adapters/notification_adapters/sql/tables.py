@@ -147,17 +147,19 @@ deliveries = sa.Table(
     sa.Column("leased_until", Instant),
     sa.Column("started_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
+    # As of its event, so that no statement has to look there: a redelivery is younger.
+    sa.Column("event_stored_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     # There is no index on due_at alone: the planner would take it for a claim, and walk through
     # the million rows of a webhook that is passed over. Of those that are due at once the one
-    # made first is first; created_at lets settle() judge the age of a queue's rows inside the
-    # index.
+    # made first is first; event_stored_at lets settle() compare the age of a queue's events inside
+    # the index.
     sa.Index(
         "deliveries_waiting",
         "webhook_id",
         "due_at",
         "delivery_id",
-        "created_at",
+        "event_stored_at",
         sqlite_where=WAITING,
         postgresql_where=WAITING,
     ),

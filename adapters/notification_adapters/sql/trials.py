@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.keeping import Keeping
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Ending
 from notification_adapters.sql.tables import deliveries
 from notification_core.deliveries import (
@@ -15,13 +14,14 @@ from notification_core.deliveries import (
     BegunDelivery,
     Fence,
     Origin,
-    Outcome,
     Reason,
     State,
 )
 from notification_core.events import EventToStore
 from notification_core.keeping import Kept
+from notification_core.model.delivery_transitions import after_test
 from notification_core.ports.trials import TrialStore
+from notification_core.repeating import repeated
 
 
 class SqlTrialStore(TrialStore):
@@ -58,6 +58,7 @@ class SqlTrialStore(TrialStore):
                 leased_until=now + lease,
                 started_at=now,
                 created_at=now,
+                event_stored_at=now,
                 ended_at=now,
             )
             await connection.execute(begun)
@@ -73,8 +74,5 @@ class SqlTrialStore(TrialStore):
             if held is None:
                 return False
             await self._steps.log(connection, [attempt])
-            succeeded = attempt.outcome is Outcome.SUCCEEDED
-            state = State.SUCCEEDED if succeeded else State.FAILED
-            ending = Ending(held.handle, int(not succeeded), 0, state, ended_at=now)
-            await self._steps.end(connection, [ending])
+            await self._steps.end(connection, [Ending(held.handle, *after_test(attempt, now))])
         return True

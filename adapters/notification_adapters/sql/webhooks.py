@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.engine import Database
 from notification_adapters.sql.keeping import Keeping
 from notification_adapters.sql.outbox import OutboxRows
-from notification_adapters.sql.repeating import repeated
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_adapters.sql.webhook_rows import WebhookRows, count_change
@@ -20,6 +19,7 @@ from notification_core.facts import webhook_disabled
 from notification_core.ids import earliest_id
 from notification_core.keeping import Kept
 from notification_core.ports.webhooks import Snapshot, WebhookStore
+from notification_core.repeating import repeated
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 
 _CANCELLED_AT_ONCE = 1000

@@ -55,6 +55,7 @@ CREATE TABLE deliveries (
     leased_until BIGINT, 
     started_at BIGINT, 
     created_at BIGINT NOT NULL, 
+    event_stored_at BIGINT NOT NULL, 
     ended_at BIGINT, 
     CONSTRAINT deliveries_pkey PRIMARY KEY (delivery_id, environment_id)
 );
@@ -65,7 +66,7 @@ CREATE INDEX deliveries_webhook ON deliveries (webhook_id, delivery_id);
 
 CREATE INDEX deliveries_leased ON deliveries (worker, leased_until) WHERE worker IS NOT NULL;
 
-CREATE INDEX deliveries_waiting ON deliveries (webhook_id, due_at, delivery_id, created_at) WHERE state = 'pending' AND worker IS NULL;
+CREATE INDEX deliveries_waiting ON deliveries (webhook_id, due_at, delivery_id, event_stored_at) WHERE state = 'pending' AND worker IS NULL;
 
 CREATE TABLE attempts (
     log_id CHAR(32) NOT NULL, 

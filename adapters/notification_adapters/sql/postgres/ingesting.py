@@ -29,8 +29,9 @@ JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment
 # to the server more, which one event on its own would wait for.
 _ADD_DELIVERIES = """
 INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, reason,
-  due_at, created_at, failures, interruptions, attempt, worker, leased_until, started_at, ended_at)
-SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, 0, 0,
+  due_at, created_at, event_stored_at, failures, interruptions, attempt, worker, leased_until,
+  started_at, ended_at)
+SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, $8, 0, 0,
   begun::int, CASE WHEN begun THEN $9::uuid END, CASE WHEN begun THEN $10::timestamptz END,
   CASE WHEN begun THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])

@@ -9,41 +9,36 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.postgres.claiming import FIRST, LOOSE_SCAN
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_adapters.sql.steps import Handle, Settled
-from notification_core.deliveries import Reason, State
-
-_FATES = {
-    "deleted": (State.CANCELLED, Reason.WEBHOOK_DELETED),
-    "disabled": (State.SKIPPED, Reason.WEBHOOK_DISABLED),
-    "paused": (State.CANCELLED, Reason.EXPIRED),
-}
+from notification_core.deliveries import Reason
 
 _ALL = 2**31 - 1
 
-_FATE = """CASE
-  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
-  WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
-  WHEN w.disabled_until > $3 THEN 'paused'
+# As ``reason_to_end`` says, but for the age of the event.
+_REASON = """CASE
+  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
+  WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
+  WHEN w.disabled_until > $3 THEN 'expired'
 END"""
 BLOCKED = f"""{LOOSE_SCAN}
 SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
-WHERE {_FATE} IS NOT NULL
+WHERE {_REASON} IS NOT NULL
 """  # noqa: S608 - all of it is ours
-# Of queues that a user paused, the age of the rows is judged inside the index.
+# Of queues that a user paused, the age of the events is compared inside the index.
 UNSENDABLE = f"""
-WITH blocked (webhook_id, fate) AS MATERIALIZED (
-  SELECT b.webhook_id, {_FATE}
+WITH blocked (webhook_id, reason) AS MATERIALIZED (
+  SELECT b.webhook_id, {_REASON}
   FROM unnest($1::uuid[]) AS b (webhook_id)
   LEFT JOIN webhooks AS w ON w.webhook_id = b.webhook_id
 )
-SELECT d.delivery_id, d.environment_id, b.fate
+SELECT d.delivery_id, d.environment_id, b.reason
 FROM blocked AS b CROSS JOIN LATERAL (
   SELECT delivery_id, environment_id FROM deliveries
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = b.webhook_id
-    AND created_at < CASE WHEN b.fate = 'paused' THEN $4 ELSE 'infinity'::timestamptz END
+    AND event_stored_at < CASE WHEN b.reason = 'expired' THEN $4 ELSE 'infinity'::timestamptz END
   ORDER BY webhook_id, due_at LIMIT $2
   FOR UPDATE SKIP LOCKED
 ) AS d
-WHERE b.fate IS NOT NULL
+WHERE b.reason IS NOT NULL
 LIMIT $2
 """  # noqa: S608 - the same
 WAITING_OF = """
@@ -87,7 +82,7 @@ async def unsendable(
 ) -> Sequence[Settled]:
     """Return and lock waiting deliveries of these webhooks that can no longer be sent."""
     rows = await fetch(connection, UNSENDABLE, webhook_ids, limit, now, expired_before)
-    return [Settled((one, environment), *_FATES[fate]) for one, environment, fate in rows]
+    return [Settled.because((one, environment), reason) for one, environment, reason in rows]
 
 
 async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) -> Sequence[Handle]:

@@ -47,11 +47,11 @@ WITH counter AS MATERIALIZED (SELECT number FROM changes), new AS (
   RETURNING environment_id, event_id
 ), added AS (
   INSERT INTO deliveries (
-    delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, created_at, ended_at,
-    failures, interruptions, attempt, worker, leased_until, started_at
+    delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, created_at,
+    event_stored_at, ended_at, failures, interruptions, attempt, worker, leased_until, started_at
   )
   SELECT d.delivery_id, d.environment_id, d.webhook_id, d.event_id, d.state, d.reason,
-    t.now, t.now, CASE WHEN d.state <> 'pending' THEN t.now END,
+    t.now, t.now, t.now, CASE WHEN d.state <> 'pending' THEN t.now END,
     0, 0, d.begun::integer, CASE WHEN d.begun THEN $3::uuid END,
     CASE WHEN d.begun THEN t.now + $4::interval END, CASE WHEN d.begun THEN t.now END
   FROM (SELECT coalesce($2::timestamptz, now()) AS now) AS t CROSS JOIN unnest(

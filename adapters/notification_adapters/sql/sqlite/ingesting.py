@@ -24,8 +24,8 @@ VALUES (?, ?, ?, ?, ?, ?)
 ADD_DELIVERY = """
 INSERT INTO deliveries (
   delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
-  interruptions, worker, leased_until, started_at, created_at, ended_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)
+  interruptions, worker, leased_until, started_at, created_at, event_stored_at, ended_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -73,8 +73,8 @@ def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[S
     """Return the values of ``ADD_DELIVERY``, of each in order."""
     now, until = to_microseconds(lease.begun_at), to_microseconds(lease.until)
     worker = None if lease.worker is None else lease.worker.hex
-    begun = (1, worker, until, now, now)
-    due = (0, None, None, None, now)
+    begun = (1, worker, until, now, now, now)
+    due = (0, None, None, None, now, now)
     return [
         (*_delivery_row(one, now), *(begun if one.begun else due), _ended_at(one, now))
         for one in deliveries

@@ -10,35 +10,30 @@ from notification_adapters.sql.sqlite.claiming import LOOSE_SCAN
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.steps import Settled
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.deliveries import Reason, State
-
-_FATES = {
-    "deleted": (State.CANCELLED, Reason.WEBHOOK_DELETED),
-    "disabled": (State.SKIPPED, Reason.WEBHOOK_DISABLED),
-    "paused": (State.CANCELLED, Reason.EXPIRED),
-}
+from notification_core.deliveries import Reason
 
 _ALL = 2**63 - 1
 
-_FATE = """CASE
-  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'deleted'
-  WHEN w.disabled_reason IS NOT NULL THEN 'disabled'
-  WHEN w.disabled_until > ?3 THEN 'paused'
+# As ``reason_to_end`` says, but for the age of the event.
+_REASON = """CASE
+  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
+  WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
+  WHEN w.disabled_until > ?3 THEN 'expired'
 END"""
 BLOCKED = f"""{LOOSE_SCAN}
 SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
-WHERE q.webhook_id IS NOT NULL AND {_FATE} IS NOT NULL
+WHERE q.webhook_id IS NOT NULL AND {_REASON} IS NOT NULL
 """  # noqa: S608 - all of it is ours
-# Of queues that a user paused, the age of the rows is judged inside the index.
+# Of queues that a user paused, the age of the events is compared inside the index.
 UNSENDABLE = f"""
-WITH blocked (webhook_id, fate) AS MATERIALIZED (
-  SELECT b.value, {_FATE}
+WITH blocked (webhook_id, reason) AS MATERIALIZED (
+  SELECT b.value, {_REASON}
   FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
 )
-SELECT d.rowid, b.fate
+SELECT d.rowid, b.reason
 FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
 WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
-  AND b.fate IS NOT NULL AND (b.fate <> 'paused' OR d.created_at < ?4)
+  AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?4)
 LIMIT ?2
 """  # noqa: S608 - the same
 _WAITING_OF = """
@@ -72,7 +67,7 @@ async def unsendable(
     times = to_microseconds(now), to_microseconds(expired_before)
     queues = as_json(one.hex for one in webhook_ids)
     rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
-    return [Settled(handle, *_FATES[fate]) for handle, fate in rows]
+    return [Settled.because(handle, reason) for handle, reason in rows]
 
 
 async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) -> Sequence[int]:

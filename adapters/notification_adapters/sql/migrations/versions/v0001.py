@@ -100,6 +100,7 @@ def _create_deliveries() -> None:
         sa.Column("leased_until", Instant),
         sa.Column("started_at", Instant),
         sa.Column("created_at", Instant, nullable=False),
+        sa.Column("event_stored_at", Instant, nullable=False),
         sa.Column("ended_at", Instant),
         sa.PrimaryKeyConstraint("delivery_id", "environment_id", name="deliveries_pkey"),
     )
@@ -116,7 +117,7 @@ def _create_deliveries() -> None:
     op.create_index(
         "deliveries_waiting",
         "deliveries",
-        ["webhook_id", "due_at", "delivery_id", "created_at"],
+        ["webhook_id", "due_at", "delivery_id", "event_stored_at"],
         unique=False,
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,

@@ -1,0 +1,1 @@
+"""Values and rules: nothing here awaits or knows a port."""

@@ -1,0 +1,199 @@
+"""Every storage does what the rules of the core say, in every state that a delivery can have."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from notification_core.deliveries import (
+    MAX_INTERRUPTIONS,
+    BegunDelivery,
+    Failed,
+    Outcome,
+    Result,
+    Retry,
+    State,
+    Succeeded,
+)
+from notification_core.model.delivery_transitions import (
+    UNSENDABLE,
+    Transition,
+    after_attempt,
+    after_interruption,
+    reason_to_end,
+)
+from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+from tests.contracts.world import DELAY, Stored, World, ids_of
+
+HOUR = timedelta(hours=1)
+END = (
+    (Succeeded(), Outcome.SUCCEEDED),
+    (Retry(3 * HOUR), Outcome.FAILED),
+    (Retry(3 * HOUR), Outcome.INTERRUPTED),
+    (Failed(), Outcome.FAILED),
+)
+INTERRUPTED, RETRIED = (Retry(HOUR), Outcome.INTERRUPTED), (Retry(HOUR), Outcome.FAILED)
+HISTORIES = [
+    *product(END),
+    *product([INTERRUPTED, RETRIED], END),
+    *((*[INTERRUPTED] * (MAX_INTERRUPTIONS - 1), end) for end in END),
+    *((RETRIED, *[INTERRUPTED] * (MAX_INTERRUPTIONS - 1), end) for end in END),
+]
+"""How the attempts of a delivery end: each state in which the last one can find it."""
+
+
+def _expected(before: Stored, transition: Transition) -> Stored:
+    changed = evolve(
+        before,
+        failures=transition.failures,
+        interruptions=transition.interruptions,
+        worker=None,
+    )
+    if transition.state is None:
+        return changed
+    return evolve(
+        changed,
+        state=transition.state,
+        reason=transition.reason,
+        due_at=transition.due_at or before.due_at,
+    )
+
+
+async def _begin_all(world: World) -> dict[UUID, BegunDelivery]:
+    await world.clock.advance(4 * HOUR.total_seconds())
+    claimed = await world.claim(lease=timedelta(days=1))
+    return {begun.fence.delivery_id: begun for begun in claimed.deliveries}
+
+
+async def _attempted(world: World, histories: Sequence[Any]) -> dict[UUID, Any]:
+    """Make a delivery for each history, and all of its attempts but the last."""
+    ids = await world.publish(await world.webhook(), len(histories))
+    ends = dict(zip(ids, histories, strict=True))
+    for number in range(max(map(len, histories)) - 1):
+        begun = await _begin_all(world)
+        held = {one: ends[one] for one in begun if number < len(ends[one]) - 1}
+        results = [world.result(begun[one], *history[number]) for one, history in held.items()]
+        assert not await world.storage.deliveries.finish(results, DELAY)
+        await world.storage.deliveries.give_back(
+            [begun[one].fence for one in begun if one not in held]
+        )
+    return ends
+
+
+def _all_at_once(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+    return [results]
+
+
+def _one_by_one(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+    return [[result] for result in results]
+
+
+def _by_how_they_end(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+    """Successes go by statements of their own where nothing else is among them."""
+    outcomes = {result.attempt.outcome for result in results}
+    return [[one for one in results if one.attempt.outcome is each] for each in outcomes]
+
+
+@pytest.mark.parametrize("batched", [_all_at_once, _one_by_one, _by_how_they_end])
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["pending", "cancelled meanwhile"])
+async def test_a_result_does_what_the_rule_says(
+    world: World,
+    batched: Callable[[Sequence[Result]], Sequence[Sequence[Result]]],
+    is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    ends = await _attempted(world, HISTORIES)
+    begun = await _begin_all(world)
+    assert begun.keys() == ends.keys()
+    if is_cancelled:
+        webhook_id = next(iter(begun.values())).webhook_id
+        await world.storage.webhooks.delete(world.environment_id, webhook_id, world.clock.now())
+    before = {one: await world.probe(one) for one in ends}
+    results = {one: world.result(begun[one], *history[-1]) for one, history in ends.items()}
+    for batch in batched(list(results.values())):
+        assert not await world.storage.deliveries.finish(batch, DELAY)
+    for one, result in results.items():
+        rule = after_attempt(result, before[one], world.clock.now(), DELAY)
+        assert await world.probe(one) == _expected(before[one], rule), ends[one]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["pending", "cancelled meanwhile"])
+async def test_a_lost_lease_does_what_the_rule_says(
+    world: World,
+    is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    ends = await _attempted(world, HISTORIES)
+    begun = await _begin_all(world)
+    if is_cancelled:
+        webhook_id = next(iter(begun.values())).webhook_id
+        await world.storage.webhooks.delete(world.environment_id, webhook_id, world.clock.now())
+    before = {one: await world.probe(one) for one in ends}
+    await world.clock.advance(timedelta(days=2).total_seconds())
+    assert await world.storage.deliveries.reap([], DELAY) == len(ends)
+    for one in ends:
+        rule = after_interruption(before[one], world.clock.now(), DELAY)
+        assert await world.probe(one) == _expected(before[one], rule), ends[one]
+
+
+async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(world: World) -> None:
+    start = world.clock.now()
+    disabled: list[tuple[datetime | None, DisabledReason | None]] = [
+        (None, None),
+        (start + HOUR, None),
+        (FOREVER, None),
+        *((FOREVER, reason) for reason in DisabledReason),
+    ]
+    webhooks: list[Webhook | None] = [await world.webhook() for _ in disabled]
+    old = [await _three(world, webhook) for webhook in webhooks if webhook]
+    await world.clock.advance(2 * HOUR.total_seconds())
+    expired_before = world.clock.now() - HOUR
+    events: dict[UUID, tuple[Webhook | None, datetime]] = {}
+    for webhook, ids, how in zip(webhooks, old, disabled, strict=True):
+        assert webhook is not None
+        young_at = world.clock.now()
+        young = await world.publish(webhook, 2)
+        changed = await world.change(webhook, disabled_until=how[0], disabled_reason=how[1])
+        events |= dict.fromkeys(ids, (changed, start)) | dict.fromkeys(young, (changed, young_at))
+    before = {one: await world.probe(one) for one in events}
+    now = world.clock.now()
+    expected = {
+        one: reason
+        for one, (webhook, stored_at) in events.items()
+        if before[one].state is State.PENDING
+        and (reason := reason_to_end(webhook, stored_at, now, expired_before))
+    }
+    assert await world.storage.deliveries.settle(1000, expired_before) == len(expected)
+    for one, row in before.items():
+        reason = expected.get(one)
+        ended = evolve(row, state=UNSENDABLE[reason], reason=reason) if reason else row
+        assert await world.probe(one) == ended
+
+
+async def _three(world: World, webhook: Webhook) -> list[UUID]:
+    """Store three old deliveries: one due, one that has failed once, and one that has ended."""
+    ids = await world.publish(webhook, 3)
+    begun = {one.fence.delivery_id: one for one in (await world.claim()).deliveries}
+    await world.finish(begun.pop(ids[1]), Retry(9 * HOUR))
+    await world.finish(begun.pop(ids[2]), Succeeded())
+    await world.storage.deliveries.give_back([one.fence for one in begun.values()])
+    return ids
+
+
+async def test_a_redelivery_of_an_old_event_expires_with_the_event(world: World) -> None:
+    webhook = await world.webhook()
+    failed = await world.begin(webhook)
+    await world.finish(failed, Failed())
+    await world.clock.advance(2 * HOUR.total_seconds())
+    old = await world.storage.history.delivery(world.environment_id, failed.fence.delivery_id)
+    again = world.ids()
+    await world.storage.replays.retry(old, again)
+    (young,) = await world.publish(webhook)
+    await world.change(webhook, disabled_until=FOREVER)
+    assert await world.storage.deliveries.settle(1000, world.clock.now() - HOUR) == 1
+    expired = await world.probe(again)
+    assert (expired.state, expired.reason) == (State.CANCELLED, "expired")
+    assert (await world.probe(young)).state is State.PENDING
+    assert ids_of(await world.claim()) == []
