@@ -1,5 +1,6 @@
 """JSON (RFC 8259) by its strictest reading: the standard library's scanner, held to the letter."""
 
+import codecs
 import json
 import re
 from itertools import accumulate
@@ -14,6 +15,10 @@ _MAX_QUOTED = 64
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+
+
+MARKED = "This is not JSON: it begins with a byte order mark (RFC 8259, section 8.1); send none."
+"""What is wrong with a text that begins with :data:`codecs.BOM_UTF8`."""
 
 
 class Pairs(tuple[tuple[str, object], ...]):
@@ -41,6 +46,8 @@ def scanned(text: bytes) -> object:
     Objects are :class:`Pairs`. The values of integers are lost: they do not matter here, and
     Python refuses to make one of 5,000 digits.
     """
+    if text.startswith(codecs.BOM_UTF8):
+        raise ValueError(MARKED)
     try:
         value = _SCANNER.decode(text.decode())
         if rb"\u" in text:  # Only an escape can make a lone surrogate.

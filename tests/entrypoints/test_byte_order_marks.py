@@ -13,6 +13,11 @@ from notification_entrypoints.cli.captured import parse_captured
 from notification_entrypoints.cli.failures import Exit
 from notification_entrypoints.databases import up_defaults
 from notification_entrypoints.settings import load_settings
+from notification_entrypoints.trusting import trust_of
+from tests.certificates import Authority
+from tests.entrypoints.api_examples import DRAFT
+from tests.entrypoints.api_services import backstage, in_memory
+from tests.entrypoints.checked_api import called
 from tests.entrypoints.fake_api import FakeApi, fake_api
 
 SECRET = "a secret of thirty-two letters !"
@@ -76,6 +81,35 @@ def test_a_file_of_events_in_utf_16_is_called_that(
     assert main(["publish", str(file), "--environment", ENVIRONMENT]) == Exit.REFUSED
     assert "is UTF-16" in capsys.readouterr().err
     assert not api.requests
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", EVENTS, EVENT),
+        ("POST", EVENTS, b"[" + EVENT + b"]"),
+        ("POST", f"/environments/{ENVIRONMENT}/webhooks", json.dumps(DRAFT).encode()),
+    ],
+)
+async def test_a_body_with_one_is_refused_with_the_cause(
+    method: str, path: str, body: bytes, tmp_path: Path
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with backstage(in_memory(tmp_path)) as stage, called(stage.services) as client:
+        marked = codecs.BOM_UTF8 + body
+        refused = await client.call(method, path, data=marked, headers=headers)
+        assert refused.status == 400
+        (detail,) = refused.json["details"]
+        assert "byte order mark" in detail["message"]
+
+
+def test_a_file_of_authorities_with_one_is_refused_with_the_cause(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(codecs.BOM_UTF8 + Authority(tmp_path).certificate.encode())
+    with pytest.raises(InvalidSettings, match=r"WEBHOOKS_CA_FILE .*byte order mark"):
+        trust_of("WEBHOOKS_CA_FILE", file)
+    file.write_bytes(Authority(tmp_path).certificate.encode())
+    assert trust_of("WEBHOOKS_CA_FILE", file)
 
 
 @pytest.mark.parametrize("captured", [CAPTURED, b'{"headers":{"webhook-id":"msg_1"},"body":"{}"}'])

@@ -1,5 +1,6 @@
 """Whom TLS trusts."""
 
+import codecs
 import ssl
 from pathlib import Path
 
@@ -14,6 +15,10 @@ def trust_in(authorities: Path) -> ssl.SSLContext:
 
     Raises ``OSError`` where it cannot be read, or holds no certificate.
     """
+    with authorities.open("rb") as file:
+        if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+            # OpenSSL would pass over the first certificate without a word.
+            raise OSError("it begins with a byte order mark: save it without")
     return _modern(ssl.create_default_context(cafile=authorities))
 
 

@@ -4,6 +4,7 @@ Whatever the body holds, reading it takes a time that is linear in its length.
 """
 
 import asyncio
+import codecs
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -13,7 +14,7 @@ import msgspec
 from aiohttp import StreamReader, hdrs, web
 from attrs import define
 
-from notification_adapters.strict_json import depth_wrong
+from notification_adapters.strict_json import MARKED, depth_wrong
 from notification_core.errors import Detail
 from notification_entrypoints.api.complaints import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
@@ -93,7 +94,7 @@ def parse_object(body: bytes) -> Mapping[str, object]:
 
     Also for one that is nested deeper than 64 levels, and for more than 1,000 elements together.
     """
-    if wrong := depth_wrong(body):
+    if wrong := MARKED if body.startswith(codecs.BOM_UTF8) else depth_wrong(body):
         raise _not_json(wrong)
     try:
         value = msgspec.json.decode(body)
