@@ -60,6 +60,12 @@ class LogOutput(logging.Handler):
             while self._waiting and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Tell whether lines still wait to be written although there was a moment for it."""
+        self.flush()
+        return self._waiting > 0
+
     def _put(self, line: bytes) -> None:
         with self._changed:
             if self._waiting + len(line) > self._max_bytes:

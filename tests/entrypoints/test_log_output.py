@@ -15,10 +15,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from notification_entrypoints.cli.failures import Exit
 from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.watch import Watch
 from tests.faults.place import place_on
 from tests.faults.stage import Up, served_by
+from tests.ports import free_ports
 from tests.postgres_server import PostgresServer
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -140,3 +142,20 @@ async def test_with_a_full_log_pipe_a_server_serves_delivers_and_stops(
             async with aiohttp.request("GET", url) as answer:
                 assert answer.status == HTTPStatus.OK
             assert await up.terminate(STOPS_WITHIN) == 0
+
+
+async def test_with_a_full_log_pipe_a_start_that_fails_ends_with_its_exit_code(
+    tmp_path: Path, pipe: StuckPipe
+) -> None:
+    (nobody,) = free_ports(1)
+    settings = {
+        "DB_URI": f"127.0.0.1:{nobody}",
+        "DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef",
+        "STARTUP_TIMEOUT": "1s",
+    }
+    up = Up(tmp_path, settings, command="api", output=pipe.writer)
+    try:
+        await up.spawn()
+        assert await up.ended() == Exit.UNAVAILABLE
+    finally:
+        await up.close()

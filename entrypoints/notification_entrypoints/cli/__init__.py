@@ -6,6 +6,7 @@ is said in one sentence, and the exit code tells programs what it was (:class:`E
 
 import codecs
 import io
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.cli.failures import Exit, exit_of
 from notification_entrypoints.importing import imported_for_good
+from notification_entrypoints.log_output import LogOutput
 
 PROGRAM = "notification-management"
 
@@ -162,6 +164,9 @@ def _find_escaped_ascii(name: str) -> codecs.CodecInfo | None:
 
 
 def _failed(sentence: str, code: Exit, *, debug: bool = False) -> int:
+    # Nobody reads what a server says, which must not keep it from ending.
+    if any(isinstance(one, LogOutput) and one.is_stuck for one in logging.getLogger().handlers):
+        return code
     if debug:
         click.echo(traceback.format_exc(), err=True)
     click.echo(f"Error: {sentence}", err=True)
