@@ -7,6 +7,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
+from attrs import evolve
+
 from notification_core.deliveries import Failed, Fence, Result
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ports.clock import Clock
@@ -111,11 +113,14 @@ class Recorder:
     def _suspect(self, batch: Sequence[Result]) -> None:
         """Keep one result that storage refuses for good from holding up all the others.
 
-        They are written one by one then. The culprit stays held and is left to its lease, whose
-        end logs it as interrupted: nobody may take it for an attempt that was not made.
+        They are written one by one then. The culprit is written without what its receiver sent. If
+        that is refused too, it stays held and is left to its lease, whose end logs it as
+        interrupted: nobody may take it for an attempt that was not made.
         """
         if len(batch) > 1:
             self._suspects = len(batch)
+        elif (reduced := _without_received_text(batch[0])) != batch[0]:
+            self._results[0] = reduced
         else:
             self._left(self._results.popleft().fence)
             self._suspects = max(0, self._suspects - 1)
@@ -157,3 +162,12 @@ def _first(queue: deque[T], most: int) -> list[T]:
 def _drop(queue: deque[T], batch: Sequence[T]) -> None:
     for _ in batch:
         queue.popleft()
+
+
+def _without_received_text(result: Result) -> Result:
+    """Return a result whose response has its status alone, as after a cut body."""
+    response = result.attempt.response
+    if response is None:
+        return result
+    bare = evolve(response, headers=(), body=b"", truncated=True)
+    return evolve(result, attempt=evolve(result.attempt, response=bare))

@@ -1,6 +1,7 @@
 """Opening a PostgreSQL database: what fits, what does not, and what the error says."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -191,3 +192,20 @@ async def test_the_statements_that_are_printed_make_what_migrating_makes(
         await schema.check_schema(database)
     async with postgres.database() as other:
         assert await place.look("apart") == await Place(postgres, other).look()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_is_not_utf_8_is_refused_by_migrate_and_by_every_start(
+    postgres: PostgresServer, encoding: str
+) -> None:
+    name = f"notification_test_{encoding}_{os.getpid()}".lower()
+    await postgres.execute(
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    )
+    try:
+        place = Place(postgres, name)
+        for refused in (migrate_postgres(place.server, CIPHER), place.open()):
+            with pytest.raises(StorageUnusable, match=f"{encoding}, and must be UTF8"):
+                await refused
+    finally:
+        await postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
+from notification_adapters.clock import SystemClock
 from notification_core.deliveries import (
     MAX_INTERRUPTIONS,
     BegunDelivery,
@@ -16,13 +17,17 @@ from notification_core.deliveries import (
     Fence,
     Outcome,
     Reason,
+    ReceivedResponse,
+    Result,
     Retry,
     State,
     Succeeded,
     Verdict,
 )
+from notification_core.recording import Recorder
 from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
+from tests.unit.builders import Notebook
 
 SECOND = timedelta(seconds=1)
 GONE = Failed(disables=DisabledReason.GONE)
@@ -429,3 +434,35 @@ async def _delete(world: World, webhook: Webhook) -> None:
     await world.storage.webhooks.delete(
         webhook.environment_id, webhook.webhook_id, world.clock.now()
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["\u2713", "\x00", "\udce2"], ids=["check mark", "NUL", "surrogate"]
+)
+async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World, text: str) -> None:
+    """What a storage cannot hold is left out, and the delivery is not made again."""
+    webhook = await world.webhook()
+    begun = await world.begin(webhook)
+    result = world.result(begun, Succeeded())
+    response = ReceivedResponse(200, (("x-status", text),), b"a body")
+    recorded: list[Result] = []
+    recorder = Recorder(
+        store=world.storage.deliveries,
+        clock=SystemClock(),
+        observer=Notebook(),
+        interruption_delay=DELAY,
+        recorded=recorded.extend,
+        returned=lambda _: None,
+        left=lambda _: None,
+    )
+    running = asyncio.create_task(recorder.run())
+    recorder.record(evolve(result, attempt=evolve(result.attempt, response=response)))
+    await recorder.drained()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(recorded) == 1
+    assert (await world.probe(begun.fence.delivery_id)).state is State.SUCCEEDED
+    (logged,) = await world.log(webhook)
+    assert logged.response
+    assert logged.response.http_code == 200
+    assert logged.response.headers in {(("x-status", text),), ()}

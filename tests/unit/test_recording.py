@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from notification_adapters.memory import ManualClock
-from notification_core.deliveries import ErrorCode, Failed, Fence, Outcome, Result
+from notification_core.deliveries import ErrorCode, Failed, Fence, Outcome, ReceivedResponse, Result
 from notification_core.recording import Recorder
 from notification_core.webhooks import DisabledReason
 from tests.unit.builders import Notebook, a_result, a_webhook
@@ -209,3 +209,30 @@ async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_oth
     assert world.recorded == [result for result in results if result is not culprit]
     assert world.left == [culprit.fence]
     assert ("record", "ValueError") in world.notebook.errors
+
+
+async def test_a_result_that_storage_refuses_is_written_without_what_its_receiver_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = a_result(WEBHOOK)
+    response = ReceivedResponse(200, (("x-status", "a check mark"),), b"a body")
+    odd = attrs.evolve(plain, attempt=attrs.evolve(plain.attempt, response=response))
+    finish = world.book.finish
+
+    async def refuse(batch: Sequence[Result], delay: timedelta) -> Sequence[Fence]:
+        if any(one.attempt.response and one.attempt.response.headers for one in batch):
+            raise ValueError("a text that no row can hold")
+        return await finish(batch, delay)
+
+    monkeypatch.setattr(world.book, "finish", refuse)
+    results = [a_result(WEBHOOK), odd, a_result(WEBHOOK)]
+    for result in results:
+        world.recorder.record(result)
+    await until(lambda: not world.recorder.unwritten, world.clock, within=3)
+    bare = ReceivedResponse(200, (), b"", truncated=True)
+    assert world.recorded == [
+        results[0],
+        attrs.evolve(odd, attempt=attrs.evolve(odd.attempt, response=bare)),
+        results[2],
+    ]
+    assert not world.left

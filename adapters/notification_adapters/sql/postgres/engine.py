@@ -18,7 +18,7 @@ from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.shortcuts import CONFIRM, PostgresShortcuts
 from notification_adapters.sql.steps import Queue, Steps
 from notification_adapters.sql.visits import check_driver, naming_missing_tables, take_note
-from notification_core.errors import StorageUnavailable
+from notification_core.errors import StorageUnavailable, StorageUnusable
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
 """Tells the storage's time inside a transaction."""
@@ -177,11 +177,20 @@ class PostgresDatabase(Database):
 
 @asynccontextmanager
 async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatabase]:
-    """Open a database; raise :class:`StorageUnavailable` where its server does not answer."""
+    """Open a database; raise :class:`StorageUnavailable` if its server does not respond.
+
+    Raises :class:`StorageUnusable` unless the database's encoding is UTF-8.
+    """
     database = PostgresDatabase(server, now)
     try:
-        async with database.reading():
-            pass
+        async with database.reading() as connection:
+            ((encoding,),) = await fetch(connection, "SHOW server_encoding")
+        if encoding != "UTF8":
+            raise StorageUnusable(
+                f"The database's encoding is {encoding}, and must be UTF8: what customers and "
+                "receivers send could not be stored. Make the database anew with CREATE DATABASE … "
+                "ENCODING 'UTF8' TEMPLATE template0."
+            )
         yield database
     finally:
         await database.close()
