@@ -5,6 +5,7 @@ after it. Only a storage that is away does: then the same messages are tried aga
 back, and the source keeps its place.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from notification_core.errors import (
@@ -24,6 +25,7 @@ Read = Callable[[Message], Event]
 """Makes an event of a message; raises :class:`InvalidInput` where it is none."""
 
 MAX_BYTES_PER_TRANSACTION = 8 * 1024 * 1024
+_BYTES_PER_TURN = 256 * 1024
 _PAUSE = 0.5
 
 _Judged = tuple[Message, Event | DeadLetter]
@@ -55,7 +57,7 @@ class Consume:
                     messages = await self._source.take()
                     if not messages:
                         return
-                    self._in_hand = [self._judged(message) for message in messages]
+                    self._in_hand = await self._judged_in_turns(messages)
                 await self._take_in()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
                 await self._wait_after(error)
@@ -66,6 +68,18 @@ class Consume:
         """Take nothing more; what is in hand is stored, unless storage is away."""
         self._stopping = True
         self._source.stop()
+
+    async def _judged_in_turns(self, messages: Sequence[Message]) -> Sequence[_Judged]:
+        """Read messages; other tasks run in between, since reading many large ones takes long."""
+        judged: list[_Judged] = []
+        size = 0
+        for message in messages:
+            judged.append(self._judged(message))
+            size += message.size
+            if size >= _BYTES_PER_TURN:
+                size = 0
+                await asyncio.sleep(0)
+        return judged
 
     def _judged(self, message: Message) -> _Judged:
         try:

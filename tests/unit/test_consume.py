@@ -99,7 +99,7 @@ class World:
     def committed(self) -> int:
         return self.topics.committed[TOPIC, 0]
 
-    def join(self) -> None:
+    def join(self, read: Callable[[Message], Event] = read) -> None:
         """Consume as a new member of the group from now on."""
         deliveries = TroubledDeliveries(self.storage.deliveries, self.trouble)
         ids, state = IdGenerator(self.clock), self.storage.state
@@ -167,6 +167,30 @@ async def test_what_cannot_be_read_becomes_a_dead_letter_and_its_neighbours_are_
     assert world.letters == [b"poison", None, b"bomb"]
     assert [letter.message.offset for letter in world.notebook.dead_letters] == [1, 2, 4]
     assert world.notebook.dead_letters[0].reason == "It is poison."
+
+
+async def test_other_tasks_run_while_many_large_messages_are_read(world: World) -> None:
+    turns: list[int] = []
+    values = [b"%d" % number + b"x" * 300_000 for number in range(4)]
+
+    async def count() -> None:
+        while True:
+            turns.append(len(reading))
+            await asyncio.sleep(0)
+
+    reading: list[Message] = []
+
+    def slow(message: Message) -> Event:
+        reading.append(message)
+        return read(message)
+
+    world.join(slow)
+    world.send(*values)
+    counting = asyncio.create_task(count())
+    async with world.running():
+        await world.until(lambda: world.committed == len(values))
+    counting.cancel()
+    assert set(turns) >= {1, 2, 3, 4}
 
 
 async def test_poison_alone_is_acknowledged_too(world: World) -> None:
