@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import NoReturn
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from notification_adapters.event_fields import (
+    MAX_DETAILS,
     check_size,
     environment_wrong,
     id_wrong,
@@ -178,10 +180,10 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _refuse_doubles(names: Sequence[str]) -> None:
+    repeated = ((name, count) for name, count in Counter(names).items() if count > 1)
     wrong = [
         Detail(cut(name), f"This attribute stands here {count} times; it may stand once.")
-        for name, count in Counter(names).items()
-        if count > 1
+        for name, count in islice(repeated, MAX_DETAILS)
     ]
     if wrong:
         refuse(wrong)

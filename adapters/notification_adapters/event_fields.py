@@ -15,7 +15,8 @@ from notification_core.events import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 """An environment's id as it is written."""
 
-_MAX_DETAILS = 100
+MAX_DETAILS = 100
+"""How many wrong things are named at most; looking for more would take long."""
 
 
 def instant(text: str, zone: tzinfo) -> datetime:
@@ -75,11 +76,11 @@ def time_wrong(value: object, zone: tzinfo) -> str | None:
 
 
 def refuse(details: Sequence[Detail]) -> NoReturn:
-    """Raise :class:`InvalidEvent` with all that is wrong."""
-    first = details[0]
-    more = f" ({len(details) - 1:,} more)" if len(details) > 1 else ""
+    """Raise :class:`InvalidEvent` with what is wrong: the first hundred things of it."""
+    first, *others = details[:MAX_DETAILS]
+    more = f" ({len(others)} more)" if others else ""
     message = f"The event is refused: {first.field}: {first.message}{more}"
-    raise InvalidEvent(message, details[:_MAX_DETAILS])
+    raise InvalidEvent(message, [first, *others])
 
 
 def check_size(size: int, where: str) -> None:

@@ -21,6 +21,7 @@ from attrs import frozen
 from msgspec import UNSET, UnsetType
 
 from notification_adapters.event_fields import (
+    MAX_DETAILS,
     UUID_TEXT,
     check_size,
     environment_wrong,
@@ -37,9 +38,6 @@ from notification_core.events import MAX_EVENT_ID_LENGTH, Event
 
 MAX_EVENTS = 1_000
 """The events of one batch, at most."""
-
-_MAX_DETAILS = 100
-"""What is said of one event, at most: it has room for tens of thousands of unknown fields."""
 
 _WHITESPACE = b" \t\r\n"
 
@@ -103,16 +101,15 @@ def read_events(
     now: datetime,
     zone: tzinfo,
     make_event_id: Callable[[], str],
-) -> tuple[Iterator[Event | None], bool]:
+) -> tuple[list[Event], bool]:
     """Read one event or an array of 1 to 1,000; tell whether it was a single one.
 
-    The events are read one at a time, so that a caller can give others a turn in between. See
-    :func:`read_event`; of a batch all events that are wrong are named, like ``[3].event``, once it
-    has been read to its end. Until then None stands for each of them.
+    See :func:`read_event`. Events that are wrong are named, like ``[3].event``, until a hundred
+    wrong things are found.
     """
     reader = _Reader(environment_id, now, zone, make_event_id)
     if body.lstrip(_WHITESPACE)[:1] != b"[":
-        return iter([reader.read(body)]), True
+        return [reader.read(body)], True
     return reader.read_all(_elements(body)), False
 
 
@@ -126,10 +123,9 @@ def _elements(body: bytes) -> Sequence[msgspec.Raw]:
         raise TooLarge(message, [Detail("body", message)]) from None
     except ValueError as error:
         refuse([Detail("body", f"This is not JSON: {error}.")])
-    elements = [element for element in batch if element is not UNSET]
-    if not elements:
+    if batch[0] is UNSET:
         refuse([Detail("body", f"The array is empty; a batch has 1 to {MAX_EVENTS:,} events.")])
-    return elements
+    return batch[: batch.index(UNSET)] if batch[-1] is UNSET else batch
 
 
 @frozen
@@ -139,16 +135,19 @@ class _Reader:
     zone: tzinfo
     make_event_id: Callable[[], str]
 
-    def read_all(self, elements: Sequence[msgspec.Raw]) -> Iterator[Event | None]:
+    def read_all(self, elements: Sequence[msgspec.Raw]) -> list[Event]:
+        events: list[Event] = []
         wrong: list[Detail] = []
         for index, element in enumerate(elements):
             try:
-                yield self.read(bytes(element), f"[{index}]")
+                events.append(self.read(bytes(element), f"[{index}]"))
             except InvalidEvent as error:
                 wrong += error.details
-                yield None
+                if len(wrong) >= MAX_DETAILS:
+                    break
         if wrong:
             refuse(wrong)
+        return events
 
     def read(self, message: bytes, where: str = "") -> Event:
         message = message.strip(_WHITESPACE)
@@ -226,7 +225,7 @@ def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
     if not isinstance(value, Pairs):
         refuse([Detail(where or "body", f"An event is a JSON object with {_listed(rules)}.")])
     prefix = f"{where}." if where else ""
-    found = islice(_wrong(value, rules), _MAX_DETAILS)
+    found = islice(_wrong(value, rules), MAX_DETAILS)
     wrong = [Detail(f"{prefix}{cut(field)}", text) for field, text in found]
     if wrong:
         refuse(wrong)

@@ -31,10 +31,9 @@ def read(message: bytes, environment_id: UUID | None = ENVIRONMENT) -> Event:
 
 
 def read_batch(body: bytes) -> tuple[list[Event], bool]:
-    events, single = read_events(
+    return read_events(
         body, environment_id=ENVIRONMENT, now=NOW, zone=MONTREAL, make_event_id=lambda: "made"
     )
-    return [event for event in events if event is not None], single
 
 
 def with_data(data: bytes) -> bytes:
@@ -204,6 +203,15 @@ def test_a_batch_keeps_its_order_and_is_told_from_a_single_event() -> None:
 @pytest.mark.parametrize("body", [b"[]", b"[1", b"[1]x", b"[" * 100_000, b'["\\ud800"]', b"["])
 def test_a_batch_that_holds_no_events_is_refused(body: bytes) -> None:
     assert refusal(body, read_batch)[0][0] == "body"
+
+
+def test_a_batch_is_read_until_a_hundred_wrong_things_are_found() -> None:
+    wrong = [b'{"event":1}'] * 1_000
+    with pytest.raises(InvalidEvent) as caught:
+        read_batch(b"[" + b",".join(wrong) + b"]")
+    assert len(caught.value.details) == 100
+    assert caught.value.details[-1].field.startswith("[49]")
+    assert "(99 more)" in str(caught.value)
 
 
 def test_a_batch_has_at_most_a_thousand_events() -> None:

@@ -249,6 +249,18 @@ async def probed(up: Up) -> AsyncIterator[list[float]]:
         await asyncio.gather(probing, return_exceptions=True)
 
 
+async def test_nobody_waits_for_all_large_events_that_are_published_at_once(
+    tmp_path: Path,
+) -> None:
+    shape = "data of nested arrays"
+    large = next(each for each in requests() if each.name == f"publishEvents: {shape}")
+    async with running(tmp_path) as (up, api), probed(up) as took:
+        before = cpu_seconds(up)
+        await asyncio.gather(*(cost(up, api, large, 1 - number / 100) for number in range(8)))
+        spent = cpu_seconds(up) - before
+    assert max(took) < spent / 2
+
+
 async def test_work_is_linear_and_nobody_waits_for_a_hostile_request(tmp_path: Path) -> None:
     async with running(tmp_path) as (up, api), probed(up) as took:
         await api.session.get(f"{api.base}/openapi.json")  # made when first asked for

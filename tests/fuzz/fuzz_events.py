@@ -26,10 +26,9 @@ def one_input(drawn: bytes) -> None:
 def read(message: bytes) -> None:
     """Read a message, and look at what was made of it."""
     try:
-        reading, _ = read_events(
+        events, _ = read_events(
             message, environment_id=ENVIRONMENT, now=NOW, zone=ZONE, make_event_id=lambda: "made"
         )
-        events = [event for event in reading if event is not None]
     except (InvalidEvent, TooLarge):
         return
     for event in events:

@@ -1,17 +1,19 @@
 """The operations on events: which there are, and publishing them."""
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import tzinfo
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_adapters.messages import read_events
+from notification_adapters.messages import MAX_EVENTS, read_events
 from notification_adapters.schemas import DataSchemas
 from notification_core.catalogue import CATALOGUE
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
@@ -21,9 +23,11 @@ from notification_core.ports.clock import Clock
 from notification_entrypoints.api.answers import ACCEPTED, json_answer
 from notification_entrypoints.api.calls import Call
 from notification_entrypoints.api.idempotency import Idempotency
-from notification_entrypoints.api.turns import in_turns
 
 _encode = msgspec.json.encode
+
+_READ_AT_ONCE: Final = 128 * 1024
+"""More bytes than that are read in a thread: it may take long, and others are served meanwhile."""
 
 
 class Tally(Protocol):
@@ -54,6 +58,10 @@ class EventOperations:
     ids: Callable[[], UUID]
     zone: tzinfo
     converter: ApiConverter
+    # One thread: several would only wait for each other.
+    _reader: ThreadPoolExecutor = field(
+        init=False, factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="event-reader")
+    )
 
     async def types(self, _: Call) -> web.Response:
         """Answer with the catalogue."""
@@ -76,33 +84,35 @@ class EventOperations:
 
     async def _read(self, call: Call) -> tuple[list[Event], bool]:
         """Read the events; count those that are refused and those that do not fit their schema."""
-        mismatched: list[str] = []
         try:
-            reading, single = read_events(
-                call.body,
-                environment_id=call.environment_id,
-                now=self.clock.now(),
-                zone=self.zone,
-                make_event_id=self._make_event_id,
-            )
-            read = await in_turns(self._checked(reading, mismatched))
+            if len(call.body) <= _READ_AT_ONCE:
+                events, single, mismatched = self._read_now(call, lambda: str(self.ids()))
+            else:
+                # Ids are made here: what makes them is not for two threads at a time.
+                ids = iter([str(self.ids()) for _ in range(MAX_EVENTS)])
+                loop = asyncio.get_running_loop()
+                events, single, mismatched = await loop.run_in_executor(
+                    self._reader, self._read_now, call, ids.__next__
+                )
         except InvalidInput as error:
             self.tally.events_refused(len({_index(each.field) for each in error.details}))
             raise
-        for event_type in mismatched:
-            self.tally.data_schema_mismatched(event_type)
-        return [event for event in read if event is not None], single
+        for event in mismatched:
+            self.tally.data_schema_mismatched(event.type)
+        return events, single
 
-    def _checked(
-        self, events: Iterable[Event | None], mismatched: list[str]
-    ) -> Iterator[Event | None]:
-        for event in events:
-            if event is not None and not self.schemas.fits(event):
-                mismatched.append(event.type)
-            yield event
-
-    def _make_event_id(self) -> str:
-        return str(self.ids())
+    def _read_now(
+        self, call: Call, make_event_id: Callable[[], str]
+    ) -> tuple[list[Event], bool, Sequence[Event]]:
+        """Return the events, whether it is a single one, and those that do not fit their schema."""
+        events, single = read_events(
+            call.body,
+            environment_id=call.environment_id,
+            now=self.clock.now(),
+            zone=self.zone,
+            make_event_id=make_event_id,
+        )
+        return events, single, [event for event in events if not self.schemas.fits(event)]
 
 
 def _index(field: str) -> str:
