@@ -13,7 +13,7 @@ from notification_core.ids import milliseconds_of
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
 from notification_core.lane import Flight, Held
-from notification_core.lanes import Lanes
+from notification_core.lanes import SLOW_AFTER, Lanes
 from notification_core.planning import Taker
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claimed
@@ -176,11 +176,14 @@ class Sending(Taker):
 
     def _tell_of_first_attempt(self, delivery: BegunDelivery, flight: Flight) -> None:
         """Tell how long a delivery has waited, unless that was for its own webhook."""
-        webhook, made = flight.lane.webhook, milliseconds_of(delivery.fence.delivery_id)
-        seconds = max(0.0, self._clock.now().timestamp() - made / 1000)
-        was_changed = webhook.updated_at.timestamp() * 1000 >= made  # it may have been disabled
-        if not was_changed and flight.bounded_at < flight.started - seconds:
-            self._observer.first_attempt_began(seconds)
+        made = milliseconds_of(delivery.fence.delivery_id) / 1000
+        seconds = max(0.0, self._clock.now().timestamp() - made)
+        if flight.bounded_at >= flight.started - seconds:
+            return
+        # It may have been disabled meanwhile. Not asked of each delivery: this is the hot path.
+        if seconds > SLOW_AFTER and flight.lane.webhook.updated_at.timestamp() >= made:
+            return
+        self._observer.first_attempt_began(seconds)
 
     async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys to sign with; none where they cannot be had now."""

@@ -212,6 +212,19 @@ async def test_how_long_a_first_attempt_waited_is_told_once(world: World) -> Non
     assert 0 <= waited <= POLL
 
 
+async def test_what_waited_while_its_webhook_was_disabled_is_not_told_of_as_waiting(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    world.trouble.errors["acquire"] = StorageUnavailable("The database cannot be reached.")
+    await world.publish_elsewhere()
+    await world.clock.advance(60)
+    await world.change(attrs.evolve(webhook, updated_at=world.clock.now()), here=True)
+    world.trouble.errors.clear()
+    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=5)
+    assert world.notebook.first_attempts == []
+
+
 async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(world: World) -> None:
     hanging, good = await world.webhook(), await world.webhook()
     world.sender.answer(hanging.url, Hang.HANG)
