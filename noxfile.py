@@ -11,6 +11,7 @@ import nox
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = ("3.11", "3.12", "3.13")
 DEVELOPMENT = ROOT / ".venv"
 SOURCES = (".", "adapters", "entrypoints")
 # What each locked file holds. The first one holds everything, so the others agree with it.
@@ -92,6 +93,26 @@ def tests(session: nox.Session) -> None:
     """Test what a user gets; arguments after -- go to pytest."""
     _install_as_a_user_would(session, "tests")
     session.run("pytest", *BESIDE, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("version", PYTHONS)
+def pythons(session: nox.Session, version: str) -> None:
+    """Test on SQLite and in memory with each Python; one that is not installed is skipped."""
+    interpreter = _find_interpreter(version)
+    if interpreter is None:
+        session.skip(f"Python {version} is not installed: pyenv install {version}")
+    folder = ROOT / ".nox" / f"pythons-{version}"
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    session.run(interpreter, "-m", "venv", str(folder), external=True)
+    pip = (str(programs / "python"), "-m", "pip", "install", "--quiet")
+    session.run(*pip, *_locked("tests", "build"), external=True)
+    wheel = ("--no-deps", "--no-build-isolation", "--force-reinstall", ".")
+    session.run(*pip, *wheel, external=True)
+    chosen = ("-k", "not postgres and not kafka", *BESIDE, *session.posargs)
+    folders = ("tests/contracts", "tests/unit", "tests/entrypoints")
+    pytest = (str(programs / "python"), "-m", "pytest", *chosen, *folders)
+    session.run(*pytest, env={"PYTHONSAFEPATH": "1"}, external=True)
 
 
 @nox.session
@@ -248,6 +269,13 @@ def lock(session: nox.Session) -> None:
             *sources,
             *session.posargs,
         )
+
+
+def _find_interpreter(version: str) -> str | None:
+    """Return pyenv's newest interpreter of a version, or the one on the path."""
+    installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    newest = max(installed, key=lambda path: int(path.parts[-3].split(".")[2]), default=None)
+    return str(newest) if newest else shutil.which(f"python{version}")
 
 
 def _break_it(session: nox.Session, marks: str) -> None:

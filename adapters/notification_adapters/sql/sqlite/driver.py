@@ -159,10 +159,24 @@ async def commit(connection: AsyncConnection) -> sqlite3.Error | None:
     return await _ours(connection).commit_all()
 
 
+def bound(statement: str, values: Sequence[Value]) -> Any:
+    """Return the values as the statement's placeholders want them, which are ``?`` or ``?1`` ….
+
+    Python takes numbered ones for names: since 3.12 a sequence for them is deprecated.
+    """
+    if "?1" not in statement:
+        return values
+    return {str(number): value for number, value in enumerate(values, 1)}
+
+
+def _all_bound(statement: str, rows: Sequence[Sequence[Value]]) -> Sequence[Any]:
+    return rows if "?1" not in statement else [bound(statement, row) for row in rows]
+
+
 async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
     """Run one statement and return all its rows."""
     driver = _driver(connection)
-    return cast("list[RawRow]", await driver.execute_fetchall(statement, values))
+    return cast("list[RawRow]", await driver.execute_fetchall(statement, bound(statement, values)))
 
 
 async def run_many(
@@ -173,9 +187,9 @@ async def run_many(
         return
     driver = _driver(connection)
     if isinstance(driver, Connection):
-        driver.put_off(lambda raw: raw.executemany(statement, rows))
+        driver.put_off(lambda raw: raw.executemany(statement, _all_bound(statement, rows)))
     else:  # somebody else's, in whose transaction this takes part
-        await driver.executemany(statement, rows)
+        await driver.executemany(statement, _all_bound(statement, rows))
 
 
 def roll_back(connection: AsyncConnection) -> None:

@@ -14,7 +14,7 @@ from notification_adapters.sql.engine import Shortcuts
 from notification_adapters.sql.ingest import arrivals
 from notification_adapters.sql.results import is_success
 from notification_adapters.sql.sqlite import ending, ingesting
-from notification_adapters.sql.sqlite.driver import Value
+from notification_adapters.sql.sqlite.driver import Value, bound
 from notification_adapters.sql.sqlite.reading import CHANGES
 from notification_adapters.sql.steps import KnownEvent, Lease
 from notification_adapters.sql.tables import to_microseconds
@@ -90,7 +90,7 @@ def _store(
 def _succeed(
     fences: Sequence[Fence], logged: Sequence[Row], ended_at: int, raw: sqlite3.Connection
 ) -> Collection[int]:
-    rows = raw.execute(ending.HELD, (ending.ids_of(fences),)).fetchall()
+    rows = raw.execute(ending.HELD, bound(ending.HELD, (ending.ids_of(fences),))).fetchall()
     places = ending.places_of(ending.held_of(fences, rows))
     raw.executemany(ending.SUCCEED, [(ended_at, handle) for handle in places])
     ended = set(places.values())
