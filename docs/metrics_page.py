@@ -57,6 +57,8 @@ LEARNED: Mapping[str, str] = {
     "notification_webhooks_disabled_total": "Webhooks that answered 410 (`gone`), or only failed "
     "for `WEBHOOKS_DISABLE_AFTER` (`failing`). Their owners should be told.",
     "notification_leases_reaped_total": "A process was killed, or hung for a lease's time.",
+    "notification_resource_short_total": "Anything here is a fault of this machine, not of a "
+    "receiver: the log says what ran out. No retry is used up; while it lasts, nothing is claimed.",
     "notification_leases_given_back_total": "Deliveries that came too late to be sent within "
     "their lease. They are sent later; many of them mean that the process is overloaded.",
     "notification_results_fenced_total": "A result came after the lease had ended. Each may be an "

@@ -47,6 +47,8 @@ PLACES: Mapping[str, str] = {
     "on_kafka": "taking events from Kafka",
     "offering": "the API",
     "on_postgres": "the storage",
+    "open_files": "the API",
+    "open_files._needed": "sending",
     "processes": "the ops server",
     "roles": "the log",
     "roles._check": "the storage",
@@ -86,7 +88,8 @@ def settings_page() -> Sequence[str]:
             "`up` needs none of them. Where they are not set at all, it keeps a SQLite file in the "
             "current folder (`DB_URI`), makes a secret once and keeps it beside that file "
             "(`DB_ENCRYPTION_SECRET`), uses no Kafka, asks no other system about environments, and "
-            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`)."
+            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`) if the API listens on "
+            "loopback and asks for no credential."
         ),
     ]
     known, places = variables(), _places()

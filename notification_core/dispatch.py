@@ -150,7 +150,9 @@ class Dispatcher:
         return self._lanes.environments()
 
     async def check(self) -> None:
-        """Raise :class:`WorkerLockLost` while nothing is sent for want of the worker's lock."""
+        """Raise :class:`WorkerLockLost` or :class:`ResourceShort` while nothing is sent for it."""
+        if self.sending.shortage:
+            raise self.sending.shortage
         if self.sending.suspended:
             raise WorkerLockLost(
                 "The worker's lock is lost: nothing is sent until it is held again."
@@ -243,7 +245,7 @@ class Dispatcher:
             self._claim_signal.set()
 
     async def _claim_when_due(self) -> float:
-        if not self._claims:
+        if not self._claims or self.sending.shortage:
             return self._rules.poll_interval.total_seconds()
         now = self._clock.monotonic()
         if now >= self._claim_at:

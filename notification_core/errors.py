@@ -5,6 +5,7 @@ No message holds a secret, and each says what is wrong and what would be right.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
@@ -250,6 +251,49 @@ class RekeyOvertaken(NotificationError):
 
 class DestinationRefused(NotificationError):
     """A destination that this system does not send to; the message names no inside address."""
+
+
+class Resource(StrEnum):
+    """What this process or its machine can be short of."""
+
+    DESCRIPTORS = "descriptors"
+    """File descriptors of the process (EMFILE) or of the machine (ENFILE)."""
+    MEMORY = "memory"
+    """Memory or socket buffers of the kernel (ENOMEM, ENOBUFS)."""
+    PORTS = "ports"
+    """Local ports for one more connection to the same address (EADDRNOTAVAIL)."""
+    RESOLVER = "resolver"
+    """Sockets to the name servers."""
+
+
+_REMEDIES = {
+    Resource.DESCRIPTORS: (
+        "File descriptors are exhausted: raise the limit of open files (ulimit -n), or lower "
+        "WEBHOOKS_MAX_IN_FLIGHT and API_SERVER_MAX_CONNECTIONS."
+    ),
+    Resource.MEMORY: "The kernel has no memory for one more socket: give the machine more memory.",
+    Resource.PORTS: (
+        "No local port is free for one more connection to a receiver: widen "
+        "net.ipv4.ip_local_port_range."
+    ),
+    Resource.RESOLVER: "The name servers cannot be contacted: check /etc/resolv.conf.",
+}
+
+
+class ResourceShort(NotificationError):
+    """Something of this machine ran out before a byte of a request was sent: there was no attempt.
+
+    The message says what to do. A resource that is short ``everywhere`` is so for every request.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(_REMEDIES[resource])
+        self.resource = resource
+
+    @property
+    def everywhere(self) -> bool:
+        """Tell whether requests to other receivers need the same."""
+        return self.resource in {Resource.DESCRIPTORS, Resource.MEMORY}
 
 
 class StorageUnavailable(NotificationError):

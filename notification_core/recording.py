@@ -4,15 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from itertools import islice
-from typing import TypeVar
+from itertools import islice, takewhile
+from typing import Any, TypeVar
 
 from attrs import evolve
 
 from notification_core.deliveries import Failed, Fence, Result
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.deliveries import AT_ONCE, DeliveryStore
 from notification_core.ports.observer import Observer
 
 _BATCH = 500
@@ -48,7 +48,7 @@ class Recorder:
         self._returned = returned
         self._left = left
         self._results: deque[Result] = deque()
-        self._unsent: deque[Fence] = deque()
+        self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
@@ -64,9 +64,9 @@ class Recorder:
         self._results.append(result)
         self._wake()
 
-    def give_back(self, fences: Iterable[Fence]) -> None:
-        """Take deliveries that were begun and have not been sent."""
-        self._unsent.extend(fences)
+    def give_back(self, fences: Iterable[Fence], after: timedelta = AT_ONCE) -> None:
+        """Take deliveries that were begun and not sent: they are due again ``after`` this."""
+        self._unsent.extend((fence, after) for fence in fences)
         self._wake()
 
     def _wake(self) -> None:
@@ -126,11 +126,13 @@ class Recorder:
             self._suspects = max(0, self._suspects - 1)
 
     async def _write_unsent(self) -> None:
-        batch = _first(self._unsent, _BATCH)
-        if not batch:
+        if not self._unsent:
             return
+        _, after = self._unsent[0]
+        alike = takewhile(lambda unsent: unsent[1] == after, self._unsent)
+        batch = [fence for fence, _ in islice(alike, _BATCH)]
         try:
-            await self._store.give_back(batch)
+            await self._store.give_back(batch, after)
         except UnknownCommit:
             # If it happened, the same attempt may be begun again by now, and giving that back
             # would send it twice. If it did not, the next poll finds that nobody holds these.
@@ -159,7 +161,7 @@ def _first(queue: deque[T], most: int) -> list[T]:
     return list(islice(queue, most))
 
 
-def _drop(queue: deque[T], batch: Sequence[T]) -> None:
+def _drop(queue: deque[Any], batch: Sequence[object]) -> None:
     for _ in batch:
         queue.popleft()
 

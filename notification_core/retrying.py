@@ -108,7 +108,7 @@ def parse_retry_after(value: str, now: datetime) -> timedelta | None:
     """
     value = value.strip()
     if value.isascii() and value.isdigit():
-        seconds = int(value[:_LONGEST_RETRY_AFTER_DIGITS])
+        seconds = int(value.lstrip("0")[:_LONGEST_RETRY_AFTER_DIGITS] or "0")
         return timedelta(seconds=seconds) if seconds else None
     try:
         at = parsedate_to_datetime(value)

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from notification_core.deliver import Deliver
 from notification_core.deliveries import BegunDelivery, Fence, Result
+from notification_core.errors import ResourceShort
 from notification_core.ids import milliseconds_of
 from notification_core.keyring import Keyring
 from notification_core.keys import SigningKey
@@ -22,12 +24,16 @@ from notification_core.ports.webhooks import Snapshot
 from notification_core.recording import Recorder
 from notification_core.webhooks import Webhook
 
+SHORTAGE_SECONDS: Final = 1.0
+"""How long after a shortage nothing is claimed or sent; then it is tried again."""
+
 
 class Sending(Taker):
     """Holds begun deliveries in lanes and sends them as fast as the bounds allow.
 
     A chain of attempts runs in one task for as long as there is a next delivery. ``wanting`` is
     called when storage should be claimed from again, ``stale`` when webhooks must be read again.
+    While this machine has a ``shortage``, nothing is taken and no request is started.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
@@ -59,6 +65,8 @@ class Sending(Taker):
         self._chains: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._suspended = False
+        self.shortage: ResourceShort | None = None
+        self._short_until = 0.0
 
     @property
     def idle(self) -> bool:
@@ -169,7 +177,12 @@ class Sending(Taker):
             return False
         if held.delivery.fence.attempt == 1:
             self._tell_of_first_attempt(held.delivery, flight)
-        result = await self._send(held.delivery, flight.lane.webhook, keys)
+        try:
+            result = await self._send(held.delivery, flight.lane.webhook, keys)
+        except ResourceShort as shortage:
+            self.lanes.unsent(flight)
+            self._release(held, shortage)
+            return False
         self._note(flight, result)
         self._recorder.record(result)
         return True
@@ -203,9 +216,19 @@ class Sending(Taker):
     ) -> Result:
         try:
             return await self._deliver.attempt(delivery, webhook, keys)
+        except ResourceShort:
+            raise
         except Exception as error:  # noqa: BLE001 - the request may be out: whatever failed, it is logged
             self._observer.loop_failed("send", error)
             return self._deliver.interrupted(delivery, webhook)
+
+    def _release(self, held: Held, shortage: ResourceShort) -> None:
+        """Give back what could not be sent, and pause if nothing else can be sent either."""
+        self._observer.resource_short(shortage.resource)
+        if shortage.everywhere:
+            self.shortage = shortage
+            self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS
+        self._recorder.give_back([held.delivery.fence], self._deliver.rules.retries.interval)
 
     def _note(self, flight: Flight, result: Result) -> None:
         """Tell the lane how its webhook has answered."""
@@ -230,8 +253,11 @@ class Sending(Taker):
         self.fill()
 
     def tick(self) -> None:
-        """See to what time alone changes: slow requests, and leases that run out."""
+        """See to what time alone changes: slow requests, leases that run out, a shortage."""
         now = self._clock.monotonic()
+        if self.shortage and now >= self._short_until:
+            self.shortage = None
+            self._wanting()
         self.lanes.age(now)
         self._return(self.lanes.expiring(now + self._deliver.rules.timeout.total_seconds()))
         self._return(self.lanes.surplus())
@@ -245,7 +271,7 @@ class Sending(Taker):
 
     @property
     def _halted(self) -> bool:
-        return self._stopping or self._suspended
+        return self._stopping or self._suspended or self.shortage is not None
 
     @property
     def suspended(self) -> bool:

@@ -6,17 +6,18 @@ whatever is answered says nothing about the webhook's deliveries: it never disab
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliver import Deliver
 from notification_core.deliveries import TRIALS, Attempt, BegunDelivery, Fence
-from notification_core.errors import TooManyTrials
+from notification_core.errors import ResourceShort, TooManyTrials
 from notification_core.events import Event, EventToStore, body_of
 from notification_core.keeping import Keep, kept_of
 from notification_core.keyring import Keyring
+from notification_core.keys import SigningKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
 from notification_core.ports.trials import TrialStore
@@ -97,13 +98,23 @@ class Trials:
         keys = await self._keyring.keys(webhook.environment_id)
         begun = self._begun(webhook, event)
         await self._store.begin(event, begun, self._lease, kept_of(keep, None))
-        attempt = (await self._deliver.attempt(begun, webhook, keys)).attempt
+        attempt = await self._attempt(begun, webhook, keys)
         if await self._store.finish(attempt, kept_of(keep, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:
             self._observer.results_fenced(1)
         return attempt
+
+    async def _attempt(
+        self, begun: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+    ) -> Attempt:
+        try:
+            return (await self._deliver.attempt(begun, webhook, keys)).attempt
+        except ResourceShort as shortage:
+            # Nobody tries it again: that it ended on our side is all that there is to say.
+            self._observer.resource_short(shortage.resource)
+            return self._deliver.interrupted(begun, webhook).attempt
 
     def _first_of(self, webhook: Webhook) -> str:
         return next(name for name in CATALOGUE if name in webhook.events)

@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 from notification_adapters.postgres_uri import PostgresUri, parse_postgres_uri
 from notification_core.errors import StorageUnusable
 from notification_entrypoints.secret_files import decoded, is_given
-from notification_entrypoints.settings import Settings
+from notification_entrypoints.settings import Authentication, Settings, is_loopback
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
@@ -27,14 +27,14 @@ def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     The embedded database's secret is made on first need and kept beside its file.
     """
     database = embedded_database(folder, environ)
-    defaults = _open_defaults(folder)
+    defaults = _open_defaults(folder, environ)
     return {**defaults, **({_SECRET: _kept_secret(database)} if database else {})}
 
 
 def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the same without making anything: a secret only where one is kept already."""
     database = embedded_database(folder, environ)
-    defaults = _open_defaults(folder)
+    defaults = _open_defaults(folder, environ)
     if database is None or not secret_path(database).exists():
         return defaults
     return {**defaults, _SECRET: _kept_secret(database)}
@@ -42,17 +42,32 @@ def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, st
 
 def embedded_database(folder: Path, environ: Mapping[str, str]) -> Path | None:
     """Return the file beside which the secret is kept; None where the environment gives one."""
-    uri = environ.get("DB_URI", _open_defaults(folder)["DB_URI"])
+    uri = environ.get("DB_URI", _embedded_uri(folder))
     return None if is_given(environ, _SECRET) else file_of(uri)
 
 
-def _open_defaults(folder: Path) -> Mapping[str, str]:
+def _open_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     return {
-        "DB_URI": f"{_SQLITE}{folder.resolve() / FILE_NAME}",
+        "DB_URI": _embedded_uri(folder),
         "KAFKA_BROKERS": "",
         "PROJECT_MANAGEMENT_API_URI": "",
-        "WEBHOOKS_ALLOWED_NETWORKS": _LOOPBACK,
+        **({"WEBHOOKS_ALLOWED_NETWORKS": _LOOPBACK} if _is_private(environ) else {}),
     }
+
+
+def _embedded_uri(folder: Path) -> str:
+    return f"{_SQLITE}{folder.resolve() / FILE_NAME}"
+
+
+def _is_private(environ: Mapping[str, str]) -> bool:
+    """Tell whether every caller of the API is a program of this machine that needs no credential.
+
+    Only such callers may have requests sent to loopback, where the ops server and other services
+    of the machine listen: they can reach these anyway.
+    """
+    host = environ.get("API_SERVER_HOST", environ.get("POD_IP", "127.0.0.1"))
+    authentication = environ.get("API_AUTH", Authentication.NONE).strip()
+    return authentication == Authentication.NONE and is_loopback(host)
 
 
 def file_of(uri: str) -> Path | None:

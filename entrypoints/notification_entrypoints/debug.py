@@ -7,6 +7,7 @@ reach them through a name of its own. All is plain text, and everything is bound
 
 import asyncio
 import linecache
+import re
 import sys
 import threading
 import traceback
@@ -31,6 +32,7 @@ _NO_PROFILER = "The profiler is not installed: pip install 'notification-managem
 _BUSY = "This is being measured for somebody else: try again when it is done.\n"
 _DEFAULT_SECONDS = "5"
 _MAX_SECONDS = 60
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _MAX_TASKS = 500
 _MAX_FRAMES = 20
 _MAX_LINES = 40
@@ -40,7 +42,7 @@ _NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 Refusal = Callable[[web.Request], Awaitable[web.Response | None]]
 """Returns what to answer to a request that is no administrator's, None where it is one."""
 
-_Measure = Callable[[float], Awaitable[str]]
+_Measure = Callable[[int], Awaitable[str]]
 
 
 def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) -> None:
@@ -90,12 +92,13 @@ def _measurement(measure: _Measure) -> Handler:
 
     async def measurement(request: web.Request) -> web.Response:
         text = request.query.get("seconds", _DEFAULT_SECONDS)
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_SECONDS):
+        seconds = int(text) if _SECONDS.fullmatch(text) else 0
+        if not 1 <= seconds <= _MAX_SECONDS:
             return _answer(f"seconds must be a whole number from 1 to {_MAX_SECONDS}.\n", 400)
         if lock.locked():
             return _answer(_BUSY, 409)
         async with lock:
-            return _answer(await measure(float(text)))
+            return _answer(await measure(seconds))
 
     return measurement
 
@@ -133,7 +136,7 @@ def _written(settings: Settings) -> str:
     )
 
 
-async def _profile(seconds: float) -> str:
+async def _profile(seconds: int) -> str:
     """Sample the stack of the event loop's thread, whichever task runs."""
     try:
         from pyinstrument import Profiler  # noqa: PLC0415 - an extra
@@ -145,7 +148,7 @@ async def _profile(seconds: float) -> str:
     return await asyncio.to_thread(profiler.output_text, unicode=True)
 
 
-async def _memory(seconds: float) -> str:
+async def _memory(seconds: int) -> str:
     """Tell what was allocated in this time and is still held; allocating is slower meanwhile."""
     already = tracemalloc.is_tracing()
     tracemalloc.start()

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from notification_core.deliveries import ErrorCode, Outcome
-from notification_core.errors import StorageUnavailable
+from notification_core.errors import Resource, StorageUnavailable
 from notification_core.events import Source
 from notification_core.incoming import DeadLetter
 from notification_core.ports.backlog import BacklogSize
@@ -187,6 +187,11 @@ class Metrics(Observer):
         )
         self._reaped = self._counter("leases_reaped", "Leases taken from dead or hung workers.")
         self._given_back = self._counter("leases_given_back", "Attempts given back unsent.")
+        self._short = self._counters(
+            "resource_short", "Requests not sent because this machine lacked it.", ["resource"]
+        )
+        for resource in Resource:
+            self._short[resource,].inc(0)
         self._fenced = self._counter("results_fenced", "Results that came too late to count.")
 
     def _show_storage(self) -> None:
@@ -368,6 +373,10 @@ class Metrics(Observer):
     def leases_given_back(self, count: int) -> None:
         """Count attempts that were begun and, unsent, given back."""
         self._given_back.inc(count)
+
+    def resource_short(self, resource: Resource) -> None:
+        """Count a request that was not sent for want of something on this machine."""
+        self._short[resource,].inc()
 
     def results_fenced(self, count: int) -> None:
         """Count results that came after another worker had taken over."""

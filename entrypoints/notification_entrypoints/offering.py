@@ -11,6 +11,7 @@ from notification_entrypoints.api.runner import ApiRunner
 from notification_entrypoints.api.services import Services
 from notification_entrypoints.api.surroundings import Surroundings
 from notification_entrypoints.metrics import Metrics
+from notification_entrypoints.open_files import most_connections
 from notification_entrypoints.processes import Process
 from notification_entrypoints.servers import Bind, listening
 from notification_entrypoints.settings import Authentication, Settings, is_loopback
@@ -27,7 +28,12 @@ async def open_api(settings: Settings, service: Service, process: Process) -> As
     callers = api_callers(settings, service)
     process.administrators.opened(callers)
     services = api_services(settings, service, process.watch, callers)
-    runner = ApiRunner(api_app(services), services, service.grace)
+    runner = ApiRunner(
+        api_app(services),
+        services,
+        service.grace,
+        max_connections=most_connections(settings),
+    )
     shared = process.berth is not None
     variable = "API_SERVER_PORT"
     bind = Bind(settings.api_server_host, settings.api_server_port, variable, shared=shared)

@@ -13,11 +13,12 @@ from notification_entrypoints.berth import Berth
 from notification_entrypoints.databases import file_of
 from notification_entrypoints.log_output import LogOutput
 from notification_entrypoints.logs import configure_logging
+from notification_entrypoints.open_files import raise_limit, shortfall
 from notification_entrypoints.processes import Process, run_to_the_end, serving
 from notification_entrypoints.settings import Settings
 from notification_entrypoints.unknown_variables import unknown_variables
 
-_logger = structlog.stdlib.get_logger(__name__)
+_log = structlog.stdlib.get_logger("notification")
 
 
 @frozen
@@ -44,9 +45,9 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     settings = role.load(environ)
     if workers > 1:
         _check(role, settings)
-    log = _log(settings)
+    log = _configured(settings)
     for unknown in unknown_variables(environ):
-        _logger.warning("unknown_variable", variable=unknown.name, nearest=unknown.nearest)
+        _log.warning("unknown_variable", variable=unknown.name, nearest=unknown.nearest)
     if workers == 1:
         run_to_the_end(_run_one(role, settings, log, None))
     else:
@@ -59,18 +60,21 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
 def run_worker(role: Role, environ: Mapping[str, str], berth: Berth) -> None:
     """Run one of several processes until it is stopped."""
     settings = role.load(environ)
-    log = _log(settings)
+    log = _configured(settings)
     structlog.contextvars.bind_contextvars(worker=berth.number)
     run_to_the_end(_run_one(role, settings, log, berth))
 
 
-def _log(settings: Settings) -> LogOutput:
+def _configured(settings: Settings) -> LogOutput:
     return configure_logging(
         settings.tz, debug=settings.debug, stream=sys.stderr, instance=settings.pod_name
     )
 
 
 async def _run_one(role: Role, settings: Settings, log: LogOutput, berth: Berth | None) -> None:
+    raise_limit()
+    if problem := shortfall(settings, dispatches=role.dispatches, has_api=role.has_api):
+        _log.warning("open_files_limit_too_low", message=problem)
     async with serving(settings, log, berth) as process:
         await process.run(partial(role.serve, settings, process))
 

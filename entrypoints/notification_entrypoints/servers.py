@@ -61,10 +61,12 @@ class PatientProtocol(RequestHandler):
         """Take what came; where that only begins a request, wait for the rest of its headers."""
         before = self._request_count
         super().data_received(data)
-        if self._request_count == before and self._is_idle():
+        if self._request_count == before and self.is_idle:
             self._await_request()
 
-    def _is_idle(self) -> bool:
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no request is being answered: the connection waits for the next one."""
         return self._waiter is not None and not self._waiter.done()
 
     def _await_request(self) -> None:

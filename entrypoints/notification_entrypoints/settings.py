@@ -216,6 +216,12 @@ class Settings:
         "67108864",
         "How many bytes the bodies of all unfinished requests may have together, in each process.",
     )
+    api_server_max_connections: int | None = _setting(
+        kinds.optional(kinds.whole(1, 1_000_000)),
+        "",
+        "The most connections to the API server, in each process, where an idle one makes room for "
+        "a new one; empty for what the limit of open files leaves, at most 10000.",
+    )
     api_auth: tuple[Authentication, ...] = _derived(
         kinds.several_of(Authentication),
         "none on a loopback address",

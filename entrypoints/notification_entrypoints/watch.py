@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.errors import Resource, ResourceShort
 from notification_core.events import Source
 from notification_core.incoming import DeadLetter
 from notification_core.webhooks import DisabledReason
@@ -68,6 +69,13 @@ class Watch(Metrics):
         super().leases_reaped(count)
         if count := self._to_say("leases_reaped", count):
             _log.warning("leases_reaped", count=count)
+
+    def resource_short(self, resource: Resource) -> None:
+        """Log what ran out, and what to do about it."""
+        super().resource_short(resource)
+        if count := self._to_say(f"{resource} short"):
+            remedy = str(ResourceShort(resource))
+            _log.error("resource_short", resource=resource.value, message=remedy, count=count)
 
     def results_fenced(self, count: int) -> None:
         """Log that this process was slower than its lease."""

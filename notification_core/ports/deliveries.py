@@ -19,6 +19,8 @@ from notification_core.incoming import DeadLetter
 from notification_core.keeping import Kept
 from notification_core.webhooks import Webhook
 
+AT_ONCE = timedelta(0)
+
 
 @frozen
 class Claim:
@@ -171,8 +173,8 @@ class DeliveryStore(Protocol):
         """
 
     @abstractmethod
-    async def give_back(self, fences: Collection[Fence]) -> None:
-        """Undo the begin of attempts that were never sent: due at once, number as before.
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+        """Undo the begin of attempts that were never sent: due ``after`` this, number as before.
 
         Fenced like :meth:`finish`, so that doing it twice changes nothing.
         """

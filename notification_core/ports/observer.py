@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.deliveries import ErrorCode, Outcome
+from notification_core.errors import Resource
 from notification_core.events import Source
 from notification_core.incoming import DeadLetter
 from notification_core.webhooks import DisabledReason
@@ -67,6 +68,10 @@ class Observer(Protocol):
     @abstractmethod
     def leases_given_back(self, count: int) -> None:
         """Tell of attempts that were begun and, unsent, given back."""
+
+    @abstractmethod
+    def resource_short(self, resource: Resource) -> None:
+        """Tell of a request that was not sent because this machine lacks something for it."""
 
     @abstractmethod
     def results_fenced(self, count: int) -> None:

@@ -72,7 +72,8 @@ class HttpSender(Protocol):
         Once the headers are there the response counts: of a body that is cut, late or over 64 KiB
         what came is returned as ``truncated``. The body is returned undecoded, cut to 16 KiB.
         Raises :class:`SendingFailed` with ``timeout``, ``dns``, ``connect``, ``tls``,
-        ``destination_not_allowed`` or ``invalid_response``.
+        ``destination_not_allowed`` or ``invalid_response``, and :class:`ResourceShort` if something
+        of this machine ran out before the first byte was sent.
         """
 
     @abstractmethod

@@ -273,6 +273,18 @@ async def test_a_delivery_that_is_given_back_is_due_at_once_with_its_number(
     assert [one.number for one in await world.log(webhook)] == [1]
 
 
+async def test_a_delivery_that_is_given_back_for_later_is_not_due_before(world: World) -> None:
+    begun = await world.begin(await world.webhook())
+    await world.storage.deliveries.give_back([begun.fence], DELAY)
+    stored = await world.probe(begun.fence.delivery_id)
+    assert (stored.attempt, stored.worker) == (0, None)
+    assert stored.due_at == world.clock.now() + DELAY
+    assert not (await world.claim()).deliveries
+    await world.clock.advance(DELAY.total_seconds())
+    (again,) = (await world.claim()).deliveries
+    assert (again.fence, again.failures) == (begun.fence, 0)
+
+
 async def test_giving_back_twice_is_giving_back_once(world: World) -> None:
     begun = await world.begin(await world.webhook())
     await world.finish(begun, Retry(DELAY))

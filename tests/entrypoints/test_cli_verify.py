@@ -123,7 +123,7 @@ def test_standard_input_will_do_as_well(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_bare_line_breaks_and_an_editors_last_one_do_no_harm(tmp_path: Path) -> None:
-    headers = signed() | {"Content-Length": str(len(BODY))}
+    headers = signed() | {"Content-Length": f"0000000000{len(BODY)}"}
     head, _, _ = wire(headers, b"").partition(b"\r\n\r\n")
     data = head.replace(b"\r\n", b"\n") + b"\n\n" + BODY + b"\n"
     assert verified(tmp_path, data, "--key", FORMS.hex) == Exit.OK

@@ -202,8 +202,12 @@ async def test_measures_for_one_at_a_time(client: Client) -> None:
     assert await status() == 200
 
 
-@pytest.mark.parametrize("seconds", ["0", "61", "-1", "1.5", "x", "", "9" * 5000])
-async def test_measures_no_longer_than_a_minute(client: Client, seconds: str) -> None:
-    async with client.get("/debug/profile", params={"seconds": seconds}) as answer:
+@pytest.mark.parametrize("page", ["profile", "memory"])
+@pytest.mark.parametrize(
+    "seconds",
+    ["0", "61", "-1", "1.5", "x", "", "9" * 5000, "00000000199999", "000000001" + "0" * 300],
+)
+async def test_measures_no_longer_than_a_minute(client: Client, seconds: str, page: str) -> None:
+    async with client.get(f"/debug/{page}", params={"seconds": seconds}) as answer:
         assert answer.status == 400
         assert "from 1 to 60" in await answer.text()

@@ -100,6 +100,7 @@ DEFAULTS = {
     "API_CORS_ORIGINS": "",
     "API_RATE_LIMIT": "",
     "API_SERVER_MAX_BUFFERED": "67108864",
+    "API_SERVER_MAX_CONNECTIONS": "",
     "DB_POOL_SIZE": "10",
     "RETENTION_EVENTS": "720h",
     "RETENTION_AUDIT": "8760h",
@@ -250,6 +251,7 @@ def test_reads(variable: str, text: str, value: object) -> None:
     ("variable", "text", "accepted"),
     [
         ("API_SERVER_PORT", "65536", "a whole number from 0 to 65535"),
+        ("API_SERVER_MAX_CONNECTIONS", "0", "a whole number from 1 to 1000000"),
         ("API_SERVER_MAX_BUFFERED", "1", "a whole number from 16777216 to 1099511627776"),
         ("API_SERVER_PORT", "-1", "a whole number from 0 to 65535"),
         ("API_SERVER_PORT", " 80", "a whole number from 0 to 65535"),

@@ -65,6 +65,7 @@ TESTS: Final = Path(__file__).parent.parent
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "API_SERVER_HOST": "e2e/test_access.py::test_an_api_that_all_could_call_is_not_started",
+    "API_SERVER_MAX_CONNECTIONS": "e2e/test_resources.py::test_idle_connections_make_room",
     "API_SERVER_PORT": "faults/test_stops.py::test_what_keeps_it_from_starting_is_said",
     "DEBUG": "entrypoints/test_debug.py::test_is_not_there_unless_asked_for",
     "STARTUP_TIMEOUT": "e2e/test_starts.py::test_a_start_waits_for_a_database_that_is_unreachable",

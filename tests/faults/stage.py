@@ -46,7 +46,7 @@ class Up:
     ``tampering`` is what the launcher does to the product before it runs.
 
     ``starts`` and ``readies`` tell when its processes were started and said that they were ready,
-    ``kills`` when they were killed.
+    ``kills`` when they were killed. ``open_files`` is the limit that they are started with.
     """
 
     folder: Path
@@ -61,6 +61,7 @@ class Up:
     place: Place | None = None
     tampering: Sequence[str] = ()
     output: int | None = None
+    open_files: int | None = None
 
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
@@ -174,6 +175,9 @@ class Up:
         return (*self._program(), self.command, *data, *self.options)
 
     def _program(self) -> Sequence[str | Path]:
+        if self.open_files is not None:
+            limited = f'ulimit -n {self.open_files} && exec "$@"'
+            return ("sh", "-c", limited, "sh", COMMAND)
         return (sys.executable, LAUNCHER, *self.tampering) if self.tampering else (COMMAND,)
 
     def _environ(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
+from notification_core.errors import Resource
 from notification_core.events import Event, Source
 from notification_core.incoming import DeadLetter
 from notification_core.lane import Held
@@ -121,6 +122,7 @@ class Notebook(Observer):
         self.written: list[int] = []
         self.relayed = 0
         self.reaped = self.given_back = self.fenced = 0
+        self.short: list[Resource] = []
         self.errors: list[tuple[str, str]] = []
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
@@ -166,6 +168,9 @@ class Notebook(Observer):
 
     def leases_given_back(self, count: int) -> None:
         self.given_back += count
+
+    def resource_short(self, resource: Resource) -> None:
+        self.short.append(resource)
 
     def results_fenced(self, count: int) -> None:
         self.fenced += count

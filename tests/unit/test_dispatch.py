@@ -18,7 +18,13 @@ from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import Attempt, ErrorCode, Origin, Outcome, Reason, State
 from notification_core.dispatch import Dispatcher, DispatchRules
 from notification_core.erasing import Erasing
-from notification_core.errors import StorageUnavailable, UndecipherableText, UnknownCommit
+from notification_core.errors import (
+    Resource,
+    ResourceShort,
+    StorageUnavailable,
+    UndecipherableText,
+    UnknownCommit,
+)
 from notification_core.forgetting import Forgetting, RetentionRules
 from notification_core.ids import IdGenerator
 from notification_core.ingest import Ingest
@@ -28,6 +34,7 @@ from notification_core.ports.sender import HttpRequest
 from notification_core.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.replaying import ROOM, Replaying
 from notification_core.retrying import RetryPolicy
+from notification_core.sending import SHORTAGE_SECONDS
 from notification_core.signatures import Signatures
 from notification_core.signing import CryptographySigner, SignatureHeaders
 from notification_core.upkeep import Upkeep, UpkeepRules
@@ -269,6 +276,54 @@ async def test_a_retry_that_arrives_ends_the_delivery(world: World) -> None:
     await world.publish()
     await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
     assert [one.outcome for one in world.attempts()] == ["failed", "failed", "succeeded"]
+
+
+# What this machine lacks.
+
+
+@pytest.mark.parametrize("resource", Resource)
+async def test_what_is_not_sent_for_want_of_a_resource_is_no_attempt_and_uses_no_retry(
+    world: World, resource: Resource
+) -> None:
+    webhook = await world.webhook()
+    world.sender.answer(webhook.url, *[ResourceShort(resource)] * 10, 200)
+    await world.publish()
+    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=60)
+    assert [one.number for one in world.attempts()] == [1]
+    assert world.notebook.short == [resource] * 10
+    assert world.notebook.outcomes == [(Outcome.SUCCEEDED, None)]
+    started = world.attempts()[0].started_at
+    assert started - world.deliveries()[0].created_at >= 10 * INTERVAL
+
+
+async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_not_ready(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    short = ResourceShort(Resource.DESCRIPTORS)
+    world.sender.answer(webhook.url, short)
+    await world.publish()
+    await world.until(lambda: world.notebook.short)
+    claims = world.trouble.calls["acquire"]
+    with pytest.raises(ResourceShort, match="ulimit -n"):
+        await world.dispatcher.check()
+    await world.publish()
+    await world.publish_elsewhere()
+    await world.clock.advance(SHORTAGE_SECONDS - 0.1)
+    assert world.trouble.calls["acquire"] == claims
+    assert {one.worker for one in world.deliveries()} == {None}
+    assert len(world.notebook.short) == 1
+    world.sender.answer(webhook.url, 200)
+    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=10)
+    await world.dispatcher.check()
+
+
+async def test_ports_that_one_receiver_uses_up_do_not_hold_up_others(world: World) -> None:
+    busy, other = await world.webhook(), await world.webhook()
+    world.sender.answer(busy.url, ResourceShort(Resource.PORTS))
+    await world.publish(20)
+    await world.until(lambda: len(world.sent_to(other)) == 20)
+    await world.dispatcher.check()
 
 
 async def test_410_disables_the_webhook_and_nothing_more_is_sent_to_it(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from notification_adapters.memory import ManualClock
 from notification_core.deliveries import ErrorCode, Failed, Fence, Outcome, ReceivedResponse, Result
+from notification_core.ports.deliveries import AT_ONCE
 from notification_core.recording import Recorder
 from notification_core.webhooks import DisabledReason
 from tests.unit.builders import Notebook, a_result, a_webhook
@@ -23,6 +24,7 @@ class Book(TroubledDeliveries):
         self._trouble = trouble
         self.finished: list[Sequence[Result]] = []
         self.given_back: list[Sequence[Fence]] = []
+        self.delays: list[timedelta] = []
         self.refused: Sequence[Fence] = ()
 
     async def finish(
@@ -36,9 +38,10 @@ class Book(TroubledDeliveries):
 
         return await self._trouble.call("finish", write)
 
-    async def give_back(self, fences: Collection[Fence]) -> None:
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         async def write() -> None:
             self.given_back.append(list(fences))
+            self.delays.append(after)
 
         await self._trouble.call("give_back", write)
 
@@ -128,6 +131,16 @@ async def test_results_whose_commit_is_unknown_are_written_again(world: World) -
     await world.recorder.drained()
     assert world.written == [result, result]
     assert world.recorded == [result]
+
+
+async def test_what_is_due_at_different_times_is_given_back_apart(world: World) -> None:
+    now, later = [a_result(WEBHOOK).fence for _ in range(2)], a_result(WEBHOOK).fence
+    world.recorder.give_back(now)
+    world.recorder.give_back([later], timedelta(seconds=2))
+    await world.recorder.drained()
+    assert world.book.given_back == [now, [later]]
+    assert world.book.delays == [timedelta(0), timedelta(seconds=2)]
+    assert world.returned == [*now, later]
 
 
 @pytest.mark.parametrize("happened", [True, False])

@@ -68,6 +68,10 @@ def test_a_retry_is_never_early_at_most_a_fifth_late_and_never_beyond_the_cap(
         assert delay == LONGEST_DELAY
 
 
+def test_leading_zeros_of_a_retry_after_change_nothing() -> None:
+    assert parse_retry_after("0000000000000120", NOW) == timedelta(seconds=120)
+
+
 @pytest.mark.parametrize("failures", [1_000, 100_000])
 def test_a_backoff_beyond_all_numbers_ends_at_the_cap(failures: int) -> None:
     policy = RetryPolicy(max_retries=1_000_000, backoff=10.0)

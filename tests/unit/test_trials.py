@@ -14,6 +14,8 @@ from notification_core.deliver import Deliver, DeliveryRules
 from notification_core.deliveries import Attempt, ErrorCode, Outcome, State
 from notification_core.errors import (
     AlreadyAnswered,
+    Resource,
+    ResourceShort,
     StorageUnavailable,
     TooManyTrials,
     WebhookNotFound,
@@ -119,6 +121,16 @@ async def test_a_failure_is_told_and_has_no_consequences(
     assert (delivery.state, delivery.worker) == (State.FAILED, None)
     assert not world.notebook.failed
     assert not world.notebook.disabled
+
+
+async def test_a_trial_that_cannot_be_sent_for_want_of_a_resource_blames_no_receiver(
+    world: World,
+) -> None:
+    webhook = await world.webhook()
+    world.sender.answer(webhook.url, ResourceShort(Resource.DESCRIPTORS))
+    attempt = await world.trials.send(ENVIRONMENT, webhook.webhook_id)
+    assert attempt.outcome is Outcome.INTERRUPTED
+    assert world.notebook.short == [Resource.DESCRIPTORS]
 
 
 async def test_a_disabled_webhook_is_tried_out_before_it_is_enabled(world: World) -> None:

@@ -16,7 +16,13 @@ from notification_core.errors import StorageUnavailable, TransactionLost, Unknow
 from notification_core.keeping import Kept
 from notification_core.keys import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+from notification_core.ports.deliveries import (
+    AT_ONCE,
+    Claim,
+    Claimed,
+    DeliveryStore,
+    IngestTransaction,
+)
 from notification_core.ports.keys import KeyStore
 
 T = TypeVar("T")
@@ -98,8 +104,8 @@ class TroubledDeliveries(DeliveryStore):
             "finish", lambda: self._store.finish(results, interruption_delay)
         )
 
-    async def give_back(self, fences: Collection[Fence]) -> None:
-        await self._trouble.call("give_back", lambda: self._store.give_back(fences))
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+        await self._trouble.call("give_back", lambda: self._store.give_back(fences, after))
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         return await self._trouble.call("leased", lambda: self._store.leased(worker))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from aiohappyeyeballs import AddrInfoType
 
+from notification_adapters.http.shortages import outgoing_socket
 from notification_core.destinations import DestinationPolicy, check_address
 from notification_core.errors import DestinationRefused
 
@@ -27,6 +28,6 @@ def judging_sockets(policy: DestinationPolicy) -> Callable[[AddrInfoType], socke
     def open_socket(destination: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = destination
         judge(str(address[0]), policy)
-        return socket.socket(family, kind, protocol)
+        return outgoing_socket(family, kind, protocol)
 
     return open_socket

@@ -12,7 +12,9 @@ import aiodns
 from attrs import frozen
 
 from notification_adapters.http.guard import DestinationDenied, judge
+from notification_adapters.http.shortages import exhausted
 from notification_core.destinations import DestinationPolicy, VerdictKind, judge_address
+from notification_core.errors import Resource, ResourceShort
 
 KEPT = timedelta(seconds=5)
 """How long an answer is used again; the name service's own TTLs may be longer."""
@@ -22,6 +24,11 @@ MAX_KEPT = 4096
 _LOOPBACK = ("127.0.0.1", "::1")
 _NO_SUCH_NAME = frozenset(
     {aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA, aiodns.error.ARES_EBADNAME}
+)
+# What a name server answers, or does not answer, has other codes: here nobody could be asked.
+_NOT_ASKED = frozenset(
+    {aiodns.error.ARES_ECONNREFUSED, aiodns.error.ARES_ENOMEM, aiodns.error.ARES_EFILE}
+    | {aiodns.error.ARES_ECANCELLED, aiodns.error.ARES_EDESTRUCTION}
 )
 
 
@@ -40,7 +47,8 @@ class NameService(Protocol):
     async def addresses(self, name: str) -> Sequence[str]:
         """Return the A and AAAA records of an absolute name (one that ends with a dot).
 
-        Raises :class:`NameNotFound` and :class:`LookupFailed`.
+        Raises :class:`NameNotFound` and :class:`LookupFailed`, and :class:`ResourceShort` if no
+        name server could be asked.
         """
 
     @abstractmethod
@@ -61,21 +69,32 @@ class Dns(NameService):
 
     async def addresses(self, name: str) -> Sequence[str]:
         """Ask for both families at once."""
+        resolver = self._started()
         try:
-            answer = await self._started().getaddrinfo(
-                name, socket.AF_UNSPEC, type=socket.SOCK_STREAM
-            )
+            answer = await resolver.getaddrinfo(name, socket.AF_UNSPEC, type=socket.SOCK_STREAM)
         except aiodns.error.DNSError as error:
-            if error.args[0] in _NO_SUCH_NAME:
+            code = error.args[0]
+            if code in _NO_SUCH_NAME:
                 raise NameNotFound("The host's name does not exist or has no address.") from error
+            if code in _NOT_ASKED or exhausted():
+                await self._start_over(resolver)
+                raise ResourceShort(exhausted() or Resource.RESOLVER) from error
             raise LookupFailed("The host's name could not be looked up.") from error
         return [node.addr[0].decode() for node in answer.nodes]
 
     async def close(self) -> None:
         """End what is being asked, and the thread of c-ares."""
         if self._resolver is not None:
-            await self._resolver.close()
+            await self._start_over(self._resolver)
+
+    async def _start_over(self, resolver: aiodns.DNSResolver) -> None:
+        """Use this one no more: without descriptors it has not even read which servers there are.
+
+        What others ask of it ends as not asked.
+        """
+        if self._resolver is resolver:
             self._resolver = None
+            await resolver.close()
 
     def _started(self) -> aiodns.DNSResolver:
         if self._resolver is None:

@@ -30,7 +30,13 @@ from notification_core.model.delivery_transitions import (
     reason_to_end,
 )
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestTransaction
+from notification_core.ports.deliveries import (
+    AT_ONCE,
+    Claim,
+    Claimed,
+    DeliveryStore,
+    IngestTransaction,
+)
 
 _REAPED_AT_ONCE = 2000
 
@@ -70,14 +76,14 @@ class MemoryDeliveryStore(DeliveryStore):
                     self._finish(delivery, result, interruption_delay)
         return fenced
 
-    async def give_back(self, fences: Collection[Fence]) -> None:
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._state.writing:
             for delivery in map(self._held, fences):
                 if delivery is not None:
                     delivery.release()
                     delivery.attempt -= 1
-                    delivery.due_at = self._clock.now()
+                    delivery.due_at = self._clock.now() + after
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import Enum
 
 from notification_core.deliveries import AttemptError, ErrorCode, ReceivedResponse
+from notification_core.errors import ResourceShort
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
 
 
@@ -16,8 +17,11 @@ class Hang(Enum):
     HANG = "hang"
 
 
-Answer = int | ErrorCode | ReceivedResponse | SendingFailed | Hang
-"""A status; why sending fails, with or without words for it; a whole response; none yet."""
+Answer = int | ErrorCode | ReceivedResponse | SendingFailed | ResourceShort | Hang
+"""A status; why sending fails, with or without words for it; a whole response; none yet.
+
+With :class:`ResourceShort` no request is sent.
+"""
 
 
 class ScriptedSender(HttpSender):
@@ -57,12 +61,15 @@ class ScriptedSender(HttpSender):
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Answer by the script; see the port."""
+        answer = self._next_answer(request.url)
+        if isinstance(answer, ResourceShort):
+            raise answer
         self.requests.append(request)
         self._changed.set()
         self.in_flight += 1
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                return await self._answered(request.url, self._next_answer(request.url))
+                return await self._answered(request.url, answer)
         except TimeoutError as error:
             raise _failed(ErrorCode.TIMEOUT) from error
         finally:
@@ -84,7 +91,7 @@ class ScriptedSender(HttpSender):
                 return await self._answered(url, await self._hang(url))
             case ErrorCode():
                 raise _failed(answer)
-            case SendingFailed():
+            case SendingFailed() | ResourceShort():
                 raise answer
             case int():
                 return ReceivedResponse(answer, (), b"")

@@ -22,6 +22,7 @@ from notification_core.events import Arrival, EventKey
 from notification_core.facts import delivery_failed
 from notification_core.ids import IdGenerator
 from notification_core.ports.deliveries import (
+    AT_ONCE,
     Claim,
     Claimed,
     DeliveryStore,
@@ -121,12 +122,12 @@ class SqlDeliveryStore(DeliveryStore):
         return owned.keys()
 
     @repeated
-    async def give_back(self, fences: Collection[Fence]) -> None:
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.writing() as connection:
             now = await self._database.now(connection)
             held = _each_once(await self._steps.held(connection, list(fences)))
-            await self._steps.give_back(connection, [row for row in held if row], now)
+            await self._steps.give_back(connection, [row for row in held if row], now + after)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""

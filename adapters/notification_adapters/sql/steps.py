@@ -243,9 +243,9 @@ class Steps(Protocol):
 
     @abstractmethod
     async def give_back(
-        self, connection: AsyncConnection, held: Collection[Held], now: datetime
+        self, connection: AsyncConnection, held: Collection[Held], due_at: datetime
     ) -> None:
-        """Undo the begin of attempts: no worker, the number as before, due now."""
+        """Undo the begin of attempts: no worker, the number as before, due then."""
 
     @abstractmethod
     async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:

@@ -210,6 +210,12 @@ class Problem(Enum):
         "The bodies of unfinished requests use too much memory; nothing was done. Try again after "
         "Retry-After seconds.",
     )
+    TOO_MANY_CONNECTIONS = Kind(
+        1907,
+        503,
+        "There are as many connections as may be, and a request on each; nothing was done. Try "
+        "again after Retry-After seconds.",
+    )
 
 
 class RequestRefused(NotificationError):

@@ -4,13 +4,15 @@ A request that is no HTTP never reaches the application, nor does one with an ex
 nobody meets: the server's protocol answers them. That is mended here, by hooks of aiohttp 3.14.
 """
 
+import asyncio
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
+from notification_entrypoints.api.connections import ConnectionLimit
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 from notification_entrypoints.api.services import Services
 from notification_entrypoints.grace import Grace
@@ -29,10 +31,18 @@ class ApiRunner(ProtocolRunner):
     with a connection of its own finds another server too before this one ends.
     """
 
-    def __init__(self, app: web.Application, services: Services, grace: Grace) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        services: Services,
+        grace: Grace,
+        *,
+        max_connections: int = 10_000,
+    ) -> None:
+        limit = ConnectionLimit(max_connections)
         super().__init__(
             app,
-            partial(_Protocol, services=services, grace=grace),
+            partial(_Protocol, services=services, grace=grace, limit=limit),
             lambda: grace.left,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
         )
@@ -41,14 +51,51 @@ class ApiRunner(ProtocolRunner):
 class _Protocol(PatientProtocol):
     """Speaks HTTP on one connection."""
 
-    __slots__ = ("_grace", "_services")
+    __slots__ = ("_grace", "_limit", "_services")
 
     def __init__(
-        self, server: web.Server, *, services: Services, grace: Grace, **options: Any
+        self,
+        server: web.Server,
+        *,
+        services: Services,
+        grace: Grace,
+        limit: ConnectionLimit,
+        **options: Any,
     ) -> None:
         super().__init__(server, read_timeout=services.timeouts.read, **options)
         self._services = services
         self._grace = grace
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, in the place of an idle one if there are as many as may be."""
+        super().connection_made(transport)
+        descriptor = transport.get_extra_info("socket").fileno()
+        surplus = self._limit.opened(self, descriptor)
+        if surplus is self:
+            self._refuse(cast("asyncio.WriteTransport", transport))
+        if surplus is not None:
+            surplus.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._limit.used(self)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another connection."""
+        self._limit.closed(self)
+        super().connection_lost(exc)
+
+    def _refuse(self, transport: asyncio.WriteTransport) -> None:
+        """Answer before a request has come: there will be no place to read it."""
+        answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
+        body = cast("bytes", answer.body)
+        answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        answer.headers[hdrs.CONNECTION] = "close"
+        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     def handle_error(
         self,

@@ -17,6 +17,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE = re.compile(r"[A-Za-z]+ \S+( HTTP/[0-9.]+)?")
+_LENGTH = re.compile(r"[0-9]{1,20}")
 _FORMS = (
     "Give a request as it went over the wire (headers, an empty line, the body), or as JSON: "
     '{"headers": {"name": "value"}, "body": "…"}, where "body_base64" may take the place of "body".'
@@ -70,9 +71,9 @@ def _headers(fields: Iterable[tuple[str, str, str]]) -> CIMultiDictProxy[str]:
 def _whole_body(headers: CIMultiDictProxy[str], body: bytes) -> bytes:
     """Cut what an editor added behind the body; raise where some of it is missing."""
     length = headers.get("Content-Length", "")
-    if not (length.isascii() and length.isdigit()):
+    if not _LENGTH.fullmatch(length):
         return body
-    whole = int(length[:9])
+    whole = int(length)
     if len(body) < whole:
         said = f"The body is not whole: it has {len(body)} bytes, Content-Length says {whole}."
         raise InvalidInput(said)

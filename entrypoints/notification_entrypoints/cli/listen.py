@@ -1,6 +1,7 @@
 """``listen``: a receiver on this machine that shows and verifies what it is sent."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -23,16 +24,18 @@ from notification_entrypoints.cli.terminal import output, print_json, printable
 from notification_entrypoints.cli.verification import Verifier
 from notification_entrypoints.cli.webhooks import event_types
 
+_STATUS = re.compile(r"[2-5][0-9]{2}")
+
 
 class _Webhook(msgspec.Struct):
     webhook_id: UUID
 
 
 def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -> list[int]:
-    answers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
-    if not all(HTTPStatus.OK <= answer <= 599 for answer in answers):  # noqa: PLR2004 - the last status there can be
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_STATUS.fullmatch(part) for part in parts):
         raise click.BadParameter("Give statuses from 200 to 599, like 500,500,204.")
-    return answers
+    return [int(part) for part in parts]
 
 
 @click.command(

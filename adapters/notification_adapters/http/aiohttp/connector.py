@@ -18,6 +18,7 @@ from aiohttp.tracing import Trace
 from notification_adapters.http.guard import judging_sockets
 from notification_adapters.http.limits import IDLE
 from notification_adapters.http.resolver import JudgingResolver
+from notification_adapters.http.shortages import told_apart
 from notification_core.destinations import DestinationPolicy
 
 POOL_KEY: ContextVar[Hashable] = ContextVar("pool_key")
@@ -55,10 +56,11 @@ class GuardedConnector(TCPConnector):
         What a server sends while the connection is idle (a 408 before it closes, a second
         response) would be taken for the answer to the next request.
         """
-        connection = await super().connect(req, traces, timeout)
-        while self._is_stale(connection):
-            connection.close()
+        with told_apart():
             connection = await super().connect(req, traces, timeout)
+            while self._is_stale(connection):
+                connection.close()
+                connection = await super().connect(req, traces, timeout)
         if connection.protocol is not None:
             self._used.add(connection.protocol)
         return connection

@@ -13,6 +13,7 @@ from notification_adapters.http.native.phases import Stopwatch
 from notification_adapters.http.native.requests import Origin
 from notification_adapters.http.native.routes import Route
 from notification_adapters.http.resolver import LookupFailed
+from notification_adapters.http.shortages import told_apart
 from notification_adapters.http.trust import system_trust
 from notification_core.ports.sender import Phase
 
@@ -32,8 +33,11 @@ class Dialer:
         self._stopwatch = stopwatch
 
     async def connect(self, origin: Origin) -> Connection:
-        """Return a new connection; raise :class:`SendingFailed` where none can be had."""
-        with _in_words():
+        """Return a new connection.
+
+        Raises :class:`SendingFailed`, and :class:`ResourceShort` if this machine lacks something.
+        """
+        with _in_words(), told_apart():
             trust = await self._trust() if origin.scheme == "https" else None
             return await self._over(await self._route.open(origin), origin, trust)
 

@@ -16,6 +16,7 @@ from notification_adapters.http.native.phases import Stopwatch
 from notification_adapters.http.native.requests import Origin
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import JudgingResolver
+from notification_adapters.http.shortages import told_apart
 from notification_core.destinations import DestinationPolicy
 from notification_core.ports.sender import Phase
 
@@ -80,7 +81,8 @@ class Through(Route):
     async def open(self, origin: Origin) -> socket.socket:
         """Connect to the proxy, and have it make a tunnel where TLS will go through it."""
         try:
-            connected = await self._to_proxy.open(self._proxy)
+            with told_apart():
+                connected = await self._to_proxy.open(self._proxy)
         except OSError as error:
             raise failures.proxy_unreachable() from error
         if origin.scheme == "https":

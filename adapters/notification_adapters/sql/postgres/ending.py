@@ -143,10 +143,10 @@ async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
         await run(connection, END, *columns(rows, 8))
 
 
-async def give_back(connection: AsyncConnection, given: Collection[Held], now: datetime) -> None:
-    """Undo the begin of attempts: no worker, the number as before, due now."""
+async def give_back(connection: AsyncConnection, given: Collection[Held], due_at: datetime) -> None:
+    """Undo the begin of attempts: no worker, the number as before, due then."""
     if given:
-        await run(connection, GIVE_BACK, *columns([one.handle for one in given], 2), now)
+        await run(connection, GIVE_BACK, *columns([one.handle for one in given], 2), due_at)
 
 
 async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:

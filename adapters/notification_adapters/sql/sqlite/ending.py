@@ -116,10 +116,10 @@ async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
     await run_many(connection, _RELEASE, released)
 
 
-async def give_back(connection: AsyncConnection, given: Collection[Held], now: datetime) -> None:
-    """Undo the begin of attempts: no worker, the number as before, due now."""
-    due_at = to_microseconds(now)
-    await run_many(connection, _GIVE_BACK, [(due_at, one.handle) for one in given])
+async def give_back(connection: AsyncConnection, given: Collection[Held], due_at: datetime) -> None:
+    """Undo the begin of attempts: no worker, the number as before, due then."""
+    due = to_microseconds(due_at)
+    await run_many(connection, _GIVE_BACK, [(due, one.handle) for one in given])
 
 
 async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
