@@ -327,7 +327,7 @@ class Settings:
         kinds.whole(1, 1000),
         "10",
         "The most connections to a database server, those included whose commit was given up and "
-        "has not finished. A dispatcher needs one more, and so does looking for such commits.",
+        "has not finished; a dispatcher needs one more, and so does looking for such commits.",
     )
     retention_logs: timedelta = _setting(
         kinds.TIME, "720h", "How long the log of attempts is kept."
