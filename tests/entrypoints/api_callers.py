@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -107,7 +107,7 @@ class Guarded:
 
     def everything(self) -> Sequence[str]:
         """Return all that is stored, row by row."""
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             return list(connection.iterdump())
 
 
