@@ -12,12 +12,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from attrs import frozen
 
+from notification_core.destination_messages import MAX_URL_LENGTH, message_for
 from notification_core.errors import DestinationRefused
+from notification_core.nat64 import WELL_KNOWN_PREFIX, embedded_ipv4
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-MAX_URL_LENGTH = 2048
 
 # RFC 3986, section 2, without the fragment's sign.
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
@@ -66,12 +67,14 @@ class DestinationPolicy:
     """What an installation opens or closes beside the rules that always hold.
 
     ``allowed_networks`` opens addresses, ``allowed_hosts`` names (``name`` or ``*.suffix``, lower
-    case): a name that is opened still has to lead to addresses that are allowed.
+    case): a name that is opened still has to lead to addresses that are allowed. An address that a
+    name leads to within ``nat64_prefixes`` is the IPv4 address inside it.
     """
 
     allowed_networks: tuple[Network, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     require_https: bool = False
+    nat64_prefixes: tuple[IPv6Network, ...] = (WELL_KNOWN_PREFIX,)
 
 
 class VerdictKind(StrEnum):
@@ -135,7 +138,7 @@ def check_url(url: str, policy: DestinationPolicy) -> Destination:
     """
     verdict = judge_url(url, policy)
     if verdict.destination is None:
-        raise DestinationRefused(_in_words(verdict))
+        raise DestinationRefused(message_for(verdict.reason))
     return verdict.destination
 
 
@@ -143,7 +146,7 @@ def check_address(address: str | Address, policy: DestinationPolicy) -> None:
     """Raise :class:`DestinationRefused`, naming no address, unless this one is allowed."""
     verdict = judge_address(address, policy)
     if verdict.kind is not VerdictKind.ALLOW:
-        raise DestinationRefused(_in_words(verdict))
+        raise DestinationRefused(message_for(verdict.reason))
 
 
 def has_same_origin(url: str, other: str) -> bool:
@@ -170,11 +173,15 @@ def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
 
 
 def judge_address(address: str | Address, policy: DestinationPolicy) -> Verdict:
-    """Judge an address that is about to be connected to, whether looked up or literal."""
+    """Judge an address that is about to be connected to.
+
+    A literal has been judged with its URL, so that this one may come of a name server's DNS64.
+    """
     try:
-        denial = _address_denial(ip_address(address), policy)
+        parsed = ip_address(address)
     except ValueError:
         return _rejected("ip")
+    denial = _address_denial(_translated(parsed, policy) or parsed, policy)
     return _denied(denial) if denial else Verdict(VerdictKind.ALLOW, "allow")
 
 
@@ -270,7 +277,7 @@ def _denial(destination: Destination, policy: DestinationPolicy) -> str | None:
     if destination.address is None:
         denial = _name_denial(destination.host.removesuffix("."), policy)
     else:
-        denial = _address_denial(destination.address, policy)
+        denial = _literal_denial(destination.address, policy)
     if denial:
         return denial
     if not _is_open_port(destination.port):
@@ -304,6 +311,18 @@ def _opens_loopback(policy: DestinationPolicy) -> bool:
     return any(address in network for address in _LOOPBACK for network in policy.allowed_networks)
 
 
+def _literal_denial(address: Address, policy: DestinationPolicy) -> str | None:
+    """Return the rule that an address in a URL breaks: both rules of one that is translated."""
+    denial, inside = _address_denial(address, policy), _translated(address, policy)
+    return denial if denial or inside is None else _address_denial(inside, policy)
+
+
+def _translated(address: Address, policy: DestinationPolicy) -> IPv4Address | None:
+    if isinstance(address, IPv4Address):
+        return None
+    return embedded_ipv4(address, policy.nat64_prefixes)
+
+
 def _address_denial(address: Address, policy: DestinationPolicy) -> str | None:
     address = _unwrapped(address)
     if any(address in network for network in policy.allowed_networks):
@@ -324,55 +343,6 @@ def _is_open_port(port: int) -> bool:
     if port >= _FIRST_OPEN_PORT:
         return port not in _BAD_PORTS
     return port in _DEFAULT_PORTS.values()
-
-
-_WRONG = {
-    "reject:length": f"The URL is too long. Use at most {MAX_URL_LENGTH} characters.",
-    "reject:charset": (
-        "The URL is empty or holds a character that a URL must not hold. Use plain ASCII without "
-        "spaces, backslashes and #; write international names in their xn-- form and everything "
-        "else as %XX."
-    ),
-    "reject:pct": "The URL holds a % that is not followed by two hex digits. Write % as %25.",
-    "reject:scheme-or-form": "The URL has another form than https://host/path. Use http or https.",
-    "reject:brackets": "The URL holds brackets in its path or query. Write them as %5B and %5D.",
-    "reject:userinfo": (
-        "The URL holds a user name or an @ before the host. Leave it out; credentials go into a "
-        "custom header."
-    ),
-    "reject:pct-host": "The URL's host holds a %. Write the host in plain letters.",
-    "reject:ipv6-literal": (
-        "The URL's host is no IPv6 address in brackets. Write it as https://[address]/ or "
-        "https://[address]:port/, without a zone."
-    ),
-    "reject:authority": "The URL's host or port is missing or malformed. Use host or host:port.",
-    "reject:port": "The URL's port is no number from 1 to 65535 without leading zeros.",
-    "reject:hostname": (
-        "The URL's host is no host name. Use labels of at most 63 letters, digits, - and _ that "
-        "neither begin nor end with -, joined by single dots, at most 253 characters."
-    ),
-    "reject:noncanonical-ip": (
-        "The URL's host is an address that can be read in more than one way. Write IPv4 as four "
-        "decimal numbers without leading zeros, IPv6 in its shortest form, or use a host name."
-    ),
-    "deny:single-label": (
-        "The URL's host is a name without a dot, which is not public. Use a public host name."
-    ),
-    "deny:name": "The URL's host is a name of private networks. Use a public host name.",
-    "deny:port": (
-        "The URL's port is reserved for another protocol. Use 80, 443, or one from 1024 up that "
-        "browsers do not block."
-    ),
-    "deny:http": "The URL is not encrypted. Use https.",
-}
-# One sentence for all addresses: it tells no range, and nothing of what is behind one.
-_WRONG_ADDRESS = (
-    "The host's address is not one that webhooks are sent to. Use a host with a public address."
-)
-
-
-def _in_words(verdict: Verdict) -> str:
-    return _WRONG.get(verdict.reason, _WRONG_ADDRESS)
 
 
 def _entries(text: str) -> list[str]:

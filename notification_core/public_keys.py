@@ -17,20 +17,32 @@ PUBLIC_KEY_PREFIX = "whpk_"
 
 _RAW_LENGTH = 32
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
+# Under a key of small order (RFC 8032's curve has eight such points) anybody can make a signature
+# that verifies. These are their y coordinates, with those that are not reduced modulo p.
+_P = 2**255 - 19
+_ORDER_8_Y = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+_SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8_Y, _P - _ORDER_8_Y})
 _ACCEPTED = "Give it as 64 hex digits, as base64, as PEM, or as whpk_ and base64."
 
 
 def parse_public_key(text: str | bytes) -> bytes:
     """Return the raw public key that stands in hex, base64, PEM or ``whpk_…``.
 
-    Raises :class:`InvalidInput` for anything else, a key of another algorithm included.
+    Raises :class:`InvalidInput` for anything else, also for a key of another algorithm or one of
+    small order, under which anybody can sign (RFC 8032, section 7; "ed25519-speccheck").
     """
     text = _ascii(text).strip()
     if text.startswith("-----BEGIN"):
-        return _from_pem(text)
-    if _HEX.fullmatch(text):
-        return bytes.fromhex(text)
-    return _from_base64(text.removeprefix(PUBLIC_KEY_PREFIX))
+        key = _from_pem(text)
+    elif _HEX.fullmatch(text):
+        key = bytes.fromhex(text)
+    else:
+        key = _from_base64(text.removeprefix(PUBLIC_KEY_PREFIX))
+    if int.from_bytes(key, "little") % 2**255 in _SMALL_ORDER_Y:  # the last bit is x's sign
+        raise InvalidInput("This public key has small order, so that anybody can sign for it.")
+    return key
 
 
 def decoded_base64(text: str) -> bytes:

@@ -14,6 +14,7 @@ from attrs import frozen
 from notification_adapters.http.proxy import parse_proxy
 from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_core.destinations import parse_hosts, parse_networks
+from notification_core.nat64 import parse_nat64_prefixes
 from notification_entrypoints.durations import MAX_DURATION, format_duration, parse_duration
 
 T = TypeVar("T")
@@ -251,5 +252,8 @@ SECRETS = Kind(
 VAULT_KEY = _matching(r"[0-9A-Za-z._-]{1,200}", "at most 200 letters, digits, '.', '_' and '-'")
 TOKEN = _matching(r"[!-~]{0,8000}", "visible ASCII without spaces, or empty for none")
 NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
+NAT64_PREFIXES = Kind(
+    parse_nat64_prefixes, "a comma list of IPv6 prefixes such as 2001:db8:64::/96, or empty"
+)
 ORIGINS = Kind(_parse_origins, "a comma list of origins such as https://console.example.com, or *")
 HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")

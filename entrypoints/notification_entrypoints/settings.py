@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from notification_adapters.kafka.consumption import Start
 from notification_core.destinations import DestinationPolicy, Network
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.headers import MASK
+from notification_core.nat64 import WELL_KNOWN_PREFIX
 from notification_core.signing import SignatureHeaders
 from notification_core.topics import Topics
 from notification_entrypoints import kinds
@@ -453,6 +454,12 @@ class Settings:
     webhooks_allowed_hosts: tuple[str, ...] = _setting(
         kinds.HOSTS, "", "Names that webhooks may reach although they are not public."
     )
+    webhooks_nat64_prefixes: tuple[IPv6Network, ...] = _setting(
+        kinds.NAT64_PREFIXES,
+        "",
+        "Prefixes of NAT64 beside 64:ff9b::/96: an address within one that a name leads to is "
+        "checked by the IPv4 address inside it.",
+    )
     webhooks_require_https: bool = _setting(
         kinds.TRUTH, "false", "Whether webhooks with a plain http URL are refused."
     )
@@ -491,6 +498,7 @@ class Settings:
             allowed_networks=self.webhooks_allowed_networks,
             allowed_hosts=self.webhooks_allowed_hosts,
             require_https=self.webhooks_require_https,
+            nat64_prefixes=(WELL_KNOWN_PREFIX, *self.webhooks_nat64_prefixes),
         )
 
     @property

@@ -13,7 +13,7 @@ import notification_entrypoints.api
 from notification_adapters.messages import MAX_EVENTS
 from notification_core.catalogue import CATALOGUE
 from notification_core.deliveries import ErrorCode, Outcome
-from notification_core.destinations import MAX_URL_LENGTH
+from notification_core.destination_messages import MAX_URL_LENGTH
 from notification_core.events import MAX_EVENT_ID_LENGTH
 from notification_core.headers import MAX_HEADERS
 from notification_core.keys import KeyStatus

@@ -342,6 +342,16 @@ async def test_webhooks_go_where_they_may_go_only_because_it_is_said(
         assert (await opened.webhook(url)).url == url
 
 
+@shows("WEBHOOKS_NAT64_PREFIXES")
+async def test_an_internal_address_inside_a_nat64_prefix_is_refused() -> None:
+    url = "http://[2a00:64::7f00:1]/"
+    async with world() as opened:
+        assert (await opened.webhook(url)).url == url
+    async with world(WEBHOOKS_NAT64_PREFIXES="2a00:64::/96") as opened:
+        with pytest.raises(InvalidInput):
+            await opened.webhook(url)
+
+
 @shows("WEBHOOKS_REQUIRE_HTTPS")
 async def test_plain_http_is_refused_where_that_is_said() -> None:
     async with world(WEBHOOKS_REQUIRE_HTTPS="true") as opened:

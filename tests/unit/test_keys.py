@@ -177,6 +177,64 @@ def test_what_is_no_public_key_is_refused(text: str | bytes) -> None:
         parse_public_key(text)
 
 
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int]
+
+
+def added(one: Point, other: Point) -> Point:
+    """Return the sum of two points of the curve (RFC 8032, section 5.1.4)."""
+    (x, y), (u, v) = one, other
+    product = D * x * u * y * v
+    return (
+        (x * v + y * u) * pow(1 + product, -1, P) % P,
+        (y * v + x * u) * pow(1 - product, -1, P) % P,
+    )
+
+
+def point_of(key: bytes) -> Point | None:
+    """Return the point that a public key stands for, the canonical form of y not asked for."""
+    y = int.from_bytes(key, "little") % 2**255 % P
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    root = pow(square, (P + 3) // 8, P)
+    x = next((x for x in (root, root * pow(2, (P - 1) // 4, P) % P) if x * x % P == square), None)
+    return None if x is None else (x, y)
+
+
+def has_small_order(key: bytes) -> bool:
+    point = point_of(key)
+    for _ in range(3):
+        point = point and added(point, point)
+    return point == (0, 1)
+
+
+def keys_of_small_order() -> set[bytes]:
+    """Return all of them: every y that solves the order's equation, in every encoding."""
+    order_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+    y_of_8 = int.from_bytes(bytes.fromhex(order_8), "little")
+    reduced = {0, 1, P - 1, y_of_8, P - y_of_8}
+    encoded = {y + k * P for y in reduced for k in (0, 1) if y + k * P < 2**255}
+    return {(y | sign << 255).to_bytes(32, "little") for y in encoded for sign in (0, 1)}
+
+
+def test_a_key_of_small_order_is_refused_in_every_encoding() -> None:
+    keys = keys_of_small_order()
+    assert len(keys) == 14
+    for key in keys:
+        assert has_small_order(key)
+        with pytest.raises(InvalidInput, match="small order"):
+            parse_public_key(key.hex())
+
+
+@given(st.binary(min_size=32, max_size=32) | st.sampled_from(sorted(keys_of_small_order())))
+def test_only_keys_of_small_order_are_refused_for_that(key: bytes) -> None:
+    if has_small_order(key):
+        with pytest.raises(InvalidInput, match="small order"):
+            parse_public_key(key.hex())
+    else:
+        assert parse_public_key(key.hex()) == key
+
+
 def test_a_key_of_another_algorithm_is_refused() -> None:
     pem = generate_private_key(SECP256R1()).public_key()
 
