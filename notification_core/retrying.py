@@ -23,7 +23,9 @@ LONGEST_DELAY = timedelta(days=7)
 
 _LONGEST_RETRY_AFTER_DIGITS = 10
 _THROTTLING = frozenset({429, 503})
-_SUCCESS, _REDIRECTION = 2, 3  # classes of status codes, RFC 9110, section 15
+_SUCCESS = 2  # a class of status codes: RFC 9110, section 15
+# Those that name another address (RFC 9110, section 15.4); 304, for one, does not.
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 _GONE = 410
 
 
@@ -68,7 +70,7 @@ def error_in(response: ReceivedResponse) -> AttemptError | None:
         return None
     if code == _GONE:
         return AttemptError(ErrorCode.GONE, "The receiver answered 410: it wants no more requests.")
-    if code // 100 == _REDIRECTION:
+    if code in _REDIRECTS:
         return AttemptError(
             ErrorCode.REDIRECT_NOT_FOLLOWED,
             f"The receiver answered {code}; redirects are not followed. "

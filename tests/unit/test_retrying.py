@@ -186,3 +186,10 @@ def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
 def test_every_other_failure_is_retried(code: ErrorCode) -> None:
     verdict = verdict_on(RetryPolicy(), 0, AttemptError(code, ""), None, now=NOW, jitter=0.0)
     assert verdict == Retry(timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("code", [304, 305, 306, 399])
+def test_a_status_that_names_no_other_address_is_not_called_a_redirect(code: int) -> None:
+    error = error_in(ReceivedResponse(code, (), b""))
+    assert error
+    assert error.code is ErrorCode.HTTP_STATUS

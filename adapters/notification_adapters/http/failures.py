@@ -3,6 +3,7 @@
 import ssl
 from datetime import timedelta
 
+from notification_adapters.http.limits import MAX_HEADERS
 from notification_core.deliveries import AttemptError, ErrorCode
 from notification_core.ports.sender import SendingFailed
 
@@ -19,6 +20,20 @@ _CERTIFICATE_ERRORS = {
     21: "The server does not send the intermediate certificates.",
     62: "The server's certificate is for another host name.",
     64: "The server's certificate is for another address.",
+}
+
+
+# The first that fits: some of llhttp's words are about several things.
+_MALFORMED_HEADS = {
+    "Expected HTTP/": "The response does not begin with HTTP/1.1.",
+    "can't be present with": "The response has both Content-Length and Transfer-Encoding.",
+    "Duplicate Content-Length": "The response has more than one Content-Length.",
+    "Content-Length": "The response's Content-Length is not a number of bytes.",
+    "Transfer-Encoding": "The response's Transfer-Encoding is not valid.",
+    "HTTP version": "The response's HTTP version is neither 1.0 nor 1.1.",
+    "status": "The response's status is not a number of three digits.",
+    "Invalid HTTP header": "A header of the response holds U+0000.",
+    "header": "A header of the response is malformed.",
 }
 
 
@@ -92,9 +107,13 @@ def unsent() -> SendingFailed:
     return _failed(ErrorCode.CONNECT, "The request could not be sent.")
 
 
-def not_http() -> SendingFailed:
-    """Return the failure of a response whose head is malformed or over a limit."""
-    return invalid_response("The response is not HTTP/1.1, or its headers are too large.")
+def malformed_head(reason: str) -> SendingFailed:
+    """Return the failure of a response whose head is malformed.
+
+    ``reason`` is what llhttp, which reads the responses of both senders, says of it.
+    """
+    known = (sentence for words, sentence in _MALFORMED_HEADS.items() if words in reason)
+    return invalid_response(next(known, "The response is not valid HTTP/1.1."))
 
 
 def headers_too_large() -> SendingFailed:
@@ -107,9 +126,14 @@ def unusable_status(status: int) -> SendingFailed:
     return invalid_response(f"The response's status is {status:03}.")
 
 
+def too_many_headers() -> SendingFailed:
+    """Return the failure of a response with more header lines than are taken."""
+    return invalid_response(f"The response has more than {MAX_HEADERS} headers.")
+
+
 def malformed_body() -> SendingFailed:
     """Return the failure of a response whose body's framing is broken."""
-    return invalid_response("The response's body is not valid HTTP/1.1.")
+    return invalid_response("The response's body is not valid HTTP/1.1: a chunk is malformed.")
 
 
 def invalid_response(what: str) -> SendingFailed:

@@ -5,7 +5,9 @@ import select
 import socket
 from collections.abc import Hashable
 from contextvars import ContextVar
+from functools import partial
 from ssl import SSLContext
+from typing import cast
 from weakref import WeakSet
 
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
@@ -15,6 +17,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+from notification_adapters.http.aiohttp.protocol import OneResponse
 from notification_adapters.http.guard import judging_sockets
 from notification_adapters.http.limits import IDLE
 from notification_adapters.http.resolver import JudgingResolver
@@ -44,6 +47,9 @@ class GuardedConnector(TCPConnector):
             ssl=ssl_context,
         )
         self._used = WeakSet[ResponseHandler]()
+        # Private, and the only way: what makes the protocol of a connection.
+        made = partial(OneResponse, loop=asyncio.get_running_loop())
+        self._factory = cast("partial[ResponseHandler]", made)
 
     async def connect(
         self,

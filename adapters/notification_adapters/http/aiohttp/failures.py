@@ -48,9 +48,18 @@ def _of_receiver(error: ClientError) -> SendingFailed:
         case ClientOSError():
             return _cut_off(error.__cause__)
         case ClientResponseError():
-            return failures.not_http()
+            return _invalid_head(error.message)
         case _:
             return failures.unsent()
+
+
+def _invalid_head(message: str) -> SendingFailed:
+    """Return what aiohttp says of a head; what follows a colon quotes it."""
+    if message.startswith("Too many headers"):
+        return failures.too_many_headers()
+    if message.startswith("Got more than"):
+        return failures.headers_too_large()
+    return failures.malformed_head(message.partition("b'")[0].partition('b"')[0])
 
 
 def _not_connected(error: ClientConnectorError) -> SendingFailed:

@@ -21,7 +21,7 @@ from notification_adapters.http.aiohttp.connector import POOL_KEY, GuardedConnec
 from notification_adapters.http.aiohttp.failures import failure_of
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.fields import checked_names, invalid_value
-from notification_adapters.http.limits import MAX_KNOWN_URLS
+from notification_adapters.http.limits import MAX_HEADER_BYTES, MAX_KNOWN_URLS
 from notification_adapters.http.proxy import (
     ANYWHERE,
     PROXY_AUTHENTICATION_REQUIRED,
@@ -133,6 +133,8 @@ def _session(connector: GuardedConnector, proxy: EgressProxy | None) -> ClientSe
         headers={"Accept-Encoding": "identity"},
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(),
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
         auto_decompress=False,
         trust_env=False,
     )

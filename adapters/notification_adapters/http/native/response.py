@@ -61,7 +61,7 @@ class ResponseReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.ended:
-                raise self._failure or self._malformed() from error
+                raise self._failure or self._malformed(str(error)) from error
             self.reusable = False
         if not self.ended and self._size > MAX_HEADER_BYTES:
             self._check_size()
@@ -99,8 +99,11 @@ class ResponseReader:
         """Take a header."""
         if self._status:
             return
-        if len(self._headers) >= MAX_HEADERS or b"\0" in value:
-            self._failure = failures.not_http()
+        if b"\0" in value:
+            self._failure = failures.malformed_head("Invalid HTTP header")
+            raise _Stop
+        if len(self._headers) >= MAX_HEADERS:
+            self._failure = failures.too_many_headers()
             raise _Stop
         self._headers.append((name, value))
 
@@ -143,8 +146,8 @@ class ResponseReader:
         elif self._size > MAX_WIRE_BYTES:
             self.ended = True
 
-    def _malformed(self) -> SendingFailed:
-        return failures.malformed_body() if self._status else failures.not_http()
+    def _malformed(self, reason: str) -> SendingFailed:
+        return failures.malformed_body() if self._status else failures.malformed_head(reason)
 
     def _is_framed(self) -> bool:
         """Tell whether the body says where it ends; else the end of the connection does."""
