@@ -43,6 +43,8 @@ async def test_from_the_first_key_to_one_that_is_revoked_everywhere(tmp_path: Pa
     secret = tmp_path / "bootstrap"
     secret.write_text(f"{BOOTSTRAP}\n")
     settings = {"API_AUTH": "api_key", "API_BOOTSTRAP_KEY_FILE": str(secret)}
+    # Loopback is not open to webhooks once callers are authenticated.
+    settings |= {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
     async with running(tmp_path, **settings) as (up, _), running(tmp_path, **settings) as (two, _):
         create = ("keys", "create", "--name", "Publisher", "--scope", "write")
         chosen = ("--environment", _ENVIRONMENT, "--json")

@@ -12,7 +12,7 @@ import pytest
 
 from notification_entrypoints.cli import main, program
 from notification_entrypoints.cli.failures import Exit
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.ids import EVENT_ID, ID
 
 Said = pytest.CaptureFixture[str]
 
@@ -40,7 +40,7 @@ def wrong_calls() -> Iterator[Any]:
                 word
                 for each in command.params
                 if each.required or each is wrong
-                for word in given(each, WRONG if each is wrong else right(each))
+                for word in given(each, bad(each) if each is wrong else right(each))
             ]
             yield pytest.param([*path, *words], wrong, id=f"{' '.join(path)} {wrong.name}")
 
@@ -55,6 +55,11 @@ def judged(parameter: click.Parameter) -> bool:
 
 def given(parameter: click.Parameter, value: str) -> list[str]:
     return [parameter.opts[-1], value] if isinstance(parameter, click.Option) else [value]
+
+
+def bad(parameter: click.Parameter) -> str:
+    """Return a value that a parameter refuses: any text but a few is an event's id."""
+    return ".." if parameter.type is EVENT_ID else WRONG
 
 
 def right(parameter: click.Parameter) -> str:

@@ -115,10 +115,12 @@ async def _follow(url: str) -> tuple[int, Any, Any]:
         return response.status, await response.json(), response.links
 
 
-@pytest.mark.parametrize("event_id", ["-", "-x", "-h", "-hx", "-json", "--x", "--limited"])
-def test_an_id_that_looks_like_an_option_is_shown(api: Running, event_id: str) -> None:
+@pytest.mark.parametrize("event_id", ["-", "-x", "-h", "-hx", "-json", "--x", "--json"])
+def test_an_id_that_looks_like_an_option_is_shown_after_two_hyphens(
+    api: Running, event_id: str
+) -> None:
     assert api.call("POST", EVENTS, EVENT | {"event_id": event_id})[0] == 202
-    assert shown(api, event_id)["event_id"] == event_id
+    assert shown(api, "--", event_id)["event_id"] == event_id
 
 
 def test_pages_of_events_go_on_below_any_id(api: Running) -> None:

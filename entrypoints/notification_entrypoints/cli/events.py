@@ -9,7 +9,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import EVENT_ID, ID, TAKES_EVENT_IDS
+from notification_entrypoints.cli.ids import EVENT_ID, ID
 from notification_entrypoints.cli.terminal import (
     fields,
     json_option,
@@ -129,9 +129,8 @@ def list_events(  # noqa: PLR0913 - one parameter an option
     "show",
     epilog=examples(
         "events show EVENT_ID --environment ID",
-        "events show --environment ID -- --json  # this is its id",
+        "events show --environment ID -- -1  # an id that begins with a hyphen",
     ),
-    context_settings=TAKES_EVENT_IDS,
 )
 @click.argument("event_id", type=EVENT_ID)
 @_environment

@@ -39,6 +39,3 @@ ID = _Id()
 
 EVENT_ID = _EventId()
 """The type of arguments that are ids of events."""
-
-TAKES_EVENT_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""The context of a command with such an argument: an id may begin with a hyphen."""
