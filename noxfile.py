@@ -163,7 +163,7 @@ def fuzz(session: nox.Session) -> None:
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
         session.run("python", str(target), *limits, "-verbosity=0", "-print_final_stats=1")
     env = {"API_FUZZ_EXAMPLES": "200", "PYTHONSAFEPATH": "1"}
-    api = ("-s", "--long", "--timeout=7200", "tests/entrypoints/test_api_schemathesis.py")
+    api = ("-s", "--long", "--timeout=7200", "tests/entrypoints/api/test_schemathesis.py")
     session.run("pytest", *api, env=env)
 
 

@@ -27,7 +27,7 @@ from notification_entrypoints.cli.reference import commands_page
 
 CHECKOUT = Path(__file__).parents[1]
 REFERENCE = CHECKOUT / "docs" / "reference"
-API = CHECKOUT / "entrypoints" / "notification_entrypoints" / "api"
+API = CHECKOUT / "entrypoints" / "notification_entrypoints" / "api" / "openapi"
 MIGRATIONS = CHECKOUT / "adapters" / "notification_adapters" / "sql" / "migrations"
 
 ERROR_GROUPS = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.timings import Timings
+from notification_entrypoints.observability.metrics import Metrics
+from notification_entrypoints.observability.timings import Timings
 
 # A metric that is missing here fails `nox -s generate`: somebody has to say what it is good for.
 LEARNED: Mapping[str, str] = {

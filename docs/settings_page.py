@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from pathlib import Path
 
-from notification_entrypoints.settings import Variable, variables
+from notification_entrypoints.config.settings import Variable, variables
 
 GROUPS = {
     "API": "The API server",
@@ -33,45 +33,45 @@ COMMANDS: Mapping[str, str] = {
     "the command": "`dead-letters`",
 }
 PLACES: Mapping[str, str] = {
-    "consumer": "taking events from Kafka",
-    "consuming": "taking events from Kafka",
-    "credentials": "the API",
-    "crew.supervisor": "the ops server",
-    "crew.supervisor._environ": "the API",
-    "crew.telling": "the ops server",
-    "databases": "the storage",
-    "dead_letters": "the command",
-    "debug": "the ops server",
+    "commands.consumer": "taking events from Kafka",
+    "bootstrap.event_consumer": "taking events from Kafka",
+    "bootstrap.authentication": "the API",
+    "process.supervisor.supervisor": "the ops server",
+    "process.supervisor.supervisor._environ": "the API",
+    "process.supervisor.aggregate": "the ops server",
+    "config.databases": "the storage",
+    "commands.dead_letters": "the command",
+    "ops.debug": "the ops server",
     "embedded": "the API",
     "embedded.event": "taking events in",
-    "on_kafka": "taking events from Kafka",
-    "offering": "the API",
-    "on_postgres": "the storage",
-    "open_files": "the API",
-    "open_files._needed": "sending",
-    "processes": "the ops server",
-    "roles": "the log",
-    "roles._check": "the storage",
-    "rules.delivery_rules": "sending",
-    "rules.dispatch_rules": "sending",
-    "rules.retention_rules": "upkeep",
-    "rules.upkeep_rules": "upkeep",
-    "rules.webhook_rules": "the API",
-    "senders": "sending",
-    "storages": "the storage",
-    "unwrapping": "the storage",
-    "up": "the storage",
-    "wiring._asking": "the API",
-    "wiring._cursor_key": "the storage",
-    "wiring._deliver": "sending",
-    "wiring._dispatching": "sending",
-    "wiring._full_queues": "taking events in",
-    "wiring._trials": "sending",
+    "bootstrap.kafka": "taking events from Kafka",
+    "process.serve_api": "the API",
+    "bootstrap.postgres_storage": "the storage",
+    "config.open_files": "the API",
+    "config.open_files._needed": "sending",
+    "process.runtime": "the ops server",
+    "process.run": "the log",
+    "process.run._check": "the storage",
+    "config.policies.delivery_rules": "sending",
+    "config.policies.dispatch_rules": "sending",
+    "config.policies.retention_rules": "upkeep",
+    "config.policies.upkeep_rules": "upkeep",
+    "config.policies.webhook_rules": "the API",
+    "bootstrap.http_sender": "sending",
+    "bootstrap.storage": "the storage",
+    "config.wrapped_secrets": "the storage",
+    "commands.up": "the storage",
+    "bootstrap.application._asking": "the API",
+    "bootstrap.application._cursor_key": "the storage",
+    "bootstrap.application._deliver": "sending",
+    "bootstrap.application._dispatching": "sending",
+    "bootstrap.application._full_queues": "taking events in",
+    "bootstrap.application._trials": "sending",
 }
 """What is done in a module, or in one function of it."""
 
 _PACKAGE = Path(str(files("notification_entrypoints")))
-_SETTINGS = "settings"
+_SETTINGS = "config.settings"
 _HOLDERS = frozenset({"settings", "chosen", "self._settings", "ground.settings"})
 
 
@@ -139,7 +139,9 @@ def _places() -> Mapping[str, AbstractSet[str]]:
 def _derived() -> Iterator[tuple[str, AbstractSet[str]]]:
     """Yield what the settings make of several variables, and of which."""
     reads: dict[str, set[str]] = defaultdict(set)
-    for function, attribute in _reads(_PACKAGE / f"{_SETTINGS}.py", {"self"}):
+    for function, attribute in _reads(
+        _PACKAGE.joinpath(*_SETTINGS.split(".")).with_suffix(".py"), {"self"}
+    ):
         reads[function].add(attribute)
     yield from reads.items()
 

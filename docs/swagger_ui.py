@@ -7,7 +7,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "entrypoints/notification_entrypoints/api/swagger_ui"
+TARGET = Path(__file__).parents[1] / "entrypoints/notification_entrypoints/api/openapi/swagger_ui"
 FILES = (
     "LICENSE",
     "favicon-32x32.png",

@@ -23,7 +23,7 @@ from attrs import define, field
 
 from notification_adapters.sql.postgres import Server, migrate_postgres
 from notification_adapters.sql.postgres.hosts import Connection
-from notification_core.encryption import Cipher
+from notification_core.encryption.cipher import Cipher
 from tests.ports import free_ports
 from tests.waiting import PATIENCE, until
 

@@ -14,10 +14,10 @@ import pytest
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import LookupFailed, NameService
 from notification_adapters.http.trust import system_trust
-from notification_core.deliveries import AttemptError, ReceivedResponse
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.delivery import AttemptError, ReceivedResponse
+from notification_core.model.destinations import DestinationPolicy
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.webhooks import Method
 
 LOOPBACK_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.0/8"),))
 ENOUGH = timedelta(seconds=10)

@@ -13,29 +13,29 @@ from attrs import evolve, field, frozen
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
-from notification_adapters.event_fields import instant
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey, KeyState
-from notification_core.audit import AuditEntry
-from notification_core.catalogue import EventType
-from notification_core.deliveries import Attempt, ReceivedResponse, SentRequest
-from notification_core.erasure import Erasure
-from notification_core.headers import masked, without_secrets
-from notification_core.history import (
+from notification_adapters.event_formats.validation import instant
+from notification_core.access.api_keys import ApiKeyDraft, IssuedKey
+from notification_core.model.api_key import ApiKey, KeyState
+from notification_core.model.audit import AuditEntry
+from notification_core.model.caller import Scope
+from notification_core.model.custom_headers import masked, without_secrets
+from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequest
+from notification_core.model.erasure import Erasure
+from notification_core.model.event_types import EventType
+from notification_core.model.read_models import (
     Activity,
     DeliveryRecord,
     EventRecord,
     EventSummary,
     LastAttempt,
 )
-from notification_core.issuing import ApiKeyDraft, IssuedKey
-from notification_core.keys import Jwk, KeyStatus, TrustedKey, public_forms
-from notification_core.replay import Replay
-from notification_core.replays import ReplayDraft
-from notification_core.signing import SignatureHeaders
-from notification_core.subscriptions import WebhookDraft
-from notification_core.verifying import TOLERANCE
-from notification_core.webhooks import Webhook
+from notification_core.model.replay import Replay
+from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
+from notification_core.model.webhook import Webhook
+from notification_core.replays.replays import ReplayDraft
+from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.verification import TOLERANCE
+from notification_core.webhooks.webhooks import WebhookDraft
 
 _ALL = "all"
 

@@ -29,7 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from notification_adapters.answers import AnswerTooLong, body_of
+from notification_adapters.bounded_body import AnswerTooLong, body_of
 from notification_core.errors import KeyServiceUnavailable, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 

@@ -23,26 +23,26 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from notification_adapters.messages import read_event
+from notification_adapters.event_formats.event_json import read_event
 from notification_adapters.sql import HostConnection, SqlStorage
-from notification_core.erasing import Erasures
+from notification_core.environments.erasures import Erasures
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
-from notification_core.events import Event, Source
-from notification_core.ingest import Published
+from notification_core.ingest.ingest import Published
+from notification_core.model.event import Event, Source
 from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
-from notification_core.replays import Replays
-from notification_core.subscriptions import Subscriptions, WebhookDraft
-from notification_core.trials import Trials
-from notification_core.verification_keys import VerificationKeys
+from notification_core.replays.replays import Replays
+from notification_core.signing.rotation import VerificationKeys
 from notification_core.version import VERSION
-from notification_entrypoints import storages
+from notification_core.webhooks.webhook_tester import Trials
+from notification_core.webhooks.webhooks import Subscriptions, WebhookDraft
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.metrics import Metrics
-from notification_entrypoints.offering import api_callers, api_services
-from notification_entrypoints.settings import Settings, load_settings
-from notification_entrypoints.unknown_variables import unknown_variables
-from notification_entrypoints.wiring import Adapters, Service, open_service
+from notification_entrypoints.bootstrap import storage as storages
+from notification_entrypoints.bootstrap.application import Adapters, Service, open_service
+from notification_entrypoints.config.settings import Settings, load_settings
+from notification_entrypoints.config.unknown_variables import unknown_variables
+from notification_entrypoints.observability.metrics import Metrics
+from notification_entrypoints.process.serve_api import api_callers, api_services
 
 __all__ = [
     "Adapters",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, assert_never
 
-from notification_core.deliveries import (
+from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
     Attempt,
     Failed,
@@ -20,7 +20,7 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
-from notification_core.webhooks import Webhook
+from notification_core.model.webhook import Webhook
 
 UNSENDABLE: Final[Mapping[Reason, State]] = MappingProxyType(
     {

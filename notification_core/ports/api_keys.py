@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.api_keys import ApiKey
-from notification_core.keeping import Kept
+from notification_core.model.api_key import ApiKey
+from notification_core.model.request_records import Kept
 
 
 class ApiKeyStore(Protocol):

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Protocol
 
-from notification_core.access import Caller
+from notification_core.model.caller import Caller
 
 
 class Credentials(Protocol):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.incoming import DeadLetter
+from notification_core.model.message import DeadLetter
 
 
 @frozen

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.deliveries import BegunDelivery, Fence, NewDelivery, Result
-from notification_core.events import Arrival, EventKey, EventToStore
-from notification_core.incoming import DeadLetter
-from notification_core.keeping import Kept
-from notification_core.webhooks import Webhook
+from notification_core.model.delivery import BegunDelivery, Fence, NewDelivery, Result
+from notification_core.model.event import Arrival, EventKey, EventToStore
+from notification_core.model.message import DeadLetter
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import Webhook
 
 AT_ONCE = timedelta(0)
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.erasure import ErasedBatch, Erasure
-from notification_core.keeping import Kept
+from notification_core.model.erasure import ErasedBatch, Erasure
+from notification_core.model.request_records import Kept
 
 
 class ErasureStore(Protocol):

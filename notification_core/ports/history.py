@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.history import (
+from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
     DeliveryPage,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.history import EVERY_ATTEMPT, Activity, LogPage, WantedAttempts
+from notification_core.model.read_models import EVERY_ATTEMPT, Activity, LogPage, WantedAttempts
 
 
 class LogStore(Protocol):

@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.deliveries import ErrorCode, Outcome
 from notification_core.errors import Resource
-from notification_core.events import Source
-from notification_core.incoming import DeadLetter
-from notification_core.webhooks import DisabledReason
+from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.event import Source
+from notification_core.model.message import DeadLetter
+from notification_core.model.webhook import DisabledReason
 
 
 class Observer(Protocol):

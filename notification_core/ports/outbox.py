@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.outgoing import OutgoingMessage
+from notification_core.model.outbox_message import OutgoingMessage
 
 
 class Outbox(Protocol):

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.history import DeliveryRecord, ReplayPage
-from notification_core.keeping import Kept
-from notification_core.replay import Advance, Replay, ReplayCount, Selection
+from notification_core.model.read_models import DeliveryRecord, ReplayPage
+from notification_core.model.replay import Advance, Replay, ReplayCount, Selection
+from notification_core.model.request_records import Kept
 
 
 class ReplayStore(Protocol):

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from notification_core.deliveries import AttemptError, ReceivedResponse
 from notification_core.errors import NotificationError
-from notification_core.webhooks import Method
+from notification_core.model.delivery import AttemptError, ReceivedResponse
+from notification_core.model.webhook import Method
 
 MAX_RESPONSE_BYTES = 64 * 1024
 """A response's body is read to here and no further."""

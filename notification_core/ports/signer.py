@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Protocol
 
-from notification_core.keys import SigningKey
+from notification_core.model.signing_key import SigningKey
 
 
 class Signer(Protocol):

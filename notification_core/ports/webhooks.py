@@ -8,8 +8,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.keeping import Kept
-from notification_core.webhooks import Webhook
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import Webhook
 
 
 @frozen

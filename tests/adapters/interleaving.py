@@ -13,8 +13,8 @@ from typing import Any, cast
 from attrs import define, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.engine import Database
-from notification_adapters.sql.steps import Steps
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Steps
 
 _PATIENCE = 60.0
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumption import Consumption
-from notification_adapters.kafka.source import KafkaSource, open_source
+from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_core.errors import BrokersUnavailable
-from notification_core.incoming import Message
-from notification_core.topics import Topics
+from notification_core.model.message import Message
+from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
 from tests.waiting import PATIENCE

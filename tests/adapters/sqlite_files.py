@@ -13,9 +13,9 @@ from sqlalchemy.engine.interfaces import AdaptedConnection
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.encryption import Cipher
-from notification_core.events import Arrival, Event, EventToStore, body_of
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.event import Arrival, Event, EventToStore, body_of
 
 SECRET = "0123456789abcdef0123456789abcdef"
 CIPHER = Cipher(SECRET)

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-from notification_core.deliveries import NewDelivery
+from notification_core.model.delivery import NewDelivery
 from tests.adapters.sqlite_files import event, opened
 from tests.contracts.world import LEASE
 

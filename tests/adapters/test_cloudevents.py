@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notification_adapters.cloudevents import is_cloud_event, read_cloud_event
+from notification_adapters.event_formats.cloudevents import is_cloud_event, read_cloud_event
 from notification_core.errors import InvalidEvent, TooLarge
-from notification_core.events import MAX_EVENT_BYTES, Event
-from notification_core.incoming import Headers
+from notification_core.model.event import MAX_EVENT_BYTES, Event
+from notification_core.model.message import Headers
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

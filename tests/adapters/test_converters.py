@@ -10,8 +10,7 @@ import attrs
 import pytest
 
 from notification_adapters.converters import ApiConverter, ShownWebhook, environment_settings
-from notification_core.catalogue import CATALOGUE
-from notification_core.deliveries import (
+from notification_core.model.delivery import (
     Attempt,
     AttemptError,
     ErrorCode,
@@ -19,11 +18,12 @@ from notification_core.deliveries import (
     ReceivedResponse,
     SentRequest,
 )
-from notification_core.history import Activity
-from notification_core.keys import KeyStatus, TrustedKey, new_signing_key
-from notification_core.signing import SignatureHeaders
-from notification_core.subscriptions import WebhookDraft
-from notification_core.webhooks import FOREVER, DisabledReason, Method, Webhook
+from notification_core.model.event_types import CATALOGUE
+from notification_core.model.read_models import Activity
+from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
+from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
+from notification_core.signing.signing import SignatureHeaders
+from notification_core.webhooks.webhooks import WebhookDraft
 
 CONVERTER = ApiConverter(ZoneInfo("Europe/Berlin"))
 ID = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")

@@ -28,8 +28,8 @@ from notification_adapters.jwt.key_set import (
     KeySet,
 )
 from notification_adapters.memory import ManualClock
-from notification_core.access import Caller, Scope
 from notification_core.errors import CredentialRefused, IssuerUnavailable
+from notification_core.model.caller import Caller, Scope
 from tests.entrypoints.api_examples import ENVIRONMENT
 from tests.issuers import (
     AUDIENCE,

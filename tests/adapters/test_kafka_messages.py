@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from attrs import evolve
 
-from notification_adapters.kafka.reading import MessageReader
+from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.memory import ManualClock
 from notification_core.errors import InvalidInput
-from notification_core.events import MAX_EVENT_BYTES
-from notification_core.incoming import Message, identity_of
+from notification_core.model.event import MAX_EVENT_BYTES
+from notification_core.model.message import Message, identity_of
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 SENT_AT = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)

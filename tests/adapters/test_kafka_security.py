@@ -12,10 +12,10 @@ from notification_adapters.kafka.connection import (
     SaslMechanism,
     SecurityProtocol,
 )
-from notification_adapters.kafka.consumption import Consumption
-from notification_adapters.kafka.source import open_source
+from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.event_source import open_source
 from notification_core.errors import BrokersUnavailable
-from notification_core.topics import Topics
+from notification_core.model.topics import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka

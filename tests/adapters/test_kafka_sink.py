@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.sink import KafkaSink
+from notification_adapters.kafka.message_sink import KafkaSink
 from notification_core.errors import BrokersUnavailable
-from notification_core.outgoing import OutgoingMessage
-from notification_core.topics import Topics
+from notification_core.model.outbox_message import OutgoingMessage
+from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
 
 LETTERS = "notification-dead-letters"

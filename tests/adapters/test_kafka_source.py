@@ -10,18 +10,19 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from attrs import define, field
 
-from notification_adapters.kafka import session, source
+from notification_adapters.kafka import event_source as source
+from notification_adapters.kafka import group_member
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumption import Start
-from notification_adapters.kafka.source import KafkaSource
-from notification_core.incoming import Message
+from notification_adapters.kafka.consumer_config import Start
+from notification_adapters.kafka.event_source import KafkaSource
+from notification_core.model.message import Message
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.topics import Kafka
 from tests.unit.builders import Notebook
 from tests.waiting import PATIENCE, until
 
 EVENTS = "job-events"
-LONGEST = session.STALL_SECONDS + PATIENCE
+LONGEST = group_member.STALL_SECONDS + PATIENCE
 """Seconds. A member that the driver has left behind in a rebalance begins anew by then."""
 
 
@@ -49,7 +50,7 @@ async def test_it_is_well_once_it_has_joined_and_knows_how_far_it_is_behind(kafk
 async def test_an_unacknowledged_message_counts_as_not_stored(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2", b"3")
     async with member(kafka) as one:
@@ -206,8 +207,8 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
 async def test_a_consumer_that_makes_no_progress_is_begun_anew(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(session, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(group_member, "STALL_SECONDS", 1.0)
     notebook = Notebook()
     await kafka.create(EVENTS)
     async with member(kafka, notebook=notebook) as one:

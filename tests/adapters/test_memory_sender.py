@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from notification_adapters.memory.sender import Hang, ScriptedSender
-from notification_core.deliveries import ErrorCode, ReceivedResponse
+from notification_core.model.delivery import ErrorCode, ReceivedResponse
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, SendingFailed
-from notification_core.webhooks import Method
 
 URL = "https://receiver.example/"
 OTHER = "https://other.example/"

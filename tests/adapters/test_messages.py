@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from notification_adapters.messages import read_event, read_events
-from notification_core.catalogue import CATALOGUE
+from notification_adapters.event_formats.event_json import read_event, read_events
 from notification_core.errors import InvalidEvent, TooLarge
-from notification_core.events import MAX_EVENT_BYTES, Event
+from notification_core.model.event import MAX_EVENT_BYTES, Event
+from notification_core.model.event_types import CATALOGUE
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from notification_adapters.http.limits import MAX_HEADER_BYTES
 from notification_adapters.http.native.response import ResponseReader
-from notification_core.deliveries import ReceivedResponse
+from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import MAX_LOGGED_BYTES, SendingFailed
 
 TOKEN = st.text("abcXYZ019-_!~", min_size=1, max_size=8).map(lambda name: f"X-{name}")

@@ -14,8 +14,8 @@ import pytest
 
 from notification_adapters.http.native import NativeSender, pool
 from notification_adapters.http.trust import system_trust
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, Phase, SendingFailed
-from notification_core.webhooks import Method
 from tests.certificates import Authority
 from tests.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, hangs, says, says_for_ever
 from tests.receivers import Receiver

@@ -16,15 +16,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import Server
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey
-from notification_core.deliveries import State
 from notification_core.errors import ReplayRunning, UnknownCommit
-from notification_core.events import Arrival
-from notification_core.idempotency import KeptAnswer
-from notification_core.incoming import DeadLetter, Message
+from notification_core.model.api_key import ApiKey
+from notification_core.model.caller import Scope
+from notification_core.model.delivery import State
+from notification_core.model.event import Arrival
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.message import DeadLetter, Message
+from notification_core.model.replay import Replay, Selection
 from notification_core.ports.deliveries import Planned
-from notification_core.replay import Replay, Selection
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened

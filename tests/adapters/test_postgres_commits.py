@@ -11,8 +11,8 @@ from attrs import evolve
 
 from notification_adapters.sql import SqlStorage
 from notification_core.errors import StorageUnavailable, UnknownCommit
-from notification_core.events import Arrival
-from notification_core.idempotency import KeptAnswer
+from notification_core.model.event import Arrival
+from notification_core.model.idempotency import KeptAnswer
 from notification_core.ports.deliveries import Planned
 from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
@@ -232,7 +232,7 @@ async def test_a_storage_whose_commits_hang_is_not_ready(
     own_server: OwnServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "notification_adapters.sql.postgres.engine._LONGEST_COMMIT", timedelta(seconds=0.2)
+        "notification_adapters.sql.postgres.database._LONGEST_COMMIT", timedelta(seconds=0.2)
     )
     async with impatient(own_server, database, pool_size=1) as storage:
         await storage.ping()
@@ -259,7 +259,9 @@ async def test_a_probe_is_committed_only_if_nothing_else_has_been_for_a_while(
         await _store(storage, "e-1", "in one statement")
         await remove_standby(own_server)
         await storage.ping()
-        monkeypatch.setattr("notification_adapters.sql.postgres.engine._PROBE_AFTER", timedelta(0))
+        monkeypatch.setattr(
+            "notification_adapters.sql.postgres.database._PROBE_AFTER", timedelta(0)
+        )
         with pytest.raises(UnknownCommit):
             await storage.ping()
 

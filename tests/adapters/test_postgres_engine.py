@@ -17,6 +17,7 @@ from notification_adapters.sql.postgres import Server, open_postgres, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
+from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
     InvalidInput,
     StorageUnavailable,
@@ -24,10 +25,9 @@ from notification_core.errors import (
     TransactionLost,
     UnknownCommit,
 )
-from notification_core.events import Arrival
-from notification_core.ids import IdGenerator
-from notification_core.ingest import Ingest
-from notification_core.webhooks import Webhook
+from notification_core.ingest.ingest import Ingest
+from notification_core.model.event import Arrival
+from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.postgres_server import CIPHER, PostgresServer
 from tests.unit.builders import Notebook

@@ -10,8 +10,8 @@ from attrs import evolve
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_core.erasure import ErasedBatch
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.erasure import ErasedBatch
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.postgres_server import CIPHER, PostgresServer
 

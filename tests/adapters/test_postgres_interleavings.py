@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
+from notification_adapters.sql.postgres.database import open_database
 from notification_adapters.sql.postgres.driver import driver_of
-from notification_adapters.sql.postgres.engine import open_database
 from notification_adapters.sql.postgres.hosts import Connection
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
 from tests.contracts.world import standing_still

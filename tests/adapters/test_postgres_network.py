@@ -13,10 +13,10 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres, pool, session
 from notification_adapters.sql.postgres.driver import fetch
-from notification_adapters.sql.postgres.keys import lock_key
+from notification_adapters.sql.postgres.lock_keys import lock_key
+from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, UnknownCommit, WorkerLockTaken
-from notification_core.events import Arrival
-from notification_core.ids import IdGenerator
+from notification_core.model.event import Arrival
 from tests.adapters.sqlite_files import event, ingest
 from tests.faults.proxy import Proxy, proxy_before
 from tests.postgres_server import CIPHER, PostgresServer

@@ -10,16 +10,16 @@ from attrs import evolve
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.tables import metadata
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
 from tests.contracts.conftest import world_of
 from tests.contracts.test_claims import *
 from tests.contracts.test_history import *
 from tests.contracts.test_ingest import *
-from tests.contracts.test_key_store import *
 from tests.contracts.test_log_store import *
 from tests.contracts.test_results import *
 from tests.contracts.test_retention import *
-from tests.contracts.test_settling import *
+from tests.contracts.test_signing_keys import *
+from tests.contracts.test_unsendable import *
 from tests.contracts.world import World, sql_probe, standing_still
 from tests.postgres_server import CIPHER, PostgresServer
 

@@ -17,7 +17,8 @@ from attrs import evolve, frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_core.deliveries import (
+from notification_core.concurrency.ids import IdGenerator, earliest_id
+from notification_core.model.delivery import (
     Attempt,
     BegunDelivery,
     Outcome,
@@ -25,12 +26,11 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
-from notification_core.history import WantedAttempts
-from notification_core.ids import IdGenerator, earliest_id
+from notification_core.model.read_models import WantedAttempts
+from notification_core.model.replay import Selection
+from notification_core.model.webhook import FOREVER, DisabledReason
 from notification_core.ports.backlog import MAX_COUNTED
 from notification_core.ports.deliveries import Claim
-from notification_core.replay import Selection
-from notification_core.webhooks import FOREVER, DisabledReason
 from tests.adapters.postgres_plans import Plans, explained
 from tests.conftest import require
 from tests.postgres_server import CIPHER, PostgresServer

@@ -15,13 +15,13 @@ from notification_adapters.sql.postgres import (
     open_postgres,
     open_postgres_database,
 )
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
 from tests.conftest import require
 from tests.contracts.conftest import world_of
 from tests.contracts.test_claims import *
+from tests.contracts.test_dispatch_notifier import *
 from tests.contracts.test_ingest import *
-from tests.contracts.test_key_store import *
-from tests.contracts.test_waking import *
+from tests.contracts.test_signing_keys import *
 from tests.contracts.test_worker_lock import *
 from tests.contracts.world import World, sql_probe, standing_still
 from tests.postgres_server import CIPHER, PostgresServer, find_pgbouncer, pgbouncer

@@ -17,14 +17,14 @@ from notification_adapters.sql.postgres import (
     open_postgres_database,
 )
 from notification_adapters.sql.tables import metadata
-from notification_core.encryption import Cipher
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
     IncompatibleSchema,
     StorageUnavailable,
     StorageUnusable,
     WrongEncryptionSecret,
 )
-from notification_core.ids import IdGenerator
 from tests.postgres_server import CIPHER, PostgresServer
 
 COMMAND = "notification-management migrate"

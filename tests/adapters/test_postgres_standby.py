@@ -2,7 +2,7 @@
 
 import pytest
 
-from notification_adapters.sql.postgres.engine import open_database, server_time
+from notification_adapters.sql.postgres.database import open_database, server_time
 from notification_core.errors import StorageUnavailable
 from tests.conftest import require
 from tests.postgres_server import HOW_TO_GET_IT, find_programs, started

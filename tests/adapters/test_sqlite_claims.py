@@ -14,12 +14,12 @@ from attrs import evolve
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_adapters.sql.sqlite.claiming import NEXT_DUE, QUEUES, WAITING
-from notification_adapters.sql.sqlite.ending import OVERDUE
-from notification_adapters.sql.sqlite.settling import BLOCKED, UNSENDABLE
-from notification_core.ids import IdGenerator
+from notification_adapters.sql.sqlite.attempt_results import OVERDUE
+from notification_adapters.sql.sqlite.claims import NEXT_DUE, QUEUES, WAITING
+from notification_adapters.sql.sqlite.unsendable import BLOCKED, UNSENDABLE
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim
-from notification_core.webhooks import Webhook
 from tests.adapters.sqlite_files import CIPHER, Steps, counted_steps, database
 from tests.contracts.world import LEASE, TYPE
 from tests.sqlite_template import make_sqlite

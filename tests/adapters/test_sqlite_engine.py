@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import engine, pool
+from notification_adapters.sql.sqlite import database as engine
+from notification_adapters.sql.sqlite import pool
 from notification_adapters.sql.sqlite.driver import put_off
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
-from notification_core.events import Arrival
-from notification_core.webhooks import Webhook
+from notification_core.model.event import Arrival
+from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import (
     ENVIRONMENT_ID,
     database,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.deliveries import NewDelivery
-from notification_core.events import Event, EventToStore, body_of
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.delivery import NewDelivery
+from notification_core.model.event import Event, EventToStore, body_of
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
 from tests.sqlite_template import make_sqlite
 

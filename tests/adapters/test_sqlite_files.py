@@ -17,8 +17,8 @@ import pytest
 
 from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
-from notification_core.keys import new_signing_key
-from notification_core.webhooks import Webhook
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
 from tests.postgres_server import CIPHER

@@ -8,8 +8,8 @@ import pytest
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_adapters.sql.sqlite.engine import open_database
-from notification_core.ids import IdGenerator
+from notification_adapters.sql.sqlite.database import open_database
+from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
 from tests.postgres_server import CIPHER

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
-from notification_core.deliveries import Outcome, State
-from notification_core.history import (
+from notification_core.model.delivery import Outcome, State
+from notification_core.model.read_models import (
     EventPlace,
     WantedAttempts,
     WantedDeliveries,

@@ -10,9 +10,9 @@ import pytest
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.ids import IdGenerator
-from notification_core.replay import NOT_ARRIVED, Replay, Selection
-from notification_core.webhooks import Webhook
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
+from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
 from tests.sqlite_template import make_sqlite
 

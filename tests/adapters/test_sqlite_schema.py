@@ -12,14 +12,14 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql.migrations import upgrading
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite, open_sqlite_database
 from notification_adapters.sql.tables import metadata
-from notification_core.encryption import Cipher
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
     IncompatibleSchema,
     NotificationError,
     StorageUnusable,
     WrongEncryptionSecret,
 )
-from notification_core.ids import IdGenerator
 from tests.adapters.sqlite_files import CIPHER, SECRET, database
 
 COMMAND = "notification-management migrate"

@@ -11,10 +11,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import engine, pool
-from notification_core.deliveries import NewDelivery
+from notification_adapters.sql.sqlite import database as engine
+from notification_adapters.sql.sqlite import pool
 from notification_core.errors import StorageUnavailable, UnknownCommit
-from notification_core.events import Arrival, EventToStore
+from notification_core.model.delivery import NewDelivery
+from notification_core.model.event import Arrival, EventToStore
 from notification_core.ports.deliveries import Planned
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, database, event, opened, pragma
 from tests.sqlite_template import make_sqlite

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from notification_adapters.sql.visits import Commits
+from notification_adapters.sql.host_transactions import Commits
 from tests.waiting import until
 
 

@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.engine import Database
+from notification_adapters.sql.database import Database
 from notification_adapters.sql.storage import open_stores
-from notification_core.deliveries import (
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.errors import EventGone
+from notification_core.model.delivery import (
     BegunDelivery,
     Failed,
     Outcome,
@@ -23,12 +25,10 @@ from notification_core.deliveries import (
     State,
     Verdict,
 )
-from notification_core.errors import EventGone
-from notification_core.history import DeliveryRecord
-from notification_core.ids import IdGenerator
+from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.retention import Swept
-from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
 from tests.contracts.world import DELAY, LEASE, World, sql_probe
 from tests.postgres_server import CIPHER

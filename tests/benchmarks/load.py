@@ -24,9 +24,9 @@ import uvloop
 
 from notification_adapters.http.aiohttp import AiohttpSender
 from notification_adapters.http.native import NativeSender
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.destinations import DestinationPolicy
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender
-from notification_core.webhooks import Method
 
 TYPE = "pipeline-created"
 NEW_ID = "NEW-ID"

@@ -20,7 +20,9 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import Server, migrate_postgres, open_postgres
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
-from notification_core.deliveries import (
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.delivery import (
     Attempt,
     Fence,
     NewDelivery,
@@ -30,11 +32,9 @@ from notification_core.deliveries import (
     SentRequest,
     Succeeded,
 )
-from notification_core.encryption import Cipher
-from notification_core.events import Event, EventToStore
-from notification_core.ids import IdGenerator
+from notification_core.model.event import Event, EventToStore
+from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Planned
-from notification_core.webhooks import Webhook
 
 ROUNDS = 60
 EVENTS = 100

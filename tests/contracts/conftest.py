@@ -13,8 +13,8 @@ from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.encryption import Cipher
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
 from tests.contracts.world import (
     TOPICS,
     Probe,

@@ -17,15 +17,15 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.tables import attempts, deliveries
-from notification_core.deliveries import Attempt
-from notification_core.erasure import Erasure
+from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import ErasureNotFound
-from notification_core.history import DeliveryRecord, EventSummary
-from notification_core.ids import IdGenerator
-from notification_core.keys import SigningKey
+from notification_core.model.delivery import Attempt
+from notification_core.model.erasure import Erasure
+from notification_core.model.read_models import DeliveryRecord, EventSummary
+from notification_core.model.replay import Replay
+from notification_core.model.signing_key import SigningKey
+from notification_core.model.webhook import Webhook
 from notification_core.ports.backlog import BacklogSize
-from notification_core.replay import Replay
-from notification_core.webhooks import Webhook
 from tests.contracts.world import (
     STORED,
     Storage,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey, digest_of
 from notification_core.errors import ApiKeyNotFound
+from notification_core.model.api_key import ApiKey, digest_of
+from notification_core.model.caller import Scope
 from tests.contracts.world import World
 
 

@@ -8,9 +8,6 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey, digest_of
-from notification_core.audit import AuditEntry
 from notification_core.errors import (
     AlreadyAnswered,
     ReplayNotFound,
@@ -18,10 +15,13 @@ from notification_core.errors import (
     WebhookChanged,
     WebhookNotFound,
 )
-from notification_core.idempotency import KeptAnswer
-from notification_core.keeping import Kept
-from notification_core.keys import new_signing_key
-from notification_core.replay import Replay, Selection
+from notification_core.model.api_key import ApiKey, digest_of
+from notification_core.model.audit import AuditEntry
+from notification_core.model.caller import Scope
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.replay import Replay, Selection
+from notification_core.model.request_records import Kept
+from notification_core.model.signing_key import new_signing_key
 from tests.contracts.world import DELAY, World
 
 Change = Callable[[World, Kept], Awaitable[Any]]

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from notification_core.deliveries import Retry
+from notification_core.model.delivery import Retry
+from notification_core.model.webhook import FOREVER
 from notification_core.ports.backlog import BacklogSize
-from notification_core.webhooks import FOREVER
 from tests.contracts.world import World
 
 EMPTY = BacklogSize(0, 0, 0, {}, frozenset())

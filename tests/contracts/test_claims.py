@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-from notification_core.deliveries import Failed, Fence, Retry, Succeeded
-from notification_core.webhooks import FOREVER, DisabledReason
+from notification_core.model.delivery import Failed, Fence, Retry, Succeeded
+from notification_core.model.webhook import FOREVER, DisabledReason
 from tests.contracts.world import LEASE, Storage, World, ids_of
 
 SECOND = timedelta(seconds=1)

@@ -11,12 +11,12 @@ from notification_adapters.jwt.credentials import JwtCredentials, TokenRules
 from notification_adapters.jwt.key_set import KeySet
 from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.memory.credentials import MemoryCredentials
-from notification_core.access import Caller, Scope
-from notification_core.api_keys import digest_of, written
-from notification_core.authentication import BootstrapKey, StoredKeys
+from notification_core.access.api_keys import ApiKeyDraft, Issuing
+from notification_core.access.authentication import BootstrapKey, StoredKeys
+from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import CredentialRefused
-from notification_core.ids import IdGenerator
-from notification_core.issuing import ApiKeyDraft, Issuing
+from notification_core.model.api_key import digest_of, written
+from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import Credentials
 from tests.issuers import (
     AUDIENCE,

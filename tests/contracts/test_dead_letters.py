@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from notification_core.errors import DeadLetterNotFound
-from notification_core.events import Arrival
-from notification_core.incoming import DeadLetter, Message
+from notification_core.model.event import Arrival
+from notification_core.model.message import DeadLetter, Message
 from tests.contracts.world import World
 
 AWKWARD = Message(

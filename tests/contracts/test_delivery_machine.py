@@ -24,7 +24,14 @@ from hypothesis.stateful import (
 )
 
 from notification_adapters.memory import ManualClock
-from notification_core.deliveries import (
+from notification_core.errors import (
+    DeliveryNotFound,
+    EventGone,
+    ReplayNotFound,
+    ReplayRunning,
+    WebhookNotFound,
+)
+from notification_core.model.delivery import (
     BegunDelivery,
     Failed,
     Fence,
@@ -35,18 +42,11 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
-from notification_core.errors import (
-    DeliveryNotFound,
-    EventGone,
-    ReplayNotFound,
-    ReplayRunning,
-    WebhookNotFound,
-)
-from notification_core.events import EventToStore
-from notification_core.keys import new_signing_key
+from notification_core.model.event import EventToStore
+from notification_core.model.replay import REPLAYABLE, Advance, Replay, ReplayCount, Selection
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claim, Claimed
-from notification_core.replay import REPLAYABLE, Advance, Replay, ReplayCount, Selection
-from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 from tests.contracts.side_by_side import (
     Handle,
     Rows,

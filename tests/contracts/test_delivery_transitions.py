@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from notification_core.deliveries import (
+from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
     BegunDelivery,
     Failed,
@@ -26,7 +26,7 @@ from notification_core.model.delivery_transitions import (
     after_interruption,
     reason_to_end,
 )
-from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, Stored, World, ids_of
 
 HOUR = timedelta(hours=1)

@@ -20,14 +20,14 @@ from attrs import evolve, frozen
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
 from notification_core import ports
-from notification_core.audit import AuditEntry
-from notification_core.deliveries import Failed
 from notification_core.errors import EventGone
-from notification_core.history import DeliveryRecord
-from notification_core.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.keys import new_signing_key
-from notification_core.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
-from notification_core.webhooks import Webhook
+from notification_core.model.audit import AuditEntry
+from notification_core.model.delivery import Failed
+from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import Webhook
 from tests.contracts.world import World
 
 OF_NO_STORE = {("EnvironmentDirectory", "exists"), ("Observer", "event_conflicted")}

@@ -10,15 +10,15 @@ import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
-from notification_core.audit import AuditEntry
-from notification_core.deliveries import Failed, Retry
-from notification_core.erasure import NOTHING_ERASED, ErasureState
 from notification_core.errors import ErasureNotFound, EventNotFound, WebhookNotFound
-from notification_core.events import Arrival
-from notification_core.idempotency import KeptAnswer
-from notification_core.keys import new_signing_key
-from notification_core.replay import NOT_ARRIVED, Replay, Selection
-from notification_core.webhooks import Webhook
+from notification_core.model.audit import AuditEntry
+from notification_core.model.delivery import Failed, Retry
+from notification_core.model.erasure import NOTHING_ERASED, ErasureState
+from notification_core.model.event import Arrival
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import Webhook
 from tests.contracts.world import World, ids_of
 
 OF_NO_ENVIRONMENT = {"erasures"}

@@ -12,12 +12,12 @@ from attrs import define, field
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumption import Consumption
-from notification_adapters.kafka.source import open_source
+from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.event_source import open_source
 from notification_adapters.memory import MemoryTopics
-from notification_core.incoming import Headers, Message
-from notification_core.ports.source import MAX_TAKEN, EventSource
-from notification_core.topics import Topics
+from notification_core.model.message import Headers, Message
+from notification_core.model.topics import Topics
+from notification_core.ports.event_source import MAX_TAKEN, EventSource
 from tests.kafka.topics import Kafka, topics_on
 from tests.unit.builders import Notebook
 from tests.waiting import PATIENCE

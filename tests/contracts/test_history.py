@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from notification_core.deliveries import Reason, Retry, State
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.history import EventPlace, WantedDeliveries, WantedEvents
+from notification_core.model.delivery import Reason, Retry, State
+from notification_core.model.read_models import EventPlace, WantedDeliveries, WantedEvents
 from tests.contracts.world import TYPE, World
 
 A_SECOND = timedelta(seconds=1)

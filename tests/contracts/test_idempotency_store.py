@@ -11,9 +11,9 @@ from attrs import evolve
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import kept_answers
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
-from notification_core.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.keys import new_signing_key
-from notification_core.webhooks import Webhook
+from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import Webhook
 from tests.contracts.world import Storage, World
 
 Effect = Callable[[World, Storage, KeptAnswer], Awaitable[None]]

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 from attrs import evolve
 
-from notification_core.deliveries import Fence, Reason, State
-from notification_core.events import Arrival, EventToStore
+from notification_core.model.delivery import Fence, Reason, State
+from notification_core.model.event import Arrival, EventToStore
 from tests.contracts.world import LEASE, World, ids_of
 
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from attrs import frozen
 
-from notification_adapters.absent import NoWrapping
 from notification_adapters.http.trust import system_trust, trust_in
+from notification_adapters.null_objects import NoWrapping
 from notification_adapters.vault import MAX_BYTES, VaultTransit
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from notification_core.deliveries import Attempt, Failed, Outcome, Retry
-from notification_core.history import Activity, LastAttempt, WantedAttempts
+from notification_core.model.delivery import Attempt, Failed, Outcome, Retry
+from notification_core.model.read_models import Activity, LastAttempt, WantedAttempts
 from tests.contracts.world import TYPE, World
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from attrs import evolve
 
-from notification_core.deliveries import MAX_INTERRUPTIONS, Failed, Outcome, Retry
-from notification_core.events import timestamp_of
-from notification_core.incoming import DeadLetter, Message
-from notification_core.keys import new_signing_key
-from notification_core.outgoing import OutgoingMessage
-from notification_core.webhooks import DisabledReason
+from notification_core.model.delivery import MAX_INTERRUPTIONS, Failed, Outcome, Retry
+from notification_core.model.event import timestamp_of
+from notification_core.model.message import DeadLetter, Message
+from notification_core.model.outbox_message import OutgoingMessage
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import DisabledReason
 from tests.contracts.world import DELAY, LEASE, TOPICS, World
 
 LETTER = DeadLetter(

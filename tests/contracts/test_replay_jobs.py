@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from notification_core.deliveries import Failed, Origin, Reason, State
 from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
-from notification_core.history import DeliveryRecord
-from notification_core.idempotency import KeptAnswer
-from notification_core.replay import (
+from notification_core.model.delivery import Failed, Origin, Reason, State
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.replay import (
     NO_ADVANCE,
     NOT_ARRIVED,
     Advance,
@@ -21,7 +21,7 @@ from notification_core.replay import (
     ReplayState,
     Selection,
 )
-from notification_core.webhooks import FOREVER, Webhook
+from notification_core.model.webhook import FOREVER, Webhook
 from tests.contracts.world import World, ids_of
 
 ROOM = 100

@@ -2,10 +2,10 @@
 
 import pytest
 
-from notification_core.deliveries import Failed, Origin, State
 from notification_core.errors import AlreadyAnswered, EventGone
-from notification_core.history import DeliveryRecord
-from notification_core.idempotency import KeptAnswer
+from notification_core.model.delivery import Failed, Origin, State
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.read_models import DeliveryRecord
 from tests.contracts.world import World, ids_of
 
 

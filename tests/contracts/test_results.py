@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.clock import SystemClock
-from notification_core.deliveries import (
+from notification_core.dispatch.result_writer import Recorder
+from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
     BegunDelivery,
     ErrorCode,
@@ -24,8 +25,7 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
-from notification_core.recording import Recorder
-from notification_core.webhooks import FOREVER, DisabledReason, Webhook
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 from tests.unit.builders import Notebook
 

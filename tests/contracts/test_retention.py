@@ -6,15 +6,19 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey
-from notification_core.audit import AuditEntry
-from notification_core.deliveries import BegunDelivery, Retry, State
 from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound, WebhookNotFound
-from notification_core.forgetting import EVENTS_AT_ONCE, Forgetting, RetentionRules
-from notification_core.incoming import DeadLetter, Message
+from notification_core.maintenance.retention_sweeper import (
+    EVENTS_AT_ONCE,
+    Forgetting,
+    RetentionRules,
+)
+from notification_core.model.api_key import ApiKey
+from notification_core.model.audit import AuditEntry
+from notification_core.model.caller import Scope
+from notification_core.model.delivery import BegunDelivery, Retry, State
+from notification_core.model.message import DeadLetter, Message
+from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import EventMark
-from notification_core.webhooks import Webhook
 from tests.contracts.world import DELAY, World, ids_of
 
 DAY = timedelta(days=1)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_adapters.sodium import SodiumSigner
-from notification_core.keys import new_signing_key
+from notification_adapters.signers.libsodium import SodiumSigner
+from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.signer import Signer
-from notification_core.signing import CryptographySigner, standard_signature
+from notification_core.signing.signing import CryptographySigner, standard_signature
 from tests.unit.builders import ENVIRONMENT, NOW
 
 SIGNERS = [CryptographySigner(), SodiumSigner()]

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from notification_core.deliveries import Failed, Outcome, Reason, State, Succeeded
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.webhooks import FOREVER, DisabledReason, Method, Webhook
+from notification_core.model.delivery import Failed, Outcome, Reason, State, Succeeded
+from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
 from tests.contracts.world import DELAY, World
 
 HOUR = timedelta(hours=1)

@@ -14,7 +14,9 @@ from notification_adapters.memory import ManualClock, MemoryStorage
 from notification_adapters.memory.state import StoredDelivery
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import deliveries as delivery_table
-from notification_core.deliveries import (
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.delivery import (
     Attempt,
     AttemptError,
     BegunDelivery,
@@ -32,29 +34,27 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
-from notification_core.encryption import Cipher
-from notification_core.events import Arrival, Event, EventKey, EventToStore, body_of
-from notification_core.ids import IdGenerator
+from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
+from notification_core.model.topics import Topics
+from notification_core.model.webhook import Webhook
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, Planned
+from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.encrypted_columns import SealedStore
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
-from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
-from notification_core.ports.sealed import SealedStore
-from notification_core.ports.trials import TrialStore
-from notification_core.ports.waking import Waking
+from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.webhook_tests import TrialStore
 from notification_core.ports.webhooks import WebhookStore
-from notification_core.ports.workers import WorkerLock
-from notification_core.topics import Topics
-from notification_core.webhooks import Webhook
+from notification_core.ports.worker_lock import WorkerLock
 
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)

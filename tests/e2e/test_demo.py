@@ -15,9 +15,9 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
-from notification_core.catalogue import CATALOGUE
-from notification_core.keys import new_signing_key
-from notification_core.signing import SignatureHeaders, sign
+from notification_core.model.event_types import CATALOGUE
+from notification_core.model.signing_key import new_signing_key
+from notification_core.signing.signing import SignatureHeaders, sign
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

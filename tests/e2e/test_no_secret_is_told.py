@@ -18,11 +18,11 @@ import pytest
 from attrs import frozen
 
 from notification_adapters.sql.tables import SEALED, instance, metadata
-from notification_core.encryption import Cipher
-from notification_core.subscriptions import WebhookDraft
+from notification_core.encryption.cipher import Cipher
+from notification_core.webhooks.webhooks import WebhookDraft
 from notification_entrypoints import embedded
 from notification_entrypoints.cli import main
-from notification_entrypoints.settings import Settings, variables
+from notification_entrypoints.config.settings import Settings, variables
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Up
 from tests.ports import free_ports

@@ -12,12 +12,12 @@ from attrs import evolve, frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory.credentials import MemoryCredentials
-from notification_core.access import Caller, Scope
-from notification_core.api_keys import digest_of, id_in
-from notification_core.authentication import BootstrapKey, StoredKeys
-from notification_core.issuing import ApiKeyDraft, Issuing
+from notification_core.access.api_keys import ApiKeyDraft, Issuing
+from notification_core.access.authentication import BootstrapKey, StoredKeys
+from notification_core.model.api_key import digest_of, id_in
+from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import Credentials
-from notification_entrypoints.api.callers import Callers
+from notification_entrypoints.api.security.authentication import Callers
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, backstage, log_success, on_sqlite
 from tests.entrypoints.checked_api import (

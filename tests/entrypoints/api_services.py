@@ -11,16 +11,20 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
 
-from notification_adapters.absent import EveryEnvironment
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory import MemoryStorage, memory_storage
 from notification_adapters.memory.sender import ScriptedSender
+from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.catalogue import CATALOGUE
-from notification_core.deliver import Deliver, DeliveryRules
-from notification_core.deliveries import (
+from notification_core.access.api_keys import Issuing
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.environments.directory import Environments
+from notification_core.environments.erasures import Erasures
+from notification_core.ingest.ingest import Ingest
+from notification_core.model.delivery import (
     Attempt,
     AttemptError,
     BegunDelivery,
@@ -33,39 +37,35 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
-from notification_core.destinations import DestinationPolicy
-from notification_core.environments import Environments
-from notification_core.erasing import Erasures
-from notification_core.ids import IdGenerator
-from notification_core.ingest import Ingest
-from notification_core.issuing import Issuing
-from notification_core.keyring import Keyring
+from notification_core.model.destinations import DestinationPolicy
+from notification_core.model.event_types import CATALOGUE
+from notification_core.model.retry_policy import RetryPolicy
+from notification_core.model.webhook import DisabledReason
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.deliveries import Claim, DeliveryStore
+from notification_core.ports.dispatch_notifier import Waking
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
-from notification_core.ports.keys import KeyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
-from notification_core.ports.trials import TrialStore
-from notification_core.ports.waking import Waking
+from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.webhook_tests import TrialStore
 from notification_core.ports.webhooks import WebhookStore
-from notification_core.replays import Replays
-from notification_core.retrying import RetryPolicy
-from notification_core.signatures import Signatures
-from notification_core.signing import CryptographySigner, SignatureHeaders
-from notification_core.subscriptions import Subscriptions, WebhookRules
-from notification_core.trials import Trials
-from notification_core.verification_keys import VerificationKeys
-from notification_core.webhooks import DisabledReason
-from notification_entrypoints.api.callers import Callers
-from notification_entrypoints.api.calls import Timeouts
-from notification_entrypoints.api.services import Services
-from notification_entrypoints.api.surroundings import Surroundings
-from notification_entrypoints.metrics import Metrics
+from notification_core.replays.replays import Replays
+from notification_core.signing.key_cache import Keyring
+from notification_core.signing.rotation import VerificationKeys
+from notification_core.signing.signatures import Signatures
+from notification_core.signing.signing import CryptographySigner, SignatureHeaders
+from notification_core.webhooks.webhook_tester import Trials
+from notification_core.webhooks.webhooks import Subscriptions, WebhookRules
+from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.endpoint import Timeouts
+from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.observability.metrics import Metrics
 from tests.postgres_server import CIPHER, PostgresServer
 from tests.sqlite_template import make_sqlite
 

@@ -14,12 +14,12 @@ from aiohttp import web
 from attrs import field, frozen
 from jsonschema_rs import Draft202012Validator
 
-import notification_entrypoints.api
+import notification_entrypoints.api.openapi
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.runner import ApiRunner
-from notification_entrypoints.api.services import Services
-from notification_entrypoints.grace import Grace
+from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.process.api_runner import ApiRunner
+from notification_entrypoints.serving.shutdown import Grace
 
 BASE = "/api"
 
@@ -27,7 +27,9 @@ Node = Mapping[str, Any]
 
 DOCUMENT = cast(
     "Node",
-    yaml.safe_load(files(notification_entrypoints.api).joinpath("openapi.yaml").read_text()),
+    yaml.safe_load(
+        files(notification_entrypoints.api.openapi).joinpath("openapi.yaml").read_text()
+    ),
 )
 
 

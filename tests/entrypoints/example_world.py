@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from attrs import evolve
 
-from notification_core.access import Scope
-from notification_core.api_keys import ApiKey
-from notification_core.audit import AuditEntry
-from notification_core.deliveries import (
+from notification_core.model.api_key import ApiKey
+from notification_core.model.audit import AuditEntry
+from notification_core.model.caller import Scope
+from notification_core.model.delivery import (
     Attempt,
     AttemptError,
     BegunDelivery,
@@ -21,9 +21,9 @@ from notification_core.deliveries import (
     State,
     Succeeded,
 )
-from notification_core.events import Event, EventToStore, body_of
-from notification_core.replay import Replay, Selection
-from notification_core.webhooks import Webhook
+from notification_core.model.event import Event, EventToStore, body_of
+from notification_core.model.replay import Replay, Selection
+from notification_core.model.webhook import Webhook
 from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
 from tests.entrypoints.checked_api import DOCUMENT
 

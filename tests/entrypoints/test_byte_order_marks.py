@@ -10,10 +10,10 @@ import pytest
 from notification_core.errors import InvalidInput, InvalidSettings, StorageUnusable
 from notification_entrypoints.cli import main
 from notification_entrypoints.cli.captured import parse_captured
-from notification_entrypoints.cli.failures import Exit
-from notification_entrypoints.databases import up_defaults
-from notification_entrypoints.settings import load_settings
-from notification_entrypoints.trusting import trust_of
+from notification_entrypoints.commands.exit_codes import Exit
+from notification_entrypoints.config.databases import up_defaults
+from notification_entrypoints.config.settings import load_settings
+from notification_entrypoints.config.tls import trust_of
 from tests.certificates import Authority
 from tests.entrypoints.api_examples import DRAFT
 from tests.entrypoints.api_services import backstage, in_memory

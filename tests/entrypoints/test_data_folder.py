@@ -10,8 +10,8 @@ import pytest
 
 from notification_core.errors import StorageUnusable
 from notification_entrypoints.cli import main
-from notification_entrypoints.cli.failures import Exit
-from notification_entrypoints.databases import FILE_NAME, up_defaults
+from notification_entrypoints.commands.exit_codes import Exit
+from notification_entrypoints.config.databases import FILE_NAME, up_defaults
 
 UNWRITABLE = Path("/proc")  # a folder in which nobody can make a file, root included
 SECRET = "0123456789abcdef0123456789abcdef"

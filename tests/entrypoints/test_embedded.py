@@ -15,7 +15,6 @@ from attrs import field, frozen
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from notification_adapters.memory import ManualClock, ScriptedSender, memory_storage
-from notification_core.deliveries import State
 from notification_core.errors import (
     InvalidEvent,
     InvalidInput,
@@ -23,6 +22,8 @@ from notification_core.errors import (
     StorageUnusable,
     TooLarge,
 )
+from notification_core.model.delivery import State
+from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.embedded import (
     Adapters,
     Notifications,
@@ -31,7 +32,6 @@ from notification_entrypoints.embedded import (
     open_notifications,
     settings,
 )
-from notification_entrypoints.settings import Settings
 from tests.postgres_server import PostgresServer
 from tests.receivers import LOOPBACK, Receiver
 from tests.waiting import until

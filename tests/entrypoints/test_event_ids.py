@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notification_entrypoints.cli import main
-from notification_entrypoints.cli.failures import Exit
+from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT
 from tests.entrypoints.api_services import MAX_WEBHOOKS, backstage, in_memory
 from tests.entrypoints.checked_api import served

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from notification_core.destinations import check_url
 from notification_core.errors import DestinationRefused
-from notification_entrypoints.databases import up_defaults
-from notification_entrypoints.settings import load_settings
+from notification_core.model.destinations import check_url
+from notification_entrypoints.config.databases import up_defaults
+from notification_entrypoints.config.settings import load_settings
 
 OPS = "http://127.0.0.1:3616/debug/settings"
 

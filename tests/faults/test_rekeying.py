@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import environment_keys, place_of
-from notification_core.encryption import Cipher
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
 from notification_core.errors import StorageUnavailable, WrongEncryptionSecret
-from notification_core.ids import IdGenerator
-from notification_core.keys import SigningKey, new_signing_key
-from notification_entrypoints import storages
-from notification_entrypoints.settings import Settings, load_settings
+from notification_core.model.signing_key import SigningKey, new_signing_key
+from notification_entrypoints.bootstrap import storage as storages
+from notification_entrypoints.config.settings import Settings, load_settings
 from tests.faults.stage import COMMAND
 from tests.postgres_server import PostgresServer
 

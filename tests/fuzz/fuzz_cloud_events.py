@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import atheris
 
 with atheris.instrument_imports():
-    from notification_adapters.cloudevents import read_cloud_event
+    from notification_adapters.event_formats.cloudevents import read_cloud_event
     from notification_core.errors import InvalidEvent, TooLarge
-    from notification_core.events import body_of, holds_data_of
-    from notification_core.incoming import Headers
+    from notification_core.model.event import body_of, holds_data_of
+    from notification_core.model.message import Headers
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ZONE = ZoneInfo("America/Montreal")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import atheris
 
 with atheris.instrument_imports():
-    from notification_core.destinations import DestinationPolicy, VerdictKind, judge_url
+    from notification_core.model.destinations import DestinationPolicy, VerdictKind, judge_url
 
 POLICY = DestinationPolicy()
 

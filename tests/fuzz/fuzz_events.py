@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import atheris
 
 with atheris.instrument_imports():
-    from notification_adapters.messages import read_events
+    from notification_adapters.event_formats.event_json import read_events
     from notification_core.errors import InvalidEvent, TooLarge
-    from notification_core.events import body_of, holds_data_of
+    from notification_core.model.event import body_of, holds_data_of
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -5,11 +5,11 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from notification_adapters.http.native.requests import head_of, target_of
-    from notification_core.destinations import DestinationPolicy, check_url
-    from notification_core.headers import check_custom_headers, masked
+    from notification_adapters.http.native.request import head_of, target_of
+    from notification_core.model.custom_headers import check_custom_headers, masked
+    from notification_core.model.destinations import DestinationPolicy, check_url
+    from notification_core.model.webhook import Method
     from notification_core.ports.sender import HttpRequest
-    from notification_core.webhooks import Method
 
 TARGET = target_of(check_url("https://receiver.example/hook", DestinationPolicy()))
 URL = "https://receiver.example/hook"

@@ -8,8 +8,8 @@ import atheris
 
 with atheris.instrument_imports():
     from notification_core.errors import InvalidInput, InvalidSignature
-    from notification_core.public_keys import parse_public_key
-    from notification_core.verifying import (
+    from notification_core.model.public_keys import parse_public_key
+    from notification_core.signing.verification import (
         verify_request,
         verify_signature,
         verify_standard_webhook,

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from notification_adapters.http.resolver import Dns, NameService
 from notification_adapters.http.trust import system_trust
-from notification_core.destinations import DestinationPolicy, parse_networks
+from notification_core.model.destinations import DestinationPolicy, parse_networks
 from notification_core.ports.sender import HttpSender
 from tests.certificates import Authority
 from tests.name_server import NO_ERROR, name_server

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.webhooks import Method
 from tests.hostile.cases import Case
 from tests.hostile.stages import Stage
 

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
-from notification_core.deliveries import (
+from notification_core.dispatch.webhook_queue import Held
+from notification_core.errors import Resource
+from notification_core.model.delivery import (
     Attempt,
     AttemptError,
     BegunDelivery,
@@ -15,12 +17,10 @@ from notification_core.deliveries import (
     Succeeded,
     Verdict,
 )
-from notification_core.errors import Resource
-from notification_core.events import Event, Source
-from notification_core.incoming import DeadLetter
-from notification_core.lane import Held
+from notification_core.model.event import Event, Source
+from notification_core.model.message import DeadLetter
+from notification_core.model.webhook import DisabledReason, Webhook
 from notification_core.ports.observer import Observer
-from notification_core.webhooks import DisabledReason, Webhook
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from attrs import define, field
 
-from notification_core.api_keys import ApiKey
-from notification_core.deliveries import Fence, Result
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
-from notification_core.keeping import Kept
-from notification_core.keys import SigningKey
+from notification_core.model.api_key import ApiKey
+from notification_core.model.delivery import Fence, Result
+from notification_core.model.request_records import Kept
+from notification_core.model.signing_key import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import (
     AT_ONCE,
@@ -23,7 +23,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     IngestTransaction,
 )
-from notification_core.ports.keys import KeyStore
+from notification_core.ports.signing_keys import KeyStore
 
 T = TypeVar("T")
 

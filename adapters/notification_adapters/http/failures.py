@@ -4,7 +4,7 @@ import ssl
 from datetime import timedelta
 
 from notification_adapters.http.limits import MAX_HEADERS
-from notification_core.deliveries import AttemptError, ErrorCode
+from notification_core.model.delivery import AttemptError, ErrorCode
 from notification_core.ports.sender import SendingFailed
 
 # https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/, the codes that customers meet.

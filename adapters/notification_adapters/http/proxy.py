@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from attrs import field, frozen
 
-from notification_core.destinations import DestinationPolicy, parse_networks
+from notification_core.model.destinations import DestinationPolicy, parse_networks
 
 ANYWHERE = DestinationPolicy(allowed_networks=parse_networks("0.0.0.0/0,::/0"))
 """What may be connected to where all of it is the operator's own proxy."""

@@ -11,10 +11,10 @@ from typing import Protocol
 import aiodns
 from attrs import frozen
 
-from notification_adapters.http.guard import DestinationDenied, judge
+from notification_adapters.http.destination_guard import DestinationDenied, judge
 from notification_adapters.http.shortages import exhausted
-from notification_core.destinations import DestinationPolicy, VerdictKind, judge_address
 from notification_core.errors import Resource, ResourceShort
+from notification_core.model.destinations import DestinationPolicy, VerdictKind, judge_address
 
 KEPT = timedelta(seconds=5)
 """How long an answer is used again; the name service's own TTLs may be longer."""

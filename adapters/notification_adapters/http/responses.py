@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from notification_adapters.http.failures import headers_too_large, unusable_status
 from notification_adapters.http.limits import MAX_HEADER_BYTES
-from notification_core.deliveries import ReceivedResponse
+from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import MAX_LOGGED_BYTES
 
 FIRST_FINAL_STATUS = 200

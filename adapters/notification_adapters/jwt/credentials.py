@@ -18,11 +18,11 @@ import jwt
 from attrs import frozen
 
 from notification_adapters.jwt.key_set import KeySet
-from notification_core.access import Caller, Scope
 from notification_core.errors import CredentialRefused
+from notification_core.model.caller import Caller, Scope
+from notification_core.model.text import text_complaints
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
-from notification_core.texts import text_complaints
 
 MAX_LENGTH = 8000
 """The most characters that a token has; longer ones fit into no header either."""

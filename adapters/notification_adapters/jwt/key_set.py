@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, hdrs
 from jwt import PyJWK, PyJWTError
 
-from notification_adapters.answers import body_of
+from notification_adapters.bounded_body import body_of
 from notification_core.errors import CredentialRefused, IssuerUnavailable
 from notification_core.ports.clock import Clock
 

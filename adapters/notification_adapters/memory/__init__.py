@@ -2,9 +2,9 @@
 
 from notification_adapters.memory.clock import ManualClock
 from notification_adapters.memory.environments import MemoryEnvironmentDirectory
+from notification_adapters.memory.event_source import MemorySource, MemoryTopics
+from notification_adapters.memory.message_sink import MemorySink
 from notification_adapters.memory.sender import ScriptedSender
-from notification_adapters.memory.sink import MemorySink
-from notification_adapters.memory.source import MemorySource, MemoryTopics
 from notification_adapters.memory.storage import MemoryStorage, memory_storage
 
 __all__ = [

@@ -7,9 +7,9 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.api_keys import ApiKey
 from notification_core.errors import ApiKeyNotFound
-from notification_core.keeping import Kept
+from notification_core.model.api_key import ApiKey
+from notification_core.model.request_records import Kept
 from notification_core.ports.api_keys import ApiKeyStore
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
-from notification_core.deliveries import TRIALS
+from notification_core.model.delivery import TRIALS
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_core.ports.clock import Clock
 

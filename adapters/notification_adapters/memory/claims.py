@@ -7,8 +7,8 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import snapshot
-from notification_core.deliveries import BegunDelivery, Fence
 from notification_core.model.claim_order import choose, room_of, share
+from notification_core.model.delivery import BegunDelivery, Fence
 from notification_core.ports.deliveries import Claim, Claimed
 
 _Queues = Mapping[UUID, Sequence[StoredDelivery]]

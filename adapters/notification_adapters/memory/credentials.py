@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from notification_core.access import Caller
 from notification_core.errors import CredentialRefused
+from notification_core.model.caller import Caller
 from notification_core.ports.credentials import Credentials
 
 

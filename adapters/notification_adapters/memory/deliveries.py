@@ -11,7 +11,8 @@ from notification_adapters.memory.claims import take
 from notification_adapters.memory.ingest import MemoryIngest
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import disable
-from notification_core.deliveries import (
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
     Failed,
@@ -21,14 +22,13 @@ from notification_core.deliveries import (
     Result,
     State,
 )
-from notification_core.facts import delivery_failed
-from notification_core.ids import IdGenerator
 from notification_core.model.delivery_transitions import (
     UNSENDABLE,
     after_attempt,
     after_interruption,
     reason_to_end,
 )
+from notification_core.model.operational_events import delivery_failed
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import (
     AT_ONCE,

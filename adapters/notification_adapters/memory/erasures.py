@@ -8,10 +8,10 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
-from notification_core.erasure import NOTHING_ERASED, ErasedBatch, Erasure
 from notification_core.errors import ErasureNotFound
-from notification_core.events import EventKey
-from notification_core.keeping import Kept
+from notification_core.model.erasure import NOTHING_ERASED, ErasedBatch, Erasure
+from notification_core.model.event import EventKey
+from notification_core.model.request_records import Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.erasures import ErasureStore
 

@@ -8,9 +8,10 @@ from attrs import evolve
 
 from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
-from notification_core.deliveries import State
+from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.history import (
+from notification_core.model.delivery import State
+from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
     DeliveryPage,
@@ -22,7 +23,6 @@ from notification_core.history import (
     WantedDeliveries,
     WantedEvents,
 )
-from notification_core.ids import earliest_id
 from notification_core.ports.history import History
 
 

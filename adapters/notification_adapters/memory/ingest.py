@@ -6,14 +6,14 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_adapters.memory.webhooks import webhooks_of
-from notification_core.deliveries import NewDelivery
-from notification_core.events import Arrival, EventKey, EventToStore, holds_data_of
-from notification_core.ids import IdGenerator
-from notification_core.incoming import DeadLetter, identity_of
-from notification_core.keeping import Kept
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.delivery import NewDelivery
+from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
+from notification_core.model.message import DeadLetter, identity_of
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import IngestTransaction
-from notification_core.webhooks import Webhook
 
 
 class MemoryIngest(IngestTransaction):

@@ -7,15 +7,15 @@ from attrs import evolve
 
 from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState
-from notification_core.deliveries import Attempt, Outcome
-from notification_core.history import (
+from notification_core.concurrency.ids import earliest_id
+from notification_core.model.delivery import Attempt, Outcome
+from notification_core.model.read_models import (
     EVERY_ATTEMPT,
     Activity,
     LastAttempt,
     LogPage,
     WantedAttempts,
 )
-from notification_core.ids import earliest_id
 from notification_core.ports.logs import LogStore
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.outgoing import OutgoingMessage
+from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.ports.clock import Clock
 from notification_core.ports.outbox import Outbox
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeVar
 
-from notification_core.history import MOST_LOOKED_AT, Page, page_of
+from notification_core.model.read_models import MOST_LOOKED_AT, Page, page_of
 
 _Row = TypeVar("_Row")
 _Place = TypeVar("_Place")

@@ -8,14 +8,11 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredReplay
-from notification_core.deliveries import Origin, State
+from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
-from notification_core.history import DeliveryRecord, ReplayPage, page_of
-from notification_core.ids import IdGenerator, earliest_id
-from notification_core.keeping import Kept
-from notification_core.ports.clock import Clock
-from notification_core.ports.replays import ReplayStore
-from notification_core.replay import (
+from notification_core.model.delivery import Origin, State
+from notification_core.model.read_models import DeliveryRecord, ReplayPage, page_of
+from notification_core.model.replay import (
     NO_ADVANCE,
     Advance,
     Replay,
@@ -23,6 +20,9 @@ from notification_core.replay import (
     ReplayState,
     Selection,
 )
+from notification_core.model.request_records import Kept
+from notification_core.ports.clock import Clock
+from notification_core.ports.replays import ReplayStore
 
 
 class MemoryReplayStore(ReplayStore):

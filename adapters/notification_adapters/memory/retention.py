@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
-from notification_core.events import EventKey
-from notification_core.ids import earliest_id
+from notification_core.concurrency.ids import earliest_id
+from notification_core.model.event import EventKey
+from notification_core.model.replay import ReplayState
 from notification_core.ports.retention import EventMark, Retention, Swept
-from notification_core.replay import ReplayState
 
 
 class MemoryRetention(Retention):

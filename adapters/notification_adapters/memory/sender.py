@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 
-from notification_core.deliveries import AttemptError, ErrorCode, ReceivedResponse
 from notification_core.errors import ResourceShort
+from notification_core.model.delivery import AttemptError, ErrorCode, ReceivedResponse
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
 
 

@@ -7,23 +7,27 @@ from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
-from notification_core.api_keys import ApiKey
-from notification_core.audit import AuditEntry
-from notification_core.deliveries import Attempt, Fence, Origin, Reason, State
-from notification_core.erasure import Erasure, ErasureState
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
-from notification_core.events import EventKey
-from notification_core.facts import Fact
-from notification_core.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.incoming import DeadLetter
-from notification_core.keeping import Kept
-from notification_core.keys import SigningKey
+from notification_core.model.api_key import ApiKey
+from notification_core.model.audit import AuditEntry
+from notification_core.model.delivery import Attempt, Fence, Origin, Reason, State
 from notification_core.model.delivery_transitions import Transition
-from notification_core.outgoing import OutgoingMessage, message_of_dead_letter, message_of_fact
+from notification_core.model.erasure import Erasure, ErasureState
+from notification_core.model.event import EventKey
+from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.message import DeadLetter
+from notification_core.model.operational_events import Fact
+from notification_core.model.outbox_message import (
+    OutgoingMessage,
+    message_of_dead_letter,
+    message_of_fact,
+)
+from notification_core.model.replay import Replay
+from notification_core.model.request_records import Kept
+from notification_core.model.signing_key import SigningKey
+from notification_core.model.topics import Topics
+from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
-from notification_core.replay import Replay
-from notification_core.topics import Topics
-from notification_core.webhooks import Webhook
 
 
 @frozen

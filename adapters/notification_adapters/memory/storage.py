@@ -7,23 +7,23 @@ from notification_adapters.memory.audit import MemoryAuditLog
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
+from notification_adapters.memory.dispatch_notifier import MemoryWaking
+from notification_adapters.memory.encrypted_columns import MemorySealedStore
 from notification_adapters.memory.erasures import MemoryErasureStore
 from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
-from notification_adapters.memory.keys import MemoryKeyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.outbox import MemoryOutbox
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
-from notification_adapters.memory.sealed import MemorySealedStore
+from notification_adapters.memory.signing_keys import MemoryKeyStore
 from notification_adapters.memory.state import MemoryState
-from notification_adapters.memory.trials import MemoryTrialStore
-from notification_adapters.memory.waking import MemoryWaking
+from notification_adapters.memory.webhook_tests import MemoryTrialStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
-from notification_adapters.memory.workers import LockHolder, MemoryWorkerLock
-from notification_core.ids import IdGenerator
+from notification_adapters.memory.worker_lock import LockHolder, MemoryWorkerLock
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.topics import Topics
 from notification_core.ports.clock import Clock
-from notification_core.topics import Topics
 
 
 @frozen

@@ -7,13 +7,13 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.deliveries import Attempt, Outcome, Reason, State
+from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.facts import webhook_disabled
-from notification_core.ids import earliest_id
-from notification_core.keeping import Kept
+from notification_core.model.delivery import Attempt, Outcome, Reason, State
+from notification_core.model.operational_events import webhook_disabled
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
-from notification_core.webhooks import FOREVER, DisabledReason, Webhook
 
 
 class MemoryWebhookStore(WebhookStore):

@@ -1,6 +1,6 @@
 """SQL storage: one schema, one store a module, one folder an engine."""
 
+from notification_adapters.sql.host_transactions import HostConnection
 from notification_adapters.sql.storage import SqlStorage
-from notification_adapters.sql.visits import HostConnection
 
 __all__ = ["HostConnection", "SqlStorage"]

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_core.history import MOST_LOOKED_AT
+from notification_core.model.read_models import MOST_LOOKED_AT
 
 
 def length_of_look(limit: int, *, passes_over: bool) -> int:

@@ -6,31 +6,31 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 from attrs import frozen
 
-from notification_adapters.sql.api_keys import SqlApiKeyStore
-from notification_adapters.sql.backlog import SqlBacklog
-from notification_adapters.sql.dead_letters import SqlDeadLetters
-from notification_adapters.sql.deliveries import SqlDeliveryStore
-from notification_adapters.sql.engine import Database
-from notification_adapters.sql.erasures import SqlErasureStore
-from notification_adapters.sql.history import SqlHistory
-from notification_adapters.sql.idempotency import KeptAnswers, SqlIdempotencyStore
-from notification_adapters.sql.keeping import Keeping, SqlAuditLog
-from notification_adapters.sql.keys import SqlKeyStore
-from notification_adapters.sql.logs import SqlLogStore
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.host_transactions import Commits
 from notification_adapters.sql.migrations import schema
-from notification_adapters.sql.outbox import OutboxRows, SqlOutbox
-from notification_adapters.sql.replays import SqlReplayStore
-from notification_adapters.sql.retention import SqlRetention
-from notification_adapters.sql.sealed import SqlSealedStore
-from notification_adapters.sql.trials import SqlTrialStore
-from notification_adapters.sql.visits import Commits
-from notification_adapters.sql.webhook_rows import WebhookRows
-from notification_adapters.sql.webhooks import SqlWebhookStore
-from notification_core.encryption import Cipher
-from notification_core.ids import IdGenerator
-from notification_core.ports.waking import Waking
-from notification_core.ports.workers import WorkerLock
-from notification_core.topics import Topics
+from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
+from notification_adapters.sql.stores.backlog import SqlBacklog
+from notification_adapters.sql.stores.dead_letters import SqlDeadLetters
+from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
+from notification_adapters.sql.stores.encrypted_columns import SqlSealedStore
+from notification_adapters.sql.stores.erasures import SqlErasureStore
+from notification_adapters.sql.stores.history import SqlHistory
+from notification_adapters.sql.stores.idempotency import KeptAnswers, SqlIdempotencyStore
+from notification_adapters.sql.stores.logs import SqlLogStore
+from notification_adapters.sql.stores.outbox import OutboxRows, SqlOutbox
+from notification_adapters.sql.stores.replays import SqlReplayStore
+from notification_adapters.sql.stores.request_records import Keeping, SqlAuditLog
+from notification_adapters.sql.stores.retention import SqlRetention
+from notification_adapters.sql.stores.signing_keys import SqlKeyStore
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
+from notification_adapters.sql.stores.webhook_tests import SqlTrialStore
+from notification_adapters.sql.stores.webhooks import SqlWebhookStore
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.topics import Topics
+from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.worker_lock import WorkerLock
 
 
 @frozen

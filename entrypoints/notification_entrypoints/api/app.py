@@ -7,19 +7,19 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
 
-from notification_core.access import ANYBODY, Scope
-from notification_entrypoints.api.access import CALLER, Access
-from notification_entrypoints.api.auditing import REQUEST
-from notification_entrypoints.api.bodies import BodyMemory
-from notification_entrypoints.api.calls import Endpoint
-from notification_entrypoints.api.document import load_document
-from notification_entrypoints.api.methods import path_pattern, tell_methods
-from notification_entrypoints.api.negotiation import pack
-from notification_entrypoints.api.operations import handlers
+from notification_core.model.caller import ANYBODY, Scope
+from notification_entrypoints.api.audit_trail import REQUEST
+from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.endpoint import Endpoint
+from notification_entrypoints.api.http.allowed_methods import path_pattern, tell_methods
+from notification_entrypoints.api.http.bodies import BodyMemory
+from notification_entrypoints.api.http.content_negotiation import pack
+from notification_entrypoints.api.openapi.document import load_document
+from notification_entrypoints.api.openapi.reference_page import add_reference_page
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
-from notification_entrypoints.api.reference import add_reference_page
-from notification_entrypoints.api.services import Services
-from notification_entrypoints.logs import NOT_SERVED
+from notification_entrypoints.api.routes import handlers
+from notification_entrypoints.api.security.authorization import CALLER, Access
+from notification_entrypoints.observability.logs import NOT_SERVED
 
 _log = logging.getLogger(__name__)
 _log_not_served = logging.getLogger(NOT_SERVED)

@@ -25,12 +25,12 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_core.errors import AlreadyAnswered, Detail
-from notification_core.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.keeping import Keep, Kept
+from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import Keep, Kept
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
-from notification_entrypoints.api.auditing import Auditing
-from notification_entrypoints.api.calls import Call
+from notification_entrypoints.api.audit_trail import Auditing
+from notification_entrypoints.api.endpoint import Call
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 HEADER = "Idempotency-Key"

@@ -9,10 +9,10 @@ from aiohttp import hdrs, web
 from attrs import field, frozen
 
 from notification_core.errors import Detail
-from notification_core.history import EventPlace
-from notification_entrypoints.api.answers import json_answer
-from notification_entrypoints.api.calls import Call
+from notification_core.model.read_models import EventPlace
+from notification_entrypoints.api.endpoint import Call
 from notification_entrypoints.api.problems import Problem, RequestRefused
+from notification_entrypoints.api.responses import json_answer
 
 _DEFAULT_LIMIT = 50
 _SEAL_BYTES = 16

@@ -19,9 +19,9 @@ from attrs import define
 
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
-from notification_entrypoints.cli.failures import Exit, exit_of
-from notification_entrypoints.importing import imported_for_good
-from notification_entrypoints.log_output import LogOutput
+from notification_entrypoints.commands.exit_codes import Exit, exit_of
+from notification_entrypoints.observability.log_output import LogOutput
+from notification_entrypoints.serving.gc_tuning import imported_for_good
 
 PROGRAM = "notification-management"
 

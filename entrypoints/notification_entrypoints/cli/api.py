@@ -4,9 +4,9 @@ import os
 
 import click
 
-from notification_entrypoints import api_server
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.workers import workers_option
+from notification_entrypoints.commands import api
 
 
 @click.command("api", epilog=examples("api", "api --workers 2"))
@@ -17,4 +17,4 @@ def command(workers: int) -> None:
     It needs a database that was migrated (DB_URI, DB_ENCRYPTION_SECRET), and a consumer or an `up`
     on the same one. All settings are environment variables.
     """
-    api_server.run(os.environ, workers)
+    api.run(os.environ, workers)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from attrs import frozen
 
 from notification_core import InvalidSignature, verify_signature, verify_standard_webhook
-from notification_core.keys import thumbprint
-from notification_core.public_keys import parse_public_key
-from notification_core.verifying import TOLERANCE
+from notification_core.model.public_keys import parse_public_key
+from notification_core.model.signing_key import thumbprint
+from notification_core.signing.verification import TOLERANCE
 from notification_entrypoints.cli.captured import Captured
 from notification_entrypoints.cli.verification import SignatureForm, single
 

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from notification_core.errors import Detail
-from notification_entrypoints.cli.failures import (
+from notification_entrypoints.commands.exit_codes import (
     DENIED,
     ApiRefused,
     ApiUnavailable,

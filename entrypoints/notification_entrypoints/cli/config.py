@@ -9,7 +9,6 @@ from attrs import frozen
 
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import Exit
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
@@ -19,10 +18,15 @@ from notification_entrypoints.cli.terminal import (
     printable,
     table,
 )
-from notification_entrypoints.databases import embedded_database, secret_path, up_defaults_now
-from notification_entrypoints.described import Described, describe
-from notification_entrypoints.settings import check_exposure, load_settings
-from notification_entrypoints.unknown_variables import UnknownVariable, unknown_variables
+from notification_entrypoints.commands.exit_codes import Exit
+from notification_entrypoints.config.databases import (
+    embedded_database,
+    secret_path,
+    up_defaults_now,
+)
+from notification_entrypoints.config.report import Described, describe
+from notification_entrypoints.config.settings import check_exposure, load_settings
+from notification_entrypoints.config.unknown_variables import UnknownVariable, unknown_variables
 
 _SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _TO_BE_MADE = "?" * 32  # stands for a secret that is not there yet: never shown

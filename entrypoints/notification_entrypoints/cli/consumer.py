@@ -4,9 +4,9 @@ import os
 
 import click
 
-from notification_entrypoints import consumer
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.workers import workers_option
+from notification_entrypoints.commands import consumer
 
 
 @click.command("consumer", epilog=examples("consumer", "consumer --workers 4"))

@@ -13,12 +13,11 @@ from uuid import UUID
 import click
 
 from notification_core.errors import InvalidInput
-from notification_core.events import timestamp_of
-from notification_core.letters import Letters
+from notification_core.ingest.dead_letters import Letters
+from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_entrypoints.cli.data import data_option, defaults_of
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     json_option,
@@ -26,7 +25,8 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_table,
 )
-from notification_entrypoints.dead_letters import open_letters
+from notification_entrypoints.commands.dead_letters import open_letters
+from notification_entrypoints.commands.exit_codes import CommandFailed
 
 _MOST_SHOWN = 100_000
 

@@ -9,7 +9,6 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import ApiUnavailable
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     confirm,
@@ -20,6 +19,7 @@ from notification_entrypoints.cli.terminal import (
     run,
     table,
 )
+from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
 _PAUSE_SECONDS = 0.5
 

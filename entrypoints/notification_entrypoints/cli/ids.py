@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from notification_adapters.event_fields import id_wrong
+from notification_adapters.event_formats.validation import id_wrong
 
 
 class _Id(click.types.UUIDParameterType):

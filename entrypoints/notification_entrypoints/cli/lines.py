@@ -8,7 +8,7 @@ import msgspec
 from attrs import frozen
 
 from notification_core.errors import InvalidEvent, TooLarge
-from notification_core.events import MAX_EVENT_BYTES
+from notification_core.model.event import MAX_EVENT_BYTES
 
 MAX_BATCH_EVENTS = 500
 MAX_BATCH_BYTES = 8 * 1024 * 1024

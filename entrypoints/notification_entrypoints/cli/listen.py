@@ -17,12 +17,12 @@ from rich.markup import escape
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
 from notification_entrypoints.cli.terminal import output, print_json, printable
 from notification_entrypoints.cli.verification import Verifier
 from notification_entrypoints.cli.webhooks import event_types
+from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
 _STATUS = re.compile(r"[2-5][0-9]{2}")
 

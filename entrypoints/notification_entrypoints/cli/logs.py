@@ -14,7 +14,6 @@ from rich.text import Text
 from notification_entrypoints.cli.attempts import Attempt, Entry, Filters, WebhookLog
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import ApiUnavailable
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     json_option,
@@ -26,6 +25,7 @@ from notification_entrypoints.cli.terminal import (
     show_table,
 )
 from notification_entrypoints.cli.times import since_option, until_option
+from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
 _PAUSE_SECONDS = 1.0
 _COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "answer", "ms", "again_at")

@@ -4,10 +4,10 @@ import os
 
 import click
 
-from notification_entrypoints import migrating
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.terminal import note
-from notification_entrypoints.unknown_variables import unknown_variables
+from notification_entrypoints.commands import migrate
+from notification_entrypoints.config.unknown_variables import unknown_variables
 
 
 @click.command(
@@ -22,9 +22,9 @@ def command(*, check: bool, sql: bool) -> None:
         raise click.UsageError("Either --check or --sql: each only looks.")
     note(unknown_variables(os.environ))
     if sql:
-        click.echo(migrating.sql(os.environ), nl=False)
+        click.echo(migrate.sql(os.environ), nl=False)
     elif check:
-        migrating.check(os.environ)
+        migrate.check(os.environ)
         click.echo("The schema fits this version.")
     else:
-        migrating.migrate(os.environ)
+        migrate.migrate(os.environ)

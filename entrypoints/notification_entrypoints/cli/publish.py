@@ -17,7 +17,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from notification_core.errors import InvalidEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import ApiRefused, ApiUnavailable, CommandFailed
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.lines import Batch, Line, batches, identified, read_lines
 from notification_entrypoints.cli.terminal import (
@@ -28,6 +27,7 @@ from notification_entrypoints.cli.terminal import (
     printable,
     run,
 )
+from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
 _MAX_NAMED = 10
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from attrs import define, frozen
 
-from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.verification import Verdict, Verifier
+from notification_entrypoints.commands.exit_codes import CommandFailed
 
 HOST = "127.0.0.1"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from notification_core.rekeying import Rekeyed
+from notification_core.encryption.reencryption import Rekeyed
 from notification_entrypoints.cli.data import data_option, defaults_of
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.terminal import messages, run
-from notification_entrypoints.rekeying import open_rekeying
+from notification_entrypoints.commands.exit_codes import CommandFailed
+from notification_entrypoints.commands.rekey import open_rekeying
 
 _SECONDS_BETWEEN_LINES = 5.0
 

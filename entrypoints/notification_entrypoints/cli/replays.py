@@ -10,7 +10,6 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import ApiUnavailable
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import (
     json_option,
@@ -21,6 +20,7 @@ from notification_entrypoints.cli.terminal import (
     show_table,
 )
 from notification_entrypoints.cli.times import instant, until_option
+from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
 _PAUSE_SECONDS = 0.5
 _STATES = ("failed", "skipped", "cancelled", "succeeded")

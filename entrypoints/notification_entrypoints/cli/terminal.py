@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from notification_entrypoints.cli.failures import CommandFailed
-from notification_entrypoints.unknown_variables import UnknownVariable
+from notification_entrypoints.commands.exit_codes import CommandFailed
+from notification_entrypoints.config.unknown_variables import UnknownVariable
 
 _PIPE_WIDTH = 160
 

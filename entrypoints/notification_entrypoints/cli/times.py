@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from notification_adapters.clock import SystemClock
-from notification_entrypoints.durations import parse_duration
+from notification_entrypoints.config.durations import parse_duration
 
 
 def instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from notification_entrypoints import up
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.workers import workers_option
+from notification_entrypoints.commands import up
 
 
 @click.command("up", epilog=examples("up", "up --data ./data", "up --workers 4"))

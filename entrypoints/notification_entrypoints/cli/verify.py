@@ -11,12 +11,11 @@ from attrs import frozen
 
 from notification_adapters.clock import SystemClock
 from notification_core.errors import InvalidInput, InvalidSignature
-from notification_core.public_keys import parse_public_key
+from notification_core.model.public_keys import parse_public_key
 from notification_entrypoints.cli.captured import MAX_BYTES, Captured, parse_captured
 from notification_entrypoints.cli.checks import Check, Trust, checks, signed_at
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import Exit
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.terminal import json_option, output, print_json, printable, run
 from notification_entrypoints.cli.verification import (
@@ -24,7 +23,8 @@ from notification_entrypoints.cli.verification import (
     envelope_of,
     published_keys,
 )
-from notification_entrypoints.secret_files import decoded
+from notification_entrypoints.commands.exit_codes import Exit
+from notification_entrypoints.config.secret_files import decoded
 
 _SIGNATURE_HEADER = "X-3dverse-Signature"
 _MAX_KEY_BYTES = 4096

@@ -7,11 +7,10 @@ from uuid import UUID
 import click
 import msgspec
 
-from notification_core.headers import MASK
+from notification_core.model.custom_headers import MASK
 from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.failures import CommandFailed
 from notification_entrypoints.cli.ids import ID
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
@@ -24,6 +23,7 @@ from notification_entrypoints.cli.terminal import (
     table,
 )
 from notification_entrypoints.cli.times import time_to_come
+from notification_entrypoints.commands.exit_codes import CommandFailed
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _FOREVER = "9999-12-31T23:59:59Z"

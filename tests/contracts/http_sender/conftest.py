@@ -12,7 +12,7 @@ import uvloop
 
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import NameService
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
 from tests.certificates import Authority
 from tests.conftest import require

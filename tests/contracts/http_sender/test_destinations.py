@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from notification_adapters.http.resolver import LookupFailed, NameNotFound
-from notification_core.deliveries import AttemptError, ErrorCode
-from notification_core.destinations import DestinationPolicy, check_url
+from notification_core.model.delivery import AttemptError, ErrorCode
+from notification_core.model.destinations import DestinationPolicy, check_url
 from tests.conftest import require
 from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
 from tests.receivers import Receiver

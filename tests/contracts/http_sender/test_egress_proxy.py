@@ -9,8 +9,8 @@ import pytest
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import NameNotFound
 from notification_adapters.http.trust import system_trust
-from notification_core.deliveries import ErrorCode
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.delivery import ErrorCode
+from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
 from tests.certificates import Authority
 from tests.egress_proxy import ForwardProxy

@@ -4,9 +4,9 @@ import traceback
 
 import pytest
 
-from notification_core.deliveries import AttemptError, ErrorCode
+from notification_core.model.delivery import AttemptError, ErrorCode
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.webhooks import Method
 from tests.raw_receivers import RawReceiver, closes
 from tests.receivers import Receiver
 from tests.sending import (

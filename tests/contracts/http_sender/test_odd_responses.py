@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from notification_core.deliveries import ErrorCode
+from notification_core.model.delivery import ErrorCode
 from notification_core.ports.sender import HttpSender
 from tests.raw_receivers import RawReceiver, closes, says
 from tests.sending import failure, send

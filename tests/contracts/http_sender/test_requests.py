@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 
 from notification_adapters.http.limits import IDLE
-from notification_core.deliveries import ErrorCode
 from notification_core.errors import InvalidInput
+from notification_core.model.delivery import ErrorCode
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import (
     HttpRequest,
     HttpSender,
 )
-from notification_core.webhooks import Method
 from tests.raw_receivers import (
     NO_CONTENT,
     Act,

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from notification_core.deliveries import ReceivedResponse
+from notification_core.model.delivery import ReceivedResponse
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import (
     MAX_LOGGED_BYTES,
     MAX_RESPONSE_BYTES,
     HttpRequest,
     HttpSender,
 )
-from notification_core.webhooks import Method
 from tests.raw_receivers import (
     NO_CONTENT,
     Act,

@@ -8,8 +8,8 @@ import pytest
 
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import Dns
-from notification_core.deliveries import ErrorCode
 from notification_core.errors import Resource, ResourceShort
+from notification_core.model.delivery import ErrorCode
 from notification_core.ports.sender import HttpSender
 from tests.descriptors import no_descriptors
 from tests.egress_proxy import ForwardProxy

@@ -6,9 +6,9 @@ import ssl
 import pytest
 
 from notification_adapters.http.trust import system_trust
-from notification_core.deliveries import ErrorCode
+from notification_core.model.delivery import ErrorCode
+from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender
-from notification_core.webhooks import Method
 from tests.certificates import Authority
 from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, hangs, resets, says
 from tests.receivers import Receiver

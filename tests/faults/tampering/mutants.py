@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.steps import Lease
+from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.tables import deliveries
-from notification_core.deliveries import Attempt, Fence, NewDelivery, Outcome, State
+from notification_core.model.delivery import Attempt, Fence, NewDelivery, Outcome, State
 from tests.faults.tampering.patching import Function, replaced, step_by_step
 
 _ENGINES: Final = ("sqlite", "postgres")
@@ -30,7 +30,7 @@ def _replaced_step(
     if not shortcuts:
         step_by_step()
     for engine in _ENGINES:
-        replaced(f"notification_adapters.sql.{engine}.steps:{name}", by)
+        replaced(f"notification_adapters.sql.{engine}.dialect:{name}", by)
 
 
 def acknowledge_first() -> None:
@@ -44,7 +44,7 @@ def acknowledge_first() -> None:
 
         return taking
 
-    replaced("notification_adapters.kafka.source:KafkaSource.take", by)
+    replaced("notification_adapters.kafka.event_source:KafkaSource.take", by)
 
 
 def answer_before_the_commit() -> None:
@@ -61,7 +61,7 @@ def answer_before_the_commit() -> None:
 
     committing: set[asyncio.Task[None]] = set()
     step_by_step()
-    replaced("notification_adapters.sql.deliveries:SqlDeliveryStore.ingesting", by)
+    replaced("notification_adapters.sql.stores.deliveries:SqlDeliveryStore.ingesting", by)
 
 
 async def _after_a_while(stack: AsyncExitStack) -> None:
@@ -71,7 +71,7 @@ async def _after_a_while(stack: AsyncExitStack) -> None:
 
 def acknowledge_what_is_found() -> None:
     """Acknowledge rows that were found although no standby may have them (PostgreSQL)."""
-    for module in ("shortcuts", "engine"):
+    for module in ("single_statement", "database"):
         where = f"notification_adapters.sql.postgres.{module}:CONFIRM"
         replaced(where, lambda _: "SELECT 'nothing is written'")
 
@@ -143,8 +143,8 @@ def drop_the_fence() -> None:
 
     _replaced_step("held", by, shortcuts=True)
     _replaced_step("succeed", by, shortcuts=True)
-    replaced("notification_adapters.sql.postgres.shortcuts:FINISH", _of_anybody)
-    replaced("notification_adapters.sql.sqlite.ending:held_of", _whoever_asks)
+    replaced("notification_adapters.sql.postgres.single_statement:FINISH", _of_anybody)
+    replaced("notification_adapters.sql.sqlite.attempt_results:held_of", _whoever_asks)
 
 
 def _of_anybody(finish: str) -> str:
@@ -224,7 +224,7 @@ def take_the_interrupted_for_delivered() -> None:
 
         return delivered
 
-    replaced("notification_adapters.sql.deliveries:reaped", by)
+    replaced("notification_adapters.sql.stores.deliveries:reaped", by)
 
 
 def log_no_interruption() -> None:
@@ -251,8 +251,8 @@ def finish_in_two_transactions() -> None:
         return and_commit
 
     step_by_step()
-    replaced("notification_adapters.sql.sqlite.steps:log", by)
-    replaced("notification_adapters.sql.sqlite.steps:succeed", by)
+    replaced("notification_adapters.sql.sqlite.dialect:log", by)
+    replaced("notification_adapters.sql.sqlite.dialect:succeed", by)
 
 
 def store_an_event_without_its_deliveries() -> None:
@@ -266,7 +266,7 @@ def store_an_event_without_its_deliveries() -> None:
         return later
 
     step_by_step()
-    replaced("notification_adapters.sql.sqlite.steps:add_deliveries", by)
+    replaced("notification_adapters.sql.sqlite.dialect:add_deliveries", by)
 
 
 async def _commit_and_go_on(connection: AsyncConnection) -> None:
@@ -298,7 +298,7 @@ def sign_once() -> None:
         return of_old
 
     seconds: dict[object, int] = {}
-    replaced("notification_core.signatures:Signatures.of", by)
+    replaced("notification_core.signing.signatures:Signatures.of", by)
 
 
 def send_another_body() -> None:
@@ -310,7 +310,7 @@ def send_another_body() -> None:
 
         return longer
 
-    replaced("notification_core.deliver:Deliver._send", by)
+    replaced("notification_core.dispatch.attempt:Deliver._send", by)
 
 
 def send_again_in_silence() -> None:
@@ -323,7 +323,7 @@ def send_again_in_silence() -> None:
 
         return twice
 
-    replaced("notification_core.deliver:Deliver._send", by)
+    replaced("notification_core.dispatch.attempt:Deliver._send", by)
 
 
 def give_up_early() -> None:
@@ -335,13 +335,15 @@ def give_up_early() -> None:
 
         return sooner
 
-    replaced("notification_core.retrying:RetryPolicy.after_failure", by)
+    replaced("notification_core.model.retry_policy:RetryPolicy.after_failure", by)
 
 
 def heed_no_change() -> None:
     """Go on with what is in hand, whatever becomes of its webhook."""
-    replaced("notification_core.lanes:Lanes.is_fresh", lambda _: lambda *_: True)
-    replaced("notification_core.sending:Sending.refresh", lambda _: lambda *_: None)
+    replaced("notification_core.dispatch.fair_queue:Lanes.is_fresh", lambda _: lambda *_: True)
+    replaced(
+        "notification_core.dispatch.delivery_runner:Sending.refresh", lambda _: lambda *_: None
+    )
 
 
 MUTANTS: Final[Mapping[str, Callable[[], None]]] = {

@@ -11,34 +11,34 @@ from typing import Final
 from tests.faults.tampering.patching import calling_after, calling_before, replaced, step_by_step
 
 _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-_STORES: Final = "notification_adapters.sql.deliveries:SqlDeliveryStore"
+_STORES: Final = "notification_adapters.sql.stores.deliveries:SqlDeliveryStore"
 
 BEFORE: Final = {
     # Messages have come from Kafka, and nothing of them is in storage.
-    "polled": ["notification_core.ingest:Ingest.take_in"],
+    "polled": ["notification_core.ingest.ingest:Ingest.take_in"],
     # They are in storage, and their offsets are not committed.
-    "stored": ["notification_adapters.kafka.source:KafkaSource.acknowledge"],
+    "stored": ["notification_adapters.kafka.event_source:KafkaSource.acknowledge"],
     # A batch of deliveries is about to be inserted; their events are, in the same transaction.
     "fanning out": [
-        "notification_adapters.sql.sqlite.steps:add_deliveries",
-        "notification_adapters.sql.postgres.steps:add_deliveries",
+        "notification_adapters.sql.sqlite.dialect:add_deliveries",
+        "notification_adapters.sql.postgres.dialect:add_deliveries",
     ],
     # A publish is committed, and nobody has been handed anything.
-    "committed": ["notification_core.ingest:Ingest._hand_over"],
+    "committed": ["notification_core.ingest.ingest:Ingest._hand_over"],
     # An attempt has begun in storage, and no connection is made yet.
-    "connecting": ["notification_core.deliver:Deliver._send"],
+    "connecting": ["notification_core.dispatch.attempt:Deliver._send"],
     # The receiver has answered, and nothing of that is written.
-    "answered": ["notification_core.recording:Recorder.record"],
+    "answered": ["notification_core.dispatch.result_writer:Recorder.record"],
     # A delivery is at its end, and in the same transaction its attempt is not logged.
     "ending": [
-        "notification_adapters.sql.sqlite.steps:log",
-        "notification_adapters.sql.postgres.steps:log",
+        "notification_adapters.sql.sqlite.dialect:log",
+        "notification_adapters.sql.postgres.dialect:log",
     ],
     # Of the statements that make the schema another one is to be run, in one transaction. A few
     # that only look come first.
     "migrating": ["sqlalchemy:Connection.exec_driver_sql"],
     # Messages of the outbox are sent, and still in it.
-    "relayed": ["notification_adapters.sql.outbox:SqlOutbox.remove"],
+    "relayed": ["notification_adapters.sql.stores.outbox:SqlOutbox.remove"],
 }
 AFTER: Final = {
     # A claim is committed, and what it took is in nobody's hands. An empty one does not count.

@@ -18,11 +18,11 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from notification_adapters.http.aiohttp.protocol import OneResponse
-from notification_adapters.http.guard import judging_sockets
+from notification_adapters.http.destination_guard import judging_sockets
 from notification_adapters.http.limits import IDLE
 from notification_adapters.http.resolver import JudgingResolver
 from notification_adapters.http.shortages import told_apart
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.destinations import DestinationPolicy
 
 POOL_KEY: ContextVar[Hashable] = ContextVar("pool_key")
 """Whose requests may reuse the connection of the request that is made in this context."""

@@ -16,7 +16,7 @@ from aiohttp import (
 )
 
 from notification_adapters.http import failures
-from notification_adapters.http.guard import DestinationDenied
+from notification_adapters.http.destination_guard import DestinationDenied
 from notification_core.ports.sender import SendingFailed
 
 

@@ -20,7 +20,7 @@ from notification_adapters.http.aiohttp.body import read
 from notification_adapters.http.aiohttp.connector import POOL_KEY, GuardedConnector, PooledRequest
 from notification_adapters.http.aiohttp.failures import failure_of
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
-from notification_adapters.http.fields import checked_names, invalid_value
+from notification_adapters.http.header_fields import checked_names, invalid_value
 from notification_adapters.http.limits import MAX_HEADER_BYTES, MAX_KNOWN_URLS
 from notification_adapters.http.proxy import (
     ANYWHERE,
@@ -30,9 +30,9 @@ from notification_adapters.http.proxy import (
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
 from notification_adapters.http.responses import received
 from notification_adapters.http.trust import system_trust
-from notification_core.deliveries import ReceivedResponse
-from notification_core.destinations import DestinationPolicy, check_url
 from notification_core.errors import DestinationRefused
+from notification_core.model.delivery import ReceivedResponse
+from notification_core.model.destinations import DestinationPolicy, check_url
 from notification_core.ports.sender import HttpRequest, HttpSender
 
 _ADDED_BY_AIOHTTP = frozenset({"content-type", "user-agent"})

@@ -6,9 +6,9 @@ import ssl
 from typing import cast
 
 from notification_adapters.http import failures
-from notification_adapters.http.native.requests import Origin
+from notification_adapters.http.native.request import Origin
 from notification_adapters.http.native.response import ResponseReader
-from notification_core.deliveries import ReceivedResponse
+from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import SendingFailed
 
 PIECE = 64 * 1024

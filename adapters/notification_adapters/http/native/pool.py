@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from notification_adapters.http.limits import IDLE
 from notification_adapters.http.native.connection import Connection
-from notification_adapters.http.native.requests import Origin
+from notification_adapters.http.native.request import Origin
 
 MAX_IDLE = 512
 """As many as there are requests in flight by default.

@@ -5,7 +5,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from notification_adapters.http import failures
 from notification_adapters.http.limits import MAX_HEADER_BYTES, MAX_HEADERS
 from notification_adapters.http.responses import FIRST_FINAL_STATUS, received
-from notification_core.deliveries import ReceivedResponse
+from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import MAX_RESPONSE_BYTES, SendingFailed
 
 MAX_WIRE_BYTES = 16 * MAX_RESPONSE_BYTES

@@ -10,14 +10,14 @@ from typing import Protocol
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from notification_adapters.http import failures
-from notification_adapters.http.guard import judging_sockets
+from notification_adapters.http.destination_guard import judging_sockets
 from notification_adapters.http.limits import MAX_HEADER_BYTES
-from notification_adapters.http.native.phases import Stopwatch
-from notification_adapters.http.native.requests import Origin
+from notification_adapters.http.native.phase_timer import Stopwatch
+from notification_adapters.http.native.request import Origin
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import JudgingResolver
 from notification_adapters.http.shortages import told_apart
-from notification_core.destinations import DestinationPolicy
+from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import Phase
 
 # RFC 8305, section 5: how long one address may take before the next is tried as well.

@@ -8,11 +8,11 @@ from functools import lru_cache
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.limits import MAX_KNOWN_URLS
 from notification_adapters.http.native.connection import Connection
+from notification_adapters.http.native.connector import Dialer
 from notification_adapters.http.native.deadlines import Deadlines
-from notification_adapters.http.native.dialing import Dialer
-from notification_adapters.http.native.phases import Stopwatch, nobody_hears
+from notification_adapters.http.native.phase_timer import Stopwatch, nobody_hears
 from notification_adapters.http.native.pool import Pool
-from notification_adapters.http.native.requests import Origin, Target, head_of, target_of
+from notification_adapters.http.native.request import Origin, Target, head_of, target_of
 from notification_adapters.http.native.routes import Route, Straight, Through
 from notification_adapters.http.proxy import (
     ANYWHERE,
@@ -20,9 +20,9 @@ from notification_adapters.http.proxy import (
     EgressProxy,
 )
 from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
-from notification_core.deliveries import ReceivedResponse
-from notification_core.destinations import DestinationPolicy, check_url
 from notification_core.errors import DestinationRefused
+from notification_core.model.delivery import ReceivedResponse
+from notification_core.model.destinations import DestinationPolicy, check_url
 from notification_core.ports.sender import HttpRequest, HttpSender, Phase, Took
 
 

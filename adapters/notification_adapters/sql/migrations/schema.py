@@ -5,9 +5,9 @@ from importlib.resources import files
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.engine import Database
+from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import instance, metadata
-from notification_core.encryption import Cipher
+from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
     IncompatibleSchema,
     StorageUnusable,

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar, cast
 
 from attrs import define
 
+from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.hosts import Connection
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.steps import RawRow
 
 _T = TypeVar("_T")
 

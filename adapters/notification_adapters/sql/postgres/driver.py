@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.hosts import Connection
-from notification_adapters.sql.steps import RawRow
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: object) -> list[RawRow]:

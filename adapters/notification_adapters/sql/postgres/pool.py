@@ -10,12 +10,12 @@ from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.commits import CommitTracker
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
 from notification_adapters.sql.postgres.hosts import Connection
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.steps import RawRow
 from notification_core.errors import StorageUnavailable
 
 _WAIT_SECONDS: Final = 10.0

@@ -5,21 +5,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import evolve
 
-from notification_adapters.sql.postgres.engine import (
+from notification_adapters.sql.postgres.database import (
     Now,
     PostgresDatabase,
     open_database,
     server_time,
 )
+from notification_adapters.sql.postgres.locks import SessionWorkerLock
+from notification_adapters.sql.postgres.notifier import NotifyWaking
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.session import Session
-from notification_adapters.sql.postgres.waking import NotifyWaking
-from notification_adapters.sql.postgres.workers import SessionWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
-from notification_core.encryption import Cipher
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.topics import Topics
 from notification_core.ports.clock import Clock
-from notification_core.topics import Topics
 
 
 @asynccontextmanager

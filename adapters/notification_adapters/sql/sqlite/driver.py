@@ -16,7 +16,7 @@ import aiosqlite
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.steps import RawRow
+from notification_adapters.sql.dialect import RawRow
 
 Value = str | int | bytes | None
 Work = Callable[[sqlite3.Connection], object]

@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.sql.sqlite.engine import SqliteDatabase, naming, open_database
-from notification_adapters.sql.sqlite.waking import NobodyElse
-from notification_adapters.sql.sqlite.workers import FileWorkerLock
+from notification_adapters.sql.sqlite.database import SqliteDatabase, naming, open_database
+from notification_adapters.sql.sqlite.locks import FileWorkerLock
+from notification_adapters.sql.sqlite.notifier import NobodyElse
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
-from notification_core.encryption import Cipher
-from notification_core.ids import IdGenerator
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.cipher import Cipher
+from notification_core.model.topics import Topics
 from notification_core.ports.clock import Clock
-from notification_core.topics import Topics
 
 
 @asynccontextmanager

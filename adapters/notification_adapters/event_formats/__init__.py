@@ -1,0 +1,1 @@
+"""How events and their messages are written."""

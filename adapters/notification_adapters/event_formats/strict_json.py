@@ -1,0 +1,84 @@
+"""JSON (RFC 8259) by its strictest reading: the standard library's scanner, held to the letter."""
+
+import codecs
+import json
+import re
+from itertools import accumulate
+from math import isfinite
+from typing import NoReturn
+
+from notification_core.model.event import MAX_EVENT_DEPTH
+
+TOO_DEEP = f"This is nested too deeply; {MAX_EVENT_DEPTH} levels are the most."
+
+_MAX_QUOTED = 64
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+
+
+MARKED = "This is not JSON: it begins with a byte order mark (RFC 8259, section 8.1); send none."
+"""What is wrong with a text that begins with :data:`codecs.BOM_UTF8`."""
+
+
+class Pairs(tuple[tuple[str, object], ...]):
+    """A JSON object as it stands in the text: every pair, in its order."""
+
+    __slots__ = ()
+
+
+def depth_wrong(text: bytes) -> str | None:
+    """Return what is wrong with a text that is nested too deeply, None if it is not.
+
+    The time is linear in the length of the text, whether or not it is JSON.
+    """
+    # No more brackets than levels allowed: it cannot be too deep.
+    if text.count(b"[") + text.count(b"{") <= MAX_EVENT_DEPTH:
+        return None
+    brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKET)
+    deepest = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    return TOO_DEEP if deepest > MAX_EVENT_DEPTH else None
+
+
+def scanned(text: bytes) -> object:
+    """Return the value of a text that is not too deep; raise ``ValueError``, which says why not.
+
+    Objects are :class:`Pairs`. The values of integers are lost: they do not matter here, and
+    Python refuses to make one of 5,000 digits.
+    """
+    if text.startswith(codecs.BOM_UTF8):
+        raise ValueError(MARKED)
+    try:
+        value = _SCANNER.decode(text.decode())
+        if rb"\u" in text:  # Only an escape can make a lone surrogate.
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"This is not UTF-8 (byte {error.start}).") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("A string holds half of a surrogate pair; write both halves.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"This is not JSON: {error}.") from error
+    return value
+
+
+def cut(text: str) -> str:
+    """Return a stranger's text short enough to be quoted."""
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError(f"The number {cut(text)} overflows; the most is about 1.8e308.")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON; numbers are finite.")
+
+
+_SCANNER = json.JSONDecoder(
+    object_pairs_hook=Pairs,
+    parse_int=lambda _: 0,
+    parse_float=_finite,
+    parse_constant=_refuse_constant,
+)

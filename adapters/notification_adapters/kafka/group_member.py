@@ -1,0 +1,188 @@
+"""One life of a consumer: from its joining of the group until it is given up.
+
+While messages are in somebody's hands their partitions are paused and polled all the same, so that
+the group does not take the member for dead however long it takes. When partitions are revoked, the
+member waits for what is in hand to be stored and committed before it lets go of them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from notification_adapters.kafka.batch_handover import Hand, Handover
+from notification_core.concurrency.wakeup import Signal
+from notification_core.errors import BrokersUnavailable
+from notification_core.model.message import Message
+from notification_core.ports.clock import Clock
+from notification_core.ports.event_source import MAX_TAKEN
+from notification_core.ports.observer import Observer
+
+LOOK_SECONDS = 5.0
+"""How often the group's state is looked at."""
+
+STALL_SECONDS = 120.0
+"""How long there may be no sign of progress; a rebalance alone may take half of it."""
+
+_POLL_SECONDS = 1.0
+_COMMIT_SECONDS = 10.0
+_LOOK_TIMEOUT = 10.0
+_REVOKE_SECONDS = 30.0
+
+Records = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
+
+
+class Session(ConsumerRebalanceListener):
+    """Polls, hands over, commits, and watches itself; :meth:`run` ends only by an error."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, handover: Handover, clock: Clock, observer: Observer
+    ) -> None:
+        self._consumer = consumer
+        self._handover = handover
+        self._clock = clock
+        self._observer = observer
+        self._epoch = object()
+        self._hand: Hand | None = None
+        self._acknowledged: dict[TopicPartition, int] = {}
+        self._joined = False
+        self._news = Signal(clock)
+        self._polled_at = self._progressed_at = clock.monotonic()
+        self.lag: Mapping[TopicPartition, int] = {}
+        self.problem: str | None = "It has not joined its group yet."
+
+    async def run(self) -> None:
+        """Consume until that is no longer possible; raise what stands in the way."""
+        tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._watch())]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def commit(self, messages: Sequence[Message]) -> None:
+        """Commit the offsets behind these messages, if their partitions are this member's still."""
+        held = self._handover.held
+        if held is None or held.epoch is not self._epoch:
+            return
+        offsets = {TopicPartition(one.topic, one.partition): one.offset + 1 for one in messages}
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):  # the driver would wait for ever
+                await self._consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            self._observer.loop_failed("kafka_commit", error)
+        else:
+            self._acknowledged |= offsets
+
+    # What the group tells.
+
+    async def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - all are, always
+        """Let what is in hand be stored and committed, for some time, and then go of it."""
+        self._handover.withdraw()
+        if self._handover.held:
+            await self._handover.held.done_within(_REVOKE_SECONDS)
+        self._epoch = object()
+
+    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - the consumer knows
+        """Look at what there is to do."""
+        self._acknowledged = {}
+        self._joined = True
+        self._news.set()
+
+    # Polling.
+
+    async def _poll(self) -> None:
+        while True:
+            messages = _messages(await self._polled(_POLL_SECONDS))
+            if messages:
+                await self._hand_over(messages)
+
+    async def _hand_over(self, messages: Sequence[Message]) -> None:
+        """Offer messages, and return once they are done with."""
+        self._progressed_at = self._clock.monotonic()
+        self._hand = hand = self._handover.offer(messages, self._epoch)
+        while not await hand.done_within(_POLL_SECONDS):
+            self._consumer.pause(*self._consumer.assignment())
+            if await self._polled(0):
+                raise BrokersUnavailable("A paused partition gave messages.")
+        self._consumer.resume(*self._consumer.paused())
+        self._hand = None
+        self._progressed_at = self._clock.monotonic()
+
+    async def _polled(self, seconds: float) -> Records:
+        records: Records = await self._consumer.getmany(
+            timeout_ms=int(seconds * 1000), max_records=MAX_TAKEN
+        )
+        self._polled_at = self._clock.monotonic()
+        return records
+
+    # Watching.
+
+    async def _watch(self) -> None:
+        while True:
+            if self._joined:
+                await self._look()
+            self._check_progress()
+            await self._news.wait(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT):
+                self.lag = await self._measured()
+        except KafkaError as error:
+            self.problem = f"The brokers do not answer: {error}"
+        except TimeoutError:
+            self.problem = f"The brokers do not answer within {_LOOK_TIMEOUT:.0f} s."
+        else:
+            self.problem = None
+
+    async def _measured(self) -> Mapping[TopicPartition, int]:
+        """Return how many messages each partition has that are not stored."""
+        assigned = self._consumer.assignment()
+        known = {
+            TopicPartition(topic, partition)
+            for topic in self._consumer.subscription()
+            for partition in self._consumer.partitions_for_topic(topic) or ()
+        }
+        # All of them, so that there is an answer also where none is assigned.
+        ends = await self._consumer.end_offsets(known)
+        return {tp: max(0, ends[tp] - await self._done(tp)) for tp in assigned if tp in ends}
+
+    async def _done(self, tp: TopicPartition) -> int:
+        """Return the offset up to which a partition's messages are stored."""
+        acknowledged = self._acknowledged.get(tp, 0)
+        for message in self._hand.messages if self._hand else ():
+            if (message.topic, message.partition) == tp and message.offset >= acknowledged:
+                return message.offset
+        position: int = await self._consumer.position(tp)
+        return position
+
+    def _check_progress(self) -> None:
+        """Give up a consumer that has not shown for long that it does what it is there for."""
+        now = self._clock.monotonic()
+        polls = now - self._polled_at < 2 * LOOK_SECONDS
+        if self.problem is None and (self._hand or (polls and not any(self.lag.values()))):
+            self._progressed_at = now
+        if now - self._progressed_at > STALL_SECONDS:
+            raise BrokersUnavailable(f"No progress for {STALL_SECONDS:.0f} s: it begins anew.")
+
+
+def _messages(records: Records) -> Sequence[Message]:
+    return [_message(record) for several in records.values() for record in several]
+
+
+def _message(record: ConsumerRecord[bytes, bytes]) -> Message:
+    return Message(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.value,
+        record.key,
+        tuple(record.headers),
+    )

@@ -1,0 +1,47 @@
+"""What stands in a message: an event in our own form, or a CloudEvent."""
+
+from datetime import UTC, datetime, tzinfo
+
+from notification_adapters.event_formats.cloudevents import is_cloud_event, read_cloud_event
+from notification_adapters.event_formats.event_json import read_event
+from notification_core.errors import Detail, InvalidEvent
+from notification_core.model.event import Event
+from notification_core.model.message import Message, identity_of
+from notification_core.ports.clock import Clock
+
+_LATEST_MS = 253_402_300_800_000  # the year 10000
+
+
+class MessageReader:
+    """Makes events of messages; times without an offset are taken in a zone."""
+
+    def __init__(self, clock: Clock, zone: tzinfo) -> None:
+        self._clock = clock
+        self._zone = zone
+
+    def __call__(self, message: Message) -> Event:
+        """Read one message.
+
+        An event without an id gets one that is the same when the message is read again, one
+        without a time happened when the message was produced. Raises :class:`InvalidEvent`, and
+        :class:`TooLarge` beyond 1 MiB.
+        """
+        if message.value is None:
+            problem = "The message has no value; an event is a JSON object."
+            raise InvalidEvent(problem, [Detail("body", problem)])
+        at = self._produced_at(message)
+        if is_cloud_event(message.headers):
+            return read_cloud_event(message.value, message.headers, now=at, zone=self._zone)
+        return read_event(
+            message.value,
+            environment_id=None,
+            now=at,
+            zone=self._zone,
+            make_event_id=lambda: str(identity_of(message)),
+        )
+
+    def _produced_at(self, message: Message) -> datetime:
+        """Return the message's own time; now where its producer wrote what is none."""
+        if 0 <= message.timestamp < _LATEST_MS:
+            return datetime.fromtimestamp(message.timestamp / 1000, UTC)
+        return self._clock.now()

@@ -1,0 +1,54 @@
+"""The key store in memory."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.errors import KeysChanged
+from notification_core.model.operational_events import key_rotated
+from notification_core.model.request_records import Kept
+from notification_core.model.signing_key import SigningKey
+from notification_core.ports.signing_keys import KeyStore
+
+
+class MemoryKeyStore(KeyStore):
+    """Keeps signing keys in a dictionary."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
+        """Return all keys of these environments, newest first."""
+        keys = self._state.keys.values()
+        found = [one for one in keys if one.environment_id in environment_ids]
+        return sorted(found, key=lambda key: key.number, reverse=True)
+
+    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+        """Store the first key of an environment; return the environment's keys."""
+        async with self._state.writing:
+            if not await self.keys_of([key.environment_id]):
+                self._put(key)
+                self._state.keep(kept)
+            return await self.keys_of([key.environment_id])
+
+    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
+        """Store a key with the next number, and let the environment's other ones end."""
+        async with self._state.writing:
+            self._state.check_unanswered(kept)
+            stored = await self.keys_of([key.environment_id])
+            if key.number in {each.number for each in stored}:
+                raise KeysChanged(key.environment_id)
+            for each in stored:
+                del self._state.keys[each.environment_id, each.key_id]
+                if each.is_trusted(key.created_at):
+                    ends = min(each.expires_at or others_expire_at, others_expire_at)
+                    self._put(evolve(each, expires_at=ends))
+            self._put(key)
+            self._state.tell(key_rotated(key, others_expire_at))
+            self._state.keep(kept)
+
+    def _put(self, key: SigningKey) -> None:
+        self._state.keys[key.environment_id, key.key_id] = key

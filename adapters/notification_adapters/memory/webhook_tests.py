@@ -1,0 +1,55 @@
+"""Trying webhooks out, in memory."""
+
+from datetime import timedelta
+
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
+from notification_core.model.delivery import Attempt, BegunDelivery, Origin, Reason, State
+from notification_core.model.delivery_transitions import after_test
+from notification_core.model.event import EventToStore
+from notification_core.model.request_records import Kept
+from notification_core.ports.clock import Clock
+from notification_core.ports.webhook_tests import TrialStore
+
+
+class MemoryTrialStore(TrialStore):
+    """Keeps what webhooks are tried out with in memory."""
+
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    async def begin(
+        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+    ) -> None:
+        """Store an event and its one delivery, of which attempt 1 is about to be made."""
+        now, fence, arrived = self._clock.now(), delivery.fence, event.event
+        stored = StoredDelivery(
+            delivery_id=fence.delivery_id,
+            environment_id=fence.environment_id,
+            webhook_id=delivery.webhook_id,
+            event_id=delivery.event_id,
+            state=State.FAILED,
+            reason=Reason.INTERRUPTED,
+            created_at=now,
+            due_at=now,
+            origin=Origin.TEST,
+        )
+        stored.begin(fence.worker, now, now + lease)
+        async with self._state.writing:
+            self._state.check_unanswered(kept)
+            self._state.events[stored.event_key] = StoredEvent(
+                arrived.type, arrived.occurred_at, event.body, now
+            )
+            self._state.deliveries[fence.delivery_id] = stored
+            self._state.keep(kept)
+
+    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
+        """Log the attempt, and let its delivery end as it did; tell whether that was done."""
+        async with self._state.writing:
+            self._state.keep(kept)
+            delivery = self._state.deliveries.get(attempt.delivery_id)
+            if delivery is None or delivery.worker is None:
+                return False
+            delivery.end_attempt(after_test(attempt, self._clock.now()))
+            self._state.attempts[attempt.log_id] = attempt
+        return True

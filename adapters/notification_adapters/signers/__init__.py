@@ -1,0 +1,1 @@
+"""Signers by other libraries than the core's."""

@@ -1,0 +1,119 @@
+"""What the stores need of an engine; each engine has a folder of its own beside this module."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.dialect import Queue, Steps
+from notification_core.model.delivery import Result
+from notification_core.model.event import Arrival, EventKey
+from notification_core.ports.deliveries import Planned
+
+
+class Shortcuts(Protocol):
+    """Ordinary work done in one statement that is a transaction of its own: in one trip.
+
+    What it does not do is left to be done step by step. Both raise :class:`UnknownCommit` where
+    storage went away meanwhile.
+    """
+
+    @abstractmethod
+    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+        """Do as :meth:`DeliveryStore.store`."""
+
+    @abstractmethod
+    async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Do as :meth:`DeliveryStore.finish` for what succeeded or is to be tried again.
+
+        Returns what is left to be done: other results, and those whose fence does not hold.
+        """
+
+
+class Database(Protocol):
+    """Transactions to write in and to read in, and the batched steps to take in them."""
+
+    one_writer: bool
+    """Whether writers wait for one another: then it pays to look through a reader first."""
+
+    shortcuts: "Shortcuts | None"
+    """What the engine does in single statements; None where it has none, or they cannot be used."""
+
+    schema: str | None
+    """The schema that all tables are in, where the engine has such and it is not the usual one."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> Steps:
+        """Return the batched steps in this engine's SQL."""
+
+    @abstractmethod
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the storage's time, which schedules and leases go by."""
+
+    @abstractmethod
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the storage's time, in as few trips as can be."""
+
+    @abstractmethod
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the storage's time, and the next queues (:class:`Steps`)."""
+
+    @abstractmethod
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+
+    @abstractmethod
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a consistent view of the database that cannot be written to."""
+
+    @abstractmethod
+    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a view for one statement alone, which is consistent without a transaction."""
+
+    @abstractmethod
+    def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction that may take long, and that no other migration runs beside."""
+
+    @abstractmethod
+    async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
+        """Let others that lock the same environment wait until this transaction ends."""
+
+    @abstractmethod
+    def visiting(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+        """Have our tables found on a connection of somebody else's, within their transaction.
+
+        Raises :class:`StorageUnusable` where it is no connection to this kind of database.
+        """
+
+    @abstractmethod
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Have this transaction's commit return only once all that it has found is durable, too.
+
+        To be called before a request is acknowledged because of a row that was found: the row's
+        own commit may have failed to reach a synchronous standby, and a transaction that writes
+        nothing does not wait for one.
+        """
+
+    @abstractmethod
+    async def check_commits(self) -> None:
+        """Raise :class:`StorageUnavailable` if a commit has not finished for over 5 s.
+
+        If nothing has been committed for 10 s, a probe is.
+        """
+
+    @property
+    @abstractmethod
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+
+    @property
+    @abstractmethod
+    def most_transactions(self) -> int:
+        """How many transactions can be open at the same time; others wait."""

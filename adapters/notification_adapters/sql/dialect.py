@@ -1,0 +1,308 @@
+"""What differs between the engines: the batched steps of which the stores are made.
+
+A step is one or two statements inside a transaction that the caller opened, for a whole batch.
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, Self
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_core.model.delivery import (
+    Attempt,
+    BegunDelivery,
+    Fence,
+    NewDelivery,
+    Reason,
+    State,
+)
+from notification_core.model.delivery_transitions import UNSENDABLE
+from notification_core.model.event import EventKey, EventToStore
+
+RawRow = tuple[Any, ...]
+"""A row in the driver's own types, which only its statement knows."""
+
+
+Handle = Any
+"""What lets an engine find a row again within the same transaction; it is hashable."""
+
+
+class WebhookRow(NamedTuple):
+    """A webhook as it is stored: ``events`` is JSON, ``custom_headers`` is encrypted."""
+
+    webhook_id: UUID
+    environment_id: UUID
+    name: str
+    url: str
+    method: str
+    events: str
+    description: str | None
+    custom_headers: str | None
+    disabled_until: datetime | None
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class KnownEvent(NamedTuple):
+    """An event that was stored before."""
+
+    type: str
+    body: bytes | None
+
+
+class Lease(NamedTuple):
+    """Who works on a delivery, from when, until when."""
+
+    worker: UUID | None
+    begun_at: datetime
+    until: datetime
+
+
+class Queue(NamedTuple):
+    """A webhook that has waiting deliveries, and when the first of them is due."""
+
+    webhook_id: UUID
+    due_at: datetime
+    deleted: bool
+    disabled_until: datetime | None
+
+
+class Look(NamedTuple):
+    """The queues at a moment: the change counter, and the time where the engine has one."""
+
+    changes: int
+    now: datetime | None
+    queues: Sequence[Queue]
+
+
+class Counts(NamedTuple):
+    """How many deliveries wait, and how many a worker has begun."""
+
+    waiting: int
+    begun: int
+
+
+class Waiting(NamedTuple):
+    """A delivery that is due, and the size of its body."""
+
+    handle: Handle
+    webhook_id: UUID
+    size: int
+
+
+class Held(NamedTuple):
+    """A delivery of which a worker is making an attempt."""
+
+    handle: Handle
+    state: State
+    failures: int
+    interruptions: int
+
+
+class Overdue(NamedTuple):
+    """An attempt whose worker is dead or whose lease is over, as it is to be logged."""
+
+    held: Held
+    fence: Fence
+    webhook_id: UUID
+    event_id: str
+    event_type: str
+    begun_at: datetime
+
+
+class Ending(NamedTuple):
+    """What becomes of a delivery after an attempt; it loses its worker in any case.
+
+    ``state`` is None where the delivery had ended before: then it stays as it is.
+    """
+
+    handle: Handle
+    failures: int
+    interruptions: int
+    state: State | None = None
+    reason: Reason | None = None
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Settled(NamedTuple):
+    """A waiting delivery that can no longer be sent, and how it ends."""
+
+    handle: Handle
+    state: State
+    reason: Reason
+
+    @classmethod
+    def because(cls, handle: Handle, reason: str) -> Self:
+        """Return how a delivery ends for a reason that a statement found."""
+        return cls(handle, UNSENDABLE[Reason(reason)], Reason(reason))
+
+
+class Steps(Protocol):
+    """The batched steps of one engine; a module of functions will do."""
+
+    @abstractmethod
+    async def webhooks_of(
+        self, connection: AsyncConnection, environment_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return the webhooks of environments, oldest first, tombstones left out."""
+
+    @abstractmethod
+    async def webhook(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Sequence[RawRow]:
+        """Return one webhook, or nothing; a tombstone is nothing."""
+
+    @abstractmethod
+    async def webhooks_by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return webhooks of any environment, tombstones too."""
+
+    @abstractmethod
+    def webhook_row(self, raw: RawRow) -> WebhookRow:
+        """Return the values of a webhook's row that the driver gave."""
+
+    @abstractmethod
+    async def changes(self, connection: AsyncConnection) -> int:
+        """Return the change counter."""
+
+    @abstractmethod
+    async def add_events(
+        self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+    ) -> Mapping[EventKey, KnownEvent]:
+        """Insert the events that are new; return those that are known."""
+
+    @abstractmethod
+    async def add_deliveries(
+        self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+    ) -> None:
+        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+
+    @abstractmethod
+    async def look(self, connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
+        """Return the next webhooks by id that have waiting deliveries, without walking these."""
+
+    @abstractmethod
+    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+        """Return how many deliveries wait and how many are begun, each at most ``most``."""
+
+    @abstractmethod
+    async def waiting(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
+    ) -> Sequence[Waiting]:
+        """Return the first due deliveries of each webhook, at most ``share`` of one, in order.
+
+        They are locked where the engine locks rows; those that others hold are passed over.
+        """
+
+    @abstractmethod
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        handles: Sequence[Handle],
+        lease: Lease,
+        watched: Sequence[UUID],
+    ) -> tuple[Sequence[BegunDelivery], datetime | None]:
+        """Raise the attempt number of deliveries and lease them; return them in this order.
+
+        Tell also when the first of all deliveries is due that wait for the watched webhooks, and
+        are not due yet when the lease begins.
+        """
+
+    @abstractmethod
+    async def held(
+        self, connection: AsyncConnection, fences: Sequence[Fence]
+    ) -> Sequence[Held | None]:
+        """Return (and lock) for each fence the delivery that it still holds, else None."""
+
+    @abstractmethod
+    async def succeed(
+        self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
+    ) -> Collection[int]:
+        """End as succeeded what these fences still hold; return the places of those that do.
+
+        What had ended before stays as it is, and only loses its worker. Of a fence that stands
+        there twice one place is returned.
+        """
+
+    @abstractmethod
+    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+        """Insert attempts that have ended."""
+
+    @abstractmethod
+    async def end(self, connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+        """Write what becomes of deliveries after their attempts."""
+
+    @abstractmethod
+    async def give_back(
+        self, connection: AsyncConnection, held: Collection[Held], due_at: datetime
+    ) -> None:
+        """Undo the begin of attempts: no worker, the number as before, due then."""
+
+    @abstractmethod
+    async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that a worker has begun and not ended."""
+
+    @abstractmethod
+    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+        """Return the workers that own leases; those of trials are no worker's."""
+
+    @abstractmethod
+    async def overdue(
+        self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
+    ) -> Sequence[Overdue]:
+        """Return (and lock) attempts of dead workers and those whose lease is over."""
+
+    @abstractmethod
+    async def cancel_begun(
+        self, connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+    ) -> None:
+        """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+
+    @abstractmethod
+    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+        """Return the webhooks that have waiting deliveries and may not be sent to."""
+
+    @abstractmethod
+    async def unsendable(
+        self,
+        connection: AsyncConnection,
+        webhook_ids: Sequence[UUID],
+        limit: int,
+        now: datetime,
+        expired_before: datetime,
+    ) -> Sequence[Settled]:
+        """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
+
+        What :meth:`DeliveryStore.settle` says of them is judged by the webhooks as they are now.
+        """
+
+    @abstractmethod
+    async def waiting_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[Handle]:
+        """Return (and lock) waiting deliveries of one webhook, due or not."""
+
+    @abstractmethod
+    async def settle(
+        self,
+        connection: AsyncConnection,
+        settled: Sequence[Settled],
+        now: datetime,
+    ) -> None:
+        """End waiting deliveries as they are said to end."""
+
+    @abstractmethod
+    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:
+        """Tell whether somebody who began before it may still store events of an environment.
+
+        It is being erased, and its erasure was written to just before.
+        """

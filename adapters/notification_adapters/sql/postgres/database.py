@@ -1,0 +1,200 @@
+"""PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final, cast
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Queue, Steps
+from notification_adapters.sql.host_transactions import (
+    check_driver,
+    naming_missing_tables,
+    take_note,
+)
+from notification_adapters.sql.postgres import dialect
+from notification_adapters.sql.postgres.driver import driver_of, fetch, run
+from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
+from notification_adapters.sql.postgres.pool import Pool
+from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.single_statement import CONFIRM, PostgresShortcuts
+from notification_core.errors import StorageUnavailable, StorageUnusable
+
+Now = Callable[[AsyncConnection], Awaitable[datetime]]
+"""Tells the storage's time inside a transaction."""
+
+_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+# The two-number keys of advisory locks, and the one-number ones, are kinds of their own: workers'
+# locks are of the latter.
+_ENVIRONMENT_LOCK: Final = 0x6E6D01
+_LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
+_MOMENT: Final = "SELECT number, now() FROM changes"
+_SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
+_LONG: Final = 3600.0
+_LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
+_LONGEST_COMMIT: Final = timedelta(seconds=5)
+_PROBE_AFTER: Final = timedelta(seconds=10)
+_LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
+
+
+async def server_time(connection: AsyncConnection) -> datetime:
+    """Return when the server began the transaction."""
+    ((now,),) = await fetch(connection, "SELECT now()")
+    return cast("datetime", now)
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL database. Close it by :func:`open_database`'s context."""
+
+    one_writer = False
+
+    def __init__(self, server: Server, now: Now) -> None:
+        self.schema = server.schema
+        self.pool = Pool(server)
+        self._now = now
+        self._search_path = server.search_path
+        # Where the session keeps no settings, each transaction begins by making them.
+        self.shortcuts = (
+            PostgresShortcuts(self.pool, self._stated_now) if server.prepared_statements else None
+        )
+        self._write = _WRITE + server.begin_prefix
+        self._read = _READ + server.begin_prefix
+
+    @property
+    def steps(self) -> Steps:
+        """Return the batched steps in PostgreSQL's SQL."""
+        return dialect
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the server's time."""
+        return await self._now(connection)
+
+    async def _stated_now(self, connection: AsyncConnection) -> datetime | None:
+        """Return None: a statement asks the server, unless time comes from elsewhere."""
+        return None if self._now is server_time else await self._now(connection)
+
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the server's time, in one trip where it is the server's."""
+        if self._now is not server_time:
+            return await dialect.changes(connection), await self._now(connection)
+        ((number, now),) = await fetch(connection, _MOMENT)
+        return number, now
+
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the server's time, and the next queues."""
+        changes, now, queues = await dialect.look(connection, after, limit)
+        if now is None or self._now is not server_time:
+            now = await self._now(connection)
+        return changes, now, queues
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a transaction beside those of others."""
+        with map_errors():
+            async with self.pool.lend(self._write) as connection:
+                yield connection
+                with map_commit_errors():
+                    await self.pool.commit(connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a view of one moment."""
+        with map_errors():
+            async with self.pool.lend(self._read) as connection:
+                yield connection
+                await run(connection, "COMMIT")
+
+    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open the same for one statement: its begin finds out whether a connection still works."""
+        return self.reading()
+
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Write a record to the log, without which a commit waits for no standby."""
+        await run(connection, CONFIRM)
+
+    async def check_commits(self) -> None:
+        """Raise if a commit hangs; commit a probe if nothing has been committed for a while."""
+        commits = self.pool.commits
+        if commits.oldest_age > _LONGEST_COMMIT:
+            seconds = round(commits.oldest_age.total_seconds())
+            raise StorageUnavailable(
+                f"A commit has not finished for {seconds} s. If the database has a synchronous "
+                "standby, check that it is connected."
+            )
+        if commits.idle_for > _PROBE_AFTER and not commits.oldest_age:
+            async with self.writing() as connection:
+                await self.confirm_found(connection)
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a transaction that waits for other migrations, and may take its time."""
+        async with self.writing() as connection:
+            await run(connection, "SET LOCAL statement_timeout = 0")
+            await driver_of(connection).execute(_LOCK_MIGRATION, timeout=_LONG)
+            if self.schema is not None and not await fetch(connection, _SCHEMA, self.schema):
+                await run(connection, f'CREATE SCHEMA "{self.schema}"')
+            yield connection
+
+    async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
+        """Let others that lock the same environment wait until this transaction ends."""
+        # Two that share their last four bytes wait for each other without need: that is all.
+        key = int.from_bytes(environment_id.bytes[-4:], signed=True)
+        await fetch(connection, _LOCK_ENVIRONMENT, key)
+
+    @asynccontextmanager
+    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+        """Have our tables found on somebody else's connection, then theirs again."""
+        check_driver(connection, "asyncpg")
+        with map_errors(), naming_missing_tables(asyncpg.UndefinedTableError):
+            await take_note(connection)
+            if self._search_path is None:
+                yield
+                return
+            ((theirs,),) = await fetch(connection, "SELECT current_setting('search_path')")
+            await fetch(connection, _LOCAL_SEARCH_PATH, self._search_path)
+            yield
+            # Where the block fails their transaction has failed, and ends with what was set.
+            await fetch(connection, _LOCAL_SEARCH_PATH, theirs)
+
+    @property
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+        return self.pool.lent
+
+    @property
+    def most_transactions(self) -> int:
+        """As many as there may be connections."""
+        return self.pool.size
+
+    async def close(self) -> None:
+        """Close all connections; no transaction may be open."""
+        await self.pool.close()
+
+
+@asynccontextmanager
+async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatabase]:
+    """Open a database; raise :class:`StorageUnavailable` if its server does not respond.
+
+    Raises :class:`StorageUnusable` unless the database's encoding is UTF-8.
+    """
+    database = PostgresDatabase(server, now)
+    try:
+        async with database.reading() as connection:
+            ((encoding,),) = await fetch(connection, "SHOW server_encoding")
+        if encoding != "UTF8":
+            raise StorageUnusable(
+                f"The database's encoding is {encoding}, and must be UTF8: what customers and "
+                "receivers send could not be stored. Make the database anew with CREATE DATABASE … "
+                "ENCODING 'UTF8' TEMPLATE template0."
+            )
+        yield database
+    finally:
+        await database.close()

@@ -1,0 +1,69 @@
+"""Waking other processes by NOTIFY: rarely, and never where somebody else's commit is at stake.
+
+NOTIFY takes a lock of the whole server through its commit, and so holds up all others that notify:
+a busy server commits half as often. So it is a transaction of its own, and there are few.
+"""
+
+import asyncio
+from contextlib import suppress
+from math import inf
+from typing import Final
+from uuid import uuid4
+
+from notification_adapters.sql.postgres.pool import Pool
+from notification_core.ports.dispatch_notifier import Waking
+
+_PAUSE_SECONDS: Final = 0.005
+_BUSY_PAUSE_SECONDS: Final = 0.05
+_BUSY: Final = 800.0
+"""So many commits a second are a busy server's: then the pauses are the longer ones."""
+
+
+class NotifyWaking(Waking):
+    """Tells others the first time at once, and then once a pause for all that came in it."""
+
+    def __init__(self, pool: Pool, channel: str) -> None:
+        self._pool = pool
+        # What we say ourselves comes back to us as well.
+        self._name = uuid4().hex
+        self._notify = f"NOTIFY \"{channel}\", '{self._name}'"
+        self._commits = 0
+        self._telling: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have others told."""
+        self._commits += 1
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+
+    async def woken(self) -> None:
+        """Return once another process has told."""
+        await self._heard.wait()
+        self._heard.clear()
+
+    def hear(self, name: str) -> None:
+        """Take in what a session was told."""
+        if name != self._name:
+            self._heard.set()
+
+    async def close(self) -> None:
+        """Tell nobody any more."""
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell(self) -> None:
+        """Tell others as long as there is something to tell, with a pause after each time."""
+        clock, asked = asyncio.get_running_loop().time, -inf
+        while self._commits:
+            commits, self._commits = self._commits, 0
+            before, asked = asked, clock()
+            # By the second: where notifying itself takes long, more commits come meanwhile.
+            is_busy = commits >= _BUSY * (asked - before)
+            with suppress(Exception):  # a hint: who does not get it polls
+                async with self._pool.lend(self._notify):
+                    pass
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS if is_busy else _PAUSE_SECONDS)
+        self._telling = None

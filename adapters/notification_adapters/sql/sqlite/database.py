@@ -1,0 +1,220 @@
+"""Connections to SQLite: one writer that all wait for in turn, and a pool of readers.
+
+With SQLAlchemy's own transactions updates get lost without an error: a transaction that begins by
+reading and then writes works on an old snapshot. So the driver begins nothing by itself, a writer
+begins with ``BEGIN IMMEDIATE``, and whoever only reads may not write (``query_only``). Readers do
+not begin immediately: they would wait for the writer.
+"""
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Queue, Steps
+from notification_adapters.sql.host_transactions import (
+    check_driver,
+    naming_missing_tables,
+    take_note,
+)
+from notification_adapters.sql.sqlite import dialect
+from notification_adapters.sql.sqlite.driver import commit, put_off
+from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
+from notification_adapters.sql.sqlite.pool import Pool
+from notification_adapters.sql.sqlite.single_statement import SqliteShortcuts
+from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
+from notification_core.ports.clock import Clock
+
+_OUT_OF_RESOURCES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
+
+OLDEST_SQLITE = (3, 35)
+"""RETURNING and MATERIALIZED came with it."""
+
+READERS = 4
+_WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+_READER_PRAGMAS = ("query_only = ON",)
+
+T = TypeVar("T")
+
+
+class SqliteDatabase(Database):
+    """An SQLite file. Close it by :func:`open_database`'s context."""
+
+    one_writer = True
+    schema = None
+
+    def __init__(self, writer: Pool, readers: Pool, clock: Clock) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._clock = clock
+        self.shortcuts = SqliteShortcuts(self.transact, clock)
+
+    @property
+    def steps(self) -> Steps:
+        """Return the batched steps in SQLite's SQL."""
+        return dialect
+
+    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the machine's
+        """Return the clock's time."""
+        return self._clock.now()
+
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the clock's time."""
+        return await dialect.changes(connection), self._clock.now()
+
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the clock's time, and the next queues."""
+        changes, _, queues = await dialect.look(connection, after, limit)
+        return changes, self._clock.now(), queues
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """Open the one transaction that may write; others wait for it in their order."""
+        with map_errors():
+            async with self._writer.lend("BEGIN IMMEDIATE") as connection:
+                yield connection
+                with map_commit_errors():
+                    refused = await commit(connection)
+                if refused:
+                    raise refused
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do work as the one transaction that may write, in one trip to the driver's thread."""
+        done: list[T] = []
+        async with self.writing() as connection:
+            put_off(connection, lambda raw: done.append(work(raw)))
+        return done[0]
+
+    async def close(self) -> None:
+        """Close all connections; no transaction may be open."""
+        await self._readers.close()
+        await self._writer.close()
+
+    def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open a view of the database that no writer holds up."""
+        return self._looking("BEGIN")
+
+    def asking(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open the same for one statement alone."""
+        return self._looking(None)
+
+    @asynccontextmanager
+    async def _looking(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
+        with map_errors():
+            async with self._readers.lend(how) as connection:
+                yield connection
+
+    def migrating(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction that may write: there is one at a time."""
+        return self.writing()
+
+    async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
+        """Return: whoever writes is alone already."""
+
+    async def confirm_found(self, connection: AsyncConnection) -> None:
+        """Return: a row is visible only once it has been synchronised to the disk."""
+
+    async def check_commits(self) -> None:
+        """Return: a commit waits for this machine's disk alone."""
+
+    @asynccontextmanager
+    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+        """Have our tables found on somebody else's connection: they are in the same file."""
+        check_driver(connection, "aiosqlite")
+        with map_errors(), naming_missing_tables(sqlite3.OperationalError, "no such table"):
+            await take_note(connection)
+            yield
+
+    @property
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+        return self._writer.lent + self._readers.lent
+
+    @property
+    def most_transactions(self) -> int:
+        """One that writes, and as many as there are readers."""
+        return self._writer.size + self._readers.size
+
+
+@asynccontextmanager
+async def open_database(
+    path: Path, clock: Clock, *, create: bool = False
+) -> AsyncIterator[SqliteDatabase]:
+    """Open an SQLite file; with ``create`` it is made where it is missing.
+
+    Raises :class:`StorageUnusable` for what is no SQLite database, and
+    :class:`IncompatibleSchema` where there is no file and none is to be made.
+    """
+    _check(path, create=create)
+    _keep_private(path, create=create)
+    database = SqliteDatabase(
+        writer=Pool(path, _WRITER_PRAGMAS, size=1),
+        readers=Pool(path, _READER_PRAGMAS, size=READERS),
+        clock=clock,
+    )
+    try:
+        with naming(path):
+            # The first connection sets the journal's mode, and so reads the file's head.
+            async with database.writing():
+                pass
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the error of one that is broken."""
+    try:
+        yield
+    except StorageUnusable as error:
+        raise type(error)(f"{path}: {error}") from error.__cause__
+
+
+def _check(path: Path, *, create: bool) -> None:
+    """Say in words what the driver would only call unable to open, or a syntax error."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StorageUnusable(f"SQLite {oldest} is needed; this is {sqlite3.sqlite_version}.")
+    if path.is_dir():
+        raise StorageUnusable(f"{path} is a directory; name a file for the database in it.")
+    if not path.parent.is_dir():
+        raise StorageUnusable(f"The folder {path.parent} of the database does not exist.")
+    if not create and not path.exists():
+        raise IncompatibleSchema(
+            f"There is no database {path} yet. Run `notification-management migrate`."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise StorageUnusable(
+            f"The folder {path.parent} is not writable: SQLite keeps files beside the database."
+        )
+
+
+def _keep_private(path: Path, *, create: bool) -> None:
+    """Let only the file's owner read it, and what SQLite makes beside it with the same mode."""
+    try:
+        if create:
+            # Only a new file is opened: closing a descriptor of one gives up the process's locks.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        for suffix in ("", "-wal", "-shm"):
+            one = path.with_name(path.name + suffix)
+            # What belongs to another user is that one's to protect.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if one.stat().st_mode & 0o077:
+                    one.chmod(0o600)
+    except OSError as error:
+        out_of_resources = error.errno in _OUT_OF_RESOURCES
+        kind = StorageUnavailable if out_of_resources else StorageUnusable
+        raise kind(f"{path} cannot be opened: {error.strerror}.") from error

@@ -1,0 +1,104 @@
+"""The store of API keys on SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.tables import api_keys
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.errors import ApiKeyNotFound
+from notification_core.model.api_key import ApiKey
+from notification_core.model.caller import Scope
+from notification_core.model.request_records import Kept
+from notification_core.ports.api_keys import ApiKeyStore
+
+_environments = msgspec.json.Decoder(frozenset[UUID])
+
+
+class SqlApiKeyStore(ApiKeyStore):
+    """Keeps API keys in a SQL database."""
+
+    def __init__(self, database: Database, keeping: Keeping) -> None:
+        self._database = database
+        self._keeping = keeping
+
+    @repeated
+    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+        """Store a new key."""
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
+            await connection.execute(sa.insert(api_keys), _columns(key))
+
+    async def find(self, key_id: UUID) -> ApiKey:
+        """Return a key, whatever its state."""
+        wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
+        async with self._database.asking() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+        return _found(row, key_id)
+
+    async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
+        """Return keys by falling id, those below ``before`` only."""
+        wanted = sa.select(api_keys).order_by(api_keys.c.key_id.desc()).limit(limit)
+        if before is not None:
+            wanted = wanted.where(api_keys.c.key_id < before)
+        async with self._database.asking() as connection:
+            return [_key(row) for row in await connection.execute(wanted)]
+
+    @repeated
+    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+        """Revoke a key and return it; the first time counts."""
+        revoked = (
+            sa.update(api_keys)
+            .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=at)
+        )
+        wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
+        async with self._database.writing() as connection:
+            if (await connection.execute(revoked)).rowcount:
+                await self._keeping.write(connection, kept)
+            else:
+                await self._database.confirm_found(connection)
+            row = (await connection.execute(wanted)).one_or_none()
+        return _found(row, key_id)
+
+
+def _found(row: sa.Row[Any] | None, key_id: UUID) -> ApiKey:
+    if row is None:
+        raise ApiKeyNotFound(key_id)
+    return _key(row)
+
+
+def _key(row: sa.Row[Any]) -> ApiKey:
+    return ApiKey(
+        key_id=row.key_id,
+        name=row.name,
+        scope=Scope(row.scope),
+        environments=None if row.environments is None else _environments.decode(row.environments),
+        digest=row.digest,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _columns(key: ApiKey) -> Mapping[str, object]:
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scope": key.scope.value,
+        "environments": _written(key.environments),
+        "digest": key.digest,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _written(environments: frozenset[UUID] | None) -> str | None:
+    return None if environments is None else msgspec.json.encode(sorted(environments)).decode()

@@ -1,0 +1,55 @@
+"""Attempts as they are logged, with what becomes of their deliveries."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from attrs import evolve
+
+from notification_adapters.sql.dialect import Ending, Held, Overdue
+from notification_core.model.delivery import INTERRUPTED, Attempt, Outcome, Result, Succeeded
+from notification_core.model.delivery_transitions import (
+    Transition,
+    after_attempt,
+    after_interruption,
+)
+
+
+class Ended(NamedTuple):
+    """An attempt as it is logged, and what becomes of its delivery."""
+
+    attempt: Attempt
+    ending: Ending
+
+
+def is_success(result: Result) -> bool:
+    """Tell whether a result ends its delivery well, whatever the row says."""
+    return result.attempt.outcome is Outcome.SUCCEEDED and isinstance(result.verdict, Succeeded)
+
+
+def ended(result: Result, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
+    """Return what becomes of a delivery after the attempt of which a worker brings the result."""
+    return _ended(result.attempt, held, after_attempt(result, held, now, interruption_delay))
+
+
+def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: timedelta) -> Ended:
+    """Return what becomes of a delivery whose worker brings no result any more."""
+    attempt = Attempt(
+        log_id=log_id,
+        environment_id=overdue.fence.environment_id,
+        webhook_id=overdue.webhook_id,
+        delivery_id=overdue.fence.delivery_id,
+        event_id=overdue.event_id,
+        event_type=overdue.event_type,
+        number=overdue.fence.attempt,
+        outcome=Outcome.INTERRUPTED,
+        started_at=overdue.begun_at,
+        error=INTERRUPTED,
+    )
+    return _ended(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))
+
+
+def _ended(attempt: Attempt, held: Held, transition: Transition) -> Ended:
+    if transition.due_at is not None:
+        attempt = evolve(attempt, next_attempt_at=transition.due_at)
+    return Ended(attempt, Ending(held.handle, *transition))

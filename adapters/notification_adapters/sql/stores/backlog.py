@@ -1,0 +1,79 @@
+"""The backlog of a SQL database, read from the partial indexes alone."""
+
+from collections.abc import AsyncIterator, Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Queue
+from notification_adapters.sql.tables import WAITING, deliveries
+from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+
+_QUEUES_AT_ONCE = 1_000
+
+
+class SqlBacklog(Backlog):
+    """Measures what waits in a SQL database, in one consistent view."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def size(
+        self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> BacklogSize:
+        """Return how much waits; raise :class:`StorageUnavailable`."""
+        steps = self._database.steps
+        async with self._database.reading() as connection:
+            now = await self._database.now(connection)
+            counts = await steps.counts(connection, max_counted)
+            _, _, queues = await steps.look(connection, None, max_webhooks)
+            workers = await steps.owners(connection)
+        return BacklogSize(
+            waiting=counts.waiting,
+            begun=counts.begun,
+            webhooks=len(queues),
+            due={queue.webhook_id: now - queue.due_at for queue in queues if _is_due(queue, now)},
+            workers=frozenset(workers),
+        )
+
+    async def longer_than(self, most: int) -> Collection[UUID]:
+        """Return the webhooks for which more than so many deliveries wait."""
+        async with self._database.reading() as connection:
+            counts = await self._database.steps.counts(connection, most + 1)
+            if counts.waiting <= most:
+                return frozenset()
+            return {
+                webhook_id
+                async for webhook_id in self._queues(connection)
+                if await _is_longer(connection, webhook_id, most)
+            }
+
+    async def _queues(self, connection: AsyncConnection) -> AsyncIterator[UUID]:
+        """Yield all webhooks that have deliveries waiting."""
+        after: UUID | None = None
+        look = self._database.steps.look
+        while queues := (await look(connection, after, _QUEUES_AT_ONCE)).queues:
+            for queue in queues:
+                yield queue.webhook_id
+            after = queues[-1].webhook_id
+
+
+async def _is_longer(connection: AsyncConnection, webhook_id: UUID, most: int) -> bool:
+    """Step through the index of what waits to the first delivery that is one too many."""
+    one_too_many = (
+        sa.select(deliveries.c.due_at)
+        .where(deliveries.c.webhook_id == webhook_id, WAITING)
+        # The order keeps the planner at the index of what waits.
+        .order_by(deliveries.c.due_at)
+        .offset(most)
+        .limit(1)
+    )
+    return (await connection.execute(one_too_many)).first() is not None
+
+
+def _is_due(queue: Queue, now: datetime) -> bool:
+    is_disabled = queue.disabled_until is not None and queue.disabled_until > now
+    return queue.due_at <= now and not queue.deleted and not is_disabled

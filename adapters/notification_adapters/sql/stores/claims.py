@@ -1,0 +1,129 @@
+"""Claiming: which deliveries a worker takes, of which webhooks, in which order."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from uuid import UUID
+
+from attrs import frozen
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Lease, Queue
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
+from notification_core.model.claim_order import choose, room_of, share
+from notification_core.model.webhook import Webhook
+from notification_core.ports.deliveries import Claim, Claimed
+
+_MOST_REMEMBERED = 20_000
+
+
+@frozen
+class _Look:
+    """What a look at the queues found: those to take from, and when others come due."""
+
+    changes: int
+    now: datetime
+    open: Sequence[UUID]
+    after: UUID | None
+    next_due: datetime | None
+
+    def nothing(self) -> Claimed:
+        """Return what a claim came to that finds nothing to take."""
+        return Claimed((), {}, self.changes, self.after, self.until(self.next_due))
+
+    def until(self, due_at: datetime | None) -> timedelta | None:
+        """Return how long it takes until something is due."""
+        return None if due_at is None else due_at - self.now
+
+
+class _Remembered:
+    """The webhooks of what was claimed, read again once the change counter is another one."""
+
+    def __init__(self, rows: WebhookRows) -> None:
+        self._rows = rows
+        self._changes = -1
+        self._read: dict[UUID, Webhook] = {}
+
+    async def at(
+        self, connection: AsyncConnection, changes: int, webhook_ids: Collection[UUID]
+    ) -> Mapping[UUID, Webhook]:
+        """Return webhooks by id, tombstones too, as they are at this number or later."""
+        if changes != self._changes or len(self._read) > _MOST_REMEMBERED:
+            self._changes, self._read = changes, {}
+        # Who claims at the same time may begin another edition: each fills the one that it found.
+        known = self._read
+        if missing := [one for one in webhook_ids if one not in known]:
+            known |= await self._rows.by_id(connection, missing)
+        return {one: known[one] for one in webhook_ids}
+
+
+class Claims:
+    """Takes eligible deliveries for a worker."""
+
+    def __init__(self, database: Database, rows: WebhookRows) -> None:
+        self._database = database
+        self._steps = database.steps
+        self._webhooks = _Remembered(rows)
+
+    async def acquire(self, claim: Claim) -> Claimed:
+        """Take eligible deliveries and begin their next attempt."""
+        if self._database.one_writer:
+            # A look through a reader first: where nothing is due, no writer is kept waiting.
+            async with self._database.asking() as connection:
+                look = await self._look(connection, claim)
+                if not look.open:
+                    return look.nothing()
+        async with self._database.writing() as connection:
+            return await self._take(connection, claim)
+
+    async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
+        look = self._database.look(connection, claim.after, claim.max_webhooks)
+        changes, now, queues = await look
+        return _Look(
+            changes,
+            now,
+            open=[queue.webhook_id for queue in queues if _is_open(queue, claim, now)],
+            after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
+            next_due=min(
+                (one.due_at for one in queues if one.due_at > now and _is_alive(one, now)),
+                default=None,
+            ),
+        )
+
+    async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
+        look = await self._look(connection, claim)
+        if not look.open:
+            return look.nothing()
+        read = share(claim, look.open)
+        waiting = await self._steps.waiting(connection, look.open, read, look.now)
+        by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
+        choice = choose({one: list(queue) for one, queue in by_webhook}, claim, read)
+        lease = Lease(claim.worker, look.now, look.now + claim.lease)
+        chosen = [one.handle for one in choice.chosen]
+        watched = () if choice.has_more else look.open
+        begun, later = await self._steps.begin(connection, chosen, lease, watched)
+        wanted = {one.webhook_id for one in begun}
+        return Claimed(
+            deliveries=tuple(begun),
+            # They are as of the counter that was read before them, at least.
+            webhooks=await self._webhooks.at(connection, look.changes, wanted),
+            changes=look.changes,
+            after=choice.cut_at or look.after,
+            # Where this claim's bounds left something behind, it is to be claimed at once.
+            next_due=timedelta() if choice.has_more else look.until(_earlier(later, look.next_due)),
+        )
+
+
+def _is_alive(queue: Queue, now: datetime) -> bool:
+    return not queue.deleted and (queue.disabled_until is None or queue.disabled_until <= now)
+
+
+def _is_open(queue: Queue, claim: Claim, now: datetime) -> bool:
+    has_room = room_of(claim, queue.webhook_id) > 0
+    return has_room and queue.due_at <= now and _is_alive(queue, now)
+
+
+def _earlier(*times: datetime | None) -> datetime | None:
+    return min((one for one in times if one is not None), default=None)

@@ -1,0 +1,210 @@
+"""The delivery store on SQL."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Held
+from notification_adapters.sql.stores.attempt_results import Ended, ended, is_success, reaped
+from notification_adapters.sql.stores.claims import Claims
+from notification_adapters.sql.stores.dead_letters import DeadLetterRows
+from notification_adapters.sql.stores.ingest import SqlIngest
+from notification_adapters.sql.stores.outbox import OutboxRows
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
+from notification_adapters.sql.stores.webhooks import disable
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.model.delivery import Failed, Fence, Result, State
+from notification_core.model.event import Arrival, EventKey
+from notification_core.model.operational_events import delivery_failed
+from notification_core.ports.deliveries import (
+    AT_ONCE,
+    Claim,
+    Claimed,
+    DeliveryStore,
+    IngestTransaction,
+    Planned,
+)
+
+_REAPED_AT_ONCE = 2000
+
+
+class SqlDeliveryStore(DeliveryStore):
+    """Keeps events and deliveries in a SQL database."""
+
+    def __init__(
+        self,
+        database: Database,
+        rows: WebhookRows,
+        keeping: Keeping,
+        outbox: OutboxRows,
+        ids: IdGenerator,
+    ) -> None:
+        self._database = database
+        self._steps = database.steps
+        self._rows = rows
+        self._keeping = keeping
+        self._ids = ids
+        self._outbox = outbox
+        self._letters = DeadLetterRows(outbox, ids)
+        self._claims = Claims(database, rows)
+
+    @asynccontextmanager
+    async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
+        """Open a transaction: committed where the block ends, rolled back where it raises."""
+        async with self._database.writing() as connection:
+            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
+
+    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+        """Store the events that are new with their deliveries, unless something has changed."""
+        if self._database.shortcuts:
+            return await self._database.shortcuts.store(planned)
+        return await super().store(planned)
+
+    @asynccontextmanager
+    async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
+        """Take part in the transaction of somebody else's connection, which they end."""
+        async with self._database.visiting(connection):
+            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
+
+    @repeated
+    async def acquire(self, claim: Claim) -> Claimed:
+        """Take eligible deliveries and begin their next attempt, as one committed batch."""
+        return await self._claims.acquire(claim)
+
+    @repeated
+    async def finish(
+        self, results: Sequence[Result], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries."""
+        if self._database.shortcuts:
+            results = await self._database.shortcuts.finish(results)
+            if not results:
+                return []
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            if all(map(is_success, results)):
+                heard = await self._succeed(connection, results, now)
+            else:
+                heard = await self._judge(connection, results, now, interruption_delay)
+        return [one.fence for number, one in enumerate(results) if number not in heard]
+
+    async def _succeed(
+        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+    ) -> Collection[int]:
+        """Write results that all are successes, as nearly all are, without a look at the rows."""
+        heard = await self._steps.succeed(connection, [result.fence for result in results], now)
+        await self._steps.log(connection, [results[number].attempt for number in sorted(heard)])
+        return heard
+
+    async def _judge(
+        self,
+        connection: AsyncConnection,
+        results: Sequence[Result],
+        now: datetime,
+        interruption_delay: timedelta,
+    ) -> Collection[int]:
+        fences = [result.fence for result in results]
+        held = _each_once(await self._steps.held(connection, fences))
+        owned = {number: row for number, row in enumerate(held) if row}
+        heard = [results[number] for number in owned]
+        endings = [
+            ended(one, row, now, interruption_delay)
+            for one, row in zip(heard, owned.values(), strict=True)
+        ]
+        await self._write(connection, endings, now)
+        await self._disable(connection, heard, now)
+        return owned.keys()
+
+    @repeated
+    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+        """Undo the begin of attempts that were never sent."""
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            held = _each_once(await self._steps.held(connection, list(fences)))
+            await self._steps.give_back(connection, [row for row in held if row], now + after)
+
+    async def leased(self, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that this worker has begun and not ended."""
+        async with self._database.asking() as connection:
+            return await self._steps.leased(connection, worker)
+
+    @repeated
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+        """Free the leases of dead workers and those whose time is over; return how many."""
+        if self._database.one_writer and not await self._anything_overdue(dead):
+            return 0
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            overdue = await self._steps.overdue(connection, dead, now, _REAPED_AT_ONCE)
+            await self._write(
+                connection,
+                [reaped(one, self._ids(), now, interruption_delay) for one in overdue],
+                now,
+            )
+        return len(overdue)
+
+    @repeated
+    async def settle(self, limit: int, expired_before: datetime) -> int:
+        """End waiting deliveries that can no longer be sent; return how many."""
+        blocked = await self._with_unsendable(expired_before)
+        if not blocked:
+            return 0
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            settled = await self._steps.unsendable(connection, blocked, limit, now, expired_before)
+            await self._steps.settle(connection, settled, now)
+        return len(settled)
+
+    async def _anything_overdue(self, dead: Collection[UUID]) -> bool:
+        """Look through a reader, so that a writer is not kept waiting for nothing."""
+        async with self._database.reading() as connection:
+            now = await self._database.now(connection)
+            return bool(await self._steps.overdue(connection, dead, now, 1))
+
+    async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
+        """Return the webhooks to settle, found through a reader; none where nothing is to do."""
+        async with self._database.reading() as connection:
+            now = await self._database.now(connection)
+            blocked = await self._steps.blocked(connection, now)
+            if not blocked or not self._database.one_writer:
+                return blocked
+            found = await self._steps.unsendable(connection, blocked, 1, now, expired_before)
+        return blocked if found else []
+
+    async def _write(
+        self, connection: AsyncConnection, all_ended: Sequence[Ended], now: datetime
+    ) -> None:
+        await self._steps.log(connection, [one.attempt for one in all_ended])
+        await self._steps.end(connection, [one.ending for one in all_ended])
+        failed = (one.attempt for one in all_ended if one.ending.state is State.FAILED)
+        await self._outbox.tell(connection, (delivery_failed(one, now) for one in failed), now)
+
+    async def _disable(
+        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+    ) -> None:
+        disabled = False
+        for result in results:
+            if isinstance(result.verdict, Failed) and result.verdict.disables:
+                attempt = result.attempt
+                disabled |= await disable(
+                    connection,
+                    (attempt.environment_id, attempt.webhook_id),
+                    result.verdict.disables,
+                    now,
+                    version=result.webhook_version,
+                    outbox=self._outbox,
+                )
+        if disabled:
+            await count_change(connection)
+
+
+def _each_once(held: Sequence[Held | None]) -> Sequence[Held | None]:
+    """Leave out a row that was named before: whoever speaks first is heard."""
+    first = {row.handle: number for number, row in reversed([*enumerate(held)]) if row}
+    return [row if row and first[row.handle] == number else None for number, row in enumerate(held)]

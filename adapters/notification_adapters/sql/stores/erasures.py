@@ -1,0 +1,83 @@
+"""Erasing environments, on SQL."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.stores import erasure_steps
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.webhook_rows import count_change
+from notification_adapters.sql.tables import erasures, webhooks
+from notification_adapters.sql.upsert import insert_unless_there
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.errors import ErasureNotFound
+from notification_core.model.erasure import ErasedBatch, Erasure
+from notification_core.model.request_records import Kept
+from notification_core.ports.erasures import ErasureStore
+
+_e = erasures.c
+
+
+class SqlErasureStore(ErasureStore):
+    """Erases environments from a SQL database."""
+
+    def __init__(self, database: Database, keeping: Keeping) -> None:
+        self._database = database
+        self._keeping = keeping
+
+    @repeated
+    async def begin(
+        self, environment_id: UUID, now: datetime, kept: Kept = ()
+    ) -> tuple[Erasure, int]:
+        """Begin an erasure, or return the one that runs; with the change counter."""
+        new = {"environment_id": environment_id, "requested_at": now, "erased": 0}
+        anew = (
+            sa.update(erasures)
+            .where(_e.environment_id == environment_id, _e.ended_at.is_not(None))
+            .values(requested_at=now, erased=0, ended_at=None)
+        )
+        bury = (
+            sa.update(webhooks)
+            .where(webhooks.c.environment_id == environment_id, webhooks.c.deleted_at.is_(None))
+            .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
+        )
+        async with self._database.writing() as connection:
+            begins = await insert_unless_there(connection, erasures, new)
+            if begins or (await connection.execute(anew)).rowcount:
+                await self._keeping.write(connection, kept)
+            await connection.execute(bury)
+            row = (await connection.execute(_one(environment_id))).one()
+            return _erasure(row), await count_change(connection)
+
+    async def get(self, environment_id: UUID) -> Erasure:
+        """Return the latest erasure of an environment."""
+        async with self._database.asking() as connection:
+            row = (await connection.execute(_one(environment_id))).first()
+        if row is None:
+            raise ErasureNotFound(environment_id)
+        return _erasure(row)
+
+    async def running(self) -> Collection[UUID]:
+        """Return the environments whose erasure runs."""
+        async with self._database.asking() as connection:
+            return await erasure_steps.running(connection)
+
+    @repeated
+    async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:
+        """Delete the next of what is stored of an environment, in one transaction."""
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            steps = self._database.steps
+            return await erasure_steps.advance(connection, steps, environment_id, limit, now)
+
+
+def _one(environment_id: UUID) -> sa.Select[Any]:
+    return sa.select(erasures).where(_e.environment_id == environment_id)
+
+
+def _erasure(row: sa.Row[Any]) -> Erasure:
+    return Erasure(row.environment_id, row.requested_at, row.erased, row.ended_at)

@@ -1,0 +1,273 @@
+"""Looking back on events and deliveries, on SQL."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from attrs import evolve
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.pages import end_of_look, length_of_look
+from notification_adapters.sql.stores.logs import attempt_from
+from notification_adapters.sql.tables import attempts, deliveries, events
+from notification_core.concurrency.ids import earliest_id
+from notification_core.errors import DeliveryNotFound, EventNotFound
+from notification_core.model.delivery import Origin, Reason, State
+from notification_core.model.read_models import (
+    EVERY_DELIVERY,
+    EVERY_EVENT,
+    DeliveryPage,
+    DeliveryRecord,
+    EventPage,
+    EventPlace,
+    EventRecord,
+    EventSummary,
+    WantedDeliveries,
+    WantedEvents,
+    page_of,
+)
+from notification_core.ports.history import History
+
+_d, _e = deliveries.c, events.c
+
+# Made once: every request about a delivery asks this.
+_ENVIRONMENT_OF = sa.select(_d.environment_id).where(_d.delivery_id == sa.bindparam("delivery_id"))
+
+
+class SqlHistory(History):
+    """Reads events and deliveries from a SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def environment_of(self, delivery_id: UUID) -> UUID:
+        """Return the environment of a delivery."""
+        values = {"delivery_id": delivery_id}
+        async with self._database.asking() as connection:
+            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
+        if found is None:
+            raise DeliveryNotFound(delivery_id)
+        return found
+
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+        """Return a delivery with its attempts."""
+        one = _d.delivery_id == delivery_id, _d.environment_id == environment_id
+        made = (
+            sa.select(attempts)
+            .where(
+                attempts.c.delivery_id == delivery_id, attempts.c.environment_id == environment_id
+            )
+            .order_by(attempts.c.attempt)
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(_records(_rows().where(*one).subquery()))).first()
+            ended = [attempt_from(each) for each in await connection.execute(made)]
+        if row is None:
+            raise DeliveryNotFound(delivery_id)
+        return evolve(_record(row), attempts=ended)
+
+    async def of_webhook(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        limit: int,
+        before: UUID | None = None,
+        wanted: WantedDeliveries = EVERY_DELIVERY,
+    ) -> DeliveryPage:
+        """Return a webhook's deliveries by falling id, those below ``before`` only."""
+        looked_at = (
+            _rows()
+            .where(_d.webhook_id == webhook_id, _d.environment_id == environment_id)
+            .where(*_within(wanted, before))
+            .order_by(_d.delivery_id.desc())
+            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .subquery()
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(_matching(looked_at, wanted, limit + 1))
+            found = [_record(row) for row in rows]
+            end = None
+            if wanted.passes_over:
+                end = await end_of_look(connection, looked_at, [looked_at.c.delivery_id])
+        return page_of(found, limit, end and end.delivery_id, _delivery_id)
+
+    async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
+        """Return an event."""
+        if "\0" in event_id:
+            # No event is stored under such an id, and PostgreSQL does not even take the question.
+            raise EventNotFound(event_id)
+        columns = _e.type, _e.occurred_at, _e.stored_at
+        wanted = sa.select(*columns).where(
+            _e.event_id == event_id, _e.environment_id == environment_id
+        )
+        async with self._database.asking() as connection:
+            row = (await connection.execute(wanted)).first()
+        if row is None:
+            raise EventNotFound(event_id)
+        return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
+
+    async def of_event(
+        self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None
+    ) -> DeliveryPage:
+        """Return an event's deliveries by falling id, those below ``before`` only."""
+        made = (
+            _rows()
+            .where(_d.event_id == event_id, _d.environment_id == environment_id)
+            .where(*_within(EVERY_DELIVERY, before))
+            .order_by(_d.delivery_id.desc())
+            .limit(limit + 1)
+            .subquery()
+        )
+        async with self._database.asking() as connection:
+            found = [_record(row) for row in await connection.execute(_records(made))]
+        return page_of(found, limit, None, _delivery_id)
+
+    async def events(
+        self,
+        environment_id: UUID,
+        limit: int,
+        before: EventPlace | None = None,
+        wanted: WantedEvents = EVERY_EVENT,
+    ) -> EventPage:
+        """Return an environment's events by falling (time stored, id), those below ``before``."""
+        looked_at = (
+            sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at)
+            .where(_e.environment_id == environment_id, *_of_the_time(wanted, before))
+            .order_by(_e.stored_at.desc(), _e.event_id.desc())
+            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .subquery()
+        )
+        place = looked_at.c.stored_at, looked_at.c.event_id
+        matching = sa.select(looked_at).order_by(*(column.desc() for column in place))
+        if wanted.event_type is not None:
+            matching = matching.where(looked_at.c.type == wanted.event_type)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(matching.limit(limit + 1))).all()
+            event_ids = [row.event_id for row in rows[:limit]]
+            counts = await _counts(connection, environment_id, event_ids)
+            end = await end_of_look(connection, looked_at, place) if wanted.passes_over else None
+        found = [_summary(environment_id, row, counts[row.event_id]) for row in rows]
+        looked_to = None if end is None else EventPlace(end.stored_at, end.event_id)
+        return page_of(found, limit, looked_to, _event_place)
+
+
+def _rows() -> sa.Select[Any]:
+    return sa.select(
+        _d.delivery_id,
+        _d.environment_id,
+        _d.webhook_id,
+        _d.event_id,
+        _d.state,
+        _d.reason,
+        _d.origin,
+        _d.replay_id,
+        _d.attempt,
+        _d.worker,
+        _d.due_at,
+        _d.created_at,
+    )
+
+
+def _within(wanted: WantedDeliveries, before: UUID | None) -> list[sa.ColumnElement[bool]]:
+    """Bound the ids: they tell the time, so that the one index serves the times too."""
+    bounds = []
+    if before is not None:
+        bounds.append(_d.delivery_id < before)
+    if wanted.since is not None:
+        bounds.append(_d.delivery_id >= earliest_id(wanted.since))
+    if wanted.until is not None:
+        bounds.append(_d.delivery_id < earliest_id(wanted.until))
+    return bounds
+
+
+def _records(rows: sa.Subquery) -> sa.Select[Any]:
+    """Give rows of deliveries the type of their event, newest first."""
+    same = sa.and_(
+        events.c.event_id == rows.c.event_id, events.c.environment_id == rows.c.environment_id
+    )
+    return (
+        sa.select(rows, events.c.type)
+        .select_from(rows.join(events, same))
+        .order_by(rows.c.delivery_id.desc())
+    )
+
+
+def _matching(rows: sa.Subquery, wanted: WantedDeliveries, limit: int) -> sa.Select[Any]:
+    matching = _records(rows).limit(limit)
+    if wanted.state is not None:
+        matching = matching.where(rows.c.state == wanted.state.value)
+    if wanted.event_type is not None:
+        matching = matching.where(_e.type == wanted.event_type)
+    if wanted.http_code is not None:
+        answered = sa.exists().where(
+            attempts.c.delivery_id == rows.c.delivery_id,
+            attempts.c.environment_id == rows.c.environment_id,
+            attempts.c.http_code == wanted.http_code,
+        )
+        matching = matching.where(answered)
+    return matching
+
+
+def _of_the_time(wanted: WantedEvents, before: EventPlace | None) -> list[sa.ColumnElement[bool]]:
+    bounds = []
+    if before is not None:
+        # The first condition says no more than the second: it is for the index.
+        bounds.append(_e.stored_at <= before.stored_at)
+        bounds.append(sa.or_(_e.stored_at < before.stored_at, _e.event_id < before.event_id))
+    if wanted.since is not None:
+        bounds.append(_e.stored_at >= wanted.since)
+    if wanted.until is not None:
+        bounds.append(_e.stored_at < wanted.until)
+    return bounds
+
+
+async def _counts(
+    connection: AsyncConnection, environment_id: UUID, event_ids: Sequence[str]
+) -> Mapping[str, Mapping[str, int]]:
+    """Count the deliveries of events by their states."""
+    counted = (
+        sa.select(_d.event_id, _d.state, sa.func.count())
+        .where(_d.event_id.in_(event_ids), _d.environment_id == environment_id)
+        .group_by(_d.event_id, _d.state)
+    )
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for event_id, state, count in await connection.execute(counted):
+        counts[event_id][state] = count
+    return counts
+
+
+def _summary(environment_id: UUID, row: sa.Row[Any], counts: Mapping[str, int]) -> EventSummary:
+    deliveries_in = {state: counts.get(state.value, 0) for state in State}
+    return EventSummary(
+        row.event_id, environment_id, row.type, row.occurred_at, row.stored_at, deliveries_in
+    )
+
+
+def _event_place(event: EventSummary) -> EventPlace:
+    return EventPlace(event.stored_at, event.event_id)
+
+
+def _delivery_id(delivery: DeliveryRecord) -> UUID:
+    return delivery.delivery_id
+
+
+def _record(row: sa.Row[Any]) -> DeliveryRecord:
+    state = State(row.state)
+    waits = state is State.PENDING and row.worker is None
+    return DeliveryRecord(
+        delivery_id=row.delivery_id,
+        environment_id=row.environment_id,
+        webhook_id=row.webhook_id,
+        event_id=row.event_id,
+        event_type=row.type,
+        state=state,
+        attempt=row.attempt,
+        created_at=row.created_at,
+        reason=None if row.reason is None else Reason(row.reason),
+        origin=None if row.origin is None else Origin(row.origin),
+        replay_id=row.replay_id,
+        next_attempt_at=row.due_at if waits else None,
+    )

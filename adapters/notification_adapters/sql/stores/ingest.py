@@ -1,0 +1,109 @@
+"""Storing a batch of events with all their deliveries, inside one transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import KnownEvent, Lease
+from notification_adapters.sql.stores import erasure_steps
+from notification_adapters.sql.stores.dead_letters import DeadLetterRows
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
+from notification_core.model.delivery import NewDelivery
+from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
+from notification_core.model.message import DeadLetter
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import Webhook
+from notification_core.ports.deliveries import IngestTransaction
+
+
+class SqlIngest(IngestTransaction):
+    """A batch of events on its way into the database, on a connection that others commit."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        database: Database,
+        rows: WebhookRows,
+        keeping: Keeping,
+        letters: DeadLetterRows,
+    ) -> None:
+        self._connection = connection
+        self._database = database
+        self._rows = rows
+        self._keeping = keeping
+        self._letters = letters
+        self._began: datetime | None = None
+
+    async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
+        """Return all webhooks of these environments in one query."""
+        return await self._rows.of_environments(self._connection, environment_ids)
+
+    async def changes(self) -> int:
+        """Return the change counter as this transaction sees it."""
+        number, self._began = await self._database.moment(self._connection)
+        return number
+
+    async def erasing(self) -> Collection[UUID]:
+        """Return the environments that are being erased, as this transaction sees it."""
+        return await erasure_steps.running(self._connection)
+
+    async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
+        """Store the events that are new, in the order of their keys."""
+        ordered = sorted(events, key=order)
+        now = await self._now()
+        known = await self._database.steps.add_events(self._connection, ordered, now)
+        if known:
+            await self._database.confirm_found(self._connection)
+        return arrivals(events, known)
+
+    async def add_deliveries(
+        self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
+    ) -> None:
+        """Store deliveries, in the order of their ids; those that are begun with their lease."""
+        now = await self._now()
+        await self._database.steps.add_deliveries(
+            self._connection, deliveries, Lease(worker, now, now + lease)
+        )
+
+    async def keep(self, kept: Kept) -> None:
+        """Write the answer to the request that all this is for."""
+        await self._keeping.write(self._connection, kept)
+
+    async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Store messages that are no events, those that are new."""
+        now = await self._now()
+        if await self._letters.add(self._connection, dead_letters, now) < len(dead_letters):
+            await self._database.confirm_found(self._connection)
+
+    async def _now(self) -> datetime:
+        """Return one time for all that the transaction stores."""
+        if self._began is None:
+            self._began = await self._database.now(self._connection)
+        return self._began
+
+
+def arrivals(
+    events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
+) -> Mapping[EventKey, Arrival]:
+    """Return of each event whether it is new, given those that are not."""
+    return {one.event.key: _arrival(one, known.get(one.event.key)) for one in events}
+
+
+def order(stored: EventToStore) -> tuple[int, str]:
+    """Return what events are inserted in the order of: overlapping batches do not deadlock then."""
+    # The number: comparing two UUIDs costs a call each time.
+    return stored.event.environment_id.int, stored.event.event_id
+
+
+def _arrival(arrived: EventToStore, known: KnownEvent | None) -> Arrival:
+    if known is None:
+        return Arrival.NEW
+    # Of an event that no webhook wanted only the type is left to compare.
+    same = known.type == arrived.event.type and (
+        known.body is None or holds_data_of(known.body, arrived.event)
+    )
+    return Arrival.DUPLICATE if same else Arrival.CONFLICT

@@ -1,0 +1,149 @@
+"""The outbox on SQL: messages that are written with what they tell of, and read to be sent."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import accumulate, takewhile
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.tables import outbox, outbox_lease
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.model.message import DeadLetter, Headers
+from notification_core.model.operational_events import Fact
+from notification_core.model.outbox_message import (
+    OutgoingMessage,
+    message_of_dead_letter,
+    message_of_fact,
+)
+from notification_core.model.topics import Topics
+from notification_core.ports.outbox import Outbox
+
+_ANYTHING = sa.select(outbox.c.message_id).limit(1)
+
+_encode = msgspec.json.Encoder().encode
+_headers = msgspec.json.Decoder(Headers)
+
+
+class OutboxRows:
+    """Writes messages inside the transaction of what they tell of; none where there are no topics.
+
+    Facts may be given as a generator: it is not looked at where nobody wants to know.
+    """
+
+    def __init__(self, topics: Topics | None, ids: IdGenerator) -> None:
+        self._topics = topics
+        self._ids = ids
+
+    async def tell(self, connection: AsyncConnection, facts: Iterable[Fact], now: datetime) -> None:
+        """Tell the platform of facts."""
+        if topics := self._topics:
+            messages = [message_of_fact(fact, self._ids(), topics) for fact in facts]
+            await _add(connection, messages, now)
+
+    async def forward(
+        self, connection: AsyncConnection, letters: Iterable[DeadLetter], now: datetime
+    ) -> None:
+        """Pass dead letters on to their topic."""
+        if topics := self._topics:
+            messages = [message_of_dead_letter(one, self._ids(), topics) for one in letters]
+            await _add(connection, messages, now)
+
+
+class SqlOutbox(Outbox):
+    """Gives the messages of a database to one worker at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @repeated
+    async def acquire(
+        self, worker: UUID, lease: timedelta, limit: int, limit_bytes: int
+    ) -> Sequence[OutgoingMessage]:
+        """Return the oldest messages, and keep the outbox to this worker."""
+        # A look through a reader first: where nothing is to be sent, no writer is kept waiting.
+        async with self._database.reading() as connection:
+            if not (await connection.execute(_ANYTHING)).first():
+                return ()
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            if not (await connection.execute(_taken(worker, now, now + lease))).rowcount:
+                return ()
+        async with self._database.reading() as connection:
+            return await _oldest(connection, limit, limit_bytes)
+
+    @repeated
+    async def renew(self, worker: UUID, lease: timedelta) -> None:
+        """Keep the outbox to this worker for longer."""
+        async with self._database.writing() as connection:
+            until = await self._database.now(connection) + lease
+            held = outbox_lease.c.worker == worker
+            await connection.execute(sa.update(outbox_lease).where(held).values(leased_until=until))
+
+    @repeated
+    async def remove(self, message_ids: Collection[UUID]) -> None:
+        """Delete messages that have been sent."""
+        if not message_ids:
+            return
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(outbox).where(outbox.c.message_id.in_(message_ids)))
+
+    @repeated
+    async def release(self, worker: UUID) -> None:
+        """Let other workers have the outbox at once."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                sa.update(outbox_lease)
+                .where(outbox_lease.c.worker == worker)
+                .values(worker=None, leased_until=None)
+            )
+
+
+def _taken(worker: UUID, now: datetime, until: datetime) -> sa.Update:
+    held = outbox_lease.c
+    free = sa.or_(held.worker.is_(None), held.worker == worker, held.leased_until < now)
+    return sa.update(outbox_lease).where(free).values(worker=worker, leased_until=until)
+
+
+async def _oldest(
+    connection: AsyncConnection, limit: int, limit_bytes: int
+) -> Sequence[OutgoingMessage]:
+    in_order = sa.select(outbox.c.message_id, sa.func.length(outbox.c.value))
+    sizes = await connection.execute(in_order.order_by(outbox.c.message_id).limit(limit))
+    found = [(message_id, size or 0) for message_id, size in sizes]
+    totals = accumulate(size for _, size in found)
+    fitting = sum(1 for _ in takewhile(lambda total: total <= limit_bytes, totals))
+    if not found:
+        return ()
+    last, _ = found[max(0, fitting - 1)]
+    wanted = sa.select(outbox).where(outbox.c.message_id <= last).order_by(outbox.c.message_id)
+    return [_message(row) for row in await connection.execute(wanted)]
+
+
+async def _add(
+    connection: AsyncConnection, messages: Sequence[OutgoingMessage], now: datetime
+) -> None:
+    if messages:
+        await connection.execute(sa.insert(outbox), [_columns(one, now) for one in messages])
+
+
+def _columns(message: OutgoingMessage, now: datetime) -> Mapping[str, object]:
+    return {
+        "message_id": message.message_id,
+        "topic": message.topic,
+        "key": message.key,
+        "value": message.value,
+        "headers": _encode(message.headers).decode(),
+        "stored_at": now,
+    }
+
+
+def _message(row: sa.Row[Any]) -> OutgoingMessage:
+    return OutgoingMessage(
+        row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers)
+    )

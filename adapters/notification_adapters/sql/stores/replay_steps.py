@@ -1,0 +1,261 @@
+"""Which deliveries a replay makes once more, and making them, a batch at a time."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.tables import (
+    WAITING,
+    deliveries,
+    events,
+    off_index,
+    replays,
+    webhooks,
+)
+from notification_core.concurrency.ids import IdGenerator, earliest_id
+from notification_core.model.delivery import Origin, State
+from notification_core.model.replay import (
+    NO_ADVANCE,
+    Advance,
+    Replay,
+    ReplayCount,
+    ReplayState,
+    Selection,
+)
+
+WebhookKey = tuple[UUID, UUID]
+"""(environment id, webhook id)"""
+
+_r = replays.c
+
+
+class _Batch(NamedTuple):
+    """Deliveries that were looked at, those of them to make, and whether they are the last."""
+
+    looked_at: Sequence[sa.Row[Any]]
+    chosen: Sequence[sa.Row[Any]]
+    is_last: bool
+
+
+async def count(
+    connection: AsyncConnection, key: WebhookKey, selection: Selection, most: int
+) -> ReplayCount:
+    """Count what is selected, looking at no more than ``most`` deliveries."""
+    rows = _looked_at(key, selection, None, most)
+    selected = sa.func.count(sa.case((_is_selected(rows, selection), 1)))
+    wanted = sa.select(sa.func.count(), selected).select_from(rows)
+    looked_at, found = (await connection.execute(wanted)).one()
+    return ReplayCount(found, is_exact=looked_at < most)
+
+
+async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within which bounds
+    connection: AsyncConnection,
+    replay: Replay,
+    limit: int,
+    room: int,
+    now: datetime,
+    ids: IdGenerator,
+) -> Advance:
+    """Make the next deliveries of a replay, if it runs and may make some now."""
+    job = await _locked(connection, replay)
+    if job is None or not await _may_go_on(connection, replay, now):
+        return NO_ADVANCE
+    free = room - await _waiting(connection, replay, room)
+    if free <= 0:
+        return NO_ADVANCE
+    batch = await _next(connection, replay, job.looked_to, limit, free)
+    stored_at = await _stored_at(connection, replay, {row.event_id for row in batch.chosen})
+    made = [
+        {
+            **again(
+                (replay.environment_id, replay.webhook_id, row.event_id),
+                ids(),
+                stored_at[row.event_id],
+                now,
+            ),
+            "origin": Origin.REPLAY.value,
+            "replay_id": replay.replay_id,
+        }
+        for row in batch.chosen
+        if row.event_id in stored_at
+    ]
+    if made:
+        await connection.execute(sa.insert(deliveries), made)
+    await connection.execute(_progress(replay, batch, now))
+    return Advance(len(batch.looked_at), len(batch.chosen))
+
+
+async def _stored_at(
+    connection: AsyncConnection, replay: Replay, event_ids: Collection[str]
+) -> Mapping[str, datetime]:
+    """Return when the events were stored, those that are left.
+
+    Retention takes none of these before this is committed.
+    """
+    if not event_ids:
+        return {}
+    wanted = (
+        sa.select(events.c.event_id, events.c.stored_at)
+        .where(
+            events.c.event_id.in_(sorted(event_ids)),
+            events.c.environment_id == replay.environment_id,
+        )
+        .with_for_update(read=True)
+    )
+    return {row.event_id: row.stored_at for row in await connection.execute(wanted)}
+
+
+async def _locked(connection: AsyncConnection, replay: Replay) -> sa.Row[Any] | None:
+    """Return how far a running replay is; None where it has ended or somebody else is at it."""
+    wanted = sa.select(_r.looked_to).where(*_running(replay)).with_for_update(skip_locked=True)
+    return (await connection.execute(wanted)).first()
+
+
+async def _may_go_on(connection: AsyncConnection, replay: Replay, now: datetime) -> bool:
+    """Tell whether the webhook may be sent to; one that is deleted ends the replay."""
+    wanted = sa.select(webhooks.c.disabled_until).where(
+        webhooks.c.webhook_id == replay.webhook_id,
+        webhooks.c.environment_id == replay.environment_id,
+        webhooks.c.deleted_at.is_(None),
+    )
+    webhook = (await connection.execute(wanted)).first()
+    if webhook is None:
+        ended = {"state": ReplayState.CANCELLED.value, "ended_at": now}
+        await connection.execute(sa.update(replays).where(*_running(replay)).values(ended))
+        return False
+    return webhook.disabled_until is None or webhook.disabled_until <= now
+
+
+async def _waiting(connection: AsyncConnection, replay: Replay, most: int) -> int:
+    """Count the webhook's waiting deliveries, at most so many."""
+    rows = (
+        sa.select(deliveries.c.due_at)
+        .where(
+            deliveries.c.webhook_id == replay.webhook_id,
+            deliveries.c.environment_id == replay.environment_id,
+            WAITING,
+        )
+        # The order keeps the planner at the index of what waits.
+        .order_by(deliveries.c.due_at)
+        .limit(most)
+        .subquery()
+    )
+    wanted = sa.select(sa.func.count()).select_from(rows)
+    counted: int = (await connection.execute(wanted)).scalar_one()
+    return counted
+
+
+async def _next(
+    connection: AsyncConnection, replay: Replay, after: UUID | None, limit: int, most: int
+) -> _Batch:
+    key = replay.environment_id, replay.webhook_id
+    rows = _looked_at(key, replay.selection, after, limit)
+    selected = _is_selected(rows, replay.selection).label("is_selected")
+    wanted = sa.select(rows, selected).order_by(rows.c.delivery_id)
+    found = (await connection.execute(wanted)).all()
+    chosen = [row for row in found if row.is_selected]
+    if len(chosen) <= most:
+        return _Batch(found, chosen, is_last=len(found) < limit)
+    looked_at = found[: found.index(chosen[most - 1]) + 1]
+    return _Batch(looked_at, chosen[:most], is_last=False)
+
+
+def _looked_at(
+    key: WebhookKey, selection: Selection, after: UUID | None, limit: int
+) -> sa.Subquery:
+    """Return a webhook's deliveries of the time, oldest first; their ids tell when."""
+    environment_id, webhook_id = key
+    d = deliveries.c
+    rows = (
+        sa.select(d.delivery_id, d.environment_id, d.webhook_id, d.event_id)
+        .add_columns(d.state, d.origin, d.created_at)
+        .where(
+            d.webhook_id == webhook_id,
+            d.environment_id == environment_id,
+            d.delivery_id >= earliest_id(selection.since),
+            d.delivery_id < earliest_id(selection.until),
+        )
+        .order_by(d.delivery_id)
+        .limit(limit)
+    )
+    return (rows if after is None else rows.where(d.delivery_id > after)).subquery()
+
+
+def _is_selected(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bool]:
+    """Say of a row that was looked at what :class:`Selection` says."""
+    body = sa.exists().where(
+        events.c.event_id == rows.c.event_id,
+        events.c.environment_id == rows.c.environment_id,
+        events.c.body.is_not(None),
+    )
+    return sa.and_(
+        rows.c.state.in_(_values(selection.states)),
+        sa.or_(rows.c.origin.is_(None), rows.c.origin != Origin.TEST.value),
+        body,
+        ~_is_overtaken(rows, selection),
+    )
+
+
+def _is_overtaken(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bool]:
+    """Say of a row that a later delivery of its event makes another one needless."""
+    later = deliveries.alias("later").c
+    arrived = sa.and_(later.state == State.SUCCEEDED.value, rows.c.state != State.SUCCEEDED.value)
+    is_selected = sa.and_(
+        later.state.in_(_values(selection.states)),
+        later.delivery_id < earliest_id(selection.until),
+    )
+    return sa.exists().where(
+        later.event_id == rows.c.event_id,
+        later.environment_id == rows.c.environment_id,
+        off_index(later.webhook_id) == rows.c.webhook_id,
+        later.delivery_id > rows.c.delivery_id,
+        sa.or_(later.state == State.PENDING.value, arrived, is_selected),
+    )
+
+
+def _progress(replay: Replay, batch: _Batch, now: datetime) -> sa.Update:
+    """Write how far a replay has come with a batch."""
+    change = sa.update(replays).where(*_running(replay))
+    change = change.values(replayed=_r.replayed + len(batch.chosen))
+    if batch.is_last:
+        return change.values(
+            state=ReplayState.COMPLETED.value, done_until=replay.selection.until, ended_at=now
+        )
+    last = batch.looked_at[-1]
+    return change.values(looked_to=last.delivery_id, done_until=last.created_at)
+
+
+def _running(replay: Replay) -> Sequence[sa.ColumnElement[bool]]:
+    return (
+        _r.replay_id == replay.replay_id,
+        _r.environment_id == replay.environment_id,
+        _r.state == ReplayState.RUNNING.value,
+    )
+
+
+def again(
+    of: tuple[UUID, UUID, str], delivery_id: UUID, event_stored_at: datetime, now: datetime
+) -> dict[str, object]:
+    """Return the row of one more delivery, due now: of (environment, webhook, event)."""
+    environment_id, webhook_id, event_id = of
+    return {
+        "delivery_id": delivery_id,
+        "environment_id": environment_id,
+        "webhook_id": webhook_id,
+        "event_id": event_id,
+        "state": State.PENDING.value,
+        "due_at": now,
+        "attempt": 0,
+        "failures": 0,
+        "interruptions": 0,
+        "created_at": now,
+        "event_stored_at": event_stored_at,
+    }
+
+
+def _values(states: Collection[State]) -> list[str]:
+    return sorted(state.value for state in states)

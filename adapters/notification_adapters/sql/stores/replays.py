@@ -1,0 +1,200 @@
+"""Delivering again, on SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.stores import replay_steps
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
+from notification_adapters.sql.upsert import insert_unless_there
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
+from notification_core.model.delivery import Origin, State
+from notification_core.model.read_models import DeliveryRecord, ReplayPage, page_of
+from notification_core.model.replay import (
+    Advance,
+    Replay,
+    ReplayCount,
+    ReplayState,
+    Selection,
+)
+from notification_core.model.request_records import Kept
+from notification_core.ports.replays import ReplayStore
+
+_r = replays.c
+
+_encode = msgspec.json.Encoder().encode
+_states = msgspec.json.Decoder(frozenset[State])
+
+
+class SqlReplayStore(ReplayStore):
+    """Makes further deliveries of the events in a SQL database."""
+
+    def __init__(self, database: Database, keeping: Keeping, ids: IdGenerator) -> None:
+        self._database = database
+        self._keeping = keeping
+        self._ids = ids
+
+    @repeated
+    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
+        """Store one more delivery of the same event to the same webhook."""
+        environment_id, event_id = delivery.environment_id, delivery.event_id
+        # Retention does not take it before this is committed.
+        whole = (
+            sa.select(events.c.stored_at)
+            .where(
+                events.c.event_id == event_id,
+                events.c.environment_id == environment_id,
+                events.c.body.is_not(None),
+            )
+            .with_for_update(read=True)
+        )
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
+            stored_at = (await connection.execute(whole)).scalar()
+            if stored_at is None:
+                raise EventGone(event_id)
+            now = await self._database.now(connection)
+            of = environment_id, delivery.webhook_id, event_id
+            made = replay_steps.again(of, delivery_id, stored_at, now)
+            await connection.execute(
+                sa.insert(deliveries).values({**made, "origin": Origin.RETRY.value})
+            )
+
+    async def add(self, replay: Replay, kept: Kept = ()) -> None:
+        """Store a replay that begins."""
+        try:
+            await self._add(replay, kept)
+        except ReplayRunning:
+            # A caller that is told that a replay is running relies on it.
+            async with self._database.writing() as connection:
+                await self._database.confirm_found(connection)
+            raise
+
+    @repeated
+    async def _add(self, replay: Replay, kept: Kept) -> None:
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
+            if not await insert_unless_there(connection, replays, _columns(replay)):
+                raise ReplayRunning(replay.webhook_id)
+
+    async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
+        """Return a replay of a webhook."""
+        wanted = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
+        async with self._database.asking() as connection:
+            row = (await connection.execute(wanted)).first()
+        if row is None:
+            raise ReplayNotFound(replay_id)
+        return _replay(row)
+
+    async def of_webhook(
+        self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
+    ) -> ReplayPage:
+        """Return a webhook's replays by falling id, those below ``before`` only."""
+        wanted = (
+            sa.select(replays)
+            .where(_r.webhook_id == webhook_id, _r.environment_id == environment_id)
+            .order_by(_r.replay_id.desc())
+            .limit(limit + 1)
+        )
+        if before is not None:
+            wanted = wanted.where(_r.replay_id < before)
+        async with self._database.asking() as connection:
+            found = [_replay(row) for row in await connection.execute(wanted)]
+        return page_of(found, limit, None, lambda one: one.replay_id)
+
+    @repeated
+    async def cancel(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        replay_id: UUID,
+        now: datetime,
+        kept: Kept = (),
+    ) -> None:
+        """Let a replay make nothing more; one that has ended stays as it is."""
+        one = _one(environment_id, webhook_id, replay_id)
+        end = (
+            sa.update(replays)
+            .where(*one, _r.state == ReplayState.RUNNING.value)
+            .values(state=ReplayState.CANCELLED.value, ended_at=now)
+        )
+        async with self._database.writing() as connection:
+            if (await connection.execute(end)).rowcount:
+                await self._keeping.write(connection, kept)
+                return
+            if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
+                raise ReplayNotFound(replay_id)
+            await self._database.confirm_found(connection)
+
+    async def count(
+        self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int
+    ) -> ReplayCount:
+        """Count what is selected now, looking at no more than ``most`` deliveries."""
+        async with self._database.reading() as connection:
+            return await replay_steps.count(
+                connection, (environment_id, webhook_id), selection, most
+            )
+
+    async def running(self, limit: int, after: UUID | None = None) -> Sequence[Replay]:
+        """Return replays that run by the ids of their webhooks, those above ``after`` only."""
+        wanted = sa.select(replays).where(RUNNING).order_by(_r.webhook_id).limit(limit)
+        if after is not None:
+            wanted = wanted.where(_r.webhook_id > after)
+        async with self._database.asking() as connection:
+            return [_replay(row) for row in await connection.execute(wanted)]
+
+    @repeated
+    async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
+        """Make the next of a running replay's deliveries, in one transaction."""
+        async with self._database.writing() as connection:
+            now = await self._database.now(connection)
+            return await replay_steps.advance(connection, replay, limit, room, now, self._ids)
+
+
+def _one(
+    environment_id: UUID, webhook_id: UUID, replay_id: UUID
+) -> Sequence[sa.ColumnElement[bool]]:
+    return (
+        _r.replay_id == replay_id,
+        _r.environment_id == environment_id,
+        _r.webhook_id == webhook_id,
+    )
+
+
+def _replay(row: sa.Row[Any]) -> Replay:
+    return Replay(
+        replay_id=row.replay_id,
+        environment_id=row.environment_id,
+        webhook_id=row.webhook_id,
+        selection=Selection(row.since, row.until, _states.decode(row.states)),
+        created_at=row.created_at,
+        state=ReplayState(row.state),
+        replayed=row.replayed,
+        done_until=row.done_until,
+        ended_at=row.ended_at,
+    )
+
+
+def _columns(replay: Replay) -> Mapping[str, object]:
+    selection = replay.selection
+    return {
+        "replay_id": replay.replay_id,
+        "environment_id": replay.environment_id,
+        "webhook_id": replay.webhook_id,
+        "since": selection.since,
+        "until": selection.until,
+        "states": _encode(sorted(selection.states)).decode(),
+        "state": replay.state.value,
+        "replayed": replay.replayed,
+        "done_until": replay.done_until,
+        "created_at": replay.created_at,
+        "ended_at": replay.ended_at,
+    }

@@ -1,0 +1,242 @@
+"""Retention on SQL: short transactions, each bounded by what it deletes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.tables import (
+    EPOCH,
+    Instant,
+    attempts,
+    audit,
+    dead_letters,
+    deliveries,
+    events,
+    replays,
+    webhooks,
+)
+from notification_core.concurrency.ids import earliest_id
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.model.delivery import State
+from notification_core.model.replay import ReplayState
+from notification_core.ports.retention import EventMark, Retention, Swept
+
+ROWS_AT_ONCE: Final = 5_000
+"""So many deliveries are deleted at once, or those of one event where they are more."""
+
+_FIRST: Final = UUID(int=0)
+
+_a, _d, _e, _w = attempts.c, deliveries.c, events.c, webhooks.c
+
+# A loose index scan of the environments: it jumps from one to the next, and stops at the first
+# whose oldest event is too old.
+_NEXT_ENVIRONMENT: Final = (
+    sa.text("""
+WITH RECURSIVE environment (environment_id) AS (
+  SELECT (
+    SELECT environment_id FROM events WHERE environment_id > :after
+    ORDER BY environment_id, stored_at LIMIT 1
+  )
+  UNION ALL
+  SELECT (
+    SELECT environment_id FROM events WHERE environment_id > environment.environment_id
+    ORDER BY environment_id, stored_at LIMIT 1
+  )
+  FROM environment WHERE environment.environment_id IS NOT NULL
+)
+SELECT environment.environment_id FROM environment
+WHERE environment.environment_id IS NOT NULL AND (
+  SELECT stored_at FROM events WHERE events.environment_id = environment.environment_id
+  ORDER BY stored_at LIMIT 1
+) < :before
+LIMIT 1
+""")
+    .bindparams(sa.bindparam("after", type_=sa.Uuid), sa.bindparam("before", type_=Instant))
+    .columns(environment_id=sa.Uuid)
+)
+
+
+class SqlRetention(Retention):
+    """Deletes what is old from a SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def forget_attempts(self, before: datetime, limit: int) -> int:
+        """Delete attempts that were logged before: their ids tell when."""
+        return await self._forget(_a.log_id, before, limit)
+
+    async def forget_audit(self, before: datetime, limit: int) -> int:
+        """Delete entries of the audit log from before: their ids tell when."""
+        return await self._forget(audit.c.entry_id, before, limit)
+
+    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+        """Delete dead letters that were stored before: their ids tell when."""
+        return await self._forget(dead_letters.c.letter_id, before, limit)
+
+    @repeated
+    async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
+        """Delete the first rows of a table whose ids are older; return how many."""
+        old = sa.select(key).where(key < earliest_id(before)).order_by(key)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(old.limit(limit))).scalars().all()
+        if not found:
+            return 0
+        forget = sa.delete(key.table).where(key <= found[-1])
+        async with self._database.writing() as connection:
+            return (await connection.execute(forget)).rowcount
+
+    @repeated
+    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+        """Delete events that were stored before, with their deliveries."""
+        async with self._database.reading() as connection:
+            batch = await _next_batch(connection, before, after, limit)
+            if batch is None:
+                return Swept(0, None)
+            counts = await _finished(connection, batch)
+        chosen = _within_bounds(counts, limit)
+        whole = EventMark(batch.environment_id, batch.until)
+        if not chosen:
+            return Swept(0, whole)
+        async with self._database.writing() as connection:
+            deleted = await _delete(connection, batch.environment_id, chosen)
+        # What was left out is found again, since what was deleted no longer is.
+        begin = EventMark(batch.environment_id, batch.after)
+        return Swept(deleted, whole if len(chosen) == len(counts) else begin)
+
+    @repeated
+    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+        """Delete tombstones of which nothing is left, and replays that ended before."""
+        empty = (
+            sa.select(_w.webhook_id)
+            .where(_w.deleted_at < before, *(_is_unused_by(one) for one in _USERS))
+            .limit(limit)
+        )
+        ended = (
+            replays.c.replay_id < earliest_id(before),
+            replays.c.state != ReplayState.RUNNING.value,
+        )
+        old_replay = sa.select(sa.literal(1)).select_from(replays).where(*ended).limit(1)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(empty)).scalars().all()
+            replayed = (await connection.execute(old_replay)).first()
+        if not found and replayed is None:
+            return 0
+        forget = sa.delete(webhooks).where(_w.webhook_id.in_(found), _w.deleted_at < before)
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(replays).where(*ended))
+            return (await connection.execute(forget)).rowcount
+
+
+_USERS: Final = (deliveries, attempts, replays)
+
+
+def _is_unused_by(table: sa.Table) -> sa.ColumnElement[bool]:
+    # The order keeps the planner at an index: of one webhook there may be a million rows.
+    any_row = (
+        sa.select(table.c.webhook_id)
+        .where(table.c.webhook_id == _w.webhook_id)
+        .order_by(table.c.webhook_id)
+        .limit(1)
+    )
+    return any_row.correlate(webhooks).scalar_subquery().is_(None)
+
+
+class _Batch(NamedTuple):
+    """All events of an environment that were stored after one time and until another."""
+
+    environment_id: UUID
+    after: datetime
+    until: datetime
+    event_ids: Sequence[str]
+
+
+async def _next_batch(
+    connection: AsyncConnection, before: datetime, after: EventMark | None, limit: int
+) -> _Batch | None:
+    """Return the next events that are old, of one environment; None where there are no more."""
+    if after is not None and (rest := await _of_environment(connection, before, after, limit)):
+        return rest
+    reached = _FIRST if after is None else after.environment_id
+    values = {"after": reached, "before": before}
+    environment_id = (await connection.execute(_NEXT_ENVIRONMENT, values)).scalar()
+    if environment_id is None:
+        return None
+    return await _of_environment(connection, before, EventMark(environment_id, EPOCH), limit)
+
+
+async def _of_environment(
+    connection: AsyncConnection, before: datetime, after: EventMark, limit: int
+) -> _Batch | None:
+    """Return some more than ``limit`` events where one moment has so many.
+
+    Events of one moment stay together, since the index has no order among them.
+    """
+    old = (
+        sa.select(_e.stored_at, _e.event_id)
+        .where(
+            _e.environment_id == after.environment_id,
+            _e.stored_at < before,
+            _e.stored_at > after.stored_at,
+        )
+        .order_by(_e.stored_at)
+    )
+    found = [*await connection.execute(old.limit(limit + 1))]
+    if not found:
+        return None
+    last = found[-1].stored_at
+    if len(found) > limit and found[0].stored_at == last:
+        of_one_moment = sa.select(_e.event_id).where(
+            _e.environment_id == after.environment_id, _e.stored_at == last
+        )
+        ids = (await connection.execute(of_one_moment)).scalars().all()
+        return _Batch(after.environment_id, after.stored_at, last, ids)
+    if len(found) > limit:
+        found = [one for one in found if one.stored_at != last]
+    ids = [one.event_id for one in found]
+    return _Batch(after.environment_id, after.stored_at, found[-1].stored_at, ids)
+
+
+async def _finished(connection: AsyncConnection, batch: _Batch) -> dict[str, int]:
+    """Return the events of which nothing is pending or being attempted, with their deliveries."""
+    alive = sa.or_(_d.state == State.PENDING.value, _d.worker.is_not(None))
+    counted = (
+        sa.select(_d.event_id, sa.func.count(), sa.func.count(sa.case((alive, 1))))
+        .where(_d.event_id.in_(batch.event_ids), _d.environment_id == batch.environment_id)
+        .group_by(_d.event_id)
+    )
+    counts = {event_id: (all_, live) for event_id, all_, live in await connection.execute(counted)}
+    found = ((event_id, counts.get(event_id, (0, 0))) for event_id in batch.event_ids)
+    return {event_id: all_ for event_id, (all_, live) in found if not live}
+
+
+def _within_bounds(counts: Mapping[str, int], limit: int) -> Sequence[str]:
+    """Return so many of the events that what goes with them is bounded, the first in any case."""
+    rows = 0
+    chosen: list[str] = []
+    for event_id, count in islice(counts.items(), limit):
+        rows += count
+        if chosen and rows > ROWS_AT_ONCE:
+            break
+        chosen.append(event_id)
+    return chosen
+
+
+async def _delete(
+    connection: AsyncConnection, environment_id: UUID, event_ids: Sequence[str]
+) -> int:
+    """Delete events unless somebody has just made one of them live again."""
+    ours = _e.environment_id == environment_id
+    locked = sa.select(_e.event_id).where(_e.event_id.in_(event_ids), ours).with_for_update()
+    await connection.execute(locked.order_by(_e.event_id))
+    still = await _finished(connection, _Batch(environment_id, EPOCH, EPOCH, event_ids))
+    theirs = _d.event_id.in_(still), _d.environment_id == environment_id
+    await connection.execute(sa.delete(deliveries).where(*theirs))
+    forgotten = await connection.execute(sa.delete(events).where(_e.event_id.in_(still), ours))
+    return forgotten.rowcount

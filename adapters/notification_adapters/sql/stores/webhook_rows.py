@@ -1,0 +1,134 @@
+"""Webhooks as rows, for every store that reads them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.dialect import RawRow, Steps, WebhookRow
+from notification_adapters.sql.tables import changes, place_of, webhooks
+from notification_core.encryption.cipher import Cipher
+from notification_core.errors import WebhookNotFound
+from notification_core.model.webhook import DisabledReason, Method, Webhook
+from notification_core.ports.webhooks import Snapshot
+
+_REMEMBERED = 20_000
+
+_CHANGE = sa.update(changes).values(number=changes.c.number + 1).returning(changes.c.number)
+
+_headers = msgspec.json.Decoder(dict[str, str])
+_event_types = msgspec.json.Decoder(frozenset[str])
+_encode = msgspec.json.Encoder().encode
+
+
+class WebhookRows:
+    """Reads webhooks, turns them into rows and back, and remembers what a row came to.
+
+    A row is remembered as a whole, with its version and its encrypted headers, so that the memory
+    cannot be stale: it saves the decryption, never the reading.
+    """
+
+    def __init__(self, steps: Steps, cipher: Cipher) -> None:
+        self._steps = steps
+        self._cipher = cipher
+        self._seen: dict[RawRow, Webhook] = {}
+
+    async def of_environments(
+        self, connection: AsyncConnection, environment_ids: Collection[UUID]
+    ) -> Sequence[Webhook]:
+        """Return all webhooks of these environments, oldest first, tombstones left out."""
+        found = await self._steps.webhooks_of(connection, environment_ids)
+        return [self._webhook(raw) for raw in found]
+
+    async def get(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Webhook:
+        """Return one webhook; raise :class:`WebhookNotFound`, for a tombstone too."""
+        found = await self._steps.webhook(connection, environment_id, webhook_id)
+        if not found:
+            raise WebhookNotFound(webhook_id)
+        return self._webhook(found[0])
+
+    async def snapshot(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Snapshot:
+        """Return webhooks by id, tombstones too, with the change counter of the same moment."""
+        number = await self._steps.changes(connection)
+        return Snapshot(await self.by_id(connection, webhook_ids), number)
+
+    async def by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Mapping[UUID, Webhook]:
+        """Return webhooks of any environment by id, tombstones too."""
+        found = await self._steps.webhooks_by_id(connection, webhook_ids)
+        return {webhook.webhook_id: webhook for webhook in map(self._webhook, found)}
+
+    def columns(self, webhook: Webhook) -> Mapping[str, object]:
+        """Return the row of a webhook."""
+        return {
+            "webhook_id": webhook.webhook_id,
+            "environment_id": webhook.environment_id,
+            "name": webhook.name,
+            "url": webhook.url,
+            "method": webhook.method.value,
+            "events": _encode(sorted(webhook.events)).decode(),
+            "description": webhook.description,
+            "custom_headers": self._encrypted(webhook),
+            "disabled_until": webhook.disabled_until,
+            "disabled_reason": webhook.disabled_reason and webhook.disabled_reason.value,
+            "disabled_at": webhook.disabled_at,
+            "version": webhook.version,
+            "created_at": webhook.created_at,
+            "updated_at": webhook.updated_at,
+            "deleted_at": webhook.deleted_at,
+        }
+
+    def _webhook(self, raw: RawRow) -> Webhook:
+        webhook = self._seen.get(raw)
+        if webhook is None:
+            webhook = self._decoded(self._steps.webhook_row(raw))
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[raw] = webhook
+        return webhook
+
+    def _decoded(self, row: WebhookRow) -> Webhook:
+        reason = row.disabled_reason
+        return Webhook(
+            webhook_id=row.webhook_id,
+            environment_id=row.environment_id,
+            name=row.name,
+            url=row.url,
+            events=_event_types.decode(row.events),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            method=Method(row.method),
+            description=row.description,
+            disabled_until=row.disabled_until,
+            disabled_reason=None if reason is None else DisabledReason(reason),
+            disabled_at=row.disabled_at,
+            custom_headers=self._decrypted(row),
+            version=row.version,
+            deleted_at=row.deleted_at,
+        )
+
+    def _encrypted(self, webhook: Webhook) -> str | None:
+        if not webhook.custom_headers:
+            return None
+        place = place_of(webhooks.c.custom_headers, webhook.environment_id, webhook.webhook_id)
+        # As a whole: a value that is encrypted alone could be moved below another name.
+        return self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
+
+    def _decrypted(self, row: WebhookRow) -> Mapping[str, str]:
+        if row.custom_headers is None:
+            return {}
+        place = place_of(webhooks.c.custom_headers, row.environment_id, row.webhook_id)
+        return _headers.decode(self._cipher.decrypt(row.custom_headers, place))
+
+
+async def count_change(connection: AsyncConnection) -> int:
+    """Raise the change counter, as part of the change; return it."""
+    number: int = (await connection.execute(_CHANGE)).scalar_one()
+    return number

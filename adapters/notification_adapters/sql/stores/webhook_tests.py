@@ -1,0 +1,78 @@
+"""Trying webhooks out, on SQL."""
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Ending
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.tables import deliveries
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.model.delivery import (
+    TRIALS,
+    Attempt,
+    BegunDelivery,
+    Fence,
+    Origin,
+    Reason,
+    State,
+)
+from notification_core.model.delivery_transitions import after_test
+from notification_core.model.event import EventToStore
+from notification_core.model.request_records import Kept
+from notification_core.ports.webhook_tests import TrialStore
+
+
+class SqlTrialStore(TrialStore):
+    """Keeps what webhooks are tried out with in a SQL database."""
+
+    def __init__(self, database: Database, keeping: Keeping) -> None:
+        self._database = database
+        self._steps = database.steps
+        self._keeping = keeping
+
+    @repeated
+    async def begin(
+        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+    ) -> None:
+        """Store an event and its one delivery, of which attempt 1 is about to be made."""
+        fence = delivery.fence
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept)
+            now = await self._database.now(connection)
+            await self._steps.add_events(connection, [event], now)
+            begun = sa.insert(deliveries).values(
+                delivery_id=fence.delivery_id,
+                environment_id=fence.environment_id,
+                webhook_id=delivery.webhook_id,
+                event_id=delivery.event_id,
+                state=State.FAILED.value,
+                reason=Reason.INTERRUPTED.value,
+                origin=Origin.TEST.value,
+                due_at=now,
+                attempt=fence.attempt,
+                failures=0,
+                interruptions=0,
+                worker=fence.worker,
+                leased_until=now + lease,
+                started_at=now,
+                created_at=now,
+                event_stored_at=now,
+                ended_at=now,
+            )
+            await connection.execute(begun)
+
+    @repeated
+    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
+        """Log the attempt, and let its delivery end as it did; tell whether that was done."""
+        fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)
+        async with self._database.writing() as connection:
+            await self._keeping.write(connection, kept, replaces=True)
+            now = await self._database.now(connection)
+            (held,) = await self._steps.held(connection, [fence])
+            if held is None:
+                return False
+            await self._steps.log(connection, [attempt])
+            await self._steps.end(connection, [Ending(held.handle, *after_test(attempt, now))])
+        return True

@@ -1,0 +1,257 @@
+"""The webhook store on SQL."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Settled
+from notification_adapters.sql.stores.outbox import OutboxRows
+from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
+from notification_adapters.sql.tables import attempts, deliveries, webhooks
+from notification_core.concurrency.ids import earliest_id
+from notification_core.concurrency.lost_transactions import repeated
+from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
+from notification_core.model.delivery import Origin, Outcome, Reason, State
+from notification_core.model.operational_events import webhook_disabled
+from notification_core.model.request_records import Kept
+from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
+from notification_core.ports.webhooks import Snapshot, WebhookStore
+
+_CANCELLED_AT_ONCE = 1000
+
+# Made once: every request about a webhook asks this.
+_ENVIRONMENT_OF = sa.select(webhooks.c.environment_id).where(
+    webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
+)
+
+WebhookKey = tuple[UUID, UUID]
+"""(environment id, webhook id)"""
+
+
+class SqlWebhookStore(WebhookStore):
+    """Keeps webhooks in a SQL database."""
+
+    def __init__(
+        self, database: Database, rows: WebhookRows, keeping: Keeping, outbox: OutboxRows
+    ) -> None:
+        self._outbox = outbox
+        self._database = database
+        self._rows = rows
+        self._keeping = keeping
+
+    async def environment_of(self, webhook_id: UUID) -> UUID:
+        """Return the environment of a webhook."""
+        values = {"webhook_id": webhook_id}
+        async with self._database.asking() as connection:
+            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
+        if found is None:
+            raise WebhookNotFound(webhook_id)
+        return found
+
+    async def list(self, environment_id: UUID) -> Sequence[Webhook]:
+        """Return all webhooks of an environment, oldest first."""
+        async with self._database.asking() as connection:
+            return await self._rows.of_environments(connection, [environment_id])
+
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return one webhook."""
+        async with self._database.asking() as connection:
+            return await self._rows.get(connection, environment_id, webhook_id)
+
+    @repeated
+    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
+        """Store a new webhook."""
+        count = sa.select(sa.func.count()).where(
+            webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
+        )
+        async with self._database.writing() as connection:
+            await self._database.lock_environment(connection, webhook.environment_id)
+            if (await connection.execute(count)).scalar_one() >= most:
+                raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
+            await connection.execute(sa.insert(webhooks), self._rows.columns(webhook))
+            await self._keeping.write(connection, kept)
+            await count_change(connection)
+
+    @repeated
+    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+        """Store a changed webhook; return the change counter."""
+        key = webhook.environment_id, webhook.webhook_id
+        change = (
+            sa.update(webhooks)
+            .where(*_living(key), webhooks.c.version == webhook.version - 1)
+            .values(self._rows.columns(webhook))
+        )
+        async with self._database.writing() as connection:
+            if not (await connection.execute(change)).rowcount:
+                raise await _why_not_changed(connection, key)
+            await self._keeping.write(connection, kept)
+            return await count_change(connection)
+
+    async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
+        """Return once all that can be read now is durable."""
+        async with self._database.writing() as connection:
+            await self._database.confirm_found(connection)
+
+    @repeated
+    async def delete(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        now: datetime,
+        version: int | None = None,
+        kept: Kept = (),
+    ) -> int:
+        """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        key = environment_id, webhook_id
+        bury = (
+            sa.update(webhooks)
+            .where(*_living(key), sa.true() if version is None else webhooks.c.version == version)
+            .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
+        )
+        async with self._database.writing() as connection:
+            if not (await connection.execute(bury)).rowcount:
+                raise await _why_not_changed(connection, key)
+            await self._cancel(connection, webhook_id)
+            await self._keeping.write(connection, kept)
+            return await count_change(connection)
+
+    @repeated
+    async def disable_failing(
+        self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
+    ) -> bool:
+        """Disable a webhook of which all attempts since then and one before it have failed."""
+        key = environment_id, webhook_id
+        # The long look at the log goes through a reader; the version holds what it found.
+        async with self._database.reading() as connection:
+            version = await _version_of_failing(connection, key, since)
+        if version is None:
+            return False
+        async with self._database.writing() as connection:
+            failing = DisabledReason.FAILING
+            disabled = await disable(
+                connection, key, failing, now, version=version, outbox=self._outbox
+            )
+            if disabled:
+                await count_change(connection)
+        return disabled
+
+    async def changes(self) -> int:
+        """Return the change counter."""
+        async with self._database.asking() as connection:
+            return await self._database.steps.changes(connection)
+
+    async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
+        """Read webhooks of any environment afresh."""
+        async with self._database.reading() as connection:
+            return await self._rows.snapshot(connection, webhook_ids)
+
+    async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
+        """Cancel what is being attempted, and a first batch of what waits."""
+        steps, now = self._database.steps, await self._database.now(connection)
+        fate = State.CANCELLED, Reason.WEBHOOK_DELETED
+        await steps.cancel_begun(connection, webhook_id, fate[1], now)
+        waiting = await steps.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
+        await steps.settle(connection, [Settled(one, *fate) for one in waiting], now)
+
+
+async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told
+    connection: AsyncConnection,
+    key: WebhookKey,
+    reason: DisabledReason,
+    now: datetime,
+    *,
+    version: int,
+    outbox: OutboxRows,
+) -> bool:
+    """Disable a webhook for good if it still has this version; tell whether it had.
+
+    The platform is told. The change is left to be counted at the transaction's end: all changes
+    wait for that one row.
+    """
+    change = (
+        sa.update(webhooks)
+        .where(*_living(key), webhooks.c.version == version)
+        .values(
+            disabled_until=FOREVER,
+            disabled_reason=reason.value,
+            disabled_at=now,
+            updated_at=now,
+            version=version + 1,
+        )
+    )
+    disabled = bool((await connection.execute(change)).rowcount)
+    if disabled:
+        await outbox.tell(connection, [webhook_disabled(*key, reason, now)], now)
+    return disabled
+
+
+def _living(key: WebhookKey) -> Sequence[sa.ColumnElement[bool]]:
+    environment_id, webhook_id = key
+    return (
+        webhooks.c.webhook_id == webhook_id,
+        webhooks.c.environment_id == environment_id,
+        webhooks.c.deleted_at.is_(None),
+    )
+
+
+async def _why_not_changed(
+    connection: AsyncConnection, key: WebhookKey
+) -> WebhookChanged | WebhookNotFound:
+    exists = sa.select(webhooks.c.version).where(*_living(key))
+    found = (await connection.execute(exists)).scalar_one_or_none()
+    return WebhookNotFound(key[1]) if found is None else WebhookChanged(key[1])
+
+
+async def _version_of_failing(
+    connection: AsyncConnection, key: WebhookKey, since: datetime
+) -> int | None:
+    """Return the version of a webhook that has only failed since then, None of any other."""
+    unchanged = sa.select(webhooks.c.version).where(
+        *_living(key), webhooks.c.disabled_reason.is_(None), webhooks.c.updated_at <= since
+    )
+    version: int | None = (await connection.execute(unchanged)).scalar_one_or_none()
+    if version is None or not await _has_only_failed(connection, key, since):
+        return None
+    return version
+
+
+async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
+    """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook.
+
+    Nor does a trial.
+    """
+    environment_id, webhook_id = key
+    bound = earliest_id(since)
+    newest_first = (
+        sa.select(attempts.c.outcome)
+        .where(
+            attempts.c.webhook_id == webhook_id,
+            attempts.c.environment_id == environment_id,
+            attempts.c.outcome != Outcome.INTERRUPTED.value,
+            ~_is_of_a_trial(),
+        )
+        .order_by(attempts.c.log_id.desc())
+        .limit(1)
+    )
+    before = newest_first.where(attempts.c.log_id < bound)
+    after = newest_first.where(attempts.c.log_id >= bound)
+    succeeded = after.where(attempts.c.outcome == Outcome.SUCCEEDED.value)
+    expected = (before, Outcome.FAILED), (after, Outcome.FAILED), (succeeded, None)
+    for question, answer in expected:
+        if (await connection.execute(question)).scalar_one_or_none() != answer:
+            return False
+    return True
+
+
+def _is_of_a_trial() -> sa.ColumnElement[bool]:
+    """Tell whether an attempt was made to try its webhook out."""
+    return sa.exists().where(
+        deliveries.c.delivery_id == attempts.c.delivery_id,
+        deliveries.c.environment_id == attempts.c.environment_id,
+        deliveries.c.origin == Origin.TEST.value,
+    )

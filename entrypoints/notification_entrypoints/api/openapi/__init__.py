@@ -1,0 +1,1 @@
+"""The API's document, and what is read from it."""

@@ -1,0 +1,202 @@
+"""The OpenAPI document: hand-written, packaged, and what requests are judged by.
+
+It is written as ``openapi.yaml``, and read as ``openapi.json``, which ``nox -s generate`` makes of
+it: reading YAML takes thirty times as long, in every start.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import tzinfo
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from typing import TypeAlias, cast
+
+import msgspec
+from attrs import field, frozen
+from jsonschema_rs import Draft202012Validator, Validator
+
+from notification_adapters.event_formats.validation import instant
+from notification_core.errors import Detail
+from notification_entrypoints.api.openapi.access_rules import Rule, rule_of
+from notification_entrypoints.api.openapi.validation_messages import complaints
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Object: TypeAlias = "dict[str, Json]"
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_MAX_DETAILS = 100
+
+
+@frozen
+class Schema:
+    """A schema of the document, compiled when something is first judged by it."""
+
+    root: Object = field(repr=False)
+    _compile: Callable[[Object], Validator] = field(repr=False)
+
+    @cached_property
+    def _validator(self) -> Validator:
+        # Each takes two milliseconds, and most processes judge by few of them.
+        return self._compile(self.root)
+
+    @property
+    def fields(self) -> Collection[str]:
+        """The fields of the object that it describes."""
+        ours = cast("list[Object]", self.root["allOf"])[0]
+        return _objects(_resolved(self.root, ours)["properties"]).keys()
+
+    def judge(self, value: object) -> Sequence[Detail]:
+        """Return what is wrong with a value: of each field the first thing, at most a hundred."""
+        details: dict[str, Detail] = {}
+        for error in self._validator.iter_errors(value):
+            for detail in complaints(error, self._fields_at(error.schema_path)):
+                details.setdefault(detail.field, detail)
+            if len(details) >= _MAX_DETAILS:
+                break
+        return list(details.values())
+
+    def _fields_at(self, schema_path: Sequence[str | int]) -> Sequence[str]:
+        """Return the fields that can be given in the object whose schema was not met."""
+        node: Json = self.root
+        for step in schema_path[:-1]:
+            node = node.get(str(step)) if isinstance(node, dict) else None
+        properties = node.get("properties", {}) if isinstance(node, dict) else {}
+        return [name for name, each in _objects(properties).items() if not each.get("readOnly")]
+
+
+@frozen
+class Parameter:
+    """A parameter of an operation; ``type`` and ``format`` say how its text is read."""
+
+    name: str
+    where: str
+    type: str
+    format: str | None
+    schema: Schema
+
+
+@frozen
+class Operation:
+    """One operation: where it is, who may call it, and what it takes: a ``body``, if any.
+
+    It is of one of the ``media_types``. Where it is not required, none at all is like an empty
+    object. ``answers`` are the media types of what it answers when all is well; there are none
+    where that has no body.
+    """
+
+    operation_id: str
+    method: str
+    path: str
+    rule: Rule
+    parameters: tuple[Parameter, ...]
+    answers: frozenset[str]
+    body: Schema | None
+    media_types: tuple[str, ...] = ()
+    body_required: bool = False
+
+
+@frozen
+class Document:
+    """The document as it is served, and its operations."""
+
+    content: bytes = field(repr=False)
+    operations: tuple[Operation, ...]
+
+    def body_of(self, operation_id: str) -> Schema:
+        """Return the schema of the body that an operation takes."""
+        bodies = {each.operation_id: each.body for each in self.operations}
+        schema = bodies[operation_id]
+        if schema is None:
+            raise LookupError(operation_id)
+        return schema
+
+
+@lru_cache(maxsize=8)
+def load_document(zone: tzinfo) -> Document:
+    """Read the packaged document, once; a date-time without an offset is judged in ``zone``."""
+    text = files("notification_entrypoints.api.openapi").joinpath("openapi.json").read_bytes()
+    document: Object = msgspec.json.decode(text)
+    schema_of = _schemas_of(document, zone)
+    operations = tuple(_operations(document, schema_of))
+    return Document(msgspec.json.encode(document), operations)
+
+
+_SchemaOf: TypeAlias = Callable[[Json], Schema]
+
+
+def _schemas_of(document: Object, zone: tzinfo) -> _SchemaOf:
+    def is_instant(text: str) -> bool:
+        try:
+            instant(text, zone)
+        except ValueError:
+            return False
+        return True
+
+    def compiled(root: Object) -> Validator:
+        return Draft202012Validator(root, formats={"date-time": is_instant}, validate_formats=True)
+
+    def schema_of(schema: Json) -> Schema:
+        return Schema({"allOf": [schema], "components": document["components"]}, compiled)
+
+    return schema_of
+
+
+def _operations(document: Object, schema_of: _SchemaOf) -> Iterator[Operation]:
+    for path, item in _objects(document["paths"]).items():
+        shared = _parameters(document, item)
+        for method in _METHODS:
+            if isinstance(operation := item.get(method), dict):
+                parameters = shared + _parameters(document, operation)
+                yield Operation(
+                    str(operation["operationId"]),
+                    method.upper(),
+                    path,
+                    rule_of(operation, path),
+                    tuple(_parameter(document, each, schema_of) for each in parameters),
+                    frozenset(_answers(document, operation)),
+                    *_body(operation, schema_of),
+                )
+
+
+def _parameters(document: Object, owner: Object) -> list[Object]:
+    listed = cast("list[Object]", owner.get("parameters", []))
+    return [_resolved(document, each) for each in listed]
+
+
+def _resolved(document: Object, node: Object) -> Object:
+    """Follow a reference within the document."""
+    if not isinstance(reference := node.get("$ref"), str):
+        return node
+    target: Json = document
+    for step in reference.removeprefix("#/").split("/"):
+        target = cast("Object", target)[step]
+    return cast("Object", target)
+
+
+def _parameter(document: Object, parameter: Object, schema_of: _SchemaOf) -> Parameter:
+    schema = cast("Mapping[str, str]", _resolved(document, cast("Object", parameter["schema"])))
+    return Parameter(
+        str(parameter["name"]),
+        str(parameter["in"]),
+        schema["type"],
+        schema.get("format"),
+        schema_of(parameter["schema"]),
+    )
+
+
+def _answers(document: Object, operation: Object) -> Iterator[str]:
+    for status, response in _objects(operation["responses"]).items():
+        if status.startswith("2"):
+            yield from _objects(_resolved(document, response).get("content", {}))
+
+
+def _body(operation: Object, schema_of: _SchemaOf) -> tuple[Schema | None, tuple[str, ...], bool]:
+    match operation.get("requestBody"):
+        case {"content": {"application/json": {"schema": schema}, **others}, **more}:
+            media_types = "application/json", *map(str, others)
+            return schema_of(schema), media_types, bool(more.get("required"))
+        case _:
+            return None, (), False
+
+
+def _objects(node: Json) -> Mapping[str, Object]:
+    return cast("Mapping[str, Object]", node)

@@ -1,0 +1,124 @@
+"""The operations on events: which there are, and publishing them."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import tzinfo
+from typing import Final, Protocol
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from attrs import field, frozen
+
+from notification_adapters.converters import ApiConverter
+from notification_adapters.event_formats.data_schemas import DataSchemas
+from notification_adapters.event_formats.event_json import MAX_EVENTS, read_events
+from notification_core.errors import EnvironmentBeingErased, InvalidInput
+from notification_core.ingest.ingest import Ingest, Published
+from notification_core.model.event import Event
+from notification_core.model.event_types import CATALOGUE
+from notification_core.ports.clock import Clock
+from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.idempotency import Idempotency
+from notification_entrypoints.api.responses import ACCEPTED, json_answer
+
+_encode = msgspec.json.encode
+
+_READ_AT_ONCE: Final = 128 * 1024
+"""More bytes than that are read in a thread: it may take long, and others are served meanwhile."""
+
+
+class Tally(Protocol):
+    """Who counts what came in and was not as it should be."""
+
+    @abstractmethod
+    def events_refused(self, count: int) -> None:
+        """Count events that were refused."""
+
+    @abstractmethod
+    def data_schema_mismatched(self, event_type: str) -> None:
+        """Count an event whose data does not match its schema."""
+
+
+@frozen
+class EventOperations:
+    """Lists the event types and publishes events.
+
+    Publishing is the hot path: the body goes to the reader of messages as it came, which judges
+    it once, and past the validator and the converter.
+    """
+
+    ingest: Ingest
+    idempotency: Idempotency
+    schemas: DataSchemas
+    tally: Tally
+    clock: Clock
+    ids: Callable[[], UUID]
+    zone: tzinfo
+    converter: ApiConverter
+    # One thread: several would only wait for each other.
+    _reader: ThreadPoolExecutor = field(
+        init=False, factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="event-reader")
+    )
+
+    async def types(self, _: Call) -> web.Response:
+        """Answer with the catalogue."""
+        return json_answer(self.converter.dump(list(CATALOGUE.values())))
+
+    async def publish(self, call: Call) -> web.Response:
+        """Publish one event or a batch."""
+        events, single = await self._read(call)
+        environment_id = call.environment_id
+
+        def shown(published: Sequence[Published]) -> web.Response:
+            if any(each.dropped for each in published):
+                raise EnvironmentBeingErased(environment_id)
+            answers = [_answer(each) for each in published]
+            return json_answer(_encode(answers[0] if single else answers), ACCEPTED)
+
+        return await self.idempotency.once(
+            call, environment_id, lambda keep: self.ingest.publish(events, keep), shown
+        )
+
+    async def _read(self, call: Call) -> tuple[list[Event], bool]:
+        """Read the events; count those that are refused and those that do not fit their schema."""
+        try:
+            if len(call.body) <= _READ_AT_ONCE:
+                events, single, mismatched = self._read_now(call, lambda: str(self.ids()))
+            else:
+                # Ids are made here: what makes them is not for two threads at a time.
+                ids = iter([str(self.ids()) for _ in range(MAX_EVENTS)])
+                loop = asyncio.get_running_loop()
+                events, single, mismatched = await loop.run_in_executor(
+                    self._reader, self._read_now, call, ids.__next__
+                )
+        except InvalidInput as error:
+            self.tally.events_refused(len({_index(each.field) for each in error.details}))
+            raise
+        for event in mismatched:
+            self.tally.data_schema_mismatched(event.type)
+        return events, single
+
+    def _read_now(
+        self, call: Call, make_event_id: Callable[[], str]
+    ) -> tuple[list[Event], bool, Sequence[Event]]:
+        """Return the events, whether it is a single one, and those that do not fit their schema."""
+        events, single = read_events(
+            call.body,
+            environment_id=call.environment_id,
+            now=self.clock.now(),
+            zone=self.zone,
+            make_event_id=make_event_id,
+        )
+        return events, single, [event for event in events if not self.schemas.fits(event)]
+
+
+def _index(field: str) -> str:
+    """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
+    return field.partition(".")[0] if field.startswith("[") else ""
+
+
+def _answer(published: Published) -> dict[str, str | bool]:
+    return {"event_id": published.event_id, "duplicate": published.duplicate}

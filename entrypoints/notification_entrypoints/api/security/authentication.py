@@ -1,0 +1,137 @@
+"""Authentication by the Authorization header, with a limit on failures.
+
+A well-formed credential is always checked, which is cheap: callers that share an address with
+somebody who sends nonsense, or whose key somebody else guesses at, are not locked out.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Sequence
+
+from aiohttp import hdrs, web
+
+from notification_core.concurrency.rate_limiter import Limiter
+from notification_core.errors import CredentialRefused
+from notification_core.model.caller import ANYBODY, Caller
+from notification_core.model.destinations import Network
+from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
+from notification_entrypoints.api.http.client_address import client_address, network_of
+from notification_entrypoints.api.problems import Problem, RequestRefused
+
+_log = logging.getLogger(__name__)
+
+CHALLENGE = 'Bearer realm="notification-management"'
+"""What a 401 asks for (RFC 6750)."""
+
+FAILURES_AT_ONCE = 20
+"""How many failures an address, or a key, may have at once."""
+
+FAILURES_PER_SECOND = 1 / 3
+"""How many more it may have after that."""
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,8192})", re.IGNORECASE)
+
+
+class Callers:
+    """Tells who calls, by these kinds of credentials; None: nobody is asked, and all may do all."""
+
+    def __init__(
+        self,
+        credentials: Sequence[Credentials] | None,
+        clock: Clock,
+        proxies: Sequence[Network] = (),
+        *,
+        failures_at_once: int = FAILURES_AT_ONCE,
+        requests_per_second: int | None = None,
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._proxies = proxies
+        self._failures = Limiter(FAILURES_PER_SECOND, failures_at_once)
+        self._requests = _limiter(requests_per_second)
+
+    async def identify(self, request: web.Request) -> Caller:
+        """Return who sends a request.
+
+        Raises :class:`RequestRefused`, and what :meth:`Credentials.caller` does where nobody can
+        tell now. Only failures are counted: by the address, and by the key that was claimed.
+        """
+        if self._credentials is None:
+            return ANYBODY
+        credential = _credential_of(request)
+        kind = next((each for each in self._credentials if each.takes(credential)), None)
+        try:
+            return await _caller(credential, kind)
+        except CredentialRefused as error:
+            claimed = kind.subject(credential) if kind else None
+            raise self._refusal(request, claimed, str(error)) from error
+
+    @property
+    def ask_nobody(self) -> bool:
+        """Whether everybody may do everything."""
+        return self._credentials is None
+
+    def count(self, request: web.Request, caller: Caller) -> None:
+        """Count a request of a caller; raise :class:`RequestRefused` for one too many.
+
+        Callers are told apart by their credential, and those without one by their address.
+        """
+        if self._requests is None:
+            return
+        known = caller is not ANYBODY
+        who, now = caller.name if known else network_of(self.address(request)), self._now()
+        if (wait := self._requests.wait(who, now)) > 0:
+            raise _too_many(Problem.TOO_MANY_REQUESTS, wait)
+        self._requests.count(who, now)
+
+    def address(self, request: web.Request) -> str:
+        """Return where a request comes from."""
+        return client_address(request, self._proxies)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _refusal(self, request: web.Request, claimed: str | None, cause: str) -> RequestRefused:
+        """Count a failure, and log it unless there are too many; return the response to it."""
+        address, now = self.address(request), self._now()
+        watched = [network_of(address), *([claimed] if claimed else [])]
+        wait = max(self._failures.wait(who, now) for who in watched)
+        for who in watched:
+            self._failures.count(who, now)
+        if wait > 0:
+            return _too_many(Problem.TOO_MANY_FAILURES, wait)
+        known = {"address": address, "claimed": watched[1:], "cause": cause}
+        _log.info("caller_refused", extra=known)
+        return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
+
+
+def _limiter(per_second: int | None) -> Limiter | None:
+    """Return what lets each make so many requests a second, or as many of them at once."""
+    return None if per_second is None else Limiter(per_second, per_second)
+
+
+async def _caller(credential: str, kind: Credentials | None) -> Caller:
+    if kind is None:
+        raise CredentialRefused("This is no credential of a kind that is accepted here.")
+    return await kind.caller(credential)
+
+
+def _credential_of(request: web.Request) -> str:
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is None:
+        raise _unidentified(Problem.CREDENTIAL_MISSING)
+    if not (match := _BEARER.fullmatch(header)):
+        message = "Send the header as `Authorization: Bearer` and the key or the token."
+        raise _unidentified(Problem.CREDENTIAL_REFUSED, message)
+    return match[1]
+
+
+def _unidentified(problem: Problem, message: str | None = None) -> RequestRefused:
+    failed = ', error="invalid_token"' if problem is Problem.CREDENTIAL_REFUSED else ""
+    return RequestRefused(problem, message, headers={hdrs.WWW_AUTHENTICATE: CHALLENGE + failed})
+
+
+def _too_many(problem: Problem, wait: float) -> RequestRefused:
+    return RequestRefused(problem, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})

@@ -1,0 +1,1 @@
+"""Building the application from settings and adapters."""

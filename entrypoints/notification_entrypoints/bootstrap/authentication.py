@@ -1,0 +1,68 @@
+"""Which credentials the API accepts, as the settings say."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+
+from notification_core.access.authentication import BootstrapKey, StoredKeys
+from notification_core.errors import Detail, InvalidSettings
+from notification_core.model.api_key import digest_of
+from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
+from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+@asynccontextmanager
+async def accepted_credentials(
+    settings: Settings, keys: StoredKeys, clock: Clock
+) -> AsyncIterator[Sequence[Credentials] | None]:
+    """Give the kinds of credentials that are accepted, None where nobody is asked."""
+    async with AsyncExitStack() as stack:
+        accepted: list[Credentials] = []
+        if Authentication.API_KEY in settings.api_auth:
+            accepted += [*_bootstrap(settings), keys]
+        if Authentication.JWT in settings.api_auth:
+            accepted.append(await stack.enter_async_context(_tokens(settings, clock)))
+        yield None if Authentication.NONE in settings.api_auth else accepted
+
+
+def _bootstrap(settings: Settings) -> Sequence[Credentials]:
+    key = settings.api_bootstrap_key
+    return [BootstrapKey(digest_of(key))] if key else []
+
+
+@asynccontextmanager
+async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[Credentials]:
+    try:
+        from notification_adapters.jwt.credentials import (  # noqa: PLC0415 - an extra
+            JwtCredentials,
+            TokenRules,
+        )
+        from notification_adapters.jwt.key_set import KeySet  # noqa: PLC0415 - the same
+    except ImportError as error:
+        problem = "API_AUTH has jwt, which needs: pip install 'notification-management[jwt]'"
+        raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)]) from error
+    rules = TokenRules(
+        issuer=settings.api_jwt_issuer,
+        audience=settings.api_jwt_audience,
+        algorithms=tuple(settings.api_jwt_algorithms),
+        scope_claim=settings.api_jwt_scope_claim,
+        environments_claim=settings.api_jwt_environments_claim,
+    )
+    _warn_of_plain_http(settings.api_jwt_jwks_url)
+    keys = KeySet(settings.api_jwt_jwks_url, clock)
+    try:
+        yield JwtCredentials(rules, keys, clock)
+    finally:
+        await keys.close()
+
+
+def _warn_of_plain_http(url: str) -> None:
+    """Say that whoever is on the way to the issuer's keys can put others in their place."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        _log.warning("issuer_keys_over_plain_http", variable="API_JWT_JWKS_URL")

@@ -1,0 +1,60 @@
+"""Choosing what sends: the native sender where httptools is installed, unless told otherwise."""
+
+from ssl import SSLContext
+
+from notification_core.errors import Detail, InvalidSettings
+from notification_core.ports.sender import HttpSender, Took
+from notification_entrypoints.config.settings import Sender, Settings
+from notification_entrypoints.config.tls import trust_of
+
+
+def chosen_sender(settings: Settings, took: Took) -> HttpSender:
+    """Return the sender that the settings ask for; to be called where an event loop runs.
+
+    Of the native one ``took`` hears how long the phases of requests take.
+
+    Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
+    """
+    trust = trust_of("WEBHOOKS_CA_FILE", settings.webhooks_ca_file)
+    match settings.webhooks_sender:
+        case Sender.AIOHTTP:
+            return _aiohttp_sender(settings, trust)
+        case Sender.NATIVE:
+            try:
+                return _native_sender(settings, trust, took)
+            except ImportError as error:
+                raise _not_installed() from error
+        case Sender.AUTO:
+            try:
+                return _native_sender(settings, trust, took)
+            except ImportError:
+                return _aiohttp_sender(settings, trust)
+
+
+def _aiohttp_sender(settings: Settings, trust: SSLContext | None) -> HttpSender:
+    from notification_adapters.http.aiohttp import AiohttpSender  # noqa: PLC0415 - only where chosen
+
+    return AiohttpSender(
+        settings.destinations, ssl_context=trust, proxy=settings.webhooks_egress_proxy
+    )
+
+
+def _native_sender(settings: Settings, trust: SSLContext | None, took: Took) -> HttpSender:
+    from notification_adapters.http.native import NativeSender  # noqa: PLC0415 - an extra
+
+    return NativeSender(
+        settings.destinations,
+        ssl_context=trust,
+        proxy=settings.webhooks_egress_proxy,
+        took=took,
+    )
+
+
+def _not_installed() -> InvalidSettings:
+    problem = (
+        "WEBHOOKS_SENDER is 'native', but httptools is not installed; install "
+        "'notification-management[native]', or choose aiohttp"
+    )
+    return InvalidSettings(
+        f"The settings are refused: {problem}.", [Detail("WEBHOOKS_SENDER", problem)]
+    )

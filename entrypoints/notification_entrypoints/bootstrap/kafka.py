@@ -1,0 +1,130 @@
+"""A process at work on Kafka: what it consumes, what it relays, and how it is told of both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from notification_adapters.event_formats.data_schemas import DataSchemas
+from notification_adapters.kafka.connection import Brokers, Credentials
+from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.event_source import KafkaSource, open_source
+from notification_adapters.kafka.message_reader import MessageReader
+from notification_adapters.kafka.message_sink import KafkaSink
+from notification_core.ingest.consumer import Consume, Read
+from notification_core.maintenance.outbox_relay import Relay
+from notification_core.model.event import Event, Source
+from notification_core.model.event_types import CATALOGUE
+from notification_core.model.message import Message
+from notification_core.model.topics import Topics
+from notification_core.ports.event_source import EventSource
+from notification_entrypoints.bootstrap.application import Service
+from notification_entrypoints.config.settings import Settings
+from notification_entrypoints.observability.metrics import Metrics
+
+_FINISH = timedelta(seconds=2)
+"""How long what is in hand may take to be stored when the process stops."""
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, topics: Topics, service: Service, watch: Metrics
+) -> AsyncIterator[tuple[KafkaSource, Consume]]:
+    """Take in events and send messages for the length of the block."""
+    brokers = brokers_of(settings)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_relaying(settings, brokers, topics, service, watch))
+        source = await stack.enter_async_context(
+            open_source(brokers, consumption_of(settings, topics), service.clock, watch)
+        )
+        watch.watch_lag(source.lag)
+        consume = await stack.enter_async_context(_consuming(settings, source, service, watch))
+        yield source, consume
+
+
+@asynccontextmanager
+async def _consuming(
+    settings: Settings, source: EventSource, service: Service, watch: Metrics
+) -> AsyncIterator[Consume]:
+    read = MessageReader(service.clock, settings.tz)
+    consume = Consume(
+        source=source,
+        ingest=service.ingests[Source.KAFKA],
+        read=_counting(read, DataSchemas(CATALOGUE), watch),
+        clock=service.clock,
+        observer=watch,
+    )
+    running = asyncio.create_task(consume.run())
+    try:
+        yield consume
+    finally:
+        consume.stop()
+        await asyncio.wait([running], timeout=_FINISH.total_seconds())
+        await _cancelled(running)
+
+
+@asynccontextmanager
+async def _relaying(
+    settings: Settings, brokers: Brokers, topics: Topics, service: Service, watch: Metrics
+) -> AsyncIterator[None]:
+    sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
+    relay = Relay(
+        worker=service.ids(),
+        outbox=service.storage.outbox,
+        sink=sink,
+        clock=service.clock,
+        observer=watch,
+        poll_interval=settings.webhooks_poll_interval,
+    )
+    relaying = asyncio.create_task(relay.run())
+    try:
+        yield
+    finally:
+        await _cancelled(relaying)
+        await sink.close()
+        await relay.release()
+
+
+def brokers_of(settings: Settings) -> Brokers:
+    """Return what the settings say of the brokers."""
+    return Brokers(
+        addresses=settings.kafka_brokers,
+        protocol=settings.kafka_security_protocol,
+        credentials=Credentials(
+            mechanism=settings.kafka_sasl_mechanism,
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password,
+            ca=settings.kafka_ssl_ca_location,
+            certificate=settings.kafka_ssl_certificate_location,
+            key=settings.kafka_ssl_key_location,
+            key_password=settings.kafka_ssl_key_password,
+        ),
+    )
+
+
+def consumption_of(settings: Settings, topics: Topics) -> Consumption:
+    """Return what the settings say of consuming."""
+    return Consumption(
+        topics=topics,
+        replication_factor=settings.kafka_topic_replication_factor,
+        fetch_bytes=settings.kafka_consumer_fetch_bytes,
+        fetch_wait=settings.kafka_consumer_fetch_frequency,
+        start=settings.kafka_consumer_start,
+    )
+
+
+def _counting(read: Callable[[Message], Event], schemas: DataSchemas, watch: Metrics) -> Read:
+    """Have events counted whose data surprises; they are taken in all the same."""
+
+    def read_and_count(message: Message) -> Event:
+        event = read(message)
+        if not schemas.fits(event):
+            watch.data_schema_mismatched(event.type)
+        return event
+
+    return read_and_count
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

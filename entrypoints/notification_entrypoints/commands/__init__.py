@@ -1,0 +1,1 @@
+"""What the commands that run a server or maintain storage do."""

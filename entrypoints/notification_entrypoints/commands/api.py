@@ -1,0 +1,55 @@
+"""``notification-management api``: the HTTP API; other processes deliver what it stores."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import structlog
+
+from notification_entrypoints.bootstrap.application import Adapters, open_service
+from notification_entrypoints.bootstrap.storage import place_of
+from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
+from notification_entrypoints.process import run as roles
+from notification_entrypoints.process.run import Role
+from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.serve_api import open_api, who_may_call
+
+_ONLY_STORES = Adapters(dispatches=False)
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+def run(environ: Mapping[str, str], workers: int = 1) -> None:
+    """Serve the API until SIGINT or SIGTERM, in so many processes.
+
+    Raises :class:`NotificationError` where it cannot start; the message says what would help.
+    """
+    roles.run(ROLE, environ, workers)
+
+
+def _load(environ: Mapping[str, str]) -> Settings:
+    settings = load_settings(environ)
+    check_exposure(settings)
+    return settings
+
+
+async def _serve(settings: Settings, process: Process) -> None:
+    """Open everything in the order of need, and close it in the opposite one."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(
+            open_service(settings, process.watch, _ONLY_STORES)
+        )
+        api_url = await stack.enter_async_context(open_api(settings, service, process))
+        access = await who_may_call(settings, service)
+        process.ready(service)
+        _log.info(
+            "started",
+            api=f"{api_url}/api",
+            ops=process.ops_url,
+            storage=place_of(settings),
+            access=access or "nobody is asked",
+        )
+        await process.until_stopped()
+        service.wind_down()
+
+
+ROLE = Role("api", _load, _serve, has_api=True, dispatches=False)

@@ -1,0 +1,58 @@
+"""``notification-management consumer``: from Kafka through the storage to the receivers."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import structlog
+
+from notification_core.errors import Detail, InvalidSettings
+from notification_entrypoints.bootstrap.application import open_service
+from notification_entrypoints.bootstrap.event_consumer import open_consuming
+from notification_entrypoints.bootstrap.storage import place_of
+from notification_entrypoints.config.settings import Settings, load_settings
+from notification_entrypoints.process import run as roles
+from notification_entrypoints.process.run import Role
+from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.serve_api import api_callers
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+def run(environ: Mapping[str, str], workers: int = 1) -> None:
+    """Consume until SIGINT or SIGTERM, in so many processes.
+
+    Raises :class:`NotificationError` where it cannot start; the message says what would help.
+    Brokers that are away are waited for.
+    """
+    roles.run(ROLE, environ, workers)
+
+
+def _load(environ: Mapping[str, str]) -> Settings:
+    settings = load_settings(environ)
+    if not settings.kafka_brokers:
+        problem = "KAFKA_BROKERS is empty, but a consumer has nothing to do without Kafka"
+        raise InvalidSettings(f"{problem}.", [Detail("KAFKA_BROKERS", problem)])
+    return settings
+
+
+async def _serve(settings: Settings, process: Process) -> None:
+    """Open everything in the order of need, and close it in the opposite one."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_service(settings, process.watch))
+        consuming = await stack.enter_async_context(
+            open_consuming(settings, service, process.watch)
+        )
+        process.administrators.opened(api_callers(settings, service))
+        process.ready(service, required=consuming.parts)
+        _log.info(
+            "started",
+            ops=process.ops_url,
+            storage=place_of(settings),
+            dispatching=bool(service.dispatcher),
+        )
+        await process.until_stopped()
+        consuming.stop()
+        service.wind_down()
+
+
+ROLE = Role("consumer", _load, _serve, has_api=False, dispatches=True)

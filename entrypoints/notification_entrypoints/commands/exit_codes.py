@@ -1,0 +1,112 @@
+"""What can go wrong with a command, and the exit code that tells a program which it was."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from http import HTTPStatus
+
+from notification_core.errors import (
+    DeadLetterNotFound,
+    Detail,
+    InvalidInput,
+    InvalidSettings,
+    InvalidSignature,
+    KeyServiceUnavailable,
+    NotificationError,
+    StorageUnavailable,
+    WebhookNotFound,
+)
+from notification_entrypoints.serving.worker_channel import WorkerRefused
+
+
+class Exit(IntEnum):
+    """How a command ended; a number never changes its meaning."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    REFUSED = 4
+    NOT_FOUND = 5
+    NOT_VERIFIED = 6
+    SETTINGS = 7
+    DENIED = 8
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """What a program that reads the number may do."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.OK: "It is done.",
+    Exit.FAILED: "It could not be done; the message says why.",
+    Exit.USAGE: "The command was called wrongly: an option, an argument, a missing file.",
+    Exit.UNAVAILABLE: "The API, the ops server, the storage or Vault is away: try again later.",
+    Exit.REFUSED: "The input is refused: correct it, trying again does not help.",
+    Exit.NOT_FOUND: "There is nothing of that id, or at that address.",
+    Exit.NOT_VERIFIED: "The request's signature does not hold.",
+    Exit.SETTINGS: "A setting is wrong; the message names the variable.",
+    Exit.DENIED: "The API does not let this caller do it: see NOTIFICATION_API_KEY.",
+    Exit.INTERRUPTED: "Ctrl-C or SIGTERM ended it before it was done.",
+}
+
+_AWAY = frozenset({429, 502, 503, 504})
+
+DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""The statuses of an API that does not let a caller do something."""
+
+
+class CommandFailed(NotificationError):
+    """A command could not do what it was asked for; the message says what helps."""
+
+
+class ApiUnavailable(NotificationError):
+    """The API cannot be reached or has no time: asking again later may help."""
+
+
+class ApiRefused(NotificationError):
+    """The API refuses a request; ``details`` names the fields."""
+
+    def __init__(self, status: int, message: str, details: Sequence[Detail]) -> None:
+        said = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
+        super().__init__(f"The API refuses this: {said}" if said else message)
+        self.status = status
+        self.details = tuple(details)
+
+
+def is_away(status: int) -> bool:
+    """Tell from an answer's status whether asking again later may help."""
+    return status in _AWAY
+
+
+_EXITS: tuple[tuple[type[BaseException], Exit], ...] = (
+    (KeyboardInterrupt, Exit.INTERRUPTED),
+    (ApiUnavailable, Exit.UNAVAILABLE),
+    (StorageUnavailable, Exit.UNAVAILABLE),
+    (KeyServiceUnavailable, Exit.UNAVAILABLE),
+    (WebhookNotFound, Exit.NOT_FOUND),
+    (DeadLetterNotFound, Exit.NOT_FOUND),
+    (InvalidSettings, Exit.SETTINGS),
+    (InvalidSignature, Exit.NOT_VERIFIED),
+    (InvalidInput, Exit.REFUSED),
+)
+
+
+def exit_of(error: BaseException) -> Exit:
+    """Return how a command ends that this error ended; the error behind it says more."""
+    if isinstance(error, CommandFailed) and error.__cause__ is not None:
+        return exit_of(error.__cause__)
+    if isinstance(error, WorkerRefused):
+        return Exit(error.exit_code)
+    if isinstance(error, ApiRefused):
+        return _exit_of_status(error.status)
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)
+
+
+def _exit_of_status(status: int) -> Exit:
+    if status == HTTPStatus.NOT_FOUND:
+        return Exit.NOT_FOUND
+    if status in DENIED:
+        return Exit.DENIED
+    return Exit.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Exit.REFUSED

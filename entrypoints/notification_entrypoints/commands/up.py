@@ -1,0 +1,109 @@
+"""``notification-management up``: API, dispatcher and ops server in one process."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from attrs import frozen
+
+from notification_core.version import VERSION
+from notification_entrypoints.bootstrap import storage
+from notification_entrypoints.bootstrap.application import open_service
+from notification_entrypoints.bootstrap.event_consumer import open_consuming
+from notification_entrypoints.config.databases import file_of, secret_path, up_defaults
+from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
+from notification_entrypoints.process import run as roles
+from notification_entrypoints.process.run import Role
+from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.serve_api import open_api, who_may_call
+
+_DEFAULT_API = "http://127.0.0.1:3615/api"
+
+_log = structlog.stdlib.get_logger("notification")
+
+
+@frozen
+class Served:
+    """What runs, and where it is found."""
+
+    api: str
+    ops_url: str
+    place: str
+    secret_file: Path | None
+    dispatching: bool
+    access: str | None
+
+
+def run(data: Path | None, environ: Mapping[str, str], workers: int = 1) -> None:
+    """Serve until SIGINT or SIGTERM, with the files in the folder ``data`` or the current one.
+
+    Raises :class:`NotificationError` where it cannot start; the message says what would help.
+    """
+    roles.run(role(data), environ, workers)
+
+
+def role(data: Path | None) -> Role:
+    """Return what each process of ``up`` does."""
+    return Role("up", partial(_load, data or Path()), _serve, has_api=True, dispatches=True)
+
+
+def _load(data: Path, environ: Mapping[str, str]) -> Settings:
+    settings = load_settings(environ, up_defaults(data, environ))
+    check_exposure(settings)
+    return settings
+
+
+async def _serve(settings: Settings, process: Process) -> None:
+    """Open everything in the order of need, say where it is, and close it in the opposite one."""
+    async with AsyncExitStack() as stack:
+        await storage.migrate(settings)
+        service = await stack.enter_async_context(open_service(settings, process.watch))
+        api_url = await stack.enter_async_context(open_api(settings, service, process))
+        # Behind the API: what ends first leaves the group while the API still accepts requests.
+        consuming = await stack.enter_async_context(
+            open_consuming(settings, service, process.watch)
+        )
+        access = await who_may_call(settings, service)
+        served = Served(
+            api=f"{api_url}/api",
+            ops_url=process.ops_url,
+            place=storage.place_of(settings),
+            secret_file=_secret_file(settings),
+            dispatching=service.dispatcher is not None,
+            access=access,
+        )
+        process.ready(service, _announcement(served), shown=consuming.parts)
+        _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
+        await process.until_stopped()
+        consuming.stop()
+        service.wind_down()
+
+
+def _secret_file(settings: Settings) -> Path | None:
+    """Return the file of the embedded database's secret, if one was made."""
+    database = file_of(settings.db_uri)
+    path = secret_path(database) if database else None
+    return path if path and path.exists() else None
+
+
+def _announcement(served: Served) -> str:
+    """Say where everything is, and what to type next."""
+    option = "" if served.api == _DEFAULT_API else f" --api {served.api}"
+    lines = [
+        f"Notification Management {VERSION}",
+        f"  API   {served.api}",
+        f"  Docs  {served.api}/docs",
+        f"  Ops   {served.ops_url}/readyz",
+        f"  Data  {served.place}",
+    ]
+    if served.secret_file:
+        lines.append(f"  Key   {served.secret_file} (keep it: it opens the data)")
+    if served.access:
+        lines.append(f"  Auth  {served.access}")
+    if not served.dispatching:
+        lines.append("  Another process already sends from this database: this one only publishes.")
+    lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]
+    return "\n".join(lines)

@@ -1,0 +1,259 @@
+"""The kinds of values that a variable may have: how each is read, and what it accepts."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from attrs import frozen
+
+from notification_adapters.http.proxy import parse_proxy
+from notification_adapters.postgres_uri import parse_postgres_uri
+from notification_core.model.destinations import parse_hosts, parse_networks
+from notification_core.model.nat64 import parse_nat64_prefixes
+from notification_entrypoints.config.durations import MAX_DURATION, format_duration, parse_duration
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+_HOST = r"\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?"
+_HOST_AND_PORT = re.compile(rf"(?:{_HOST}):([0-9]{{1,5}})")
+_ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
+_PRINTABLE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
+_SECRET_LENGTH = 32
+_WRAPPED = re.compile(r"vault:v[0-9]{1,9}:[A-Za-z0-9+/]{40,2000}={0,2}")
+
+
+@frozen
+class Kind(Generic[T]):
+    """How a variable's text is read, and in words what is accepted.
+
+    ``parse`` raises ValueError, with a reason where ``accepts`` does not say it all.
+    """
+
+    parse: Callable[[str], T]
+    accepts: str
+
+
+def whole(least: int, most: int) -> Kind[int]:
+    """Return the kind of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError
+        return int(text)
+
+    return Kind(parse, f"a whole number from {least} to {most}")
+
+
+def decimal(least: int, most: int) -> Kind[float]:
+    """Return the kind of numbers from ``least`` to ``most``, such as 1.5."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
+            raise ValueError
+        return float(text)
+
+    return Kind(parse, f"a number from {least} to {most}")
+
+
+def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Kind[timedelta]:
+    """Return the kind of durations of at least ``least`` and at most ``most``."""
+
+    def parse(text: str) -> timedelta:
+        if not least <= (parsed := parse_duration(text)) <= most:
+            raise ValueError
+        return parsed
+
+    at_most = "" if most == MAX_DURATION else f" and at most {format_duration(most)}"
+    return Kind(parse, f"a duration of at least {format_duration(least)}{at_most}")
+
+
+def one_of(choices: type[E]) -> Kind[E]:
+    """Return the kind that takes the members of an enumeration."""
+
+    def parse(text: str) -> E:
+        if text not in list(choices):
+            raise ValueError
+        return choices(text)
+
+    return Kind(parse, " or ".join(choices))
+
+
+def several_of(choices: type[E]) -> Kind[tuple[E, ...]]:
+    """Return the kind that takes some members of an enumeration, each of them once."""
+
+    def parse(text: str) -> tuple[E, ...]:
+        names = [name.strip() for name in text.split(",")]
+        if len(set(names)) < len(names):
+            raise ValueError
+        return tuple(one_of(choices).parse(name) for name in names)
+
+    return Kind(parse, f"a comma list of {one_of(choices).accepts}")
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """Return the kind that takes an empty value as well, for none."""
+    return Kind(
+        lambda text: kind.parse(text) if text else None, f"{kind.accepts}, or empty for none"
+    )
+
+
+def _matching(pattern: str, accepts: str) -> Kind[str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return Kind(parse, accepts)
+
+
+def _parse_truth(text: str) -> bool:
+    if text not in {"true", "1", "false", "0"}:
+        raise ValueError
+    return text in {"true", "1"}
+
+
+def _parse_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError from None
+    return text
+
+
+def _parse_bind_host(text: str) -> str:
+    """Take an address or a name; a resolver takes a name that ends in a number for an address."""
+    if re.fullmatch(_HOST, text) and text[0] != "[" and not text.rpartition(".")[2].isdigit():
+        return text
+    return _parse_address(text)
+
+
+def _parse_host_and_port(text: str) -> str:
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None or not 0 < int(match[1]) < 2**16:
+        raise ValueError
+    return text
+
+
+def _parse_location(text: str) -> Path | None:
+    if not re.fullmatch(rf"{_PRINTABLE}*", text):
+        raise ValueError
+    return Path(text) if text else None
+
+
+def _parse_brokers(text: str) -> tuple[str, ...]:
+    return tuple(_parse_host_and_port(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _parse_origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",")) if text else ()
+    if not all(each == "*" or _ORIGIN.fullmatch(each) for each in origins):
+        raise ValueError
+    return origins
+
+
+def _parse_database(text: str) -> str:
+    return text if re.fullmatch(r"sqlite:///.+", text) else _parse_database_server(text)
+
+
+def _parse_database_server(text: str) -> str:
+    if re.fullmatch(r"postgresql://\S+", text):
+        parse_postgres_uri(text)
+        return text
+    return ",".join(map(_parse_host_and_port, text.split(",")))
+
+
+def _parse_direct_server(text: str) -> str | None:
+    return _parse_database_server(text) if text else None
+
+
+def _parse_schema(text: str) -> str | None:
+    if not re.fullmatch(r"([a-z_][a-z0-9_]{0,62})?", text) or text.startswith("pg_"):
+        raise ValueError
+    return text or None
+
+
+def _parse_base_url(text: str) -> str | None:
+    if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise ValueError
+    return text.rstrip("/") or None
+
+
+def _parse_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        raise ValueError from None
+
+
+def is_plain_secret(text: str) -> bool:
+    """Tell whether a text can be an encryption secret itself."""
+    # A variable that is not UTF-8 reaches us with surrogates in it.
+    return len(text) == _SECRET_LENGTH and not re.search(r"[\ud800-\udfff]", text)
+
+
+def is_wrapped(text: str) -> bool:
+    """Tell whether a text is a secret that Vault has wrapped."""
+    return _WRAPPED.fullmatch(text) is not None
+
+
+def _parse_secret(text: str) -> str:
+    if not is_plain_secret(text) and not is_wrapped(text):
+        raise ValueError
+    return text
+
+
+def _parse_secrets(text: str) -> tuple[str, ...]:
+    """Cut by length, so that a secret may hold a comma; a wrapped one holds none."""
+    entries, rest = [], f"{text}," if text else ""
+    while rest:
+        wrapped = _WRAPPED.match(rest)
+        end = wrapped.end() if wrapped else _SECRET_LENGTH
+        if rest[end : end + 1] != ",":
+            raise ValueError
+        entries.append(_parse_secret(rest[:end]))
+        rest = rest[end + 1 :]
+    return tuple(entries)
+
+
+TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
+SOME_TEXT = _matching(rf"{_PRINTABLE}+", "text without control characters, and not empty")
+TRUTH = Kind(_parse_truth, "true or false")
+PORT = whole(0, 65535)
+ADDRESS = Kind(_parse_address, "an IP address")
+BIND_HOST = Kind(_parse_bind_host, "an IP address or a host name")
+DELAY = duration(timedelta(0))
+SHUTDOWN_DELAY = duration(timedelta(0), timedelta(seconds=10))
+TIME = duration(timedelta(milliseconds=1))
+HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
+DATABASE = Kind(_parse_database, "host:port, postgresql://… or sqlite:///file")
+DIRECT_SERVER = Kind(_parse_direct_server, "host:port, postgresql://…, or empty")
+SCHEMA = Kind(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
+BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
+TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
+LOCATION = Kind(_parse_location, "the path of a file, or empty")
+BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
+URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
+PROXY = Kind(parse_proxy, "http://host:port or http://user:password@host:port")
+ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
+BOOTSTRAP_KEY = _matching(
+    r"|[A-Za-z0-9._~+/=-]{32,200}",
+    "32 to 200 letters, digits and ._~+/=-, or empty for none",
+)
+SECRET = Kind(_parse_secret, "exactly 32 characters, or what Vault made of them (vault:v1:…)")
+SECRETS = Kind(
+    _parse_secrets, "a comma list of secrets of exactly 32 characters, or wrapped by Vault"
+)
+VAULT_KEY = _matching(r"[0-9A-Za-z._-]{1,200}", "at most 200 letters, digits, '.', '_' and '-'")
+TOKEN = _matching(r"[!-~]{0,8000}", "visible ASCII without spaces, or empty for none")
+NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
+NAT64_PREFIXES = Kind(
+    parse_nat64_prefixes, "a comma list of IPv6 prefixes such as 2001:db8:64::/96, or empty"
+)
+ORIGINS = Kind(_parse_origins, "a comma list of origins such as https://console.example.com, or *")
+HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")

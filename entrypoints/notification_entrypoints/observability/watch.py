@@ -1,0 +1,114 @@
+"""What is told to those who watch: every happening is counted, and the ones that matter logged."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from notification_core.errors import Resource, ResourceShort
+from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.event import Source
+from notification_core.model.message import DeadLetter
+from notification_core.model.webhook import DisabledReason
+from notification_entrypoints.observability.metrics import Metrics
+from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
+
+_log = structlog.stdlib.get_logger("notification")
+
+_SAID_AGAIN_SECONDS = 20.0
+"""What keeps happening is said once in this time: an outage must not flood the log."""
+
+
+class Watch(Metrics):
+    """Metrics that also write a log line where a person would want to know."""
+
+    def __init__(
+        self, version: str, commit: str, monotonic: Callable[[], float], pod: str = ""
+    ) -> None:
+        super().__init__(version, commit, pod)
+        self.last_minute = LastMinute(monotonic)
+        self._monotonic = monotonic
+        self._said_at: dict[str, float] = {}
+        self._unsaid: Counter[str] = Counter()
+
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
+        """Count new events for the last minute too."""
+        super().events_ingested(source, new, duplicates)
+        self.last_minute.add(EVENTS, new)
+
+    def attempt_ended(
+        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        """Count an attempt for the last minute too."""
+        super().attempt_ended(outcome, error, duration)
+        self.last_minute.add(outcome)
+
+    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
+        """Warn: a producer has used an event id twice."""
+        super().event_conflicted(environment_id, event_id)
+        if count := self._to_say("event_conflicted"):
+            known = {"environment_id": str(environment_id), "event_id": event_id}
+            _log.warning("event_conflicted", **known, count=count)
+
+    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
+        """Log a delivery that has failed for good, and how many have since the one before."""
+        super().delivery_failed(webhook_id, delivery_id)
+        if count := self._to_say("delivery_failed"):
+            known = {"webhook_id": str(webhook_id), "delivery_id": str(delivery_id)}
+            _log.info("delivery_failed", **known, count=count)
+
+    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
+        """Log a webhook that the system disabled."""
+        super().webhook_disabled(webhook_id, reason)
+        _log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason.value)
+
+    def leases_reaped(self, count: int) -> None:
+        """Log that work of a dead worker goes on here."""
+        super().leases_reaped(count)
+        if count := self._to_say("leases_reaped", count):
+            _log.warning("leases_reaped", count=count)
+
+    def resource_short(self, resource: Resource) -> None:
+        """Log what ran out, and what to do about it."""
+        super().resource_short(resource)
+        if count := self._to_say(f"{resource} short"):
+            remedy = str(ResourceShort(resource))
+            _log.error("resource_short", resource=resource.value, message=remedy, count=count)
+
+    def results_fenced(self, count: int) -> None:
+        """Log that this process was slower than its lease."""
+        super().results_fenced(count)
+        if count := self._to_say("results_fenced", count):
+            _log.warning("results_fenced", count=count)
+
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        """Warn: what a producer sends cannot be read."""
+        super().dead_lettered(dead_letter)
+        message = dead_letter.message
+        if count := self._to_say("dead_lettered"):
+            _log.warning(
+                "dead_lettered",
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                reason=dead_letter.reason,
+                count=count,
+            )
+
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        """Log an error that a loop survived, but not each time that it comes again."""
+        super().loop_failed(loop, error)
+        if count := self._to_say(f"{loop} failed"):
+            known = {"loop": loop, "error": type(error).__name__, "message": str(error)}
+            _log.error("loop_failed", **known, count=count)
+
+    def _to_say(self, what: str, count: int = 1) -> int:
+        """Return how many there were since this was last said; 0 where that was just now."""
+        self._unsaid[what] += count
+        now = self._monotonic()
+        if now - self._said_at.get(what, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
+            return 0
+        self._said_at[what] = now
+        return self._unsaid.pop(what)

@@ -1,0 +1,97 @@
+"""``/status`` of the ops server: does the system keep up, told as JSON.
+
+What waits is measured in the storage: counts stop at 100,000 and are read from the index of what
+waits alone, so that it costs some milliseconds with a million rows as well. It is measured once a
+second at most, however many ask. What was done in the last minute is this process's own.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from uuid import UUID
+
+from aiohttp import hdrs, web
+from attrs import define, field, frozen
+
+from notification_core.errors import StorageUnavailable
+from notification_core.model.delivery import Outcome
+from notification_core.ports.backlog import MAX_COUNTED, Backlog, BacklogSize
+from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
+
+_KEPT_SECONDS = 1.0
+_NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+
+
+class Report(Protocol):
+    """Tells how the system does."""
+
+    async def read(self) -> Mapping[str, object]:
+        """Return the report; raise :class:`StorageUnavailable` where nobody can tell."""
+
+
+@frozen
+class _Measured:
+    size: BacklogSize
+    at: float
+
+
+@define(eq=False)
+class StatusReport(Report):
+    """Tells how a process does; its ``worker`` is None where it sends nothing."""
+
+    done: LastMinute
+    monotonic: Callable[[], float]
+    _worker: Callable[[], UUID | None] = field(default=lambda: None, init=False)
+    _backlog: Backlog | None = field(default=None, init=False)
+    _measured: _Measured | None = field(default=None, init=False)
+    _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+
+    @property
+    def worker(self) -> UUID | None:
+        """Who sends here now."""
+        return self._worker()
+
+    def opened(self, backlog: Backlog, worker: Callable[[], UUID | None]) -> None:
+        """Measure this storage from now on."""
+        self._backlog, self._worker = backlog, worker
+
+    async def read(self) -> Mapping[str, object]:
+        """Return the report; raise :class:`StorageUnavailable`, also as long as none is open."""
+        size = await self.size()
+        oldest = size.oldest_due
+        return {
+            "waiting": size.waiting,
+            "waiting_is_exact": size.waiting < MAX_COUNTED,
+            "begun": size.begun,
+            "webhooks_waiting": size.webhooks,
+            "oldest_due_seconds": None if oldest is None else oldest.total_seconds(),
+            "workers": sorted(str(one) for one in {*size.workers, self.worker} if one),
+            "dispatching": self.worker is not None,
+            "last_minute": self._last_minute(),
+        }
+
+    async def size(self, at_most_old: float = _KEPT_SECONDS) -> BacklogSize:
+        """Return how much waits, measured so many seconds ago at most.
+
+        Raises :class:`StorageUnavailable`, also as long as no storage is open.
+        """
+        if self._backlog is None:
+            raise StorageUnavailable("The process is starting: ask again in a moment.")
+        async with self._turn:
+            known, now = self._measured, self.monotonic()
+            if known is None or now - known.at >= at_most_old:
+                known = self._measured = _Measured(await self._backlog.size(), now)
+            return known.size
+
+    def _last_minute(self) -> Mapping[str, object]:
+        counts = {name: self.done.total(name) for name in (EVENTS, *Outcome)}
+        return {**counts, "seconds": round(self.done.seconds, 1)}
+
+
+def add_status_page(app: web.Application, report: Report) -> None:
+    """Serve the report at ``/status``."""
+
+    async def status(_: web.Request) -> web.Response:
+        return web.json_response(await report.read(), headers=_NO_STORE)
+
+    app.router.add_get("/status", status)

@@ -1,0 +1,1 @@
+"""One server process, and the supervisor of several."""

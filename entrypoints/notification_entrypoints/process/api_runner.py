@@ -1,0 +1,134 @@
+"""Running the API: what aiohttp answers before any route is known has the one shape too.
+
+A request that is no HTTP never reaches the application, nor does one with an expectation that
+nobody meets: the server's protocol answers them. That is mended here, by hooks of aiohttp 3.14.
+"""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
+
+from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.http.connections import ConnectionLimit
+from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
+from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner
+from notification_entrypoints.serving.shutdown import Grace
+
+_NAME = "notification-management"
+_BAD_REQUEST = 400
+# Longer than the proxies in front of a server keep a connection: it is for them to close it.
+_KEEP_ALIVE = timedelta(seconds=620)
+
+
+class ApiRunner(ProtocolRunner):
+    """Runs the API's application, as :class:`aiohttp.web.AppRunner` does.
+
+    From the beginning of the ``grace`` on each response closes its connection, so that a client
+    with a connection of its own finds another server too before this one ends.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        services: Services,
+        grace: Grace,
+        *,
+        max_connections: int = 10_000,
+    ) -> None:
+        limit = ConnectionLimit(max_connections)
+        super().__init__(
+            app,
+            partial(_Protocol, services=services, grace=grace, limit=limit),
+            lambda: grace.left,
+            keepalive_timeout=_KEEP_ALIVE.total_seconds(),
+        )
+
+
+class _Protocol(PatientProtocol):
+    """Speaks HTTP on one connection."""
+
+    __slots__ = ("_grace", "_limit", "_services")
+
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        services: Services,
+        grace: Grace,
+        limit: ConnectionLimit,
+        **options: Any,
+    ) -> None:
+        super().__init__(server, read_timeout=services.timeouts.read, **options)
+        self._services = services
+        self._grace = grace
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, in the place of an idle one if there are as many as may be."""
+        super().connection_made(transport)
+        descriptor = transport.get_extra_info("socket").fileno()
+        surplus = self._limit.opened(self, descriptor)
+        if surplus is self:
+            self._refuse(cast("asyncio.WriteTransport", transport))
+        if surplus is not None:
+            surplus.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._limit.used(self)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another connection."""
+        self._limit.closed(self)
+        super().connection_lost(exc)
+
+    def _refuse(self, transport: asyncio.WriteTransport) -> None:
+        """Answer before a request has come: there will be no place to read it."""
+        answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
+        body = cast("bytes", answer.body)
+        answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        answer.headers[hdrs.CONNECTION] = "close"
+        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached the application."""
+        if isinstance(exc, ContentEncodingError):
+            return self._answer(RequestRefused(Problem.WRONG_CODING))
+        if exc is None or status == _BAD_REQUEST:
+            return self._answer(RequestRefused(Problem.MALFORMED_REQUEST))
+        # A failure of ours: aiohttp's own handler logs it.
+        super().handle_error(request, status, exc, message)
+        return self._answer(RequestRefused(Problem.UNEXPECTED))
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; one that aiohttp made up is given the one shape before."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._answer(resp)
+        if self._grace.has_begun:
+            resp.force_close()
+        # In place of a header that tells the versions of everything.
+        resp.headers.setdefault(hdrs.SERVER, _NAME)
+        return await super().finish_response(request, resp, start_time)
+
+    def _answer(self, error: Exception) -> web.Response:
+        response = error_answer(error, str(self._services.ids()), debug=False)
+        response.force_close()
+        return response

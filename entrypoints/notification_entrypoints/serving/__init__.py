@@ -1,0 +1,1 @@
+"""Serving HTTP, shutting down, and tuning the interpreter."""

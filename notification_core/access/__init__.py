@@ -1,0 +1,1 @@
+"""API keys, and authentication by them and by tokens."""

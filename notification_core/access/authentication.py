@@ -1,0 +1,129 @@
+"""Telling who calls, by an API key."""
+
+import asyncio
+from collections import OrderedDict
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.concurrency.rate_limiter import Limiter
+from notification_core.errors import ApiKeyNotFound, CredentialRefused
+from notification_core.model.api_key import ApiKey, KeyState, id_in, is_genuine
+from notification_core.model.caller import Caller, Scope
+from notification_core.ports.api_keys import ApiKeyStore
+from notification_core.ports.clock import Clock
+from notification_core.ports.credentials import Credentials
+
+FRESH_FOR = timedelta(seconds=1)
+"""How long a key, or that there is none, is known without being read again.
+
+A revocation takes effect within it, and a store is asked for no id more often.
+"""
+
+_MOST_REMEMBERED = 10_000
+_FRESH_SECONDS = FRESH_FOR.total_seconds()
+_UNKNOWN = "There is no such API key. Make one with `notification-management keys create`."
+
+
+@frozen
+class _Entry:
+    key: ApiKey
+    caller: Caller
+    read_at: float
+
+
+class StoredKeys(Credentials):
+    """API keys of the store, each id read at most once per second."""
+
+    def __init__(self, store: ApiKeyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        # By the id as it stands in a key: who calls often is not to pay for its parsing.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._missing = Limiter(1 / _FRESH_SECONDS, burst=1)
+        self._reading: dict[str, asyncio.Lock] = {}
+
+    def takes(self, credential: str) -> bool:
+        """Tell whether a credential looks like a key."""
+        return id_in(credential) is not None
+
+    def subject(self, credential: str) -> str | None:
+        """Return which key this says that it is."""
+        key_id = id_in(credential)
+        return None if key_id is None else f"key:{key_id}"
+
+    async def caller(self, credential: str) -> Caller:
+        """Return whose key this is."""
+        key_id = id_in(credential)
+        if key_id is None or self._missing.wait(key_id, self._clock.monotonic()) > 0:
+            raise CredentialRefused(_UNKNOWN)
+        entry = self._fresh(key_id) or await self._read(key_id)
+        if problem := self._problem(entry.key, credential):
+            raise CredentialRefused(problem)
+        return entry.caller
+
+    def forget(self, key_id: UUID) -> None:
+        """Read a key anew when it is used next: it has changed."""
+        self._entries.pop(key_id.hex, None)
+
+    def _problem(self, key: ApiKey, credential: str) -> str | None:
+        """Say why a key opens nothing; only who has its secret is told more than that."""
+        if not is_genuine(credential, key.digest):
+            return _UNKNOWN
+        match key.state(self._clock.now()):
+            case KeyState.REVOKED:
+                return "The API key was revoked. Use another one."
+            case KeyState.EXPIRED:
+                return f"The API key expired at {key.expires_at}. Use another one."
+            case KeyState.ACTIVE:
+                return None
+
+    def _fresh(self, key_id: str) -> _Entry | None:
+        entry = self._entries.get(key_id)
+        if entry is None or self._clock.monotonic() - entry.read_at >= _FRESH_SECONDS:
+            return None
+        return entry
+
+    async def _read(self, key_id: str) -> _Entry:
+        """Read a key once for all who wait for it."""
+        lock = self._reading.setdefault(key_id, asyncio.Lock())
+        try:
+            async with lock:
+                return self._fresh(key_id) or await self._read_now(key_id)
+        finally:
+            self._reading.pop(key_id, None)
+
+    async def _read_now(self, key_id: str) -> _Entry:
+        # From before the read, so that what is revoked while it runs is heeded in time as well.
+        read_at = self._clock.monotonic()
+        try:
+            key = await self._store.find(UUID(key_id))
+        except ApiKeyNotFound:
+            self._missing.count(key_id, read_at)
+            raise CredentialRefused(_UNKNOWN) from None
+        entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
+        self._entries.move_to_end(key_id)
+        if len(self._entries) > _MOST_REMEMBERED:
+            self._entries.popitem(last=False)
+        return entry
+
+
+class BootstrapKey(Credentials):
+    """The one key that is not stored: an administrator's, for as long as it is configured."""
+
+    def __init__(self, digest: bytes) -> None:
+        self._digest = digest
+
+    def takes(self, credential: str) -> bool:
+        """Tell whether this is the key: there is only one."""
+        return is_genuine(credential, self._digest)
+
+    def subject(self, credential: str) -> str | None:
+        """Return nothing: what is not the key is not of this kind."""
+
+    async def caller(self, credential: str) -> Caller:
+        """Return the administrator."""
+        if not self.takes(credential):
+            raise CredentialRefused(_UNKNOWN)
+        return Caller("bootstrap", Scope.ADMIN)

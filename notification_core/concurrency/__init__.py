@@ -1,0 +1,1 @@
+"""Tools for concurrent work that know nothing of webhooks."""

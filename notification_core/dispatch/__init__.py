@@ -1,0 +1,1 @@
+"""Claiming deliveries, sending them and writing their results."""

@@ -1,0 +1,85 @@
+"""The worker's lock, when it is lost: nothing is sent until others know again that we live.
+
+Who loses the lock is soon taken for dead, and others make the attempts that it has begun. So it
+stops at once. Within some seconds it may have the lock back, as after a restart of the storage's
+server, and keeps what it still owns; later it goes on as a new worker that owns nothing.
+"""
+
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from notification_core.dispatch.delivery_runner import Sending
+from notification_core.errors import StorageUnavailable, WorkerLockLost, WorkerLockTaken
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.observer import Observer
+from notification_core.ports.worker_lock import WorkerLock
+
+GRACE_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.25
+
+
+class Lifeline:
+    """Watches over the lock of the worker that sends."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        lock: WorkerLock,
+        sending: Sending,
+        deliveries: DeliveryStore,
+        clock: Clock,
+        observer: Observer,
+        new_worker: Callable[[], UUID],
+    ) -> None:
+        self._lock = lock
+        self._sending = sending
+        self._deliveries = deliveries
+        self._clock = clock
+        self._observer = observer
+        self._new_worker = new_worker
+
+    async def mended(self) -> None:
+        """Return after a loss of the lock, once it is held again and sending goes on."""
+        await self._lock.lost()
+        self._sending.suspend()
+        self._observer.loop_failed("lock", WorkerLockLost("The worker's lock was lost."))
+        if await self._taken_again():
+            await self._keep_what_is_owned()
+        else:
+            await self._start_anew()
+        self._sending.resume()
+
+    async def _taken_again(self) -> bool:
+        until = self._clock.monotonic() + GRACE_SECONDS
+        while not await self._takes(self._sending.worker):
+            if self._clock.monotonic() >= until:
+                return False
+            await self._clock.sleep(_PAUSE_SECONDS)
+        return True
+
+    async def _takes(self, worker: UUID) -> bool:
+        try:
+            await self._lock.acquire(worker)
+        except (StorageUnavailable, WorkerLockTaken):
+            return False
+        return True
+
+    async def _keep_what_is_owned(self) -> None:
+        """Let go of what others have freed meanwhile; nobody frees any more of it now."""
+        waiting = self._sending.waiting_fences()
+        while True:
+            try:
+                owned = await self._deliveries.leased(self._sending.worker)
+            except StorageUnavailable:
+                await self._clock.sleep(_PAUSE_SECONDS)
+            else:
+                self._sending.let_go(waiting - set(owned))
+                return
+
+    async def _start_anew(self) -> None:
+        worker = self._new_worker()
+        while not await self._takes(worker):
+            await self._clock.sleep(_PAUSE_SECONDS)
+        self._sending.start_anew(worker)

@@ -1,0 +1,1 @@
+"""Encrypting stored secrets, and re-encrypting them."""

@@ -1,0 +1,59 @@
+"""Erasing environments: what a customer asks for, and carrying it on a batch at a time."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from notification_core.model.erasure import Erasure
+from notification_core.model.request_records import Kept
+from notification_core.ports.clock import Clock
+from notification_core.ports.erasures import ErasureStore
+
+_BATCH = 500
+_GO_ON_AFTER = 0.02
+_WAIT = 1.0
+_REST = 60.0
+
+
+class Erasures:
+    """Begins erasures, and tells how they stand; raises :class:`StorageUnavailable`.
+
+    ``changed`` is called with the change counter before an erasure is answered, so that this
+    process stops sending at once.
+    """
+
+    def __init__(self, store: ErasureStore, clock: Clock, changed: Callable[[int], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+
+    async def begin(self, environment_id: UUID, kept: Kept = ()) -> Erasure:
+        """Begin to delete all that is of an environment; where that runs already, return it."""
+        erasure, changes = await self._store.begin(environment_id, self._clock.now(), kept)
+        self._changed(changes)
+        return erasure
+
+    async def get(self, environment_id: UUID) -> Erasure:
+        """Return the latest erasure of an environment; raise :class:`ErasureNotFound`."""
+        return await self._store.get(environment_id)
+
+
+class Erasing:
+    """Carries erasures on; ``erased`` is called with an environment of which nothing is left."""
+
+    def __init__(self, store: ErasureStore, erased: Callable[[UUID], None]) -> None:
+        self._store = store
+        self._erased = erased
+
+    async def step(self) -> float:
+        """Delete a batch of each environment that is being erased.
+
+        Returns after how many seconds there is more to do.
+        """
+        pause = _REST
+        for environment_id in await self._store.running():
+            batch = await self._store.advance(environment_id, _BATCH)
+            if batch.is_last:
+                self._erased(environment_id)
+            else:
+                pause = min(pause, _GO_ON_AFTER if batch.erased else _WAIT)
+        return pause

@@ -1,0 +1,1 @@
+"""Storing events with their deliveries."""

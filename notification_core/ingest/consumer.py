@@ -1,0 +1,154 @@
+"""Consuming: from a source's messages to stored events, and only then to an acknowledgement.
+
+What cannot be read becomes a dead letter of the same transaction and never holds up what comes
+after it. Only a storage that is away does: then the same messages are tried again until it is
+back, and the source keeps its place.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from notification_core.errors import (
+    InvalidInput,
+    StorageUnavailable,
+    StorageUnusable,
+    TooManyDeliveries,
+)
+from notification_core.ingest.ingest import Ingest
+from notification_core.model.event import Event
+from notification_core.model.message import DeadLetter, Message, dead_letter
+from notification_core.ports.clock import Clock
+from notification_core.ports.event_source import EventSource
+from notification_core.ports.observer import Observer
+
+Read = Callable[[Message], Event]
+"""Makes an event of a message; raises :class:`InvalidInput` where it is none."""
+
+MAX_BYTES_PER_TRANSACTION = 8 * 1024 * 1024
+_BYTES_PER_TURN = 256 * 1024
+_PAUSE = 0.5
+
+_Judged = tuple[Message, Event | DeadLetter]
+
+
+class Consume:
+    """Takes a source's messages into storage, in transactions of a bounded size."""
+
+    def __init__(
+        self, *, source: EventSource, ingest: Ingest, read: Read, clock: Clock, observer: Observer
+    ) -> None:
+        self._source = source
+        self._ingest = ingest
+        self._read = read
+        self._clock = clock
+        self._observer = observer
+        self._stopping = False
+        self._in_hand: Sequence[_Judged] = ()
+
+    async def run(self) -> None:
+        """Take in what comes until told to stop; what is not stored by then is given again.
+
+        After an unexpected error it goes on with the messages in hand: asking the source for others
+        would let these be acknowledged without having been stored.
+        """
+        while True:
+            try:
+                if not self._in_hand:
+                    messages = await self._source.take()
+                    if not messages:
+                        return
+                    self._in_hand = await self._judged_in_turns(messages)
+                await self._take_in()
+            except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
+                await self._wait_after(error)
+            if self._stopping and self._in_hand:
+                return
+
+    def stop(self) -> None:
+        """Take nothing more; what is in hand is stored, unless storage is away."""
+        self._stopping = True
+        self._source.stop()
+
+    async def _judged_in_turns(self, messages: Sequence[Message]) -> Sequence[_Judged]:
+        """Read messages; other tasks run in between, since reading many large ones takes long."""
+        judged: list[_Judged] = []
+        size = 0
+        for message in messages:
+            judged.append(self._judged(message))
+            size += message.size
+            if size >= _BYTES_PER_TURN:
+                size = 0
+                await asyncio.sleep(0)
+        return judged
+
+    def _judged(self, message: Message) -> _Judged:
+        try:
+            return message, self._read(message)
+        except InvalidInput as error:
+            return message, dead_letter(message, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes do to a parser, they hold up nobody
+            self._observer.loop_failed("read", error)
+            return message, _unreadable(message, "read", error)
+
+    async def _take_in(self) -> None:
+        while self._in_hand:
+            stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
+            if stored:
+                done, self._in_hand = self._in_hand[:stored], self._in_hand[stored:]
+                await self._source.acknowledge([message for message, _ in done])
+            elif self._stopping:
+                return
+
+    async def _store(self, part: Sequence[_Judged]) -> int:
+        """Store these, or the first of them; return how many, 0 where it is to be tried again."""
+        events = [one for _, one in part if isinstance(one, Event)]
+        letters = [one for _, one in part if isinstance(one, DeadLetter)]
+        try:
+            await self._ingest.take_in(events, letters)
+        except TooManyDeliveries as error:
+            return await self._store_first(part, _end_of(part, error.fits), error)
+        except (StorageUnavailable, StorageUnusable) as error:
+            return await self._wait_after(error)
+        except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
+            self._observer.loop_failed("consume", error)
+            return await self._store_first(part, len(part) // 2, error)
+        return len(part)
+
+    async def _store_first(self, part: Sequence[_Judged], count: int, error: Exception) -> int:
+        """Store the first ones; where these are none, the very first one as a dead letter."""
+        if count:
+            return await self._store(part[:count])
+        message, first = part[0]
+        if isinstance(first, Event):
+            return await self._store([(message, _unreadable(message, "stored", error))])
+        return await self._wait_after(error)
+
+    async def _wait_after(self, error: Exception) -> int:
+        self._observer.loop_failed("consume", error)
+        await self._clock.sleep(_PAUSE)
+        return 0
+
+
+def _unreadable(message: Message, what: str, error: Exception) -> DeadLetter:
+    return dead_letter(message, f"It could not be {what}: {type(error).__name__}: {error}")
+
+
+def _within_bytes(judged: Sequence[_Judged]) -> int:
+    """Return how many of the first ones go into a transaction: at least one."""
+    total = 0
+    for number, (message, _) in enumerate(judged):
+        total += message.size
+        if number and total > MAX_BYTES_PER_TRANSACTION:
+            return number
+    return len(judged)
+
+
+def _end_of(part: Sequence[_Judged], events: int) -> int:
+    """Return where the first so many distinct events end."""
+    seen = set()
+    for number, (_, one) in enumerate(part):
+        if isinstance(one, Event):
+            seen.add(one.key)
+        if len(seen) > events:
+            return number
+    return len(part)

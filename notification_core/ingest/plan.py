@@ -1,0 +1,154 @@
+"""Planning what a transaction stores: a batch of events, each with its deliveries."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.ingest.fan_out import FanOut, distinct
+from notification_core.model.delivery import BegunDelivery, Fence, NewDelivery, Reason, State
+from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
+from notification_core.model.webhook import Webhook
+from notification_core.ports.deliveries import Planned
+
+
+class Taker(Protocol):
+    """The dispatcher of this process, as ingest sees it: it may take deliveries at once."""
+
+    worker: UUID
+    lease: timedelta
+
+    @abstractmethod
+    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+        """Keep a place for a delivery about to be stored as begun; False where there is none."""
+
+    @abstractmethod
+    def release(self, begun: Sequence[BegunDelivery]) -> None:
+        """Give reserved places back: the transaction failed, or its outcome is unknown."""
+
+    @abstractmethod
+    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+        """Give committed deliveries to the places that were reserved for them."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Say that deliveries were stored that nobody has taken."""
+
+
+@define
+class Batch:
+    """What a transaction is to store, and what is handed over after it.
+
+    ``taken`` are the events that were asked for, doubles too; those of environments that are being
+    erased are not among them. ``taker`` is who may take deliveries at once, None where all are to
+    be stored due.
+    """
+
+    taker: Taker | None
+    taken: Sequence[Event] = ()
+    stored: Mapping[EventKey, EventToStore] = field(factory=dict)
+    arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
+    deliveries: list[NewDelivery] = field(factory=list)
+    begun: list[BegunDelivery] = field(factory=list)
+
+    @property
+    def owner(self) -> tuple[UUID | None, timedelta]:
+        """Return whose the deliveries are that are begun, and for how long."""
+        return (self.taker.worker, self.taker.lease) if self.taker else (None, timedelta())
+
+    @property
+    def due(self) -> int:
+        """Return how many deliveries are left for any worker to claim."""
+        return sum(one.state is State.PENDING and not one.begun for one in self.deliveries)
+
+    def planned(self, changes: int) -> Planned:
+        """Return all of it, as it is to be stored while the change counter stands at this."""
+        return Planned(changes, [*self.stored.values()], self.deliveries, *self.owner)
+
+    def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
+        """Take in which events are new; the others get none of the deliveries planned for them."""
+        self.arrivals = arrivals
+        known = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
+        if known:
+            self._release([one for one in self.begun if one.event_key in known])
+            self.begun = [one for one in self.begun if one.event_key not in known]
+            self.deliveries = [one for one in self.deliveries if one.event_key not in known]
+
+    def give_up(self) -> None:
+        """Store nothing of it."""
+        self._release(self.begun)
+        self.taken, self.stored, self.deliveries, self.begun = (), {}, [], []
+
+    def conflicts(self) -> Iterator[EventKey]:
+        """Yield the keys that are known for other data, or that come with other data themselves."""
+        yield from (key for key, one in self.arrivals.items() if one is Arrival.CONFLICT)
+        if len(self.stored) == len(self.taken):
+            return
+        for event in self.taken:
+            key = event.key
+            first = self.stored[key].event
+            if (event.type, event.data) != (first.type, first.data):
+                yield key
+
+    def _release(self, begun: Sequence[BegunDelivery]) -> None:
+        if self.taker and begun:
+            self.taker.release(begun)
+
+
+@frozen
+class Planner:
+    """Plans deliveries: skipped, begun by this process, or due.
+
+    ``full`` holds, at any time, the webhooks whose queues take no more.
+    """
+
+    ids: IdGenerator
+    full: AbstractSet[UUID]
+
+    def plan(self, batch: Batch, wanted: FanOut, events: Sequence[Event]) -> None:
+        """Plan all of these events, and reserve places for what this process may take."""
+        erasing = wanted.known.erasing
+        batch.taken = [one for one in events if one.environment_id not in erasing]
+        batch.stored = {
+            key: EventToStore(event, body_of(event) if wanted.of[key] else None)
+            for key, event in distinct(batch.taken).items()
+        }
+        for key, event in batch.stored.items():
+            for webhook in wanted.of[key]:
+                self._plan(batch, event, webhook, wanted)
+
+    def _plan(self, batch: Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
+        event, body, taker = stored.event, stored.body or b"", batch.taker
+        delivery_id = self.ids()
+        reason = self._reason_to_skip(webhook, wanted.now)
+        begun = (
+            reason is None
+            and taker is not None
+            and taker.reserve(delivery_id, webhook, wanted.known.changes, len(body))
+        )
+        batch.deliveries.append(
+            NewDelivery(
+                delivery_id,
+                event.environment_id,
+                webhook.webhook_id,
+                event.event_id,
+                State.SKIPPED if reason else State.PENDING,
+                reason,
+                begun,
+            )
+        )
+        if begun and taker:
+            fence = Fence(delivery_id, event.environment_id, 1, taker.worker)
+            batch.begun.append(
+                BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
+            )
+
+    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> Reason | None:
+        if webhook.is_disabled(now):
+            return Reason.WEBHOOK_DISABLED
+        return Reason.QUEUE_FULL if webhook.webhook_id in self.full else None

@@ -1,0 +1,104 @@
+"""What ingest remembers of webhooks from one transaction to the next, until something changes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from notification_core.model.webhook import Webhook
+from notification_core.ports.deliveries import IngestTransaction
+
+_MOST_REMEMBERED = 20_000
+
+
+@frozen
+class Known:
+    """The webhooks of some environments, and which environments are being erased.
+
+    ``changes`` is the change counter from before they were read.
+    """
+
+    changes: int
+    webhooks: Sequence[Webhook]
+    erasing: Collection[UUID]
+
+
+@define
+class _Edition:
+    """What was read while the change counter stood at a number."""
+
+    changes: int
+    erasing: Collection[UUID]
+    webhooks: dict[UUID, Sequence[Webhook]] = field(factory=dict)
+    _size: int = 0
+
+    def remembers(self, environment_id: UUID) -> bool:
+        """Tell whether the environment's webhooks are known, and their events wanted."""
+        return environment_id in self.webhooks and environment_id not in self.erasing
+
+    def remember(self, read: Mapping[UUID, Sequence[Webhook]]) -> None:
+        """Keep what was read; where it becomes too much, keep that alone."""
+        size = sum(1 + len(webhooks) for webhooks in read.values())
+        if self._size + size > _MOST_REMEMBERED:
+            self.webhooks.clear()
+            self._size = 0
+        self.webhooks |= read
+        self._size += size
+
+
+class Directory:
+    """Looks up webhooks, and reads again only what a change may have touched.
+
+    Whatever changes webhooks, or begins or ends an erasure, raises the change counter within the
+    same transaction. So one small read inside a transaction tells whether all that is remembered
+    is what that transaction would read.
+    """
+
+    def __init__(self) -> None:
+        self._latest: _Edition | None = None
+
+    def recall(self, environment_ids: Collection[UUID]) -> Known | None:
+        """Return what is remembered of these environments; None where that is not all of it.
+
+        Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
+        not on the word of a memory.
+        """
+        edition = self._latest
+        if edition is None or not all(map(edition.remembers, environment_ids)):
+            return None
+        webhooks = [*chain.from_iterable(edition.webhooks[one] for one in environment_ids)]
+        return Known(edition.changes, webhooks, edition.erasing)
+
+    async def look_up(
+        self, transaction: IngestTransaction, environment_ids: Collection[UUID]
+    ) -> Known:
+        """Return the webhooks of these environments, as the transaction sees them."""
+        edition = await self._edition(transaction)
+        found = {one: edition.webhooks.get(one) for one in environment_ids}
+        missing = [one for one, webhooks in found.items() if webhooks is None]
+        if missing:
+            read = _by_environment(await transaction.subscriptions(missing), missing)
+            edition.remember(read)
+            found |= read
+        webhooks = [*chain.from_iterable(each or () for each in found.values())]
+        return Known(edition.changes, webhooks, edition.erasing)
+
+    async def _edition(self, transaction: IngestTransaction) -> _Edition:
+        # The counter first: a change between two reads must not seem to be known already. Who
+        # looks up at the same time may see another number: each fills the edition that it began.
+        changes = await transaction.changes()
+        edition = self._latest
+        if edition is None or edition.changes != changes:
+            edition = _Edition(changes, await transaction.erasing())
+            self._latest = edition
+        return edition
+
+
+def _by_environment(
+    webhooks: Sequence[Webhook], environment_ids: Collection[UUID]
+) -> Mapping[UUID, Sequence[Webhook]]:
+    found: dict[UUID, list[Webhook]] = {one: [] for one in environment_ids}
+    for webhook in webhooks:
+        found[webhook.environment_id].append(webhook)
+    return found

@@ -1,0 +1,105 @@
+"""What a dispatching process does beside sending: freeing leases, ending what cannot be sent."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.model.idempotency import KEPT_FOR
+from notification_core.model.webhook import DisabledReason
+from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import DeliveryStore
+from notification_core.ports.idempotency import IdempotencyStore
+from notification_core.ports.observer import Observer
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.ports.worker_lock import WorkerLock
+
+_SETTLE_BATCH = 1_000
+_FORGET_BATCH = 500
+
+
+@frozen
+class UpkeepRules:
+    """How long things may last."""
+
+    interruption_delay: timedelta
+    disable_after: timedelta
+    expire_after: timedelta
+
+
+class Upkeep:
+    """Keeps storage free of leases nobody holds and deliveries nobody can send."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        deliveries: DeliveryStore,
+        webhooks: WebhookStore,
+        idempotency: IdempotencyStore,
+        lock: WorkerLock,
+        clock: Clock,
+        observer: Observer,
+        rules: UpkeepRules,
+    ) -> None:
+        self._deliveries = deliveries
+        self._webhooks = webhooks
+        self._idempotency = idempotency
+        self._lock = lock
+        self._clock = clock
+        self._observer = observer
+        self._rules = rules
+        self._failed: set[tuple[UUID, UUID]] = set()
+
+    async def reap(self) -> int:
+        """Free the leases of dead workers and those that ran out; return how many."""
+        dead = await self._lock.dead()
+        total = 0
+        while reaped := await self._deliveries.reap(dead, self._rules.interruption_delay):
+            total += reaped
+        if total:
+            self._observer.leases_reaped(total)
+        return total
+
+    async def free_unheld(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
+        """Give back what this worker owns in storage and does not hold in memory; count it.
+
+        That is what a commit of unknown outcome leaves behind; nothing of it was ever sent. The
+        worker must not claim meanwhile: what it takes between the look and the give-back would be
+        given back while it is being sent.
+        """
+        leased = await self._deliveries.leased(worker)
+        unheld = [fence for fence in leased if not holds(fence.delivery_id)]
+        if unheld:
+            await self._deliveries.give_back(unheld)
+            self._observer.leases_given_back(len(unheld))
+        return len(unheld)
+
+    async def settle(self) -> None:
+        """End the waiting deliveries that can no longer be sent, batch by batch."""
+        expired_before = self._clock.now() - self._rules.expire_after
+        while await self._deliveries.settle(_SETTLE_BATCH, expired_before):
+            pass
+
+    async def forget_answers(self) -> None:
+        """Forget the answers that no request is given any more, batch by batch."""
+        before = self._clock.now() - KEPT_FOR
+        while await self._idempotency.forget(before, _FORGET_BATCH) == _FORGET_BATCH:
+            pass
+
+    def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:
+        """Remember a webhook of which a delivery has failed for good."""
+        self._failed.add((environment_id, webhook_id))
+
+    async def disable_failing(self) -> bool:
+        """Disable the webhooks that have only failed for long; tell whether there were any."""
+        now = self._clock.now()
+        since = now - self._rules.disable_after
+        disabled = False
+        while self._failed:
+            environment_id, webhook_id = next(iter(self._failed))
+            if await self._webhooks.disable_failing(environment_id, webhook_id, since, now):
+                self._observer.webhook_disabled(webhook_id, DisabledReason.FAILING)
+                disabled = True
+            self._failed.discard((environment_id, webhook_id))
+        return disabled

@@ -1,0 +1,218 @@
+"""Deliveries and attempts: one event on its way to one webhook, and each request made of it."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import field, frozen
+
+from notification_core.model.webhook import DisabledReason
+
+MAX_INTERRUPTIONS = 10
+"""Interrupted attempts in a row that end a delivery."""
+
+MAX_DELIVERIES_PER_TRANSACTION = 20_000
+
+
+class State(StrEnum):
+    """Where a delivery stands; all but ``pending`` are final."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why a delivery ended in ``failed``, ``skipped`` or ``cancelled``."""
+
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_DELETED = "webhook_deleted"
+    QUEUE_FULL = "queue_full"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+
+
+class Origin(StrEnum):
+    """Why a delivery was made, where it was not because its event arrived."""
+
+    RETRY = "retry"
+    REPLAY = "replay"
+    TEST = "test"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class ErrorCode(StrEnum):
+    """Why an attempt did not succeed: a closed list."""
+
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    DESTINATION_NOT_ALLOWED = "destination_not_allowed"
+    REDIRECT_NOT_FOLLOWED = "redirect_not_followed"
+    INVALID_RESPONSE = "invalid_response"
+    HTTP_STATUS = "http_status"
+    GONE = "gone"
+    INTERRUPTED = "interrupted"
+
+
+@frozen
+class NewDelivery:
+    """A delivery to be stored together with its event.
+
+    With ``begun`` it is stored as taken by the ingesting worker (attempt 1, leased), without it
+    as due at once. ``state`` is ``pending``, or ``skipped`` with its ``reason``.
+    """
+
+    delivery_id: UUID
+    environment_id: UUID
+    webhook_id: UUID
+    event_id: str
+    state: State = State.PENDING
+    reason: Reason | None = None
+    begun: bool = False
+
+    @property
+    def event_key(self) -> tuple[UUID, str]:
+        """What its event is found by."""
+        return self.environment_id, self.event_id
+
+
+@frozen
+class Fence:
+    """What a worker must still hold for its word on a delivery to count: (attempt, worker)."""
+
+    delivery_id: UUID
+    environment_id: UUID
+    attempt: int
+    worker: UUID
+
+
+TRIALS = UUID(int=0)
+"""Who owns the attempts of trials: no process, so that only the end of their lease frees them."""
+
+
+@frozen
+class BegunDelivery:
+    """A delivery that this worker has begun: it may now make attempt number ``attempt``.
+
+    ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is
+    what is sent.
+    """
+
+    fence: Fence
+    webhook_id: UUID
+    event_id: str
+    event_type: str
+    failures: int
+    body: bytes = field(repr=False)
+
+    @property
+    def event_key(self) -> tuple[UUID, str]:
+        """What its event is found by."""
+        return self.fence.environment_id, self.event_id
+
+
+@frozen
+class SentRequest:
+    """The request of an attempt as the log keeps it: secret header values are masked already."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@frozen
+class ReceivedResponse:
+    """What came back, as the log keeps it; ``body`` is cut, and ``truncated`` says so."""
+
+    http_code: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    truncated: bool = False
+
+
+@frozen
+class AttemptError:
+    """Why an attempt did not succeed, in words for the customer."""
+
+    code: ErrorCode
+    message: str
+
+
+INTERRUPTED = AttemptError(
+    ErrorCode.INTERRUPTED,
+    "The attempt was interrupted on our side; whether the request arrived is not known.",
+)
+"""The error of every interrupted attempt."""
+
+
+@frozen
+class Attempt:
+    """One HTTP request of a delivery that has ended: a row of the webhook log.
+
+    An interrupted one has no request, response or duration: nobody knows them.
+    """
+
+    log_id: UUID
+    environment_id: UUID
+    webhook_id: UUID
+    delivery_id: UUID
+    event_id: str
+    event_type: str
+    number: int
+    outcome: Outcome
+    started_at: datetime
+    error: AttemptError | None = None
+    request: SentRequest | None = None
+    response: ReceivedResponse | None = None
+    duration: timedelta | None = None
+    next_attempt_at: datetime | None = None
+
+
+@frozen
+class Succeeded:
+    """The delivery has arrived."""
+
+
+@frozen
+class Retry:
+    """The delivery is due again ``after`` this, counted by the storage's clock."""
+
+    after: timedelta
+
+
+@frozen
+class Failed:
+    """The delivery has failed for good; with ``disables`` its webhook is disabled as well."""
+
+    reason: Reason | None = None
+    disables: DisabledReason | None = None
+
+
+Verdict = Succeeded | Retry | Failed
+"""What becomes of a delivery after an attempt."""
+
+
+@frozen
+class Result:
+    """An attempt that has ended, with what becomes of its delivery.
+
+    ``webhook_version`` is the version that was sent to: a webhook that changed meanwhile is not
+    disabled for what its former self answered. The attempt's ``next_attempt_at`` is left unset:
+    storage writes it from its own clock.
+    """
+
+    fence: Fence
+    attempt: Attempt
+    verdict: Verdict
+    webhook_version: int

@@ -1,0 +1,371 @@
+"""Destinations: where this system sends to, and where it does not.
+
+A webhook's URL is judged when it is written, by a parser of our own that is stricter than any that
+reads the URL later, and without looking a name up. Every address is judged when connecting to it.
+A verdict is ``allow``, ``deny`` (understood, and refused) or ``reject`` (malformed, or read in two
+ways by two readers); its reason says by which rule.
+"""
+
+import re
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from attrs import frozen
+
+from notification_core.errors import DestinationRefused
+from notification_core.model.destination_messages import MAX_URL_LENGTH, message_for
+from notification_core.model.nat64 import WELL_KNOWN_PREFIX, embedded_ipv4
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+# RFC 3986, section 2, without the fragment's sign.
+_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_FORM = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?]*)(?P<rest>.*)", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]+))?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+# A last label that some reader takes for a number, so that it takes the host for an address.
+_NUMBER = re.compile(r"[0-9]+|0[xX].*")
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIGHEST_PORT = 65535
+_FIRST_OPEN_PORT = 1024
+_MAX_HOST_LENGTH = 253
+
+# Tables are read better packed.
+# fmt: off
+_INSIDE_NAMES = (
+    "localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa",
+    "onion", "invalid", "consul", "localdomain",
+)
+# ipaddress.is_global is not asked: it takes multicast, NAT64, 6to4 and site-local addresses for
+# global ones. Of IPv6 all that is not in 2000::/3 is refused too.
+_DENIED_IPV4 = tuple(IPv4Network(text) for text in (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24",
+    "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+    "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
+))
+_DENIED_IPV6 = tuple(IPv6Network(text) for text in (
+    "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+))
+# https://fetch.spec.whatwg.org/#port-blocking, as far as it is above 1023.
+_BAD_PORTS = frozenset((
+    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+    6679, 6697, 10080,
+))
+# fmt: on
+_GLOBAL_IPV6 = IPv6Network("2000::/3")
+_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+
+
+@frozen
+class DestinationPolicy:
+    """What an installation opens or closes beside the rules that always hold.
+
+    ``allowed_networks`` opens addresses, ``allowed_hosts`` names (``name`` or ``*.suffix``, lower
+    case): a name that is opened still has to lead to addresses that are allowed. An address that a
+    name leads to within ``nat64_prefixes`` is the IPv4 address inside it.
+    """
+
+    allowed_networks: tuple[Network, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    require_https: bool = False
+    nat64_prefixes: tuple[IPv6Network, ...] = (WELL_KNOWN_PREFIX,)
+
+
+class VerdictKind(StrEnum):
+    """What becomes of a destination."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    REJECT = "reject"
+
+
+@frozen
+class Destination:
+    """Where a URL leads: ``host`` in lower case and without brackets, ``port`` always said.
+
+    ``address`` is set where the host is an address and no name. ``target`` is path and query, as
+    they are written: what a request asks for (RFC 9112, section 3.2.1).
+    """
+
+    scheme: str
+    host: str
+    port: int
+    address: Address | None = None
+    target: str = "/"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header names them: brackets around IPv6, no default port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host.removesuffix(".")
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@frozen
+class Verdict:
+    """A judgement with its reason; ``destination`` is set on a URL that is allowed."""
+
+    kind: VerdictKind
+    reason: str
+    destination: Destination | None = None
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a comma-separated list of CIDRs; empty where the text is.
+
+    Raises ``ValueError`` that says which entry is wrong and how.
+    """
+    return tuple(_network(entry) for entry in _entries(text))
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list of ``name`` and ``*.suffix``, in lower case.
+
+    Raises ``ValueError`` that says which entry is wrong and how.
+    """
+    return tuple(_host_pattern(entry) for entry in _entries(text))
+
+
+def check_url(url: str, policy: DestinationPolicy) -> Destination:
+    """Return where an allowed URL leads.
+
+    Raises :class:`DestinationRefused`, in words for the customer, unless it is allowed.
+    """
+    verdict = judge_url(url, policy)
+    if verdict.destination is None:
+        raise DestinationRefused(message_for(verdict.reason))
+    return verdict.destination
+
+
+def check_address(address: str | Address, policy: DestinationPolicy) -> None:
+    """Raise :class:`DestinationRefused`, naming no address, unless this one is allowed."""
+    verdict = judge_address(address, policy)
+    if verdict.kind is not VerdictKind.ALLOW:
+        raise DestinationRefused(message_for(verdict.reason))
+
+
+def has_same_origin(url: str, other: str) -> bool:
+    """Tell whether two URLs have the same scheme, host and port; not if one is malformed."""
+    try:
+        one, two = _parsed(url), _parsed(other)
+    except _Malformed:
+        return False
+    return (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
+
+
+def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
+    """Judge a webhook's URL. Nothing is looked up: the addresses of a name are judged later."""
+    try:
+        destination = _parsed(url)
+    except _Malformed as malformed:
+        return _rejected(malformed.reason)
+    if denial := _denial(destination, policy):
+        return _denied(denial)
+    if not _is_canonical(destination):
+        return _rejected("noncanonical-ip")
+    reason = "allow(dns)" if destination.address is None else "allow"
+    return Verdict(VerdictKind.ALLOW, reason, destination)
+
+
+def judge_address(address: str | Address, policy: DestinationPolicy) -> Verdict:
+    """Judge an address that is about to be connected to.
+
+    A literal has been judged with its URL, so that this one may come of a name server's DNS64.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return _rejected("ip")
+    denial = _address_denial(_translated(parsed, policy) or parsed, policy)
+    return _denied(denial) if denial else Verdict(VerdictKind.ALLOW, "allow")
+
+
+class _Malformed(Exception):
+    """A URL that is refused for its form; ``reason`` is the rule."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _denied(rule: str) -> Verdict:
+    return Verdict(VerdictKind.DENY, f"deny:{rule}")
+
+
+def _rejected(rule: str) -> Verdict:
+    return Verdict(VerdictKind.REJECT, f"reject:{rule}")
+
+
+def _parsed(url: str) -> Destination:
+    """Take a URL apart; raise _Malformed where a reader could disagree."""
+    scheme, authority, rest = _parts(url)
+    host, port = _host_and_port(authority)
+    address = _ipv6(host) if host.startswith("[") else _ipv4_or_none(host)
+    target = rest if rest.startswith("/") else f"/{rest}"
+    return Destination(scheme, host.strip("[]"), port or _DEFAULT_PORTS[scheme], address, target)
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    if len(url) > MAX_URL_LENGTH:
+        raise _Malformed("length")
+    if not _CHARACTERS.fullmatch(url):
+        raise _Malformed("charset")
+    if _BROKEN_ESCAPE.search(url):
+        raise _Malformed("pct")
+    form = _FORM.fullmatch(url)
+    if form is None:
+        raise _Malformed("scheme-or-form")
+    if "[" in form["rest"] or "]" in form["rest"]:
+        # RFC 3986 knows brackets around an address only.
+        raise _Malformed("brackets")
+    return form["scheme"].lower(), form["authority"].lower(), form["rest"]
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise _Malformed("userinfo")
+    if "%" in authority:
+        raise _Malformed("pct-host")
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        raise _Malformed("ipv6-literal" if authority.startswith("[") else "authority")
+    return match["host"], None if match["port"] is None else _port(match["port"])
+
+
+def _port(digits: str) -> int:
+    if not _PORT.fullmatch(digits) or int(digits) > _HIGHEST_PORT:
+        raise _Malformed("port")
+    return int(digits)
+
+
+def _ipv6(literal: str) -> IPv6Address:
+    try:
+        return IPv6Address(literal[1:-1])
+    except ValueError:
+        raise _Malformed("ipv6-literal") from None
+
+
+def _ipv4_or_none(host: str) -> IPv4Address | None:
+    """Return the address that a host is, None where it is a name."""
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+        raise _Malformed("hostname")
+    if not _NUMBER.fullmatch(labels[-1]):
+        return None
+    try:
+        return IPv4Address(host)
+    except ValueError:
+        raise _Malformed("noncanonical-ip") from None
+
+
+def _is_canonical(destination: Destination) -> bool:
+    """Tell whether an address is written as RFC 5952 writes it."""
+    if not isinstance(destination.address, IPv6Address):
+        return True
+    mapped = destination.address.ipv4_mapped
+    return destination.host == (f"::ffff:{mapped}" if mapped else str(destination.address))
+
+
+def _denial(destination: Destination, policy: DestinationPolicy) -> str | None:
+    """Return the rule that a URL breaks, None where it breaks none."""
+    if destination.address is None:
+        denial = _name_denial(destination.host.removesuffix("."), policy)
+    else:
+        denial = _literal_denial(destination.address, policy)
+    if denial:
+        return denial
+    if not _is_open_port(destination.port):
+        return "port"
+    if policy.require_https and destination.scheme != "https":
+        return "http"
+    return None
+
+
+def _name_denial(name: str, policy: DestinationPolicy) -> str | None:
+    if any(_covers(pattern, name) for pattern in policy.allowed_hosts):
+        return None
+    if _is_or_is_below(name, "localhost") and _opens_loopback(policy):
+        return None
+    if "." not in name:
+        return "single-label"
+    if any(_is_or_is_below(name, inside) for inside in _INSIDE_NAMES):
+        return "name"
+    return None
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
+def _is_or_is_below(name: str, parent: str) -> bool:
+    return name == parent or name.endswith(f".{parent}")
+
+
+def _opens_loopback(policy: DestinationPolicy) -> bool:
+    return any(address in network for address in _LOOPBACK for network in policy.allowed_networks)
+
+
+def _literal_denial(address: Address, policy: DestinationPolicy) -> str | None:
+    """Return the rule that an address in a URL breaks: both rules of one that is translated."""
+    denial, inside = _address_denial(address, policy), _translated(address, policy)
+    return denial if denial or inside is None else _address_denial(inside, policy)
+
+
+def _translated(address: Address, policy: DestinationPolicy) -> IPv4Address | None:
+    if isinstance(address, IPv4Address):
+        return None
+    return embedded_ipv4(address, policy.nat64_prefixes)
+
+
+def _address_denial(address: Address, policy: DestinationPolicy) -> str | None:
+    address = _unwrapped(address)
+    if any(address in network for network in policy.allowed_networks):
+        return None
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6:
+        return f"not-{_GLOBAL_IPV6}"
+    denied = _DENIED_IPV4 if isinstance(address, IPv4Address) else _DENIED_IPV6
+    return next((str(network) for network in denied if address in network), None)
+
+
+def _unwrapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv4-mapped one connects to."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_open_port(port: int) -> bool:
+    if port >= _FIRST_OPEN_PORT:
+        return port not in _BAD_PORTS
+    return port in _DEFAULT_PORTS.values()
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",")] if text.strip() else []
+
+
+def _network(entry: str) -> Network:
+    if "%" in entry:
+        raise ValueError(f"{entry!r} names a zone; leave it out.")
+    try:
+        network = ip_network(entry)
+    except ValueError as error:
+        raise ValueError(f"{entry!r} is no network such as 10.0.0.0/8: {error}.") from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
+        raise ValueError(f"{entry!r} stands for IPv4 addresses; write it as an IPv4 network.")
+    return network
+
+
+def _host_pattern(entry: str) -> str:
+    name = entry.lower().removesuffix(".")
+    labels = name.removeprefix("*.").split(".")
+    if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"{entry!r} is no host name and no *.suffix, such as *.example.com.")
+    if _NUMBER.fullmatch(labels[-1]):
+        raise ValueError(f"{entry!r} is an address; open it as a network.")
+    return name

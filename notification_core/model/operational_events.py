@@ -1,0 +1,76 @@
+"""What the platform is told: facts about its customers' webhooks that it may want to act on."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.model.delivery import Attempt
+from notification_core.model.event import timestamp_of
+from notification_core.model.signing_key import SigningKey
+from notification_core.model.webhook import DisabledReason
+
+
+class FactType(StrEnum):
+    """The kinds of facts, by the names that they are told under."""
+
+    WEBHOOK_DISABLED = "webhook-disabled"
+    DELIVERY_FAILED = "webhook-delivery-failed"
+    KEY_ROTATED = "verification-key-rotated"
+
+
+@frozen
+class Fact:
+    """Something that happened here, in an environment."""
+
+    type: FactType
+    environment_id: UUID
+    occurred_at: datetime
+    data: Mapping[str, object]
+
+
+def webhook_disabled(
+    environment_id: UUID, webhook_id: UUID, reason: DisabledReason, at: datetime
+) -> Fact:
+    """Return the fact that the system has disabled a webhook."""
+    data = {"webhook_id": str(webhook_id), "reason": reason.value}
+    return Fact(FactType.WEBHOOK_DISABLED, environment_id, at, data)
+
+
+def delivery_failed(last: Attempt, at: datetime) -> Fact:
+    """Return the fact that a delivery has failed for good, with its last attempt."""
+    error = last.error
+    data = {
+        "webhook_id": str(last.webhook_id),
+        "delivery_id": str(last.delivery_id),
+        "event_id": last.event_id,
+        "event": last.event_type,
+        "attempts": last.number,
+        **({"error": {"code": error.code.value, "message": error.message}} if error else {}),
+    }
+    return Fact(FactType.DELIVERY_FAILED, last.environment_id, at, data)
+
+
+def key_rotated(key: SigningKey, others_expire_at: datetime) -> Fact:
+    """Return the fact that an environment has a new key, and how long the others are trusted."""
+    data = {
+        "key_id": key.key_id,
+        "not_before": timestamp_of(key.not_before),
+        "others_expire_at": timestamp_of(others_expire_at),
+    }
+    return Fact(FactType.KEY_ROTATED, key.environment_id, key.created_at, data)
+
+
+def text_of(fact: Fact, event_id: UUID) -> bytes:
+    """Return a fact as JSON, in the form in which events come in."""
+    told = {
+        "event_id": str(event_id),
+        "event": fact.type.value,
+        "environment_id": str(fact.environment_id),
+        "occurred_at": timestamp_of(fact.occurred_at),
+        "data": fact.data,
+    }
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()

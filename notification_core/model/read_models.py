@@ -1,0 +1,181 @@
+"""What became of events, deliveries and attempts, as those who look back on them see it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.model.delivery import Attempt, AttemptError, Origin, Outcome, Reason, State
+from notification_core.model.replay import Replay
+
+MOST_LOOKED_AT = 10_000
+"""How many rows one page looks at where it is to show only some of them."""
+
+
+@frozen
+class DeliveryRecord:
+    """A delivery and where it stands.
+
+    ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits.
+    ``origin`` says why it was made, None where its event arrived, and ``replay_id`` by which
+    replay. ``attempts`` are those that have
+    ended, oldest first; None where they were not asked for.
+    """
+
+    delivery_id: UUID
+    environment_id: UUID
+    webhook_id: UUID
+    event_id: str
+    event_type: str
+    state: State
+    attempt: int
+    created_at: datetime
+    reason: Reason | None = None
+    origin: Origin | None = None
+    replay_id: UUID | None = None
+    next_attempt_at: datetime | None = None
+    attempts: Sequence[Attempt] | None = None
+
+
+@frozen
+class EventRecord:
+    """An event that was stored, and when.
+
+    ``deliveries`` are some of it, newest first; None where they were not asked for.
+    """
+
+    event_id: str
+    environment_id: UUID
+    event_type: str
+    occurred_at: datetime
+    stored_at: datetime
+    deliveries: Sequence[DeliveryRecord] | None = None
+
+
+@frozen
+class EventSummary:
+    """An event that was stored, and how many of its deliveries are in which state (all are there).
+
+    None of its deliveries is shown: a page of events must not grow with the webhooks.
+    """
+
+    event_id: str
+    environment_id: UUID
+    event_type: str
+    occurred_at: datetime
+    stored_at: datetime
+    deliveries: Mapping[State, int]
+
+
+@frozen
+class LastAttempt:
+    """An attempt as a webhook shows it; ``error`` is left out where it is not asked for."""
+
+    log_id: UUID
+    delivery_id: UUID
+    event_type: str
+    at: datetime
+    http_code: int | None = None
+    duration: timedelta | None = None
+    error: AttemptError | None = None
+
+
+@frozen
+class Activity:
+    """The latest attempt of a webhook, and the latest that did not succeed."""
+
+    last_triggered: LastAttempt | None = None
+    last_errored: LastAttempt | None = None
+
+
+@frozen
+class WantedDeliveries:
+    """Which deliveries to show: made in ``since <= … < until``, and as each other field says.
+
+    ``http_code`` is what an attempt of the delivery was answered.
+    """
+
+    state: State | None = None
+    event_type: str | None = None
+    http_code: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether deliveries of the time may be left out, so that a look must be bounded."""
+        return (self.state, self.event_type, self.http_code) != (None, None, None)
+
+
+@frozen
+class WantedAttempts:
+    """Which attempts to show: logged in ``since <= … < until``, and as each other field says."""
+
+    outcome: Outcome | None = None
+    event_type: str | None = None
+    http_code: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether attempts of the time may be left out, so that a look must be bounded."""
+        return (self.outcome, self.event_type, self.http_code) != (None, None, None)
+
+
+@frozen
+class WantedEvents:
+    """Which events to show: of this type, stored in ``since <= … < until``."""
+
+    event_type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether events of the time may be left out, so that a look must be bounded."""
+        return self.event_type is not None
+
+
+EVERY_DELIVERY = WantedDeliveries()
+EVERY_ATTEMPT = WantedAttempts()
+EVERY_EVENT = WantedEvents()
+
+
+class EventPlace(NamedTuple):
+    """Where an event stands among those of its environment."""
+
+    stored_at: datetime
+    event_id: str
+
+
+_Row = TypeVar("_Row")
+_Place = TypeVar("_Place")
+
+
+@frozen
+class Page(Generic[_Row, _Place]):
+    """Some rows, newest first; the page after this one begins below ``after``."""
+
+    rows: Sequence[_Row]
+    after: _Place | None
+
+
+DeliveryPage: TypeAlias = Page[DeliveryRecord, UUID]
+LogPage: TypeAlias = Page[Attempt, UUID]
+ReplayPage: TypeAlias = Page[Replay, UUID]
+EventPage: TypeAlias = Page[EventSummary, EventPlace]
+
+
+def page_of(
+    found: Sequence[_Row], limit: int, looked_to: _Place | None, place_of: Callable[[_Row], _Place]
+) -> Page[_Row, _Place]:
+    """Return a page of what was found, of which one more than ``limit`` was asked for.
+
+    ``looked_to`` is where the look stopped before the end, None where it did not.
+    """
+    if len(found) > limit:
+        return Page(found[:limit], place_of(found[limit - 1]))
+    return Page(found, looked_to)

@@ -1,0 +1,120 @@
+"""What becomes of a delivery after an attempt: pure rules, no clock and no chance of their own."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from attrs import frozen
+
+from notification_core.model.delivery import (
+    AttemptError,
+    ErrorCode,
+    Failed,
+    ReceivedResponse,
+    Retry,
+    Verdict,
+)
+from notification_core.model.webhook import DisabledReason
+
+JITTER = 0.2
+"""A delay is lengthened by up to this part of it, never shortened."""
+
+LONGEST_DELAY = timedelta(days=7)
+"""No schedule goes further than this, whatever the settings multiply up to."""
+
+_LONGEST_RETRY_AFTER_DIGITS = 10
+_THROTTLING = frozenset({429, 503})
+_SUCCESS = 2  # a class of status codes: RFC 9110, section 15
+# Those that name another address (RFC 9110, section 15.4); 304, for one, does not.
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+_GONE = 410
+
+
+@frozen
+class RetryPolicy:
+    """How often and when a failed delivery is tried again.
+
+    The first retry comes ``interval`` after the failure, each further one ``backoff`` times
+    later than the one before; after ``max_retries`` of them the delivery has failed.
+    """
+
+    max_retries: int = 3
+    interval: timedelta = timedelta(seconds=1)
+    backoff: float = 1.0
+    retry_after_max: timedelta = timedelta(hours=1)
+
+    def after_failure(
+        self, failures: int, jitter: float, retry_after: timedelta | None = None
+    ) -> Verdict:
+        """Return the verdict on a delivery that had failed ``failures`` times and fails again.
+
+        ``jitter`` is a random number in [0, 1). ``retry_after`` is what the receiver asked for:
+        it can make the delay longer, up to ``retry_after_max``, and never shorter.
+        """
+        if failures >= self.max_retries:
+            return Failed()
+        asked = min(retry_after or timedelta(), self.retry_after_max)
+        return Retry(max(self._delay(failures, jitter), asked))
+
+    def _delay(self, failures: int, jitter: float) -> timedelta:
+        try:
+            seconds = self.interval.total_seconds() * self.backoff**failures
+            return min(timedelta(seconds=seconds * (1 + JITTER * jitter)), LONGEST_DELAY)
+        except OverflowError:
+            return LONGEST_DELAY
+
+
+def error_in(response: ReceivedResponse) -> AttemptError | None:
+    """Return what is wrong with a response, None for a 2xx."""
+    code = response.http_code
+    if code // 100 == _SUCCESS:
+        return None
+    if code == _GONE:
+        return AttemptError(ErrorCode.GONE, "The receiver answered 410: it wants no more requests.")
+    if code in _REDIRECTS:
+        return AttemptError(
+            ErrorCode.REDIRECT_NOT_FOLLOWED,
+            f"The receiver answered {code}; redirects are not followed. "
+            "Set the webhook's url to where it points.",
+        )
+    return AttemptError(ErrorCode.HTTP_STATUS, f"The receiver answered {code}; 2xx is expected.")
+
+
+def verdict_on(  # noqa: PLR0913 - everything that the rule depends on, said one by one
+    policy: RetryPolicy,
+    failures: int,
+    error: AttemptError,
+    response: ReceivedResponse | None,
+    *,
+    now: datetime,
+    jitter: float,
+) -> Verdict:
+    """Return what becomes of a delivery after a failed attempt, ``failures`` failed before it."""
+    if error.code is ErrorCode.GONE:
+        return Failed(disables=DisabledReason.GONE)
+    if error.code is ErrorCode.DESTINATION_NOT_ALLOWED:
+        return Failed()
+    return policy.after_failure(failures, jitter, _retry_after(response, now))
+
+
+def _retry_after(response: ReceivedResponse | None, now: datetime) -> timedelta | None:
+    if response is None or response.http_code not in _THROTTLING:
+        return None
+    values = [value for name, value in response.headers if name.lower() == "retry-after"]
+    return parse_retry_after(values[0], now) if len(values) == 1 else None
+
+
+def parse_retry_after(value: str, now: datetime) -> timedelta | None:
+    """Return how long a ``Retry-After`` asks to wait (RFC 9110, section 10.2.3).
+
+    Both forms are read, delay seconds and HTTP date. None where it is malformed or in the past.
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        seconds = int(value.lstrip("0")[:_LONGEST_RETRY_AFTER_DIGITS] or "0")
+        return timedelta(seconds=seconds) if seconds else None
+    try:
+        at = parsedate_to_datetime(value)
+        wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError):
+        return None
+    return wait if wait > timedelta() else None

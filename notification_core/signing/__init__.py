@@ -1,0 +1,1 @@
+"""Signing requests, verifying signatures, and the keys for both."""

@@ -1,0 +1,142 @@
+"""Trying a webhook out: the example of an event type is sent to it now, once.
+
+The request is like any other: signed, logged, bounded in time. But it is not tried again, and
+whatever is answered says nothing about the webhook's deliveries: it never disables it.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from notification_core.dispatch.attempt import Deliver
+from notification_core.errors import ResourceShort, TooManyTrials
+from notification_core.model.delivery import TRIALS, Attempt, BegunDelivery, Fence
+from notification_core.model.event import Event, EventToStore, body_of
+from notification_core.model.event_types import CATALOGUE
+from notification_core.model.request_records import Keep, kept_of
+from notification_core.model.signing_key import SigningKey
+from notification_core.model.webhook import Webhook
+from notification_core.ports.clock import Clock
+from notification_core.ports.observer import Observer
+from notification_core.ports.webhook_tests import TrialStore
+from notification_core.ports.webhooks import WebhookStore
+from notification_core.signing.key_cache import Keyring
+
+MOST_AT_ONCE = 16
+"""How many trials may be under way in a process."""
+
+
+class Trials:
+    """Sends examples to webhooks, and waits for what they answer."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        store: TrialStore,
+        webhooks: WebhookStore,
+        keyring: Keyring,
+        deliver: Deliver,
+        clock: Clock,
+        ids: Callable[[], UUID],
+        observer: Observer,
+        lease: timedelta,
+    ) -> None:
+        self._store = store
+        self._webhooks = webhooks
+        self._keyring = keyring
+        self._deliver = deliver
+        self._clock = clock
+        self._ids = ids
+        self._observer = observer
+        self._lease = lease
+        self._running: set[asyncio.Task[Attempt]] = set()
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a webhook may take to answer."""
+        return self._deliver.rules.timeout
+
+    async def send(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        event_type: str | None = None,
+        keep: Keep[Attempt | None] | None = None,
+    ) -> Attempt:
+        """Send an example of this event type, by default of one that the webhook subscribes to.
+
+        A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
+        caller is cancelled, and the request whose answer ``keep`` makes never sends another one,
+        whatever becomes of this. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
+        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
+        has begun.
+        """
+        webhook = await self._webhooks.get(environment_id, webhook_id)
+        if len(self._running) >= MOST_AT_ONCE:
+            raise TooManyTrials("Too many webhooks are being tried out. Try again in a moment.")
+        event = self._event(webhook, event_type or self._first_of(webhook))
+        running = asyncio.create_task(self._send(webhook, event, keep))
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    def _ended(self, running: asyncio.Task[Attempt]) -> None:
+        self._running.discard(running)
+        # The caller may be gone: then nobody else asks how it ended, and asyncio would complain.
+        if not running.cancelled():
+            running.exception()
+
+    async def settled(self) -> None:
+        """Return once no trial is under way."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _send(
+        self, webhook: Webhook, event: EventToStore, keep: Keep[Attempt | None] | None
+    ) -> Attempt:
+        keys = await self._keyring.keys(webhook.environment_id)
+        begun = self._begun(webhook, event)
+        await self._store.begin(event, begun, self._lease, kept_of(keep, None))
+        attempt = await self._attempt(begun, webhook, keys)
+        if await self._store.finish(attempt, kept_of(keep, attempt)):
+            error = attempt.error.code if attempt.error else None
+            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
+        else:
+            self._observer.results_fenced(1)
+        return attempt
+
+    async def _attempt(
+        self, begun: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+    ) -> Attempt:
+        try:
+            return (await self._deliver.attempt(begun, webhook, keys)).attempt
+        except ResourceShort as shortage:
+            # Nobody tries it again: that it ended on our side is all that there is to say.
+            self._observer.resource_short(shortage.resource)
+            return self._deliver.interrupted(begun, webhook).attempt
+
+    def _first_of(self, webhook: Webhook) -> str:
+        return next(name for name in CATALOGUE if name in webhook.events)
+
+    def _event(self, webhook: Webhook, event_type: str) -> EventToStore:
+        example = CATALOGUE[event_type].example
+        event = Event(
+            event_id=f"test-{self._ids()}",
+            environment_id=webhook.environment_id,
+            type=event_type,
+            occurred_at=self._clock.now(),
+            data=json.dumps(dict(example), separators=(",", ":")).encode(),
+        )
+        return EventToStore(event, body_of(event))
+
+    def _begun(self, webhook: Webhook, stored: EventToStore) -> BegunDelivery:
+        event = stored.event
+        return BegunDelivery(
+            fence=Fence(self._ids(), event.environment_id, 1, TRIALS),
+            webhook_id=webhook.webhook_id,
+            event_id=event.event_id,
+            event_type=event.type,
+            failures=0,
+            body=stored.body or b"",
+        )

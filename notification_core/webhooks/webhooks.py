@@ -1,0 +1,291 @@
+"""Subscribing: what a customer may make of a webhook, and what a change of one brings about."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+
+from notification_core.environments.directory import Environments
+from notification_core.errors import (
+    DestinationRefused,
+    Detail,
+    InvalidInput,
+    InvalidWebhook,
+    WebhookChanged,
+    WebhookOutdated,
+)
+from notification_core.model.custom_headers import check_custom_headers, restored
+from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
+from notification_core.model.request_records import Keep, Kept, kept_of
+from notification_core.model.text import text_complaints
+from notification_core.model.webhook import Method, Webhook
+from notification_core.ports.clock import Clock
+from notification_core.ports.webhooks import WebhookStore
+
+MAX_NAME_LENGTH = 256
+MAX_DESCRIPTION_LENGTH = 4096
+
+_MAX_SHOWN = 64
+# Writers that come between reading a webhook and writing it; more than a few are no coincidence.
+_MAX_OVERTAKEN = 5
+
+
+@frozen
+class WebhookDraft:
+    """What a customer says of a webhook: all that is theirs to choose.
+
+    ``events`` are as they came, so that repetitions can be told. A mask among the values of
+    ``custom_headers`` keeps the stored value of that header, unless the origin of ``url`` changes.
+    What is left out is None or has its default.
+    """
+
+    name: str
+    url: str
+    events: Sequence[str]
+    method: Method = Method.POST
+    description: str | None = None
+    disabled_until: datetime | None = None
+    custom_headers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+@frozen
+class WebhookRules:
+    """What an installation allows.
+
+    ``reserved_headers`` are the names of the configured signature headers; ``event_types`` those
+    that can be subscribed to; an environment has at most ``max_webhooks``.
+    """
+
+    destinations: DestinationPolicy
+    reserved_headers: Collection[str]
+    event_types: Collection[str]
+    max_webhooks: int
+
+
+class Subscriptions:
+    """Lists, creates, reads, replaces and deletes the webhooks of an environment.
+
+    Each method raises :class:`StorageUnavailable`, and where it takes a webhook's id
+    :class:`WebhookNotFound`, also for a webhook of another environment. ``changed`` is called
+    with the change counter before a change is answered, so that this process acts on it at once.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
+        self,
+        store: WebhookStore,
+        clock: Clock,
+        ids: Callable[[], UUID],
+        rules: WebhookRules,
+        environments: Environments,
+        changed: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._rules = rules
+        self._environments = environments
+        self._changed = changed
+
+    async def list(self, environment_id: UUID) -> Sequence[Webhook]:
+        """Return all webhooks of an environment, oldest first."""
+        return await self._store.list(environment_id)
+
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
+        """Return one webhook."""
+        return await self._store.get(environment_id, webhook_id)
+
+    async def create(
+        self, environment_id: UUID, draft: WebhookDraft, keep: Keep[Webhook] | None = None
+    ) -> Webhook:
+        """Store a new webhook and return it.
+
+        Raises :class:`InvalidWebhook`, which names all that is wrong,
+        :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
+        :class:`AlreadyAnswered` where the request whose answer ``keep`` makes was.
+        """
+        self._check(draft, None)
+        await self._environments.require(environment_id)
+        now = self._clock.now()
+        blank = Webhook(
+            webhook_id=self._ids(),
+            environment_id=environment_id,
+            name=draft.name,
+            url=draft.url,
+            events=frozenset(),
+            created_at=now,
+            updated_at=now,
+        )
+        webhook = _drawn_over(blank, draft)
+        await self._store.add(webhook, self._rules.max_webhooks, kept_of(keep, webhook))
+        return webhook
+
+    async def replace(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        draft: WebhookDraft,
+        expected: Collection[int] | None = None,
+        kept: Kept = (),
+    ) -> Webhook:
+        """Make a webhook what the draft says and return it, as :meth:`change` does."""
+        return await self.change(environment_id, webhook_id, lambda _: draft, expected, kept)
+
+    async def change(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        redraft: Callable[[Webhook], WebhookDraft],
+        expected: Collection[int] | None = None,
+        kept: Kept = (),
+    ) -> Webhook:
+        """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
+
+        Masked header values stay as they are; if the scheme, host or port of ``url`` changes, every
+        header must be given in clear or left out. A ``disabled_until`` that differs from the stored
+        one, or is left out, takes the system's own reason away. A draft of what is stored
+        already changes nothing. Raises :class:`InvalidWebhook`, which names all that is wrong,
+        and :class:`WebhookOutdated` where the stored version is none of those ``expected``.
+        """
+        for _ in range(_MAX_OVERTAKEN):
+            stored = await self._expected(environment_id, webhook_id, expected)
+            draft = redraft(stored)
+            self._check(draft, stored)
+            changed = _drawn_over(stored, draft)
+            if changed == stored:
+                await self._store.confirm(stored)
+                return stored
+            changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
+            try:
+                self._changed(await self._store.replace(changed, kept))
+            except WebhookChanged:
+                continue
+            return changed
+        raise WebhookChanged(webhook_id)
+
+    async def delete(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        expected: Collection[int] | None = None,
+        kept: Kept = (),
+    ) -> None:
+        """Delete a webhook; what it still waits for is cancelled.
+
+        Raises :class:`WebhookOutdated` where the stored version is none of those ``expected``.
+        """
+        version = None
+        for _ in range(_MAX_OVERTAKEN):
+            if expected is not None:
+                stored = await self._expected(environment_id, webhook_id, expected)
+                version = stored.version
+            now = self._clock.now()
+            try:
+                changes = await self._store.delete(environment_id, webhook_id, now, version, kept)
+            except WebhookChanged:
+                continue
+            self._changed(changes)
+            return
+        raise WebhookChanged(webhook_id)
+
+    async def _expected(
+        self, environment_id: UUID, webhook_id: UUID, versions: Collection[int] | None
+    ) -> Webhook:
+        """Return a webhook, if it is at one of these versions."""
+        stored = await self._store.get(environment_id, webhook_id)
+        if versions is not None and stored.version not in versions:
+            raise WebhookOutdated(webhook_id)
+        return stored
+
+    def judge(self, draft: WebhookDraft) -> Sequence[Detail]:
+        """Return all that is wrong with a draft, masks apart; nothing where it is good."""
+        return [*_complaints(draft, self._rules)]
+
+    def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
+        """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
+        kept = {} if stored is None else _headers_to_keep(stored, draft)
+        details = [*self.judge(draft), *_unknown_masks(draft.custom_headers, kept)]
+        if details:
+            raise InvalidWebhook("The webhook is refused: see the details.", details)
+
+
+def _drawn_over(webhook: Webhook, draft: WebhookDraft) -> Webhook:
+    """Return the webhook with everything of the draft, which has been checked."""
+    until = draft.disabled_until and draft.disabled_until.astimezone(UTC)
+    stays = until == webhook.disabled_until
+    return evolve(
+        webhook,
+        name=draft.name,
+        url=draft.url,
+        events=frozenset(draft.events),
+        method=draft.method,
+        description=draft.description,
+        disabled_until=until,
+        disabled_reason=webhook.disabled_reason if stays else None,
+        disabled_at=webhook.disabled_at if stays else None,
+        custom_headers=restored(draft.custom_headers or {}, _headers_to_keep(webhook, draft)),
+    )
+
+
+def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
+    """Return the header values that a mask may keep: none goes to another receiver unseen."""
+    return stored.custom_headers if has_same_origin(stored.url, draft.url) else {}
+
+
+def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
+    yield from _name_complaints(draft.name)
+    yield from _url_complaints(draft.url, rules.destinations)
+    yield from _events_complaints(draft.events, rules.event_types)
+    if draft.description is not None:
+        yield from text_complaints("description", draft.description, MAX_DESCRIPTION_LENGTH)
+    if draft.disabled_until is not None:
+        yield from _instant_complaints(draft.disabled_until)
+    if draft.custom_headers is not None:
+        yield from check_custom_headers(draft.custom_headers, rules.reserved_headers)
+
+
+def _name_complaints(name: str) -> Iterator[Detail]:
+    if not name:
+        yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
+    yield from text_complaints("name", name, MAX_NAME_LENGTH)
+
+
+def _url_complaints(url: str, destinations: DestinationPolicy) -> Iterator[Detail]:
+    try:
+        check_url(url, destinations)
+    except DestinationRefused as refused:
+        yield Detail("url", str(refused))
+
+
+def _events_complaints(events: Sequence[str], known: Collection[str]) -> Iterator[Detail]:
+    if not events:
+        yield Detail("events", f"There are no events. Give at least one of {_listed(known)}.")
+    for name, count in Counter(events).items():
+        if name not in known:
+            shown = name[:_MAX_SHOWN]
+            yield Detail("events", f"There is no event {shown!r}. Choose from {_listed(known)}.")
+        elif count > 1:
+            yield Detail("events", f"The event {name!r} is there {count} times. Give it once.")
+
+
+def _instant_complaints(at: datetime) -> Iterator[Detail]:
+    if at.utcoffset() is None:
+        yield Detail("disabled_until", "The time has no offset from UTC. Give one, such as Z.")
+        return
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        yield Detail("disabled_until", "The time is not within the years 1 to 9999 in UTC.")
+
+
+def _unknown_masks(headers: Mapping[str, str] | None, known: Mapping[str, str]) -> Sequence[Detail]:
+    try:
+        restored(headers or {}, known)
+    except InvalidInput as refused:
+        return refused.details
+    return ()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

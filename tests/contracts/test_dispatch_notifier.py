@@ -1,0 +1,60 @@
+"""What waking promises: others may hear of it, and it never hurts."""
+
+import asyncio
+
+from notification_core.ports.dispatch_notifier import Waking
+from tests.contracts.world import World
+
+
+async def test_who_dispatches_hears_of_others_unless_its_storage_has_no_means_for_it(
+    world: World,
+) -> None:
+    await world.rival.worker_lock.acquire(world.other_worker)
+    hearing = asyncio.create_task(world.rival.waking.woken())
+    world.storage.waking.wake()
+    assert await _hears(hearing) is world.wakes
+    hearing.cancel()
+
+
+async def test_nobody_hears_itself(world: World) -> None:
+    await world.storage.worker_lock.acquire(world.worker)
+    hearing = asyncio.create_task(world.storage.waking.woken())
+    world.storage.waking.wake()
+    assert await _hears(hearing, seconds=0.1) is False
+    hearing.cancel()
+
+
+async def test_what_was_said_before_one_listened_is_heard_once(world: World) -> None:
+    await world.rival.worker_lock.acquire(world.other_worker)
+    await _wake_and_be_heard(world)
+    again = asyncio.create_task(world.rival.waking.woken())
+    assert await _hears(again, seconds=0.1) is False
+    again.cancel()
+
+
+async def test_waking_after_the_end_does_nothing(world: World) -> None:
+    await world.storage.waking.close()
+    await world.storage.waking.close()
+
+
+async def _wake_and_be_heard(world: World) -> None:
+    hearing = asyncio.create_task(world.rival.waking.woken())
+    for _ in range(50):
+        world.storage.waking.wake()
+    await _hears(hearing)
+    hearing.cancel()
+    await _quiet(world.rival.waking)
+
+
+async def _quiet(waking: Waking) -> None:
+    """Return once nothing more is heard: what was said in a row may be told twice."""
+    while True:
+        hearing = asyncio.create_task(waking.woken())
+        if not await _hears(hearing, seconds=0.2):
+            hearing.cancel()
+            return
+
+
+async def _hears(hearing: asyncio.Task[None], seconds: float = 1.0) -> bool:
+    done, _ = await asyncio.wait([hearing], timeout=seconds)
+    return bool(done)

@@ -1,0 +1,235 @@
+"""What storage promises of its secrets when the one that they are encrypted under is another."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.memory import ManualClock
+from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.tables import SEALED, instance, webhooks
+from notification_core.encryption.cipher import Cipher
+from notification_core.encryption.reencryption import Rekeyed, Rekeying
+from notification_core.errors import (
+    RekeyOvertaken,
+    UndecipherableText,
+    WrongEncryptionSecret,
+)
+from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.signing_key import new_signing_key
+from notification_core.model.webhook import Webhook
+from notification_core.ports.encrypted_columns import Resealed, SealedStore
+from tests.contracts.world import Storage, World
+from tests.postgres_server import CIPHER
+
+FORMER, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+NEW = Cipher(SECRET)
+BOTH = Cipher(SECRET, [FORMER])
+HEADERS = {"authorization": "Bearer é"}
+
+
+async def fill(world: World) -> Webhook:
+    """Store secrets of every kind, a tombstone's too; return a webhook that stands."""
+    key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32), 1)
+    await world.storage.keys.add_first(key)
+    standing, buried, _ = [
+        await world.webhook(custom_headers=headers) for headers in (HEADERS, HEADERS, {})
+    ]
+    now = world.clock.now()
+    kept = KeptAnswer(world.environment_id, "first", "asked", b"\x00answer", now)
+    await world.storage.webhooks.delete(world.environment_id, buried.webhook_id, now, kept=[kept])
+    return standing
+
+
+async def secrets_of(world: World, storage: Storage) -> list[object]:
+    """Read all that is secret through the stores."""
+    yesterday = world.clock.now() - timedelta(days=1)
+    return [
+        await storage.keys.keys_of([world.environment_id]),
+        await storage.webhooks.list(world.environment_id),
+        await storage.idempotency.find(world.environment_id, "first", yesterday),
+    ]
+
+
+class Hurried(ManualClock):
+    """Rests for no time at all."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return."""
+
+
+async def rekey(world: World) -> Rekeyed:
+    async with world.under(BOTH) as storage:
+        return await Rekeying(storage.sealed, Hurried()).run(lambda _: None)
+
+
+async def texts_of(storage: SqlStorage) -> list[str]:
+    """Return every encrypted text of a database."""
+    async with storage.database.reading() as connection:
+        return [
+            text
+            for column in (*SEALED, instance.c.canary)
+            for (text,) in await connection.execute(sa.select(column))
+            if text is not None
+        ]
+
+
+async def test_with_the_former_secret_among_the_previous_ones_all_reads_as_before(
+    world: World,
+) -> None:
+    await fill(world)
+    before = await secrets_of(world, world.storage)
+    async with world.under(BOTH) as storage:
+        assert await secrets_of(world, storage) == before
+
+
+async def test_after_a_rekey_the_present_secret_alone_reads_all_as_before(world: World) -> None:
+    await fill(world)
+    before = await secrets_of(world, world.storage)
+    done = await rekey(world)
+    assert not done.unreadable
+    async with world.under(NEW) as storage:
+        assert await secrets_of(world, storage) == before
+        if isinstance(storage, SqlStorage):
+            assert done.count == 4
+            assert all(NEW.is_current(text) for text in await texts_of(storage))
+
+
+async def test_only_then_is_the_former_one_refused(world: World) -> None:
+    await fill(world)
+    await rekey(world)
+    if isinstance(world.storage, SqlStorage):
+        with pytest.raises(WrongEncryptionSecret, match="DB_ENCRYPTION_PREVIOUS_SECRETS"):
+            async with world.under(CIPHER):
+                pass
+
+
+async def test_without_the_former_secret_a_storage_is_refused_until_all_is_done(
+    world: World,
+) -> None:
+    await fill(world)
+    async with world.under(BOTH) as storage:
+        async for _ in storage.sealed.reseal(1):
+            pass
+    if isinstance(world.storage, SqlStorage):
+        with pytest.raises(WrongEncryptionSecret):
+            async with world.under(NEW):
+                pass
+
+
+async def test_one_that_was_cut_off_goes_on_and_done_again_it_changes_nothing(
+    world: World,
+) -> None:
+    await fill(world)
+    async with world.under(BOTH) as storage:
+        before = await storage.sealed.outdated()
+        async for batch in storage.sealed.reseal(1):
+            if batch.count:
+                break
+        left = await storage.sealed.outdated()
+    assert left == max(before - 1, 0)
+    assert (await rekey(world)).count == left
+    assert (await rekey(world)).count == 0
+    async with world.under(BOTH) as storage:
+        assert await storage.sealed.outdated() == 0
+
+
+async def test_a_change_that_is_made_meanwhile_stands(world: World) -> None:
+    webhook = await fill(world)
+    async with world.under(BOTH) as storage:
+        rekeying = Rekeying(_Meanwhile(storage.sealed, world, webhook), Hurried())
+        assert not (await rekeying.run(lambda _: None)).unreadable
+    async with world.under(NEW) as storage:
+        changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    assert changed.custom_headers == {"x-changed": "meanwhile"}
+    assert changed.version == webhook.version + 1
+
+
+class _Meanwhile(SealedStore):
+    """Lets another process, which still writes under the former secret, change a webhook."""
+
+    def __init__(self, store: SealedStore, world: World, webhook: Webhook) -> None:
+        self._store, self._world, self._webhook = store, world, webhook
+        self._changed = False
+
+    async def outdated(self) -> int:
+        return await self._store.outdated()
+
+    async def reseal(self, limit: int) -> AsyncIterator[Resealed]:
+        async for batch in self._store.reseal(limit):
+            yield batch
+        if not self._changed:
+            self._changed = True
+            await self._world.change(self._webhook, custom_headers={"x-changed": "meanwhile"})
+
+    async def finish(self) -> None:
+        await self._store.finish()
+
+
+async def test_a_change_between_the_look_and_the_writing_stands_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await fill(world)
+    async with world.under(BOTH) as storage:
+        if not isinstance(storage, SqlStorage):
+            return
+        writing, turns = storage.database.writing, count(1)
+
+        @asynccontextmanager
+        async def changed_before() -> AsyncIterator[AsyncConnection]:
+            if next(turns) == 2:  # the first is that of the keys
+                await world.change(webhook, custom_headers={"x-changed": "meanwhile"})
+            async with writing() as connection:
+                yield connection
+
+        monkeypatch.setattr(storage.database, "writing", changed_before)
+        async for _ in storage.sealed.reseal(100):
+            pass
+        monkeypatch.undo()
+        assert await storage.sealed.outdated() == 1
+        changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    assert changed.custom_headers == {"x-changed": "meanwhile"}
+
+
+async def test_who_goes_on_writing_under_the_former_secret_is_noticed(world: World) -> None:
+    await fill(world)
+    if not isinstance(world.storage, SqlStorage):
+        return
+    async with world.under(BOTH) as storage:
+        rekeying = Rekeying(storage.sealed, _AlwaysSomebody(world))
+        with pytest.raises(RekeyOvertaken, match="DB_ENCRYPTION_SECRET"):
+            await rekeying.run(lambda _: None)
+    async with world.under(CIPHER) as storage:
+        await storage.ping()
+
+
+class _AlwaysSomebody(ManualClock):
+    """Lets a webhook be made under the former secret at every rest."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - it wakes at once
+        await self._world.webhook(custom_headers=HEADERS)
+
+
+async def test_what_no_secret_opens_stays_is_named_and_stops_nothing_else(world: World) -> None:
+    webhook = await fill(world)
+    if not isinstance(world.storage, SqlStorage):
+        return
+    foreign = Cipher("x" * 32).encrypt(b"{}", ("webhooks", "custom_headers", "", ""))
+    broken = sa.update(webhooks).where(webhooks.c.webhook_id == webhook.webhook_id)
+    async with world.storage.database.writing() as connection:
+        await connection.execute(broken.values(custom_headers=foreign))
+    done = await rekey(world)
+    assert (done.count, done.unreadable) == (3, 1)
+    assert done.places == [f"webhooks custom_headers {world.environment_id} {webhook.webhook_id}"]
+    async with world.under(CIPHER) as storage:
+        with pytest.raises(UndecipherableText):
+            await storage.webhooks.get(world.environment_id, webhook.webhook_id)

@@ -1,0 +1,95 @@
+"""Events over the API, as those who publish see them."""
+
+from io import BytesIO
+
+import pytest
+
+from notification_core.model.event_types import CATALOGUE
+from notification_entrypoints.observability.metrics import Metrics
+from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
+from tests.entrypoints.api_services import Backstage
+from tests.entrypoints.checked_api import Answer, CheckedClient
+
+
+class TestEvents:
+    async def test_the_types_are_the_catalogue(self, api: CheckedClient) -> None:
+        answer = await api.get("/webhooks/events")
+        assert [each["name"] for each in answer.json] == list(CATALOGUE)
+        assert answer.json[0]["example"] == dict(CATALOGUE["pipeline-created"].example)
+
+    async def test_one_event_is_answered_alone_and_a_batch_in_its_order(
+        self, api: CheckedClient
+    ) -> None:
+        one = await publish(api, {**EVENT, "event_id": "a"})
+        assert (one.status, one.json) == (202, {"event_id": "a", "duplicate": False})
+        batch = await publish(api, [{**EVENT, "event_id": each} for each in ("b", "a", "b")])
+        assert [tuple(each.values()) for each in batch.json] == [
+            ("b", False),
+            ("a", True),
+            ("b", True),
+        ]
+
+    async def test_an_event_without_an_id_gets_one(self, api: CheckedClient) -> None:
+        ids = {(await publish(api, EVENT)).json["event_id"] for _ in range(2)}
+        assert len(ids) == 2
+
+    async def test_data_arrives_byte_for_byte(self, api: CheckedClient, stage: Backstage) -> None:
+        await create(api)
+        data = b'{ "n":1.50, "u":"\\u00e9\\u0000", "big":' + b"9" * 400 + b"}"
+        body = b'{"event":"job-completed","data":' + data + b"}"
+        headers = {"Content-Type": "application/json"}
+        path = f"/environments/{ENVIRONMENT}/events"
+        assert (await api.call("POST", path, data=BytesIO(body), headers=headers)).status == 202
+        (begun,) = await stage.begin(1)
+        assert begun.body.endswith(b'"data":' + data + b"}")
+
+    async def test_a_refused_batch_stores_nothing(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        await create(api)
+        refused = await publish(api, [EVENT, {**EVENT, "event": "job-exploded"}])
+        assert (refused.status, refused.json["error_code"]) == (400, 1300)
+        assert refused.wrong_fields == {"[1].event"}
+        await publish(api, EVENT)
+        await stage.begin(1)
+
+    async def test_events_that_are_refused_or_do_not_fit_their_schema_are_counted(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        await publish(api, [EVENT, {**EVENT, "event": "job-exploded"}])
+        surprising = await publish(api, {**EVENT, "data": {"job_id": 7}})
+        assert surprising.status == 202
+        metrics = stage.services.tally
+        assert isinstance(metrics, Metrics)
+        counted = metrics.rendered().decode()
+        assert 'notification_events_total{result="refused",source="http"} 1.0' in counted
+        assert "notification_data_schema_mismatches_total{" in counted
+
+    async def test_an_event_may_have_a_mebibyte_but_not_a_byte_more(
+        self, api: CheckedClient
+    ) -> None:
+        assert (await publish_sized(api, 1024 * 1024)).status == 202
+        refused = await publish_sized(api, 1024 * 1024 + 1)
+        assert (refused.status, refused.json["error_code"]) == (413, 1301)
+        assert "1,048,576 bytes" in refused.json["message"]
+
+    async def test_a_batch_that_makes_too_many_deliveries_says_how_many_fit(
+        self, api: CheckedClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("notification_core.ingest.fan_out.MAX_DELIVERIES_PER_TRANSACTION", 5)
+        for _ in range(2):
+            await create(api)
+        refused = await publish(api, [EVENT] * 3)
+        assert (refused.status, refused.json["error_code"]) == (413, 1302)
+        assert "first 2 events would fit" in refused.json["message"]
+
+
+async def publish_sized(api: CheckedClient, size: int) -> Answer:
+    head, tail = b'{"event":"job-completed","data":"', b'"}'
+    body = head + b"x" * (size - len(head) - len(tail)) + tail
+    return await api.call(
+        "POST",
+        f"/environments/{ENVIRONMENT}/events",
+        data=BytesIO(body),
+        headers={"Content-Type": "application/json"},
+    )

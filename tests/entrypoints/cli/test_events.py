@@ -1,0 +1,112 @@
+"""``events list`` and ``events show``: what they ask of the API, and what they show."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from notification_entrypoints.cli import main
+from notification_entrypoints.commands.exit_codes import Exit
+from tests.entrypoints.fake_api import FakeApi, fake_api
+
+Said = pytest.CaptureFixture[str]
+
+ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
+LIST = f"/environments/{ENVIRONMENT}/events"
+SUMMARY = {
+    "event_id": "job-7",
+    "event": "job-completed",
+    "occurred_at": "2026-03-01T00:00:00.000000Z",
+    "stored_at": "2026-03-01T00:00:01.250000Z",
+    "deliveries": {"pending": 0, "succeeded": 2, "failed": 0, "skipped": 1, "cancelled": 0},
+}
+DELIVERY = {
+    "delivery_id": "019aa5b0-0000-7000-8000-000000000002",
+    "webhook_id": "019aa5b0-0000-7000-8000-000000000001",
+    "event_id": "job-7",
+    "event": "job-completed",
+    "state": "pending",
+    "attempt": 1,
+    "created_at": "2026-03-01T00:00:01.250000Z",
+    "next_attempt_at": "2026-03-01T00:00:02.500000Z",
+}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    with fake_api() as api:
+        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
+        yield api
+
+
+def next_page(cursor: str, path: str = LIST) -> dict[str, str]:
+    return {"Link": f'</api{path}?limit=100&cursor={cursor}>; rel="next"'}
+
+
+def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys: Said) -> None:
+    unwanted = SUMMARY | {"event_id": "job\x1b[2J", "deliveries": dict.fromkeys(("pending",), 0)}
+    api.answers("GET", LIST, (200, [SUMMARY, unwanted]))
+    assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
+    said = capsys.readouterr().out
+    assert "2026-03-01T00:00:01.250  job-completed  job-7" in said
+    assert "2 succeeded, 1 skipped" in said
+    assert said.splitlines()[-1].split()[-1] == "none"
+    assert "\x1b" not in said
+
+
+def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Said) -> None:
+    api.answers("GET", LIST, (200, [SUMMARY] * 100, next_page("b")), (200, [SUMMARY] * 100))
+    filters = ["--event", "job-completed", "--since", "2026-03-01T00:00:00Z", "--limit", "150"]
+    assert main(["events", "list", "--environment", ENVIRONMENT, *filters, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 150
+    first, second = (request.path for request in api.requests)
+    assert "event=job-completed&since=2026-03-01T00:00:00Z" in first
+    assert second.endswith("?limit=100&cursor=b")
+
+
+def test_where_there_are_no_events_it_says_so(api: FakeApi, capsys: Said) -> None:
+    api.answers("GET", LIST, (200, []))
+    assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
+    assert capsys.readouterr().out == "There are no such events.\n"
+
+
+def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Said) -> None:
+    path = f"{LIST}/a%2Fb%20%C3%BC"
+    skipped = DELIVERY | {"state": "skipped", "reason": "webhook_disabled", "attempt": 0}
+    del skipped["next_attempt_at"]
+    event = SUMMARY | {"event_id": "a/b ü"}
+    api.answers(
+        "GET",
+        path,
+        (200, event | {"deliveries": [DELIVERY]}, next_page("b", path)),
+        (200, event | {"deliveries": [skipped]}),
+    )
+    assert main(["events", "show", "a/b ü", "--environment", ENVIRONMENT]) == 0
+    said = capsys.readouterr().out
+    assert "a/b ü" in said
+    assert "2026-03-01T00:00:02.500" in said
+    assert "skipped (webhook_disabled)" in said
+    assert main(["events", "show", "a/b ü", "--environment", ENVIRONMENT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["deliveries"] == [skipped]
+
+
+def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Said) -> None:
+    path = f"{LIST}/job-7"
+    page = (200, SUMMARY | {"deliveries": [DELIVERY] * 2}, next_page("b", path))
+    api.answers("GET", path, page)
+    arguments = ["events", "show", "job-7", "--environment", ENVIRONMENT, "--limit", "3"]
+    assert main([*arguments, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["deliveries"]) == 3
+    assert len(api.requests) == 2
+
+
+def test_an_event_that_no_webhook_wanted_is_told_as_such(api: FakeApi, capsys: Said) -> None:
+    api.answers("GET", f"{LIST}/job-7", (200, SUMMARY | {"deliveries": []}))
+    assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == 0
+    assert "No webhook wanted it" in capsys.readouterr().out
+
+
+def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Said) -> None:
+    api.answers("GET", f"{LIST}/job-7", (404, {"message": "There is no such event."}))
+    assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == Exit.NOT_FOUND
+    assert capsys.readouterr().err == "Error: There is no such event.\n"

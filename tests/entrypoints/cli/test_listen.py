@@ -1,0 +1,274 @@
+"""``listen``: a receiver that is run as anybody would run it, and sent real signed requests."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from uuid import UUID
+
+import pytest
+from attrs import define, field
+from attrs import evolve as but
+
+from notification_core.model.event import Event, body_of
+from notification_core.model.signing_key import SigningKey, new_signing_key
+from notification_core.signing.signing import SignatureHeaders, message_id, sign
+from notification_entrypoints.cli import main
+from notification_entrypoints.commands.exit_codes import Exit
+from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.waiting import PATIENCE
+
+ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
+WEBHOOK = "019aa5b0-0000-7000-8000-000000000001"
+DELIVERY = "019aa5b0-0000-7000-8000-000000000002"
+HEADERS = SignatureHeaders("X-3dverse-Signature", "X-3dverse-Signature-Timestamp")
+NOW = datetime.now(UTC)
+KEY = new_signing_key(ENVIRONMENT, NOW, b"k" * 32)
+OTHER_KEY = new_signing_key(ENVIRONMENT, NOW, b"o" * 32)
+EVENT = Event("evt-1", ENVIRONMENT, "job-completed", NOW, b'{"a":1}')
+SETTINGS = f"/environments/{ENVIRONMENT}/settings"
+WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
+
+
+def settings_with(*keys: SigningKey, standard: bool = True) -> tuple[int, object]:
+    form = {
+        "standard_webhooks": standard,
+        "header": HEADERS.signature,
+        "timestamp_header": HEADERS.timestamp,
+        "key_id_header": HEADERS.key_id,
+    }
+    published = [
+        {"id": key.key_id, "hex": key.public_key.hex(), "signature": form, "more": 1}
+        for key in keys
+    ]
+    return 200, {"public_verification_key": published[0], "verification_keys": published}
+
+
+def signed(event: Event, key: SigningKey = KEY, attempt: int = 1) -> tuple[bytes, dict[str, str]]:
+    body = body_of(event)
+    now = int(datetime.now(UTC).timestamp())
+    headers = dict(sign(HEADERS, [key], message_id(ENVIRONMENT, event.event_id), now, body))
+    return body, headers | {"webhook-delivery": DELIVERY, "webhook-attempt": str(attempt)}
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api() as api:
+        api.answers("GET", SETTINGS, settings_with(KEY))
+        yield api
+
+
+@define
+class Listener:
+    """A running ``listen``."""
+
+    process: "subprocess.Popen[str]"
+    port: int = 0
+    started: str = field(init=False)
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline()
+
+    def send(self, body: bytes, headers: Mapping[str, str]) -> int:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("POST", "/", body, dict(headers))
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Stop it; return its exit code and what it said about errors."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def listening(api: FakeApi, *arguments: str) -> Iterator[Listener]:
+    command = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
+    process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
+        [sys.executable, "-c", command, "listen", "--api", api.url, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    listener = Listener(process)
+    try:
+        listener.started = listener.line()
+        listener.port = int(listener.started.partition("127.0.0.1:")[2].partition("/")[0])
+        yield listener
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_signed_request_is_verified_by_both_schemes_and_told(api: FakeApi) -> None:
+    with listening(api, "--json") as listener:
+        body, headers = signed(EVENT, attempt=2)
+        assert listener.send(body, headers) == 204
+        assert json.loads(listener.line()) == {
+            "verified": True,
+            "problem": None,
+            "event": "job-completed",
+            "event_id": "evt-1",
+            "webhook-id": "msg_evt-1",
+            "webhook-delivery": DELIVERY,
+            "webhook-attempt": "2",
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "answer": 204,
+        }
+
+
+def test_people_get_a_line_for_each_request(api: FakeApi) -> None:
+    with listening(api) as listener:
+        body, headers = signed(EVENT, attempt=2)
+        listener.send(body, headers)
+        assert listener.line() == "✓ job-completed attempt 2  evt-1, answered 204\n"
+        listener.send(body + b" ", headers)
+        said = listener.line()
+        assert said.startswith("✗ job-completed attempt 2: ")
+        assert "signature" in said.lower()
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"X-3dverse-Signature": "0" * 128}, "signature"),
+        ({"X-3dverse-Signature-Timestamp": "1000000000"}, "older"),
+        ({"webhook-signature": "v1a,AAAA"}, "signature"),
+        ({"webhook-id": "msg_other"}, "signature"),
+    ],
+)
+def test_a_request_that_breaks_either_scheme_is_told_as_such(
+    api: FakeApi, changed: dict[str, str], word: str
+) -> None:
+    with listening(api, "--json") as listener:
+        body, headers = signed(EVENT)
+        listener.send(body, headers | changed)
+        said = json.loads(listener.line())
+    assert not said["verified"]
+    assert word in said["problem"].lower()
+
+
+def test_one_scheme_is_enough_where_requests_are_signed_by_one(api: FakeApi) -> None:
+    api.answers("GET", SETTINGS, settings_with(KEY, standard=False))
+    with listening(api) as listener:
+        body, headers = signed(EVENT)
+        del headers["webhook-signature"]
+        listener.send(body, headers)
+        assert listener.line().startswith("✓ job-completed")
+        listener.send(body + b" ", headers)
+        assert listener.line().startswith("✗ job-completed")
+
+
+def test_both_schemes_must_hold_where_requests_are_signed_by_both(api: FakeApi) -> None:
+    with listening(api) as listener:
+        body, headers = signed(EVENT)
+        del headers["webhook-signature"]
+        listener.send(body, headers)
+        assert "webhook-signature is missing" in listener.line()
+
+
+def test_what_is_no_event_is_told_as_such(api: FakeApi) -> None:
+    with listening(api) as listener:
+        listener.send(b"hello", {})
+        assert listener.line() == "✗ a request: the body is no event of this system\n"
+
+
+def test_what_a_stranger_sends_cannot_steer_the_terminal(api: FakeApi) -> None:
+    with listening(api) as listener:
+        body, headers = signed(but(EVENT, event_id="\x1b[2J[red]"))
+        listener.send(body, headers)
+        assert listener.line() == "✓ job-completed attempt 1  �[2J[red], answered 204\n"
+
+
+def test_the_answers_follow_the_script_and_the_last_one_repeats(api: FakeApi) -> None:
+    with listening(api, "--answer", "500,410,204") as listener:
+        assert [listener.send(*signed(EVENT)) for _ in range(4)] == [500, 410, 204, 204]
+
+
+def test_keys_are_asked_for_once_and_again_when_an_unknown_one_signs(api: FakeApi) -> None:
+    with listening(api, "--json") as listener:
+        for _ in range(3):
+            listener.send(*signed(EVENT))
+            assert json.loads(listener.line())["verified"]
+        assert [request.path for request in api.requests] == [SETTINGS]
+
+        api.answers("GET", SETTINGS, settings_with(OTHER_KEY, KEY))
+        results: list[bool] = []
+        while not results or not results[-1]:  # Fetches are two seconds apart, not one a request.
+            listener.send(*signed(EVENT, OTHER_KEY))
+            results.append(json.loads(listener.line())["verified"])
+        assert len(api.requests) == 2
+        assert len(results) > 1
+
+
+def test_requests_of_another_environment_are_not_taken_for_those_of_this_one(api: FakeApi) -> None:
+    subscribe_answers(api)
+    elsewhere = UUID(int=7)
+    with listening(api, "--json", "--environment", str(ENVIRONMENT)) as listener:
+        listener.send(*signed(but(EVENT, environment_id=elsewhere)))
+        assert str(elsewhere) in json.loads(listener.line())["problem"]
+
+
+def subscribe_answers(api: FakeApi) -> None:
+    api.answers("GET", "/webhooks/events", (200, [{"name": "job-created"}, {"name": "new"}]))
+    api.answers("POST", WEBHOOKS, (201, {"webhook_id": WEBHOOK}))
+    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (204, None))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_environment_is_subscribed_for_as_long_as_it_runs(
+    api: FakeApi, number: signal.Signals
+) -> None:
+    subscribe_answers(api)
+    with listening(api, "--environment", str(ENVIRONMENT)) as listener:
+        draft = json.loads(api.bodies()[0])
+        assert draft["events"] == ["job-created", "new"]
+        assert draft["url"] == f"http://127.0.0.1:{listener.port}/"
+        assert WEBHOOK in listener.started
+        assert listener.stop(number) == (0, "")
+    assert [request.method for request in api.requests] == ["GET", "POST", "DELETE"]
+
+
+def test_a_webhook_that_somebody_else_deleted_is_no_error(api: FakeApi) -> None:
+    subscribe_answers(api)
+    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (404, {"message": "There is no such webhook."}))
+    with listening(api, "--environment", str(ENVIRONMENT)) as listener:
+        assert listener.stop() == (0, "")
+
+
+def test_a_webhook_that_cannot_be_deleted_is_named(api: FakeApi) -> None:
+    subscribe_answers(api)
+    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is away."}))
+    with listening(api, "--environment", str(ENVIRONMENT)) as listener:
+        code, errors = listener.stop()
+    assert code == Exit.UNAVAILABLE
+    assert f"Webhook {WEBHOOK} is still there." in errors
+
+
+def test_a_port_in_use_is_said_in_a_sentence(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["listen", "--api", api.url, "--port", port]) == 1
+    assert f"Port {port} cannot be listened on" in (said := capsys.readouterr().err)
+    assert "--port" in said
+
+
+@pytest.mark.parametrize("answer", ["", "abc", "200,", "99", "600", "100"])
+def test_an_answer_that_is_no_status_is_a_usage_error(
+    answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["listen", "--answer", answer]) == 2
+    assert "500,500,204" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""``verification-keys rotate``: what it asks of the API, what it shows, and what it asks before."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from notification_entrypoints.cli import main
+from notification_entrypoints.commands.exit_codes import Exit
+from tests.entrypoints.fake_api import FakeApi, fake_api
+
+Said = pytest.CaptureFixture[str]
+
+ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
+PATH = f"/environments/{ENVIRONMENT}/settings/verification-keys"
+ROTATE = ["verification-keys", "rotate", "--environment", ENVIRONMENT]
+KEY = {
+    "id": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    "status": "pending",
+    "whpk": "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "not_before": "2026-12-01T09:00:00Z",
+}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    with fake_api() as api:
+        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
+        yield api
+
+
+def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(api: FakeApi, capsys: Said) -> None:
+    api.answers("POST", PATH, (201, KEY))
+    assert main(ROTATE) == 0
+    said = capsys.readouterr().out
+    assert all(value in said for value in KEY.values())
+    assert json.loads(api.bodies()[0]) == {"emergency": False}
+    assert main([*ROTATE, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == KEY
+
+
+def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: Said) -> None:
+    api.answers("POST", PATH, (201, KEY | {"status": "active"}))
+    assert main([*ROTATE, "--emergency"]) == Exit.USAGE
+    assert "--yes" in capsys.readouterr().err
+    assert not api.requests
+    assert main([*ROTATE, "--emergency", "--yes"]) == 0
+    assert json.loads(api.bodies()[0]) == {"emergency": True}
+
+
+def test_a_rotation_that_comes_too_soon_says_when_to_come_again(api: FakeApi, capsys: Said) -> None:
+    api.answers("POST", PATH, (409, {"message": "A new key is published already."}))
+    assert main(ROTATE) == Exit.REFUSED
+    assert capsys.readouterr().err == "Error: A new key is published already.\n"

@@ -1,0 +1,161 @@
+"""One attempt: what goes out, what is logged of it, and what becomes of the delivery."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from notification_adapters.memory import ManualClock
+from notification_adapters.memory.sender import Answer, ScriptedSender
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.model.delivery import (
+    ErrorCode,
+    Failed,
+    Outcome,
+    ReceivedResponse,
+    Result,
+    Retry,
+    Succeeded,
+)
+from notification_core.model.retry_policy import RetryPolicy
+from notification_core.model.signing_key import SigningKey, new_signing_key
+from notification_core.model.webhook import DisabledReason, Method
+from notification_core.ports.sender import HttpRequest, HttpSender
+from notification_core.signing.signatures import Signatures
+from notification_core.signing.signing import CryptographySigner, SignatureHeaders, signature_hex
+from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
+
+RULES = DeliveryRules(
+    timeout=timedelta(seconds=10),
+    retries=RetryPolicy(max_retries=3, interval=timedelta(seconds=5)),
+)
+KEYS: Sequence[SigningKey] = [new_signing_key(ENVIRONMENT, NOW, b"k" * 32)]
+WEBHOOK = attrs.evolve(
+    a_webhook(), method=Method.PUT, custom_headers={"X-Team": "red", "X-Api-Key": "hidden"}
+)
+
+
+class SlowSender(ScriptedSender):
+    """A sender whose answers take three seconds of the manual clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
+        await self._clock.advance(3)
+        self._clock.jump(-timedelta(hours=1))
+        return await super().send(request, timeout)
+
+
+def a_deliver(sender: HttpSender, clock: ManualClock) -> Deliver:
+    signatures = Signatures(
+        SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
+    )
+    return Deliver(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
+
+
+async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, Result]:
+    clock = ManualClock()
+    sender = SlowSender(clock)
+    sender.answer(WEBHOOK.url, answer)
+    deliver = a_deliver(sender, clock)
+    delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
+    result = await deliver.attempt(delivery, WEBHOOK, KEYS)
+    (request,) = sender.requests
+    return request, result
+
+
+async def test_the_request_goes_to_the_webhook_with_the_bytes_of_the_event() -> None:
+    request, _ = await _attempt(200)
+    assert (request.method, request.url) == (Method.PUT, WEBHOOK.url)
+    assert request.body == b'{"the":"body"}'
+
+
+async def test_the_request_says_who_sends_what_and_which_attempt_it_is() -> None:
+    request, result = await _attempt(200)
+    headers = dict(request.headers)
+    assert headers["Content-Type"] == "application/json"
+    assert headers["User-Agent"].startswith("notification-management/")
+    assert headers["X-Api-Key"] == "hidden"
+    assert headers["webhook-delivery"] == str(result.fence.delivery_id)
+    assert headers["webhook-attempt"] == "1"
+    assert headers["webhook-id"] == "msg_event"
+    assert len(headers) == len(request.headers)
+
+
+async def test_the_request_is_signed_in_the_second_of_its_start() -> None:
+    request, result = await _attempt(200)
+    headers = dict(request.headers)
+    timestamp = int(NOW.timestamp())
+    assert result.attempt.started_at == NOW
+    assert headers["X-Signature-Timestamp"] == headers["webhook-timestamp"] == str(timestamp)
+    assert headers["X-Signature"] == signature_hex(KEYS[0], timestamp, request.body)
+    assert headers["X-Signature-Key-Id"] == KEYS[0].key_id
+    assert headers["webhook-signature"].startswith("v1a,")
+
+
+async def test_the_log_holds_the_request_without_the_values_of_custom_headers() -> None:
+    request, result = await _attempt(200)
+    logged = result.attempt.request
+    assert logged
+    assert (logged.method, logged.url) == ("put", WEBHOOK.url)
+    masked = [
+        (name, "***" if name in WEBHOOK.custom_headers else value)
+        for name, value in request.headers
+    ]
+    assert list(logged.headers) == masked
+    assert "hidden" not in repr(result)
+
+
+async def test_the_log_holds_the_response_and_a_duration_that_no_clock_change_spoils() -> None:
+    response = ReceivedResponse(200, (("X-Served-By", "a"),), b"thanks")
+    _, result = await _attempt(response)
+    assert result.attempt.response == response
+    assert result.attempt.duration == timedelta(seconds=3)
+
+
+async def test_a_2xx_ends_the_delivery_as_succeeded() -> None:
+    _, result = await _attempt(204)
+    assert (result.verdict, result.attempt.outcome) == (Succeeded(), Outcome.SUCCEEDED)
+    assert result.attempt.error is None
+
+
+async def test_a_failure_is_logged_and_retried_after_the_interval_and_some_jitter() -> None:
+    _, result = await _attempt(500)
+    assert result.verdict == Retry(timedelta(seconds=5.5))
+    assert result.attempt.outcome is Outcome.FAILED
+    assert result.attempt.error
+    assert result.attempt.error.code is ErrorCode.HTTP_STATUS
+
+
+async def test_the_last_retry_ends_the_delivery_as_failed() -> None:
+    _, result = await _attempt(500, failures=3)
+    assert result.verdict == Failed()
+
+
+async def test_a_request_without_an_answer_is_logged_with_the_reason() -> None:
+    _, result = await _attempt(ErrorCode.DNS)
+    assert result.attempt.response is None
+    assert result.attempt.request
+    assert result.attempt.error
+    assert result.attempt.error.code is ErrorCode.DNS
+
+
+async def test_410_names_the_version_of_the_webhook_that_it_was_said_to() -> None:
+    _, result = await _attempt(410)
+    assert result.verdict == Failed(disables=DisabledReason.GONE)
+    assert result.webhook_version == WEBHOOK.version
+
+
+@pytest.mark.parametrize("failures", [0, 100])
+def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int) -> None:
+    clock = ManualClock()
+    deliver = a_deliver(ScriptedSender(), clock)
+    result = deliver.interrupted(a_delivery(WEBHOOK, failures=failures), WEBHOOK)
+    assert result.verdict == Retry(timedelta(seconds=5))
+    assert result.attempt.outcome is Outcome.INTERRUPTED
+    attempt = result.attempt
+    assert (attempt.request, attempt.response, attempt.duration) == (None, None, None)

@@ -1,0 +1,44 @@
+"""Which webhooks an event is for."""
+
+from datetime import timedelta
+
+import pytest
+
+from notification_core.ingest.matching import matching, subscriptions_by_type
+from notification_core.model.webhook import FOREVER, DisabledReason
+from tests.unit.builders import NOW, a_webhook, an_event, an_id
+
+
+def test_an_event_is_for_the_webhooks_of_its_environment_that_subscribe_to_its_type() -> None:
+    wanted = a_webhook(events=frozenset({"job-created", "pipeline-created"}))
+    other_type = a_webhook(events=frozenset({"job-created"}))
+    other_environment = a_webhook(environment_id=an_id())
+    subscriptions = subscriptions_by_type([wanted, other_type, other_environment], NOW)
+    assert matching(an_event(), subscriptions) == [wanted]
+
+
+def test_an_event_that_nobody_subscribes_to_is_for_nobody() -> None:
+    assert not matching(an_event(event_type="job-completed"), subscriptions_by_type([], NOW))
+
+
+def test_a_deleted_webhook_gets_nothing() -> None:
+    subscriptions = subscriptions_by_type([a_webhook(deleted_at=NOW)], NOW)
+    assert not matching(an_event(), subscriptions)
+
+
+def test_a_webhook_that_its_user_disabled_gets_skipped_deliveries_for_as_long_as_that_lasts() -> (
+    None
+):
+    disabled = a_webhook(disabled_until=FOREVER)
+    subscriptions = subscriptions_by_type([disabled], NOW + timedelta(days=365))
+    assert matching(an_event(), subscriptions) == [disabled]
+
+
+@pytest.mark.parametrize("reason", DisabledReason)
+@pytest.mark.parametrize(("hours", "skips"), [(0, 1), (120, 1), (121, 0)])
+def test_skips_of_a_webhook_that_the_system_disabled_are_recorded_for_five_days(
+    reason: DisabledReason, hours: int, skips: int
+) -> None:
+    disabled = a_webhook(disabled_until=FOREVER, disabled_reason=reason, disabled_at=NOW)
+    subscriptions = subscriptions_by_type([disabled], NOW + timedelta(hours=hours))
+    assert len(matching(an_event(), subscriptions)) == skips
