@@ -5,7 +5,7 @@ import asyncio
 from notification_core.ports.clock import Clock
 
 
-class Signal:
+class Wakeup:
     """Set by whoever knows of work, waited for by the loop that does it."""
 
     def __init__(self, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
     AttemptError,
-    BegunDelivery,
+    ClaimedDelivery,
     Outcome,
     ReceivedResponse,
     Result,
@@ -44,7 +44,7 @@ class DeliveryRules:
     retries: RetryPolicy
 
 
-class Deliver:
+class AttemptMaker:
     """Makes attempts of deliveries that have been begun."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
@@ -64,7 +64,7 @@ class Deliver:
         self._random = random
 
     async def attempt(
-        self, delivery: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+        self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
     ) -> Result:
         """Send one request, signed with these keys, and return what it came to."""
         began = self._clock.monotonic()
@@ -98,7 +98,7 @@ class Deliver:
             delivery.fence, attempt, self._verdict(delivery, error, response), webhook.version
         )
 
-    def interrupted(self, delivery: BegunDelivery, webhook: Webhook) -> Result:
+    def interrupted(self, delivery: ClaimedDelivery, webhook: Webhook) -> Result:
         """Return the result of an attempt of which nobody knows how far it came."""
         attempt = Attempt(
             log_id=self._ids(),
@@ -114,7 +114,9 @@ class Deliver:
         )
         return Result(delivery.fence, attempt, Retry(self.rules.retries.interval), webhook.version)
 
-    def _signed(self, delivery: BegunDelivery, keys: Sequence[SigningKey], at: datetime) -> Headers:
+    def _signed(
+        self, delivery: ClaimedDelivery, keys: Sequence[SigningKey], at: datetime
+    ) -> Headers:
         fence = delivery.fence
         return (
             *self._signatures.of(delivery, keys, int(at.timestamp())),
@@ -133,7 +135,7 @@ class Deliver:
 
     def _verdict(
         self,
-        delivery: BegunDelivery,
+        delivery: ClaimedDelivery,
         error: AttemptError | None,
         response: ReceivedResponse | None,
     ) -> Verdict:

@@ -9,13 +9,13 @@ from typing import Final
 from uuid import UUID
 
 from notification_core.concurrency.ids import milliseconds_of
-from notification_core.dispatch.attempt import Deliver
-from notification_core.dispatch.fair_queue import SLOW_AFTER, Lanes
-from notification_core.dispatch.result_writer import Recorder
-from notification_core.dispatch.webhook_queue import Flight, Held
+from notification_core.dispatch.attempt import AttemptMaker
+from notification_core.dispatch.fair_queue import SLOW_AFTER, FairQueue
+from notification_core.dispatch.result_writer import ResultWriter
+from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery
 from notification_core.errors import ResourceShort
 from notification_core.ingest.plan import Taker
-from notification_core.model.delivery import BegunDelivery, Fence, Result
+from notification_core.model.delivery import ClaimedDelivery, Fence, Result
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
@@ -28,7 +28,7 @@ SHORTAGE_SECONDS: Final = 1.0
 """How long after a shortage nothing is claimed or sent; then it is tried again."""
 
 
-class Sending(Taker):
+class DeliveryRunner(Taker):
     """Holds begun deliveries in lanes and sends them as fast as the bounds allow.
 
     A chain of attempts runs in one task for as long as there is a next delivery. ``wanting`` is
@@ -41,10 +41,10 @@ class Sending(Taker):
         *,
         worker: UUID,
         lease: timedelta,
-        lanes: Lanes,
-        deliver: Deliver,
+        lanes: FairQueue,
+        deliver: AttemptMaker,
         keyring: Keyring,
-        recorder: Recorder,
+        recorder: ResultWriter,
         clock: Clock,
         observer: Observer,
         wanting: Callable[[], None],
@@ -82,16 +82,16 @@ class Sending(Taker):
         self._held[delivery_id] += 1
         return True
 
-    def release(self, begun: Sequence[BegunDelivery]) -> None:
+    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
         """Give the places back; if the commit happened after all, the rows are found unheld."""
         for delivery in begun:
             self.lanes.unreserve(delivery.webhook_id, len(delivery.body))
             self._let_go(delivery.fence)
 
-    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
-        fresh = [self.lanes.fill(Held(delivery, leased_until)) for delivery in begun]
+        fresh = [self.lanes.fill(QueuedDelivery(delivery, leased_until)) for delivery in begun]
         self._go_on(begun, fresh=all(fresh))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
@@ -102,7 +102,9 @@ class Sending(Taker):
             self._held[delivery.fence.delivery_id] += 1
             self._left.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
-            fresh &= self.lanes.add(Held(delivery, leased_until), webhook, claimed.changes)
+            fresh &= self.lanes.add(
+                QueuedDelivery(delivery, leased_until), webhook, claimed.changes
+            )
         self._go_on(claimed.deliveries, fresh=fresh)
 
     def wake(self) -> None:
@@ -129,7 +131,7 @@ class Sending(Taker):
         if left > 0:
             self._held[fence.delivery_id] = left
 
-    def _go_on(self, taken: Sequence[BegunDelivery], *, fresh: bool) -> None:
+    def _go_on(self, taken: Sequence[ClaimedDelivery], *, fresh: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):
             self._return(self.lanes.drop(lambda fence: fence.worker != self.worker))
         self.fill()
@@ -147,7 +149,7 @@ class Sending(Taker):
             self._chains.add(chain)
             chain.add_done_callback(self._chains.discard)
 
-    def _next(self) -> tuple[Held, Flight] | None:
+    def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
         if self._halted or self._unfinished >= self.lanes.bounds.in_flight:
             return None
         return self.lanes.next(self._clock.monotonic())
@@ -157,14 +159,14 @@ class Sending(Taker):
         """How many attempts a kill would repeat: unwritten ones are in flight still."""
         return self.lanes.in_flight + self._recorder.unwritten
 
-    async def _chain(self, held: Held, flight: Flight) -> None:
-        start: tuple[Held, Flight] | None = (held, flight)
+    async def _chain(self, held: QueuedDelivery, flight: InFlightRequest) -> None:
+        start: tuple[QueuedDelivery, InFlightRequest] | None = (held, flight)
         while start is not None:
             if await self._attempt(*start) and self.lanes.is_hungry(start[1].lane):
                 self._wanting()
             start = self._next()
 
-    async def _attempt(self, held: Held, flight: Flight) -> bool:
+    async def _attempt(self, held: QueuedDelivery, flight: InFlightRequest) -> bool:
         """Make the attempt if it may still be made; tell whether it was."""
         keys = await self._keys(held.delivery.fence.environment_id)
         if not keys or self._halted or not self._has_time(held):
@@ -187,7 +189,7 @@ class Sending(Taker):
         self._recorder.record(result)
         return True
 
-    def _tell_of_first_attempt(self, delivery: BegunDelivery, flight: Flight) -> None:
+    def _tell_of_first_attempt(self, delivery: ClaimedDelivery, flight: InFlightRequest) -> None:
         """Tell how long a delivery has waited, unless that was for its own webhook."""
         made = milliseconds_of(delivery.fence.delivery_id) / 1000
         seconds = max(0.0, self._clock.now().timestamp() - made)
@@ -206,13 +208,13 @@ class Sending(Taker):
             self._observer.loop_failed("keys", error)
             return ()
 
-    def _has_time(self, held: Held) -> bool:
+    def _has_time(self, held: QueuedDelivery) -> bool:
         """Tell whether an attempt that begins now ends within its lease."""
         left = held.leased_until - self._clock.monotonic()
         return left >= self._deliver.rules.timeout.total_seconds()
 
     async def _send(
-        self, delivery: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+        self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
     ) -> Result:
         try:
             return await self._deliver.attempt(delivery, webhook, keys)
@@ -222,7 +224,7 @@ class Sending(Taker):
             self._observer.loop_failed("send", error)
             return self._deliver.interrupted(delivery, webhook)
 
-    def _release(self, held: Held, shortage: ResourceShort) -> None:
+    def _release(self, held: QueuedDelivery, shortage: ResourceShort) -> None:
         """Give back what could not be sent, and pause if nothing else can be sent either."""
         self._observer.resource_short(shortage.resource)
         if shortage.everywhere:
@@ -230,7 +232,7 @@ class Sending(Taker):
             self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS
         self._recorder.give_back([held.delivery.fence], self._deliver.rules.retries.interval)
 
-    def _note(self, flight: Flight, result: Result) -> None:
+    def _note(self, flight: InFlightRequest, result: Result) -> None:
         """Tell the lane how its webhook has answered."""
         attempt = result.attempt
         self.lanes.ended(
@@ -263,7 +265,7 @@ class Sending(Taker):
         self._return(self.lanes.surplus())
         self.fill()
 
-    def _return(self, helds: Sequence[Held]) -> None:
+    def _return(self, helds: Sequence[QueuedDelivery]) -> None:
         if helds:
             self._recorder.give_back([held.delivery.fence for held in helds])
 

@@ -13,16 +13,16 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.concurrency.wakeup import Signal
-from notification_core.dispatch.attempt import Deliver
-from notification_core.dispatch.delivery_runner import Sending
-from notification_core.dispatch.fair_queue import Bounds, Lanes
-from notification_core.dispatch.result_writer import Recorder
-from notification_core.dispatch.worker_lock_guard import Lifeline
+from notification_core.concurrency.wakeup import Wakeup
+from notification_core.dispatch.attempt import AttemptMaker
+from notification_core.dispatch.delivery_runner import DeliveryRunner
+from notification_core.dispatch.fair_queue import Bounds, FairQueue
+from notification_core.dispatch.result_writer import ResultWriter
+from notification_core.dispatch.worker_lock_guard import WorkerLockGuard
 from notification_core.environments.erasures import Erasing
 from notification_core.errors import WorkerLockLost
-from notification_core.maintenance.lease_reaper import Upkeep
-from notification_core.maintenance.retention_sweeper import Forgetting
+from notification_core.maintenance.lease_reaper import LeaseReaper
+from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.delivery import Failed, Fence, Result, Retry
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
@@ -60,11 +60,11 @@ class Dispatcher:
         worker: UUID,
         deliveries: DeliveryStore,
         webhooks: WebhookStore,
-        deliver: Deliver,
+        deliver: AttemptMaker,
         keyring: Keyring,
-        upkeep: Upkeep,
+        upkeep: LeaseReaper,
         replaying: Replaying,
-        forgetting: Forgetting,
+        forgetting: RetentionSweeper,
         erasing: Erasing,
         lock: WorkerLock,
         waking: Waking,
@@ -81,18 +81,18 @@ class Dispatcher:
         self._clock = clock
         self._observer = observer
         self._rules = rules
-        self._claim_signal = Signal(clock)
-        self._stale_signal = Signal(clock)
-        self._poll_signal = Signal(clock)
-        self._upkeep_signal = Signal(clock)
-        self._replay_signal = Signal(clock)
-        self._erase_signal = Signal(clock)
+        self._claim_signal = Wakeup(clock)
+        self._stale_signal = Wakeup(clock)
+        self._poll_signal = Wakeup(clock)
+        self._upkeep_signal = Wakeup(clock)
+        self._replay_signal = Wakeup(clock)
+        self._erase_signal = Wakeup(clock)
         self._claiming = asyncio.Lock()
         self._claims = True
         self._claim_at = 0.0
         self._after: UUID | None = None
-        self._lanes = Lanes(rules.bounds)
-        self._recorder = Recorder(
+        self._lanes = FairQueue(rules.bounds)
+        self._recorder = ResultWriter(
             store=deliveries,
             clock=clock,
             observer=observer,
@@ -101,7 +101,7 @@ class Dispatcher:
             returned=self._returned,
             left=self._left,
         )
-        self.sending = Sending(
+        self.sending = DeliveryRunner(
             worker=worker,
             lease=rules.lease,
             lanes=self._lanes,
@@ -115,7 +115,7 @@ class Dispatcher:
         )
         self._waking = waking
         self._forgetting = forgetting
-        self._lifeline = Lifeline(
+        self._lifeline = WorkerLockGuard(
             lock=lock,
             sending=self.sending,
             deliveries=deliveries,
@@ -167,16 +167,16 @@ class Dispatcher:
         self._lanes.changed(await self._webhooks.changes())
         self._tasks = [
             asyncio.create_task(self._recorder.run()),
-            self._loop("tick", self._tick, Signal(self._clock)),
+            self._loop("tick", self._tick, Wakeup(self._clock)),
             self._loop("claim", self._claim_when_due, self._claim_signal),
             self._loop("poll", self._poll, self._poll_signal),
             self._loop("refresh", self._refresh, self._stale_signal),
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
             self._loop("replay", self._replay, self._replay_signal),
-            self._loop("forget", self._forget, Signal(self._clock)),
+            self._loop("forget", self._forget, Wakeup(self._clock)),
             self._loop("erase", self._erasing.step, self._erase_signal),
-            self._loop("lock", self._keep_lock, Signal(self._clock)),
-            self._loop("hear", self._hear, Signal(self._clock)),
+            self._loop("lock", self._keep_lock, Wakeup(self._clock)),
+            self._loop("hear", self._hear, Wakeup(self._clock)),
         ]
 
     def wind_down(self) -> None:
@@ -216,12 +216,12 @@ class Dispatcher:
         self._replay_signal.set()
 
     def _loop(
-        self, name: str, step: Callable[[], Awaitable[float]], signal: Signal
+        self, name: str, step: Callable[[], Awaitable[float]], signal: Wakeup
     ) -> asyncio.Task[None]:
         return asyncio.create_task(self._repeat(name, step, signal), name=f"dispatch-{name}")
 
     async def _repeat(
-        self, name: str, step: Callable[[], Awaitable[float]], signal: Signal
+        self, name: str, step: Callable[[], Awaitable[float]], signal: Wakeup
     ) -> None:
         """Do a step whenever its signal is set, and after as many seconds as the last one said."""
         while True:

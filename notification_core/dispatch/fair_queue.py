@@ -19,7 +19,12 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.dispatch.webhook_queue import Flight, Half, Held, Lane
+from notification_core.dispatch.webhook_queue import (
+    CapacityShare,
+    InFlightRequest,
+    QueuedDelivery,
+    WebhookQueue,
+)
 from notification_core.model.delivery import Fence
 from notification_core.model.webhook import Webhook
 
@@ -42,15 +47,15 @@ class Bounds:
     waiting_bytes: int = MAX_WAITING_BYTES
 
 
-class Lanes:
+class FairQueue:
     """The lanes of all webhooks of which this process has deliveries, or had some lately."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._lanes: dict[UUID, Lane] = {}
-        self._proven = Half()
-        self._unproven = Half()
-        self._flights: deque[Flight] = deque()
+        self._lanes: dict[UUID, WebhookQueue] = {}
+        self._proven = CapacityShare()
+        self._unproven = CapacityShare()
+        self._flights: deque[InFlightRequest] = deque()
         self._changes = 0
         self._starved = False
 
@@ -107,7 +112,7 @@ class Lanes:
         """Note that a claim was not made because nothing more may wait."""
         self._starved = True
 
-    def is_hungry(self, lane: Lane) -> bool:
+    def is_hungry(self, lane: WebhookQueue) -> bool:
         """Tell, once, that storage has more and half of the room for it is free again."""
         hungry = lane.more and 2 * self._claim_room(lane) >= self._claim_bound(lane)
         lane.more = lane.more and not hungry
@@ -115,20 +120,20 @@ class Lanes:
         self._starved = self._starved and not relieved
         return hungry or relieved
 
-    def _claim_room(self, lane: Lane) -> int:
+    def _claim_room(self, lane: WebhookQueue) -> int:
         taken = lane.kept if self._trusted(lane) else lane.kept + lane.in_flight
         own = max(0, self._claim_bound(lane) - taken)
         return min(own, self._free(proven=lane.proven))
 
-    def _claim_bound(self, lane: Lane) -> int:
+    def _claim_bound(self, lane: WebhookQueue) -> int:
         """Let a webhook that answers well have some rounds waiting, so that claims stay large."""
         return _CLAIMED_PER_SLOT * self.bounds.per_webhook if self._trusted(lane) else lane.limit
 
     @staticmethod
-    def _trusted(lane: Lane) -> bool:
+    def _trusted(lane: WebhookQueue) -> bool:
         return lane.proven and not lane.failing
 
-    def _own_room(self, lane: Lane) -> int:
+    def _own_room(self, lane: WebhookQueue) -> int:
         return max(0, lane.limit - lane.in_flight - lane.kept)
 
     def reserve(self, webhook: Webhook, changes: int, size: int) -> bool:
@@ -146,7 +151,7 @@ class Lanes:
         lane.reserved -= 1
         self._count(lane, -1, -size)
 
-    def fill(self, held: Held) -> bool:
+    def fill(self, held: QueuedDelivery) -> bool:
         """Let a delivery wait in the place that was reserved for it; tell if its lane is fresh."""
         lane = self._lanes[held.delivery.webhook_id]
         lane.reserved -= 1
@@ -154,7 +159,7 @@ class Lanes:
         self._queue(lane)
         return self.is_fresh(lane)
 
-    def add(self, held: Held, webhook: Webhook, changes: int) -> bool:
+    def add(self, held: QueuedDelivery, webhook: Webhook, changes: int) -> bool:
         """Let a begun delivery wait in its webhook's lane; tell whether that is fresh."""
         lane = self._lane(webhook, changes)
         lane.waiting.append(held)
@@ -162,16 +167,16 @@ class Lanes:
         self._queue(lane)
         return self.is_fresh(lane)
 
-    def _lane(self, webhook: Webhook, changes: int) -> Lane:
+    def _lane(self, webhook: Webhook, changes: int) -> WebhookQueue:
         lane = self._lanes.get(webhook.webhook_id)
         if lane is None:
-            lane = Lane(webhook, changes, self.bounds.per_webhook, self._unproven)
+            lane = WebhookQueue(webhook, changes, self.bounds.per_webhook, self._unproven)
             self._lanes[webhook.webhook_id] = lane
         else:
             self._renew(lane, webhook, changes)
         return lane
 
-    def _renew(self, lane: Lane, webhook: Webhook, changes: int) -> None:
+    def _renew(self, lane: WebhookQueue, webhook: Webhook, changes: int) -> None:
         """Take in a webhook unless a later reading of it is known; what waited may go on."""
         if changes >= lane.changes:
             was_held_back = not self.is_fresh(lane)
@@ -180,14 +185,14 @@ class Lanes:
                 self._queue(lane)
 
     @staticmethod
-    def _count(lane: Lane, rows: int, size: int) -> None:
+    def _count(lane: WebhookQueue, rows: int, size: int) -> None:
         lane.waiting_bytes += size
         lane.half.waiting += rows
         lane.half.waiting_bytes += size
 
     # What may go out.
 
-    def next(self, now: float) -> tuple[Held, Flight] | None:
+    def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
         for half in (self._proven, self._unproven):
             while half.ready and self._has_slot(half):
@@ -196,17 +201,17 @@ class Lanes:
                     return self._start(lane, now)
         return None
 
-    def _has_slot(self, half: Half) -> bool:
+    def _has_slot(self, half: CapacityShare) -> bool:
         most = self.bounds.in_flight
         return self.in_flight < most and half.in_flight < max(1, most // 2)
 
-    def _may_start(self, lane: Lane) -> bool:
+    def _may_start(self, lane: WebhookQueue) -> bool:
         return bool(lane.waiting) and lane.in_flight < lane.limit and self.is_fresh(lane)
 
-    def _start(self, lane: Lane, now: float) -> tuple[Held, Flight]:
+    def _start(self, lane: WebhookQueue, now: float) -> tuple[QueuedDelivery, InFlightRequest]:
         held = lane.waiting.popleft()
         self._count(lane, -1, -len(held.delivery.body))
-        flight = Flight(lane, now, lane.bounded_at)
+        flight = InFlightRequest(lane, now, lane.bounded_at)
         lane.in_flight += 1
         lane.half.in_flight += 1
         if lane.is_at_bound:
@@ -215,13 +220,15 @@ class Lanes:
         self._queue(lane)
         return held, flight
 
-    def _queue(self, lane: Lane) -> None:
+    def _queue(self, lane: WebhookQueue) -> None:
         if self._may_start(lane):
             lane.half.ready.setdefault(lane)
 
     # What comes back.
 
-    def ended(self, flight: Flight, now: float, *, answered: bool, succeeded: bool) -> None:
+    def ended(
+        self, flight: InFlightRequest, now: float, *, answered: bool, succeeded: bool
+    ) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
         lane = flight.lane
         if lane.is_at_bound:
@@ -233,23 +240,23 @@ class Lanes:
         lane.touched = now
         self._move(lane)
 
-    def unsent(self, flight: Flight) -> None:
+    def unsent(self, flight: InFlightRequest) -> None:
         """Note that a delivery that :meth:`next` gave out is not sent after all."""
         self._land(flight)
         self._move(flight.lane)
 
-    def put_back(self, held: Held, flight: Flight) -> None:
+    def put_back(self, held: QueuedDelivery, flight: InFlightRequest) -> None:
         """Let a delivery that :meth:`next` gave out wait again, as the first of its lane."""
         flight.lane.waiting.appendleft(held)
         self._count(flight.lane, 1, len(held.delivery.body))
         self.unsent(flight)
 
-    def is_fresh(self, lane: Lane) -> bool:
+    def is_fresh(self, lane: WebhookQueue) -> bool:
         """Tell whether a lane's webhook was read after the latest change that is known."""
         return lane.changes >= self._changes
 
     @staticmethod
-    def _land(flight: Flight) -> None:
+    def _land(flight: InFlightRequest) -> None:
         """Take a request out of the counts."""
         lane = flight.lane
         flight.ended = True
@@ -257,7 +264,7 @@ class Lanes:
         lane.slow -= flight.slow
         lane.half.in_flight -= 1
 
-    def _move(self, lane: Lane) -> None:
+    def _move(self, lane: WebhookQueue) -> None:
         """Count a lane in the half that it belongs to now, and let it have its turn there."""
         half = self._proven if lane.proven else self._unproven
         if half is not lane.half:
@@ -279,7 +286,7 @@ class Lanes:
                 self._move(flight.lane)
 
     @staticmethod
-    def _is_slow(flight: Flight, now: float) -> bool:
+    def _is_slow(flight: InFlightRequest, now: float) -> bool:
         return now - flight.started >= SLOW_AFTER
 
     # What those who watch want to know.
@@ -317,7 +324,9 @@ class Lanes:
             if lane.waiting and lane.changes < self._changes
         ]
 
-    def refresh(self, webhook_id: UUID, webhook: Webhook | None, changes: int) -> list[Held]:
+    def refresh(
+        self, webhook_id: UUID, webhook: Webhook | None, changes: int
+    ) -> list[QueuedDelivery]:
         """Take in a webhook as read at ``changes``; return what must not be sent any more.
 
         None says that nothing may be sent to it now.
@@ -331,7 +340,7 @@ class Lanes:
         self._renew(lane, webhook, changes)
         return []
 
-    def expiring(self, before: float) -> list[Held]:
+    def expiring(self, before: float) -> list[QueuedDelivery]:
         """Take out the waiting deliveries whose lease ends before a time."""
         return [
             held
@@ -343,7 +352,7 @@ class Lanes:
         """Return the fences of all that waits."""
         return {held.delivery.fence for lane in self._lanes.values() for held in lane.waiting}
 
-    def drop(self, unwanted: Callable[[Fence], bool]) -> list[Held]:
+    def drop(self, unwanted: Callable[[Fence], bool]) -> list[QueuedDelivery]:
         """Take out what waits under a fence that is not wanted."""
         return [
             held
@@ -351,18 +360,18 @@ class Lanes:
             for held in self._keep(lane, lambda held: not unwanted(held.delivery.fence))
         ]
 
-    def surplus(self) -> list[Held]:
+    def surplus(self) -> list[QueuedDelivery]:
         """Take out what webhooks that fail to answer have waiting beyond their bounds.
 
         Each has its own bound, and all together have half of what may wait.
         """
-        found: list[Held] = []
+        found: list[QueuedDelivery] = []
         # Bodies differ in size: the rows that went may not have been half of the bytes.
         while more := self._surplus():
             found += more
         return found
 
-    def _surplus(self) -> list[Held]:
+    def _surplus(self) -> list[QueuedDelivery]:
         found = []
         part = self._part_to_keep()
         for lane in self._lanes.values():
@@ -377,14 +386,16 @@ class Lanes:
         rows = bounds.waiting / 2 / max(1, unproven.waiting)
         return min(1.0, rows, bounds.waiting_bytes / 2 / max(1, unproven.waiting_bytes))
 
-    def drain(self) -> list[Held]:
+    def drain(self) -> list[QueuedDelivery]:
         """Take out everything that waits."""
         return [held for lane in self._lanes.values() for held in self._drain(lane)]
 
-    def _drain(self, lane: Lane) -> list[Held]:
+    def _drain(self, lane: WebhookQueue) -> list[QueuedDelivery]:
         return self._keep(lane, lambda _: False)
 
-    def _keep(self, lane: Lane, wanted: Callable[[Held], bool]) -> list[Held]:
+    def _keep(
+        self, lane: WebhookQueue, wanted: Callable[[QueuedDelivery], bool]
+    ) -> list[QueuedDelivery]:
         """Let only the wanted ones wait on; return the others."""
         dropped = [held for held in lane.waiting if not wanted(held)]
         if dropped:
@@ -392,7 +403,7 @@ class Lanes:
             self._count(lane, -len(dropped), -sum(len(held.delivery.body) for held in dropped))
         return dropped
 
-    def _last(self, lane: Lane) -> Held:
+    def _last(self, lane: WebhookQueue) -> QueuedDelivery:
         held = lane.waiting.pop()
         self._count(lane, -1, -len(held.delivery.body))
         return held

@@ -21,7 +21,7 @@ _RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
 
-class Recorder:
+class ResultWriter:
     """Takes results and unsent deliveries, and writes them; the one who calls never waits.
 
     It calls ``recorded`` and ``returned`` with what is in storage. What it has not written yet

@@ -5,20 +5,20 @@ from math import inf
 
 from attrs import define, field, frozen
 
-from notification_core.model.delivery import BegunDelivery
+from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.webhook import Webhook
 
 
 @frozen
-class Held:
+class QueuedDelivery:
     """A begun delivery in this process's hands; ``leased_until`` on the monotonic clock."""
 
-    delivery: BegunDelivery
+    delivery: ClaimedDelivery
     leased_until: float
 
 
 @define(eq=False)
-class Lane:
+class WebhookQueue:
     """The deliveries of one webhook, and how it has been answering.
 
     ``half`` is the one that all of it is counted in; ``more`` says that storage has more of them
@@ -28,8 +28,8 @@ class Lane:
     webhook: Webhook
     changes: int
     limit: int
-    half: "Half" = field(repr=False)  # whose repr is that of its lanes
-    waiting: deque[Held] = field(factory=deque)
+    half: "CapacityShare" = field(repr=False)  # whose repr is that of its lanes
+    waiting: deque[QueuedDelivery] = field(factory=deque)
     waiting_bytes: int = 0
     reserved: int = 0
     in_flight: int = 0
@@ -62,7 +62,7 @@ class Lane:
 
 
 @define
-class Half:
+class CapacityShare:
     """What the webhooks that answer have here together, or those that do not, and who is next.
 
     ``waiting`` and ``waiting_bytes`` count reserved places too.
@@ -71,16 +71,16 @@ class Half:
     in_flight: int = 0
     waiting: int = 0
     waiting_bytes: int = 0
-    ready: OrderedDict[Lane, None] = field(factory=OrderedDict)
+    ready: OrderedDict[WebhookQueue, None] = field(factory=OrderedDict)
 
-    def enter(self, lane: Lane) -> None:
+    def enter(self, lane: WebhookQueue) -> None:
         """Count all that a lane has, and what it will have."""
         lane.half = self
         self.in_flight += lane.in_flight
         self.waiting += lane.kept
         self.waiting_bytes += lane.waiting_bytes
 
-    def leave(self, lane: Lane) -> None:
+    def leave(self, lane: WebhookQueue) -> None:
         """Count nothing of a lane any more."""
         self.in_flight -= lane.in_flight
         self.waiting -= lane.kept
@@ -89,13 +89,13 @@ class Half:
 
 
 @define(eq=False)
-class Flight:
+class InFlightRequest:
     """One request that is out; small, since it is remembered until it would count as slow.
 
     ``bounded_at`` is when its webhook had last been at its bound before.
     """
 
-    lane: Lane
+    lane: WebhookQueue
     started: float
     bounded_at: float
     slow: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from notification_core.dispatch.delivery_runner import Sending
+from notification_core.dispatch.delivery_runner import DeliveryRunner
 from notification_core.errors import StorageUnavailable, WorkerLockLost, WorkerLockTaken
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
@@ -20,14 +20,14 @@ GRACE_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.25
 
 
-class Lifeline:
+class WorkerLockGuard:
     """Watches over the lock of the worker that sends."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
         self,
         *,
         lock: WorkerLock,
-        sending: Sending,
+        sending: DeliveryRunner,
         deliveries: DeliveryStore,
         clock: Clock,
         observer: Observer,

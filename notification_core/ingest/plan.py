@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.ingest.fan_out import FanOut, distinct
-from notification_core.model.delivery import BegunDelivery, Fence, NewDelivery, Reason, State
+from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Reason, State
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Planned
@@ -28,11 +28,11 @@ class Taker(Protocol):
         """Keep a place for a delivery about to be stored as begun; False where there is none."""
 
     @abstractmethod
-    def release(self, begun: Sequence[BegunDelivery]) -> None:
+    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
         """Give reserved places back: the transaction failed, or its outcome is unknown."""
 
     @abstractmethod
-    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
         """Give committed deliveries to the places that were reserved for them."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Batch:
     stored: Mapping[EventKey, EventToStore] = field(factory=dict)
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
-    begun: list[BegunDelivery] = field(factory=list)
+    begun: list[ClaimedDelivery] = field(factory=list)
 
     @property
     def owner(self) -> tuple[UUID | None, timedelta]:
@@ -95,7 +95,7 @@ class Batch:
             if (event.type, event.data) != (first.type, first.data):
                 yield key
 
-    def _release(self, begun: Sequence[BegunDelivery]) -> None:
+    def _release(self, begun: Sequence[ClaimedDelivery]) -> None:
         if self.taker and begun:
             self.taker.release(begun)
 
@@ -145,7 +145,7 @@ class Planner:
         if begun and taker:
             fence = Fence(delivery_id, event.environment_id, 1, taker.worker)
             batch.begun.append(
-                BegunDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
+                ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
             )
 
     def _reason_to_skip(self, webhook: Webhook, now: datetime) -> Reason | None:

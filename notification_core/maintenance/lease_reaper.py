@@ -28,7 +28,7 @@ class UpkeepRules:
     expire_after: timedelta
 
 
-class Upkeep:
+class LeaseReaper:
     """Keeps storage free of leases nobody holds and deliveries nobody can send."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one

@@ -21,7 +21,7 @@ _RENEW_SECONDS = 1.0
 _PAUSE = 1.0
 
 
-class Relay:
+class OutboxRelay:
     """Sends what the outbox holds, in order and at least once; one worker of a storage does."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one

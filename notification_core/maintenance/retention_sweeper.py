@@ -25,7 +25,7 @@ class RetentionRules:
 
 
 @define
-class Forgetting:
+class RetentionSweeper:
     """Goes round over all that is kept, a small batch at a time."""
 
     _retention: Retention

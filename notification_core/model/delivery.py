@@ -97,12 +97,12 @@ class Fence:
     worker: UUID
 
 
-TRIALS = UUID(int=0)
+TEST_WORKER = UUID(int=0)
 """Who owns the attempts of trials: no process, so that only the end of their lease frees them."""
 
 
 @frozen
-class BegunDelivery:
+class ClaimedDelivery:
     """A delivery that this worker has begun: it may now make attempt number ``attempt``.
 
     ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is

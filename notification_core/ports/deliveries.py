@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.model.delivery import BegunDelivery, Fence, NewDelivery, Result
+from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Result
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import Kept
@@ -52,7 +52,7 @@ class Claimed:
     and is not due yet.
     """
 
-    deliveries: tuple[BegunDelivery, ...]
+    deliveries: tuple[ClaimedDelivery, ...]
     webhooks: Mapping[UUID, Webhook]
     changes: int
     after: UUID | None

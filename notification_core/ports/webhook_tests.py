@@ -4,7 +4,7 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import Protocol
 
-from notification_core.model.delivery import Attempt, BegunDelivery
+from notification_core.model.delivery import Attempt, ClaimedDelivery
 from notification_core.model.event import EventToStore
 from notification_core.model.request_records import Kept
 
@@ -18,7 +18,7 @@ class TrialStore(Protocol):
 
     @abstractmethod
     async def begin(
-        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made.
 

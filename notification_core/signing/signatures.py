@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from notification_core.model.delivery import BegunDelivery
+from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signer import Signer
 from notification_core.signing.signing import SignatureHeaders, message_id, sign
@@ -36,7 +36,7 @@ class Signatures:
         return len(self._signed)
 
     def of(
-        self, delivery: BegunDelivery, keys: Sequence[SigningKey], second: int
+        self, delivery: ClaimedDelivery, keys: Sequence[SigningKey], second: int
     ) -> tuple[tuple[str, str], ...]:
         """Return the signature headers of a delivery's event at a unix second."""
         if second != self._second or len(self._signed) >= _MOST_REMEMBERED:
@@ -49,7 +49,7 @@ class Signatures:
         return known.headers
 
     def _sign(
-        self, delivery: BegunDelivery, keys: Sequence[SigningKey], second: int
+        self, delivery: ClaimedDelivery, keys: Sequence[SigningKey], second: int
     ) -> tuple[tuple[str, str], ...]:
         name = message_id(delivery.fence.environment_id, delivery.event_id)
         return sign(self._headers, keys, name, second, delivery.body, self._signer)

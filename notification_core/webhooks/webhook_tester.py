@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from notification_core.dispatch.attempt import Deliver
+from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.errors import ResourceShort, TooManyTrials
-from notification_core.model.delivery import TRIALS, Attempt, BegunDelivery, Fence
+from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelivery, Fence
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.event_types import CATALOGUE
 from notification_core.model.request_records import Keep, kept_of
@@ -37,7 +37,7 @@ class Trials:
         store: TrialStore,
         webhooks: WebhookStore,
         keyring: Keyring,
-        deliver: Deliver,
+        deliver: AttemptMaker,
         clock: Clock,
         ids: Callable[[], UUID],
         observer: Observer,
@@ -107,7 +107,7 @@ class Trials:
         return attempt
 
     async def _attempt(
-        self, begun: BegunDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+        self, begun: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
     ) -> Attempt:
         try:
             return (await self._deliver.attempt(begun, webhook, keys)).attempt
@@ -130,10 +130,10 @@ class Trials:
         )
         return EventToStore(event, body_of(event))
 
-    def _begun(self, webhook: Webhook, stored: EventToStore) -> BegunDelivery:
+    def _begun(self, webhook: Webhook, stored: EventToStore) -> ClaimedDelivery:
         event = stored.event
-        return BegunDelivery(
-            fence=Fence(self._ids(), event.environment_id, 1, TRIALS),
+        return ClaimedDelivery(
+            fence=Fence(self._ids(), event.environment_id, 1, TEST_WORKER),
             webhook_id=webhook.webhook_id,
             event_id=event.event_id,
             event_type=event.type,

@@ -20,7 +20,7 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import (
     Attempt,
-    BegunDelivery,
+    ClaimedDelivery,
     Outcome,
     Result,
     State,
@@ -270,7 +270,7 @@ async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batch
         await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
 
 
-def _result(begun: BegunDelivery) -> Result:
+def _result(begun: ClaimedDelivery) -> Result:
     ids = IdGenerator(SystemClock())
     attempt = Attempt(
         log_id=ids(),

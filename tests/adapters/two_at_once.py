@@ -17,7 +17,7 @@ from notification_adapters.sql.storage import open_stores
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EventGone
 from notification_core.model.delivery import (
-    BegunDelivery,
+    ClaimedDelivery,
     Failed,
     Outcome,
     Result,
@@ -40,10 +40,10 @@ class Scene:
 
     world: World
     webhook: Webhook
-    begun: BegunDelivery | None = None
+    begun: ClaimedDelivery | None = None
 
     @property
-    def held(self) -> BegunDelivery:
+    def held(self) -> ClaimedDelivery:
         """The attempt that is being made."""
         assert self.begun is not None
         return self.begun

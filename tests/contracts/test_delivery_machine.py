@@ -32,7 +32,7 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.delivery import (
-    BegunDelivery,
+    ClaimedDelivery,
     Failed,
     Fence,
     NewDelivery,
@@ -104,7 +104,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._clock = storages.clock
         self._webhooks: list[Webhook] = []
         self._rows = Rows({}, frozenset(), 0)
-        self._begun: list[BegunDelivery] = []
+        self._begun: list[ClaimedDelivery] = []
         self._replays: list[Replay] = []
         self._erasing: set[UUID] = set()
 
@@ -354,7 +354,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._all(lambda world: world.ingest([event], new, WORKERS[0]))
         if begun:
             self._begun += [
-                BegunDelivery(
+                ClaimedDelivery(
                     Fence(one.delivery_id, one.environment_id, 1, WORKERS[0]),
                     webhook_id=one.webhook_id,
                     event_id=one.event_id,
@@ -366,14 +366,14 @@ class DeliveryMachine(RuleBasedStateMachine):
             ]
         self._clock.jump(timedelta(milliseconds=1))
 
-    def _some(self, data: st.DataObject) -> list[BegunDelivery]:
+    def _some(self, data: st.DataObject) -> list[ClaimedDelivery]:
         """Draw some of all that was ever begun, what others took over too."""
         if not self._begun:
             return []
         return data.draw(st.lists(st.sampled_from(self._begun), max_size=4, unique_by=_fence_of))
 
 
-def _fence_of(begun: BegunDelivery) -> Fence:
+def _fence_of(begun: ClaimedDelivery) -> Fence:
     return begun.fence
 
 

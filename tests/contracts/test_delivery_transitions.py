@@ -11,7 +11,7 @@ from attrs import evolve
 
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
-    BegunDelivery,
+    ClaimedDelivery,
     Failed,
     Outcome,
     Result,
@@ -63,7 +63,7 @@ def _expected(before: Stored, transition: Transition) -> Stored:
     )
 
 
-async def _begin_all(world: World) -> dict[UUID, BegunDelivery]:
+async def _begin_all(world: World) -> dict[UUID, ClaimedDelivery]:
     await world.clock.advance(4 * HOUR.total_seconds())
     claimed = await world.claim(lease=timedelta(days=1))
     return {begun.fence.delivery_id: begun for begun in claimed.deliveries}

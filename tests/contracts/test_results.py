@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.clock import SystemClock
-from notification_core.dispatch.result_writer import Recorder
+from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
-    BegunDelivery,
+    ClaimedDelivery,
     ErrorCode,
     Failed,
     Fence,
@@ -436,7 +436,7 @@ def _forgeries(world: World, fence: Fence) -> Mapping[str, Fence]:
     }
 
 
-async def _lose(world: World, begun: BegunDelivery) -> None:
+async def _lose(world: World, begun: ClaimedDelivery) -> None:
     """Let a worker lose what it holds, and the delivery become due again."""
     assert await world.storage.deliveries.reap([begun.fence.worker], DELAY) == 1
     await world.clock.advance(DELAY.total_seconds())
@@ -458,7 +458,7 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World,
     result = world.result(begun, Succeeded())
     response = ReceivedResponse(200, (("x-status", text),), b"a body")
     recorded: list[Result] = []
-    recorder = Recorder(
+    recorder = ResultWriter(
         store=world.storage.deliveries,
         clock=SystemClock(),
         observer=Notebook(),

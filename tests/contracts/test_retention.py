@@ -9,13 +9,13 @@ from attrs import evolve
 from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound, WebhookNotFound
 from notification_core.maintenance.retention_sweeper import (
     EVENTS_AT_ONCE,
-    Forgetting,
     RetentionRules,
+    RetentionSweeper,
 )
 from notification_core.model.api_key import ApiKey
 from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
-from notification_core.model.delivery import BegunDelivery, Retry, State
+from notification_core.model.delivery import ClaimedDelivery, Retry, State
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import EventMark
@@ -27,21 +27,21 @@ RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY)
 
 async def _forget(world: World) -> None:
     """Go round until nothing more is too old."""
-    forgetting = Forgetting(world.storage.retention, world.clock, RULES)
+    forgetting = RetentionSweeper(world.storage.retention, world.clock, RULES)
     for _ in range(1000):
         if not await forgetting.step():
             return
     pytest.fail("the round does not end")
 
 
-async def _done(world: World, webhook: Webhook) -> BegunDelivery:
+async def _done(world: World, webhook: Webhook) -> ClaimedDelivery:
     """Make one delivery that has arrived."""
     begun = await world.begin(webhook)
     await world.finish(begun)
     return begun
 
 
-async def _exists(world: World, begun: BegunDelivery) -> bool:
+async def _exists(world: World, begun: ClaimedDelivery) -> bool:
     try:
         await world.storage.history.delivery(world.environment_id, begun.fence.delivery_id)
         await world.storage.history.event(world.environment_id, begun.event_id)
@@ -90,7 +90,7 @@ async def test_an_event_of_which_a_delivery_waits_stays_with_all_its_deliveries(
     arrived, waits = world.to(one, event, begun=True), world.to(other, event)
     await world.ingest([event], [arrived, waits], world.worker)
     (leased,) = await world.storage.deliveries.leased(world.worker)
-    begun = BegunDelivery(leased, one.webhook_id, event.event.event_id, event.event.type, 0, b"")
+    begun = ClaimedDelivery(leased, one.webhook_id, event.event.event_id, event.event.type, 0, b"")
     await world.finish(begun)
     await world.clock.advance(21 * DAY.total_seconds())
     await _forget(world)

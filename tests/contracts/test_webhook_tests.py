@@ -7,9 +7,9 @@ from attrs import evolve
 
 from notification_core.errors import AlreadyAnswered
 from notification_core.model.delivery import (
-    TRIALS,
+    TEST_WORKER,
     Attempt,
-    BegunDelivery,
+    ClaimedDelivery,
     Failed,
     Fence,
     Origin,
@@ -24,11 +24,11 @@ from notification_core.model.webhook import Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 
 
-async def _begin(world: World, webhook: Webhook, kept: Kept = ()) -> BegunDelivery:
+async def _begin(world: World, webhook: Webhook, kept: Kept = ()) -> ClaimedDelivery:
     """Begin a trial of a webhook."""
     event = world.event(f"test-{world.ids()}")
-    begun = BegunDelivery(
-        fence=Fence(world.ids(), world.environment_id, 1, TRIALS),
+    begun = ClaimedDelivery(
+        fence=Fence(world.ids(), world.environment_id, 1, TEST_WORKER),
         webhook_id=webhook.webhook_id,
         event_id=event.event.event_id,
         event_type=event.event.type,
@@ -39,7 +39,7 @@ async def _begin(world: World, webhook: Webhook, kept: Kept = ()) -> BegunDelive
     return begun
 
 
-def _attempt(world: World, begun: BegunDelivery, *, succeeded: bool = True) -> Attempt:
+def _attempt(world: World, begun: ClaimedDelivery, *, succeeded: bool = True) -> Attempt:
     return world.result(begun, Succeeded() if succeeded else Failed()).attempt
 
 

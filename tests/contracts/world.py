@@ -19,7 +19,7 @@ from notification_core.encryption.cipher import Cipher
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
-    BegunDelivery,
+    ClaimedDelivery,
     ErrorCode,
     Failed,
     Fence,
@@ -233,19 +233,19 @@ class World:
             self.clock.jump(timedelta(microseconds=1))
         return ids
 
-    async def begin(self, webhook: Webhook, worker: UUID | None = None) -> BegunDelivery:
+    async def begin(self, webhook: Webhook, worker: UUID | None = None) -> ClaimedDelivery:
         """Store one delivery and claim it."""
         (delivery_id,) = await self.publish(webhook)
         claimed = await self.claim(worker=worker or self.worker)
         return next(one for one in claimed.deliveries if one.fence.delivery_id == delivery_id)
 
-    async def hand_over(self, webhook: Webhook) -> BegunDelivery:
+    async def hand_over(self, webhook: Webhook) -> ClaimedDelivery:
         """Store one delivery that is begun already, whether or not a claim would give it."""
         event = self.event(environment_id=webhook.environment_id)
         begun = self.to(webhook, event, begun=True)
         await self.ingest([event], [begun], self.worker)
         fence = Fence(begun.delivery_id, webhook.environment_id, 1, self.worker)
-        return BegunDelivery(
+        return ClaimedDelivery(
             fence, webhook.webhook_id, begun.event_id, event.event.type, 0, event.body or b""
         )
 
@@ -256,7 +256,7 @@ class World:
 
     def result(
         self,
-        begun: BegunDelivery,
+        begun: ClaimedDelivery,
         verdict: Verdict | None = None,
         outcome: Outcome | None = None,
         webhook_version: int = 1,
@@ -279,7 +279,7 @@ class World:
         return Result(fence, _filled(attempt), verdict, webhook_version)
 
     async def finish(
-        self, begun: BegunDelivery, verdict: Verdict | None = None, **how: Any
+        self, begun: ClaimedDelivery, verdict: Verdict | None = None, **how: Any
     ) -> Result:
         """Write how an attempt ended, and check that it was taken."""
         result = self.result(begun, verdict, **how)

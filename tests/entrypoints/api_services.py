@@ -20,14 +20,14 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.access.api_keys import Issuing
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import Erasures
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
-    BegunDelivery,
+    ClaimedDelivery,
     ErrorCode,
     Failed,
     Outcome,
@@ -136,7 +136,7 @@ class Backstage:
         """Return the services with some of them replaced."""
         return evolve(self.services, **changes)
 
-    async def begin(self, count: int) -> Sequence[BegunDelivery]:
+    async def begin(self, count: int) -> Sequence[ClaimedDelivery]:
         """Begin so many deliveries as a worker would."""
         claimed = await self.stores.deliveries.acquire(
             Claim(self.worker, LEASE, limit=count, limit_bytes=2**30, room=count)
@@ -144,7 +144,7 @@ class Backstage:
         assert len(claimed.deliveries) == count
         return claimed.deliveries
 
-    async def end(self, attempt: Attempt, begun: BegunDelivery, verdict: Verdict) -> None:
+    async def end(self, attempt: Attempt, begun: ClaimedDelivery, verdict: Verdict) -> None:
         """Write the end of an attempt as a worker would."""
         result = Result(begun.fence, attempt, verdict, webhook_version=1)
         assert not await self.stores.deliveries.finish([result], DELAY)
@@ -251,17 +251,17 @@ def _services(
     )
 
 
-def _deliver(sender: ScriptedSender) -> Deliver:
+def _deliver(sender: ScriptedSender) -> AttemptMaker:
     signatures = Signatures(_SIGNATURE_HEADERS, CryptographySigner())
     rules = DeliveryRules(TRIAL_TIMEOUT, RetryPolicy())
-    return Deliver(sender, signatures, _CLOCK, _IDS, rules, lambda: 0.0)
+    return AttemptMaker(sender, signatures, _CLOCK, _IDS, rules, lambda: 0.0)
 
 
 def _new_seed() -> bytes:
     return os.urandom(32)
 
 
-def attempt_of(begun: BegunDelivery, **fields: Any) -> Attempt:
+def attempt_of(begun: ClaimedDelivery, **fields: Any) -> Attempt:
     """Return an attempt that has ended well, or as ``fields`` say."""
     fence = begun.fence
     attempt = Attempt(
@@ -287,7 +287,7 @@ async def log_success(stage: Backstage) -> Attempt:
     return await log_success_of(stage, begun)
 
 
-async def log_success_of(stage: Backstage, begun: BegunDelivery) -> Attempt:
+async def log_success_of(stage: Backstage, begun: ClaimedDelivery) -> Attempt:
     """Let a delivery that was begun succeed."""
     attempt = attempt_of(begun)
     await stage.end(attempt, begun, Succeeded())
@@ -300,7 +300,7 @@ async def log_gone(stage: Backstage) -> Attempt:
     return await log_gone_of(stage, begun)
 
 
-async def log_gone_of(stage: Backstage, begun: BegunDelivery) -> Attempt:
+async def log_gone_of(stage: Backstage, begun: ClaimedDelivery) -> Attempt:
     """Let a delivery that was begun be answered with 410, which disables its webhook."""
     attempt = attempt_of(
         begun,

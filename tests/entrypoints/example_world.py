@@ -11,7 +11,7 @@ from notification_core.model.caller import Scope
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
-    BegunDelivery,
+    ClaimedDelivery,
     ErrorCode,
     NewDelivery,
     Outcome,
@@ -109,7 +109,7 @@ async def attempt(stage: Backstage, *, fails: bool) -> None:
         await stage.end(attempt_of(begun), begun, Succeeded())
 
 
-def failed(begun: BegunDelivery) -> Attempt:
+def failed(begun: ClaimedDelivery) -> Attempt:
     return attempt_of(
         begun,
         outcome=Outcome.FAILED,

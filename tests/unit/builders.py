@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
-from notification_core.dispatch.webhook_queue import Held
+from notification_core.dispatch.webhook_queue import QueuedDelivery
 from notification_core.errors import Resource
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
-    BegunDelivery,
+    ClaimedDelivery,
     ErrorCode,
     Fence,
     Outcome,
@@ -74,15 +74,15 @@ def an_event(
     return Event(event_id or f"event-{next(_numbers)}", environment_id, event_type, NOW, data)
 
 
-def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> BegunDelivery:
+def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> ClaimedDelivery:
     """Return a delivery in its first attempt."""
     fence = Fence(an_id(), webhook.environment_id, 1, WORKER)
-    return BegunDelivery(fence, webhook.webhook_id, "event", CREATED, failures, body)
+    return ClaimedDelivery(fence, webhook.webhook_id, "event", CREATED, failures, body)
 
 
-def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> Held:
+def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> QueuedDelivery:
     """Return a delivery in this process's hands."""
-    return Held(a_delivery(webhook, body=b"x" * size), leased_until)
+    return QueuedDelivery(a_delivery(webhook, body=b"x" * size), leased_until)
 
 
 def a_result(

@@ -13,7 +13,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from notification_adapters.kafka.batch_handover import Hand, Handover
-from notification_core.concurrency.wakeup import Signal
+from notification_core.concurrency.wakeup import Wakeup
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
 from notification_core.ports.clock import Clock
@@ -48,7 +48,7 @@ class Session(ConsumerRebalanceListener):
         self._hand: Hand | None = None
         self._acknowledged: dict[TopicPartition, int] = {}
         self._joined = False
-        self._news = Signal(clock)
+        self._news = Wakeup(clock)
         self._polled_at = self._progressed_at = clock.monotonic()
         self.lag: Mapping[TopicPartition, int] = {}
         self.problem: str | None = "It has not joined its group yet."

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
-from notification_core.model.delivery import TRIALS
+from notification_core.model.delivery import TEST_WORKER
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_core.ports.clock import Clock
 
@@ -37,7 +37,7 @@ class MemoryBacklog(Backlog):
             begun=min(len(workers), max_counted),
             webhooks=len(seen),
             due=due,
-            workers=frozenset(workers) - {TRIALS},
+            workers=frozenset(workers) - {TEST_WORKER},
         )
 
     async def longer_than(self, most: int) -> Collection[UUID]:

@@ -8,7 +8,7 @@ from uuid import UUID
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import snapshot
 from notification_core.model.claim_order import choose, room_of, share
-from notification_core.model.delivery import BegunDelivery, Fence
+from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.ports.deliveries import Claim, Claimed
 
 _Queues = Mapping[UUID, Sequence[StoredDelivery]]
@@ -62,10 +62,10 @@ def _read(state: MemoryState, queue: Sequence[StoredDelivery]) -> Sequence[_Due]
     ]
 
 
-def _begun(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> BegunDelivery:
+def _begun(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> ClaimedDelivery:
     event = state.events[delivery.event_key]
     fence = Fence(delivery.delivery_id, delivery.environment_id, delivery.attempt, worker)
-    return BegunDelivery(
+    return ClaimedDelivery(
         fence=fence,
         webhook_id=delivery.webhook_id,
         event_id=delivery.event_id,

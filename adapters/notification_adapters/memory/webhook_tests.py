@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
-from notification_core.model.delivery import Attempt, BegunDelivery, Origin, Reason, State
+from notification_core.model.delivery import Attempt, ClaimedDelivery, Origin, Reason, State
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
 from notification_core.model.request_records import Kept
@@ -19,7 +19,7 @@ class MemoryTrialStore(TrialStore):
         self._clock = clock
 
     async def begin(
-        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         now, fence, arrived = self._clock.now(), delivery.fence, event.event

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import WorkerLockTaken
-from notification_core.model.delivery import TRIALS
+from notification_core.model.delivery import TEST_WORKER
 from notification_core.ports.worker_lock import WorkerLock
 
 
@@ -52,4 +52,4 @@ class MemoryWorkerLock(WorkerLock):
         if self._worker is None:
             return frozenset()
         owners = {one.worker for one in self._state.deliveries.values() if one.worker}
-        return owners - {self._worker, TRIALS}
+        return owners - {self._worker, TEST_WORKER}

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_core.model.delivery import (
     Attempt,
-    BegunDelivery,
+    ClaimedDelivery,
     Fence,
     NewDelivery,
     Reason,
@@ -210,7 +210,7 @@ class Steps(Protocol):
         handles: Sequence[Handle],
         lease: Lease,
         watched: Sequence[UUID],
-    ) -> tuple[Sequence[BegunDelivery], datetime | None]:
+    ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
         """Raise the attempt number of deliveries and lease them; return them in this order.
 
         Tell also when the first of all deliveries is due that wait for the watched webhooks, and

@@ -21,15 +21,15 @@ from notification_adapters.project_management import ProjectManagementApi
 from notification_core.access.api_keys import Issuing
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import Deliver
+from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.dispatcher import Dispatcher
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import Erasing, Erasures
 from notification_core.errors import WorkerLockTaken
 from notification_core.ingest.full_queues import FullQueues
 from notification_core.ingest.ingest import Ingest
-from notification_core.maintenance.lease_reaper import Upkeep
-from notification_core.maintenance.retention_sweeper import Forgetting
+from notification_core.maintenance.lease_reaper import LeaseReaper
+from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.api_key import SECRET_BYTES
 from notification_core.model.event import Source
 from notification_core.ports.clock import Clock
@@ -207,7 +207,7 @@ def _ingests(
     }
 
 
-def _trials(ground: _Ground, storage: Storage, keyring: Keyring, deliver: Deliver) -> Trials:
+def _trials(ground: _Ground, storage: Storage, keyring: Keyring, deliver: AttemptMaker) -> Trials:
     return Trials(
         store=storage.trials,
         webhooks=storage.webhooks,
@@ -251,10 +251,10 @@ async def _sending(ground: _Ground, given: Adapters) -> AsyncIterator[HttpSender
         await sender.close()
 
 
-def _deliver(ground: _Ground, sender: HttpSender) -> Deliver:
+def _deliver(ground: _Ground, sender: HttpSender) -> AttemptMaker:
     signatures = Signatures(ground.settings.signature_headers, fastest_signer())
     rules = delivery_rules(ground.settings)
-    return Deliver(sender, signatures, ground.clock, ground.ids, rules, random.random)
+    return AttemptMaker(sender, signatures, ground.clock, ground.ids, rules, random.random)
 
 
 @asynccontextmanager
@@ -273,7 +273,7 @@ async def _asking(settings: Settings, given: Adapters) -> AsyncIterator[Environm
 
 @asynccontextmanager
 async def _dispatching(
-    ground: _Ground, storage: Storage, deliver: Deliver, keyring: Keyring
+    ground: _Ground, storage: Storage, deliver: AttemptMaker, keyring: Keyring
 ) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
     settings, clock, watch = ground.settings, ground.clock, ground.watch
@@ -291,7 +291,7 @@ async def _dispatching(
         keyring=keyring,
         replaying=Replaying(storage.replays, watch),
         erasing=Erasing(storage.erasures, keyring.forget),
-        upkeep=Upkeep(
+        upkeep=LeaseReaper(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,
             idempotency=storage.idempotency,
@@ -300,7 +300,7 @@ async def _dispatching(
             observer=watch,
             rules=upkeep_rules(settings),
         ),
-        forgetting=Forgetting(storage.retention, clock, retention_rules(settings)),
+        forgetting=RetentionSweeper(storage.retention, clock, retention_rules(settings)),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=clock,

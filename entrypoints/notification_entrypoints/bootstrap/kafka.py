@@ -12,7 +12,7 @@ from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.kafka.message_sink import KafkaSink
 from notification_core.ingest.consumer import Consume, Read
-from notification_core.maintenance.outbox_relay import Relay
+from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import CATALOGUE
 from notification_core.model.message import Message
@@ -68,7 +68,7 @@ async def _relaying(
     settings: Settings, brokers: Brokers, topics: Topics, service: Service, watch: Metrics
 ) -> AsyncIterator[None]:
     sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
-    relay = Relay(
+    relay = OutboxRelay(
         worker=service.ids(),
         outbox=service.storage.outbox,
         sink=sink,

@@ -310,7 +310,7 @@ def send_another_body() -> None:
 
         return longer
 
-    replaced("notification_core.dispatch.attempt:Deliver._send", by)
+    replaced("notification_core.dispatch.attempt:AttemptMaker._send", by)
 
 
 def send_again_in_silence() -> None:
@@ -323,7 +323,7 @@ def send_again_in_silence() -> None:
 
         return twice
 
-    replaced("notification_core.dispatch.attempt:Deliver._send", by)
+    replaced("notification_core.dispatch.attempt:AttemptMaker._send", by)
 
 
 def give_up_early() -> None:
@@ -340,9 +340,10 @@ def give_up_early() -> None:
 
 def heed_no_change() -> None:
     """Go on with what is in hand, whatever becomes of its webhook."""
-    replaced("notification_core.dispatch.fair_queue:Lanes.is_fresh", lambda _: lambda *_: True)
+    replaced("notification_core.dispatch.fair_queue:FairQueue.is_fresh", lambda _: lambda *_: True)
     replaced(
-        "notification_core.dispatch.delivery_runner:Sending.refresh", lambda _: lambda *_: None
+        "notification_core.dispatch.delivery_runner:DeliveryRunner.refresh",
+        lambda _: lambda *_: None,
     )
 
 

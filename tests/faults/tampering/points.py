@@ -26,9 +26,9 @@ BEFORE: Final = {
     # A publish is committed, and nobody has been handed anything.
     "committed": ["notification_core.ingest.ingest:Ingest._hand_over"],
     # An attempt has begun in storage, and no connection is made yet.
-    "connecting": ["notification_core.dispatch.attempt:Deliver._send"],
+    "connecting": ["notification_core.dispatch.attempt:AttemptMaker._send"],
     # The receiver has answered, and nothing of that is written.
-    "answered": ["notification_core.dispatch.result_writer:Recorder.record"],
+    "answered": ["notification_core.dispatch.result_writer:ResultWriter.record"],
     # A delivery is at its end, and in the same transaction its attempt is not logged.
     "ending": [
         "notification_adapters.sql.sqlite.dialect:log",

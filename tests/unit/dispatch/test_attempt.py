@@ -9,7 +9,7 @@ import pytest
 from notification_adapters.memory import ManualClock
 from notification_adapters.memory.sender import Answer, ScriptedSender
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.model.delivery import (
     ErrorCode,
     Failed,
@@ -50,11 +50,11 @@ class SlowSender(ScriptedSender):
         return await super().send(request, timeout)
 
 
-def a_deliver(sender: HttpSender, clock: ManualClock) -> Deliver:
+def a_deliver(sender: HttpSender, clock: ManualClock) -> AttemptMaker:
     signatures = Signatures(
         SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
     )
-    return Deliver(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
+    return AttemptMaker(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
 
 
 async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, Result]:

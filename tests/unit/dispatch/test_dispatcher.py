@@ -15,7 +15,7 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_adapters.memory.sender import Hang, ScriptedSender
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.dispatch.delivery_runner import SHORTAGE_SECONDS
 from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules
 from notification_core.dispatch.fair_queue import Bounds
@@ -28,8 +28,8 @@ from notification_core.errors import (
     UnknownCommit,
 )
 from notification_core.ingest.ingest import Ingest
-from notification_core.maintenance.lease_reaper import Upkeep, UpkeepRules
-from notification_core.maintenance.retention_sweeper import Forgetting, RetentionRules
+from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
+from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
 from notification_core.model.delivery import Attempt, ErrorCode, Origin, Outcome, Reason, State
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.retry_policy import RetryPolicy
@@ -150,11 +150,11 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         worker=worker,
         deliveries=deliveries,
         webhooks=storage.webhooks,
-        deliver=Deliver(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
+        deliver=AttemptMaker(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
         keyring=keyring,
         replaying=Replaying(storage.replays, notebook),
         erasing=Erasing(storage.erasures, keyring.forget),
-        upkeep=Upkeep(
+        upkeep=LeaseReaper(
             deliveries=deliveries,
             webhooks=storage.webhooks,
             idempotency=storage.idempotency,
@@ -163,7 +163,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
             observer=notebook,
             rules=UPKEEP_RULES,
         ),
-        forgetting=Forgetting(storage.retention, clock, RETENTION),
+        forgetting=RetentionSweeper(storage.retention, clock, RETENTION),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=clock,

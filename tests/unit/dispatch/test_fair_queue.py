@@ -10,15 +10,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from notification_core.dispatch.fair_queue import SLOW_AFTER, Bounds, Lanes
-from notification_core.dispatch.webhook_queue import Flight, Held, Lane
+from notification_core.dispatch.fair_queue import SLOW_AFTER, Bounds, FairQueue
+from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery, WebhookQueue
 from notification_core.model.webhook import Webhook
 from tests.unit.builders import a_webhook, an_id, held
 
 BOUNDS = Bounds(in_flight=8, per_webhook=3, waiting=12, waiting_bytes=1200)
 
 
-def _flights(lanes: Lanes, now: float = 0.0) -> list[tuple[Held, Flight]]:
+def _flights(lanes: FairQueue, now: float = 0.0) -> list[tuple[QueuedDelivery, InFlightRequest]]:
     """Start all that may start."""
     started = []
     while (start := lanes.next(now)) is not None:
@@ -26,26 +26,28 @@ def _flights(lanes: Lanes, now: float = 0.0) -> list[tuple[Held, Flight]]:
     return started
 
 
-def _add(lanes: Lanes, webhook: Webhook, number: int = 1, *, changes: int = 0) -> list[Held]:
+def _add(
+    lanes: FairQueue, webhook: Webhook, number: int = 1, *, changes: int = 0
+) -> list[QueuedDelivery]:
     added = [held(webhook) for _ in range(number)]
     for one in added:
         lanes.add(one, webhook, changes)
     return added
 
 
-def _answer(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
+def _answer(lanes: FairQueue, flight: InFlightRequest, now: float = 0.0) -> None:
     lanes.ended(flight, now, answered=True, succeeded=True)
 
 
-def _fail(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
+def _fail(lanes: FairQueue, flight: InFlightRequest, now: float = 0.0) -> None:
     lanes.ended(flight, now, answered=True, succeeded=False)
 
 
-def _time_out(lanes: Lanes, flight: Flight, now: float = 0.0) -> None:
+def _time_out(lanes: FairQueue, flight: InFlightRequest, now: float = 0.0) -> None:
     lanes.ended(flight, now, answered=False, succeeded=False)
 
 
-def _prove(lanes: Lanes, webhook: Webhook, *, changes: int = 0) -> Lane:
+def _prove(lanes: FairQueue, webhook: Webhook, *, changes: int = 0) -> WebhookQueue:
     """Let a webhook answer once."""
     _add(lanes, webhook, changes=changes)
     ((_, flight),) = _flights(lanes)
@@ -57,7 +59,7 @@ def _prove(lanes: Lanes, webhook: Webhook, *, changes: int = 0) -> Lane:
 
 
 def test_webhooks_take_turns_however_much_one_of_them_has_waiting() -> None:
-    lanes, busy, modest = Lanes(Bounds(in_flight=4, per_webhook=1)), a_webhook(), a_webhook()
+    lanes, busy, modest = FairQueue(Bounds(in_flight=4, per_webhook=1)), a_webhook(), a_webhook()
     _add(lanes, busy, 5)
     _add(lanes, modest, 2)
     sent = []
@@ -69,13 +71,13 @@ def test_webhooks_take_turns_however_much_one_of_them_has_waiting() -> None:
 
 
 def test_deliveries_of_a_webhook_go_out_in_the_order_in_which_they_came() -> None:
-    lanes, webhook = Lanes(Bounds()), a_webhook()
+    lanes, webhook = FairQueue(Bounds()), a_webhook()
     added = _add(lanes, webhook, 5)
     assert [one for one, _ in _flights(lanes)] == added
 
 
 def test_a_delivery_put_back_is_the_next_of_its_webhook() -> None:
-    lanes, webhook = Lanes(Bounds(in_flight=2, per_webhook=1)), a_webhook()
+    lanes, webhook = FairQueue(Bounds(in_flight=2, per_webhook=1)), a_webhook()
     first, _ = _add(lanes, webhook, 2)
     ((_, flight),) = _flights(lanes)
     lanes.put_back(first, flight)
@@ -86,7 +88,7 @@ def test_a_delivery_put_back_is_the_next_of_its_webhook() -> None:
 
 
 def test_a_webhook_holds_back_its_deliveries_from_when_it_was_at_its_bound() -> None:
-    lanes, busy, idle = Lanes(BOUNDS), a_webhook(), a_webhook()
+    lanes, busy, idle = FairQueue(BOUNDS), a_webhook(), a_webhook()
     _add(lanes, idle)
     _add(lanes, busy, 3)
     started = _flights(lanes, 10.0)
@@ -101,7 +103,7 @@ def test_a_webhook_holds_back_its_deliveries_from_when_it_was_at_its_bound() -> 
 
 
 def test_an_environment_counts_once_and_as_reached_if_any_of_its_webhooks_is() -> None:
-    lanes, bounds = Lanes(Bounds()), 1.0
+    lanes, bounds = FairQueue(Bounds()), 1.0
     gone, (good, bad) = a_webhook(), (a_webhook(), a_webhook())
     gone = attrs.evolve(gone, environment_id=an_id())
     for webhook in (gone, good, bad):
@@ -118,13 +120,13 @@ def test_an_environment_counts_once_and_as_reached_if_any_of_its_webhooks_is() -
 
 
 def test_a_webhook_has_no_more_in_flight_than_its_bound() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 5)
     assert len(_flights(lanes)) == BOUNDS.per_webhook
 
 
 def test_webhooks_that_hang_leave_half_of_the_slots_to_those_that_answer() -> None:
-    lanes, good = Lanes(BOUNDS), a_webhook()
+    lanes, good = FairQueue(BOUNDS), a_webhook()
     _prove(lanes, good)
     for _ in range(10):
         _add(lanes, a_webhook())
@@ -134,7 +136,7 @@ def test_webhooks_that_hang_leave_half_of_the_slots_to_those_that_answer() -> No
 
 
 def test_a_webhook_that_begins_to_hang_makes_room_for_others_after_a_second() -> None:
-    lanes = Lanes(BOUNDS)
+    lanes = FairQueue(BOUNDS)
     hanging, good = a_webhook(), a_webhook()
     for webhook in (hanging, good):
         _prove(lanes, webhook)
@@ -146,7 +148,7 @@ def test_a_webhook_that_begins_to_hang_makes_room_for_others_after_a_second() ->
 
 
 def test_a_webhook_whose_slow_requests_have_ended_counts_as_answering_again() -> None:
-    lanes, slow = Lanes(BOUNDS), a_webhook()
+    lanes, slow = FairQueue(BOUNDS), a_webhook()
     _prove(lanes, slow)
     _add(lanes, slow, 2)
     out = _flights(lanes, 10.0)
@@ -162,7 +164,7 @@ def test_a_webhook_whose_slow_requests_have_ended_counts_as_answering_again() ->
 
 def test_a_webhook_that_has_answered_need_not_wait_behind_those_that_hang() -> None:
     """Its turn came in the half of the newcomers; by then that half was full."""
-    lanes, good = Lanes(BOUNDS), a_webhook()
+    lanes, good = FairQueue(BOUNDS), a_webhook()
     _add(lanes, good)
     ((_, flight),) = _flights(lanes)
     for _ in range(10):
@@ -174,7 +176,7 @@ def test_a_webhook_that_has_answered_need_not_wait_behind_those_that_hang() -> N
 
 
 def test_a_webhook_that_times_out_is_tried_with_two_at_a_time_until_it_answers() -> None:
-    lanes, webhook = Lanes(Bounds(per_webhook=8)), a_webhook()
+    lanes, webhook = FairQueue(Bounds(per_webhook=8)), a_webhook()
     _add(lanes, webhook, 40)
     for _, flight in _flights(lanes):
         _time_out(lanes, flight)
@@ -189,13 +191,13 @@ def test_a_webhook_that_times_out_is_tried_with_two_at_a_time_until_it_answers()
 
 
 def test_no_more_may_wait_than_the_bounds_say() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _prove(lanes, webhook)
     assert sum(lanes.reserve(webhook, 0, 1) for _ in range(20)) == BOUNDS.waiting
 
 
 def test_no_more_bytes_may_wait_than_the_bounds_say() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _prove(lanes, webhook)
     assert sum(lanes.reserve(webhook, 0, 500) for _ in range(20)) == 2
     assert lanes.waiting_bytes == 1000
@@ -205,7 +207,7 @@ def test_no_more_bytes_may_wait_than_the_bounds_say() -> None:
 def test_webhooks_that_never_answered_leave_half_of_the_places_to_those_that_do(
     size: int, number: int
 ) -> None:
-    lanes, good = Lanes(BOUNDS), a_webhook()
+    lanes, good = FairQueue(BOUNDS), a_webhook()
     _prove(lanes, good)
     assert sum(lanes.reserve(a_webhook(), 0, size) for _ in range(20)) == number
     assert lanes.newcomer_room() == 0
@@ -214,7 +216,7 @@ def test_webhooks_that_never_answered_leave_half_of_the_places_to_those_that_do(
 
 
 def test_when_many_begin_to_hang_at_once_half_of_what_waits_is_given_up() -> None:
-    lanes = Lanes(BOUNDS)
+    lanes = FairQueue(BOUNDS)
     webhooks = [a_webhook() for _ in range(4)]
     for webhook in webhooks:
         _prove(lanes, webhook)
@@ -234,7 +236,7 @@ def test_when_many_begin_to_hang_at_once_half_of_what_waits_is_given_up() -> Non
 
 
 def test_a_webhook_that_fails_may_have_no_more_waiting_than_in_flight() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     lane = _prove(lanes, webhook)
     _add(lanes, webhook)
     ((_, flight),) = _flights(lanes)
@@ -243,7 +245,7 @@ def test_a_webhook_that_fails_may_have_no_more_waiting_than_in_flight() -> None:
 
 
 def test_what_a_webhook_that_times_out_has_waiting_beyond_its_bound_is_given_up() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 6)
     (_, flight), *_ = _flights(lanes)
     _time_out(lanes, flight)
@@ -252,7 +254,7 @@ def test_what_a_webhook_that_times_out_has_waiting_beyond_its_bound_is_given_up(
 
 
 def test_a_lease_that_runs_out_gives_the_delivery_up() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     early, late = held(webhook, leased_until=10.0), held(webhook, leased_until=20.0)
     for one in (early, late):
         lanes.add(one, webhook, 0)
@@ -264,7 +266,7 @@ def test_a_lease_that_runs_out_gives_the_delivery_up() -> None:
 
 
 def test_more_is_claimed_once_half_of_the_room_is_free_and_not_before() -> None:
-    lanes, webhook = Lanes(Bounds(in_flight=64, per_webhook=4)), a_webhook()
+    lanes, webhook = FairQueue(Bounds(in_flight=64, per_webhook=4)), a_webhook()
     lane = _prove(lanes, webhook)
     assert lanes.rooms() == {webhook.webhook_id: 16}
     _add(lanes, webhook, 16)
@@ -278,7 +280,7 @@ def test_more_is_claimed_once_half_of_the_room_is_free_and_not_before() -> None:
 
 
 def test_after_a_claim_for_which_nothing_was_free_one_is_made_when_half_is() -> None:
-    lanes, webhook = Lanes(Bounds(per_webhook=100, waiting=10)), a_webhook()
+    lanes, webhook = FairQueue(Bounds(per_webhook=100, waiting=10)), a_webhook()
     lane = _prove(lanes, webhook)
     _add(lanes, webhook, 10)
     lanes.note_starved()
@@ -291,7 +293,7 @@ def test_after_a_claim_for_which_nothing_was_free_one_is_made_when_half_is() -> 
 
 
 def test_nothing_is_claimed_of_a_webhook_at_its_bound() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 3)
     _flights(lanes)
     assert lanes.rooms() == {webhook.webhook_id: 0}
@@ -299,7 +301,7 @@ def test_nothing_is_claimed_of_a_webhook_at_its_bound() -> None:
 
 
 def test_that_storage_has_more_is_of_no_use_for_a_webhook_that_was_forgotten_meanwhile() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 1)
     for _, flight in _flights(lanes):
         _answer(lanes, flight)
@@ -314,7 +316,7 @@ def test_that_storage_has_more_is_of_no_use_for_a_webhook_that_was_forgotten_mea
 
 
 def test_nothing_goes_out_after_a_change_before_the_webhook_was_read_again() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     added = _add(lanes, webhook, 2)
     assert lanes.changed(1)
     assert not lanes.changed(1)
@@ -328,7 +330,7 @@ def test_nothing_goes_out_after_a_change_before_the_webhook_was_read_again() -> 
 
 
 def test_what_waits_for_a_webhook_that_may_not_be_sent_to_is_given_up() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     added = _add(lanes, webhook, 2)
     lanes.changed(1)
     assert lanes.refresh(webhook.webhook_id, None, 1) == added
@@ -337,7 +339,7 @@ def test_what_waits_for_a_webhook_that_may_not_be_sent_to_is_given_up() -> None:
 
 def test_what_was_read_before_a_deletion_and_arrives_after_it_is_not_sent() -> None:
     """A publish may have begun before the deletion, and hand over when it is already known."""
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 2)
     (_, out), _ = _flights(lanes)
     _add(lanes, webhook, 1)
@@ -352,7 +354,7 @@ def test_what_was_read_before_a_deletion_and_arrives_after_it_is_not_sent() -> N
 
 def test_a_webhook_enabled_again_is_sent_to_as_it_is_now() -> None:
     """Though a request from before is still out, and its disabling ended by time alone."""
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook, 2)
     _flights(lanes)
     _add(lanes, webhook)
@@ -365,7 +367,7 @@ def test_a_webhook_enabled_again_is_sent_to_as_it_is_now() -> None:
 
 
 def test_a_reading_overtaken_by_a_later_one_counts_for_nothing() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook)
     lanes.changed(2)
     newest = attrs.evolve(webhook, url="https://newest.example.com/")
@@ -376,7 +378,7 @@ def test_a_reading_overtaken_by_a_later_one_counts_for_nothing() -> None:
 
 
 def test_what_waited_goes_on_when_a_publish_read_the_webhook_again_and_then_failed() -> None:
-    lanes, webhook = Lanes(BOUNDS), a_webhook()
+    lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook)
     lanes.changed(1)
     assert not _flights(lanes)
@@ -386,7 +388,7 @@ def test_what_waited_goes_on_when_a_publish_read_the_webhook_again_and_then_fail
 
 
 def test_a_lane_is_forgotten_when_idle_and_never_while_it_holds_something() -> None:
-    lanes, idle, reserved, waiting, out = Lanes(BOUNDS), *(a_webhook() for _ in range(4))
+    lanes, idle, reserved, waiting, out = FairQueue(BOUNDS), *(a_webhook() for _ in range(4))
     _prove(lanes, idle)
     _add(lanes, out)
     _flights(lanes)
@@ -405,14 +407,14 @@ class LanesMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lanes = Lanes(BOUNDS)
+        self.lanes = FairQueue(BOUNDS)
         self.now = 0.0
         self.known_changes = 0
         self.history: list[dict[UUID, Webhook | None]] = []
-        self.lane_of: dict[UUID, Lane] = {}
-        self.waiting: list[Held] = []
-        self.reserved: list[Held] = []
-        self.out: list[tuple[Held, Flight]] = []
+        self.lane_of: dict[UUID, WebhookQueue] = {}
+        self.waiting: list[QueuedDelivery] = []
+        self.reserved: list[QueuedDelivery] = []
+        self.out: list[tuple[QueuedDelivery, InFlightRequest]] = []
         self.names = count()
 
     @initialize()
@@ -426,7 +428,7 @@ class LanesMachine(RuleBasedStateMachine):
         webhook = self.history[changes][webhook_id]
         return (webhook, changes) if webhook else None
 
-    def _gone_from_waiting(self, given: list[Held]) -> None:
+    def _gone_from_waiting(self, given: list[QueuedDelivery]) -> None:
         for one in given:
             self.waiting.remove(one)
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from notification_adapters.memory import ManualClock
-from notification_core.dispatch.result_writer import Recorder
+from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.model.delivery import (
     ErrorCode,
     Failed,
@@ -61,7 +61,7 @@ class World:
     trouble: Trouble
     book: Book
     notebook: Notebook
-    recorder: Recorder
+    recorder: ResultWriter
     recorded: list[Result]
     returned: list[Fence]
     left: list[Fence]
@@ -78,7 +78,7 @@ async def world() -> AsyncIterator[World]:
     recorded: list[Result] = []
     returned: list[Fence] = []
     left: list[Fence] = []
-    recorder = Recorder(
+    recorder = ResultWriter(
         store=book,
         clock=clock,
         observer=notebook,

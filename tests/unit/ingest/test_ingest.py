@@ -15,7 +15,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.ingest.plan import Taker
-from notification_core.model.delivery import BegunDelivery, Reason, State
+from notification_core.model.delivery import ClaimedDelivery, Reason, State
 from notification_core.model.event import Event, body_of
 from notification_core.model.webhook import Webhook
 from tests.unit.builders import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
@@ -30,8 +30,8 @@ class Hands(Taker):
         self.lease = timedelta(seconds=30)
         self.places = places
         self.reserved: dict[UUID, int] = {}
-        self.handed_over: list[tuple[BegunDelivery, float]] = []
-        self.released: list[BegunDelivery] = []
+        self.handed_over: list[tuple[ClaimedDelivery, float]] = []
+        self.released: list[ClaimedDelivery] = []
         self.woken = 0
 
     def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
@@ -41,10 +41,10 @@ class Hands(Taker):
         self.reserved[delivery_id] = changes
         return True
 
-    def release(self, begun: Sequence[BegunDelivery]) -> None:
+    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
         self.released += begun
 
-    def hand_over(self, begun: Sequence[BegunDelivery], leased_from: float) -> None:
+    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
         self.handed_over += [(one, leased_from) for one in begun]
 
     def wake(self) -> None:

@@ -11,7 +11,7 @@ from notification_adapters.memory.state import StoredDelivery
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.ingest import Ingest
-from notification_core.maintenance.lease_reaper import Upkeep, UpkeepRules
+from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.model.delivery import Attempt, Outcome, Reason, State
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -44,7 +44,7 @@ class World:
     storage: MemoryStorage
     trouble: Trouble
     notebook: Notebook
-    upkeep: Upkeep
+    upkeep: LeaseReaper
 
     async def delivery(self, webhook: Webhook, worker: UUID | None = None) -> StoredDelivery:
         """Store a delivery, leased for half a minute where a worker has it."""
@@ -77,7 +77,7 @@ async def world() -> World:
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     await storage.worker_lock.acquire(WORKER)
-    upkeep = Upkeep(
+    upkeep = LeaseReaper(
         deliveries=TroubledDeliveries(storage.deliveries, trouble),
         webhooks=storage.webhooks,
         idempotency=storage.idempotency,

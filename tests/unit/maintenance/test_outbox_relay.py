@@ -12,7 +12,7 @@ from attrs import define, field
 from notification_adapters.memory import ManualClock, MemorySink, MemoryStorage, memory_storage
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import BrokersUnavailable, StorageUnavailable
-from notification_core.maintenance.outbox_relay import Relay
+from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.model.topics import Topics
@@ -88,8 +88,8 @@ class World:
         async with self.storage.deliveries.ingesting() as transaction:
             await transaction.add_dead_letters(letters)
 
-    def relay(self, worker: UUID | None = None) -> Relay:
-        return Relay(
+    def relay(self, worker: UUID | None = None) -> OutboxRelay:
+        return OutboxRelay(
             worker=worker or an_id(),
             outbox=self.outbox,
             sink=self.sink,
@@ -108,7 +108,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(relay: Relay) -> AsyncIterator[None]:
+async def running(relay: OutboxRelay) -> AsyncIterator[None]:
     task = asyncio.create_task(relay.run())
     try:
         yield

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import attrs
 
-from notification_core.model.delivery import BegunDelivery
+from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.ports.signer import Signer
 from notification_core.signing.signatures import Signatures
@@ -27,13 +27,13 @@ class CountingSigner(Signer):
         return self._signer.sign(key, content)
 
 
-def a_delivery_of(event_id: str, environment_id: UUID = ENVIRONMENT) -> BegunDelivery:
+def a_delivery_of(event_id: str, environment_id: UUID = ENVIRONMENT) -> ClaimedDelivery:
     delivery = a_delivery(a_webhook(), body=event_id.encode())
     fence = attrs.evolve(delivery.fence, environment_id=environment_id)
     return attrs.evolve(delivery, event_id=event_id, fence=fence)
 
 
-def expected(delivery: BegunDelivery, keys: tuple[SigningKey, ...], second: int) -> object:
+def expected(delivery: ClaimedDelivery, keys: tuple[SigningKey, ...], second: int) -> object:
     name = message_id(delivery.fence.environment_id, delivery.event_id)
     return sign(HEADERS, keys, name, second, delivery.body)
 

@@ -10,7 +10,7 @@ import pytest
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.sender import Hang, ScriptedSender
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import Deliver, DeliveryRules
+from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.errors import (
     AlreadyAnswered,
     Resource,
@@ -66,7 +66,7 @@ def world() -> World:
         store=storage.trials,
         webhooks=storage.webhooks,
         keyring=keyring,
-        deliver=Deliver(sender, signatures, clock, ids, RULES, lambda: 0.0),
+        deliver=AttemptMaker(sender, signatures, clock, ids, RULES, lambda: 0.0),
         clock=clock,
         ids=ids,
         observer=notebook,

@@ -14,7 +14,7 @@ from notification_adapters.sql.dialect import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.lock_keys import lock_key
 from notification_adapters.sql.tables import MICROSECOND
-from notification_core.model.delivery import TRIALS, Attempt, Fence, State
+from notification_core.model.delivery import TEST_WORKER, Attempt, Fence, State
 
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
 # nothing of the workers, it would read all that one has begun for each of its fences.
@@ -157,7 +157,7 @@ async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
 
 async def owners(connection: AsyncConnection) -> Collection[UUID]:
     """Return the workers that own leases."""
-    return [worker for (worker,) in await fetch(connection, OWNERS, TRIALS)]
+    return [worker for (worker,) in await fetch(connection, OWNERS, TEST_WORKER)]
 
 
 async def overdue(

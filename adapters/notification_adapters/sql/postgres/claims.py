@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Handle, Lease, Look, Queue, RawRow, Waiting
 from notification_adapters.sql.postgres.driver import columns, fetch
-from notification_core.model.delivery import BegunDelivery, Fence
+from notification_core.model.delivery import ClaimedDelivery, Fence
 
 FIRST = UUID(int=0)
 """Comes before every webhook."""
@@ -99,7 +99,7 @@ async def waiting(
 
 async def begin(
     connection: AsyncConnection, handles: Sequence[Handle], lease: Lease, watched: Sequence[UUID]
-) -> tuple[Sequence[BegunDelivery], datetime | None]:
+) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
     """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
     assert lease.worker is not None  # noqa: S101 - for the type checker only
     values = *columns(handles, 2), lease.worker, lease.until, lease.begun_at, watched
@@ -108,9 +108,9 @@ async def begin(
     return [_begun(row[1:], lease.worker) for row in rows if row[1] is not None], next_due
 
 
-def _begun(row: RawRow, worker: UUID) -> BegunDelivery:
+def _begun(row: RawRow, worker: UUID) -> ClaimedDelivery:
     delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
-    return BegunDelivery(
+    return ClaimedDelivery(
         fence=Fence(delivery_id, environment_id, attempt, worker),
         webhook_id=webhook_id,
         event_id=event_id,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Ending, Handle, Held, Overdue, RawRow
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
-from notification_core.model.delivery import TRIALS, Attempt, Fence, State
+from notification_core.model.delivery import TEST_WORKER, Attempt, Fence, State
 
 HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
@@ -130,7 +130,7 @@ async def leased(connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
 
 async def owners(connection: AsyncConnection) -> Collection[UUID]:
     """Return the workers that own leases; those of trials are no worker's."""
-    return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TRIALS.hex)]
+    return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER.hex)]
 
 
 async def overdue(

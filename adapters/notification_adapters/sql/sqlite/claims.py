@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Lease, Look, Queue, RawRow, Waiting
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
-from notification_core.model.delivery import BegunDelivery, Fence
+from notification_core.model.delivery import ClaimedDelivery, Fence
 
 # A loose index scan of the webhooks after ?1, at most ?2: SQLite jumps from queue to queue
 # instead of reading every row.
@@ -91,7 +91,7 @@ async def waiting(
 
 async def begin(
     connection: AsyncConnection, handles: Sequence[int], lease: Lease, watched: Sequence[UUID]
-) -> tuple[Sequence[BegunDelivery], datetime | None]:
+) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
     """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
     assert lease.worker is not None  # noqa: S101 - for the type checker only
     until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
@@ -118,9 +118,9 @@ def _queue(row: RawRow) -> Queue:
     )
 
 
-def _begun(row: RawRow, worker: UUID) -> BegunDelivery:
+def _begun(row: RawRow, worker: UUID) -> ClaimedDelivery:
     delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
-    return BegunDelivery(
+    return ClaimedDelivery(
         fence=Fence(UUID(delivery_id), UUID(environment_id), attempt, worker),
         webhook_id=UUID(webhook_id),
         event_id=event_id,

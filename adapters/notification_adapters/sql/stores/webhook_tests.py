@@ -10,9 +10,9 @@ from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import deliveries
 from notification_core.concurrency.lost_transactions import repeated
 from notification_core.model.delivery import (
-    TRIALS,
+    TEST_WORKER,
     Attempt,
-    BegunDelivery,
+    ClaimedDelivery,
     Fence,
     Origin,
     Reason,
@@ -34,7 +34,7 @@ class SqlTrialStore(TrialStore):
 
     @repeated
     async def begin(
-        self, event: EventToStore, delivery: BegunDelivery, lease: timedelta, kept: Kept = ()
+        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
@@ -66,7 +66,7 @@ class SqlTrialStore(TrialStore):
     @repeated
     async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
-        fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TRIALS)
+        fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept, replaces=True)
             now = await self._database.now(connection)
