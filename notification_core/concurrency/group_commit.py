@@ -13,7 +13,7 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
-class Grouped(Generic[Question, Answer]):
+class GroupCommit(Generic[Question, Answer]):
     """Answers questions in groups, in their order.
 
     ``work`` answers the first ones of a group, at least one, each by a value or an error; the

@@ -16,7 +16,7 @@ _ATTEMPTS: Final = 5
 _MOST_SECONDS: Final = 0.1
 
 
-def repeated(
+def retry_lost_transaction(
     transaction: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
     """Have a method that is one transaction repeated if it is lost, at most 4 times.

@@ -14,7 +14,7 @@ from notification_core.dispatch.fair_queue import SLOW_AFTER, FairQueue
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery
 from notification_core.errors import ResourceShort
-from notification_core.ingest.plan import Taker
+from notification_core.ingest.plan import DirectDispatch
 from notification_core.model.delivery import ClaimedDelivery, Fence, Result
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
@@ -28,7 +28,7 @@ SHORTAGE_SECONDS: Final = 1.0
 """How long after a shortage nothing is claimed or sent; then it is tried again."""
 
 
-class DeliveryRunner(Taker):
+class DeliveryRunner(DirectDispatch):
     """Holds begun deliveries in lanes and sends them as fast as the bounds allow.
 
     A chain of attempts runs in one task for as long as there is a next delivery. ``wanting`` is

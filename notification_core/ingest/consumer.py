@@ -31,7 +31,7 @@ _PAUSE = 0.5
 _Judged = tuple[Message, Event | DeadLetter]
 
 
-class Consume:
+class EventConsumer:
     """Takes a source's messages into storage, in transactions of a bounded size."""
 
     def __init__(

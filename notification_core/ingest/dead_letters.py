@@ -11,7 +11,7 @@ from notification_core.ports.dead_letters import DeadLetters, StoredDeadLetter
 _PAGE = 100
 
 
-class Letters:
+class DeadLetterReplay:
     """Lists dead letters, and takes them in after all."""
 
     def __init__(self, store: DeadLetters, ingest: Ingest, read: Read) -> None:

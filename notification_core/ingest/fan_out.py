@@ -7,7 +7,7 @@ from attrs import frozen
 
 from notification_core.errors import TooManyDeliveries
 from notification_core.ingest.matching import matching, subscriptions_by_type
-from notification_core.ingest.webhook_cache import Known
+from notification_core.ingest.webhook_cache import CachedWebhooks
 from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, EventKey
 from notification_core.model.webhook import Webhook
@@ -21,7 +21,7 @@ class FanOut:
     """
 
     of: Mapping[EventKey, Sequence[Webhook]]
-    known: Known
+    known: CachedWebhooks
     now: datetime
 
     def rows(self, events: Sequence[Event]) -> int:
@@ -63,7 +63,7 @@ class FanOut:
         return refusals
 
 
-def fan_out(events: Sequence[Event], known: Known, now: datetime) -> FanOut:
+def fan_out(events: Sequence[Event], known: CachedWebhooks, now: datetime) -> FanOut:
     """Return which of the known webhooks want each event."""
     subscriptions = subscriptions_by_type(known.webhooks, now)
     wanted = {key: matching(event, subscriptions) for key, event in distinct(events).items()}

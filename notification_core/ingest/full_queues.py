@@ -14,7 +14,7 @@ _REST = 20
 """A look that takes long is followed by a rest of so many times as long: it stays cheap."""
 
 
-class FullQueues:
+class FullQueueMonitor:
     """Knows the webhooks for which as many deliveries wait as may, as of the latest look."""
 
     def __init__(self, backlog: Backlog, clock: Clock, observer: Observer, most: int) -> None:

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.concurrency.group_commit import Grouped
+from notification_core.concurrency.group_commit import GroupCommit
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.fan_out import FanOut, fan_out
-from notification_core.ingest.plan import Batch, Planner, Taker
-from notification_core.ingest.webhook_cache import Directory
+from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch
+from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.event import Arrival, Event, EventKey, Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import Keep
@@ -66,7 +66,7 @@ class Ingest:
         clock: Clock,
         ids: IdGenerator,
         observer: Observer,
-        taker: Taker | None,
+        taker: DirectDispatch | None,
         waking: Waking,
         *,
         source: Source = Source.HTTP,
@@ -78,11 +78,11 @@ class Ingest:
         self._clock = clock
         self._observer = observer
         self._taker = taker
-        self._planner = Planner(ids, full)
-        self._directory = Directory()
+        self._planner = IngestPlanner(ids, full)
+        self._directory = WebhookCache()
         self._waking = waking
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
-        self._together = Grouped(
+        self._together = GroupCommit(
             self._store_together,
             size=_size_of,
             most=_MOST_BYTES_TOGETHER,
@@ -117,9 +117,9 @@ class Ingest:
         All deliveries are stored due: nobody may send what may never be committed. Raises as
         :meth:`publish` does; the transaction is then to be rolled back.
         """
-        batch = Batch(None)
+        batch = PlannedBatch(None)
         # Of its own: what their transaction sees of its own changes may never be committed.
-        published = await self._store_all(transaction, batch, events, Directory())
+        published = await self._store_all(transaction, batch, events, WebhookCache())
 
         def committed() -> None:
             self._hand_over(batch, self._clock.monotonic())
@@ -140,7 +140,7 @@ class Ingest:
         await self._together.settled()
         await asyncio.gather(*self._storing, return_exceptions=True)
 
-    @repeated
+    @retry_lost_transaction
     async def _store_together(
         self, requests: Sequence[Sequence[Event]]
     ) -> Sequence[Sequence[Published] | Exception]:
@@ -158,7 +158,7 @@ class Ingest:
             await self._store(transaction, batch, wanted, _fitting(requests, refusals))
         return _answers(requests, refusals, batch)
 
-    @repeated
+    @retry_lost_transaction
     async def _store_alone(
         self,
         events: Sequence[Event],
@@ -188,7 +188,7 @@ class Ingest:
         known = self._directory.recall({event.environment_id for event in events})
         return None if known is None else fan_out(events, known, self._clock.now())
 
-    async def _store_at_once(self, wanted: FanOut, events: Sequence[Event]) -> Batch | None:
+    async def _store_at_once(self, wanted: FanOut, events: Sequence[Event]) -> PlannedBatch | None:
         """Store events, and return what was stored; None where webhooks have changed meanwhile."""
         async with self._handing_over() as batch:
             self._planner.plan(batch, wanted, events)
@@ -205,9 +205,9 @@ class Ingest:
     async def _store_all(
         self,
         transaction: IngestTransaction,
-        batch: Batch,
+        batch: PlannedBatch,
         events: Sequence[Event],
-        directory: Directory,
+        directory: WebhookCache,
     ) -> Sequence[Published]:
         wanted = await self._fan_out(transaction, events, directory)
         wanted.rows(events)
@@ -215,13 +215,17 @@ class Ingest:
         return _published(events, batch, set())
 
     async def _fan_out(
-        self, transaction: IngestTransaction, events: Sequence[Event], directory: Directory
+        self, transaction: IngestTransaction, events: Sequence[Event], directory: WebhookCache
     ) -> FanOut:
         known = await directory.look_up(transaction, {event.environment_id for event in events})
         return fan_out(events, known, self._clock.now())
 
     async def _store(
-        self, transaction: IngestTransaction, batch: Batch, wanted: FanOut, events: Sequence[Event]
+        self,
+        transaction: IngestTransaction,
+        batch: PlannedBatch,
+        wanted: FanOut,
+        events: Sequence[Event],
     ) -> None:
         self._planner.plan(batch, wanted, events)
         if batch.stored:
@@ -230,15 +234,15 @@ class Ingest:
             await transaction.add_deliveries(batch.deliveries, *batch.owner)
 
     @asynccontextmanager
-    async def _committing(self) -> AsyncIterator[tuple[IngestTransaction, Batch]]:
+    async def _committing(self) -> AsyncIterator[tuple[IngestTransaction, PlannedBatch]]:
         """Open a transaction, and hand over what it has begun once it has committed."""
         async with self._handing_over() as batch, self._deliveries.ingesting() as transaction:
             yield transaction, batch
 
     @asynccontextmanager
-    async def _handing_over(self) -> AsyncIterator[Batch]:
+    async def _handing_over(self) -> AsyncIterator[PlannedBatch]:
         """Hand over what was begun once the block has ended, and tell of it."""
-        batch = Batch(self._taker)
+        batch = PlannedBatch(self._taker)
         leased_from = self._clock.monotonic()
         try:
             yield batch
@@ -248,7 +252,7 @@ class Ingest:
         self._hand_over(batch, leased_from)
         self._tell(batch)
 
-    def _hand_over(self, batch: Batch, leased_from: float) -> None:
+    def _hand_over(self, batch: PlannedBatch, leased_from: float) -> None:
         if self._taker and batch.begun:
             self._taker.hand_over(batch.begun, leased_from)
         if batch.due:
@@ -256,7 +260,7 @@ class Ingest:
                 self._taker.wake()
             self._waking.wake()
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: PlannedBatch) -> None:
         if not batch.taken:
             return
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
@@ -280,7 +284,7 @@ def _fitting(
 
 
 def _answers(
-    requests: Sequence[Sequence[Event]], refusals: Sequence[Exception | None], batch: Batch
+    requests: Sequence[Sequence[Event]], refusals: Sequence[Exception | None], batch: PlannedBatch
 ) -> Sequence[Sequence[Published] | Exception]:
     seen: set[EventKey] = set()
     return [
@@ -289,7 +293,9 @@ def _answers(
     ]
 
 
-def _published(events: Sequence[Event], batch: Batch, seen: set[EventKey]) -> Sequence[Published]:
+def _published(
+    events: Sequence[Event], batch: PlannedBatch, seen: set[EventKey]
+) -> Sequence[Published]:
     """Answer for each event in order; one that was ``seen`` in the same transaction is a double."""
     answers = []
     for event in events:

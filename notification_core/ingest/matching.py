@@ -7,11 +7,11 @@ from uuid import UUID
 from notification_core.model.event import Event
 from notification_core.model.webhook import SKIPS_RECORDED_FOR, Webhook
 
-Subscriptions = Mapping[tuple[UUID, str], Sequence[Webhook]]
+WebhooksByEventType = Mapping[tuple[UUID, str], Sequence[Webhook]]
 """Webhooks by (environment id, event type)."""
 
 
-def subscriptions_by_type(webhooks: Iterable[Webhook], now: datetime) -> Subscriptions:
+def subscriptions_by_type(webhooks: Iterable[Webhook], now: datetime) -> WebhooksByEventType:
     """Sort webhooks by what they subscribe to; those that get no delivery at all are left out."""
     by_type: dict[tuple[UUID, str], list[Webhook]] = {}
     for webhook in webhooks:
@@ -21,7 +21,7 @@ def subscriptions_by_type(webhooks: Iterable[Webhook], now: datetime) -> Subscri
     return by_type
 
 
-def matching(event: Event, subscriptions: Subscriptions) -> Sequence[Webhook]:
+def matching(event: Event, subscriptions: WebhooksByEventType) -> Sequence[Webhook]:
     """Return the webhooks that get a delivery of this event (a skipped one if disabled)."""
     return subscriptions.get((event.environment_id, event.type), ())
 

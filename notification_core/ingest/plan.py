@@ -14,10 +14,10 @@ from notification_core.ingest.fan_out import FanOut, distinct
 from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Reason, State
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.webhook import Webhook
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 
 
-class Taker(Protocol):
+class DirectDispatch(Protocol):
     """The dispatcher of this process, as ingest sees it: it may take deliveries at once."""
 
     worker: UUID
@@ -41,7 +41,7 @@ class Taker(Protocol):
 
 
 @define
-class Batch:
+class PlannedBatch:
     """What a transaction is to store, and what is handed over after it.
 
     ``taken`` are the events that were asked for, doubles too; those of environments that are being
@@ -49,7 +49,7 @@ class Batch:
     be stored due.
     """
 
-    taker: Taker | None
+    taker: DirectDispatch | None
     taken: Sequence[Event] = ()
     stored: Mapping[EventKey, EventToStore] = field(factory=dict)
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
@@ -66,9 +66,9 @@ class Batch:
         """Return how many deliveries are left for any worker to claim."""
         return sum(one.state is State.PENDING and not one.begun for one in self.deliveries)
 
-    def planned(self, changes: int) -> Planned:
+    def planned(self, changes: int) -> IngestPlan:
         """Return all of it, as it is to be stored while the change counter stands at this."""
-        return Planned(changes, [*self.stored.values()], self.deliveries, *self.owner)
+        return IngestPlan(changes, [*self.stored.values()], self.deliveries, *self.owner)
 
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
         """Take in which events are new; the others get none of the deliveries planned for them."""
@@ -101,7 +101,7 @@ class Batch:
 
 
 @frozen
-class Planner:
+class IngestPlanner:
     """Plans deliveries: skipped, begun by this process, or due.
 
     ``full`` holds, at any time, the webhooks whose queues take no more.
@@ -110,7 +110,7 @@ class Planner:
     ids: IdGenerator
     full: AbstractSet[UUID]
 
-    def plan(self, batch: Batch, wanted: FanOut, events: Sequence[Event]) -> None:
+    def plan(self, batch: PlannedBatch, wanted: FanOut, events: Sequence[Event]) -> None:
         """Plan all of these events, and reserve places for what this process may take."""
         erasing = wanted.known.erasing
         batch.taken = [one for one in events if one.environment_id not in erasing]
@@ -122,7 +122,9 @@ class Planner:
             for webhook in wanted.of[key]:
                 self._plan(batch, event, webhook, wanted)
 
-    def _plan(self, batch: Batch, stored: EventToStore, webhook: Webhook, wanted: FanOut) -> None:
+    def _plan(
+        self, batch: PlannedBatch, stored: EventToStore, webhook: Webhook, wanted: FanOut
+    ) -> None:
         event, body, taker = stored.event, stored.body or b"", batch.taker
         delivery_id = self.ids()
         reason = self._reason_to_skip(webhook, wanted.now)

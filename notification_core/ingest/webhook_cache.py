@@ -13,7 +13,7 @@ _MOST_REMEMBERED = 20_000
 
 
 @frozen
-class Known:
+class CachedWebhooks:
     """The webhooks of some environments, and which environments are being erased.
 
     ``changes`` is the change counter from before they were read.
@@ -47,7 +47,7 @@ class _Edition:
         self._size += size
 
 
-class Directory:
+class WebhookCache:
     """Looks up webhooks, and reads again only what a change may have touched.
 
     Whatever changes webhooks, or begins or ends an erasure, raises the change counter within the
@@ -58,7 +58,7 @@ class Directory:
     def __init__(self) -> None:
         self._latest: _Edition | None = None
 
-    def recall(self, environment_ids: Collection[UUID]) -> Known | None:
+    def recall(self, environment_ids: Collection[UUID]) -> CachedWebhooks | None:
         """Return what is remembered of these environments; None where that is not all of it.
 
         Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
@@ -68,11 +68,11 @@ class Directory:
         if edition is None or not all(map(edition.remembers, environment_ids)):
             return None
         webhooks = [*chain.from_iterable(edition.webhooks[one] for one in environment_ids)]
-        return Known(edition.changes, webhooks, edition.erasing)
+        return CachedWebhooks(edition.changes, webhooks, edition.erasing)
 
     async def look_up(
         self, transaction: IngestTransaction, environment_ids: Collection[UUID]
-    ) -> Known:
+    ) -> CachedWebhooks:
         """Return the webhooks of these environments, as the transaction sees them."""
         edition = await self._edition(transaction)
         found = {one: edition.webhooks.get(one) for one in environment_ids}
@@ -82,7 +82,7 @@ class Directory:
             edition.remember(read)
             found |= read
         webhooks = [*chain.from_iterable(each or () for each in found.values())]
-        return Known(edition.changes, webhooks, edition.erasing)
+        return CachedWebhooks(edition.changes, webhooks, edition.erasing)
 
     async def _edition(self, transaction: IngestTransaction) -> _Edition:
         # The counter first: a change between two reads must not seem to be known already. Who

@@ -60,7 +60,7 @@ class Claimed:
 
 
 @frozen
-class Planned:
+class IngestPlan:
     """Events with their deliveries, planned by what was known of webhooks at a change counter.
 
     The keys of the events are distinct. Deliveries that are ``begun`` belong to ``worker`` for
@@ -133,7 +133,7 @@ class DeliveryStore(Protocol):
     def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
 
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new, each with its deliveries, as one committed batch.
 
         Tell of each event whether it is new: one that is known is left as it is, gets no more

@@ -24,7 +24,7 @@ from notification_core.model.event import Arrival
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.replay import Replay, Selection
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened
@@ -72,7 +72,7 @@ async def _new_by_statement(storage: SqlStorage) -> None:
 async def _store(storage: SqlStorage) -> Arrival:
     """Store an event in one statement that commits by itself."""
     stored = event("e-1")
-    planned = Planned(await storage.webhooks.changes(), [stored], [], None, timedelta(seconds=9))
+    planned = IngestPlan(await storage.webhooks.changes(), [stored], [], None, timedelta(seconds=9))
     arrivals = await storage.deliveries.store(planned)
     assert arrivals
     return arrivals[stored.event.key]

@@ -13,7 +13,7 @@ from notification_adapters.sql import SqlStorage
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.event import Arrival
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened
@@ -68,7 +68,7 @@ async def _store(storage: SqlStorage, event_id: str, how: str) -> Arrival:
         return (await ingest(storage, event(event_id)))[0]
     known = await storage.webhooks.changes()
     stored = event(event_id)
-    arrivals = await storage.deliveries.store(Planned(known, [stored], [], None, _lease()))
+    arrivals = await storage.deliveries.store(IngestPlan(known, [stored], [], None, _lease()))
     assert arrivals
     return arrivals[stored.event.key]
 

@@ -16,7 +16,7 @@ from notification_adapters.sql.sqlite import pool
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventToStore
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, database, event, opened, pragma
 from tests.sqlite_template import make_sqlite
 
@@ -36,7 +36,7 @@ async def _store(storage: SqlStorage, *events: EventToStore) -> list[Arrival] | 
     deliveries = [
         NewDelivery(uuid4(), ENVIRONMENT_ID, UUID(int=1), one.event.event_id) for one in events
     ]
-    arrivals = await storage.deliveries.store(Planned(0, events, deliveries, None, timedelta()))
+    arrivals = await storage.deliveries.store(IngestPlan(0, events, deliveries, None, timedelta()))
     return None if arrivals is None else list(arrivals.values())
 
 

@@ -34,7 +34,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Event, EventToStore
 from notification_core.model.webhook import Webhook
-from notification_core.ports.deliveries import Claim, Planned
+from notification_core.ports.deliveries import Claim, IngestPlan
 
 ROUNDS = 60
 EVENTS = 100
@@ -120,7 +120,7 @@ class Load:
             )
             for number, one in enumerate(events)
         ]
-        planned = Planned(WEBHOOKS, events, deliveries, self._worker, LEASE)
+        planned = IngestPlan(WEBHOOKS, events, deliveries, self._worker, LEASE)
         with self.meter.of("ingest" if begun else "queue", EVENTS):
             stored = await self._storage.deliveries.store(planned)
         assert stored, "as many changes as webhooks were made"

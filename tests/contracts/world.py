@@ -41,7 +41,7 @@ from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, Planned
+from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestPlan
 from notification_core.ports.dispatch_notifier import Waking
 from notification_core.ports.encrypted_columns import SealedStore
 from notification_core.ports.erasures import ErasureStore
@@ -219,7 +219,7 @@ class World:
         """Store them at once, as planned at a number of changes: by default the present one."""
         if changes is None:
             changes = await self.storage.webhooks.changes()
-        planned = Planned(changes, events, deliveries, worker, LEASE)
+        planned = IngestPlan(changes, events, deliveries, worker, LEASE)
         return await self.storage.deliveries.store(planned)
 
     async def publish(self, webhook: Webhook, count: int = 1, data: bytes = b"{}") -> list[UUID]:

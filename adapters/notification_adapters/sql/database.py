@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Queue, Steps
 from notification_core.model.delivery import Result
 from notification_core.model.event import Arrival, EventKey
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 
 
 class Shortcuts(Protocol):
@@ -23,7 +23,7 @@ class Shortcuts(Protocol):
     """
 
     @abstractmethod
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Do as :meth:`DeliveryStore.store`."""
 
     @abstractmethod

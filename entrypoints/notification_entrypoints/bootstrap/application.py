@@ -26,7 +26,7 @@ from notification_core.dispatch.dispatcher import Dispatcher
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import Erasing, Erasures
 from notification_core.errors import WorkerLockTaken
-from notification_core.ingest.full_queues import FullQueues
+from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
@@ -176,10 +176,10 @@ async def open_service(
 
 
 @asynccontextmanager
-async def _full_queues(ground: _Ground, storage: Storage) -> AsyncIterator[FullQueues]:
+async def _full_queues(ground: _Ground, storage: Storage) -> AsyncIterator[FullQueueMonitor]:
     """Keep an eye on the queues for the length of the block."""
     most = ground.settings.webhooks_max_pending_per_webhook
-    full = FullQueues(storage.backlog, ground.clock, ground.watch, most)
+    full = FullQueueMonitor(storage.backlog, ground.clock, ground.watch, most)
     looking = asyncio.create_task(full.run())
     try:
         yield full
@@ -189,7 +189,7 @@ async def _full_queues(ground: _Ground, storage: Storage) -> AsyncIterator[FullQ
 
 
 def _ingests(
-    ground: _Ground, storage: Storage, dispatcher: Dispatcher | None, full: FullQueues
+    ground: _Ground, storage: Storage, dispatcher: Dispatcher | None, full: FullQueueMonitor
 ) -> Mapping[Source, Ingest]:
     return {
         source: Ingest(

@@ -11,7 +11,7 @@ from notification_adapters.kafka.consumer_config import Consumption
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.kafka.message_sink import KafkaSink
-from notification_core.ingest.consumer import Consume, Read
+from notification_core.ingest.consumer import EventConsumer, Read
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import CATALOGUE
@@ -29,7 +29,7 @@ _FINISH = timedelta(seconds=2)
 @asynccontextmanager
 async def working(
     settings: Settings, topics: Topics, service: Service, watch: Metrics
-) -> AsyncIterator[tuple[KafkaSource, Consume]]:
+) -> AsyncIterator[tuple[KafkaSource, EventConsumer]]:
     """Take in events and send messages for the length of the block."""
     brokers = brokers_of(settings)
     async with AsyncExitStack() as stack:
@@ -45,9 +45,9 @@ async def working(
 @asynccontextmanager
 async def _consuming(
     settings: Settings, source: EventSource, service: Service, watch: Metrics
-) -> AsyncIterator[Consume]:
+) -> AsyncIterator[EventConsumer]:
     read = MessageReader(service.clock, settings.tz)
-    consume = Consume(
+    consume = EventConsumer(
         source=source,
         ingest=service.ingests[Source.KAFKA],
         read=_counting(read, DataSchemas(CATALOGUE), watch),

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 
 from notification_core.errors import InvalidInput
-from notification_core.ingest.dead_letters import Letters
+from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_entrypoints.cli.data import data_option, defaults_of
@@ -104,7 +104,7 @@ async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
     return left
 
 
-async def _chosen(letters: Letters, letter_ids: Sequence[UUID]) -> AsyncIterator[UUID]:
+async def _chosen(letters: DeadLetterReplay, letter_ids: Sequence[UUID]) -> AsyncIterator[UUID]:
     for letter_id in letter_ids:
         yield letter_id
     if not letter_ids:

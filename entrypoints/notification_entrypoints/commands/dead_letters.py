@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.ingest.dead_letters import Letters
+from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Source
 from notification_core.version import VERSION
@@ -20,7 +20,7 @@ _NO_DEFAULTS: Mapping[str, str] = {}
 @asynccontextmanager
 async def open_letters(
     environ: Mapping[str, str], defaults: Mapping[str, str] = _NO_DEFAULTS
-) -> AsyncIterator[Letters]:
+) -> AsyncIterator[DeadLetterReplay]:
     """Open the dead letters; what is taken in from here is sent by whoever dispatches."""
     settings = load_settings(environ, defaults)
     clock = SystemClock()
@@ -30,4 +30,4 @@ async def open_letters(
         ingest = Ingest(
             storage.deliveries, clock, ids, nobody, None, storage.waking, source=Source.KAFKA
         )
-        yield Letters(storage.dead_letters, ingest, MessageReader(clock, settings.tz))
+        yield DeadLetterReplay(storage.dead_letters, ingest, MessageReader(clock, settings.tz))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from notification_core.concurrency.group_commit import Grouped
+from notification_core.concurrency.group_commit import GroupCommit
 
 
 class Away(Exception):
@@ -43,13 +43,15 @@ def work() -> Work:
     return Work()
 
 
-def grouped(work: Work, *, most: int = 1_000, side_by_side: int = 1) -> Grouped[int, int]:
-    return Grouped(
+def grouped(work: Work, *, most: int = 1_000, side_by_side: int = 1) -> GroupCommit[int, int]:
+    return GroupCommit(
         work, size=lambda number: number, most=most, shared=Away, side_by_side=side_by_side
     )
 
 
-async def asked(group: Grouped[int, int], work: Work, *numbers: int) -> list[int | BaseException]:
+async def asked(
+    group: GroupCommit[int, int], work: Work, *numbers: int
+) -> list[int | BaseException]:
     """Ask all of these while the first one is being worked on."""
     tasks = [asyncio.create_task(group.ask(number)) for number in numbers]
     await asyncio.sleep(0)

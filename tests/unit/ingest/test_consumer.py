@@ -17,7 +17,7 @@ from notification_adapters.memory import (
 from notification_adapters.memory.ingest import MemoryIngest
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import InvalidEvent, StorageUnusable
-from notification_core.ingest.consumer import MAX_BYTES_PER_TRANSACTION, Consume
+from notification_core.ingest.consumer import MAX_BYTES_PER_TRANSACTION, EventConsumer
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, Source
@@ -80,7 +80,7 @@ class World:
     trouble: Trouble = attrs.field(factory=Trouble)
     notebook: Notebook = attrs.field(factory=Notebook)
     source: Watched = attrs.field(init=False)
-    consume: Consume = attrs.field(init=False)
+    consume: EventConsumer = attrs.field(init=False)
 
     def send(self, *values: bytes | None) -> None:
         for value in values:
@@ -115,7 +115,7 @@ class World:
         self.source = Watched(
             self.topics.join(), lambda: len(state.events) + len(state.dead_letters)
         )
-        self.consume = Consume(
+        self.consume = EventConsumer(
             source=self.source,
             ingest=ingest,
             read=read,

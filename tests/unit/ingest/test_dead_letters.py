@@ -6,7 +6,7 @@ from attrs import define, field
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import DeadLetterNotFound, InvalidEvent, StorageUnavailable
-from notification_core.ingest.dead_letters import Letters
+from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Event
 from notification_core.model.message import DeadLetter, Message
@@ -19,7 +19,7 @@ class World:
     """A storage, and a reader that learns to read."""
 
     storage: MemoryStorage
-    letters: Letters
+    letters: DeadLetterReplay
     trouble: Trouble
     understood: set[bytes] = field(factory=set)
 
@@ -49,7 +49,7 @@ def world() -> World:
 
     deliveries = TroubledDeliveries(storage.deliveries, trouble)
     ingest = Ingest(deliveries, clock, ids, Notebook(), None, storage.waking)
-    return World(storage, Letters(storage.dead_letters, ingest, read), trouble, understood)
+    return World(storage, DeadLetterReplay(storage.dead_letters, ingest, read), trouble, understood)
 
 
 async def test_all_are_listed_from_the_newest_to_the_oldest(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from notification_adapters.memory import ManualClock
 from notification_core.errors import StorageUnavailable
-from notification_core.ingest.full_queues import ESTIMATED_EVERY, FullQueues
+from notification_core.ingest.full_queues import ESTIMATED_EVERY, FullQueueMonitor
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from tests.unit.builders import Notebook, an_id
 
@@ -54,11 +54,13 @@ def notebook() -> Notebook:
 
 
 @pytest.fixture
-def full(queues: Queues, clock: ManualClock, notebook: Notebook) -> FullQueues:
-    return FullQueues(queues, clock, notebook, most=3)
+def full(queues: Queues, clock: ManualClock, notebook: Notebook) -> FullQueueMonitor:
+    return FullQueueMonitor(queues, clock, notebook, most=3)
 
 
-async def test_a_queue_is_full_from_one_look_to_another(full: FullQueues, queues: Queues) -> None:
+async def test_a_queue_is_full_from_one_look_to_another(
+    full: FullQueueMonitor, queues: Queues
+) -> None:
     known = full.webhooks
     queues.lengths = {ONE: 4, ANOTHER: 3}
     assert known == set()
@@ -70,7 +72,7 @@ async def test_a_queue_is_full_from_one_look_to_another(full: FullQueues, queues
 
 
 async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
-    full: FullQueues, queues: Queues, clock: ManualClock, notebook: Notebook
+    full: FullQueueMonitor, queues: Queues, clock: ManualClock, notebook: Notebook
 ) -> None:
     queues.lengths = {ONE: 4}
     running = asyncio.create_task(full.run())
@@ -87,7 +89,7 @@ async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
 
 
 async def test_what_takes_long_is_done_more_rarely(
-    full: FullQueues, queues: Queues, clock: ManualClock
+    full: FullQueueMonitor, queues: Queues, clock: ManualClock
 ) -> None:
     queues.takes = 2.0
     running = asyncio.create_task(full.run())

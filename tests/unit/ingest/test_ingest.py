@@ -14,7 +14,7 @@ from notification_adapters.memory.state import StoredDelivery
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
-from notification_core.ingest.plan import Taker
+from notification_core.ingest.plan import DirectDispatch
 from notification_core.model.delivery import ClaimedDelivery, Reason, State
 from notification_core.model.event import Event, body_of
 from notification_core.model.webhook import Webhook
@@ -22,7 +22,7 @@ from tests.unit.builders import CREATED, NOW, WORKER, Notebook, a_webhook, an_ev
 from tests.unit.trouble import Trouble, TroubledDeliveries
 
 
-class Hands(Taker):
+class Hands(DirectDispatch):
     """A dispatcher that takes some deliveries and remembers what it was told."""
 
     def __init__(self, places: int) -> None:

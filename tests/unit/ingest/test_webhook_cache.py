@@ -10,7 +10,7 @@ from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.memory.storage import MemoryStorage
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.ingest import webhook_cache as directory
-from notification_core.ingest.webhook_cache import Directory
+from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
 from tests.unit.builders import a_webhook, an_id
@@ -40,7 +40,7 @@ class World:
 
     storage: MemoryStorage
     clock: ManualClock
-    directory: Directory = field(factory=Directory)
+    directory: WebhookCache = field(factory=WebhookCache)
     read: list[UUID] = field(factory=list)
 
     async def webhook(self, environment_id: UUID) -> Webhook:

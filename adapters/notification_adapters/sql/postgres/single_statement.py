@@ -19,7 +19,7 @@ from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.stores import ingest
 from notification_core.model.delivery import Outcome, Result, Retry, Succeeded
 from notification_core.model.event import Arrival, EventKey
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 
 CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
 """Writes to the log, so that the commit waits for a synchronous standby as far as this record.
@@ -98,7 +98,7 @@ class PostgresShortcuts(Shortcuts):
         self._pool = pool
         self._stated_now = stated_now
 
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
         events = sorted(planned.events, key=ingest.order)
         async with self._lent() as connection:

@@ -22,7 +22,7 @@ from notification_adapters.sql.tables import to_microseconds
 from notification_core.model.delivery import Fence, Result
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import Planned
+from notification_core.ports.deliveries import IngestPlan
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class SqliteShortcuts(Shortcuts):
         self._transact = transact
         self._clock = clock
 
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
         now = self._clock.now()
         stored_at = to_microseconds(now)

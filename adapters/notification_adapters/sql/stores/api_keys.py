@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import api_keys
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import ApiKeyNotFound
 from notification_core.model.api_key import ApiKey
 from notification_core.model.caller import Scope
@@ -28,7 +28,7 @@ class SqlApiKeyStore(ApiKeyStore):
         self._database = database
         self._keeping = keeping
 
-    @repeated
+    @retry_lost_transaction
     async def add(self, key: ApiKey, kept: Kept = ()) -> None:
         """Store a new key."""
         async with self._database.writing() as connection:
@@ -50,7 +50,7 @@ class SqlApiKeyStore(ApiKeyStore):
         async with self._database.asking() as connection:
             return [_key(row) for row in await connection.execute(wanted)]
 
-    @repeated
+    @retry_lost_transaction
     async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         revoked = (

@@ -18,7 +18,7 @@ from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.delivery import Failed, Fence, Result, State
 from notification_core.model.event import Arrival, EventKey
 from notification_core.model.operational_events import delivery_failed
@@ -27,8 +27,8 @@ from notification_core.ports.deliveries import (
     Claim,
     Claimed,
     DeliveryStore,
+    IngestPlan,
     IngestTransaction,
-    Planned,
 )
 
 _REAPED_AT_ONCE = 2000
@@ -60,7 +60,7 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.writing() as connection:
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
-    async def store(self, planned: Planned) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
         if self._database.shortcuts:
             return await self._database.shortcuts.store(planned)
@@ -72,12 +72,12 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.visiting(connection):
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
-    @repeated
+    @retry_lost_transaction
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt, as one committed batch."""
         return await self._claims.acquire(claim)
 
-    @repeated
+    @retry_lost_transaction
     async def finish(
         self, results: Sequence[Result], interruption_delay: timedelta
     ) -> Sequence[Fence]:
@@ -121,7 +121,7 @@ class SqlDeliveryStore(DeliveryStore):
         await self._disable(connection, heard, now)
         return owned.keys()
 
-    @repeated
+    @retry_lost_transaction
     async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.writing() as connection:
@@ -134,7 +134,7 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.asking() as connection:
             return await self._steps.leased(connection, worker)
 
-    @repeated
+    @retry_lost_transaction
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         """Free the leases of dead workers and those whose time is over; return how many."""
         if self._database.one_writer and not await self._anything_overdue(dead):
@@ -149,7 +149,7 @@ class SqlDeliveryStore(DeliveryStore):
             )
         return len(overdue)
 
-    @repeated
+    @retry_lost_transaction
     async def settle(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         blocked = await self._with_unsendable(expired_before)

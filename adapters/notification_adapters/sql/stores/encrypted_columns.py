@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.tables import SEALED, place_of
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import UndecipherableText
 from notification_core.ports.encrypted_columns import Resealed, SealedStore
@@ -85,7 +85,7 @@ class SqlSealedStore(SealedStore):
             await self._write(column, changes)
         return Resealed(len(changes), unreadable)
 
-    @repeated
+    @retry_lost_transaction
     async def _write(self, column: sa.Column[Any], changes: Sequence[_Change]) -> None:
         """Write the new texts, each only where the old one still stands."""
         async with self._database.writing() as connection:

@@ -13,7 +13,7 @@ from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.stores.webhook_rows import count_change
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.upsert import insert_unless_there
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import ErasureNotFound
 from notification_core.model.erasure import ErasedBatch, Erasure
 from notification_core.model.request_records import Kept
@@ -29,7 +29,7 @@ class SqlErasureStore(ErasureStore):
         self._database = database
         self._keeping = keeping
 
-    @repeated
+    @retry_lost_transaction
     async def begin(
         self, environment_id: UUID, now: datetime, kept: Kept = ()
     ) -> tuple[Erasure, int]:
@@ -66,7 +66,7 @@ class SqlErasureStore(ErasureStore):
         async with self._database.asking() as connection:
             return await erasure_steps.running(connection)
 
-    @repeated
+    @retry_lost_transaction
     async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:
         """Delete the next of what is stored of an environment, in one transaction."""
         async with self._database.writing() as connection:

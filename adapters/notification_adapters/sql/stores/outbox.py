@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import outbox, outbox_lease
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.message import DeadLetter, Headers
 from notification_core.model.operational_events import Fact
 from notification_core.model.outbox_message import (
@@ -61,7 +61,7 @@ class SqlOutbox(Outbox):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
+    @retry_lost_transaction
     async def acquire(
         self, worker: UUID, lease: timedelta, limit: int, limit_bytes: int
     ) -> Sequence[OutgoingMessage]:
@@ -77,7 +77,7 @@ class SqlOutbox(Outbox):
         async with self._database.reading() as connection:
             return await _oldest(connection, limit, limit_bytes)
 
-    @repeated
+    @retry_lost_transaction
     async def renew(self, worker: UUID, lease: timedelta) -> None:
         """Keep the outbox to this worker for longer."""
         async with self._database.writing() as connection:
@@ -85,7 +85,7 @@ class SqlOutbox(Outbox):
             held = outbox_lease.c.worker == worker
             await connection.execute(sa.update(outbox_lease).where(held).values(leased_until=until))
 
-    @repeated
+    @retry_lost_transaction
     async def remove(self, message_ids: Collection[UUID]) -> None:
         """Delete messages that have been sent."""
         if not message_ids:
@@ -93,7 +93,7 @@ class SqlOutbox(Outbox):
         async with self._database.writing() as connection:
             await connection.execute(sa.delete(outbox).where(outbox.c.message_id.in_(message_ids)))
 
-    @repeated
+    @retry_lost_transaction
     async def release(self, worker: UUID) -> None:
         """Let other workers have the outbox at once."""
         async with self._database.writing() as connection:

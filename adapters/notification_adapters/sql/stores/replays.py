@@ -14,7 +14,7 @@ from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
 from notification_adapters.sql.upsert import insert_unless_there
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import Origin, State
 from notification_core.model.read_models import DeliveryRecord, ReplayPage, page_of
@@ -42,7 +42,7 @@ class SqlReplayStore(ReplayStore):
         self._keeping = keeping
         self._ids = ids
 
-    @repeated
+    @retry_lost_transaction
     async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
@@ -78,7 +78,7 @@ class SqlReplayStore(ReplayStore):
                 await self._database.confirm_found(connection)
             raise
 
-    @repeated
+    @retry_lost_transaction
     async def _add(self, replay: Replay, kept: Kept) -> None:
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
@@ -110,7 +110,7 @@ class SqlReplayStore(ReplayStore):
             found = [_replay(row) for row in await connection.execute(wanted)]
         return page_of(found, limit, None, lambda one: one.replay_id)
 
-    @repeated
+    @retry_lost_transaction
     async def cancel(
         self,
         environment_id: UUID,
@@ -151,7 +151,7 @@ class SqlReplayStore(ReplayStore):
         async with self._database.asking() as connection:
             return [_replay(row) for row in await connection.execute(wanted)]
 
-    @repeated
+    @retry_lost_transaction
     async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
         """Make the next of a running replay's deliveries, in one transaction."""
         async with self._database.writing() as connection:

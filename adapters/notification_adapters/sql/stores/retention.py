@@ -22,7 +22,7 @@ from notification_adapters.sql.tables import (
     webhooks,
 )
 from notification_core.concurrency.ids import earliest_id
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.delivery import State
 from notification_core.model.replay import ReplayState
 from notification_core.ports.retention import EventMark, Retention, Swept
@@ -80,7 +80,7 @@ class SqlRetention(Retention):
         """Delete dead letters that were stored before: their ids tell when."""
         return await self._forget(dead_letters.c.letter_id, before, limit)
 
-    @repeated
+    @retry_lost_transaction
     async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
         """Delete the first rows of a table whose ids are older; return how many."""
         old = sa.select(key).where(key < earliest_id(before)).order_by(key)
@@ -92,7 +92,7 @@ class SqlRetention(Retention):
         async with self._database.writing() as connection:
             return (await connection.execute(forget)).rowcount
 
-    @repeated
+    @retry_lost_transaction
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries."""
         async with self._database.reading() as connection:
@@ -110,7 +110,7 @@ class SqlRetention(Retention):
         begin = EventMark(batch.environment_id, batch.after)
         return Swept(deleted, whole if len(chosen) == len(counts) else begin)
 
-    @repeated
+    @retry_lost_transaction
     async def forget_webhooks(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         empty = (

@@ -13,7 +13,7 @@ from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import environment_keys, place_of
 from notification_adapters.sql.upsert import insert_unless_there
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import KeysChanged
 from notification_core.model.operational_events import key_rotated
@@ -40,7 +40,7 @@ class SqlKeyStore(KeyStore):
         async with self._database.asking() as connection:
             return await self._read(connection, environment_ids)
 
-    @repeated
+    @retry_lost_transaction
     async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:

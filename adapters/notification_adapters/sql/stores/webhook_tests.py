@@ -8,7 +8,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Ending
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import deliveries
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,
@@ -32,7 +32,7 @@ class SqlTrialStore(TrialStore):
         self._steps = database.steps
         self._keeping = keeping
 
-    @repeated
+    @retry_lost_transaction
     async def begin(
         self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
     ) -> None:
@@ -63,7 +63,7 @@ class SqlTrialStore(TrialStore):
             )
             await connection.execute(begun)
 
-    @repeated
+    @retry_lost_transaction
     async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)

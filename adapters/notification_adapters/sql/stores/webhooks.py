@@ -14,7 +14,7 @@ from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_core.concurrency.ids import earliest_id
-from notification_core.concurrency.lost_transactions import repeated
+from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.model.delivery import Origin, Outcome, Reason, State
 from notification_core.model.operational_events import webhook_disabled
@@ -63,7 +63,7 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.asking() as connection:
             return await self._rows.get(connection, environment_id, webhook_id)
 
-    @repeated
+    @retry_lost_transaction
     async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
@@ -77,7 +77,7 @@ class SqlWebhookStore(WebhookStore):
             await self._keeping.write(connection, kept)
             await count_change(connection)
 
-    @repeated
+    @retry_lost_transaction
     async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
         """Store a changed webhook; return the change counter."""
         key = webhook.environment_id, webhook.webhook_id
@@ -97,7 +97,7 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.writing() as connection:
             await self._database.confirm_found(connection)
 
-    @repeated
+    @retry_lost_transaction
     async def delete(
         self,
         environment_id: UUID,
@@ -120,7 +120,7 @@ class SqlWebhookStore(WebhookStore):
             await self._keeping.write(connection, kept)
             return await count_change(connection)
 
-    @repeated
+    @retry_lost_transaction
     async def disable_failing(
         self, environment_id: UUID, webhook_id: UUID, since: datetime, now: datetime
     ) -> bool:
