@@ -24,7 +24,7 @@ from notification_core.model.erasure import Erasure
 from notification_core.model.event_types import EventType
 from notification_core.model.read_models import (
     Activity,
-    DeliveryRecord,
+    DeliveryView,
     EventRecord,
     EventSummary,
     LastAttempt,
@@ -284,7 +284,7 @@ def _teach_audit(converter: MsgspecJsonConverter) -> None:
 
 def _teach_history(converter: MsgspecJsonConverter) -> None:
     """Teach a converter how deliveries and events are written, with the attempts known."""
-    for record in (DeliveryRecord, EventRecord, EventSummary):
+    for record in (DeliveryView, EventRecord, EventSummary):
         hook = make_dict_unstructure_fn(
             record,
             converter,

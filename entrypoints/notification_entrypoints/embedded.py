@@ -25,17 +25,17 @@ from aiohttp import web
 
 from notification_adapters.event_formats.event_json import read_event
 from notification_adapters.sql import HostConnection, SqlStorage
-from notification_core.environments.erasures import Erasures
+from notification_core.environments.erasures import ErasureService
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
 from notification_core.ingest.ingest import Published
 from notification_core.model.event import Event, Source
 from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
 from notification_core.replays.replays import Replays
-from notification_core.signing.rotation import VerificationKeys
+from notification_core.signing.rotation import SigningKeyService
 from notification_core.version import VERSION
-from notification_core.webhooks.webhook_tester import Trials
-from notification_core.webhooks.webhooks import Subscriptions, WebhookDraft
+from notification_core.webhooks.webhook_tester import WebhookTester
+from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.bootstrap import storage as storages
 from notification_entrypoints.bootstrap.application import Adapters, Service, open_service
@@ -109,12 +109,12 @@ class Notifications:
         self.metrics = metrics
 
     @property
-    def webhooks(self) -> Subscriptions:
+    def webhooks(self) -> WebhookService:
         """The webhooks of environments: list, create, get, replace, change, delete."""
         return self._service.subscriptions
 
     @property
-    def verification_keys(self) -> VerificationKeys:
+    def verification_keys(self) -> SigningKeyService:
         """The keys by which receivers verify: those to trust, and their rotation."""
         return self._service.verification_keys
 
@@ -134,12 +134,12 @@ class Notifications:
         return self._service.replays
 
     @property
-    def trials(self) -> Trials:
+    def trials(self) -> WebhookTester:
         """Sending an example now."""
         return self._service.trials
 
     @property
-    def erasures(self) -> Erasures:
+    def erasures(self) -> ErasureService:
         """Erasing all that is stored of an environment."""
         return self._service.erasures
 

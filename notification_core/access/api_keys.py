@@ -11,11 +11,11 @@ from notification_core.model.api_key import (
     MAX_ENVIRONMENTS,
     MAX_NAME_LENGTH,
     ApiKey,
-    digest_of,
+    hash_api_key,
     written,
 )
 from notification_core.model.caller import Scope
-from notification_core.model.request_records import Keep, Kept, kept_of
+from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.model.text import text_complaints
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
@@ -39,7 +39,7 @@ class IssuedKey:
     text: str = field(repr=False)
 
 
-class Issuing:
+class ApiKeyService:
     """Makes API keys and revokes them; each method raises :class:`StorageUnavailable`.
 
     ``revoked`` is called before a revocation is answered, so that this process heeds it at once;
@@ -60,7 +60,9 @@ class Issuing:
         self._new_secret = new_secret
         self._revoked = revoked
 
-    async def create(self, draft: ApiKeyDraft, keep: Keep[IssuedKey] | None = None) -> IssuedKey:
+    async def create(
+        self, draft: ApiKeyDraft, keep: RecordsOf[IssuedKey] | None = None
+    ) -> IssuedKey:
         """Make a key; raise :class:`InvalidApiKey`, which names all that is wrong."""
         now = self._clock.now()
         if details := [*_complaints(draft, now)]:
@@ -72,19 +74,19 @@ class Issuing:
             name=draft.name,
             scope=draft.scope,
             environments=draft.environments,
-            digest=digest_of(text),
+            digest=hash_api_key(text),
             created_at=now,
             expires_at=draft.expires_at,
         )
         issued = IssuedKey(key, text)
-        await self._store.add(key, kept_of(keep, issued))
+        await self._store.add(key, records_for(keep, issued))
         return issued
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys, the newest first, those before ``before`` only."""
         return await self._store.page(limit, before)
 
-    async def revoke(self, key_id: UUID, kept: Kept = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, kept: RequestRecords = ()) -> ApiKey:
         """Revoke a key for good and return it; raise :class:`ApiKeyNotFound`."""
         key = await self._store.revoke(key_id, self._clock.now(), kept)
         self._revoked(key_id)

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.concurrency.rate_limiter import Limiter
+from notification_core.concurrency.rate_limiter import RateLimiter
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
-from notification_core.model.api_key import ApiKey, KeyState, id_in, is_genuine
+from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, is_genuine
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
@@ -41,21 +41,21 @@ class StoredKeys(Credentials):
         self._clock = clock
         # By the id as it stands in a key: who calls often is not to pay for its parsing.
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._missing = Limiter(1 / _FRESH_SECONDS, burst=1)
+        self._missing = RateLimiter(1 / _FRESH_SECONDS, burst=1)
         self._reading: dict[str, asyncio.Lock] = {}
 
     def takes(self, credential: str) -> bool:
         """Tell whether a credential looks like a key."""
-        return id_in(credential) is not None
+        return api_key_id_in(credential) is not None
 
     def subject(self, credential: str) -> str | None:
         """Return which key this says that it is."""
-        key_id = id_in(credential)
+        key_id = api_key_id_in(credential)
         return None if key_id is None else f"key:{key_id}"
 
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
-        key_id = id_in(credential)
+        key_id = api_key_id_in(credential)
         if key_id is None or self._missing.wait(key_id, self._clock.monotonic()) > 0:
             raise CredentialRefused(_UNKNOWN)
         entry = self._fresh(key_id) or await self._read(key_id)

@@ -6,7 +6,7 @@ MOST_WATCHED = 10_000
 """How many are watched at once; beyond it the one that was quiet for longest is forgotten."""
 
 
-class Limiter:
+class RateLimiter:
     """Lets each do something ``burst`` times at once, and then ``per_second`` times a second.
 
     It is the generic cell rate algorithm: of each it knows only when its allowance will be whole

@@ -25,7 +25,7 @@ from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.signatures import SignatureCache
 from notification_core.version import VERSION
 
 Headers = tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class AttemptMaker:
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
         sender: HttpSender,
-        signatures: Signatures,
+        signatures: SignatureCache,
         clock: Clock,
         ids: IdGenerator,
         rules: DeliveryRules,

@@ -22,7 +22,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import Snapshot
-from notification_core.signing.key_cache import Keyring
+from notification_core.signing.key_cache import SigningKeyCache
 
 SHORTAGE_SECONDS: Final = 1.0
 """How long after a shortage nothing is claimed or sent; then it is tried again."""
@@ -43,7 +43,7 @@ class DeliveryRunner(DirectDispatch):
         lease: timedelta,
         lanes: FairQueue,
         deliver: AttemptMaker,
-        keyring: Keyring,
+        keyring: SigningKeyCache,
         recorder: ResultWriter,
         clock: Clock,
         observer: Observer,

@@ -19,19 +19,19 @@ from notification_core.dispatch.delivery_runner import DeliveryRunner
 from notification_core.dispatch.fair_queue import Bounds, FairQueue
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.dispatch.worker_lock_guard import WorkerLockGuard
-from notification_core.environments.erasures import Erasing
+from notification_core.environments.erasures import ErasureRunner
 from notification_core.errors import WorkerLockLost
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.delivery import Failed, Fence, Result, Retry
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
 from notification_core.replays.replay_runner import Replaying
-from notification_core.signing.key_cache import Keyring
+from notification_core.signing.key_cache import SigningKeyCache
 
 _CLAIM_LIMIT = 500
 _TICK_SECONDS = 0.25
@@ -61,13 +61,13 @@ class Dispatcher:
         deliveries: DeliveryStore,
         webhooks: WebhookStore,
         deliver: AttemptMaker,
-        keyring: Keyring,
+        keyring: SigningKeyCache,
         upkeep: LeaseReaper,
         replaying: Replaying,
         forgetting: RetentionSweeper,
-        erasing: Erasing,
+        erasing: ErasureRunner,
         lock: WorkerLock,
-        waking: Waking,
+        waking: DispatchNotifier,
         clock: Clock,
         observer: Observer,
         rules: DispatchRules,

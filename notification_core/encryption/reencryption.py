@@ -9,7 +9,7 @@ from attrs import define, field
 
 from notification_core.errors import RekeyOvertaken
 from notification_core.ports.clock import Clock
-from notification_core.ports.encrypted_columns import SealedStore
+from notification_core.ports.encrypted_columns import EncryptedColumns
 
 _BATCH = 200
 _REST = 0.01
@@ -26,10 +26,10 @@ class Rekeyed:
     places: list[str] = field(factory=list)
 
 
-class Rekeying:
+class Reencryption:
     """Carries it out while others go on using the storage; raises :class:`StorageUnavailable`."""
 
-    def __init__(self, store: SealedStore, clock: Clock) -> None:
+    def __init__(self, store: EncryptedColumns, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 

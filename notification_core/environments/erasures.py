@@ -4,7 +4,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from notification_core.model.erasure import Erasure
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.erasures import ErasureStore
 
@@ -14,7 +14,7 @@ _WAIT = 1.0
 _REST = 60.0
 
 
-class Erasures:
+class ErasureService:
     """Begins erasures, and tells how they stand; raises :class:`StorageUnavailable`.
 
     ``changed`` is called with the change counter before an erasure is answered, so that this
@@ -26,7 +26,7 @@ class Erasures:
         self._clock = clock
         self._changed = changed
 
-    async def begin(self, environment_id: UUID, kept: Kept = ()) -> Erasure:
+    async def begin(self, environment_id: UUID, kept: RequestRecords = ()) -> Erasure:
         """Begin to delete all that is of an environment; where that runs already, return it."""
         erasure, changes = await self._store.begin(environment_id, self._clock.now(), kept)
         self._changed(changes)
@@ -37,7 +37,7 @@ class Erasures:
         return await self._store.get(environment_id)
 
 
-class Erasing:
+class ErasureRunner:
     """Carries erasures on; ``erased`` is called with an environment of which nothing is left."""
 
     def __init__(self, store: ErasureStore, erased: Callable[[UUID], None]) -> None:

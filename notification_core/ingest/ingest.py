@@ -17,10 +17,10 @@ from notification_core.ingest.plan import DirectDispatch, IngestPlanner, Planned
 from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.event import Arrival, Event, EventKey, Source
 from notification_core.model.message import DeadLetter
-from notification_core.model.request_records import Keep
+from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.observer import Observer
 
 _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
@@ -67,7 +67,7 @@ class Ingest:
         ids: IdGenerator,
         observer: Observer,
         taker: DirectDispatch | None,
-        waking: Waking,
+        waking: DispatchNotifier,
         *,
         source: Source = Source.HTTP,
         full: AbstractSet[UUID] = frozenset(),
@@ -91,7 +91,7 @@ class Ingest:
         )
 
     async def publish(
-        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None = None
+        self, events: Sequence[Event], keep: RecordsOf[Sequence[Published]] | None = None
     ) -> Sequence[Published]:
         """Store a batch of events, all or nothing; return what became of each, in order.
 
@@ -163,7 +163,7 @@ class Ingest:
         self,
         events: Sequence[Event],
         dead_letters: Sequence[DeadLetter],
-        keep: Keep[Sequence[Published]] | None,
+        keep: RecordsOf[Sequence[Published]] | None,
     ) -> Sequence[Published]:
         if not dead_letters and keep is None and (wanted := self._recalled(events)) is not None:
             wanted.rows(events)

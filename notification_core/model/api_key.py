@@ -72,17 +72,17 @@ def written(key_id: UUID, secret: bytes) -> str:
     return f"{PREFIX}{key_id.hex}_{digits}"
 
 
-def id_in(text: str) -> str | None:
+def api_key_id_in(text: str) -> str | None:
     """Return the id in a key as it is written there, None for what is no key."""
     match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 
-def digest_of(text: str) -> bytes:
+def hash_api_key(text: str) -> bytes:
     """Return what is kept of a key."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def is_genuine(text: str, digest: bytes) -> bool:
     """Tell, in a time that says nothing, whether this is the key that the digest was made of."""
-    return hmac.compare_digest(digest_of(text), digest)
+    return hmac.compare_digest(hash_api_key(text), digest)

@@ -175,7 +175,7 @@ _JOB_COMPLETED = _event_type(
     },
 )
 
-CATALOGUE: Mapping[str, EventType] = MappingProxyType(
+EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
     {
         event_type.name: event_type
         for event_type in (

@@ -23,7 +23,7 @@ class FactType(StrEnum):
 
 
 @frozen
-class Fact:
+class OperationalEvent:
     """Something that happened here, in an environment."""
 
     type: FactType
@@ -34,13 +34,13 @@ class Fact:
 
 def webhook_disabled(
     environment_id: UUID, webhook_id: UUID, reason: DisabledReason, at: datetime
-) -> Fact:
+) -> OperationalEvent:
     """Return the fact that the system has disabled a webhook."""
     data = {"webhook_id": str(webhook_id), "reason": reason.value}
-    return Fact(FactType.WEBHOOK_DISABLED, environment_id, at, data)
+    return OperationalEvent(FactType.WEBHOOK_DISABLED, environment_id, at, data)
 
 
-def delivery_failed(last: Attempt, at: datetime) -> Fact:
+def delivery_failed(last: Attempt, at: datetime) -> OperationalEvent:
     """Return the fact that a delivery has failed for good, with its last attempt."""
     error = last.error
     data = {
@@ -51,20 +51,20 @@ def delivery_failed(last: Attempt, at: datetime) -> Fact:
         "attempts": last.number,
         **({"error": {"code": error.code.value, "message": error.message}} if error else {}),
     }
-    return Fact(FactType.DELIVERY_FAILED, last.environment_id, at, data)
+    return OperationalEvent(FactType.DELIVERY_FAILED, last.environment_id, at, data)
 
 
-def key_rotated(key: SigningKey, others_expire_at: datetime) -> Fact:
+def key_rotated(key: SigningKey, others_expire_at: datetime) -> OperationalEvent:
     """Return the fact that an environment has a new key, and how long the others are trusted."""
     data = {
         "key_id": key.key_id,
         "not_before": timestamp_of(key.not_before),
         "others_expire_at": timestamp_of(others_expire_at),
     }
-    return Fact(FactType.KEY_ROTATED, key.environment_id, key.created_at, data)
+    return OperationalEvent(FactType.KEY_ROTATED, key.environment_id, key.created_at, data)
 
 
-def text_of(fact: Fact, event_id: UUID) -> bytes:
+def text_of(fact: OperationalEvent, event_id: UUID) -> bytes:
     """Return a fact as JSON, in the form in which events come in."""
     told = {
         "event_id": str(event_id),

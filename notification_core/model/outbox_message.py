@@ -5,7 +5,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_core.model.message import DeadLetter, Headers
-from notification_core.model.operational_events import Fact, text_of
+from notification_core.model.operational_events import OperationalEvent, text_of
 from notification_core.model.topics import Topics
 
 _JSON: Headers = (("content-type", b"application/json"),)
@@ -22,7 +22,7 @@ class OutgoingMessage:
     headers: Headers = field(default=(), repr=False)
 
 
-def message_of_fact(fact: Fact, message_id: UUID, topics: Topics) -> OutgoingMessage:
+def message_of_fact(fact: OperationalEvent, message_id: UUID, topics: Topics) -> OutgoingMessage:
     """Return the message that tells a fact; those of an environment stay in order."""
     key = str(fact.environment_id).encode()
     return OutgoingMessage(message_id, topics.facts, key, text_of(fact, message_id), _JSON)

@@ -15,7 +15,7 @@ MOST_LOOKED_AT = 10_000
 
 
 @frozen
-class DeliveryRecord:
+class DeliveryView:
     """A delivery and where it stands.
 
     ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits.
@@ -51,7 +51,7 @@ class EventRecord:
     event_type: str
     occurred_at: datetime
     stored_at: datetime
-    deliveries: Sequence[DeliveryRecord] | None = None
+    deliveries: Sequence[DeliveryView] | None = None
 
 
 @frozen
@@ -163,7 +163,7 @@ class Page(Generic[_Row, _Place]):
     after: _Place | None
 
 
-DeliveryPage: TypeAlias = Page[DeliveryRecord, UUID]
+DeliveryPage: TypeAlias = Page[DeliveryView, UUID]
 LogPage: TypeAlias = Page[Attempt, UUID]
 ReplayPage: TypeAlias = Page[Replay, UUID]
 EventPage: TypeAlias = Page[EventSummary, EventPlace]

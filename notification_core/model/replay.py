@@ -66,11 +66,11 @@ class ReplayCount:
 
 
 @frozen
-class Advance:
+class ReplayProgress:
     """How far a replay came in a batch: so many deliveries looked at, so many of them made."""
 
     looked_at: int
     made: int
 
 
-NO_ADVANCE = Advance(0, 0)
+NO_PROGRESS = ReplayProgress(0, 0)

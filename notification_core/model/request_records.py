@@ -11,12 +11,12 @@ from typing import TypeAlias, TypeVar
 from notification_core.model.audit import AuditEntry
 from notification_core.model.idempotency import KeptAnswer
 
-Kept: TypeAlias = Sequence[KeptAnswer | AuditEntry]
+RequestRecords: TypeAlias = Sequence[KeptAnswer | AuditEntry]
 """What a store writes with an effect."""
 
 _Outcome = TypeVar("_Outcome")
 
-Keep: TypeAlias = Callable[[_Outcome], Kept]
+RecordsOf: TypeAlias = Callable[[_Outcome], RequestRecords]
 """Makes what is to be kept of what a use case did, before it is committed.
 
 For an effect that no transaction can hold it is given None first: what it makes of that is
@@ -24,6 +24,6 @@ committed before the effect begins, and keeps the request from having it again.
 """
 
 
-def kept_of(keep: Keep[_Outcome] | None, outcome: _Outcome) -> Kept:
+def records_for(keep: RecordsOf[_Outcome] | None, outcome: _Outcome) -> RequestRecords:
     """Return what is to be kept of an outcome: nothing where nobody asked for it."""
     return () if keep is None else keep(outcome)

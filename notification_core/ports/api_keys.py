@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.model.api_key import ApiKey
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 
 
 class ApiKeyStore(Protocol):
@@ -18,7 +18,7 @@ class ApiKeyStore(Protocol):
     """
 
     @abstractmethod
-    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         """Store a new key, and ``kept`` with it."""
 
     @abstractmethod
@@ -30,7 +30,7 @@ class ApiKeyStore(Protocol):
         """Return keys by falling id, so the newest first, those below ``before`` only."""
 
     @abstractmethod
-    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; raise :class:`ApiKeyNotFound`.
 
         One that is revoked already stays as it is: the first time counts, and only then ``kept``

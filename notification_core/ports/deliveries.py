@@ -16,7 +16,7 @@ from attrs import field, frozen
 from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Result
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 
 AT_ONCE = timedelta(0)
@@ -109,7 +109,7 @@ class IngestTransaction(Protocol):
         """
 
     @abstractmethod
-    async def keep(self, kept: Kept) -> None:
+    async def keep(self, kept: RequestRecords) -> None:
         """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
 
         The transaction is of no more use where this raises :class:`AlreadyAnswered`.

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 
-class Waking(Protocol):
+class DispatchNotifier(Protocol):
     """Wakes the dispatching processes of a storage; they poll it as well, so nothing may be lost.
 
     A storage that has no means for it wakes nobody, and is never woken.

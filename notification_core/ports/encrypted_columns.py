@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 @frozen
-class Resealed:
+class ReencryptedBatch:
     """What one batch came to: how many were encrypted anew, and the places of those that cannot be.
 
     A place is named by its table and its row, never by what is in it.
@@ -18,7 +18,7 @@ class Resealed:
     unreadable: Sequence[str] = ()
 
 
-class SealedStore(Protocol):
+class EncryptedColumns(Protocol):
     """Signing keys, custom headers, kept answers: all that is encrypted in a storage.
 
     Every method raises :class:`StorageUnavailable`, and those that write :class:`UnknownCommit`.
@@ -30,7 +30,7 @@ class SealedStore(Protocol):
         """Return how many texts are encrypted under another secret than the present one."""
 
     @abstractmethod
-    def reseal(self, limit: int) -> AsyncIterator[Resealed]:
+    def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         """Go through all texts once, and encrypt those anew that are not under the present secret.
 
         Yields after each look at ``limit`` rows; what it changed is committed by then. What

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.model.erasure import ErasedBatch, Erasure
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 
 
 class ErasureStore(Protocol):
@@ -20,7 +20,7 @@ class ErasureStore(Protocol):
 
     @abstractmethod
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: Kept = ()
+        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
     ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter, which grew.
 

@@ -8,7 +8,7 @@ from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
     DeliveryPage,
-    DeliveryRecord,
+    DeliveryView,
     EventPage,
     EventPlace,
     EventRecord,
@@ -30,7 +30,7 @@ class History(Protocol):
         """Return the environment of a delivery; raise :class:`DeliveryNotFound`."""
 
     @abstractmethod
-    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryView:
         """Return a delivery with its attempts; raise :class:`DeliveryNotFound`."""
 
     @abstractmethod

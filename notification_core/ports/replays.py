@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.read_models import DeliveryRecord, ReplayPage
-from notification_core.model.replay import Advance, Replay, ReplayCount, Selection
-from notification_core.model.request_records import Kept
+from notification_core.model.read_models import DeliveryView, ReplayPage
+from notification_core.model.replay import Replay, ReplayCount, ReplayProgress, Selection
+from notification_core.model.request_records import RequestRecords
 
 
 class ReplayStore(Protocol):
@@ -19,7 +19,9 @@ class ReplayStore(Protocol):
     """
 
     @abstractmethod
-    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
+    async def retry(
+        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+    ) -> None:
         """Store one more delivery, of this id, of the same event to the same webhook.
 
         Raises :class:`EventGone` where the event has no body any more, and
@@ -27,7 +29,7 @@ class ReplayStore(Protocol):
         """
 
     @abstractmethod
-    async def add(self, replay: Replay, kept: Kept = ()) -> None:
+    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
         """Store a replay that begins.
 
         Raises :class:`ReplayRunning` where the webhook has one that runs: of several callers at
@@ -52,7 +54,7 @@ class ReplayStore(Protocol):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is.
 
@@ -71,7 +73,7 @@ class ReplayStore(Protocol):
         """Return replays that run by the ids of their webhooks, those above ``after`` only."""
 
     @abstractmethod
-    async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
+    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, due at once, in one transaction.
 
         At most ``limit`` deliveries are looked at, and no more are made than leave at most

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 
 
@@ -21,7 +21,7 @@ class KeyStore(Protocol):
         """Return all keys of these environments, newest first."""
 
     @abstractmethod
-    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment, number 1; return the environment's keys.
 
         Of two callers at the same time one wins, and both get the winner's key; only the
@@ -29,7 +29,9 @@ class KeyStore(Protocol):
         """
 
     @abstractmethod
-    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+    ) -> None:
         """Store a key with the next number, and let the environment's other ones end.
 
         Those that would be trusted for longer expire at ``others_expire_at``; those that had

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from notification_core.model.delivery import Attempt, ClaimedDelivery
 from notification_core.model.event import EventToStore
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 
 
-class TrialStore(Protocol):
+class WebhookTestStore(Protocol):
     """Keeps what a webhook is tried out with, like any event, delivery and attempt.
 
     Every method is one transaction, and raises :class:`StorageUnavailable` and
@@ -18,7 +18,11 @@ class TrialStore(Protocol):
 
     @abstractmethod
     async def begin(
-        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
+        self,
+        event: EventToStore,
+        delivery: ClaimedDelivery,
+        lease: timedelta,
+        kept: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made.
 
@@ -29,7 +33,7 @@ class TrialStore(Protocol):
         """
 
     @abstractmethod
-    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
+    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done.
 
         It is not where the lease had run out. ``kept`` takes the place of what was kept at

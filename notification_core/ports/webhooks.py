@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 
 
@@ -42,14 +42,14 @@ class WebhookStore(Protocol):
         """Return one webhook; raise :class:`WebhookNotFound`."""
 
     @abstractmethod
-    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
         """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already.
 
         ``kept`` is written with it, as :class:`IdempotencyStore` says.
         """
 
     @abstractmethod
-    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
         """Store a changed webhook; return the change counter. ``kept`` is written with it.
 
         ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
@@ -70,7 +70,7 @@ class WebhookStore(Protocol):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter.
 

@@ -1,6 +1,6 @@
 """Carrying replays on, a batch at a time, beside what is delivered for the first time."""
 
-from notification_core.model.replay import Advance, Replay
+from notification_core.model.replay import Replay, ReplayProgress
 from notification_core.ports.observer import Observer
 from notification_core.ports.replays import ReplayStore
 
@@ -19,7 +19,7 @@ class Replaying:
         self._observer = observer
         self._turned_to: Replay | None = None
 
-    async def step(self) -> Advance:
+    async def step(self) -> ReplayProgress:
         """Advance replays by a batch each; return how far they came together."""
         looked_at = made = 0
         after = self._turned_to.webhook_id if self._turned_to else None
@@ -31,4 +31,4 @@ class Replaying:
             made += advance.made
         if made:
             self._observer.deliveries_stored(0, made, 0)
-        return Advance(looked_at, made)
+        return ReplayProgress(looked_at, made)

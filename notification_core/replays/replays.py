@@ -14,9 +14,9 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.delivery import Origin, State
-from notification_core.model.read_models import DeliveryRecord, ReplayPage
+from notification_core.model.read_models import DeliveryView, ReplayPage
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
-from notification_core.model.request_records import Keep, Kept, kept_of
+from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.ports.clock import Clock
 from notification_core.ports.history import History
 from notification_core.ports.replays import ReplayStore
@@ -61,8 +61,8 @@ class Replays:
         self._started = started
 
     async def retry(
-        self, environment_id: UUID, delivery_id: UUID, keep: Keep[DeliveryRecord] | None = None
-    ) -> DeliveryRecord:
+        self, environment_id: UUID, delivery_id: UUID, keep: RecordsOf[DeliveryView] | None = None
+    ) -> DeliveryView:
         """Make one more delivery of an event to the same webhook, whatever became of the first.
 
         It is tried again like any other. Raises :class:`DeliveryNotFound`,
@@ -75,7 +75,7 @@ class Replays:
         except WebhookNotFound as error:
             raise WebhookDeleted(retried.webhook_id) from error
         now = self._clock.now()
-        made = DeliveryRecord(
+        made = DeliveryView(
             delivery_id=self._ids(),
             environment_id=environment_id,
             webhook_id=retried.webhook_id,
@@ -87,7 +87,7 @@ class Replays:
             origin=Origin.RETRY,
             next_attempt_at=now,
         )
-        await self._store.retry(retried, made.delivery_id, kept_of(keep, made))
+        await self._store.retry(retried, made.delivery_id, records_for(keep, made))
         self._wake()
         return made
 
@@ -96,7 +96,7 @@ class Replays:
         environment_id: UUID,
         webhook_id: UUID,
         draft: ReplayDraft,
-        keep: Keep[Replay] | None = None,
+        keep: RecordsOf[Replay] | None = None,
     ) -> Replay:
         """Begin to make the selected deliveries of a webhook once more; return how that stands.
 
@@ -113,7 +113,7 @@ class Replays:
             selection=_selection(draft, now),
             created_at=now,
         )
-        await self._store.add(replay, kept_of(keep, replay))
+        await self._store.add(replay, records_for(keep, replay))
         self._started()
         return replay
 
@@ -135,7 +135,7 @@ class Replays:
         return await self._store.of_webhook(environment_id, webhook_id, limit, before)
 
     async def cancel(
-        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, kept: Kept = ()
+        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, kept: RequestRecords = ()
     ) -> None:
         """Let a replay make nothing more; what it has made is sent. Raises as :meth:`get` does."""
         await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now(), kept)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.model.request_records import Keep, kept_of
+from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.signing_key import SigningKey, new_signing_key, signing_at
 from notification_core.ports.clock import Clock
 from notification_core.ports.signing_keys import KeyStore
@@ -25,7 +25,7 @@ class _Entry:
     read_at: float
 
 
-class Keyring:
+class SigningKeyCache:
     """Gives the keys of an environment; those that sign from memory, where they are fresh."""
 
     def __init__(self, store: KeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
@@ -40,7 +40,7 @@ class Keyring:
         return self._fresh(environment_id) or await self._read(environment_id)
 
     async def stored(
-        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
     ) -> Sequence[SigningKey]:
         """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`.
 
@@ -50,7 +50,7 @@ class Keyring:
         if keys:
             return keys
         key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
-        return await self._store.add_first(key, kept_of(keep, key))
+        return await self._store.add_first(key, records_for(keep, key))
 
     def forget(self, environment_id: UUID) -> None:
         """Read the keys anew when they are needed next: they have changed."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from notification_core.environments.directory import Environments
 from notification_core.errors import KeysChanged, RotationTooSoon
 from notification_core.model.event import timestamp_of
-from notification_core.model.request_records import Keep, kept_of
+from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.signing_key import (
     MAX_SIGNING_KEYS,
     KeyStatus,
@@ -23,7 +23,7 @@ from notification_core.model.signing_key import (
 )
 from notification_core.ports.clock import Clock
 from notification_core.ports.signing_keys import KeyStore
-from notification_core.signing.key_cache import Keyring
+from notification_core.signing.key_cache import SigningKeyCache
 
 PUBLISHED_BEFORE = timedelta(hours=1)
 """How long a new key is published before it signs."""
@@ -38,7 +38,7 @@ EMERGENCY_TRUSTED_AFTER = timedelta(seconds=60)
 _MAX_OVERTAKEN = 5
 
 
-class VerificationKeys:
+class SigningKeyService:
     """Publishes the keys of environments, and gives them new ones.
 
     Each method raises :class:`StorageUnavailable`, and as :meth:`Environments.require` does where
@@ -49,7 +49,7 @@ class VerificationKeys:
     def __init__(
         self,
         store: KeyStore,
-        keyring: Keyring,
+        keyring: SigningKeyCache,
         environments: Environments,
         clock: Clock,
         new_seed: Callable[[], bytes],
@@ -61,7 +61,7 @@ class VerificationKeys:
         self._new_seed = new_seed
 
     async def published(
-        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
     ) -> Sequence[TrustedKey]:
         """Return the keys to trust as they stand now, the active one first.
 
@@ -76,7 +76,7 @@ class VerificationKeys:
     async def rotate(
         self,
         environment_id: UUID,
-        keep: Keep[TrustedKey] | None = None,
+        keep: RecordsOf[TrustedKey] | None = None,
         *,
         emergency: bool = False,
     ) -> TrustedKey:
@@ -94,7 +94,7 @@ class VerificationKeys:
             kept_for = EMERGENCY_TRUSTED_AFTER if emergency else TRUSTED_AFTER
             made = TrustedKey(key, KeyStatus.ACTIVE if emergency else KeyStatus.PENDING)
             try:
-                await self._store.rotate(key, key.not_before + kept_for, kept_of(keep, made))
+                await self._store.rotate(key, key.not_before + kept_for, records_for(keep, made))
             except KeysChanged:
                 continue
             self._keyring.forget(environment_id)
@@ -102,7 +102,7 @@ class VerificationKeys:
         raise KeysChanged(environment_id)
 
     async def _stored(
-        self, environment_id: UUID, keep: Keep[SigningKey] | None = None
+        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
     ) -> Sequence[SigningKey]:
         keys = await self._store.keys_of([environment_id])
         if keys:

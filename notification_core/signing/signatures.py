@@ -18,7 +18,7 @@ class _Signed:
     headers: tuple[tuple[str, str], ...]
 
 
-class Signatures:
+class SignatureCache:
     """Signs events for the attempts of one second after the other.
 
     A signature says nothing of the webhook, so that all deliveries of an event that begin within

@@ -14,29 +14,29 @@ from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.errors import ResourceShort, TooManyTrials
 from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelivery, Fence
 from notification_core.model.event import Event, EventToStore, body_of
-from notification_core.model.event_types import CATALOGUE
-from notification_core.model.request_records import Keep, kept_of
+from notification_core.model.event_types import EVENT_TYPES
+from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
-from notification_core.ports.webhook_tests import TrialStore
+from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
-from notification_core.signing.key_cache import Keyring
+from notification_core.signing.key_cache import SigningKeyCache
 
 MOST_AT_ONCE = 16
 """How many trials may be under way in a process."""
 
 
-class Trials:
+class WebhookTester:
     """Sends examples to webhooks, and waits for what they answer."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
         self,
         *,
-        store: TrialStore,
+        store: WebhookTestStore,
         webhooks: WebhookStore,
-        keyring: Keyring,
+        keyring: SigningKeyCache,
         deliver: AttemptMaker,
         clock: Clock,
         ids: Callable[[], UUID],
@@ -63,7 +63,7 @@ class Trials:
         environment_id: UUID,
         webhook_id: UUID,
         event_type: str | None = None,
-        keep: Keep[Attempt | None] | None = None,
+        keep: RecordsOf[Attempt | None] | None = None,
     ) -> Attempt:
         """Send an example of this event type, by default of one that the webhook subscribes to.
 
@@ -93,13 +93,13 @@ class Trials:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _send(
-        self, webhook: Webhook, event: EventToStore, keep: Keep[Attempt | None] | None
+        self, webhook: Webhook, event: EventToStore, keep: RecordsOf[Attempt | None] | None
     ) -> Attempt:
         keys = await self._keyring.keys(webhook.environment_id)
         begun = self._begun(webhook, event)
-        await self._store.begin(event, begun, self._lease, kept_of(keep, None))
+        await self._store.begin(event, begun, self._lease, records_for(keep, None))
         attempt = await self._attempt(begun, webhook, keys)
-        if await self._store.finish(attempt, kept_of(keep, attempt)):
+        if await self._store.finish(attempt, records_for(keep, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:
@@ -117,10 +117,10 @@ class Trials:
             return self._deliver.interrupted(begun, webhook).attempt
 
     def _first_of(self, webhook: Webhook) -> str:
-        return next(name for name in CATALOGUE if name in webhook.events)
+        return next(name for name in EVENT_TYPES if name in webhook.events)
 
     def _event(self, webhook: Webhook, event_type: str) -> EventToStore:
-        example = CATALOGUE[event_type].example
+        example = EVENT_TYPES[event_type].example
         event = Event(
             event_id=f"test-{self._ids()}",
             environment_id=webhook.environment_id,

@@ -18,7 +18,7 @@ from notification_core.errors import (
 )
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
-from notification_core.model.request_records import Keep, Kept, kept_of
+from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.model.text import text_complaints
 from notification_core.model.webhook import Method, Webhook
 from notification_core.ports.clock import Clock
@@ -64,7 +64,7 @@ class WebhookRules:
     max_webhooks: int
 
 
-class Subscriptions:
+class WebhookService:
     """Lists, creates, reads, replaces and deletes the webhooks of an environment.
 
     Each method raises :class:`StorageUnavailable`, and where it takes a webhook's id
@@ -97,7 +97,7 @@ class Subscriptions:
         return await self._store.get(environment_id, webhook_id)
 
     async def create(
-        self, environment_id: UUID, draft: WebhookDraft, keep: Keep[Webhook] | None = None
+        self, environment_id: UUID, draft: WebhookDraft, keep: RecordsOf[Webhook] | None = None
     ) -> Webhook:
         """Store a new webhook and return it.
 
@@ -118,7 +118,7 @@ class Subscriptions:
             updated_at=now,
         )
         webhook = _drawn_over(blank, draft)
-        await self._store.add(webhook, self._rules.max_webhooks, kept_of(keep, webhook))
+        await self._store.add(webhook, self._rules.max_webhooks, records_for(keep, webhook))
         return webhook
 
     async def replace(
@@ -127,7 +127,7 @@ class Subscriptions:
         webhook_id: UUID,
         draft: WebhookDraft,
         expected: Collection[int] | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> Webhook:
         """Make a webhook what the draft says and return it, as :meth:`change` does."""
         return await self.change(environment_id, webhook_id, lambda _: draft, expected, kept)
@@ -138,7 +138,7 @@ class Subscriptions:
         webhook_id: UUID,
         redraft: Callable[[Webhook], WebhookDraft],
         expected: Collection[int] | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> Webhook:
         """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
 
@@ -169,7 +169,7 @@ class Subscriptions:
         environment_id: UUID,
         webhook_id: UUID,
         expected: Collection[int] | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> None:
         """Delete a webhook; what it still waits for is cancelled.
 

@@ -18,7 +18,7 @@ from notification_core.model.delivery import (
     ReceivedResponse,
     SentRequest,
 )
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.read_models import Activity
 from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
@@ -226,7 +226,7 @@ def key(seed: int, status: KeyStatus = KeyStatus.ACTIVE, **fields: Any) -> Trust
 
 
 def test_the_catalogue_is_written_whole() -> None:
-    written = dumped(list(CATALOGUE.values()))
-    assert [each["name"] for each in written] == list(CATALOGUE)
+    written = dumped(list(EVENT_TYPES.values()))
+    assert [each["name"] for each in written] == list(EVENT_TYPES)
     assert written[0].keys() == {"name", "description", "schema", "example"}
-    assert written[0]["schema"] == dict(CATALOGUE["pipeline-created"].schema)
+    assert written[0]["schema"] == dict(EVENT_TYPES["pipeline-created"].schema)

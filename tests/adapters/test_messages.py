@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from notification_adapters.event_formats.event_json import read_event, read_events
 from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES, Event
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -343,7 +343,7 @@ def oracle(message: bytes) -> tuple[str, str, bytes] | None:
     }:
         return None
     event_type, event_id = values["event"][0], values.get("event_id", ("made", ""))[0]
-    if event_type not in CATALOGUE or not isinstance(event_id, str):
+    if event_type not in EVENT_TYPES or not isinstance(event_id, str):
         return None
     if not 1 <= len(event_id) <= 256 or "\0" in event_id:
         return None
@@ -381,7 +381,7 @@ def rendered(value: object, spaced: bool, escaped: bool) -> bytes:  # noqa: FBT0
 
 JSON_TEXTS = st.builds(rendered, PLAIN_VALUES, st.booleans(), st.booleans())
 VALUES = JSON_TEXTS | st.sampled_from(ODD_VALUES)
-TYPES = st.sampled_from([*CATALOGUE, *CATALOGUE, "job-eaten", ""])
+TYPES = st.sampled_from([*EVENT_TYPES, *EVENT_TYPES, "job-eaten", ""])
 EVENT_IDS = st.text(max_size=8) | st.sampled_from(["x" * 256, "é" * 257])
 
 

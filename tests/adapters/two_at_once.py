@@ -25,7 +25,7 @@ from notification_core.model.delivery import (
     State,
     Verdict,
 )
-from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.read_models import DeliveryView
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.retention import Swept
@@ -303,7 +303,7 @@ async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
         await scene.world.storage.history.event(delivery.environment_id, delivery.event_id)
 
 
-async def _deliveries(scene: Scene) -> Sequence[DeliveryRecord]:
+async def _deliveries(scene: Scene) -> Sequence[DeliveryView]:
     key = scene.webhook.environment_id, scene.webhook.webhook_id
     return (await scene.world.storage.history.of_webhook(*key, limit=10)).rows
 

@@ -21,7 +21,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import ErasureNotFound
 from notification_core.model.delivery import Attempt
 from notification_core.model.erasure import Erasure
-from notification_core.model.read_models import DeliveryRecord, EventSummary
+from notification_core.model.read_models import DeliveryView, EventSummary
 from notification_core.model.replay import Replay
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
@@ -73,7 +73,7 @@ class OfWebhook:
     """What a customer sees of one webhook."""
 
     log: frozenset[Attempt]
-    deliveries: Sequence[DeliveryRecord]
+    deliveries: Sequence[DeliveryView]
     replays: Sequence[Replay]
 
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from notification_core.errors import ApiKeyNotFound
-from notification_core.model.api_key import ApiKey, digest_of
+from notification_core.model.api_key import ApiKey, hash_api_key
 from notification_core.model.caller import Scope
 from tests.contracts.world import World
 
@@ -18,7 +18,7 @@ def _key(world: World, **changes: Any) -> ApiKey:
         name="Platform, é",
         scope=Scope.WRITE,
         environments=None,
-        digest=digest_of("whk_made_up"),
+        digest=hash_api_key("whk_made_up"),
         created_at=world.clock.now(),
     )
     return evolve(key, **changes)

@@ -15,16 +15,16 @@ from notification_core.errors import (
     WebhookChanged,
     WebhookNotFound,
 )
-from notification_core.model.api_key import ApiKey, digest_of
+from notification_core.model.api_key import ApiKey, hash_api_key
 from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.replay import Replay, Selection
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import new_signing_key
 from tests.contracts.world import DELAY, World
 
-Change = Callable[[World, Kept], Awaitable[Any]]
+Change = Callable[[World, RequestRecords], Awaitable[Any]]
 
 
 def _entry(world: World, **changes: Any) -> AuditEntry:
@@ -45,40 +45,40 @@ async def _log(world: World, environment_id: UUID | None) -> Sequence[AuditEntry
     return list(await world.rival.audit.page(environment_id, 1000))
 
 
-async def create_a_webhook(world: World, kept: Kept) -> None:
+async def create_a_webhook(world: World, kept: RequestRecords) -> None:
     webhook = await world.webhook()
     await world.storage.webhooks.add(evolve(webhook, webhook_id=world.ids()), 100, kept)
 
 
-async def replace_a_webhook(world: World, kept: Kept) -> None:
+async def replace_a_webhook(world: World, kept: RequestRecords) -> None:
     webhook = await world.webhook()
     await world.storage.webhooks.replace(evolve(webhook, version=2), kept)
 
 
-async def delete_a_webhook(world: World, kept: Kept) -> None:
+async def delete_a_webhook(world: World, kept: RequestRecords) -> None:
     webhook = await world.webhook()
     key = webhook.environment_id, webhook.webhook_id
     await world.storage.webhooks.delete(*key, world.clock.now(), None, kept)
 
 
-async def rotate_a_key(world: World, kept: Kept) -> None:
+async def rotate_a_key(world: World, kept: RequestRecords) -> None:
     now = world.clock.now()
     key = new_signing_key(world.environment_id, now, os.urandom(32), 1)
     await world.storage.keys.rotate(key, now + DELAY, kept)
 
 
-async def make_a_first_key(world: World, kept: Kept) -> None:
+async def make_a_first_key(world: World, kept: RequestRecords) -> None:
     for each in (kept, [_entry(world)]):
         # The second one finds the key: there is nothing to tell of.
         key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
         await world.storage.keys.add_first(key, each)
 
 
-async def begin_a_replay(world: World, kept: Kept) -> None:
+async def begin_a_replay(world: World, kept: RequestRecords) -> None:
     await world.storage.replays.add(_replay(world, (await world.webhook()).webhook_id), kept)
 
 
-async def cancel_a_replay(world: World, kept: Kept) -> None:
+async def cancel_a_replay(world: World, kept: RequestRecords) -> None:
     replay = _replay(world, (await world.webhook()).webhook_id)
     await world.storage.replays.add(replay)
     key = replay.environment_id, replay.webhook_id, replay.replay_id
@@ -87,11 +87,11 @@ async def cancel_a_replay(world: World, kept: Kept) -> None:
     await world.storage.replays.cancel(*key, world.clock.now(), [_entry(world)])
 
 
-async def make_an_api_key(world: World, kept: Kept) -> None:
+async def make_an_api_key(world: World, kept: RequestRecords) -> None:
     await world.storage.api_keys.add(_api_key(world), kept)
 
 
-async def revoke_an_api_key(world: World, kept: Kept) -> None:
+async def revoke_an_api_key(world: World, kept: RequestRecords) -> None:
     key = _api_key(world)
     await world.storage.api_keys.add(key)
     await world.storage.api_keys.revoke(key.key_id, world.clock.now(), kept)
@@ -105,7 +105,7 @@ def _replay(world: World, webhook_id: UUID) -> Replay:
 
 
 def _api_key(world: World) -> ApiKey:
-    digest, now = digest_of("whk_made_up"), world.clock.now()
+    digest, now = hash_api_key("whk_made_up"), world.clock.now()
     return ApiKey(world.ids(), "A key", Scope.READ, None, digest, now)
 
 

@@ -11,11 +11,11 @@ from notification_adapters.jwt.credentials import JwtCredentials, TokenRules
 from notification_adapters.jwt.key_set import KeySet
 from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.memory.credentials import MemoryCredentials
-from notification_core.access.api_keys import ApiKeyDraft, Issuing
+from notification_core.access.api_keys import ApiKeyDraft, ApiKeyService
 from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import CredentialRefused
-from notification_core.model.api_key import digest_of, written
+from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import Credentials
 from tests.issuers import (
@@ -46,14 +46,14 @@ async def _stored() -> Kind:
     ids = IdGenerator(clock)
     store = memory_storage(clock, ids).api_keys
     keys = StoredKeys(store, clock)
-    issuing = Issuing(store, clock, ids, lambda: b"s" * 32, keys.forget)
+    issuing = ApiKeyService(store, clock, ids, lambda: b"s" * 32, keys.forget)
     issued = await issuing.create(ApiKeyDraft("A key", Scope.WRITE, ENVIRONMENTS))
     return Kind(keys, issued.text, issued.key.caller, written(issued.key.key_id, b"t" * 32))
 
 
 def _bootstrap() -> Kind:
     good = "g" * 32
-    return Kind(BootstrapKey(digest_of(good)), good, Caller("bootstrap", Scope.ADMIN), "b" * 32)
+    return Kind(BootstrapKey(hash_api_key(good)), good, Caller("bootstrap", Scope.ADMIN), "b" * 32)
 
 
 def _in_memory() -> Kind:

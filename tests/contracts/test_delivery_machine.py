@@ -43,7 +43,13 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import EventToStore
-from notification_core.model.replay import REPLAYABLE, Advance, Replay, ReplayCount, Selection
+from notification_core.model.replay import (
+    REPLAYABLE,
+    Replay,
+    ReplayCount,
+    ReplayProgress,
+    Selection,
+)
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claim, Claimed
@@ -437,7 +443,7 @@ async def _counted(world: World, replay: Replay) -> ReplayCount:
     return await world.storage.replays.count(*key, replay.selection, 1000)
 
 
-async def _advanced(world: World, limit: int, room: int) -> list[Advance]:
+async def _advanced(world: World, limit: int, room: int) -> list[ReplayProgress]:
     store = world.storage.replays
     return [await store.advance(one, limit, room) for one in await store.running(100)]
 

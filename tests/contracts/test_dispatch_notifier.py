@@ -2,7 +2,7 @@
 
 import asyncio
 
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from tests.contracts.world import World
 
 
@@ -46,7 +46,7 @@ async def _wake_and_be_heard(world: World) -> None:
     await _quiet(world.rival.waking)
 
 
-async def _quiet(waking: Waking) -> None:
+async def _quiet(waking: DispatchNotifier) -> None:
     """Return once nothing more is heard: what was said in a row may be told twice."""
     while True:
         hearing = asyncio.create_task(waking.woken())

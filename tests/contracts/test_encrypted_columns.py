@@ -14,7 +14,7 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import SEALED, instance, webhooks
 from notification_core.encryption.cipher import Cipher
-from notification_core.encryption.reencryption import Rekeyed, Rekeying
+from notification_core.encryption.reencryption import Reencryption, Rekeyed
 from notification_core.errors import (
     RekeyOvertaken,
     UndecipherableText,
@@ -23,7 +23,7 @@ from notification_core.errors import (
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
-from notification_core.ports.encrypted_columns import Resealed, SealedStore
+from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 from tests.contracts.world import Storage, World
 from tests.postgres_server import CIPHER
 
@@ -65,7 +65,7 @@ class Hurried(ManualClock):
 
 async def rekey(world: World) -> Rekeyed:
     async with world.under(BOTH) as storage:
-        return await Rekeying(storage.sealed, Hurried()).run(lambda _: None)
+        return await Reencryption(storage.sealed, Hurried()).run(lambda _: None)
 
 
 async def texts_of(storage: SqlStorage) -> list[str]:
@@ -142,7 +142,7 @@ async def test_one_that_was_cut_off_goes_on_and_done_again_it_changes_nothing(
 async def test_a_change_that_is_made_meanwhile_stands(world: World) -> None:
     webhook = await fill(world)
     async with world.under(BOTH) as storage:
-        rekeying = Rekeying(_Meanwhile(storage.sealed, world, webhook), Hurried())
+        rekeying = Reencryption(_Meanwhile(storage.sealed, world, webhook), Hurried())
         assert not (await rekeying.run(lambda _: None)).unreadable
     async with world.under(NEW) as storage:
         changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
@@ -150,17 +150,17 @@ async def test_a_change_that_is_made_meanwhile_stands(world: World) -> None:
     assert changed.version == webhook.version + 1
 
 
-class _Meanwhile(SealedStore):
+class _Meanwhile(EncryptedColumns):
     """Lets another process, which still writes under the former secret, change a webhook."""
 
-    def __init__(self, store: SealedStore, world: World, webhook: Webhook) -> None:
+    def __init__(self, store: EncryptedColumns, world: World, webhook: Webhook) -> None:
         self._store, self._world, self._webhook = store, world, webhook
         self._changed = False
 
     async def outdated(self) -> int:
         return await self._store.outdated()
 
-    async def reseal(self, limit: int) -> AsyncIterator[Resealed]:
+    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         async for batch in self._store.reseal(limit):
             yield batch
         if not self._changed:
@@ -201,7 +201,7 @@ async def test_who_goes_on_writing_under_the_former_secret_is_noticed(world: Wor
     if not isinstance(world.storage, SqlStorage):
         return
     async with world.under(BOTH) as storage:
-        rekeying = Rekeying(storage.sealed, _AlwaysSomebody(world))
+        rekeying = Reencryption(storage.sealed, _AlwaysSomebody(world))
         with pytest.raises(RekeyOvertaken, match="DB_ENCRYPTION_SECRET"):
             await rekeying.run(lambda _: None)
     async with world.under(CIPHER) as storage:

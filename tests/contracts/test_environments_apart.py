@@ -24,7 +24,7 @@ from notification_core.errors import EventGone
 from notification_core.model.audit import AuditEntry
 from notification_core.model.delivery import Failed
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
@@ -39,7 +39,7 @@ class Furnished:
     """Something of everything, in the first environment."""
 
     webhook: Webhook
-    delivery: DeliveryRecord
+    delivery: DeliveryView
     replay: Replay
     answer: KeptAnswer
 

@@ -12,12 +12,12 @@ from attrs import evolve
 from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import Failed, Origin, Reason, State
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import (
-    NO_ADVANCE,
+    NO_PROGRESS,
     NOT_ARRIVED,
-    Advance,
     Replay,
+    ReplayProgress,
     ReplayState,
     Selection,
 )
@@ -59,7 +59,9 @@ async def _start(
     return replay
 
 
-async def _advance(world: World, replay: Replay, limit: int = 1000, room: int = ROOM) -> Advance:
+async def _advance(
+    world: World, replay: Replay, limit: int = 1000, room: int = ROOM
+) -> ReplayProgress:
     return await world.storage.replays.advance(replay, limit, room)
 
 
@@ -75,7 +77,7 @@ async def _now(world: World, replay: Replay) -> Replay:
     return await world.rival.replays.get(*key, replay.replay_id)
 
 
-async def _made(world: World, webhook: Webhook) -> Sequence[DeliveryRecord]:
+async def _made(world: World, webhook: Webhook) -> Sequence[DeliveryView]:
     """Return the deliveries that replays have made, oldest first."""
     key = webhook.environment_id, webhook.webhook_id
     page = await world.storage.history.of_webhook(*key, limit=1000)
@@ -88,7 +90,7 @@ async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claime
     webhook = await world.webhook()
     events = await _skip(world, webhook, 3)
     replay = await _start(world, webhook)
-    assert await _advance(world, replay) == Advance(looked_at=3, made=3)
+    assert await _advance(world, replay) == ReplayProgress(looked_at=3, made=3)
     ended = await _now(world, replay)
     assert (ended.state, ended.replayed) == (ReplayState.COMPLETED, 3)
     assert (ended.done_until, ended.ended_at) == (replay.selection.until, world.clock.now())
@@ -103,7 +105,12 @@ async def test_a_batch_goes_on_where_the_one_before_stopped(world: World) -> Non
     events = await _skip(world, webhook, 5)
     replay = await _start(world, webhook)
     advances = [await _advance(world, replay, limit=2) for _ in range(4)]
-    assert advances == [Advance(2, 2), Advance(2, 2), Advance(1, 1), NO_ADVANCE]
+    assert advances == [
+        ReplayProgress(2, 2),
+        ReplayProgress(2, 2),
+        ReplayProgress(1, 1),
+        NO_PROGRESS,
+    ]
     assert [one.event_id for one in await _made(world, webhook)] == events
 
 
@@ -124,7 +131,7 @@ async def test_no_more_is_made_than_there_is_room_for(world: World) -> None:
     events = await _skip(world, webhook, 5)
     replay = await _start(world, webhook)
     assert (await _advance(world, replay, room=2)).made == 2
-    assert await _advance(world, replay, room=2) == NO_ADVANCE
+    assert await _advance(world, replay, room=2) == NO_PROGRESS
     claimed = await world.claim(limit=1)
     assert (await _advance(world, replay, room=2)).made == 1
     for begun in (*claimed.deliveries, *(await world.claim()).deliveries):
@@ -138,7 +145,7 @@ async def test_what_others_have_waiting_takes_up_room(world: World) -> None:
     await _skip(world, webhook, 2)
     await world.publish(webhook, 3)
     replay = await _start(world, webhook)
-    assert await _advance(world, replay, room=3) == NO_ADVANCE
+    assert await _advance(world, replay, room=3) == NO_PROGRESS
     assert (await _advance(world, replay, room=4)).made == 1
 
 
@@ -237,12 +244,12 @@ async def test_a_replay_of_a_disabled_webhook_waits_and_that_of_a_deleted_one_is
     await _skip(world, webhook)
     replay = await _start(world, webhook)
     disabled = await world.change(webhook, disabled_until=FOREVER)
-    assert await _advance(world, replay) == NO_ADVANCE
+    assert await _advance(world, replay) == NO_PROGRESS
     assert (await _now(world, replay)).state is ReplayState.RUNNING
     enabled = await world.change(disabled, disabled_until=None)
     key = enabled.environment_id, enabled.webhook_id
     await world.storage.webhooks.delete(*key, world.clock.now())
-    assert await _advance(world, replay) == NO_ADVANCE
+    assert await _advance(world, replay) == NO_PROGRESS
     ended = await _now(world, replay)
     assert (ended.state, ended.ended_at) == (ReplayState.CANCELLED, world.clock.now())
     assert await _made(world, webhook) == []
@@ -255,7 +262,7 @@ async def test_a_cancelled_replay_makes_nothing_more(world: World) -> None:
     await _advance(world, replay, limit=2)
     one = replay.environment_id, replay.webhook_id, replay.replay_id
     await world.rival.replays.cancel(*one, world.clock.now())
-    assert await _advance(world, replay) == NO_ADVANCE
+    assert await _advance(world, replay) == NO_PROGRESS
     ended = await _now(world, replay)
     assert (ended.state, ended.replayed) == (ReplayState.CANCELLED, 2)
     await world.storage.replays.cancel(*one, world.clock.now() + timedelta(seconds=1))

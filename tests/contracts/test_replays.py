@@ -5,11 +5,11 @@ import pytest
 from notification_core.errors import AlreadyAnswered, EventGone
 from notification_core.model.delivery import Failed, Origin, State
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.read_models import DeliveryView
 from tests.contracts.world import World, ids_of
 
 
-async def _failed(world: World) -> DeliveryRecord:
+async def _failed(world: World) -> DeliveryView:
     """Return a delivery that has failed for good."""
     begun = await world.begin(await world.webhook())
     await world.finish(begun, Failed())

@@ -19,12 +19,12 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 
 
-async def _begin(world: World, webhook: Webhook, kept: Kept = ()) -> ClaimedDelivery:
+async def _begin(world: World, webhook: Webhook, kept: RequestRecords = ()) -> ClaimedDelivery:
     """Begin a trial of a webhook."""
     event = world.event(f"test-{world.ids()}")
     begun = ClaimedDelivery(

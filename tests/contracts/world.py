@@ -42,8 +42,8 @@ from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestPlan
-from notification_core.ports.dispatch_notifier import Waking
-from notification_core.ports.encrypted_columns import SealedStore
+from notification_core.ports.dispatch_notifier import DispatchNotifier
+from notification_core.ports.encrypted_columns import EncryptedColumns
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
@@ -52,7 +52,7 @@ from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
 from notification_core.ports.signing_keys import KeyStore
-from notification_core.ports.webhook_tests import TrialStore
+from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
 
@@ -86,7 +86,7 @@ class Storage(Protocol):
     @property
     def erasures(self) -> ErasureStore: ...
     @property
-    def trials(self) -> TrialStore: ...
+    def trials(self) -> WebhookTestStore: ...
     @property
     def idempotency(self) -> IdempotencyStore: ...
     @property
@@ -96,11 +96,11 @@ class Storage(Protocol):
     @property
     def outbox(self) -> Outbox: ...
     @property
-    def sealed(self) -> SealedStore: ...
+    def sealed(self) -> EncryptedColumns: ...
     @property
     def worker_lock(self) -> WorkerLock: ...
     @property
-    def waking(self) -> Waking: ...
+    def waking(self) -> DispatchNotifier: ...
     async def ping(self) -> None: ...
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.signing_key import new_signing_key
 from notification_core.signing.signing import SignatureHeaders, sign
 
@@ -129,11 +129,11 @@ def test_the_demonstrations_count_sees_what_is_missing(
 def test_the_example_events_are_good_ones_of_every_type() -> None:
     text = (EXAMPLES / "pipeline.jsonl").read_text(encoding="utf-8")
     events = [json.loads(line) for line in text.splitlines()]
-    assert {event["event"] for event in events} == set(CATALOGUE)
+    assert {event["event"] for event in events} == set(EVENT_TYPES)
     assert len({event["event_id"] for event in events}) == len(events)
     assert sorted(event["occurred_at"] for event in events) == [e["occurred_at"] for e in events]
     for event in events:
-        schema = dict(CATALOGUE[event["event"]].schema)
+        schema = dict(EVENT_TYPES[event["event"]].schema)
         jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(event["data"])
 
 

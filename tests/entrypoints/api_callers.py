@@ -12,9 +12,9 @@ from attrs import evolve, frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory.credentials import MemoryCredentials
-from notification_core.access.api_keys import ApiKeyDraft, Issuing
+from notification_core.access.api_keys import ApiKeyDraft, ApiKeyService
 from notification_core.access.authentication import BootstrapKey, StoredKeys
-from notification_core.model.api_key import digest_of, id_in
+from notification_core.model.api_key import api_key_id_in, hash_api_key
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import Credentials
 from notification_entrypoints.api.security.authentication import Callers
@@ -81,7 +81,7 @@ class Guarded:
 
     stage: Backstage
     api: CheckedClient
-    issuing: Issuing
+    issuing: ApiKeyService
     ids: Mapping[str, str]
     database: Path
 
@@ -92,7 +92,7 @@ class Guarded:
     async def revoked_key(self) -> str:
         """Issue a key and revoke it."""
         text = await self.key()
-        await self.issuing.revoke(UUID(id_in(text)))
+        await self.issuing.revoke(UUID(api_key_id_in(text)))
         return text
 
     async def call(self, operation: Operation, credential: str | None, **ids: str) -> Answer:
@@ -119,11 +119,11 @@ async def guarded(
     async with backstage(on_sqlite(folder)) as stage:
         clock = SystemClock()
         keys = StoredKeys(stage.stores.api_keys, clock)
-        issuing = Issuing(
+        issuing = ApiKeyService(
             stage.stores.api_keys, clock, stage.services.ids, lambda: _secret(stage), keys.forget
         )
         callers = Callers(
-            (BootstrapKey(digest_of(BOOTSTRAP)), keys, *kinds),
+            (BootstrapKey(hash_api_key(BOOTSTRAP)), keys, *kinds),
             clock,
             failures_at_once=failures_at_once,
         )

@@ -18,11 +18,11 @@ from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.access.api_keys import Issuing
+from notification_core.access.api_keys import ApiKeyService
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.environments.directory import Environments
-from notification_core.environments.erasures import Erasures
+from notification_core.environments.erasures import ErasureService
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import (
     Attempt,
@@ -38,13 +38,13 @@ from notification_core.model.delivery import (
     Verdict,
 )
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.deliveries import Claim, DeliveryStore
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.erasures import ErasureStore
 from notification_core.ports.history import History
@@ -52,15 +52,15 @@ from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.signing_keys import KeyStore
-from notification_core.ports.webhook_tests import TrialStore
+from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays.replays import Replays
-from notification_core.signing.key_cache import Keyring
-from notification_core.signing.rotation import VerificationKeys
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.key_cache import SigningKeyCache
+from notification_core.signing.rotation import SigningKeyService
+from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
-from notification_core.webhooks.webhook_tester import Trials
-from notification_core.webhooks.webhooks import Subscriptions, WebhookRules
+from notification_core.webhooks.webhook_tester import WebhookTester
+from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from notification_entrypoints.api.dependencies import Services
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
@@ -93,10 +93,10 @@ class Stores:
     logs: LogStore
     history: History
     replays: ReplayStore
-    trials: TrialStore
+    trials: WebhookTestStore
     erasures: ErasureStore
     idempotency: IdempotencyStore
-    waking: Waking
+    waking: DispatchNotifier
 
 
 def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
@@ -201,17 +201,17 @@ def _services(
     rules = WebhookRules(
         destinations=DestinationPolicy(),
         reserved_headers=_SIGNATURE_HEADERS.names,
-        event_types=CATALOGUE.keys(),
+        event_types=EVENT_TYPES.keys(),
         max_webhooks=MAX_WEBHOOKS,
     )
     metrics = Metrics("1", "")
-    keyring = Keyring(stores.keys, _CLOCK, _new_seed)
+    keyring = SigningKeyCache(stores.keys, _CLOCK, _new_seed)
     return Services(
-        subscriptions=Subscriptions(
+        subscriptions=WebhookService(
             stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
         ),
         ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None, stores.waking),
-        verification_keys=VerificationKeys(stores.keys, keyring, environments, _CLOCK, _new_seed),
+        verification_keys=SigningKeyService(stores.keys, keyring, environments, _CLOCK, _new_seed),
         webhooks=stores.webhooks,
         logs=stores.logs,
         history=stores.history,
@@ -224,7 +224,7 @@ def _services(
             wake=lambda: None,
             started=lambda: None,
         ),
-        trials=Trials(
+        trials=WebhookTester(
             store=stores.trials,
             webhooks=stores.webhooks,
             keyring=keyring,
@@ -234,9 +234,11 @@ def _services(
             observer=metrics,
             lease=LEASE,
         ),
-        erasures=Erasures(stores.erasures, _CLOCK, changes.append),
+        erasures=ErasureService(stores.erasures, _CLOCK, changes.append),
         idempotency=stores.idempotency,
-        issuing=Issuing(stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None),
+        issuing=ApiKeyService(
+            stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None
+        ),
         audit=stores.audit,
         callers=Callers(None, _CLOCK),
         surroundings=Surroundings(),
@@ -252,7 +254,7 @@ def _services(
 
 
 def _deliver(sender: ScriptedSender) -> AttemptMaker:
-    signatures = Signatures(_SIGNATURE_HEADERS, CryptographySigner())
+    signatures = SignatureCache(_SIGNATURE_HEADERS, CryptographySigner())
     rules = DeliveryRules(TRIAL_TIMEOUT, RetryPolicy())
     return AttemptMaker(sender, signatures, _CLOCK, _IDS, rules, lambda: 0.0)
 

@@ -13,7 +13,7 @@ from attrs import define, field
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
 from notification_core.model.api_key import ApiKey
 from notification_core.model.delivery import Fence, Result
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.deliveries import (
@@ -127,10 +127,12 @@ class TroubledKeys(KeyStore):
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         return await self._trouble.call("keys_of", lambda: self._store.keys_of(environment_ids))
 
-    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         return await self._trouble.call("add_first", lambda: self._store.add_first(key, kept))
 
-    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+    ) -> None:
         await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
 
 
@@ -141,7 +143,7 @@ class TroubledApiKeys(ApiKeyStore):
         self._store = store
         self._trouble = trouble
 
-    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         await self._trouble.call("add", lambda: self._store.add(key, kept))
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -150,5 +152,5 @@ class TroubledApiKeys(ApiKeyStore):
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         return await self._trouble.call("page", lambda: self._store.page(limit, before))
 
-    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
         return await self._trouble.call("revoke", lambda: self._store.revoke(key_id, at, kept))

@@ -40,7 +40,7 @@ from notification_adapters.event_formats.validation import (
 )
 from notification_core.errors import Detail, InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_ID_LENGTH, Event
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 
 MAX_EVENTS = 1_000
 """The events of one batch, at most."""
@@ -204,7 +204,7 @@ def _has_nothing_to_hide(envelope: _Envelope, message: bytes) -> bool:
     event_id = envelope.event_id
     return (
         len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
-        and envelope.event in CATALOGUE
+        and envelope.event in EVENT_TYPES
         and (event_id is UNSET or id_wrong(event_id) is None)
     )
 

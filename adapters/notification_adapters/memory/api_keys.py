@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import ApiKeyNotFound
 from notification_core.model.api_key import ApiKey
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.api_keys import ApiKeyStore
 
 
@@ -19,7 +19,7 @@ class MemoryApiKeyStore(ApiKeyStore):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         """Store a new key."""
         async with self._state.writing:
             self._state.keep(kept)
@@ -36,7 +36,7 @@ class MemoryApiKeyStore(ApiKeyStore):
         below = (key_id for key_id in self._state.api_keys if before is None or key_id < before)
         return [self._state.api_keys[key_id] for key_id in sorted(below, reverse=True)[:limit]]
 
-    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         async with self._state.writing:
             key = await self.find(key_id)

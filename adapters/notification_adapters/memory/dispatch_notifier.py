@@ -2,10 +2,10 @@
 
 import asyncio
 
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 
 
-class MemoryWaking(Waking):
+class MemoryWaking(DispatchNotifier):
     """Wakes all others of the same circle, which it joins."""
 
     def __init__(self, circle: "list[MemoryWaking]") -> None:

@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator
 
-from notification_core.ports.encrypted_columns import Resealed, SealedStore
+from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 
 
-class MemorySealedStore(SealedStore):
+class MemorySealedStore(EncryptedColumns):
     """Has no encrypted texts: its secrets end with the process."""
 
     async def outdated(self) -> int:
         """Return 0."""
         return 0
 
-    async def reseal(self, limit: int) -> AsyncIterator[Resealed]:  # noqa: ARG002 - there are no rows
+    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:  # noqa: ARG002 - there are no rows
         """Yield nothing."""
-        nothing: tuple[Resealed, ...] = ()
+        nothing: tuple[ReencryptedBatch, ...] = ()
         for each in nothing:
             yield each
 

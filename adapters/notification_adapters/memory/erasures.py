@@ -11,7 +11,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.errors import ErasureNotFound
 from notification_core.model.erasure import NOTHING_ERASED, ErasedBatch, Erasure
 from notification_core.model.event import EventKey
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.erasures import ErasureStore
 
@@ -27,7 +27,7 @@ class MemoryErasureStore(ErasureStore):
         self._clock = clock
 
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: Kept = ()
+        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
     ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter."""
         state = self._state

@@ -15,7 +15,7 @@ from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
     DeliveryPage,
-    DeliveryRecord,
+    DeliveryView,
     EventPage,
     EventPlace,
     EventRecord,
@@ -38,7 +38,7 @@ class MemoryHistory(History):
             raise DeliveryNotFound(delivery_id)
         return self._state.deliveries[delivery_id].environment_id
 
-    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryView:
         """Return a delivery with its attempts."""
         stored = self._state.deliveries.get(delivery_id)
         if stored is None or stored.environment_id != environment_id:
@@ -132,12 +132,12 @@ class MemoryHistory(History):
 
     def _newest_first(
         self, stored: Iterable[StoredDelivery], before: UUID | None
-    ) -> list[DeliveryRecord]:
+    ) -> list[DeliveryView]:
         older = [self._record(one) for one in stored if before is None or one.delivery_id < before]
         return sorted(older, key=lambda one: one.delivery_id, reverse=True)
 
-    def _record(self, stored: StoredDelivery) -> DeliveryRecord:
-        return DeliveryRecord(
+    def _record(self, stored: StoredDelivery) -> DeliveryView:
+        return DeliveryView(
             delivery_id=stored.delivery_id,
             environment_id=stored.environment_id,
             webhook_id=stored.webhook_id,
@@ -152,7 +152,7 @@ class MemoryHistory(History):
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 
-    def _matches(self, one: DeliveryRecord, wanted: WantedDeliveries) -> bool:
+    def _matches(self, one: DeliveryView, wanted: WantedDeliveries) -> bool:
         return (
             wanted.state in {None, one.state}
             and wanted.event_type in {None, one.event_type}
@@ -171,7 +171,7 @@ def _is_of_the_time(place: EventPlace, wanted: WantedEvents) -> bool:
     return not too_old and not too_new
 
 
-def _is_within(one: DeliveryRecord, wanted: WantedDeliveries) -> bool:
+def _is_within(one: DeliveryView, wanted: WantedDeliveries) -> bool:
     too_old = wanted.since is not None and one.delivery_id < earliest_id(wanted.since)
     too_new = wanted.until is not None and one.delivery_id >= earliest_id(wanted.until)
     return not too_old and not too_new

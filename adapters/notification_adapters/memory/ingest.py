@@ -10,7 +10,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
 from notification_core.model.message import DeadLetter, identity_of
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_core.ports.deliveries import IngestTransaction
@@ -25,7 +25,7 @@ class MemoryIngest(IngestTransaction):
         self._ids = ids
         self._events: dict[EventKey, StoredEvent] = {}
         self._deliveries: list[StoredDelivery] = []
-        self._kept: list[Kept] = []
+        self._kept: list[RequestRecords] = []
         self._dead_letters: list[StoredDeadLetter] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -54,7 +54,7 @@ class MemoryIngest(IngestTransaction):
                 stored.begin(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
-    async def keep(self, kept: Kept) -> None:
+    async def keep(self, kept: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
         self._state.check_unanswered(kept)
         self._kept.append(kept)

@@ -11,16 +11,16 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import Origin, State
-from notification_core.model.read_models import DeliveryRecord, ReplayPage, page_of
+from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
-    NO_ADVANCE,
-    Advance,
+    NO_PROGRESS,
     Replay,
     ReplayCount,
+    ReplayProgress,
     ReplayState,
     Selection,
 )
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.replays import ReplayStore
 
@@ -33,7 +33,9 @@ class MemoryReplayStore(ReplayStore):
         self._clock = clock
         self._ids = ids
 
-    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
+    async def retry(
+        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+    ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         async with self._state.writing:
             self._state.check_unanswered(kept)
@@ -44,7 +46,7 @@ class MemoryReplayStore(ReplayStore):
             self._make(stored, delivery_id, origin=Origin.RETRY)
             self._state.keep(kept)
 
-    async def add(self, replay: Replay, kept: Kept = ()) -> None:
+    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
         """Store a replay that begins."""
         async with self._state.writing:
             self._state.check_unanswered(kept)
@@ -75,7 +77,7 @@ class MemoryReplayStore(ReplayStore):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         async with self._state.writing:
@@ -97,13 +99,13 @@ class MemoryReplayStore(ReplayStore):
         coming = [one for one in self._running() if after is None or one.webhook_id > after]
         return sorted(coming, key=lambda one: one.webhook_id)[:limit]
 
-    async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
+    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one step."""
         async with self._state.writing:
             stored = self._state.replays[replay.replay_id]
             free = room - len(self._state.waiting(replay.webhook_id))
             if not self._may_go_on(stored) or free <= 0:
-                return NO_ADVANCE
+                return NO_PROGRESS
             return self._advance(stored, limit, free)
 
     def _may_go_on(self, stored: StoredReplay) -> bool:
@@ -115,7 +117,7 @@ class MemoryReplayStore(ReplayStore):
             return False
         return not webhook.is_disabled(now)
 
-    def _advance(self, stored: StoredReplay, limit: int, free: int) -> Advance:
+    def _advance(self, stored: StoredReplay, limit: int, free: int) -> ReplayProgress:
         replay, selection = stored.replay, stored.replay.selection
         key = replay.environment_id, replay.webhook_id
         rows = self._looked_at(*key, selection, stored.looked_to)
@@ -133,7 +135,7 @@ class MemoryReplayStore(ReplayStore):
         if looked_at == len(rows) < limit:
             replay = _completed(replay, self._clock.now())
         stored.replay = replay
-        return Advance(looked_at, made)
+        return ReplayProgress(looked_at, made)
 
     def _running(self) -> list[Replay]:
         all_of_them = (one.replay for one in self._state.replays.values())

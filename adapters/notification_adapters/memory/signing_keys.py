@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import KeysChanged
 from notification_core.model.operational_events import key_rotated
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signing_keys import KeyStore
 
@@ -26,7 +26,7 @@ class MemoryKeyStore(KeyStore):
         found = [one for one in keys if one.environment_id in environment_ids]
         return sorted(found, key=lambda key: key.number, reverse=True)
 
-    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._state.writing:
             if not await self.keys_of([key.environment_id]):
@@ -34,7 +34,9 @@ class MemoryKeyStore(KeyStore):
                 self._state.keep(kept)
             return await self.keys_of([key.environment_id])
 
-    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+    ) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         async with self._state.writing:
             self._state.check_unanswered(kept)

@@ -16,14 +16,14 @@ from notification_core.model.erasure import Erasure, ErasureState
 from notification_core.model.event import EventKey
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.message import DeadLetter
-from notification_core.model.operational_events import Fact
+from notification_core.model.operational_events import OperationalEvent
 from notification_core.model.outbox_message import (
     OutgoingMessage,
     message_of_dead_letter,
     message_of_fact,
 )
 from notification_core.model.replay import Replay
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.topics import Topics
 from notification_core.model.webhook import Webhook
@@ -148,14 +148,14 @@ class MemoryState:
         running = ErasureState.RUNNING
         return frozenset(key for key, one in self.erasures.items() if one.state is running)
 
-    def check_unanswered(self, kept: Kept) -> None:
+    def check_unanswered(self, kept: RequestRecords) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""
         for answer in (each for each in kept if isinstance(each, KeptAnswer)):
             known = self.answers.get((answer.environment_id, answer.request))
             if known is not None and known.answered_at > answer.answered_at - KEPT_FOR:
                 raise AlreadyAnswered("This request was answered already.")
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: RequestRecords) -> None:
         """Keep what is kept beside an effect."""
         for each in kept:
             match each:
@@ -164,7 +164,7 @@ class MemoryState:
                 case AuditEntry():
                     self.audit[each.entry_id] = each
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, fact: OperationalEvent) -> None:
         """Put a fact into the outbox, if somebody is to send what is in it."""
         if self.topics:
             message = message_of_fact(fact, self.new_id(), self.topics)

@@ -6,12 +6,12 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.model.delivery import Attempt, ClaimedDelivery, Origin, Reason, State
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.clock import Clock
-from notification_core.ports.webhook_tests import TrialStore
+from notification_core.ports.webhook_tests import WebhookTestStore
 
 
-class MemoryTrialStore(TrialStore):
+class MemoryTrialStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in memory."""
 
     def __init__(self, state: MemoryState, clock: Clock) -> None:
@@ -19,7 +19,11 @@ class MemoryTrialStore(TrialStore):
         self._clock = clock
 
     async def begin(
-        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
+        self,
+        event: EventToStore,
+        delivery: ClaimedDelivery,
+        lease: timedelta,
+        kept: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         now, fence, arrived = self._clock.now(), delivery.fence, event.event
@@ -43,7 +47,7 @@ class MemoryTrialStore(TrialStore):
             self._state.deliveries[fence.delivery_id] = stored
             self._state.keep(kept)
 
-    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
+    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         async with self._state.writing:
             self._state.keep(kept)

@@ -11,7 +11,7 @@ from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.model.delivery import Attempt, Outcome, Reason, State
 from notification_core.model.operational_events import webhook_disabled
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
@@ -37,7 +37,7 @@ class MemoryWebhookStore(WebhookStore):
         """Return one webhook."""
         return self._state.living(environment_id, webhook_id)
 
-    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
         """Store a new webhook."""
         async with self._state.writing:
             self._state.check_unanswered(kept)
@@ -46,7 +46,7 @@ class MemoryWebhookStore(WebhookStore):
             self._state.change(webhook)
             self._state.keep(kept)
 
-    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
         """Store a changed webhook; return the change counter."""
         async with self._state.writing:
             stored = self._state.living(webhook.environment_id, webhook.webhook_id)
@@ -64,7 +64,7 @@ class MemoryWebhookStore(WebhookStore):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
         async with self._state.writing:

@@ -29,7 +29,7 @@ from notification_adapters.sql.stores.webhooks import SqlWebhookStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.model.topics import Topics
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.worker_lock import WorkerLock
 
 
@@ -55,7 +55,7 @@ class SqlStorage:
     outbox: SqlOutbox
     sealed: SqlSealedStore
     worker_lock: WorkerLock
-    waking: Waking
+    waking: DispatchNotifier
     commits: Commits
 
     async def ping(self) -> None:
@@ -76,7 +76,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     cipher: Cipher,
     ids: IdGenerator,
     worker_lock: WorkerLock,
-    waking: Waking,
+    waking: DispatchNotifier,
     topics: Topics | None,
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.access.api_keys import Issuing
-from notification_core.environments.erasures import Erasures
+from notification_core.access.api_keys import ApiKeyService
+from notification_core.environments.erasures import ErasureService
 from notification_core.ingest.ingest import Ingest
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.clock import Clock
@@ -16,10 +16,10 @@ from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays.replays import Replays
-from notification_core.signing.rotation import VerificationKeys
+from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signing import SignatureHeaders
-from notification_core.webhooks.webhook_tester import Trials
-from notification_core.webhooks.webhooks import Subscriptions
+from notification_core.webhooks.webhook_tester import WebhookTester
+from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.operations.events import Tally
 from notification_entrypoints.api.security.authentication import Callers
@@ -37,17 +37,17 @@ class Services:
     administrators their cause.
     """
 
-    subscriptions: Subscriptions
+    subscriptions: WebhookService
     ingest: Ingest
-    verification_keys: VerificationKeys
+    verification_keys: SigningKeyService
     webhooks: WebhookStore
     logs: LogStore
     history: History
     replays: Replays
-    trials: Trials
-    erasures: Erasures
+    trials: WebhookTester
+    erasures: ErasureService
     idempotency: IdempotencyStore
-    issuing: Issuing
+    issuing: ApiKeyService
     audit: AuditLog
     callers: Callers
     surroundings: Surroundings

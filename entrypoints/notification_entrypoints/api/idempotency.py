@@ -26,7 +26,7 @@ from attrs import frozen
 
 from notification_core.errors import AlreadyAnswered, Detail
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.model.request_records import Keep, Kept
+from notification_core.model.request_records import RecordsOf, RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_entrypoints.api.audit_trail import Auditing
@@ -66,7 +66,7 @@ class Idempotency:
         self,
         call: Call,
         environment_id: UUID,
-        effect: Callable[[Keep[_Outcome | None] | None], Awaitable[_Outcome]],
+        effect: Callable[[RecordsOf[_Outcome | None] | None], Awaitable[_Outcome]],
         shown: Callable[[_Outcome], web.Response],
         subject: Callable[[_Outcome], object] | None = None,
     ) -> web.Response:
@@ -78,7 +78,7 @@ class Idempotency:
         other one is answered as it was, or told that it is being answered.
         """
 
-        def audited(outcome: _Outcome | None) -> Kept:
+        def audited(outcome: _Outcome | None) -> RequestRecords:
             if subject is None or outcome is None:
                 return []
             return [self._auditing.entry(call, subject(outcome))]
@@ -88,7 +88,7 @@ class Idempotency:
             return shown(await effect(audited if subject else None))
         request, fingerprint = _name(call, key), _fingerprint(call)
 
-        def keep(outcome: _Outcome | None) -> Kept:
+        def keep(outcome: _Outcome | None) -> RequestRecords:
             shown_answer = b"" if outcome is None else _encoded(shown(outcome))
             now = self._clock.now()
             answer = KeptAnswer(environment_id, request, fingerprint, shown_answer, now)

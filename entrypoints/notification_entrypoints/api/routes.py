@@ -8,7 +8,7 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.api.audit_trail import Auditing, AuditOperations
 from notification_entrypoints.api.dependencies import Services
 from notification_entrypoints.api.endpoint import Call, Handler
@@ -104,7 +104,7 @@ def _of_events(services: Services, shared: _Shared) -> Handlers:
     events = EventOperations(
         ingest=services.ingest,
         idempotency=shared.idempotency,
-        schemas=DataSchemas(CATALOGUE),
+        schemas=DataSchemas(EVENT_TYPES),
         tally=services.tally,
         clock=services.clock,
         ids=services.ids,

@@ -18,13 +18,13 @@ from attrs import field, frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
-from notification_core.access.api_keys import Issuing
+from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.dispatcher import Dispatcher
 from notification_core.environments.directory import Environments
-from notification_core.environments.erasures import Erasing, Erasures
+from notification_core.environments.erasures import ErasureRunner, ErasureService
 from notification_core.errors import WorkerLockTaken
 from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
@@ -38,11 +38,11 @@ from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.sender import HttpSender
 from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import Replays
-from notification_core.signing.key_cache import Keyring
-from notification_core.signing.rotation import VerificationKeys
-from notification_core.signing.signatures import Signatures
-from notification_core.webhooks.webhook_tester import Trials
-from notification_core.webhooks.webhooks import Subscriptions
+from notification_core.signing.key_cache import SigningKeyCache
+from notification_core.signing.rotation import SigningKeyService
+from notification_core.signing.signatures import SignatureCache
+from notification_core.webhooks.webhook_tester import WebhookTester
+from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import accepted_credentials
 from notification_entrypoints.bootstrap.http_sender import chosen_sender
 from notification_entrypoints.bootstrap.signer import fastest_signer
@@ -73,13 +73,13 @@ class Service:
     clock: Clock
     ids: IdGenerator
     storage: Storage
-    verification_keys: VerificationKeys
-    issuing: Issuing
+    verification_keys: SigningKeyService
+    issuing: ApiKeyService
     credentials: Sequence[Credentials] | None
-    subscriptions: Subscriptions
+    subscriptions: WebhookService
     replays: Replays
-    trials: Trials
-    erasures: Erasures
+    trials: WebhookTester
+    erasures: ErasureService
     ingests: Mapping[Source, Ingest]
     cursor_key: bytes = field(repr=False)
     dispatcher: Dispatcher | None
@@ -133,7 +133,7 @@ async def open_service(
         settings = await unwrapped(settings)
         ground = _Ground(settings, clock, ids, watch, grace)
         storage = await stack.enter_async_context(_storing(ground, given))
-        keyring = Keyring(storage.keys, clock, _new_seed)
+        keyring = SigningKeyCache(storage.keys, clock, _new_seed)
         sender = await stack.enter_async_context(_sending(ground, given))
         deliver = _deliver(ground, sender)
         dispatcher = await stack.enter_async_context(
@@ -145,9 +145,9 @@ async def open_service(
             stack.push_async_callback(ingest.settled)
         directory = await stack.enter_async_context(_asking(settings, given))
         environments = Environments(directory, storage.erasures, clock)
-        keys = VerificationKeys(storage.keys, keyring, environments, clock, _new_seed)
+        keys = SigningKeyService(storage.keys, keyring, environments, clock, _new_seed)
         changed = dispatcher.changed if dispatcher else _nobody_to_tell
-        subscriptions = Subscriptions(
+        subscriptions = WebhookService(
             storage.webhooks, clock, ids, webhook_rules(settings), environments, changed
         )
         replays = _replays(ground, storage, dispatcher)
@@ -162,12 +162,12 @@ async def open_service(
             ids=ids,
             storage=storage,
             verification_keys=keys,
-            issuing=Issuing(storage.api_keys, clock, ids, _new_secret, api_keys.forget),
+            issuing=ApiKeyService(storage.api_keys, clock, ids, _new_secret, api_keys.forget),
             credentials=credentials,
             subscriptions=subscriptions,
             replays=replays,
             trials=trials,
-            erasures=Erasures(storage.erasures, clock, changed),
+            erasures=ErasureService(storage.erasures, clock, changed),
             ingests=ingests,
             cursor_key=_cursor_key(settings),
             dispatcher=dispatcher,
@@ -207,8 +207,10 @@ def _ingests(
     }
 
 
-def _trials(ground: _Ground, storage: Storage, keyring: Keyring, deliver: AttemptMaker) -> Trials:
-    return Trials(
+def _trials(
+    ground: _Ground, storage: Storage, keyring: SigningKeyCache, deliver: AttemptMaker
+) -> WebhookTester:
+    return WebhookTester(
         store=storage.trials,
         webhooks=storage.webhooks,
         keyring=keyring,
@@ -252,7 +254,7 @@ async def _sending(ground: _Ground, given: Adapters) -> AsyncIterator[HttpSender
 
 
 def _deliver(ground: _Ground, sender: HttpSender) -> AttemptMaker:
-    signatures = Signatures(ground.settings.signature_headers, fastest_signer())
+    signatures = SignatureCache(ground.settings.signature_headers, fastest_signer())
     rules = delivery_rules(ground.settings)
     return AttemptMaker(sender, signatures, ground.clock, ground.ids, rules, random.random)
 
@@ -273,7 +275,7 @@ async def _asking(settings: Settings, given: Adapters) -> AsyncIterator[Environm
 
 @asynccontextmanager
 async def _dispatching(
-    ground: _Ground, storage: Storage, deliver: AttemptMaker, keyring: Keyring
+    ground: _Ground, storage: Storage, deliver: AttemptMaker, keyring: SigningKeyCache
 ) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
     settings, clock, watch = ground.settings, ground.clock, ground.watch
@@ -290,7 +292,7 @@ async def _dispatching(
         deliver=deliver,
         keyring=keyring,
         replaying=Replaying(storage.replays, watch),
-        erasing=Erasing(storage.erasures, keyring.forget),
+        erasing=ErasureRunner(storage.erasures, keyring.forget),
         upkeep=LeaseReaper(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,

@@ -8,7 +8,7 @@ import structlog
 
 from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.errors import Detail, InvalidSettings
-from notification_core.model.api_key import digest_of
+from notification_core.model.api_key import hash_api_key
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import Credentials
 from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
@@ -32,7 +32,7 @@ async def accepted_credentials(
 
 def _bootstrap(settings: Settings) -> Sequence[Credentials]:
     key = settings.api_bootstrap_key
-    return [BootstrapKey(digest_of(key))] if key else []
+    return [BootstrapKey(hash_api_key(key))] if key else []
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from notification_adapters.kafka.message_sink import KafkaSink
 from notification_core.ingest.consumer import EventConsumer, Read
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.message import Message
 from notification_core.model.topics import Topics
 from notification_core.ports.event_source import EventSource
@@ -50,7 +50,7 @@ async def _consuming(
     consume = EventConsumer(
         source=source,
         ingest=service.ingests[Source.KAFKA],
-        read=_counting(read, DataSchemas(CATALOGUE), watch),
+        read=_counting(read, DataSchemas(EVENT_TYPES), watch),
         clock=service.clock,
         observer=watch,
     )

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from notification_adapters.clock import SystemClock
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.encryption.reencryption import Rekeying
+from notification_core.encryption.reencryption import Reencryption
 from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.config.settings import load_settings
 
@@ -13,9 +13,9 @@ from notification_entrypoints.config.settings import load_settings
 @asynccontextmanager
 async def open_rekeying(
     environ: Mapping[str, str], defaults: Mapping[str, str]
-) -> AsyncIterator[Rekeying]:
+) -> AsyncIterator[Reencryption]:
     """Open what encrypts anew; raises where no given secret opens the storage."""
     settings = load_settings(environ, defaults)
     clock = SystemClock()
     async with open_storage(settings, clock, IdGenerator(clock)) as storage:
-        yield Rekeying(storage.sealed, clock)
+        yield Reencryption(storage.sealed, clock)

@@ -5,7 +5,7 @@ from notification_core.dispatch.dispatcher import DispatchRules
 from notification_core.dispatch.fair_queue import Bounds
 from notification_core.maintenance.lease_reaper import UpkeepRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.webhooks.webhooks import WebhookRules
 from notification_entrypoints.config.settings import Settings
@@ -16,7 +16,7 @@ def webhook_rules(settings: Settings) -> WebhookRules:
     return WebhookRules(
         destinations=settings.destinations,
         reserved_headers=settings.signature_headers.names,
-        event_types=CATALOGUE.keys(),
+        event_types=EVENT_TYPES.keys(),
         max_webhooks=settings.webhooks_max_per_environment,
     )
 

@@ -20,7 +20,7 @@ from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
 from notification_core.model.read_models import Activity, LogPage
-from notification_core.model.request_records import Keep
+from notification_core.model.request_records import RecordsOf
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.dependencies import Services
@@ -279,7 +279,7 @@ class WaitingIngest(Ingest):
         self.proceed = asyncio.Event()
 
     async def publish(
-        self, events: Sequence[Event], keep: Keep[Sequence[Published]] | None = None
+        self, events: Sequence[Event], keep: RecordsOf[Sequence[Published]] | None = None
     ) -> Sequence[Published]:
         self.begun.set()
         await self.proceed.wait()

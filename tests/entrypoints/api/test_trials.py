@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from notification_adapters.memory.sender import Hang
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.api.endpoint import Timeouts
 from tests.entrypoints.api.test_deliveries import NOBODY
 from tests.entrypoints.api_examples import DRAFT, create
@@ -26,7 +26,7 @@ async def test_the_attempt_is_told_as_the_log_tells_it(api: CheckedClient) -> No
 async def test_any_event_type_can_be_chosen(api: CheckedClient) -> None:
     webhook = await create(api)
     path = f"/webhooks/{webhook['webhook_id']}/test"
-    for name in CATALOGUE:
+    for name in EVENT_TYPES:
         assert (await api.post(path, {"event": name})).json["event"] == name
 
 

@@ -298,7 +298,7 @@ def sign_once() -> None:
         return of_old
 
     seconds: dict[object, int] = {}
-    replaced("notification_core.signing.signatures:Signatures.of", by)
+    replaced("notification_core.signing.signatures:SignatureCache.of", by)
 
 
 def send_another_body() -> None:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
-from notification_core.access.api_keys import ApiKeyDraft, IssuedKey, Issuing
+from notification_core.access.api_keys import ApiKeyDraft, ApiKeyService, IssuedKey
 from notification_core.access.authentication import FRESH_FOR, BootstrapKey, StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
@@ -18,7 +18,7 @@ from notification_core.errors import (
     InvalidApiKey,
     StorageUnavailable,
 )
-from notification_core.model.api_key import digest_of, written
+from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
 from tests.unit.builders import ENVIRONMENT, NOW
 from tests.unit.trouble import Trouble, TroubledApiKeys
@@ -37,7 +37,7 @@ class World:
     trouble: Trouble
     keys: StoredKeys
     elsewhere: StoredKeys
-    issuing: Issuing
+    issuing: ApiKeyService
 
     async def issue(self, **draft: Any) -> IssuedKey:
         plain = ApiKeyDraft("Platform", Scope.WRITE, frozenset({ENVIRONMENT}))
@@ -51,7 +51,7 @@ def world() -> World:
     storage = memory_storage(clock, ids)
     store = TroubledApiKeys(storage.api_keys, trouble)
     keys, elsewhere = StoredKeys(store, clock), StoredKeys(store, clock)
-    issuing = Issuing(store, clock, ids, lambda: SECRET, keys.forget)
+    issuing = ApiKeyService(store, clock, ids, lambda: SECRET, keys.forget)
     return World(clock, storage, trouble, keys, elsewhere, issuing)
 
 
@@ -172,7 +172,7 @@ async def test_while_storage_is_unreachable_nobody_can_tell(world: World) -> Non
 
 
 async def test_the_bootstrap_key_is_an_administrators_and_asks_nobody() -> None:
-    bootstrap = BootstrapKey(digest_of("let me in, I run this place"))
+    bootstrap = BootstrapKey(hash_api_key("let me in, I run this place"))
     assert bootstrap.takes("let me in, I run this place")
     assert await bootstrap.caller("let me in, I run this place") == Caller("bootstrap", Scope.ADMIN)
     assert not bootstrap.takes("let me in, I run this plac")

@@ -23,7 +23,7 @@ from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.model.webhook import DisabledReason, Method
 from notification_core.ports.sender import HttpRequest, HttpSender
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders, signature_hex
 from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
 
@@ -51,7 +51,7 @@ class SlowSender(ScriptedSender):
 
 
 def a_deliver(sender: HttpSender, clock: ManualClock) -> AttemptMaker:
-    signatures = Signatures(
+    signatures = SignatureCache(
         SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
     )
     return AttemptMaker(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)

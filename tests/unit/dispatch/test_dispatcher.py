@@ -19,7 +19,7 @@ from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.dispatch.delivery_runner import SHORTAGE_SECONDS
 from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules
 from notification_core.dispatch.fair_queue import Bounds
-from notification_core.environments.erasures import Erasing
+from notification_core.environments.erasures import ErasureRunner
 from notification_core.errors import (
     Resource,
     ResourceShort,
@@ -36,8 +36,8 @@ from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.sender import HttpRequest
 from notification_core.replays.replay_runner import ROOM, Replaying
-from notification_core.signing.key_cache import Keyring
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.key_cache import SigningKeyCache
+from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
 from tests.unit.builders import ENVIRONMENT, Notebook, a_webhook, an_event
 from tests.unit.trouble import Trouble, TroubledDeliveries, TroubledKeys
@@ -47,7 +47,7 @@ TIMEOUT = timedelta(seconds=10)
 INTERVAL = timedelta(seconds=2)
 POLL = 1.0
 RULES = DispatchRules(Bounds(), lease=3 * TIMEOUT, poll_interval=timedelta(seconds=POLL))
-SIGNATURES = Signatures(
+SIGNATURES = SignatureCache(
     SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
 )
 DELIVERY_RULES = DeliveryRules(
@@ -145,7 +145,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
     deliveries = TroubledDeliveries(storage.deliveries, trouble)
     worker = ids()
     await storage.worker_lock.acquire(worker)
-    keyring = Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
+    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
     dispatcher = Dispatcher(
         worker=worker,
         deliveries=deliveries,
@@ -153,7 +153,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         deliver=AttemptMaker(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
         keyring=keyring,
         replaying=Replaying(storage.replays, notebook),
-        erasing=Erasing(storage.erasures, keyring.forget),
+        erasing=ErasureRunner(storage.erasures, keyring.forget),
         upkeep=LeaseReaper(
             deliveries=deliveries,
             webhooks=storage.webhooks,

@@ -13,8 +13,8 @@ from notification_core.model.api_key import (
     SECRET_BYTES,
     ApiKey,
     KeyState,
-    digest_of,
-    id_in,
+    api_key_id_in,
+    hash_api_key,
     is_genuine,
     written,
 )
@@ -28,7 +28,7 @@ KEY = ApiKey(
     name="Platform",
     scope=Scope.WRITE,
     environments=None,
-    digest=digest_of(TEXT),
+    digest=hash_api_key(TEXT),
     created_at=NOW,
 )
 
@@ -36,7 +36,7 @@ KEY = ApiKey(
 @given(st.uuids(), st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES))
 def test_a_key_tells_its_id_and_is_one_word(key_id: UUID, data: bytes) -> None:
     text = written(key_id, data)
-    assert id_in(text) == key_id.hex
+    assert api_key_id_in(text) == key_id.hex
     assert re.fullmatch(r"whk_\w+", text, re.ASCII)
 
 
@@ -49,14 +49,14 @@ def test_two_secrets_make_two_keys(one: bytes, another: bytes) -> None:
     "text", ["", "whk_", TEXT + "\n", TEXT[:-1], TEXT + "0", TEXT.upper(), f" {TEXT}", "eyJ.e30.x"]
 )
 def test_what_is_no_key_has_no_id(text: str) -> None:
-    assert id_in(text) is None
+    assert api_key_id_in(text) is None
 
 
 def test_only_the_whole_key_is_genuine() -> None:
     assert is_genuine(TEXT, KEY.digest)
     another = written(ID, b"\xfe" * SECRET_BYTES)
     assert not is_genuine(another, KEY.digest)
-    assert not is_genuine(TEXT, digest_of(TEXT[:-1]))
+    assert not is_genuine(TEXT, hash_api_key(TEXT[:-1]))
 
 
 def test_a_key_is_active_until_it_expires_or_is_revoked() -> None:

@@ -4,13 +4,13 @@ import jsonschema_rs
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from notification_core.model.event_types import CATALOGUE, EventType
+from notification_core.model.event_types import EVENT_TYPES, EventType
 
-TYPES = pytest.mark.parametrize("event_type", CATALOGUE.values(), ids=CATALOGUE)
+TYPES = pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 
 
 def test_the_catalogue_has_the_published_event_types_in_their_order() -> None:
-    assert list(CATALOGUE) == [
+    assert list(EVENT_TYPES) == [
         "pipeline-created",
         "pipeline-download-progress",
         "pipeline-extraction-progress",
@@ -23,7 +23,7 @@ def test_the_catalogue_has_the_published_event_types_in_their_order() -> None:
 
 
 def test_each_type_stands_under_its_own_name() -> None:
-    assert all(event_type.name == name for name, event_type in CATALOGUE.items())
+    assert all(event_type.name == name for name, event_type in EVENT_TYPES.items())
 
 
 @TYPES
@@ -59,6 +59,6 @@ def test_each_type_says_in_a_sentence_what_it_is(event_type: EventType) -> None:
 
 def test_the_catalogue_cannot_be_changed_by_who_reads_it() -> None:
     with pytest.raises(TypeError):
-        CATALOGUE["mine"] = CATALOGUE["job-created"]  # type: ignore[index] # the point of the test
+        EVENT_TYPES["mine"] = EVENT_TYPES["job-created"]  # type: ignore[index] # the point of the test
     with pytest.raises(FrozenInstanceError):
-        CATALOGUE["job-created"].name = "mine"  # type: ignore[misc] # the point of the test
+        EVENT_TYPES["job-created"].name = "mine"  # type: ignore[misc] # the point of the test

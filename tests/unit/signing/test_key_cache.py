@@ -11,7 +11,7 @@ from notification_adapters.memory import ManualClock, MemoryStorage, memory_stor
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_core.model.signing_key import new_signing_key
-from notification_core.signing.key_cache import FRESH_FOR, Keyring
+from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
 from tests.unit.builders import ENVIRONMENT, NOW
 from tests.unit.trouble import Trouble, TroubledKeys
 
@@ -25,14 +25,14 @@ class World:
     clock: ManualClock
     storage: MemoryStorage
     trouble: Trouble
-    keyring: Keyring
+    keyring: SigningKeyCache
 
 
 @pytest.fixture
 def world() -> World:
     clock, trouble = ManualClock(), Trouble()
     storage = memory_storage(clock, IdGenerator(clock))
-    keyring = Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: SEED)
+    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: SEED)
     return World(clock, storage, trouble, keyring)
 
 

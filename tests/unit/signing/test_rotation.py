@@ -21,8 +21,8 @@ from notification_core.errors import (
     RotationTooSoon,
 )
 from notification_core.model.signing_key import MAX_SIGNING_KEYS
-from notification_core.signing.key_cache import FRESH_FOR, Keyring
-from notification_core.signing.rotation import EMERGENCY_TRUSTED_AFTER, VerificationKeys
+from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
+from notification_core.signing.rotation import EMERGENCY_TRUSTED_AFTER, SigningKeyService
 from tests.unit.builders import ENVIRONMENT
 from tests.unit.trouble import Trouble, TroubledKeys
 
@@ -36,8 +36,8 @@ class World:
     clock: ManualClock
     storage: MemoryStorage
     trouble: Trouble
-    keyring: Keyring
-    published: VerificationKeys
+    keyring: SigningKeyCache
+    published: SigningKeyService
 
     async def standing(self) -> list[tuple[int, str]]:
         """Return the numbers and states of the keys that are published."""
@@ -57,9 +57,9 @@ def a_world() -> World:
     def new_seed() -> bytes:
         return next(numbers).to_bytes(32, "big")
 
-    keyring = Keyring(keys, clock, new_seed)
+    keyring = SigningKeyCache(keys, clock, new_seed)
     environments = Environments(EveryEnvironment(), storage.erasures, clock)
-    published = VerificationKeys(keys, keyring, environments, clock, new_seed)
+    published = SigningKeyService(keys, keyring, environments, clock, new_seed)
     return World(clock, storage, trouble, keyring, published)
 
 
@@ -85,9 +85,9 @@ async def test_a_new_key_is_published_at_once_signs_after_an_hour_and_the_old_on
 
 
 async def test_what_another_process_rotated_is_published_at_once(world: World) -> None:
-    elsewhere = Keyring(world.storage.keys, world.clock, lambda: b"x" * 32)
+    elsewhere = SigningKeyCache(world.storage.keys, world.clock, lambda: b"x" * 32)
     environments = Environments(EveryEnvironment(), world.storage.erasures, world.clock)
-    other = VerificationKeys(
+    other = SigningKeyService(
         world.storage.keys, elsewhere, environments, world.clock, lambda: b"y" * 32
     )
     assert [each.key.number for each in await other.published(ENVIRONMENT)] == [1]
@@ -97,7 +97,7 @@ async def test_what_another_process_rotated_is_published_at_once(world: World) -
 
 async def test_no_key_is_made_for_an_environment_that_does_not_exist(world: World) -> None:
     environments = Environments(MemoryEnvironmentDirectory(), world.storage.erasures, world.clock)
-    nobodys = VerificationKeys(
+    nobodys = SigningKeyService(
         world.storage.keys, world.keyring, environments, world.clock, lambda: b"x" * 32
     )
     for ask in (nobodys.published, nobodys.rotate):
@@ -121,7 +121,7 @@ async def test_in_an_emergency_the_new_key_signs_at_once_and_no_other_is_trusted
 async def test_another_process_signs_by_an_emergencys_key_before_the_old_one_ends(
     world: World,
 ) -> None:
-    elsewhere = Keyring(world.storage.keys, world.clock, lambda: b"x" * 32)
+    elsewhere = SigningKeyCache(world.storage.keys, world.clock, lambda: b"x" * 32)
     assert [key.number for key in await elsewhere.keys(ENVIRONMENT)] == [1]
     await world.published.rotate(ENVIRONMENT, emergency=True)
     await world.clock.advance(FRESH_FOR.total_seconds())

@@ -8,7 +8,7 @@ import attrs
 from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.ports.signer import Signer
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders, message_id, sign
 from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
 
@@ -40,14 +40,14 @@ def expected(delivery: ClaimedDelivery, keys: tuple[SigningKey, ...], second: in
 
 def test_all_webhooks_of_an_event_share_the_signatures_of_a_second() -> None:
     signer = CountingSigner()
-    signatures = Signatures(HEADERS, signer)
+    signatures = SignatureCache(HEADERS, signer)
     shared = [signatures.of(a_delivery_of("one"), KEYS, SECOND) for _ in range(100)]
     assert set(shared) == {expected(a_delivery_of("one"), KEYS, SECOND)}
     assert signer.signed == 2  # one for each scheme
 
 
 def test_each_event_second_and_set_of_keys_has_signatures_of_its_own() -> None:
-    signatures = Signatures(HEADERS, CryptographySigner())
+    signatures = SignatureCache(HEADERS, CryptographySigner())
     other_environment = UUID(int=1)
     rotated = (new_signing_key(ENVIRONMENT, NOW + timedelta(days=1), b"r" * 32),)
     for delivery, keys, second in (
@@ -63,7 +63,7 @@ def test_each_event_second_and_set_of_keys_has_signatures_of_its_own() -> None:
 
 def test_what_is_remembered_within_a_second_is_bounded() -> None:
     signer = CountingSigner()
-    signatures = Signatures(HEADERS, signer)
+    signatures = SignatureCache(HEADERS, signer)
     for number in range(5_000):
         signatures.of(a_delivery_of(str(number)), KEYS, SECOND)
     assert len(signatures) < 4_500

@@ -20,16 +20,16 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.delivery import Attempt, ErrorCode, Outcome, State
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import FOREVER, Webhook
-from notification_core.signing.key_cache import Keyring
-from notification_core.signing.signatures import Signatures
+from notification_core.signing.key_cache import SigningKeyCache
+from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
 from notification_core.signing.verification import verify_standard_webhook
-from notification_core.webhooks.webhook_tester import MOST_AT_ONCE, Trials
+from notification_core.webhooks.webhook_tester import MOST_AT_ONCE, WebhookTester
 from tests.unit.builders import CREATED, ENVIRONMENT, Notebook, a_webhook, an_id
 from tests.unit.trouble import Trouble, TroubledKeys
 
@@ -44,9 +44,9 @@ class World:
     storage: MemoryStorage
     sender: ScriptedSender
     trouble: Trouble
-    keyring: Keyring
+    keyring: SigningKeyCache
     notebook: Notebook
-    trials: Trials
+    trials: WebhookTester
     clock: ManualClock
 
     async def webhook(self, *events: str) -> Webhook:
@@ -60,9 +60,9 @@ def world() -> World:
     clock, trouble, notebook, sender = ManualClock(), Trouble(), Notebook(), ScriptedSender()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
-    keyring = Keyring(TroubledKeys(storage.keys, trouble), clock, lambda: b"s" * 32)
-    signatures = Signatures(SIGNATURES, CryptographySigner())
-    trials = Trials(
+    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: b"s" * 32)
+    signatures = SignatureCache(SIGNATURES, CryptographySigner())
+    trials = WebhookTester(
         store=storage.trials,
         webhooks=storage.webhooks,
         keyring=keyring,
@@ -81,7 +81,7 @@ async def test_the_example_of_the_event_type_is_sent_signed_and_logged(world: Wo
     (request,) = world.sender.requests
     body = json.loads(request.body)
     assert request.url == webhook.url
-    assert body["data"] == CATALOGUE["job-completed"].example
+    assert body["data"] == EVENT_TYPES["job-completed"].example
     assert (body["type"], body["id"]) == ("job-completed", attempt.event_id)
     assert attempt.event_id.startswith("test-")
     (key,) = await world.keyring.keys(ENVIRONMENT)
@@ -201,7 +201,7 @@ async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(world
     webhook = await world.webhook()
     world.sender.answer(webhook.url, Hang.HANG)
 
-    def keep(attempt: Attempt | None) -> Kept:
+    def keep(attempt: Attempt | None) -> RequestRecords:
         name = attempt.log_id.bytes if attempt else b""
         return [KeptAnswer(ENVIRONMENT, "test", "asked", name, world.clock.now())]
 

@@ -20,15 +20,15 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.webhooks.webhooks import (
     MAX_DESCRIPTION_LENGTH,
     MAX_NAME_LENGTH,
-    Subscriptions,
     WebhookDraft,
     WebhookRules,
+    WebhookService,
 )
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
@@ -49,15 +49,15 @@ class World:
     changes: list[int] = field(factory=list)
     ids: IdGenerator = field(init=False)
     storage: MemoryStorage = field(init=False)
-    subscriptions: Subscriptions = field(init=False)
+    subscriptions: WebhookService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.ids = IdGenerator(self.clock)
         self.storage = memory_storage(self.clock, self.ids)
         self.subscriptions = self.over(self.storage.webhooks)
 
-    def over(self, store: WebhookStore) -> Subscriptions:
-        return Subscriptions(
+    def over(self, store: WebhookStore) -> WebhookService:
+        return WebhookService(
             store,
             self.clock,
             self.ids,
@@ -295,7 +295,7 @@ class OvertakenStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
         await self._overtake(webhook.environment_id, webhook.webhook_id)
         return await self._store.replace(webhook, kept)
 

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import uuid4
 
 from notification_adapters.sql.postgres.pool import Pool
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 
 _PAUSE_SECONDS: Final = 0.005
 _BUSY_PAUSE_SECONDS: Final = 0.05
@@ -19,7 +19,7 @@ _BUSY: Final = 800.0
 """So many commits a second are a busy server's: then the pauses are the longer ones."""
 
 
-class NotifyWaking(Waking):
+class NotifyWaking(DispatchNotifier):
     """Tells others the first time at once, and then once a pause for all that came in it."""
 
     def __init__(self, pool: Pool, channel: str) -> None:

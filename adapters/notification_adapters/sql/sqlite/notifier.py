@@ -2,10 +2,10 @@
 
 import asyncio
 
-from notification_core.ports.dispatch_notifier import Waking
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 
 
-class NobodyElse(Waking):
+class NobodyElse(DispatchNotifier):
     """Wakes nobody."""
 
     def wake(self) -> None:

@@ -15,7 +15,7 @@ from notification_core.concurrency.lost_transactions import retry_lost_transacti
 from notification_core.errors import ApiKeyNotFound
 from notification_core.model.api_key import ApiKey
 from notification_core.model.caller import Scope
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.api_keys import ApiKeyStore
 
 _environments = msgspec.json.Decoder(frozenset[UUID])
@@ -29,7 +29,7 @@ class SqlApiKeyStore(ApiKeyStore):
         self._keeping = keeping
 
     @retry_lost_transaction
-    async def add(self, key: ApiKey, kept: Kept = ()) -> None:
+    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         """Store a new key."""
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
@@ -51,7 +51,7 @@ class SqlApiKeyStore(ApiKeyStore):
             return [_key(row) for row in await connection.execute(wanted)]
 
     @retry_lost_transaction
-    async def revoke(self, key_id: UUID, at: datetime, kept: Kept = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         revoked = (
             sa.update(api_keys)

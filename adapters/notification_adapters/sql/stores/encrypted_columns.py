@@ -13,7 +13,7 @@ from notification_adapters.sql.tables import SEALED, place_of
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import UndecipherableText
-from notification_core.ports.encrypted_columns import Resealed, SealedStore
+from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 
 _Change: TypeAlias = dict[str, object]
 
@@ -21,7 +21,7 @@ _Row: TypeAlias = tuple[Any, UUID, str | None]
 """A row's id, its environment, and its text if that is to be changed."""
 
 
-class SqlSealedStore(SealedStore):
+class SqlSealedStore(EncryptedColumns):
     """Goes through a database's encrypted columns, by the primary key of each table."""
 
     def __init__(self, database: Database, cipher: Cipher) -> None:
@@ -37,7 +37,7 @@ class SqlSealedStore(SealedStore):
                 count += (await connection.execute(former)).scalar_one()
         return count
 
-    async def reseal(self, limit: int) -> AsyncIterator[Resealed]:
+    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         """Go through all texts once, and encrypt those anew that are not under the present one."""
         for column in SEALED:
             rows = await self._page(column, None, limit)
@@ -67,7 +67,7 @@ class SqlSealedStore(SealedStore):
         prefix = self._cipher.prefix
         return sa.func.substr(column, 1, len(prefix)) == prefix
 
-    async def _resealed(self, column: sa.Column[Any], rows: Sequence[_Row]) -> Resealed:
+    async def _resealed(self, column: sa.Column[Any], rows: Sequence[_Row]) -> ReencryptedBatch:
         changes: list[_Change] = []
         unreadable: list[str] = []
         for row, environment_id, text in rows:
@@ -83,7 +83,7 @@ class SqlSealedStore(SealedStore):
                 changes.append(change)
         if changes:
             await self._write(column, changes)
-        return Resealed(len(changes), unreadable)
+        return ReencryptedBatch(len(changes), unreadable)
 
     @retry_lost_transaction
     async def _write(self, column: sa.Column[Any], changes: Sequence[_Change]) -> None:

@@ -16,7 +16,7 @@ from notification_adapters.sql.upsert import insert_unless_there
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import ErasureNotFound
 from notification_core.model.erasure import ErasedBatch, Erasure
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.erasures import ErasureStore
 
 _e = erasures.c
@@ -31,7 +31,7 @@ class SqlErasureStore(ErasureStore):
 
     @retry_lost_transaction
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: Kept = ()
+        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
     ) -> tuple[Erasure, int]:
         """Begin an erasure, or return the one that runs; with the change counter."""
         new = {"environment_id": environment_id, "requested_at": now, "erased": 0}

@@ -20,7 +20,7 @@ from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
     DeliveryPage,
-    DeliveryRecord,
+    DeliveryView,
     EventPage,
     EventPlace,
     EventRecord,
@@ -52,7 +52,7 @@ class SqlHistory(History):
             raise DeliveryNotFound(delivery_id)
         return found
 
-    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+    async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryView:
         """Return a delivery with its attempts."""
         one = _d.delivery_id == delivery_id, _d.environment_id == environment_id
         made = (
@@ -250,14 +250,14 @@ def _event_place(event: EventSummary) -> EventPlace:
     return EventPlace(event.stored_at, event.event_id)
 
 
-def _delivery_id(delivery: DeliveryRecord) -> UUID:
+def _delivery_id(delivery: DeliveryView) -> UUID:
     return delivery.delivery_id
 
 
-def _record(row: sa.Row[Any]) -> DeliveryRecord:
+def _record(row: sa.Row[Any]) -> DeliveryView:
     state = State(row.state)
     waits = state is State.PENDING and row.worker is None
-    return DeliveryRecord(
+    return DeliveryView(
         delivery_id=row.delivery_id,
         environment_id=row.environment_id,
         webhook_id=row.webhook_id,

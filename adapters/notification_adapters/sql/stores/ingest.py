@@ -15,7 +15,7 @@ from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
 from notification_core.model.message import DeadLetter
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
 
@@ -69,7 +69,7 @@ class SqlIngest(IngestTransaction):
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
 
-    async def keep(self, kept: Kept) -> None:
+    async def keep(self, kept: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
         await self._keeping.write(self._connection, kept)
 

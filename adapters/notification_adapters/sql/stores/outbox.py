@@ -15,7 +15,7 @@ from notification_adapters.sql.tables import outbox, outbox_lease
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.message import DeadLetter, Headers
-from notification_core.model.operational_events import Fact
+from notification_core.model.operational_events import OperationalEvent
 from notification_core.model.outbox_message import (
     OutgoingMessage,
     message_of_dead_letter,
@@ -40,7 +40,9 @@ class OutboxRows:
         self._topics = topics
         self._ids = ids
 
-    async def tell(self, connection: AsyncConnection, facts: Iterable[Fact], now: datetime) -> None:
+    async def tell(
+        self, connection: AsyncConnection, facts: Iterable[OperationalEvent], now: datetime
+    ) -> None:
         """Tell the platform of facts."""
         if topics := self._topics:
             messages = [message_of_fact(fact, self._ids(), topics) for fact in facts]

@@ -19,10 +19,10 @@ from notification_adapters.sql.tables import (
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import Origin, State
 from notification_core.model.replay import (
-    NO_ADVANCE,
-    Advance,
+    NO_PROGRESS,
     Replay,
     ReplayCount,
+    ReplayProgress,
     ReplayState,
     Selection,
 )
@@ -59,14 +59,14 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     room: int,
     now: datetime,
     ids: IdGenerator,
-) -> Advance:
+) -> ReplayProgress:
     """Make the next deliveries of a replay, if it runs and may make some now."""
     job = await _locked(connection, replay)
     if job is None or not await _may_go_on(connection, replay, now):
-        return NO_ADVANCE
+        return NO_PROGRESS
     free = room - await _waiting(connection, replay, room)
     if free <= 0:
-        return NO_ADVANCE
+        return NO_PROGRESS
     batch = await _next(connection, replay, job.looked_to, limit, free)
     stored_at = await _stored_at(connection, replay, {row.event_id for row in batch.chosen})
     made = [
@@ -86,7 +86,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     if made:
         await connection.execute(sa.insert(deliveries), made)
     await connection.execute(_progress(replay, batch, now))
-    return Advance(len(batch.looked_at), len(batch.chosen))
+    return ReplayProgress(len(batch.looked_at), len(batch.chosen))
 
 
 async def _stored_at(

@@ -17,15 +17,15 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import Origin, State
-from notification_core.model.read_models import DeliveryRecord, ReplayPage, page_of
+from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
-    Advance,
     Replay,
     ReplayCount,
+    ReplayProgress,
     ReplayState,
     Selection,
 )
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.replays import ReplayStore
 
 _r = replays.c
@@ -43,7 +43,9 @@ class SqlReplayStore(ReplayStore):
         self._ids = ids
 
     @retry_lost_transaction
-    async def retry(self, delivery: DeliveryRecord, delivery_id: UUID, kept: Kept = ()) -> None:
+    async def retry(
+        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+    ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
         # Retention does not take it before this is committed.
@@ -68,7 +70,7 @@ class SqlReplayStore(ReplayStore):
                 sa.insert(deliveries).values({**made, "origin": Origin.RETRY.value})
             )
 
-    async def add(self, replay: Replay, kept: Kept = ()) -> None:
+    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
         """Store a replay that begins."""
         try:
             await self._add(replay, kept)
@@ -79,7 +81,7 @@ class SqlReplayStore(ReplayStore):
             raise
 
     @retry_lost_transaction
-    async def _add(self, replay: Replay, kept: Kept) -> None:
+    async def _add(self, replay: Replay, kept: RequestRecords) -> None:
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
             if not await insert_unless_there(connection, replays, _columns(replay)):
@@ -117,7 +119,7 @@ class SqlReplayStore(ReplayStore):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         one = _one(environment_id, webhook_id, replay_id)
@@ -152,7 +154,7 @@ class SqlReplayStore(ReplayStore):
             return [_replay(row) for row in await connection.execute(wanted)]
 
     @retry_lost_transaction
-    async def advance(self, replay: Replay, limit: int, room: int) -> Advance:
+    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one transaction."""
         async with self._database.writing() as connection:
             now = await self._database.now(connection)

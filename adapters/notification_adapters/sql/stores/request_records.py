@@ -12,7 +12,7 @@ from notification_adapters.sql.stores.idempotency import KeptAnswers
 from notification_adapters.sql.tables import audit
 from notification_core.model.audit import AuditEntry
 from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.ports.audit import AuditLog
 
 # Stands for the installation, which is no environment: every row of the table has one.
@@ -26,7 +26,7 @@ class Keeping:
         self._answers = answers
 
     async def write(
-        self, connection: AsyncConnection, kept: Kept, *, replaces: bool = False
+        self, connection: AsyncConnection, kept: RequestRecords, *, replaces: bool = False
     ) -> None:
         """Write it; raise :class:`AlreadyAnswered` if the request has an answer.
 

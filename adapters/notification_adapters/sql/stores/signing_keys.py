@@ -17,7 +17,7 @@ from notification_core.concurrency.lost_transactions import retry_lost_transacti
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import KeysChanged
 from notification_core.model.operational_events import key_rotated
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signing_keys import KeyStore
 
@@ -41,7 +41,7 @@ class SqlKeyStore(KeyStore):
             return await self._read(connection, environment_ids)
 
     @retry_lost_transaction
-    async def add_first(self, key: SigningKey, kept: Kept = ()) -> Sequence[SigningKey]:
+    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:
             if await insert_unless_there(connection, environment_keys, self._columns(key)):
@@ -50,7 +50,9 @@ class SqlKeyStore(KeyStore):
                 await self._database.confirm_found(connection)
             return await self._read(connection, [key.environment_id])
 
-    async def rotate(self, key: SigningKey, others_expire_at: datetime, kept: Kept = ()) -> None:
+    async def rotate(
+        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+    ) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)

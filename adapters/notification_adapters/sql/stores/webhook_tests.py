@@ -20,11 +20,11 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
-from notification_core.model.request_records import Kept
-from notification_core.ports.webhook_tests import TrialStore
+from notification_core.model.request_records import RequestRecords
+from notification_core.ports.webhook_tests import WebhookTestStore
 
 
-class SqlTrialStore(TrialStore):
+class SqlTrialStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
     def __init__(self, database: Database, keeping: Keeping) -> None:
@@ -34,7 +34,11 @@ class SqlTrialStore(TrialStore):
 
     @retry_lost_transaction
     async def begin(
-        self, event: EventToStore, delivery: ClaimedDelivery, lease: timedelta, kept: Kept = ()
+        self,
+        event: EventToStore,
+        delivery: ClaimedDelivery,
+        lease: timedelta,
+        kept: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
@@ -64,7 +68,7 @@ class SqlTrialStore(TrialStore):
             await connection.execute(begun)
 
     @retry_lost_transaction
-    async def finish(self, attempt: Attempt, kept: Kept = ()) -> bool:
+    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
         async with self._database.writing() as connection:

@@ -18,7 +18,7 @@ from notification_core.concurrency.lost_transactions import retry_lost_transacti
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.model.delivery import Origin, Outcome, Reason, State
 from notification_core.model.operational_events import webhook_disabled
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
@@ -64,7 +64,7 @@ class SqlWebhookStore(WebhookStore):
             return await self._rows.get(connection, environment_id, webhook_id)
 
     @retry_lost_transaction
-    async def add(self, webhook: Webhook, most: int, kept: Kept = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
@@ -78,7 +78,7 @@ class SqlWebhookStore(WebhookStore):
             await count_change(connection)
 
     @retry_lost_transaction
-    async def replace(self, webhook: Webhook, kept: Kept = ()) -> int:
+    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
         """Store a changed webhook; return the change counter."""
         key = webhook.environment_id, webhook.webhook_id
         change = (
@@ -104,7 +104,7 @@ class SqlWebhookStore(WebhookStore):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: Kept = (),
+        kept: RequestRecords = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the change counter."""
         key = environment_id, webhook_id

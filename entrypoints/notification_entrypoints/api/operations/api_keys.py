@@ -4,7 +4,7 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter, new_api_key, shown_api_key
-from notification_core.access.api_keys import Issuing
+from notification_core.access.api_keys import ApiKeyService
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.audit_trail import Auditing
 from notification_entrypoints.api.endpoint import Call
@@ -16,7 +16,7 @@ from notification_entrypoints.api.responses import CREATED, NO_CONTENT, json_ans
 class ApiKeyOperations:
     """Makes, lists and revokes API keys."""
 
-    issuing: Issuing
+    issuing: ApiKeyService
     auditing: Auditing
     converter: ApiConverter
     paging: Paging

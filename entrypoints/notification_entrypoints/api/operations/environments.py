@@ -6,9 +6,9 @@ from aiohttp import hdrs, web
 from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter, environment_settings, verification_key
-from notification_core.environments.erasures import Erasures
+from notification_core.environments.erasures import ErasureService
 from notification_core.model.signing_key import TrustedKey
-from notification_core.signing.rotation import VerificationKeys
+from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signing import SignatureHeaders
 from notification_entrypoints.api.audit_trail import Auditing
 from notification_entrypoints.api.endpoint import Call
@@ -21,8 +21,8 @@ from notification_entrypoints.api.security.origin_policy import Surroundings
 class EnvironmentOperations:
     """Publishes and rotates the verification keys; erases environments."""
 
-    keys: VerificationKeys
-    erasures: Erasures
+    keys: SigningKeyService
+    erasures: ErasureService
     idempotency: Idempotency
     auditing: Auditing
     signature_headers: SignatureHeaders

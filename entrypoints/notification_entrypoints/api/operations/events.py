@@ -18,7 +18,7 @@ from notification_adapters.event_formats.event_json import MAX_EVENTS, read_even
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
-from notification_core.model.event_types import CATALOGUE
+from notification_core.model.event_types import EVENT_TYPES
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.endpoint import Call
 from notification_entrypoints.api.idempotency import Idempotency
@@ -65,7 +65,7 @@ class EventOperations:
 
     async def types(self, _: Call) -> web.Response:
         """Answer with the catalogue."""
-        return json_answer(self.converter.dump(list(CATALOGUE.values())))
+        return json_answer(self.converter.dump(list(EVENT_TYPES.values())))
 
     async def publish(self, call: Call) -> web.Response:
         """Publish one event or a batch."""

@@ -7,7 +7,7 @@ from aiohttp import ETag, hdrs, web
 from attrs import frozen
 
 from notification_core.model.signing_key import public_forms
-from notification_core.signing.rotation import VerificationKeys
+from notification_core.signing.rotation import SigningKeyService
 from notification_entrypoints.api.endpoint import Call
 from notification_entrypoints.api.responses import json_answer
 
@@ -20,7 +20,7 @@ _CACHEABLE = "public, max-age=300"
 class JwksOperations:
     """Publishes the keys to trust, for whoever asks and for caches in between."""
 
-    keys: VerificationKeys
+    keys: SigningKeyService
 
     async def jwks(self, call: Call) -> web.Response:
         """Answer with the keys, or with 304 where the caller has them already.

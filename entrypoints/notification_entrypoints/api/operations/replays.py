@@ -4,7 +4,7 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_core.model.read_models import DeliveryRecord
+from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import Replay
 from notification_core.replays.replays import Replays
 from notification_entrypoints.api.audit_trail import Auditing
@@ -29,7 +29,7 @@ class ReplayOperations:
         delivery_id = call.parameters.id("delivery_id")
         environment_id = call.environment_id
 
-        def made(delivery: DeliveryRecord) -> web.Response:
+        def made(delivery: DeliveryView) -> web.Response:
             response = json_answer(self.converter.dump(delivery), ACCEPTED)
             route = call.request.app.router["getDelivery"]
             where = route.url_for(delivery_id=str(delivery.delivery_id))

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_core.model.delivery import Attempt
-from notification_core.webhooks.webhook_tester import Trials
+from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_entrypoints.api.endpoint import Call
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.responses import json_answer
@@ -17,7 +17,7 @@ from notification_entrypoints.api.responses import json_answer
 class TrialOperations:
     """Sends examples."""
 
-    trials: Trials
+    trials: WebhookTester
     idempotency: Idempotency
     converter: ApiConverter
 

@@ -10,10 +10,10 @@ from notification_adapters.converters import ApiConverter, ShownWebhook
 from notification_core.errors import Detail
 from notification_core.model.caller import Scope
 from notification_core.model.read_models import Activity
-from notification_core.model.request_records import Kept
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
-from notification_core.webhooks.webhooks import Subscriptions, WebhookDraft
+from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.audit_trail import Auditing
 from notification_entrypoints.api.endpoint import Call, check_fields
 from notification_entrypoints.api.http.etags import (
@@ -45,7 +45,7 @@ class WebhookOperations:
     ``written`` is the schema of a webhook as customers write it.
     """
 
-    subscriptions: Subscriptions
+    subscriptions: WebhookService
     idempotency: Idempotency
     auditing: Auditing
     logs: LogStore
@@ -126,7 +126,7 @@ class WebhookOperations:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
 
-    def _audited(self, call: Call) -> Kept:
+    def _audited(self, call: Call) -> RequestRecords:
         return [self.auditing.entry(call, call.parameters.id("webhook_id"))]
 
     async def _shown(self, call: Call, webhook: Webhook) -> web.Response:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 
-from notification_core.concurrency.rate_limiter import Limiter
+from notification_core.concurrency.rate_limiter import RateLimiter
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import ANYBODY, Caller
 from notification_core.model.destinations import Network
@@ -49,7 +49,7 @@ class Callers:
         self._credentials = credentials
         self._clock = clock
         self._proxies = proxies
-        self._failures = Limiter(FAILURES_PER_SECOND, failures_at_once)
+        self._failures = RateLimiter(FAILURES_PER_SECOND, failures_at_once)
         self._requests = _limiter(requests_per_second)
 
     async def identify(self, request: web.Request) -> Caller:
@@ -107,9 +107,9 @@ class Callers:
         return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
 
 
-def _limiter(per_second: int | None) -> Limiter | None:
+def _limiter(per_second: int | None) -> RateLimiter | None:
     """Return what lets each make so many requests a second, or as many of them at once."""
-    return None if per_second is None else Limiter(per_second, per_second)
+    return None if per_second is None else RateLimiter(per_second, per_second)
 
 
 async def _caller(credential: str, kind: Credentials | None) -> Caller:
