@@ -13,7 +13,7 @@ from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, is_
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 
 FRESH_FOR = timedelta(seconds=1)
 """How long a key, or that there is none, is known without being read again.
@@ -33,7 +33,7 @@ class _Entry:
     read_at: float
 
 
-class StoredKeys(Credentials):
+class StoredKeys(CredentialScheme):
     """API keys of the store, each id read at most once per second."""
 
     def __init__(self, store: ApiKeyStore, clock: Clock) -> None:
@@ -109,7 +109,7 @@ class StoredKeys(Credentials):
         return entry
 
 
-class BootstrapKey(Credentials):
+class BootstrapKey(CredentialScheme):
     """The one key that is not stored: an administrator's, for as long as it is configured."""
 
     def __init__(self, digest: bytes) -> None:

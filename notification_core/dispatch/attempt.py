@@ -11,14 +11,14 @@ from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
     AttemptError,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
-    Outcome,
+    NextStep,
     ReceivedResponse,
-    Result,
     Retry,
     SentRequest,
     Succeeded,
-    Verdict,
 )
 from notification_core.model.retry_policy import RetryPolicy, error_in, verdict_on
 from notification_core.model.signing_key import SigningKey
@@ -65,7 +65,7 @@ class AttemptMaker:
 
     async def attempt(
         self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
-    ) -> Result:
+    ) -> AttemptResult:
         """Send one request, signed with these keys, and return what it came to."""
         began = self._clock.monotonic()
         started_at = self._clock.now()
@@ -87,18 +87,18 @@ class AttemptMaker:
             event_id=delivery.event_id,
             event_type=delivery.event_type,
             number=delivery.fence.attempt,
-            outcome=Outcome.SUCCEEDED if error is None else Outcome.FAILED,
+            outcome=AttemptOutcome.SUCCEEDED if error is None else AttemptOutcome.FAILED,
             started_at=started_at,
             error=error,
             request=_as_logged(webhook, signed),
             response=response,
             duration=timedelta(seconds=self._clock.monotonic() - began),
         )
-        return Result(
+        return AttemptResult(
             delivery.fence, attempt, self._verdict(delivery, error, response), webhook.version
         )
 
-    def interrupted(self, delivery: ClaimedDelivery, webhook: Webhook) -> Result:
+    def interrupted(self, delivery: ClaimedDelivery, webhook: Webhook) -> AttemptResult:
         """Return the result of an attempt of which nobody knows how far it came."""
         attempt = Attempt(
             log_id=self._ids(),
@@ -108,11 +108,13 @@ class AttemptMaker:
             event_id=delivery.event_id,
             event_type=delivery.event_type,
             number=delivery.fence.attempt,
-            outcome=Outcome.INTERRUPTED,
+            outcome=AttemptOutcome.INTERRUPTED,
             started_at=self._clock.now(),
             error=INTERRUPTED,
         )
-        return Result(delivery.fence, attempt, Retry(self.rules.retries.interval), webhook.version)
+        return AttemptResult(
+            delivery.fence, attempt, Retry(self.rules.retries.interval), webhook.version
+        )
 
     def _signed(
         self, delivery: ClaimedDelivery, keys: Sequence[SigningKey], at: datetime
@@ -138,7 +140,7 @@ class AttemptMaker:
         delivery: ClaimedDelivery,
         error: AttemptError | None,
         response: ReceivedResponse | None,
-    ) -> Verdict:
+    ) -> NextStep:
         if error is None:
             return Succeeded()
         now, jitter = self._clock.now(), self._random()

@@ -15,7 +15,7 @@ from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery
 from notification_core.errors import ResourceShort
 from notification_core.ingest.plan import DirectDispatch
-from notification_core.model.delivery import ClaimedDelivery, Fence, Result
+from notification_core.model.delivery import AttemptResult, ClaimedDelivery, Fence
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
@@ -215,7 +215,7 @@ class DeliveryRunner(DirectDispatch):
 
     async def _send(
         self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
-    ) -> Result:
+    ) -> AttemptResult:
         try:
             return await self._deliver.attempt(delivery, webhook, keys)
         except ResourceShort:
@@ -232,7 +232,7 @@ class DeliveryRunner(DirectDispatch):
             self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS
         self._recorder.give_back([held.delivery.fence], self._deliver.rules.retries.interval)
 
-    def _note(self, flight: InFlightRequest, result: Result) -> None:
+    def _note(self, flight: InFlightRequest, result: AttemptResult) -> None:
         """Tell the lane how its webhook has answered."""
         attempt = result.attempt
         self.lanes.ended(

@@ -23,7 +23,7 @@ from notification_core.environments.erasures import ErasureRunner
 from notification_core.errors import WorkerLockLost
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
-from notification_core.model.delivery import Failed, Fence, Result, Retry
+from notification_core.model.delivery import AttemptResult, Failed, Fence, Retry
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
 from notification_core.ports.dispatch_notifier import DispatchNotifier
@@ -288,7 +288,7 @@ class Dispatcher:
         elif claimed.next_due is not None:
             self._claim_by(self._clock.monotonic() + claimed.next_due.total_seconds())
 
-    def _recorded(self, results: Sequence[Result]) -> None:
+    def _recorded(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
         now = self._clock.monotonic()
         for result in results:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from notification_core.errors import StorageUnavailable, UnknownCommit
-from notification_core.model.delivery import Failed, Fence, Result
+from notification_core.model.delivery import AttemptResult, Failed, Fence
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import AT_ONCE, DeliveryStore
 from notification_core.ports.observer import Observer
@@ -36,7 +36,7 @@ class ResultWriter:
         clock: Clock,
         observer: Observer,
         interruption_delay: timedelta,
-        recorded: Callable[[Sequence[Result]], None],
+        recorded: Callable[[Sequence[AttemptResult]], None],
         returned: Callable[[Sequence[Fence]], None],
         left: Callable[[Fence], None],
     ) -> None:
@@ -47,7 +47,7 @@ class ResultWriter:
         self._recorded = recorded
         self._returned = returned
         self._left = left
-        self._results: deque[Result] = deque()
+        self._results: deque[AttemptResult] = deque()
         self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
         self._work = asyncio.Event()
@@ -59,7 +59,7 @@ class ResultWriter:
         """How many attempts have ended without their result being in storage."""
         return len(self._results)
 
-    def record(self, result: Result) -> None:
+    def record(self, result: AttemptResult) -> None:
         """Take the result of an attempt."""
         self._results.append(result)
         self._wake()
@@ -110,7 +110,7 @@ class ResultWriter:
         self._tell(batch, len(refused))
         self._recorded(batch)
 
-    def _suspect(self, batch: Sequence[Result]) -> None:
+    def _suspect(self, batch: Sequence[AttemptResult]) -> None:
         """Keep one result that storage refuses for good from holding up all the others.
 
         They are written one by one then. The culprit is written without what its receiver sent. If
@@ -143,7 +143,7 @@ class ResultWriter:
         self._observer.leases_given_back(len(batch))
         self._returned(batch)
 
-    def _tell(self, batch: Sequence[Result], refused: int) -> None:
+    def _tell(self, batch: Sequence[AttemptResult], refused: int) -> None:
         for result in batch:
             attempt = result.attempt
             error = attempt.error.code if attempt.error else None
@@ -166,7 +166,7 @@ def _drop(queue: deque[Any], batch: Sequence[object]) -> None:
         queue.popleft()
 
 
-def _without_received_text(result: Result) -> Result:
+def _without_received_text(result: AttemptResult) -> AttemptResult:
     """Return a result whose response has its status alone, as after a cut body."""
     response = result.attempt.response
     if response is None:

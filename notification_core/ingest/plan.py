@@ -11,7 +11,13 @@ from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.ingest.fan_out import FanOut, distinct
-from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Reason, State
+from notification_core.model.delivery import (
+    ClaimedDelivery,
+    DeliveryState,
+    EndReason,
+    Fence,
+    NewDelivery,
+)
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestPlan
@@ -64,7 +70,7 @@ class PlannedBatch:
     @property
     def due(self) -> int:
         """Return how many deliveries are left for any worker to claim."""
-        return sum(one.state is State.PENDING and not one.begun for one in self.deliveries)
+        return sum(one.state is DeliveryState.PENDING and not one.begun for one in self.deliveries)
 
     def planned(self, changes: int) -> IngestPlan:
         """Return all of it, as it is to be stored while the change counter stands at this."""
@@ -139,7 +145,7 @@ class IngestPlanner:
                 event.environment_id,
                 webhook.webhook_id,
                 event.event_id,
-                State.SKIPPED if reason else State.PENDING,
+                DeliveryState.SKIPPED if reason else DeliveryState.PENDING,
                 reason,
                 begun,
             )
@@ -150,7 +156,7 @@ class IngestPlanner:
                 ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
             )
 
-    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> Reason | None:
+    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> EndReason | None:
         if webhook.is_disabled(now):
-            return Reason.WEBHOOK_DISABLED
-        return Reason.QUEUE_FULL if webhook.webhook_id in self.full else None
+            return EndReason.WEBHOOK_DISABLED
+        return EndReason.QUEUE_FULL if webhook.webhook_id in self.full else None

@@ -14,7 +14,7 @@ MAX_INTERRUPTIONS = 10
 MAX_DELIVERIES_PER_TRANSACTION = 20_000
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands; all but ``pending`` are final."""
 
     PENDING = "pending"
@@ -24,7 +24,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Reason(StrEnum):
+class EndReason(StrEnum):
     """Why a delivery ended in ``failed``, ``skipped`` or ``cancelled``."""
 
     WEBHOOK_DISABLED = "webhook_disabled"
@@ -34,7 +34,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Origin(StrEnum):
+class DeliveryOrigin(StrEnum):
     """Why a delivery was made, where it was not because its event arrived."""
 
     RETRY = "retry"
@@ -42,7 +42,7 @@ class Origin(StrEnum):
     TEST = "test"
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded"
@@ -77,8 +77,8 @@ class NewDelivery:
     environment_id: UUID
     webhook_id: UUID
     event_id: str
-    state: State = State.PENDING
-    reason: Reason | None = None
+    state: DeliveryState = DeliveryState.PENDING
+    reason: EndReason | None = None
     begun: bool = False
 
     @property
@@ -170,7 +170,7 @@ class Attempt:
     event_id: str
     event_type: str
     number: int
-    outcome: Outcome
+    outcome: AttemptOutcome
     started_at: datetime
     error: AttemptError | None = None
     request: SentRequest | None = None
@@ -195,16 +195,16 @@ class Retry:
 class Failed:
     """The delivery has failed for good; with ``disables`` its webhook is disabled as well."""
 
-    reason: Reason | None = None
+    reason: EndReason | None = None
     disables: DisabledReason | None = None
 
 
-Verdict = Succeeded | Retry | Failed
+NextStep = Succeeded | Retry | Failed
 """What becomes of a delivery after an attempt."""
 
 
 @frozen
-class Result:
+class AttemptResult:
     """An attempt that has ended, with what becomes of its delivery.
 
     ``webhook_version`` is the version that was sent to: a webhook that changed meanwhile is not
@@ -214,5 +214,5 @@ class Result:
 
     fence: Fence
     attempt: Attempt
-    verdict: Verdict
+    verdict: NextStep
     webhook_version: int

@@ -12,21 +12,21 @@ from typing import Final, NamedTuple, Protocol, assert_never
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
     Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    DeliveryState,
+    EndReason,
     Failed,
-    Outcome,
-    Reason,
-    Result,
     Retry,
-    State,
     Succeeded,
 )
 from notification_core.model.webhook import Webhook
 
-UNSENDABLE: Final[Mapping[Reason, State]] = MappingProxyType(
+UNSENDABLE: Final[Mapping[EndReason, DeliveryState]] = MappingProxyType(
     {
-        Reason.WEBHOOK_DELETED: State.CANCELLED,
-        Reason.WEBHOOK_DISABLED: State.SKIPPED,
-        Reason.EXPIRED: State.CANCELLED,
+        EndReason.WEBHOOK_DELETED: DeliveryState.CANCELLED,
+        EndReason.WEBHOOK_DISABLED: DeliveryState.SKIPPED,
+        EndReason.EXPIRED: DeliveryState.CANCELLED,
     }
 )
 """The state in which a waiting delivery ends for each :func:`reason_to_end`."""
@@ -36,7 +36,7 @@ class AttemptedDelivery(Protocol):
     """What the rules need to know of a delivery whose attempt has ended."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> DeliveryState:
         """``pending``, unless the delivery was ended during the attempt."""
 
     @property
@@ -56,28 +56,28 @@ class Transition(NamedTuple):
 
     failures: int
     interruptions: int
-    state: State | None = None
-    reason: Reason | None = None
+    state: DeliveryState | None = None
+    reason: EndReason | None = None
     due_at: datetime | None = None
     ended_at: datetime | None = None
 
 
 def after_attempt(
-    result: Result, delivery: AttemptedDelivery, now: datetime, interruption_delay: timedelta
+    result: AttemptResult, delivery: AttemptedDelivery, now: datetime, interruption_delay: timedelta
 ) -> Transition:
     """Return what becomes of a delivery after an attempt of which a worker brings the result."""
-    if result.attempt.outcome is Outcome.INTERRUPTED:
+    if result.attempt.outcome is AttemptOutcome.INTERRUPTED:
         return after_interruption(delivery, now, interruption_delay)
-    failures = delivery.failures + (result.attempt.outcome is Outcome.FAILED)
-    if delivery.state is not State.PENDING:
+    failures = delivery.failures + (result.attempt.outcome is AttemptOutcome.FAILED)
+    if delivery.state is not DeliveryState.PENDING:
         return Transition(failures, 0)
     match result.verdict:
         case Succeeded():
-            return Transition(failures, 0, State.SUCCEEDED, ended_at=now)
+            return Transition(failures, 0, DeliveryState.SUCCEEDED, ended_at=now)
         case Retry(after=after):
-            return Transition(failures, 0, State.PENDING, due_at=now + after)
+            return Transition(failures, 0, DeliveryState.PENDING, due_at=now + after)
         case Failed(reason=reason):
-            return Transition(failures, 0, State.FAILED, reason, ended_at=now)
+            return Transition(failures, 0, DeliveryState.FAILED, reason, ended_at=now)
         case _:
             assert_never(result.verdict)
 
@@ -90,26 +90,30 @@ def after_interruption(
     It is retried after the delay; ``MAX_INTERRUPTIONS`` in a row end it as failed.
     """
     interruptions = delivery.interruptions + 1
-    if delivery.state is not State.PENDING:
+    if delivery.state is not DeliveryState.PENDING:
         return Transition(delivery.failures, interruptions)
     if interruptions >= MAX_INTERRUPTIONS:
         return Transition(
-            delivery.failures, interruptions, State.FAILED, Reason.INTERRUPTED, ended_at=now
+            delivery.failures,
+            interruptions,
+            DeliveryState.FAILED,
+            EndReason.INTERRUPTED,
+            ended_at=now,
         )
     due_at = now + interruption_delay
-    return Transition(delivery.failures, interruptions, State.PENDING, due_at=due_at)
+    return Transition(delivery.failures, interruptions, DeliveryState.PENDING, due_at=due_at)
 
 
 def after_test(attempt: Attempt, now: datetime) -> Transition:
     """Return what becomes of the delivery of a webhook's test, which has a single attempt."""
-    if attempt.outcome is Outcome.SUCCEEDED:
-        return Transition(0, 0, State.SUCCEEDED, ended_at=now)
-    return Transition(1, 0, State.FAILED, ended_at=now)
+    if attempt.outcome is AttemptOutcome.SUCCEEDED:
+        return Transition(0, 0, DeliveryState.SUCCEEDED, ended_at=now)
+    return Transition(1, 0, DeliveryState.FAILED, ended_at=now)
 
 
 def reason_to_end(
     webhook: Webhook | None, event_stored_at: datetime, now: datetime, expired_before: datetime
-) -> Reason | None:
+) -> EndReason | None:
     """Return why a waiting delivery can no longer be sent, or None if it can.
 
     It ends if its webhook is deleted or unknown, or was disabled by the system. While a user has
@@ -117,9 +121,9 @@ def reason_to_end(
     later, for an event that is old, expires with it.
     """
     if webhook is None or webhook.deleted_at is not None:
-        return Reason.WEBHOOK_DELETED
+        return EndReason.WEBHOOK_DELETED
     if webhook.disabled_reason is not None:
-        return Reason.WEBHOOK_DISABLED
+        return EndReason.WEBHOOK_DISABLED
     if webhook.is_disabled(now) and event_stored_at < expired_before:
-        return Reason.EXPIRED
+        return EndReason.EXPIRED
     return None

@@ -107,7 +107,7 @@ class Destination:
 
 
 @frozen
-class Verdict:
+class DestinationVerdict:
     """A judgement with its reason; ``destination`` is set on a URL that is allowed."""
 
     kind: VerdictKind
@@ -158,7 +158,7 @@ def has_same_origin(url: str, other: str) -> bool:
     return (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
 
 
-def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
+def judge_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
     """Judge a webhook's URL. Nothing is looked up: the addresses of a name are judged later."""
     try:
         destination = _parsed(url)
@@ -169,10 +169,10 @@ def judge_url(url: str, policy: DestinationPolicy) -> Verdict:
     if not _is_canonical(destination):
         return _rejected("noncanonical-ip")
     reason = "allow(dns)" if destination.address is None else "allow"
-    return Verdict(VerdictKind.ALLOW, reason, destination)
+    return DestinationVerdict(VerdictKind.ALLOW, reason, destination)
 
 
-def judge_address(address: str | Address, policy: DestinationPolicy) -> Verdict:
+def judge_address(address: str | Address, policy: DestinationPolicy) -> DestinationVerdict:
     """Judge an address that is about to be connected to.
 
     A literal has been judged with its URL, so that this one may come of a name server's DNS64.
@@ -182,7 +182,7 @@ def judge_address(address: str | Address, policy: DestinationPolicy) -> Verdict:
     except ValueError:
         return _rejected("ip")
     denial = _address_denial(_translated(parsed, policy) or parsed, policy)
-    return _denied(denial) if denial else Verdict(VerdictKind.ALLOW, "allow")
+    return _denied(denial) if denial else DestinationVerdict(VerdictKind.ALLOW, "allow")
 
 
 class _Malformed(Exception):
@@ -193,12 +193,12 @@ class _Malformed(Exception):
         self.reason = reason
 
 
-def _denied(rule: str) -> Verdict:
-    return Verdict(VerdictKind.DENY, f"deny:{rule}")
+def _denied(rule: str) -> DestinationVerdict:
+    return DestinationVerdict(VerdictKind.DENY, f"deny:{rule}")
 
 
-def _rejected(rule: str) -> Verdict:
-    return Verdict(VerdictKind.REJECT, f"reject:{rule}")
+def _rejected(rule: str) -> DestinationVerdict:
+    return DestinationVerdict(VerdictKind.REJECT, f"reject:{rule}")
 
 
 def _parsed(url: str) -> Destination:

@@ -7,7 +7,14 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.model.delivery import Attempt, AttemptError, Origin, Outcome, Reason, State
+from notification_core.model.delivery import (
+    Attempt,
+    AttemptError,
+    AttemptOutcome,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
+)
 from notification_core.model.replay import Replay
 
 MOST_LOOKED_AT = 10_000
@@ -29,11 +36,11 @@ class DeliveryView:
     webhook_id: UUID
     event_id: str
     event_type: str
-    state: State
+    state: DeliveryState
     attempt: int
     created_at: datetime
-    reason: Reason | None = None
-    origin: Origin | None = None
+    reason: EndReason | None = None
+    origin: DeliveryOrigin | None = None
     replay_id: UUID | None = None
     next_attempt_at: datetime | None = None
     attempts: Sequence[Attempt] | None = None
@@ -66,7 +73,7 @@ class EventSummary:
     event_type: str
     occurred_at: datetime
     stored_at: datetime
-    deliveries: Mapping[State, int]
+    deliveries: Mapping[DeliveryState, int]
 
 
 @frozen
@@ -97,7 +104,7 @@ class WantedDeliveries:
     ``http_code`` is what an attempt of the delivery was answered.
     """
 
-    state: State | None = None
+    state: DeliveryState | None = None
     event_type: str | None = None
     http_code: int | None = None
     since: datetime | None = None
@@ -113,7 +120,7 @@ class WantedDeliveries:
 class WantedAttempts:
     """Which attempts to show: logged in ``since <= … < until``, and as each other field says."""
 
-    outcome: Outcome | None = None
+    outcome: AttemptOutcome | None = None
     event_type: str | None = None
     http_code: int | None = None
     since: datetime | None = None

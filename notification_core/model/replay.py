@@ -7,12 +7,12 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 
-NOT_ARRIVED = (State.FAILED, State.SKIPPED, State.CANCELLED)
+NOT_ARRIVED = (DeliveryState.FAILED, DeliveryState.SKIPPED, DeliveryState.CANCELLED)
 """The states of deliveries whose event did not arrive."""
 
-REPLAYABLE = (*NOT_ARRIVED, State.SUCCEEDED)
+REPLAYABLE = (*NOT_ARRIVED, DeliveryState.SUCCEEDED)
 """The states that deliveries can be replayed from: all that are final."""
 
 
@@ -35,7 +35,7 @@ class Selection:
 
     since: datetime
     until: datetime
-    states: Collection[State]
+    states: Collection[DeliveryState]
 
 
 @frozen

@@ -9,9 +9,9 @@ from notification_core.model.delivery import (
     AttemptError,
     ErrorCode,
     Failed,
+    NextStep,
     ReceivedResponse,
     Retry,
-    Verdict,
 )
 from notification_core.model.webhook import DisabledReason
 
@@ -44,7 +44,7 @@ class RetryPolicy:
 
     def after_failure(
         self, failures: int, jitter: float, retry_after: timedelta | None = None
-    ) -> Verdict:
+    ) -> NextStep:
         """Return the verdict on a delivery that had failed ``failures`` times and fails again.
 
         ``jitter`` is a random number in [0, 1). ``retry_after`` is what the receiver asked for:
@@ -87,7 +87,7 @@ def verdict_on(  # noqa: PLR0913 - everything that the rule depends on, said one
     *,
     now: datetime,
     jitter: float,
-) -> Verdict:
+) -> NextStep:
     """Return what becomes of a delivery after a failed attempt, ``failures`` failed before it."""
     if error.code is ErrorCode.GONE:
         return Failed(disables=DisabledReason.GONE)

@@ -6,7 +6,7 @@ from typing import Protocol
 from notification_core.model.caller import Caller
 
 
-class Credentials(Protocol):
+class CredentialScheme(Protocol):
     """One kind of credentials: API keys, say, or JSON Web Tokens."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.model.delivery import ClaimedDelivery, Fence, NewDelivery, Result
+from notification_core.model.delivery import AttemptResult, ClaimedDelivery, Fence, NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
@@ -159,7 +159,7 @@ class DeliveryStore(Protocol):
 
     @abstractmethod
     async def finish(
-        self, results: Sequence[Result], interruption_delay: timedelta
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended, each in one transaction with what becomes of its delivery.
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.errors import Resource
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
@@ -49,7 +49,7 @@ class Observer(Protocol):
 
     @abstractmethod
     def attempt_ended(
-        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
         """Tell of an attempt that has been logged."""
 

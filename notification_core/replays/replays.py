@@ -13,7 +13,7 @@ from notification_core.errors import (
     WebhookDisabled,
     WebhookNotFound,
 )
-from notification_core.model.delivery import Origin, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState
 from notification_core.model.read_models import DeliveryView, ReplayPage
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
@@ -32,7 +32,7 @@ class ReplayDraft:
 
     since: datetime
     until: datetime | None = None
-    states: Sequence[State] = NOT_ARRIVED
+    states: Sequence[DeliveryState] = NOT_ARRIVED
 
 
 class Replays:
@@ -81,10 +81,10 @@ class Replays:
             webhook_id=retried.webhook_id,
             event_id=retried.event_id,
             event_type=retried.event_type,
-            state=State.PENDING,
+            state=DeliveryState.PENDING,
             attempt=0,
             created_at=now,
-            origin=Origin.RETRY,
+            origin=DeliveryOrigin.RETRY,
             next_attempt_at=now,
         )
         await self._store.retry(retried, made.delivery_id, records_for(keep, made))

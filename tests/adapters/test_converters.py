@@ -13,8 +13,8 @@ from notification_adapters.converters import ApiConverter, ShownWebhook, environ
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
     ErrorCode,
-    Outcome,
     ReceivedResponse,
     SentRequest,
 )
@@ -153,7 +153,7 @@ class TestLogs:
             event_id="e",
             event_type="job-created",
             number=2,
-            outcome=Outcome.FAILED,
+            outcome=AttemptOutcome.FAILED,
             started_at=NOON,
             error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
             request=SentRequest("post", "https://example.com/", (("A", "1"), ("B", "2"))),
@@ -195,7 +195,7 @@ class TestLogs:
             "e",
             "job-created",
             1,
-            Outcome.INTERRUPTED,
+            AttemptOutcome.INTERRUPTED,
             NOON,
             AttemptError(ErrorCode.INTERRUPTED, "The process was killed."),
         )

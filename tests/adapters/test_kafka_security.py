@@ -8,7 +8,7 @@ from attrs import evolve
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.connection import (
     Brokers,
-    Credentials,
+    SaslCredentials,
     SaslMechanism,
     SecurityProtocol,
 )
@@ -24,14 +24,14 @@ from tests.waiting import until
 
 
 def with_tls(broker: Broker) -> Brokers:
-    credentials = Credentials(
+    credentials = SaslCredentials(
         ca=broker.authority, certificate=broker.certificate, key=broker.certificate
     )
     return Brokers([broker.tls], SecurityProtocol.SSL, credentials)
 
 
 def with_password(broker: Broker, mechanism: SaslMechanism, password: str = PASSWORD) -> Brokers:
-    credentials = Credentials(mechanism, USER, password, ca=broker.authority)
+    credentials = SaslCredentials(mechanism, USER, password, ca=broker.authority)
     return Brokers([broker.sasl], SecurityProtocol.SASL_SSL, credentials)
 
 
@@ -94,9 +94,9 @@ async def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, broker
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     wrong = [
-        Credentials(ca=tmp_path / "missing.pem"),
-        Credentials(ca=empty),
-        Credentials(ca=broker.authority, certificate=broker.certificate, key=empty),
+        SaslCredentials(ca=tmp_path / "missing.pem"),
+        SaslCredentials(ca=empty),
+        SaslCredentials(ca=broker.authority, certificate=broker.certificate, key=empty),
     ]
     for credentials in wrong:
         brokers = Brokers([broker.tls], SecurityProtocol.SSL, credentials)
@@ -107,7 +107,7 @@ async def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, broker
 
 
 def test_no_password_is_in_what_is_printed() -> None:
-    credentials = Credentials(SaslMechanism.PLAIN, "me", "a secret", key_password="another one")
+    credentials = SaslCredentials(SaslMechanism.PLAIN, "me", "a secret", key_password="another one")
     printed = repr(Brokers(["localhost:1"], SecurityProtocol.SASL_SSL, credentials))
     assert "secret" not in printed
     assert "another" not in printed

@@ -19,7 +19,7 @@ from notification_adapters.sql.postgres import Server
 from notification_core.errors import ReplayRunning, UnknownCommit
 from notification_core.model.api_key import ApiKey
 from notification_core.model.caller import Scope
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import Arrival
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.message import DeadLetter, Message
@@ -108,7 +108,7 @@ async def _answer(storage: SqlStorage) -> None:
 
 
 async def _replay(storage: SqlStorage) -> None:
-    selection = Selection(NOW, NOW, frozenset({State.FAILED}))
+    selection = Selection(NOW, NOW, frozenset({DeliveryState.FAILED}))
     await storage.replays.add(Replay(uuid4(), ENVIRONMENT_ID, WEBHOOK_ID, selection, NOW))
 
 
@@ -118,7 +118,7 @@ async def _running_replay(storage: SqlStorage) -> None:
 
 
 async def _replay_to_cancel(storage: SqlStorage) -> None:
-    selection = Selection(NOW, NOW, frozenset({State.FAILED}))
+    selection = Selection(NOW, NOW, frozenset({DeliveryState.FAILED}))
     replay = Replay(REPLAY_ID, ENVIRONMENT_ID, WEBHOOK_ID, selection, NOW)
     with suppress(ReplayRunning):
         await storage.replays.add(replay)

@@ -20,10 +20,10 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import (
     Attempt,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
-    Outcome,
-    Result,
-    State,
+    DeliveryState,
     Succeeded,
 )
 from notification_core.model.read_models import WantedAttempts
@@ -208,7 +208,7 @@ async def test_the_errors_of_a_log_are_found_without_its_successes(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
     storage, plans = watched
-    wanted = WantedAttempts(outcome=Outcome.FAILED)
+    wanted = WantedAttempts(outcome=AttemptOutcome.FAILED)
     before = None
     for _ in range(TIMES):
         # The look, then whole what is shown, and where the look ended: it was not full.
@@ -270,7 +270,7 @@ async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batch
         await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
 
 
-def _result(begun: ClaimedDelivery) -> Result:
+def _result(begun: ClaimedDelivery) -> AttemptResult:
     ids = IdGenerator(SystemClock())
     attempt = Attempt(
         log_id=ids(),
@@ -280,17 +280,19 @@ def _result(begun: ClaimedDelivery) -> Result:
         event_id=begun.event_id,
         event_type=begun.event_type,
         number=begun.fence.attempt,
-        outcome=Outcome.SUCCEEDED,
+        outcome=AttemptOutcome.SUCCEEDED,
         started_at=BEGAN,
     )
-    return Result(begun.fence, attempt, Succeeded(), 1)
+    return AttemptResult(begun.fence, attempt, Succeeded(), 1)
 
 
 async def test_a_batch_of_a_replay_of_a_million_costs_what_it_looks_at(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
     storage, plans = watched
-    all_of_them = Selection(datetime(1970, 1, 1, tzinfo=UTC), BEGAN, frozenset({State.PENDING}))
+    all_of_them = Selection(
+        datetime(1970, 1, 1, tzinfo=UTC), BEGAN, frozenset({DeliveryState.PENDING})
+    )
     for _ in range(TIMES):
         # A thousand deliveries, their events, and of each the later ones to the same webhook.
         with reading_at_most(plans, 30_000):

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
-from notification_core.model.delivery import Outcome, State
+from notification_core.model.delivery import AttemptOutcome, DeliveryState
 from notification_core.model.read_models import (
     EventPlace,
     WantedAttempts,
@@ -31,7 +31,7 @@ Read = Callable[[SqlStorage], Awaitable[object]]
 READS: dict[str, Read] = {
     "a page of a log": lambda storage: storage.logs.page(ENVIRONMENT, WEBHOOK, 50, ROW),
     "errors of a log": lambda storage: storage.logs.page(
-        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(outcome=Outcome.FAILED)
+        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(outcome=AttemptOutcome.FAILED)
     ),
     "answers of a log": lambda storage: storage.logs.page(
         ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(http_code=500, since=NOW, until=NOW)
@@ -40,7 +40,7 @@ READS: dict[str, Read] = {
     "what all webhooks last did": lambda storage: storage.logs.activity(ENVIRONMENT),
     "deliveries": lambda storage: storage.history.of_webhook(ENVIRONMENT, WEBHOOK, 50, ROW),
     "some deliveries": lambda storage: storage.history.of_webhook(
-        ENVIRONMENT, WEBHOOK, 50, ROW, WantedDeliveries(State.FAILED, "job-created", 500)
+        ENVIRONMENT, WEBHOOK, 50, ROW, WantedDeliveries(DeliveryState.FAILED, "job-created", 500)
     ),
     "an event's deliveries": lambda storage: storage.history.of_event(ENVIRONMENT, "e", 50, ROW),
     "events": lambda storage: storage.history.events(ENVIRONMENT, 50, EventPlace(NOW, "e")),

@@ -17,13 +17,13 @@ from notification_adapters.sql.storage import open_stores
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EventGone
 from notification_core.model.delivery import (
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
+    DeliveryState,
     Failed,
-    Outcome,
-    Result,
+    NextStep,
     Retry,
-    State,
-    Verdict,
 )
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -58,7 +58,7 @@ class Scene:
 class Finished:
     """A result that was brought, and whether it was taken."""
 
-    result: Result
+    result: AttemptResult
     counts: bool
 
 
@@ -78,7 +78,7 @@ class Act:
     looks_first: bool = False
 
 
-def _finish(verdict: Verdict | None = None) -> Does:
+def _finish(verdict: NextStep | None = None) -> Does:
     async def finish(storage: SqlStorage, scene: Scene) -> Finished:
         result = scene.world.result(scene.held, verdict)
         fenced = await storage.deliveries.finish([result], DELAY)
@@ -297,9 +297,9 @@ async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
     # Who was told that it is delivered again finds it, and nobody loses what was not let go of.
     assert found or (True not in told and any(isinstance(each, Swept) for each in told))
     for delivery in found:
-        assert delivery.state is not State.PENDING
+        assert delivery.state is not DeliveryState.PENDING
         of_it = [one.outcome for one in log if one.delivery_id == delivery.delivery_id]
-        assert of_it.count(Outcome.SUCCEEDED) <= 1
+        assert of_it.count(AttemptOutcome.SUCCEEDED) <= 1
         await scene.world.storage.history.event(delivery.environment_id, delivery.event_id)
 
 

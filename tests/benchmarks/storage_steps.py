@@ -24,11 +24,11 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.model.delivery import (
     Attempt,
+    AttemptOutcome,
+    AttemptResult,
     Fence,
     NewDelivery,
-    Outcome,
     ReceivedResponse,
-    Result,
     SentRequest,
     Succeeded,
 )
@@ -143,7 +143,7 @@ class Load:
         now = self._clock.now()
         return EventToStore(Event(str(self._ids()), self._environment_id, TYPE, now, b"{}"), BODY)
 
-    def _result(self, delivery: NewDelivery) -> Result:
+    def _result(self, delivery: NewDelivery) -> AttemptResult:
         attempt = Attempt(
             log_id=self._ids(),
             environment_id=delivery.environment_id,
@@ -152,14 +152,14 @@ class Load:
             event_id=delivery.event_id,
             event_type=TYPE,
             number=1,
-            outcome=Outcome.SUCCEEDED,
+            outcome=AttemptOutcome.SUCCEEDED,
             started_at=self._clock.now(),
             request=REQUEST,
             response=RESPONSE,
             duration=timedelta(milliseconds=3),
         )
         fence = Fence(delivery.delivery_id, delivery.environment_id, 1, self._worker)
-        return Result(fence, attempt, Succeeded(), webhook_version=1)
+        return AttemptResult(fence, attempt, Succeeded(), webhook_version=1)
 
 
 @asynccontextmanager

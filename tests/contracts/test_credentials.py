@@ -17,7 +17,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import CredentialRefused
 from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from tests.issuers import (
     AUDIENCE,
     ISSUER,
@@ -35,7 +35,7 @@ ENVIRONMENTS = frozenset({UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")})
 class Kind:
     """A kind of credentials: a good one with its caller, and one of the kind that is not good."""
 
-    credentials: Credentials
+    credentials: CredentialScheme
     good: str
     caller: Caller
     bad: str

@@ -32,14 +32,14 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.delivery import (
+    AttemptOutcome,
     ClaimedDelivery,
+    DeliveryState,
+    EndReason,
     Failed,
     Fence,
     NewDelivery,
-    Outcome,
-    Reason,
     Retry,
-    State,
     Succeeded,
 )
 from notification_core.model.event import EventToStore
@@ -90,11 +90,11 @@ BOUNDS = st.fixed_dictionaries(
 )
 VERDICTS = st.sampled_from(
     [
-        (Succeeded(), Outcome.SUCCEEDED),
-        (Retry(timedelta(seconds=3)), Outcome.FAILED),
-        (Retry(timedelta(seconds=3)), Outcome.INTERRUPTED),
-        (Failed(), Outcome.FAILED),
-        (Failed(disables=DisabledReason.GONE), Outcome.FAILED),
+        (Succeeded(), AttemptOutcome.SUCCEEDED),
+        (Retry(timedelta(seconds=3)), AttemptOutcome.FAILED),
+        (Retry(timedelta(seconds=3)), AttemptOutcome.INTERRUPTED),
+        (Failed(), AttemptOutcome.FAILED),
+        (Failed(disables=DisabledReason.GONE), AttemptOutcome.FAILED),
     ]
 )
 CHANGES = st.sampled_from(["enabled", "paused", "disabled", "moved"])
@@ -152,7 +152,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def publish_to_all(self, environment_id: UUID, skipped: bool) -> None:  # noqa: FBT001 - drawn
         webhooks = [one for one in self._webhooks if one.environment_id == environment_id]
         how: Mapping[str, Any] = (
-            {"state": State.SKIPPED, "reason": Reason.QUEUE_FULL} if skipped else {}
+            {"state": DeliveryState.SKIPPED, "reason": EndReason.QUEUE_FULL} if skipped else {}
         )
         self._publish(webhooks, **how)
 
@@ -189,7 +189,10 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2))
     def finish(
-        self, data: st.DataObject, how: tuple[Succeeded | Retry | Failed, Outcome], version: int
+        self,
+        data: st.DataObject,
+        how: tuple[Succeeded | Retry | Failed, AttemptOutcome],
+        version: int,
     ) -> None:
         results = [self._world.result(begun, how[0], how[1], version) for begun in self._some(data)]
         self._all(lambda world: world.storage.deliveries.finish(results, DELAY))
@@ -251,7 +254,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._all(lambda world: _retried(world, chosen, again))
 
     @rule(webhook=ANY, age=st.integers(1, 60), states=st.sets(st.sampled_from(REPLAYABLE)))
-    def replay(self, webhook: int, age: int, states: set[State]) -> None:
+    def replay(self, webhook: int, age: int, states: set[DeliveryState]) -> None:
         of, now = self._webhook(webhook), self._clock.now()
         selection = Selection(self._ago(age), now, frozenset(states or REPLAYABLE))
         replay = Replay(self._storages.ids(), of.environment_id, of.webhook_id, selection, now)

@@ -11,12 +11,12 @@ from attrs import evolve
 
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
+    DeliveryState,
     Failed,
-    Outcome,
-    Result,
     Retry,
-    State,
     Succeeded,
 )
 from notification_core.model.delivery_transitions import (
@@ -31,12 +31,15 @@ from tests.contracts.world import DELAY, Stored, World, ids_of
 
 HOUR = timedelta(hours=1)
 END = (
-    (Succeeded(), Outcome.SUCCEEDED),
-    (Retry(3 * HOUR), Outcome.FAILED),
-    (Retry(3 * HOUR), Outcome.INTERRUPTED),
-    (Failed(), Outcome.FAILED),
+    (Succeeded(), AttemptOutcome.SUCCEEDED),
+    (Retry(3 * HOUR), AttemptOutcome.FAILED),
+    (Retry(3 * HOUR), AttemptOutcome.INTERRUPTED),
+    (Failed(), AttemptOutcome.FAILED),
 )
-INTERRUPTED, RETRIED = (Retry(HOUR), Outcome.INTERRUPTED), (Retry(HOUR), Outcome.FAILED)
+INTERRUPTED, RETRIED = (
+    (Retry(HOUR), AttemptOutcome.INTERRUPTED),
+    (Retry(HOUR), AttemptOutcome.FAILED),
+)
 HISTORIES = [
     *product(END),
     *product([INTERRUPTED, RETRIED], END),
@@ -84,15 +87,15 @@ async def _attempted(world: World, histories: Sequence[Any]) -> dict[UUID, Any]:
     return ends
 
 
-def _all_at_once(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+def _all_at_once(results: Sequence[AttemptResult]) -> Sequence[Sequence[AttemptResult]]:
     return [results]
 
 
-def _one_by_one(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+def _one_by_one(results: Sequence[AttemptResult]) -> Sequence[Sequence[AttemptResult]]:
     return [[result] for result in results]
 
 
-def _by_how_they_end(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
+def _by_how_they_end(results: Sequence[AttemptResult]) -> Sequence[Sequence[AttemptResult]]:
     """Successes go by statements of their own where nothing else is among them."""
     outcomes = {result.attempt.outcome for result in results}
     return [[one for one in results if one.attempt.outcome is each] for each in outcomes]
@@ -102,7 +105,7 @@ def _by_how_they_end(results: Sequence[Result]) -> Sequence[Sequence[Result]]:
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["pending", "cancelled meanwhile"])
 async def test_a_result_does_what_the_rule_says(
     world: World,
-    batched: Callable[[Sequence[Result]], Sequence[Sequence[Result]]],
+    batched: Callable[[Sequence[AttemptResult]], Sequence[Sequence[AttemptResult]]],
     is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     ends = await _attempted(world, HISTORIES)
@@ -162,7 +165,7 @@ async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(world: World) ->
     expected = {
         one: reason
         for one, (webhook, stored_at) in events.items()
-        if before[one].state is State.PENDING
+        if before[one].state is DeliveryState.PENDING
         and (reason := reason_to_end(webhook, stored_at, now, expired_before))
     }
     assert await world.storage.deliveries.settle(1000, expired_before) == len(expected)
@@ -194,6 +197,6 @@ async def test_a_redelivery_of_an_old_event_expires_with_the_event(world: World)
     await world.change(webhook, disabled_until=FOREVER)
     assert await world.storage.deliveries.settle(1000, world.clock.now() - HOUR) == 1
     expired = await world.probe(again)
-    assert (expired.state, expired.reason) == (State.CANCELLED, "expired")
-    assert (await world.probe(young)).state is State.PENDING
+    assert (expired.state, expired.reason) == (DeliveryState.CANCELLED, "expired")
+    assert (await world.probe(young)).state is DeliveryState.PENDING
     assert ids_of(await world.claim()) == []

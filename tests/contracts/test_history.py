@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.model.delivery import Reason, Retry, State
+from notification_core.model.delivery import DeliveryState, EndReason, Retry
 from notification_core.model.read_models import EventPlace, WantedDeliveries, WantedEvents
 from tests.contracts.world import TYPE, World
 
@@ -21,7 +21,7 @@ async def test_a_delivery_tells_where_it_stands_and_what_was_tried(world: World)
     record = await world.storage.history.delivery(world.environment_id, delivery_id)
     assert (record.delivery_id, record.webhook_id) == (delivery_id, webhook.webhook_id)
     assert (record.event_id, record.event_type) == (begun.event_id, TYPE)
-    assert (record.state, record.attempt) == (State.PENDING, 1)
+    assert (record.state, record.attempt) == (DeliveryState.PENDING, 1)
     assert record.next_attempt_at == world.clock.now() + A_SECOND
     assert [one.log_id for one in record.attempts or ()] == [result.attempt.log_id]
 
@@ -33,7 +33,7 @@ async def test_a_delivery_that_is_being_sent_or_has_ended_waits_for_nothing(worl
     assert (await world.storage.history.delivery(*key)).next_attempt_at is None
     await world.finish(begun)
     ended = await world.storage.history.delivery(*key)
-    assert (ended.state, ended.next_attempt_at) == (State.SUCCEEDED, None)
+    assert (ended.state, ended.next_attempt_at) == (DeliveryState.SUCCEEDED, None)
 
 
 async def test_a_delivery_is_hidden_from_another_environment(world: World) -> None:
@@ -69,8 +69,8 @@ async def test_deliveries_are_chosen_by_state_type_and_time(world: World) -> Non
     later = world.clock.now()
     (waiting,) = await world.publish(webhook)
     for wanted, expected in (
-        (WantedDeliveries(state=State.SUCCEEDED), [done.fence.delivery_id]),
-        (WantedDeliveries(state=State.PENDING, event_type=TYPE), [waiting]),
+        (WantedDeliveries(state=DeliveryState.SUCCEEDED), [done.fence.delivery_id]),
+        (WantedDeliveries(state=DeliveryState.PENDING, event_type=TYPE), [waiting]),
         (WantedDeliveries(event_type="another"), []),
         (WantedDeliveries(since=later), [waiting]),
         (WantedDeliveries(until=later), [done.fence.delivery_id]),
@@ -91,7 +91,7 @@ async def test_a_look_that_was_bounded_goes_on_where_it_stopped(
     done = await world.begin(webhook)
     await world.finish(done)
     await world.publish(webhook, 3)
-    wanted = WantedDeliveries(state=State.SUCCEEDED)
+    wanted = WantedDeliveries(state=DeliveryState.SUCCEEDED)
     key = world.environment_id, webhook.webhook_id
     first = await world.storage.history.of_webhook(*key, limit=5, wanted=wanted)
     assert list(first.rows) == []
@@ -105,7 +105,9 @@ async def test_an_event_shows_its_deliveries_and_why_some_were_skipped(world: Wo
     sent_to, skipping = await world.webhook(), await world.webhook()
     event = world.event("job-7")
     sent = world.to(sent_to, event)
-    skipped = world.to(skipping, event, state=State.SKIPPED, reason=Reason.WEBHOOK_DISABLED)
+    skipped = world.to(
+        skipping, event, state=DeliveryState.SKIPPED, reason=EndReason.WEBHOOK_DISABLED
+    )
     await world.ingest([event], [sent, skipped])
     record = await world.storage.history.event(world.environment_id, "job-7")
     assert (record.event_type, record.occurred_at) == (TYPE, event.event.occurred_at)
@@ -115,7 +117,7 @@ async def test_an_event_shows_its_deliveries_and_why_some_were_skipped(world: Wo
         world.environment_id, "job-7", limit=1, before=page.after
     )
     (newest,), (oldest,) = page.rows, rest.rows
-    assert (newest.delivery_id, newest.reason) == (skipped.delivery_id, Reason.WEBHOOK_DISABLED)
+    assert (newest.delivery_id, newest.reason) == (skipped.delivery_id, EndReason.WEBHOOK_DISABLED)
     assert (oldest.delivery_id, oldest.reason) == (sent.delivery_id, None)
     assert rest.after is None
 
@@ -175,7 +177,9 @@ async def test_a_listed_event_tells_how_its_deliveries_stand(world: World) -> No
     await world.finish(await world.begin(webhook))
     event, unwanted = world.event("job-7"), world.event("unwanted")
     waiting = [world.to(webhook, event) for _ in range(2)]
-    skipped = world.to(webhook, event, state=State.SKIPPED, reason=Reason.WEBHOOK_DISABLED)
+    skipped = world.to(
+        webhook, event, state=DeliveryState.SKIPPED, reason=EndReason.WEBHOOK_DISABLED
+    )
     await world.clock.advance(1)
     await world.ingest([event, unwanted], [*waiting, skipped])
     page = await world.storage.history.events(world.environment_id, limit=2)
@@ -185,8 +189,8 @@ async def test_a_listed_event_tells_how_its_deliveries_stand(world: World) -> No
         event.event.occurred_at,
         world.clock.now(),
     )
-    none = dict.fromkeys(State, 0)
-    assert of_three.deliveries == none | {State.PENDING: 2, State.SKIPPED: 1}
+    none = dict.fromkeys(DeliveryState, 0)
+    assert of_three.deliveries == none | {DeliveryState.PENDING: 2, DeliveryState.SKIPPED: 1}
     assert of_none.deliveries == none
 
 

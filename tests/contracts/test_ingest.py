@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from attrs import evolve
 
-from notification_core.model.delivery import Fence, Reason, State
+from notification_core.model.delivery import DeliveryState, EndReason, Fence
 from notification_core.model.event import Arrival, EventToStore
 from tests.contracts.world import LEASE, World, ids_of
 
@@ -151,7 +151,9 @@ async def test_stored_at_once_are_new_events_with_their_deliveries(world: World)
     webhook = await world.webhook()
     events = [world.event(one) for one in ("b", "a", "unwanted")]
     begun, due = world.to(webhook, events[0], begun=True), world.to(webhook, events[1])
-    skipped = evolve(due, delivery_id=world.ids(), state=State.SKIPPED, reason=Reason.QUEUE_FULL)
+    skipped = evolve(
+        due, delivery_id=world.ids(), state=DeliveryState.SKIPPED, reason=EndReason.QUEUE_FULL
+    )
     told = await world.store(events, [begun, due, skipped], worker=world.worker)
     assert told == {(world.environment_id, one): Arrival.NEW for one in ("a", "b", "unwanted")}
     fence = Fence(begun.delivery_id, world.environment_id, 1, world.worker)
@@ -216,11 +218,13 @@ async def test_a_begun_delivery_goes_to_others_when_its_lease_is_over(world: Wor
 async def test_a_skipped_delivery_is_never_claimed(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()
-    skipped = world.to(webhook, event, state=State.SKIPPED, reason=Reason.WEBHOOK_DISABLED)
+    skipped = world.to(
+        webhook, event, state=DeliveryState.SKIPPED, reason=EndReason.WEBHOOK_DISABLED
+    )
     await world.ingest([event], [skipped])
     assert not (await world.claim()).deliveries
     stored = await world.probe(skipped.delivery_id)
-    assert (stored.state, stored.reason) == (State.SKIPPED, Reason.WEBHOOK_DISABLED)
+    assert (stored.state, stored.reason) == (DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED)
 
 
 async def test_batches_that_overlap_at_the_same_time_store_each_event_once(world: World) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from notification_core.model.delivery import Attempt, Failed, Outcome, Retry
+from notification_core.model.delivery import Attempt, AttemptOutcome, Failed, Retry
 from notification_core.model.read_models import Activity, LastAttempt, WantedAttempts
 from tests.contracts.world import TYPE, World
 
@@ -57,18 +57,18 @@ async def test_attempts_are_chosen_by_outcome_type_answer_and_time(world: World)
     await world.clock.advance(1)
     later = world.clock.now()
     cut_off = await world.finish(
-        await world.begin(webhook), Retry(timedelta()), outcome=Outcome.INTERRUPTED
+        await world.begin(webhook), Retry(timedelta()), outcome=AttemptOutcome.INTERRUPTED
     )
     for wanted, expected in (
-        (WantedAttempts(outcome=Outcome.SUCCEEDED), [done]),
-        (WantedAttempts(outcome=Outcome.FAILED), [failed]),
-        (WantedAttempts(outcome=Outcome.INTERRUPTED), [cut_off.attempt]),
+        (WantedAttempts(outcome=AttemptOutcome.SUCCEEDED), [done]),
+        (WantedAttempts(outcome=AttemptOutcome.FAILED), [failed]),
+        (WantedAttempts(outcome=AttemptOutcome.INTERRUPTED), [cut_off.attempt]),
         (WantedAttempts(http_code=500), [failed]),
         (WantedAttempts(http_code=200, event_type=TYPE), [done]),
         (WantedAttempts(event_type="another"), []),
         (WantedAttempts(since=later), [cut_off.attempt]),
         (WantedAttempts(until=later), [failed, done]),
-        (WantedAttempts(outcome=Outcome.FAILED, until=later), [failed]),
+        (WantedAttempts(outcome=AttemptOutcome.FAILED, until=later), [failed]),
     ):
         key = webhook.environment_id, webhook.webhook_id
         page = await world.storage.logs.page(*key, limit=10, wanted=wanted)
@@ -112,7 +112,7 @@ async def test_webhooks_tell_what_they_last_did(world: World) -> None:
 async def test_an_interrupted_attempt_is_the_latest_error_too(world: World) -> None:
     webhook = await world.webhook()
     cut_off = await world.finish(
-        await world.begin(webhook), Retry(timedelta()), outcome=Outcome.INTERRUPTED
+        await world.begin(webhook), Retry(timedelta()), outcome=AttemptOutcome.INTERRUPTED
     )
     told = await world.storage.logs.activity(world.environment_id)
     assert told[webhook.webhook_id].last_errored == in_short(cut_off.attempt)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from notification_core.model.delivery import MAX_INTERRUPTIONS, Failed, Outcome, Retry
+from notification_core.model.delivery import MAX_INTERRUPTIONS, AttemptOutcome, Failed, Retry
 from notification_core.model.event import timestamp_of
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.outbox_message import OutgoingMessage
@@ -121,7 +121,7 @@ async def test_nothing_is_told_of_what_succeeds_or_is_tried_again(world: World) 
     webhook = await world.webhook()
     await world.finish(await world.begin(webhook))
     await world.finish(await world.begin(webhook), Retry(DELAY))
-    await world.finish(await world.begin(webhook), Retry(DELAY), outcome=Outcome.INTERRUPTED)
+    await world.finish(await world.begin(webhook), Retry(DELAY), outcome=AttemptOutcome.INTERRUPTED)
     assert await facts(world) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
-from notification_core.model.delivery import Failed, Origin, Reason, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason, Failed
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import (
@@ -30,20 +30,20 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=FOREVER.tzinfo)
 
 async def _skip(world: World, webhook: Webhook, count: int = 1) -> list[str]:
     """Store so many skipped deliveries; return their events' ids."""
-    return [await _ended(world, webhook, State.SKIPPED) for _ in range(count)]
+    return [await _ended(world, webhook, DeliveryState.SKIPPED) for _ in range(count)]
 
 
-async def _ended(world: World, webhook: Webhook, state: State, event_id: str = "") -> str:
+async def _ended(world: World, webhook: Webhook, state: DeliveryState, event_id: str = "") -> str:
     """Store a delivery that has ended so, a millisecond later than the one before."""
     world.clock.jump(timedelta(milliseconds=1))
     event = world.event(event_id, environment_id=webhook.environment_id)
-    reason = Reason.WEBHOOK_DISABLED if state is State.SKIPPED else None
+    reason = EndReason.WEBHOOK_DISABLED if state is DeliveryState.SKIPPED else None
     await world.ingest([event], [world.to(webhook, event, state=state, reason=reason)])
     return event.event.event_id
 
 
 async def _start(
-    world: World, webhook: Webhook, states: Collection[State] = NOT_ARRIVED, **changes: Any
+    world: World, webhook: Webhook, states: Collection[DeliveryState] = NOT_ARRIVED, **changes: Any
 ) -> Replay:
     world.clock.jump(timedelta(milliseconds=1))
     now = world.clock.now()
@@ -81,7 +81,7 @@ async def _made(world: World, webhook: Webhook) -> Sequence[DeliveryView]:
     """Return the deliveries that replays have made, oldest first."""
     key = webhook.environment_id, webhook.webhook_id
     page = await world.storage.history.of_webhook(*key, limit=1000)
-    return [one for one in page.rows[::-1] if one.origin is Origin.REPLAY]
+    return [one for one in page.rows[::-1] if one.origin is DeliveryOrigin.REPLAY]
 
 
 async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claimed(
@@ -96,7 +96,9 @@ async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claime
     assert (ended.done_until, ended.ended_at) == (replay.selection.until, world.clock.now())
     made = await _made(world, webhook)
     assert [one.event_id for one in made] == events
-    assert {(one.state, one.replay_id) for one in made} == {(State.PENDING, replay.replay_id)}
+    assert {(one.state, one.replay_id) for one in made} == {
+        (DeliveryState.PENDING, replay.replay_id)
+    }
     assert sorted(ids_of(await world.claim())) == [one.delivery_id for one in made]
 
 
@@ -150,9 +152,13 @@ async def test_what_others_have_waiting_takes_up_room(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", NOT_ARRIVED)
-async def test_only_the_states_that_were_asked_for_are_replayed(world: World, state: State) -> None:
+async def test_only_the_states_that_were_asked_for_are_replayed(
+    world: World, state: DeliveryState
+) -> None:
     webhook = await world.webhook()
-    events = {one: await _ended(world, webhook, one) for one in (*NOT_ARRIVED, State.SUCCEEDED)}
+    events = {
+        one: await _ended(world, webhook, one) for one in (*NOT_ARRIVED, DeliveryState.SUCCEEDED)
+    }
     await _run(world, await _start(world, webhook, {state}))
     assert [one.event_id for one in await _made(world, webhook)] == [events[state]]
 
@@ -200,7 +206,7 @@ async def test_what_arrived_is_replayed_as_often_as_it_is_asked_for(world: World
     webhook = await world.webhook()
     await world.finish(await world.begin(webhook))
     world.clock.jump(timedelta(milliseconds=1))
-    selection = Selection(LONG_AGO, world.clock.now(), frozenset({State.SUCCEEDED}))
+    selection = Selection(LONG_AGO, world.clock.now(), frozenset({DeliveryState.SUCCEEDED}))
     for _ in range(2):
         assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 1
         (begun,) = (await world.claim()).deliveries
@@ -216,7 +222,7 @@ async def test_nothing_is_replayed_of_others_of_pending_ones_and_of_events_witho
     await _skip(world, elsewhere)
     await world.publish(webhook)
     hollow = world.event(whole=False)
-    await world.ingest([hollow], [world.to(webhook, hollow, state=State.SKIPPED)])
+    await world.ingest([hollow], [world.to(webhook, hollow, state=DeliveryState.SKIPPED)])
     replay = await _run(world, await _start(world, webhook))
     assert (replay.state, replay.replayed) == (ReplayState.COMPLETED, 0)
 
@@ -316,7 +322,7 @@ async def test_replays_are_listed_newest_first_and_are_their_webhooks_own(world:
 async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(world: World) -> None:
     webhook = await world.webhook()
     await _skip(world, webhook, 5)
-    await _ended(world, webhook, State.SUCCEEDED)
+    await _ended(world, webhook, DeliveryState.SUCCEEDED)
     world.clock.jump(timedelta(milliseconds=1))
     selection = Selection(LONG_AGO, world.clock.now(), frozenset(NOT_ARRIVED))
     key = world.environment_id, webhook.webhook_id

@@ -3,7 +3,7 @@
 import pytest
 
 from notification_core.errors import AlreadyAnswered, EventGone
-from notification_core.model.delivery import Failed, Origin, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState, Failed
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.read_models import DeliveryView
 from tests.contracts.world import World, ids_of
@@ -29,18 +29,18 @@ async def test_a_retry_is_one_more_delivery_of_the_same_event_that_is_due_at_onc
     await world.finish(begun)
     made = await world.storage.history.delivery(world.environment_id, again)
     assert (made.origin, made.state, made.created_at) == (
-        Origin.RETRY,
-        State.SUCCEEDED,
+        DeliveryOrigin.RETRY,
+        DeliveryState.SUCCEEDED,
         world.clock.now(),
     )
     first = await world.storage.history.delivery(world.environment_id, failed.delivery_id)
-    assert (first.origin, first.state, first.attempt) == (None, State.FAILED, 1)
+    assert (first.origin, first.state, first.attempt) == (None, DeliveryState.FAILED, 1)
 
 
 async def test_an_event_whose_body_is_gone_cannot_be_sent_again(world: World) -> None:
     webhook = await world.webhook()
     event = world.event("job-7", whole=False)
-    await world.ingest([event], [world.to(webhook, event, state=State.SKIPPED)])
+    await world.ingest([event], [world.to(webhook, event, state=DeliveryState.SKIPPED)])
     (skipped,) = (await world.storage.history.of_event(world.environment_id, "job-7", 9)).rows
     with pytest.raises(EventGone):
         await world.storage.replays.retry(skipped, world.ids())

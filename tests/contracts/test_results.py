@@ -12,18 +12,18 @@ from notification_adapters.clock import SystemClock
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
+    DeliveryState,
+    EndReason,
     ErrorCode,
     Failed,
     Fence,
-    Outcome,
-    Reason,
+    NextStep,
     ReceivedResponse,
-    Result,
     Retry,
-    State,
     Succeeded,
-    Verdict,
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
@@ -38,7 +38,7 @@ async def test_a_success_ends_the_delivery_and_is_logged(world: World) -> None:
     begun = await world.begin(webhook)
     result = await world.finish(begun, Succeeded())
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.reason, stored.worker) == (State.SUCCEEDED, None, None)
+    assert (stored.state, stored.reason, stored.worker) == (DeliveryState.SUCCEEDED, None, None)
     assert list(await world.log(webhook)) == [result.attempt]
     assert not await world.storage.deliveries.leased(world.worker)
 
@@ -50,28 +50,28 @@ async def test_a_retry_is_due_by_the_storages_clock_and_its_log_says_when(world:
     result = await world.finish(begun, Retry(5 * SECOND))
     due_at = world.clock.now() + 5 * SECOND
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.due_at, stored.failures) == (State.PENDING, due_at, 1)
+    assert (stored.state, stored.due_at, stored.failures) == (DeliveryState.PENDING, due_at, 1)
     assert list(await world.log(webhook)) == [evolve(result.attempt, next_attempt_at=due_at)]
 
 
 async def test_a_failure_for_good_keeps_its_reason(world: World) -> None:
     begun = await world.begin(await world.webhook())
-    await world.finish(begun, Failed(reason=Reason.WEBHOOK_DELETED))
+    await world.finish(begun, Failed(reason=EndReason.WEBHOOK_DELETED))
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.reason) == (State.FAILED, Reason.WEBHOOK_DELETED)
+    assert (stored.state, stored.reason) == (DeliveryState.FAILED, EndReason.WEBHOOK_DELETED)
 
 
 async def test_many_results_are_written_at_once(world: World) -> None:
     webhook = await world.webhook()
     await world.publish(webhook, 50)
     claimed = await world.claim()
-    verdicts: list[Verdict] = [Succeeded(), Retry(SECOND), Failed()]
+    verdicts: list[NextStep] = [Succeeded(), Retry(SECOND), Failed()]
     results = [
         world.result(begun, verdicts[number % 3]) for number, begun in enumerate(claimed.deliveries)
     ]
     assert not await world.storage.deliveries.finish(results, DELAY)
     states = [(await world.probe(one.fence.delivery_id)).state for one in results]
-    assert states[:3] == [State.SUCCEEDED, State.PENDING, State.FAILED]
+    assert states[:3] == [DeliveryState.SUCCEEDED, DeliveryState.PENDING, DeliveryState.FAILED]
     assert len(await world.log(webhook)) == 50
 
 
@@ -111,7 +111,7 @@ async def test_of_successes_in_a_batch_those_are_heard_that_hold_their_fence(wor
     fenced = await world.storage.deliveries.finish([world.result(one) for one in begun], DELAY)
     assert {*fenced} == {one.fence for one in late}
     states = [(await world.probe(one.fence.delivery_id)).state for one in begun]
-    assert states == [State.PENDING, State.SUCCEEDED] * 5
+    assert states == [DeliveryState.PENDING, DeliveryState.SUCCEEDED] * 5
     assert len(await world.log(webhook)) == 5
 
 
@@ -126,7 +126,7 @@ async def test_only_the_holder_of_the_fence_is_heard(world: World) -> None:
     assert (await world.probe(begun.fence.delivery_id)).worker == world.worker
     fenced = await world.storage.deliveries.finish([*wrong, right], DELAY)
     assert right.fence not in fenced
-    assert (await world.probe(begun.fence.delivery_id)).state is State.SUCCEEDED
+    assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
 
 
 async def test_a_zombies_result_is_fenced_once_another_worker_has_taken_over(
@@ -139,7 +139,11 @@ async def test_a_zombies_result_is_fenced_once_another_worker_has_taken_over(
     late = world.result(zombie)
     assert list(await world.storage.deliveries.finish([late], DELAY)) == [zombie.fence]
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.attempt, stored.worker) == (State.PENDING, 2, world.other_worker)
+    assert (stored.state, stored.attempt, stored.worker) == (
+        DeliveryState.PENDING,
+        2,
+        world.other_worker,
+    )
     await world.finish(begun)
     assert [one.number for one in await world.log(webhook)] == [2, 1]
 
@@ -154,8 +158,8 @@ async def test_a_cancelled_delivery_stays_cancelled_and_its_attempt_is_logged(
         result = await world.finish(begun, verdict)
         stored = await world.probe(begun.fence.delivery_id)
         assert (stored.state, stored.reason, stored.worker) == (
-            State.CANCELLED,
-            Reason.WEBHOOK_DELETED,
+            DeliveryState.CANCELLED,
+            EndReason.WEBHOOK_DELETED,
             None,
         )
         assert list(await world.log(webhook)) == [result.attempt]
@@ -190,7 +194,7 @@ async def test_gone_leaves_a_webhook_alone_that_has_changed_meanwhile(world: Wor
     await world.finish(begun, GONE, webhook_version=1)
     assert await world.storage.webhooks.get(world.environment_id, webhook.webhook_id) == changed
     assert await world.storage.webhooks.changes() == before
-    assert (await world.probe(begun.fence.delivery_id)).state is State.FAILED
+    assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.FAILED
 
 
 async def test_gone_is_the_last_word_on_a_webhook_that_was_failing(world: World) -> None:
@@ -226,24 +230,24 @@ async def test_many_gones_of_one_batch_disable_once(world: World) -> None:
 async def test_an_interrupted_result_is_made_again_and_uses_up_no_retry(world: World) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
-    await world.finish(begun, Retry(9 * SECOND), outcome=Outcome.INTERRUPTED)
+    await world.finish(begun, Retry(9 * SECOND), outcome=AttemptOutcome.INTERRUPTED)
     stored = await world.probe(begun.fence.delivery_id)
     assert (stored.failures, stored.interruptions) == (0, 1)
     assert stored.due_at == world.clock.now() + DELAY
     (logged,) = await world.log(webhook)
-    assert (logged.outcome, logged.next_attempt_at) == (Outcome.INTERRUPTED, stored.due_at)
+    assert (logged.outcome, logged.next_attempt_at) == (AttemptOutcome.INTERRUPTED, stored.due_at)
 
 
 async def test_ten_interruptions_in_a_row_end_a_delivery(world: World) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     for _ in range(MAX_INTERRUPTIONS - 1):
-        await world.finish(begun, outcome=Outcome.INTERRUPTED)
+        await world.finish(begun, outcome=AttemptOutcome.INTERRUPTED)
         await world.clock.advance(1)
         (begun,) = (await world.claim()).deliveries
-    await world.finish(begun, outcome=Outcome.INTERRUPTED)
+    await world.finish(begun, outcome=AttemptOutcome.INTERRUPTED)
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.reason) == (State.FAILED, Reason.INTERRUPTED)
+    assert (stored.state, stored.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     assert (await world.log(webhook))[0].next_attempt_at is None
 
 
@@ -251,7 +255,7 @@ async def test_interruptions_count_only_in_a_row(world: World) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     for number in range(MAX_INTERRUPTIONS + 2):
-        outcome = Outcome.FAILED if number == 5 else Outcome.INTERRUPTED
+        outcome = AttemptOutcome.FAILED if number == 5 else AttemptOutcome.INTERRUPTED
         await world.finish(begun, Retry(DELAY), outcome=outcome)
         await world.clock.advance(1)
         (begun,) = (await world.claim()).deliveries
@@ -316,7 +320,7 @@ async def test_what_was_cancelled_before_it_is_given_back_stays_cancelled(world:
     await _delete(world, webhook)
     await world.storage.deliveries.give_back([begun.fence])
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.attempt, stored.worker) == (State.CANCELLED, 0, None)
+    assert (stored.state, stored.attempt, stored.worker) == (DeliveryState.CANCELLED, 0, None)
     assert not (await world.claim()).deliveries
 
 
@@ -340,7 +344,7 @@ async def test_the_leases_of_the_dead_are_freed_and_their_attempts_logged(world:
     due_at = world.clock.now() + DELAY
     assert (stored.worker, stored.due_at, stored.interruptions) == (None, due_at, 1)
     (logged,) = await world.log(webhook)
-    assert (logged.outcome, logged.number) == (Outcome.INTERRUPTED, 1)
+    assert (logged.outcome, logged.number) == (AttemptOutcome.INTERRUPTED, 1)
     assert logged.error is not None
     assert logged.error.code is ErrorCode.INTERRUPTED
     assert (logged.request, logged.response, logged.duration) == (None, None, None)
@@ -363,7 +367,7 @@ async def test_a_lease_that_is_over_is_freed_whoever_lives(world: World) -> None
     await world.begin(webhook, worker=world.other_worker)
     assert await world.storage.deliveries.reap([], DELAY) == 1
     assert not await world.storage.deliveries.leased(world.worker)
-    assert (await world.probe(begun.fence.delivery_id)).state is State.PENDING
+    assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.PENDING
 
 
 async def test_reaping_ends_a_delivery_at_the_tenth_interruption(world: World) -> None:
@@ -374,7 +378,7 @@ async def test_reaping_ends_a_delivery_at_the_tenth_interruption(world: World) -
         await world.clock.advance(1)
         await world.claim()
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.reason) == (State.FAILED, Reason.INTERRUPTED)
+    assert (stored.state, stored.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     assert [one.number for one in await world.log(webhook)] == list(range(10, 0, -1))
 
 
@@ -386,9 +390,9 @@ async def test_the_dead_workers_attempt_of_a_cancelled_delivery_is_logged_too(
     await _delete(world, webhook)
     assert await world.storage.deliveries.reap([world.worker], DELAY) == 1
     stored = await world.probe(begun.fence.delivery_id)
-    assert (stored.state, stored.worker) == (State.CANCELLED, None)
+    assert (stored.state, stored.worker) == (DeliveryState.CANCELLED, None)
     (logged,) = await world.log(webhook)
-    assert (logged.outcome, logged.next_attempt_at) == (Outcome.INTERRUPTED, None)
+    assert (logged.outcome, logged.next_attempt_at) == (AttemptOutcome.INTERRUPTED, None)
 
 
 async def test_thousands_of_leases_are_freed_in_batches(world: World) -> None:
@@ -457,7 +461,7 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World,
     begun = await world.begin(webhook)
     result = world.result(begun, Succeeded())
     response = ReceivedResponse(200, (("x-status", text),), b"a body")
-    recorded: list[Result] = []
+    recorded: list[AttemptResult] = []
     recorder = ResultWriter(
         store=world.storage.deliveries,
         clock=SystemClock(),
@@ -473,7 +477,7 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World,
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert len(recorded) == 1
-    assert (await world.probe(begun.fence.delivery_id)).state is State.SUCCEEDED
+    assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
     (logged,) = await world.log(webhook)
     assert logged.response
     assert logged.response.http_code == 200

@@ -15,7 +15,7 @@ from notification_core.maintenance.retention_sweeper import (
 from notification_core.model.api_key import ApiKey
 from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
-from notification_core.model.delivery import ClaimedDelivery, Retry, State
+from notification_core.model.delivery import ClaimedDelivery, DeliveryState, Retry
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import EventMark
@@ -94,7 +94,7 @@ async def test_an_event_of_which_a_delivery_waits_stays_with_all_its_deliveries(
     await world.finish(begun)
     await world.clock.advance(21 * DAY.total_seconds())
     await _forget(world)
-    assert (await world.probe(arrived.delivery_id)).state is State.SUCCEEDED
+    assert (await world.probe(arrived.delivery_id)).state is DeliveryState.SUCCEEDED
     assert ids_of(await world.claim()) == [waits.delivery_id]
 
 

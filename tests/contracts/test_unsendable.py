@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from notification_core.model.delivery import Reason, Retry, State
+from notification_core.model.delivery import DeliveryState, EndReason, Retry
 from notification_core.model.webhook import FOREVER, DisabledReason
 from tests.contracts.world import World, ids_of
 
@@ -15,7 +15,7 @@ async def _settle(world: World, limit: int = 1000, expired_before: datetime | No
     return await world.storage.deliveries.settle(limit, before)
 
 
-async def _states(world: World, ids: list[UUID]) -> set[tuple[State, Reason | None]]:
+async def _states(world: World, ids: list[UUID]) -> set[tuple[DeliveryState, EndReason | None]]:
     stored = [await world.probe(one) for one in ids]
     return {(one.state, one.reason) for one in stored}
 
@@ -38,7 +38,9 @@ async def test_what_a_deleted_webhook_left_behind_is_cancelled_in_batches(world:
     while settled := await _settle(world, limit=400):
         assert settled <= 400
     ids = [one.delivery_id for one in deliveries]
-    assert await _states(world, ids[:50] + ids[-50:]) == {(State.CANCELLED, Reason.WEBHOOK_DELETED)}
+    assert await _states(world, ids[:50] + ids[-50:]) == {
+        (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
+    }
 
 
 async def test_what_a_webhook_that_the_system_disabled_left_behind_is_skipped(
@@ -49,7 +51,7 @@ async def test_what_a_webhook_that_the_system_disabled_left_behind_is_skipped(
     await world.change(webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.FAILING)
     assert await _settle(world, limit=2) == 2
     assert await _settle(world, limit=2) == 1
-    assert await _states(world, ids) == {(State.SKIPPED, Reason.WEBHOOK_DISABLED)}
+    assert await _states(world, ids) == {(DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED)}
 
 
 async def test_what_a_user_paused_waits_and_expires(world: World) -> None:
@@ -63,9 +65,9 @@ async def test_what_a_user_paused_waits_and_expires(world: World) -> None:
     await world.change(webhook, disabled_until=world.clock.now() + HOUR)
     assert await _settle(world) == 3
     assert await _states(world, [*old, retried.fence.delivery_id]) == {
-        (State.CANCELLED, Reason.EXPIRED)
+        (DeliveryState.CANCELLED, EndReason.EXPIRED)
     }
-    assert await _states(world, young) == {(State.PENDING, None)}
+    assert await _states(world, young) == {(DeliveryState.PENDING, None)}
     await world.clock.advance(HOUR.total_seconds())
     assert ids_of(await world.claim()) == young
 
@@ -87,7 +89,7 @@ async def test_what_is_being_attempted_is_left_to_its_worker(world: World) -> No
     await world.finish(begun, Retry(HOUR))
     assert await _settle(world) == 1
     assert await _states(world, [begun.fence.delivery_id]) == {
-        (State.SKIPPED, Reason.WEBHOOK_DISABLED)
+        (DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED)
     }
 
 
@@ -107,4 +109,6 @@ async def test_a_delivery_whose_webhook_is_not_there_at_all_is_cancelled(world: 
     await world.ingest([event], [orphan])
     assert not (await world.claim()).deliveries
     assert await _settle(world) == 1
-    assert await _states(world, [orphan.delivery_id]) == {(State.CANCELLED, Reason.WEBHOOK_DELETED)}
+    assert await _states(world, [orphan.delivery_id]) == {
+        (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
+    }

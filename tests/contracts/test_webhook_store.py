@@ -9,7 +9,13 @@ import pytest
 from attrs import evolve
 
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.model.delivery import Failed, Outcome, Reason, State, Succeeded
+from notification_core.model.delivery import (
+    AttemptOutcome,
+    DeliveryState,
+    EndReason,
+    Failed,
+    Succeeded,
+)
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
 from tests.contracts.world import DELAY, World
 
@@ -190,10 +196,10 @@ async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_r
     await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
     for one in [*begun[::100], *waiting]:
         stored = await world.probe(one.delivery_id)
-        assert (stored.state, stored.reason) == (State.CANCELLED, Reason.WEBHOOK_DELETED)
+        assert (stored.state, stored.reason) == (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
     assert (await world.probe(begun[0].delivery_id)).worker == world.worker
     for one in neighbours:
-        assert (await world.probe(one.delivery_id)).state is State.PENDING
+        assert (await world.probe(one.delivery_id)).state is DeliveryState.PENDING
 
 
 async def test_deleting_leaves_what_has_ended_as_it_was(world: World) -> None:
@@ -224,10 +230,10 @@ class TestDisablingWhatFails:
     async def test_only_failures_for_long_enough_disable(self, world: World) -> None:
         webhook = await world.webhook()
         await world.clock.advance(1)
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         since = world.clock.now() + HOUR / 2
         await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         before = await world.storage.webhooks.changes()
         assert await _disable(world, webhook, since) is True
         now = world.clock.now()
@@ -272,16 +278,16 @@ class TestDisablingWhatFails:
 
     async def test_a_webhook_that_was_changed_since_is_left_alone(self, world: World) -> None:
         webhook = await world.webhook()
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         since = world.clock.now() + HOUR / 2
         await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         await world.change(webhook, name="mended")
         assert await _disable(world, webhook, since) is False
 
     async def test_a_webhook_that_is_disabled_for_good_is_left_alone(self, world: World) -> None:
         webhook = await world.webhook()
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         since = world.clock.now() + HOUR
         gone = await world.change(
             webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE
@@ -295,23 +301,27 @@ class TestDisablingWhatFails:
 
     async def test_a_neighbours_failures_do_not_count(self, world: World) -> None:
         webhook, other = await world.webhook(), await world.webhook()
-        await _attempt(world, other, Outcome.FAILED)
+        await _attempt(world, other, AttemptOutcome.FAILED)
         since = world.clock.now() + HOUR / 2
         await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, other, Outcome.FAILED)
+        await _attempt(world, other, AttemptOutcome.FAILED)
         assert await _disable(world, webhook, since) is False
 
     async def test_a_deleted_webhook_is_not_disabled(self, world: World) -> None:
         webhook = await world.webhook()
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         since = world.clock.now() + HOUR / 2
         await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, Outcome.FAILED)
+        await _attempt(world, webhook, AttemptOutcome.FAILED)
         await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, since)
         assert await _disable(world, webhook, since) is False
 
     async def _history(self, world: World, before: str, after: str) -> bool:
-        letters = {"F": Outcome.FAILED, "S": Outcome.SUCCEEDED, "I": Outcome.INTERRUPTED}
+        letters = {
+            "F": AttemptOutcome.FAILED,
+            "S": AttemptOutcome.SUCCEEDED,
+            "I": AttemptOutcome.INTERRUPTED,
+        }
         webhook = await world.webhook()
         for letter in before:
             await _attempt(world, webhook, letters[letter])
@@ -322,10 +332,10 @@ class TestDisablingWhatFails:
         return await _disable(world, webhook, since)
 
 
-async def _attempt(world: World, webhook: Webhook, outcome: Outcome) -> None:
+async def _attempt(world: World, webhook: Webhook, outcome: AttemptOutcome) -> None:
     """Make one more delivery of a webhook, with one attempt that ends so."""
     begun = await world.begin(webhook)
-    verdict = Succeeded() if outcome is Outcome.SUCCEEDED else Failed()
+    verdict = Succeeded() if outcome is AttemptOutcome.SUCCEEDED else Failed()
     await world.finish(begun, verdict, outcome=outcome)
     await world.clock.advance(DELAY.total_seconds())
 

@@ -9,13 +9,13 @@ from notification_core.errors import AlreadyAnswered
 from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,
+    AttemptOutcome,
     ClaimedDelivery,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
     Failed,
     Fence,
-    Origin,
-    Outcome,
-    Reason,
-    State,
     Succeeded,
 )
 from notification_core.model.idempotency import KeptAnswer
@@ -44,10 +44,12 @@ def _attempt(world: World, begun: ClaimedDelivery, *, succeeded: bool = True) ->
 
 
 @pytest.mark.parametrize(
-    ("succeeded", "end"), [(True, State.SUCCEEDED), (False, State.FAILED)], ids=["well", "badly"]
+    ("succeeded", "end"),
+    [(True, DeliveryState.SUCCEEDED), (False, DeliveryState.FAILED)],
+    ids=["well", "badly"],
 )
 async def test_a_trial_is_logged_and_its_delivery_ends_as_it_did(
-    world: World, *, succeeded: bool, end: State
+    world: World, *, succeeded: bool, end: DeliveryState
 ) -> None:
     webhook = await world.webhook()
     begun = await _begin(world, webhook)
@@ -56,7 +58,7 @@ async def test_a_trial_is_logged_and_its_delivery_ends_as_it_did(
     assert list(await world.log(webhook)) == [attempt]
     key = world.environment_id, begun.fence.delivery_id
     delivery = await world.storage.history.delivery(*key)
-    assert (delivery.state, delivery.reason, delivery.origin) == (end, None, Origin.TEST)
+    assert (delivery.state, delivery.reason, delivery.origin) == (end, None, DeliveryOrigin.TEST)
     assert (delivery.attempt, delivery.attempts) == (1, [attempt])
     event = await world.storage.history.event(world.environment_id, begun.event_id)
     assert event.event_type == begun.event_type
@@ -88,9 +90,9 @@ async def test_a_trial_that_nobody_ended_is_logged_as_interrupted_and_not_made_a
     await world.clock.advance(LEASE.total_seconds() + 1)
     assert await world.storage.deliveries.reap([], DELAY) == 1
     (attempt,) = await world.log(webhook)
-    assert (attempt.outcome, attempt.next_attempt_at) == (Outcome.INTERRUPTED, None)
+    assert (attempt.outcome, attempt.next_attempt_at) == (AttemptOutcome.INTERRUPTED, None)
     delivery = await world.probe(begun.fence.delivery_id)
-    assert (delivery.state, delivery.reason) == (State.FAILED, Reason.INTERRUPTED)
+    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     await world.clock.advance(3600)
     assert ids_of(await world.claim()) == []
     assert not await world.storage.trials.finish(_attempt(world, begun))
@@ -103,7 +105,7 @@ async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_trial_as_it_is(wor
     now = world.clock.now()
     await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, now)
     assert await world.storage.trials.finish(_attempt(world, begun))
-    assert (await world.probe(begun.fence.delivery_id)).state is State.SUCCEEDED
+    assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
 
 
 async def test_trials_do_not_make_a_webhook_fail(world: World) -> None:

@@ -19,20 +19,20 @@ from notification_core.encryption.cipher import Cipher
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
+    DeliveryState,
+    EndReason,
     ErrorCode,
     Failed,
     Fence,
     NewDelivery,
-    Outcome,
-    Reason,
+    NextStep,
     ReceivedResponse,
-    Result,
     Retry,
     SentRequest,
-    State,
     Succeeded,
-    Verdict,
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.topics import Topics
@@ -108,8 +108,8 @@ class Storage(Protocol):
 class Stored:
     """A delivery as the storage has it."""
 
-    state: State
-    reason: Reason | None
+    state: DeliveryState
+    reason: EndReason | None
     attempt: int
     failures: int
     interruptions: int
@@ -257,10 +257,10 @@ class World:
     def result(
         self,
         begun: ClaimedDelivery,
-        verdict: Verdict | None = None,
-        outcome: Outcome | None = None,
+        verdict: NextStep | None = None,
+        outcome: AttemptOutcome | None = None,
         webhook_version: int = 1,
-    ) -> Result:
+    ) -> AttemptResult:
         """Return how an attempt ended: by default as its verdict says."""
         verdict = verdict or Succeeded()
         outcome = outcome or _outcome_of(verdict)
@@ -276,11 +276,11 @@ class World:
             outcome=outcome,
             started_at=self.clock.now(),
         )
-        return Result(fence, _filled(attempt), verdict, webhook_version)
+        return AttemptResult(fence, _filled(attempt), verdict, webhook_version)
 
     async def finish(
-        self, begun: ClaimedDelivery, verdict: Verdict | None = None, **how: Any
-    ) -> Result:
+        self, begun: ClaimedDelivery, verdict: NextStep | None = None, **how: Any
+    ) -> AttemptResult:
         """Write how an attempt ended, and check that it was taken."""
         result = self.result(begun, verdict, **how)
         assert list(await self.storage.deliveries.finish([result], DELAY)) == []
@@ -329,8 +329,8 @@ def stored_in_memory(row: StoredDelivery) -> Stored:
 def stored_in_sql(row: sa.Row[Any]) -> Stored:
     """Return a delivery as a database has it."""
     values = {name: getattr(row, name) for name in Stored.__annotations__}
-    reason = None if row.reason is None else Reason(row.reason)
-    return Stored(**{**values, "state": State(row.state), "reason": reason})
+    reason = None if row.reason is None else EndReason(row.reason)
+    return Stored(**{**values, "state": DeliveryState(row.state), "reason": reason})
 
 
 def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[datetime]]:
@@ -342,19 +342,19 @@ def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[
     return now
 
 
-def _outcome_of(verdict: Verdict) -> Outcome:
+def _outcome_of(verdict: NextStep) -> AttemptOutcome:
     match verdict:
         case Succeeded():
-            return Outcome.SUCCEEDED
+            return AttemptOutcome.SUCCEEDED
         case Retry() | Failed():
-            return Outcome.FAILED
+            return AttemptOutcome.FAILED
 
 
 def _filled(attempt: Attempt) -> Attempt:
     """Give an attempt what it has besides its outcome."""
-    if attempt.outcome is Outcome.INTERRUPTED:
+    if attempt.outcome is AttemptOutcome.INTERRUPTED:
         return evolve(attempt, error=AttemptError(ErrorCode.INTERRUPTED, "It was cut off."))
-    succeeded = attempt.outcome is Outcome.SUCCEEDED
+    succeeded = attempt.outcome is AttemptOutcome.SUCCEEDED
     return evolve(
         attempt,
         error=None if succeeded else AttemptError(ErrorCode.HTTP_STATUS, "It answered 500."),

@@ -16,7 +16,7 @@ from notification_core.access.api_keys import ApiKeyDraft, ApiKeyService
 from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.model.api_key import api_key_id_in, hash_api_key
 from notification_core.model.caller import Caller, Scope
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from notification_entrypoints.api.security.authentication import Callers
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, backstage, log_success, on_sqlite
@@ -113,7 +113,7 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(
-    folder: Path, *kinds: Credentials, failures_at_once: int = 10**6, debug: bool = False
+    folder: Path, *kinds: CredentialScheme, failures_at_once: int = 10**6, debug: bool = False
 ) -> AsyncIterator[Guarded]:
     """Serve an API that takes keys, the bootstrap key and these ``kinds`` of credentials."""
     async with backstage(on_sqlite(folder)) as stage:

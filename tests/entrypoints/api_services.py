@@ -27,15 +27,15 @@ from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
     ErrorCode,
     Failed,
-    Outcome,
+    NextStep,
     ReceivedResponse,
-    Result,
     SentRequest,
     Succeeded,
-    Verdict,
 )
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event_types import EVENT_TYPES
@@ -144,9 +144,9 @@ class Backstage:
         assert len(claimed.deliveries) == count
         return claimed.deliveries
 
-    async def end(self, attempt: Attempt, begun: ClaimedDelivery, verdict: Verdict) -> None:
+    async def end(self, attempt: Attempt, begun: ClaimedDelivery, verdict: NextStep) -> None:
         """Write the end of an attempt as a worker would."""
-        result = Result(begun.fence, attempt, verdict, webhook_version=1)
+        result = AttemptResult(begun.fence, attempt, verdict, webhook_version=1)
         assert not await self.stores.deliveries.finish([result], DELAY)
 
 
@@ -274,7 +274,7 @@ def attempt_of(begun: ClaimedDelivery, **fields: Any) -> Attempt:
         event_id=begun.event_id,
         event_type=begun.event_type,
         number=fence.attempt,
-        outcome=Outcome.SUCCEEDED,
+        outcome=AttemptOutcome.SUCCEEDED,
         started_at=datetime.now(UTC),
         request=SentRequest("post", "https://example.com/", (("Authorization", "***"),)),
         response=ReceivedResponse(204, (("Server", "x"),), b""),
@@ -306,7 +306,7 @@ async def log_gone_of(stage: Backstage, begun: ClaimedDelivery) -> Attempt:
     """Let a delivery that was begun be answered with 410, which disables its webhook."""
     attempt = attempt_of(
         begun,
-        outcome=Outcome.FAILED,
+        outcome=AttemptOutcome.FAILED,
         error=AttemptError(ErrorCode.GONE, "The receiver answered 410."),
         response=ReceivedResponse(
             410, (("Set-Cookie", "a=1"), ("set-cookie", "b=2")), b"gone \xff", truncated=True

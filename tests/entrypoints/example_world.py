@@ -11,14 +11,14 @@ from notification_core.model.caller import Scope
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
     ClaimedDelivery,
+    DeliveryState,
+    EndReason,
     ErrorCode,
     NewDelivery,
-    Outcome,
-    Reason,
     ReceivedResponse,
     Retry,
-    State,
     Succeeded,
 )
 from notification_core.model.event import Event, EventToStore, body_of
@@ -67,7 +67,7 @@ async def furnish(stage: Backstage) -> None:
 
 async def replay(stage: Backstage) -> None:
     """Begin a replay that has made some deliveries already."""
-    selection = Selection(NOW, LATER, frozenset({State.FAILED}))
+    selection = Selection(NOW, LATER, frozenset({DeliveryState.FAILED}))
     begun = Replay(UUID(IDS["replay_id"]), ENVIRONMENT, WEBHOOK, selection, NOW)
     await stage.stores.replays.add(evolve(begun, replayed=730, done_until=NOW))
 
@@ -90,7 +90,9 @@ def address(event_id: str) -> tuple[UUID, UUID, str]:
 
 
 def skipped(event_id: str, delivery_id: UUID) -> NewDelivery:
-    return NewDelivery(delivery_id, *address(event_id), State.SKIPPED, Reason.WEBHOOK_DISABLED)
+    return NewDelivery(
+        delivery_id, *address(event_id), DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED
+    )
 
 
 async def store(stage: Backstage, event_id: str, *deliveries: NewDelivery) -> None:
@@ -112,7 +114,7 @@ async def attempt(stage: Backstage, *, fails: bool) -> None:
 def failed(begun: ClaimedDelivery) -> Attempt:
     return attempt_of(
         begun,
-        outcome=Outcome.FAILED,
+        outcome=AttemptOutcome.FAILED,
         error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
         response=ReceivedResponse(500, (), b"out of disk"),
     )

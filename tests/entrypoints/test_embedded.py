@@ -22,7 +22,7 @@ from notification_core.errors import (
     StorageUnusable,
     TooLarge,
 )
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.embedded import (
     Adapters,
@@ -282,7 +282,7 @@ class TestInTheHostsOwnTests:
 
             async def has_succeeded() -> bool:
                 await clock.advance(1)
-                return await _state(notifications, published.event_id) is State.SUCCEEDED
+                return await _state(notifications, published.event_id) is DeliveryState.SUCCEEDED
 
             await until("it has succeeded", has_succeeded)
             assert len(sender.requests) == 2
@@ -303,10 +303,10 @@ class TestInTheHostsOwnTests:
             await subscribe(publisher, "https://example.com/")
             event = publisher.event(ENVIRONMENT, "job-completed", {})
             (published,) = await publisher.publish([event])
-            assert await _state(publisher, published.event_id) is State.PENDING
+            assert await _state(publisher, published.event_id) is DeliveryState.PENDING
 
 
-async def _state(notifications: Notifications, event_id: str) -> State:
+async def _state(notifications: Notifications, event_id: str) -> DeliveryState:
     page = await notifications.history.of_event(ENVIRONMENT, event_id, 1)
     return page.rows[0].state
 

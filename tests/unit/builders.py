@@ -9,13 +9,13 @@ from notification_core.errors import Resource
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
+    AttemptResult,
     ClaimedDelivery,
     ErrorCode,
     Fence,
-    Outcome,
-    Result,
+    NextStep,
     Succeeded,
-    Verdict,
 )
 from notification_core.model.event import Event, Source
 from notification_core.model.message import DeadLetter
@@ -86,8 +86,8 @@ def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> Queue
 
 
 def a_result(
-    webhook: Webhook, *, verdict: Verdict | None = None, error: ErrorCode | None = None
-) -> Result:
+    webhook: Webhook, *, verdict: NextStep | None = None, error: ErrorCode | None = None
+) -> AttemptResult:
     """Return what an attempt came to: success, unless it says otherwise."""
     delivery = a_delivery(webhook)
     attempt = Attempt(
@@ -98,11 +98,11 @@ def a_result(
         event_id=delivery.event_id,
         event_type=delivery.event_type,
         number=1,
-        outcome=Outcome.SUCCEEDED if error is None else Outcome.FAILED,
+        outcome=AttemptOutcome.SUCCEEDED if error is None else AttemptOutcome.FAILED,
         started_at=NOW,
         error=AttemptError(error, "in words") if error else None,
     )
-    return Result(delivery.fence, attempt, verdict or Succeeded(), webhook.version)
+    return AttemptResult(delivery.fence, attempt, verdict or Succeeded(), webhook.version)
 
 
 class Notebook(Observer):
@@ -114,7 +114,7 @@ class Notebook(Observer):
         self.dead_letters: list[DeadLetter] = []
         self.conflicts: list[str] = []
         self.stored = (0, 0, 0)
-        self.outcomes: list[tuple[Outcome, ErrorCode | None]] = []
+        self.outcomes: list[tuple[AttemptOutcome, ErrorCode | None]] = []
         self.first_attempts: list[float] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
@@ -151,7 +151,7 @@ class Notebook(Observer):
         self.first_attempts.append(after)
 
     def attempt_ended(
-        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
         del duration
         self.outcomes.append((outcome, error))

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
 from notification_core.model.api_key import ApiKey
-from notification_core.model.delivery import Fence, Result
+from notification_core.model.delivery import AttemptResult, Fence
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
@@ -98,7 +98,7 @@ class TroubledDeliveries(DeliveryStore):
         return await self._trouble.call("acquire", lambda: self._store.acquire(claim))
 
     async def finish(
-        self, results: Sequence[Result], interruption_delay: timedelta
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         return await self._trouble.call(
             "finish", lambda: self._store.finish(results, interruption_delay)

@@ -22,7 +22,7 @@ from notification_core.errors import CredentialRefused
 from notification_core.model.caller import Caller, Scope
 from notification_core.model.text import text_complaints
 from notification_core.ports.clock import Clock
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 
 MAX_LENGTH = 8000
 """The most characters that a token has; longer ones fit into no header either."""
@@ -63,7 +63,7 @@ class _Checked:
     expires_at: float
 
 
-class JwtCredentials(Credentials):
+class JwtCredentials(CredentialScheme):
     """JSON Web Tokens of one issuer."""
 
     def __init__(self, rules: TokenRules, keys: KeySet, clock: Clock) -> None:

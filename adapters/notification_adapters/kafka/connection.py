@@ -45,7 +45,7 @@ class SaslMechanism(StrEnum):
 
 
 @frozen
-class Credentials:
+class SaslCredentials:
     """What a connection is made with.
 
     ``ca`` is who is trusted, where that is not whom the machine trusts; ``certificate`` and
@@ -67,7 +67,7 @@ class Brokers:
 
     addresses: Sequence[str]
     protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
-    credentials: Credentials = Credentials()
+    credentials: SaslCredentials = SaslCredentials()
 
     def options(self) -> Mapping[str, Any]:
         """Return what each of the driver's clients is made with.
@@ -95,7 +95,7 @@ def milliseconds(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-def _context(credentials: Credentials) -> ssl.SSLContext:
+def _context(credentials: SaslCredentials) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=credentials.ca)
         if credentials.certificate:

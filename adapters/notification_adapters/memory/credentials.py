@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import Caller
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 
 
-class MemoryCredentials(Credentials):
+class MemoryCredentials(CredentialScheme):
     """Takes any credential, and knows those that it was given with their callers."""
 
     def __init__(self, callers: Mapping[str, Caller]) -> None:

@@ -15,12 +15,12 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    DeliveryState,
+    EndReason,
     Failed,
     Fence,
-    Outcome,
-    Reason,
-    Result,
-    State,
 )
 from notification_core.model.delivery_transitions import (
     UNSENDABLE,
@@ -63,7 +63,7 @@ class MemoryDeliveryStore(DeliveryStore):
             return take(self._state, claim, self._clock.now())
 
     async def finish(
-        self, results: Sequence[Result], interruption_delay: timedelta
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
         fenced = []
@@ -116,7 +116,7 @@ class MemoryDeliveryStore(DeliveryStore):
         delivery = self._state.deliveries.get(fence.delivery_id)
         return delivery if delivery is not None and delivery.fence == fence else None
 
-    def _finish(self, delivery: StoredDelivery, result: Result, delay: timedelta) -> None:
+    def _finish(self, delivery: StoredDelivery, result: AttemptResult, delay: timedelta) -> None:
         before, now = delivery.state, self._clock.now()
         delivery.end_attempt(after_attempt(result, delivery, now, delay))
         if isinstance(result.verdict, Failed) and result.verdict.disables:
@@ -133,19 +133,21 @@ class MemoryDeliveryStore(DeliveryStore):
             event_id=delivery.event_id,
             event_type=self._state.events[delivery.event_key].type,
             number=delivery.attempt,
-            outcome=Outcome.INTERRUPTED,
+            outcome=AttemptOutcome.INTERRUPTED,
             started_at=delivery.begun_at or delivery.due_at,
             error=INTERRUPTED,
         )
 
-    def _log(self, delivery: StoredDelivery, attempt: Attempt, before: State) -> None:
+    def _log(self, delivery: StoredDelivery, attempt: Attempt, before: DeliveryState) -> None:
         """Log an attempt, and tell where the delivery, which was in a state before, has failed."""
-        next_at = delivery.due_at if delivery.state is State.PENDING else None
+        next_at = delivery.due_at if delivery.state is DeliveryState.PENDING else None
         self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
-        if (before, delivery.state) == (State.PENDING, State.FAILED):
+        if (before, delivery.state) == (DeliveryState.PENDING, DeliveryState.FAILED):
             self._state.tell(delivery_failed(attempt, self._clock.now()))
 
-    def _reason_to_end(self, delivery: StoredDelivery, expired_before: datetime) -> Reason | None:
+    def _reason_to_end(
+        self, delivery: StoredDelivery, expired_before: datetime
+    ) -> EndReason | None:
         webhook = self._state.webhooks.get(delivery.webhook_id)
         stored_at = self._state.events[delivery.event_key].stored_at
         return reason_to_end(webhook, stored_at, self._clock.now(), expired_before)

@@ -10,7 +10,7 @@ from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -127,7 +127,7 @@ class MemoryHistory(History):
             stored.type,
             stored.occurred_at,
             stored.stored_at,
-            {state: counts[state] for state in State},
+            {state: counts[state] for state in DeliveryState},
         )
 
     def _newest_first(

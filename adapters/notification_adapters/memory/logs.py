@@ -8,7 +8,7 @@ from attrs import evolve
 from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState
 from notification_core.concurrency.ids import earliest_id
-from notification_core.model.delivery import Attempt, Outcome
+from notification_core.model.delivery import Attempt, AttemptOutcome
 from notification_core.model.read_models import (
     EVERY_ATTEMPT,
     Activity,
@@ -59,7 +59,7 @@ class MemoryLogStore(LogStore):
 
 def _activity(newest_first: Iterator[Attempt]) -> Activity:
     attempts = list(newest_first)
-    errors = [one for one in attempts if one.outcome is not Outcome.SUCCEEDED]
+    errors = [one for one in attempts if one.outcome is not AttemptOutcome.SUCCEEDED]
     return Activity(
         evolve(_brief(attempts[0]), error=None) if attempts else None,
         _brief(errors[0]) if errors else None,

@@ -10,7 +10,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredReplay
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
-from notification_core.model.delivery import Origin, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     NO_PROGRESS,
@@ -43,7 +43,7 @@ class MemoryReplayStore(ReplayStore):
             mine = stored and stored.environment_id == delivery.environment_id
             if stored is None or not mine or not self._has_body(stored):
                 raise EventGone(delivery.event_id)
-            self._make(stored, delivery_id, origin=Origin.RETRY)
+            self._make(stored, delivery_id, origin=DeliveryOrigin.RETRY)
             self._state.keep(kept)
 
     async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
@@ -127,7 +127,9 @@ class MemoryReplayStore(ReplayStore):
                 if made == free:
                     break
                 made += 1
-                self._make(one, self._ids(), origin=Origin.REPLAY, replay_id=replay.replay_id)
+                self._make(
+                    one, self._ids(), origin=DeliveryOrigin.REPLAY, replay_id=replay.replay_id
+                )
             looked_at += 1
             stored.looked_to = one.delivery_id
         done_until = rows[looked_at - 1].created_at if looked_at else replay.done_until
@@ -162,7 +164,7 @@ class MemoryReplayStore(ReplayStore):
         return sorted(coming, key=lambda one: one.delivery_id)
 
     def _is_selected(self, one: StoredDelivery, selection: Selection) -> bool:
-        if one.state not in selection.states or one.origin is Origin.TEST:
+        if one.state not in selection.states or one.origin is DeliveryOrigin.TEST:
             return False
         return self._has_body(one) and not self._is_overtaken(one, selection)
 
@@ -171,9 +173,12 @@ class MemoryReplayStore(ReplayStore):
         for later in self._state.deliveries.values():
             same = (later.event_key, later.webhook_id) == (one.event_key, one.webhook_id)
             if same and later.delivery_id > one.delivery_id:
-                arrived = later.state is State.SUCCEEDED and one.state is not State.SUCCEEDED
+                arrived = (
+                    later.state is DeliveryState.SUCCEEDED
+                    and one.state is not DeliveryState.SUCCEEDED
+                )
                 is_selected = later.state in selection.states and later.delivery_id < last
-                if later.state is State.PENDING or arrived or is_selected:
+                if later.state is DeliveryState.PENDING or arrived or is_selected:
                     return True
         return False
 
@@ -188,7 +193,7 @@ class MemoryReplayStore(ReplayStore):
             environment_id=one.environment_id,
             webhook_id=one.webhook_id,
             event_id=one.event_id,
-            state=State.PENDING,
+            state=DeliveryState.PENDING,
             reason=None,
             created_at=now,
             due_at=now,

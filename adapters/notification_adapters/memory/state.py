@@ -10,7 +10,13 @@ from attrs import define, field, frozen
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.model.api_key import ApiKey
 from notification_core.model.audit import AuditEntry
-from notification_core.model.delivery import Attempt, Fence, Origin, Reason, State
+from notification_core.model.delivery import (
+    Attempt,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
+    Fence,
+)
 from notification_core.model.delivery_transitions import Transition
 from notification_core.model.erasure import Erasure, ErasureState
 from notification_core.model.event import EventKey
@@ -48,8 +54,8 @@ class StoredDelivery:
     environment_id: UUID
     webhook_id: UUID
     event_id: str
-    state: State
-    reason: Reason | None
+    state: DeliveryState
+    reason: EndReason | None
     created_at: datetime
     due_at: datetime
     attempt: int = 0
@@ -58,7 +64,7 @@ class StoredDelivery:
     worker: UUID | None = None
     leased_until: datetime | None = None
     begun_at: datetime | None = None
-    origin: Origin | None = None
+    origin: DeliveryOrigin | None = None
     replay_id: UUID | None = None
 
     @property
@@ -69,7 +75,7 @@ class StoredDelivery:
     @property
     def is_waiting(self) -> bool:
         """Whether it is to be sent and nobody is at it."""
-        return self.state is State.PENDING and self.worker is None
+        return self.state is DeliveryState.PENDING and self.worker is None
 
     @property
     def fence(self) -> Fence | None:
@@ -95,9 +101,9 @@ class StoredDelivery:
             self.state, self.reason = transition.state, transition.reason
             self.due_at = transition.due_at or self.due_at
 
-    def settle(self, state: State, reason: Reason | None = None) -> None:
+    def settle(self, state: DeliveryState, reason: EndReason | None = None) -> None:
         """End it, unless it has ended before."""
-        if self.state is State.PENDING:
+        if self.state is DeliveryState.PENDING:
             self.state, self.reason = state, reason
 
 
@@ -184,7 +190,7 @@ class MemoryState:
     def is_of_a_trial(self, attempt: Attempt) -> bool:
         """Tell whether an attempt was made to try its webhook out."""
         delivery = self.deliveries.get(attempt.delivery_id)
-        return delivery is not None and delivery.origin is Origin.TEST
+        return delivery is not None and delivery.origin is DeliveryOrigin.TEST
 
     def attempts_of(self, environment_id: UUID, webhook_id: UUID) -> Iterator[Attempt]:
         """Yield a webhook's attempts, the newest first."""

@@ -3,7 +3,13 @@
 from datetime import timedelta
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
-from notification_core.model.delivery import Attempt, ClaimedDelivery, Origin, Reason, State
+from notification_core.model.delivery import (
+    Attempt,
+    ClaimedDelivery,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
+)
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
 from notification_core.model.request_records import RequestRecords
@@ -32,11 +38,11 @@ class MemoryTrialStore(WebhookTestStore):
             environment_id=fence.environment_id,
             webhook_id=delivery.webhook_id,
             event_id=delivery.event_id,
-            state=State.FAILED,
-            reason=Reason.INTERRUPTED,
+            state=DeliveryState.FAILED,
+            reason=EndReason.INTERRUPTED,
             created_at=now,
             due_at=now,
-            origin=Origin.TEST,
+            origin=DeliveryOrigin.TEST,
         )
         stored.begin(fence.worker, now, now + lease)
         async with self._state.writing:

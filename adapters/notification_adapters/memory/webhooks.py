@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.model.delivery import Attempt, Outcome, Reason, State
+from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.operational_events import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -73,7 +73,7 @@ class MemoryWebhookStore(WebhookStore):
                 raise WebhookChanged(webhook_id)
             for delivery in self._state.deliveries.values():
                 if delivery.webhook_id == webhook_id:
-                    delivery.settle(State.CANCELLED, Reason.WEBHOOK_DELETED)
+                    delivery.settle(DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
             buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)
             self._state.keep(kept)
             return self._state.change(buried)
@@ -142,7 +142,7 @@ def disable(
 
 def _only_failed(newest_first: Sequence[Attempt], since: datetime) -> bool:
     """Judge by the attempts whose end is known: an interrupted one says nothing."""
-    known = [one for one in newest_first if one.outcome is not Outcome.INTERRUPTED]
+    known = [one for one in newest_first if one.outcome is not AttemptOutcome.INTERRUPTED]
     after = [one.outcome for one in known if one.log_id >= earliest_id(since)]
     before = [one.outcome for one in known if one.log_id < earliest_id(since)]
-    return bool(after) and {*after, *before[:1]} == {Outcome.FAILED} and bool(before)
+    return bool(after) and {*after, *before[:1]} == {AttemptOutcome.FAILED} and bool(before)

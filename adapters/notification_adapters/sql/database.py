@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Queue, Steps
-from notification_core.model.delivery import Result
+from notification_core.model.delivery import AttemptResult
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.deliveries import IngestPlan
 
@@ -27,7 +27,7 @@ class Shortcuts(Protocol):
         """Do as :meth:`DeliveryStore.store`."""
 
     @abstractmethod
-    async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
+    async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """Do as :meth:`DeliveryStore.finish` for what succeeded or is to be tried again.
 
         Returns what is left to be done: other results, and those whose fence does not hold.

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_core.model.delivery import (
     Attempt,
     ClaimedDelivery,
+    DeliveryState,
+    EndReason,
     Fence,
     NewDelivery,
-    Reason,
-    State,
 )
 from notification_core.model.delivery_transitions import UNSENDABLE
 from notification_core.model.event import EventKey, EventToStore
@@ -101,7 +101,7 @@ class Held(NamedTuple):
     """A delivery of which a worker is making an attempt."""
 
     handle: Handle
-    state: State
+    state: DeliveryState
     failures: int
     interruptions: int
 
@@ -126,8 +126,8 @@ class Ending(NamedTuple):
     handle: Handle
     failures: int
     interruptions: int
-    state: State | None = None
-    reason: Reason | None = None
+    state: DeliveryState | None = None
+    reason: EndReason | None = None
     due_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -136,13 +136,13 @@ class Settled(NamedTuple):
     """A waiting delivery that can no longer be sent, and how it ends."""
 
     handle: Handle
-    state: State
-    reason: Reason
+    state: DeliveryState
+    reason: EndReason
 
     @classmethod
     def because(cls, handle: Handle, reason: str) -> Self:
         """Return how a delivery ends for a reason that a statement found."""
-        return cls(handle, UNSENDABLE[Reason(reason)], Reason(reason))
+        return cls(handle, UNSENDABLE[EndReason(reason)], EndReason(reason))
 
 
 class Steps(Protocol):
@@ -263,7 +263,7 @@ class Steps(Protocol):
 
     @abstractmethod
     async def cancel_begun(
-        self, connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+        self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
 

@@ -33,7 +33,7 @@ from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.api_key import SECRET_BYTES
 from notification_core.model.event import Source
 from notification_core.ports.clock import Clock
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.sender import HttpSender
 from notification_core.replays.replay_runner import Replaying
@@ -75,7 +75,7 @@ class Service:
     storage: Storage
     verification_keys: SigningKeyService
     issuing: ApiKeyService
-    credentials: Sequence[Credentials] | None
+    credentials: Sequence[CredentialScheme] | None
     subscriptions: WebhookService
     replays: Replays
     trials: WebhookTester

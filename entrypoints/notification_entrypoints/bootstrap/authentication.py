@@ -10,7 +10,7 @@ from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.model.api_key import hash_api_key
 from notification_core.ports.clock import Clock
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
 
 _log = structlog.stdlib.get_logger("notification")
@@ -19,10 +19,10 @@ _log = structlog.stdlib.get_logger("notification")
 @asynccontextmanager
 async def accepted_credentials(
     settings: Settings, keys: StoredKeys, clock: Clock
-) -> AsyncIterator[Sequence[Credentials] | None]:
+) -> AsyncIterator[Sequence[CredentialScheme] | None]:
     """Give the kinds of credentials that are accepted, None where nobody is asked."""
     async with AsyncExitStack() as stack:
-        accepted: list[Credentials] = []
+        accepted: list[CredentialScheme] = []
         if Authentication.API_KEY in settings.api_auth:
             accepted += [*_bootstrap(settings), keys]
         if Authentication.JWT in settings.api_auth:
@@ -30,13 +30,13 @@ async def accepted_credentials(
         yield None if Authentication.NONE in settings.api_auth else accepted
 
 
-def _bootstrap(settings: Settings) -> Sequence[Credentials]:
+def _bootstrap(settings: Settings) -> Sequence[CredentialScheme]:
     key = settings.api_bootstrap_key
     return [BootstrapKey(hash_api_key(key))] if key else []
 
 
 @asynccontextmanager
-async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[Credentials]:
+async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[CredentialScheme]:
     try:
         from notification_adapters.jwt.credentials import (  # noqa: PLC0415 - an extra
             JwtCredentials,

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from notification_adapters.event_formats.data_schemas import DataSchemas
-from notification_adapters.kafka.connection import Brokers, Credentials
+from notification_adapters.kafka.connection import Brokers, SaslCredentials
 from notification_adapters.kafka.consumer_config import Consumption
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_adapters.kafka.message_reader import MessageReader
@@ -90,7 +90,7 @@ def brokers_of(settings: Settings) -> Brokers:
     return Brokers(
         addresses=settings.kafka_brokers,
         protocol=settings.kafka_security_protocol,
-        credentials=Credentials(
+        credentials=SaslCredentials(
             mechanism=settings.kafka_sasl_mechanism,
             username=settings.kafka_sasl_username,
             password=settings.kafka_sasl_password,

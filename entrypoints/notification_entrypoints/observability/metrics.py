@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from notification_core.errors import Resource, StorageUnavailable
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
@@ -351,7 +351,7 @@ class Metrics(Observer):
         self._first_attempt.took(after)
 
     def attempt_ended(
-        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
         """Count an attempt, and how long it took where that is known."""
         self._attempts[outcome, error or ""].inc()

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from notification_core.errors import Resource, ResourceShort
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
@@ -39,7 +39,7 @@ class Watch(Metrics):
         self.last_minute.add(EVENTS, new)
 
     def attempt_ended(
-        self, outcome: Outcome, error: ErrorCode | None, duration: timedelta | None
+        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
         """Count an attempt for the last minute too."""
         super().attempt_ended(outcome, error, duration)

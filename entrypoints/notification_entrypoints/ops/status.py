@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from attrs import define, field, frozen
 
 from notification_core.errors import StorageUnavailable
-from notification_core.model.delivery import Outcome
+from notification_core.model.delivery import AttemptOutcome
 from notification_core.ports.backlog import MAX_COUNTED, Backlog, BacklogSize
 from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
 
@@ -84,7 +84,7 @@ class StatusReport(Report):
             return known.size
 
     def _last_minute(self) -> Mapping[str, object]:
-        counts = {name: self.done.total(name) for name in (EVENTS, *Outcome)}
+        counts = {name: self.done.total(name) for name in (EVENTS, *AttemptOutcome)}
         return {**counts, "seconds": round(self.done.seconds, 1)}
 
 

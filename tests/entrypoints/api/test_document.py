@@ -12,7 +12,7 @@ import yaml
 import notification_entrypoints.api.openapi
 from notification_adapters.event_formats.event_json import MAX_EVENTS
 from notification_core.model.custom_headers import MAX_HEADERS
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.destination_messages import MAX_URL_LENGTH
 from notification_core.model.event import MAX_EVENT_ID_LENGTH
 from notification_core.model.event_types import EVENT_TYPES
@@ -105,7 +105,7 @@ def test_the_examples_are_what_their_schemas_allow(operation: Mapping[str, Any])
     [
         (SCHEMAS["Method"], Method),
         (SCHEMAS["Webhook"]["properties"]["disabled_reason"], DisabledReason),
-        (SCHEMAS["WebhookLog"]["properties"]["outcome"], Outcome),
+        (SCHEMAS["WebhookLog"]["properties"]["outcome"], AttemptOutcome),
         (SCHEMAS["AttemptError"]["properties"]["code"], ErrorCode),
         (SCHEMAS["VerificationKey"]["properties"]["status"], KeyStatus),
     ],

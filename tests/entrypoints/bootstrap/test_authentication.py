@@ -11,7 +11,7 @@ from notification_adapters.memory import ManualClock, memory_storage
 from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import InvalidSettings
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from notification_entrypoints.bootstrap.authentication import accepted_credentials
 from notification_entrypoints.config.settings import load_settings
 
@@ -24,7 +24,7 @@ JWT = {
 }
 
 
-async def accepted(**variables: str) -> Sequence[Credentials] | None:
+async def accepted(**variables: str) -> Sequence[CredentialScheme] | None:
     clock = ManualClock()
     keys = StoredKeys(memory_storage(clock, IdGenerator(clock)).api_keys, clock)
     settings = load_settings(REQUIRED | variables)

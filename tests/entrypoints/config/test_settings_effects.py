@@ -20,7 +20,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from attrs import frozen
 
-from notification_adapters.kafka.connection import Credentials
+from notification_adapters.kafka.connection import SaslCredentials
 from notification_adapters.kafka.consumer_config import Start
 from notification_adapters.memory import ManualClock, MemoryStorage, ScriptedSender, memory_storage
 from notification_adapters.memory.sender import Hang
@@ -615,4 +615,4 @@ async def test_kafkas_client_is_told_what_the_settings_say(tmp_path: Path) -> No
     )
     assert consumption_of(chosen, Topics("")).start is Start.LATEST
     told = brokers_of(chosen).credentials
-    assert told == Credentials(certificate=certificate, key=key, key_password="open sesame")
+    assert told == SaslCredentials(certificate=certificate, key=key, key_password="open sesame")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from notification_core.errors import StorageUnavailable
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.webhook import DisabledReason
@@ -269,9 +269,9 @@ async def test_counts_what_comes_in(ops: Ops, client: Client) -> None:
 
 
 async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
-    ops.metrics.attempt_ended(Outcome.SUCCEEDED, None, timedelta(milliseconds=30))
-    ops.metrics.attempt_ended(Outcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
-    ops.metrics.attempt_ended(Outcome.INTERRUPTED, ErrorCode.INTERRUPTED, None)
+    ops.metrics.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=30))
+    ops.metrics.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
+    ops.metrics.attempt_ended(AttemptOutcome.INTERRUPTED, ErrorCode.INTERRUPTED, None)
     ops.metrics.delivery_failed(uuid4(), uuid4())
     ops.metrics.webhook_disabled(uuid4(), DisabledReason.GONE)
     ops.metrics.leases_reaped(7)

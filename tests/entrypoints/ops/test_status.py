@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from attrs import define, field
 
 from notification_core.errors import StorageUnavailable
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_entrypoints.observability.rate_window import LastMinute
@@ -138,9 +138,9 @@ async def test_what_was_done_is_counted_for_a_minute_and_then_forgotten(
 ) -> None:
     ops.opened()
     ops.watch.events_ingested(Source.HTTP, new=5, duplicates=2)
-    ops.watch.attempt_ended(Outcome.SUCCEEDED, None, timedelta(milliseconds=3))
+    ops.watch.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=3))
     ops.time.now += 30
-    ops.watch.attempt_ended(Outcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
+    ops.watch.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
     ops.watch.events_ingested(Source.HTTP, new=1, duplicates=0)
     ops.time.now += 29
     counted = (await status(client))["last_minute"]

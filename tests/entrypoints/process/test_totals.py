@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from notification_core.model.delivery import ErrorCode, Outcome
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.ports.backlog import BacklogSize
 from notification_entrypoints.observability.metrics import Metrics
@@ -19,7 +19,7 @@ def metrics(events: int, in_hand: int = 0) -> Metrics:
     made = Metrics("1.2.3", "abc")
     made.events_ingested(Source.HTTP, events, 0)
     for _ in range(events):
-        made.attempt_ended(Outcome.SUCCEEDED, None, timedelta(milliseconds=30))
+        made.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=30))
     made.watch_sending(in_flight=lambda: in_hand, waiting=lambda: 0, limit=10)
     return made
 
@@ -87,7 +87,7 @@ def test_what_all_see_alike_is_not_added_up(totals: Totals) -> None:
 
 def test_a_series_that_only_one_has_is_there(totals: Totals) -> None:
     failing = metrics(events=7)
-    failing.attempt_ended(Outcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
+    failing.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
     totals.learn(2, failing.rendered())
     told = read(totals.exposed())
     assert told[FAILED] == 1

@@ -17,7 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.tables import deliveries
-from notification_core.model.delivery import Attempt, Fence, NewDelivery, Outcome, State
+from notification_core.model.delivery import (
+    Attempt,
+    AttemptOutcome,
+    DeliveryState,
+    Fence,
+    NewDelivery,
+)
 from tests.faults.tampering.patching import Function, replaced, step_by_step
 
 _ENGINES: Final = ("sqlite", "postgres")
@@ -177,7 +183,7 @@ def claim_what_is_leased() -> None:
 
     def by(waiting: Function) -> Function:
         async def all_of_them(connection: AsyncConnection, *arguments: Any) -> Any:
-            pending = deliveries.c.state == State.PENDING.value
+            pending = deliveries.c.state == DeliveryState.PENDING.value
             await connection.execute(
                 sa.update(deliveries).where(pending).values(worker=None, leased_until=None)
             )
@@ -219,7 +225,7 @@ def take_the_interrupted_for_delivered() -> None:
     def by(reaped: Function) -> Function:
         def delivered(overdue: Any, log_id: Any, now: datetime, *rest: Any) -> Any:
             made = reaped(overdue, log_id, now, *rest)
-            end = {"state": State.SUCCEEDED, "due_at": None, "ended_at": now}
+            end = {"state": DeliveryState.SUCCEEDED, "due_at": None, "ended_at": now}
             return made._replace(ending=made.ending._replace(**end))
 
         return delivered
@@ -232,7 +238,9 @@ def log_no_interruption() -> None:
 
     def by(log: Function) -> Function:
         async def known_ones(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
-            await log(connection, [o for o in attempts if o.outcome is not Outcome.INTERRUPTED])
+            await log(
+                connection, [o for o in attempts if o.outcome is not AttemptOutcome.INTERRUPTED]
+            )
 
         return known_ones
 

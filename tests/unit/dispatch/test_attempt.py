@@ -11,11 +11,11 @@ from notification_adapters.memory.sender import Answer, ScriptedSender
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.model.delivery import (
+    AttemptOutcome,
+    AttemptResult,
     ErrorCode,
     Failed,
-    Outcome,
     ReceivedResponse,
-    Result,
     Retry,
     Succeeded,
 )
@@ -57,7 +57,7 @@ def a_deliver(sender: HttpSender, clock: ManualClock) -> AttemptMaker:
     return AttemptMaker(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
 
 
-async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, Result]:
+async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, AttemptResult]:
     clock = ManualClock()
     sender = SlowSender(clock)
     sender.answer(WEBHOOK.url, answer)
@@ -119,14 +119,14 @@ async def test_the_log_holds_the_response_and_a_duration_that_no_clock_change_sp
 
 async def test_a_2xx_ends_the_delivery_as_succeeded() -> None:
     _, result = await _attempt(204)
-    assert (result.verdict, result.attempt.outcome) == (Succeeded(), Outcome.SUCCEEDED)
+    assert (result.verdict, result.attempt.outcome) == (Succeeded(), AttemptOutcome.SUCCEEDED)
     assert result.attempt.error is None
 
 
 async def test_a_failure_is_logged_and_retried_after_the_interval_and_some_jitter() -> None:
     _, result = await _attempt(500)
     assert result.verdict == Retry(timedelta(seconds=5.5))
-    assert result.attempt.outcome is Outcome.FAILED
+    assert result.attempt.outcome is AttemptOutcome.FAILED
     assert result.attempt.error
     assert result.attempt.error.code is ErrorCode.HTTP_STATUS
 
@@ -156,6 +156,6 @@ def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int
     deliver = a_deliver(ScriptedSender(), clock)
     result = deliver.interrupted(a_delivery(WEBHOOK, failures=failures), WEBHOOK)
     assert result.verdict == Retry(timedelta(seconds=5))
-    assert result.attempt.outcome is Outcome.INTERRUPTED
+    assert result.attempt.outcome is AttemptOutcome.INTERRUPTED
     attempt = result.attempt
     assert (attempt.request, attempt.response, attempt.duration) == (None, None, None)

@@ -30,7 +30,14 @@ from notification_core.errors import (
 from notification_core.ingest.ingest import Ingest
 from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
-from notification_core.model.delivery import Attempt, ErrorCode, Origin, Outcome, Reason, State
+from notification_core.model.delivery import (
+    Attempt,
+    AttemptOutcome,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
+    ErrorCode,
+)
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -116,7 +123,7 @@ class World:
         found = self.storage.state.deliveries.values()
         return [one for one in found if not webhook or one.webhook_id == webhook.webhook_id]
 
-    def states(self, webhook: Webhook | None = None) -> set[State]:
+    def states(self, webhook: Webhook | None = None) -> set[DeliveryState]:
         return {one.state for one in self.deliveries(webhook)}
 
     def attempts(self) -> list[Attempt]:
@@ -205,7 +212,7 @@ async def test_an_event_is_sent_at_once_to_each_webhook_and_logged(world: World)
     await world.publish()
     await world.until(lambda: len(world.attempts()) == 3)
     assert {request.url for request in world.sender.requests} == {one.url for one in webhooks}
-    assert world.states() == {State.SUCCEEDED}
+    assert world.states() == {DeliveryState.SUCCEEDED}
     assert world.trouble.calls["acquire"] <= 1
 
 
@@ -214,7 +221,7 @@ async def test_how_long_a_first_attempt_waited_is_told_once(world: World) -> Non
     world.sender.answer(webhook.url, 500, 200)
     await world.clock.advance(1)
     await world.publish_elsewhere()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=20)
     (waited,) = world.notebook.first_attempts
     assert 0 <= waited <= POLL
 
@@ -228,7 +235,7 @@ async def test_what_waited_while_its_webhook_was_disabled_is_not_told_of_as_wait
     await world.clock.advance(60)
     await world.change(attrs.evolve(webhook, updated_at=world.clock.now()), here=True)
     world.trouble.errors.clear()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=5)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=5)
     assert world.notebook.first_attempts == []
 
 
@@ -242,7 +249,7 @@ async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(world: 
     told = len(world.notebook.first_attempts)
     world.sender.answer(hanging.url, 200)
     world.sender.release(hanging.url, 200)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=20)
     assert len(world.sent_to(good)) == 200
     assert len(world.notebook.first_attempts) == told, "the others had waited for the 64"
     assert max(world.notebook.first_attempts) < 1
@@ -252,7 +259,7 @@ async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(world: 
 async def test_an_event_published_in_another_process_is_sent_within_a_poll(world: World) -> None:
     await world.webhook()
     await world.publish_elsewhere()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=POLL)
 
 
 async def test_a_failed_delivery_is_retried_as_often_as_it_may_be_at_its_interval(
@@ -261,7 +268,7 @@ async def test_a_failed_delivery_is_retried_as_often_as_it_may_be_at_its_interva
     webhook = await world.webhook()
     world.sender.answer(webhook.url, 500)
     await world.publish()
-    await world.until(lambda: world.states() == {State.FAILED}, within=20)
+    await world.until(lambda: world.states() == {DeliveryState.FAILED}, within=20)
     await world.clock.advance(60)
     starts = [one.started_at for one in world.attempts()]
     assert len(starts) == 4
@@ -274,7 +281,7 @@ async def test_a_retry_that_arrives_ends_the_delivery(world: World) -> None:
     webhook = await world.webhook()
     world.sender.answer(webhook.url, ErrorCode.CONNECT, 503, 200)
     await world.publish()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=20)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=20)
     assert [one.outcome for one in world.attempts()] == ["failed", "failed", "succeeded"]
 
 
@@ -288,10 +295,10 @@ async def test_what_is_not_sent_for_want_of_a_resource_is_no_attempt_and_uses_no
     webhook = await world.webhook()
     world.sender.answer(webhook.url, *[ResourceShort(resource)] * 10, 200)
     await world.publish()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=60)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=60)
     assert [one.number for one in world.attempts()] == [1]
     assert world.notebook.short == [resource] * 10
-    assert world.notebook.outcomes == [(Outcome.SUCCEEDED, None)]
+    assert world.notebook.outcomes == [(AttemptOutcome.SUCCEEDED, None)]
     started = world.attempts()[0].started_at
     assert started - world.deliveries()[0].created_at >= 10 * INTERVAL
 
@@ -314,7 +321,7 @@ async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_n
     assert {one.worker for one in world.deliveries()} == {None}
     assert len(world.notebook.short) == 1
     world.sender.answer(webhook.url, 200)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=10)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=10)
     await world.dispatcher.check()
 
 
@@ -332,11 +339,11 @@ async def test_410_disables_the_webhook_and_nothing_more_is_sent_to_it(world: Wo
     await world.publish()
     await world.until(lambda: world.notebook.disabled)
     assert world.notebook.disabled == [(webhook.webhook_id, DisabledReason.GONE)]
-    assert world.states() == {State.FAILED}
+    assert world.states() == {DeliveryState.FAILED}
     await world.publish(3)
     await world.clock.advance(10)
     assert len(world.sent_to(webhook)) == 1
-    assert world.states() == {State.FAILED, State.SKIPPED}
+    assert world.states() == {DeliveryState.FAILED, DeliveryState.SKIPPED}
 
 
 async def test_410_ends_what_waited_for_the_webhook(world: World) -> None:
@@ -346,10 +353,10 @@ async def test_410_ends_what_waited_for_the_webhook(world: World) -> None:
     await world.until(lambda: world.sender.in_flight == 64)
     world.sender.release(webhook.url, 410)
     await world.clock.advance(60)
-    await world.until(lambda: State.PENDING not in world.states(), within=2 * POLL)
+    await world.until(lambda: DeliveryState.PENDING not in world.states(), within=2 * POLL)
     assert len(world.sent_to(webhook)) < 200
-    assert {one.reason for one in world.deliveries() if one.state is State.SKIPPED} == {
-        Reason.WEBHOOK_DISABLED
+    assert {one.reason for one in world.deliveries() if one.state is DeliveryState.SKIPPED} == {
+        EndReason.WEBHOOK_DISABLED
     }
 
 
@@ -364,9 +371,9 @@ async def test_a_request_of_which_nobody_knows_is_logged_as_interrupted_and_made
         patch.setattr(world.sender, "send", broken)
         await world.publish()
         await world.until(world.attempts)
-    assert world.attempts()[0].outcome is Outcome.INTERRUPTED
+    assert world.attempts()[0].outcome is AttemptOutcome.INTERRUPTED
     assert world.notebook.errors == [("send", "RuntimeError")]
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=5)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=5)
     assert [one.failures for one in world.deliveries()] == [0]
 
 
@@ -409,7 +416,7 @@ async def test_a_backlog_drains_at_the_speed_of_the_answers_and_not_of_the_polls
 ) -> None:
     webhooks = [await world.webhook() for _ in range(3)]
     await world.publish_elsewhere(800)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=POLL)
     assert all(len(world.sent_to(one)) == 800 for one in webhooks)
 
 
@@ -419,7 +426,7 @@ async def test_a_backlog_of_many_webhooks_drains_whole() -> None:
         for _ in range(120):
             await world.webhook()
         await world.publish_elsewhere(5)
-        await world.until(lambda: world.states() == {State.SUCCEEDED}, within=5 * POLL)
+        await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=5 * POLL)
 
 
 async def test_claims_stop_where_a_webhook_is_at_its_bound(world: World) -> None:
@@ -459,7 +466,7 @@ async def test_nothing_starts_after_a_webhook_was_deleted(
     await world.clock.advance(30)
     assert len(world.sent_to(webhook)) == 64
     assert {(one.state, one.reason) for one in world.deliveries()} == {
-        (State.CANCELLED, Reason.WEBHOOK_DELETED)
+        (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
     }
     assert len(world.attempts()) == 64
 
@@ -478,7 +485,7 @@ async def test_what_waits_when_a_webhook_is_disabled_waits_until_that_is_over(
     world.sender.release(webhook.url, 200)
     await world.clock.advance(50)
     assert len(world.sent_to(webhook)) == 64
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=12)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=12)
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -491,7 +498,7 @@ async def test_what_waits_when_a_url_changes_goes_to_the_new_one(
     if not here:
         await world.clock.advance(POLL)
     world.sender.release(webhook.url, 500)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=10)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=10)
     assert len(world.sent_to(webhook)) == 64
     assert len(world.sent_to(moved)) == 200
 
@@ -506,7 +513,7 @@ async def test_a_publish_that_began_before_a_deletion_sends_nothing_after_it(wor
     await asyncio.gather(publishing, deleting)
     await world.clock.advance(5)
     assert not world.sent_to(webhook)
-    assert world.states() == {State.CANCELLED}
+    assert world.states() == {DeliveryState.CANCELLED}
 
 
 # Storage that fails.
@@ -524,7 +531,7 @@ async def test_results_survive_storage_being_away(world: World) -> None:
     with pytest.raises(StorageUnavailable):
         await world.publish()
     world.trouble.away = False
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=2)
     assert len(world.attempts()) == len(world.sender.requests) == 50
     assert max(one.interruptions for one in world.deliveries()) == 0
 
@@ -545,7 +552,7 @@ async def test_results_whose_commit_is_unknown_make_no_doubles(world: World) -> 
     await world.until(lambda: len(world.attempts()) == 5, within=2)
     await world.clock.advance(5)
     assert len(world.sender.requests) == 5
-    assert world.states() == {State.SUCCEEDED}
+    assert world.states() == {DeliveryState.SUCCEEDED}
 
 
 @pytest.mark.parametrize("happened", [True, False])
@@ -568,7 +575,7 @@ async def test_a_claim_of_unknown_outcome_is_sent_within_two_polls(world: World)
     await world.publish_elsewhere(3)
     world.trouble.lost["acquire"] = True
     world.dispatcher.sending.wake()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     assert [one.attempt for one in world.deliveries()] == [1, 1, 1]
     assert world.notebook.reaped == 0
 
@@ -585,7 +592,7 @@ async def test_a_give_back_of_unknown_outcome_makes_no_second_request(
     await world.clock.advance(9)
     world.sender.answer(webhook.url, 200)
     world.sender.release(webhook.url)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=10)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=10)
     assert len(world.sender.requests) == 100
 
 
@@ -606,7 +613,7 @@ async def test_what_is_found_unheld_is_not_given_back_once_it_is_begun_anew(worl
     await world.clock.advance(2)
     world.sender.answer(webhook.url, 200)
     world.sender.release(webhook.url, 200)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=5)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=5)
     assert len(world.sender.requests) == 100
 
 
@@ -622,7 +629,7 @@ async def test_keys_that_cannot_be_read_stop_their_environment_and_nothing_spins
     assert world.dispatcher.in_flight == 0
     assert [one.attempt for one in world.deliveries()] == [0] * 100
     world.trouble.errors.clear()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     assert world.notebook.reaped == 0
 
 
@@ -635,7 +642,7 @@ async def test_a_delivery_whose_keys_came_too_late_for_its_lease_is_given_back_f
     await world.clock.advance(25)
     del world.trouble.gates["keys_of"]
     gate.set()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     assert world.notebook.given_back == 1
     assert len(world.sender.requests) == 1
 
@@ -655,7 +662,7 @@ async def test_no_more_is_sent_than_a_kill_may_repeat(world: World) -> None:
     await world.clock.advance(5)
     assert len(world.sender.requests) == RULES.bounds.in_flight
     gate.set()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=POLL)
 
 
 # The end.
@@ -709,7 +716,7 @@ async def test_what_is_published_while_the_process_stops_is_left_for_the_next(wo
     await world.publish(5)
     world.sender.release(webhook.url, 200)
     await world.until(stopping.done)
-    waiting = [one for one in world.deliveries() if one.state is State.PENDING]
+    waiting = [one for one in world.deliveries() if one.state is DeliveryState.PENDING]
     assert [(one.worker, one.attempt) for one in waiting] == [(None, 0)] * 5
 
 
@@ -749,7 +756,7 @@ async def test_a_dead_process_left_attempts_that_are_interrupted_and_made_again(
     (delivery,) = world.deliveries()
     now = world.clock.now()
     delivery.begin(UUID(int=7), now, now + timedelta(seconds=30))
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL + 2.5)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=POLL + 2.5)
     assert [one.outcome for one in world.attempts()] == ["interrupted", "succeeded"]
 
 
@@ -758,7 +765,7 @@ async def test_a_webhook_disabled_for_good_by_its_user_keeps_what_waits(world: W
     await world.change(attrs.evolve(webhook, disabled_until=FOREVER), here=True)
     world.sender.release(webhook.url, 200)
     await world.clock.advance(120)
-    assert world.states() == {State.SUCCEEDED, State.PENDING}
+    assert world.states() == {DeliveryState.SUCCEEDED, DeliveryState.PENDING}
     assert len(world.sender.requests) == 64
 
 
@@ -781,7 +788,7 @@ async def skipped(world: World, count: int) -> Webhook:
     disabled = attrs.evolve(webhook, version=2, disabled_until=FOREVER)
     await world.storage.webhooks.replace(disabled)
     await world.publish(count)
-    assert world.states(webhook) == {State.SKIPPED}
+    assert world.states(webhook) == {DeliveryState.SKIPPED}
     enabled = attrs.evolve(webhook, version=3)
     world.dispatcher.changed(await world.storage.webhooks.replace(enabled))
     return enabled
@@ -809,7 +816,7 @@ async def test_a_replay_of_many_keeps_few_waiting_until_all_are_sent(world: Worl
     await replay(world, webhook)
     world.dispatcher.replay()
     await world.clock.advance(5)
-    made = [one for one in world.deliveries(webhook) if one.origin is Origin.REPLAY]
+    made = [one for one in world.deliveries(webhook) if one.origin is DeliveryOrigin.REPLAY]
     assert ROOM <= len(made) <= ROOM + RULES.bounds.per_webhook
     world.sender.answer(webhook.url, 200)
     world.sender.release(webhook.url)
@@ -843,7 +850,7 @@ async def test_an_environment_that_is_erased_here_gets_nothing_more_and_leaves_n
 async def test_an_erasure_that_another_process_began_is_noticed_within_a_poll(world: World) -> None:
     await world.webhook()
     await world.publish()
-    await world.until(lambda: world.states() == {State.SUCCEEDED})
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED})
     await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
     await world.until(lambda: not world.storage.state.erasing(), within=2 * POLL)
     assert not world.deliveries()
@@ -863,7 +870,10 @@ async def test_a_result_that_storage_refuses_is_left_to_its_lease_and_waited_for
         del world.trouble.errors["finish"]
         (delivery,) = world.deliveries()
         assert sending.holds(delivery.delivery_id)
-        await world.until(lambda: world.states() == {State.SUCCEEDED}, within=60)
-        assert [one.outcome for one in world.attempts()] == [Outcome.INTERRUPTED, Outcome.SUCCEEDED]
+        await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=60)
+        assert [one.outcome for one in world.attempts()] == [
+            AttemptOutcome.INTERRUPTED,
+            AttemptOutcome.SUCCEEDED,
+        ]
         assert sending.idle
         assert not sending.holds(delivery.delivery_id)

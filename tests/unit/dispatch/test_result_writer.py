@@ -10,12 +10,12 @@ import pytest
 from notification_adapters.memory import ManualClock
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.model.delivery import (
+    AttemptOutcome,
+    AttemptResult,
     ErrorCode,
     Failed,
     Fence,
-    Outcome,
     ReceivedResponse,
-    Result,
 )
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.deliveries import AT_ONCE
@@ -29,13 +29,13 @@ class Book(TroubledDeliveries):
 
     def __init__(self, trouble: Trouble) -> None:
         self._trouble = trouble
-        self.finished: list[Sequence[Result]] = []
+        self.finished: list[Sequence[AttemptResult]] = []
         self.given_back: list[Sequence[Fence]] = []
         self.delays: list[timedelta] = []
         self.refused: Sequence[Fence] = ()
 
     async def finish(
-        self, results: Sequence[Result], interruption_delay: timedelta
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         del interruption_delay
 
@@ -62,12 +62,12 @@ class World:
     book: Book
     notebook: Notebook
     recorder: ResultWriter
-    recorded: list[Result]
+    recorded: list[AttemptResult]
     returned: list[Fence]
     left: list[Fence]
 
     @property
-    def written(self) -> list[Result]:
+    def written(self) -> list[AttemptResult]:
         return [result for batch in self.book.finished for result in batch]
 
 
@@ -75,7 +75,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     clock, trouble, notebook = ManualClock(), Trouble(), Notebook()
     book = Book(trouble)
-    recorded: list[Result] = []
+    recorded: list[AttemptResult] = []
     returned: list[Fence] = []
     left: list[Fence] = []
     recorder = ResultWriter(
@@ -203,8 +203,8 @@ async def test_the_observer_hears_what_attempts_came_to(world: World) -> None:
     world.recorder.record(gone)
     await world.recorder.drained()
     assert world.notebook.outcomes == [
-        (Outcome.SUCCEEDED, None),
-        (Outcome.FAILED, ErrorCode.GONE),
+        (AttemptOutcome.SUCCEEDED, None),
+        (AttemptOutcome.FAILED, ErrorCode.GONE),
     ]
     assert world.notebook.failed == [gone.fence.delivery_id]
     assert world.notebook.disabled == [(WEBHOOK.webhook_id, DisabledReason.GONE)]
@@ -217,7 +217,7 @@ async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_oth
     results = [a_result(WEBHOOK) for _ in range(5)]
     culprit, finish = results[2], world.book.finish
 
-    async def refuse(batch: Sequence[Result], delay: timedelta) -> Sequence[Fence]:
+    async def refuse(batch: Sequence[AttemptResult], delay: timedelta) -> Sequence[Fence]:
         if culprit in batch:
             raise ValueError("a byte that no row can hold")
         return await finish(batch, delay)
@@ -239,7 +239,7 @@ async def test_a_result_that_storage_refuses_is_written_without_what_its_receive
     odd = attrs.evolve(plain, attempt=attrs.evolve(plain.attempt, response=response))
     finish = world.book.finish
 
-    async def refuse(batch: Sequence[Result], delay: timedelta) -> Sequence[Fence]:
+    async def refuse(batch: Sequence[AttemptResult], delay: timedelta) -> Sequence[Fence]:
         if any(one.attempt.response and one.attempt.response.headers for one in batch):
             raise ValueError("a text that no row can hold")
         return await finish(batch, delay)

@@ -9,7 +9,7 @@ import pytest
 
 from notification_adapters.memory.sender import Hang
 from notification_core.errors import WorkerLockLost
-from notification_core.model.delivery import Outcome, State
+from notification_core.model.delivery import AttemptOutcome, DeliveryState
 from tests.unit.dispatch.test_dispatcher import POLL, World, a_world
 
 IN_FLIGHT = 64
@@ -48,7 +48,7 @@ async def test_nothing_is_sent_while_the_lock_is_lost_and_all_of_it_afterwards(
     with pytest.raises(WorkerLockLost, match="nothing is sent"):
         await world.dispatcher.check()
     await rival.release()
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=2 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     await world.dispatcher.check()
     assert world.dispatcher.worker == worker, "it was away for less than it may be"
     assert len(world.sender.requests) == 101
@@ -67,8 +67,10 @@ async def test_what_others_have_freed_meanwhile_is_left_to_them(world: World) ->
     await world.clock.advance(10)
     assert len(world.sender.requests) == IN_FLIGHT, "of the others no attempt is made here now"
     await world.clock.advance(120)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=POLL)
-    assert {one.outcome for one in world.attempts() if one.number == 1} == {Outcome.INTERRUPTED}
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=POLL)
+    assert {one.outcome for one in world.attempts() if one.number == 1} == {
+        AttemptOutcome.INTERRUPTED
+    }
 
 
 async def test_who_cannot_have_the_lock_again_in_time_goes_on_as_another(world: World) -> None:
@@ -80,7 +82,7 @@ async def test_who_cannot_have_the_lock_again_in_time_goes_on_as_another(world: 
     assert len(world.sender.requests) == IN_FLIGHT
     await rival.release()
     world.sender.release(url)
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=3 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=3 * POLL)
     assert world.dispatcher.worker != worker
     assert len(world.sender.requests) == 100, "what was out was not repeated"
     assert not await world.storage.deliveries.leased(worker)
@@ -99,7 +101,7 @@ async def test_what_was_committed_under_the_former_name_is_given_back(world: Wor
     await world.until(lambda: world.dispatcher.worker != worker, within=POLL)
     gate.set()
     await publishing
-    await world.until(lambda: world.states() == {State.SUCCEEDED}, within=3 * POLL)
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED}, within=3 * POLL)
     assert len(world.sent_to(webhook)) == 1
     assert [one.number for one in world.attempts()] == [1]
 
@@ -107,4 +109,4 @@ async def test_what_was_committed_under_the_former_name_is_given_back(world: Wor
 async def test_what_another_process_stores_is_claimed_as_soon_as_it_says_so(world: World) -> None:
     await world.webhook()
     await world.publish_elsewhere()
-    await world.until(lambda: world.states() == {State.SUCCEEDED})
+    await world.until(lambda: world.states() == {DeliveryState.SUCCEEDED})

@@ -15,7 +15,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.ingest.plan import DirectDispatch
-from notification_core.model.delivery import ClaimedDelivery, Reason, State
+from notification_core.model.delivery import ClaimedDelivery, DeliveryState, EndReason
 from notification_core.model.event import Event, body_of
 from notification_core.model.webhook import Webhook
 from tests.unit.builders import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
@@ -170,7 +170,7 @@ async def test_a_disabled_webhook_gets_a_skipped_delivery(world: World) -> None:
     await world.webhook(a_webhook(disabled_until=NOW + timedelta(hours=1)))
     await world.ingest.publish([an_event()])
     (delivery,) = world.deliveries
-    assert (delivery.state, delivery.reason) == (State.SKIPPED, Reason.WEBHOOK_DISABLED)
+    assert (delivery.state, delivery.reason) == (DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED)
     assert not world.hands.reserved
     assert world.notebook.stored == (0, 0, 1)
 
@@ -309,9 +309,12 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     full.clear()
     await ingest.publish([an_event("second")])
     found = {one.event_id: one for one in world.storage.state.deliveries.values()}
-    assert (found["first"].state, found["first"].reason) == (State.SKIPPED, Reason.QUEUE_FULL)
+    assert (found["first"].state, found["first"].reason) == (
+        DeliveryState.SKIPPED,
+        EndReason.QUEUE_FULL,
+    )
     assert found["first"].worker is None
-    assert found["second"].state is State.PENDING
+    assert found["second"].state is DeliveryState.PENDING
     assert world.storage.state.events[found["first"].event_key].body is not None
 
 

@@ -12,7 +12,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.ingest import Ingest
 from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
-from notification_core.model.delivery import Attempt, Outcome, Reason, State
+from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.unit.builders import (
@@ -63,7 +63,7 @@ class World:
             found.begin(worker, now, now + timedelta(seconds=30))
         return found
 
-    def log(self, webhook: Webhook, outcome: Outcome) -> None:
+    def log(self, webhook: Webhook, outcome: AttemptOutcome) -> None:
         """Log an attempt that has just ended."""
         attempt: Attempt = attrs.evolve(
             a_result(webhook).attempt, log_id=self.ids(), outcome=outcome
@@ -97,7 +97,7 @@ async def test_what_a_dead_worker_had_begun_is_logged_as_interrupted_and_due_aga
     assert delivery.is_waiting
     assert delivery.due_at == NOW + timedelta(seconds=1)
     (attempt,) = world.storage.state.attempts.values()
-    assert attempt.outcome is Outcome.INTERRUPTED
+    assert attempt.outcome is AttemptOutcome.INTERRUPTED
     assert world.notebook.reaped == 1
 
 
@@ -114,7 +114,7 @@ async def test_the_tenth_interruption_in_a_row_ends_a_delivery(world: World) -> 
     for _ in range(10):
         delivery.begin(an_id(), NOW, NOW)
         await world.upkeep.reap()
-    assert (delivery.state, delivery.reason) == (State.FAILED, Reason.INTERRUPTED)
+    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
 
 
 async def test_what_this_worker_owns_and_does_not_hold_is_given_back_as_if_never_begun(
@@ -137,18 +137,18 @@ async def test_nothing_is_written_where_all_that_is_owned_is_held(world: World) 
 @pytest.mark.parametrize(
     ("changed", "end"),
     [
-        (a_webhook(KNOWN, deleted_at=NOW), (State.CANCELLED, Reason.WEBHOOK_DELETED)),
+        (a_webhook(KNOWN, deleted_at=NOW), (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)),
         (
             a_webhook(KNOWN, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE),
-            (State.SKIPPED, Reason.WEBHOOK_DISABLED),
+            (DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED),
         ),
-        (a_webhook(KNOWN, disabled_until=FOREVER), (State.PENDING, None)),
-        (a_webhook(KNOWN), (State.PENDING, None)),
+        (a_webhook(KNOWN, disabled_until=FOREVER), (DeliveryState.PENDING, None)),
+        (a_webhook(KNOWN), (DeliveryState.PENDING, None)),
     ],
     ids=["deleted", "gone", "disabled by its user", "enabled"],
 )
 async def test_what_can_never_be_sent_is_ended_and_everything_else_waits(
-    world: World, changed: Webhook, end: tuple[State, Reason | None]
+    world: World, changed: Webhook, end: tuple[DeliveryState, EndReason | None]
 ) -> None:
     deliveries = [await world.delivery(a_webhook(KNOWN)) for _ in range(3)]
     world.storage.state.change(changed)
@@ -166,8 +166,8 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
     world.storage.state.change(attrs.evolve(webhook, disabled_until=FOREVER))
     await world.clock.advance(RULES.expire_after.total_seconds() - 30)
     await world.upkeep.settle()
-    assert (old.state, old.reason) == (State.CANCELLED, Reason.EXPIRED)
-    assert young.state is State.PENDING
+    assert (old.state, old.reason) == (DeliveryState.CANCELLED, EndReason.EXPIRED)
+    assert young.state is DeliveryState.PENDING
 
 
 async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(world: World) -> None:
@@ -189,7 +189,7 @@ async def test_a_webhook_that_has_only_failed_for_five_days_is_disabled(world: W
     webhook = a_webhook()
     await world.delivery(webhook)
     for _ in range(7):
-        world.log(webhook, Outcome.FAILED)
+        world.log(webhook, AttemptOutcome.FAILED)
         await world.clock.advance(24 * 3600)
     world.upkeep.delivery_failed(ENVIRONMENT, webhook.webhook_id)
     assert await world.upkeep.disable_failing()
@@ -203,7 +203,7 @@ async def test_a_webhook_that_succeeded_once_in_five_days_is_left_alone(world: W
     webhook = a_webhook()
     await world.delivery(webhook)
     for day in range(7):
-        world.log(webhook, Outcome.SUCCEEDED if day == 5 else Outcome.FAILED)
+        world.log(webhook, AttemptOutcome.SUCCEEDED if day == 5 else AttemptOutcome.FAILED)
         await world.clock.advance(24 * 3600)
     world.upkeep.delivery_failed(ENVIRONMENT, webhook.webhook_id)
     assert not await world.upkeep.disable_failing()
@@ -215,7 +215,7 @@ async def test_a_webhook_that_could_not_be_judged_is_judged_the_next_time(
     webhook = a_webhook()
     await world.delivery(webhook)
     for _ in range(7):
-        world.log(webhook, Outcome.FAILED)
+        world.log(webhook, AttemptOutcome.FAILED)
         await world.clock.advance(24 * 3600)
     world.upkeep.delivery_failed(ENVIRONMENT, webhook.webhook_id)
 

@@ -11,9 +11,9 @@ from notification_core.model.delivery import (
     AttemptError,
     ErrorCode,
     Failed,
+    NextStep,
     ReceivedResponse,
     Retry,
-    Verdict,
 )
 from notification_core.model.retry_policy import (
     LONGEST_DELAY,
@@ -30,12 +30,12 @@ JITTERS = st.floats(0, 1, exclude_max=True)
 SLACK = timedelta(microseconds=2)
 
 
-def _delay(verdict: Verdict) -> timedelta:
+def _delay(verdict: NextStep) -> timedelta:
     assert isinstance(verdict, Retry)
     return verdict.after
 
 
-def _verdict(code: int, *retry_after: str, failures: int = 0) -> Verdict:
+def _verdict(code: int, *retry_after: str, failures: int = 0) -> NextStep:
     response = ReceivedResponse(code, tuple(("Retry-After", value) for value in retry_after), b"")
     error = error_in(response)
     assert error

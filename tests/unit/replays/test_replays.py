@@ -18,7 +18,7 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.ingest.ingest import Ingest
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.replay import NOT_ARRIVED, Selection
 from notification_core.model.webhook import FOREVER, Webhook
 from notification_core.replays.replay_runner import Replaying
@@ -37,7 +37,9 @@ class World:
     wakes: list[None]
     starts: list[None]
 
-    async def delivery(self, webhook: Webhook, state: State = State.FAILED) -> StoredDelivery:
+    async def delivery(
+        self, webhook: Webhook, state: DeliveryState = DeliveryState.FAILED
+    ) -> StoredDelivery:
         """Store a delivery that has come to this."""
         if webhook.webhook_id not in self.storage.state.webhooks:
             await self.storage.webhooks.add(webhook, 100)
@@ -72,9 +74,9 @@ def world() -> World:
     return World(clock, ids, storage, replays, wakes, starts)
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", DeliveryState)
 async def test_whatever_became_of_a_delivery_its_event_is_sent_once_more(
-    world: World, state: State
+    world: World, state: DeliveryState
 ) -> None:
     first = await world.delivery(a_webhook(), state)
     made = await world.replays.retry(ENVIRONMENT, first.delivery_id)

@@ -19,7 +19,7 @@ from notification_core.errors import (
     TooManyTrials,
     WebhookNotFound,
 )
-from notification_core.model.delivery import Attempt, ErrorCode, Outcome, State
+from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.request_records import RequestRecords
@@ -90,7 +90,7 @@ async def test_the_example_of_the_event_type_is_sent_signed_and_logged(world: Wo
     assert headers["webhook-delivery"] == str(attempt.delivery_id)
     assert (attempt.number, attempt.outcome, attempt.next_attempt_at) == (1, "succeeded", None)
     assert list(world.storage.state.attempts.values()) == [attempt]
-    assert world.notebook.outcomes == [(Outcome.SUCCEEDED, None)]
+    assert world.notebook.outcomes == [(AttemptOutcome.SUCCEEDED, None)]
 
 
 async def test_by_default_it_is_an_event_that_the_webhook_subscribes_to(world: World) -> None:
@@ -118,7 +118,7 @@ async def test_a_failure_is_told_and_has_no_consequences(
     assert (attempt.outcome, attempt.error.code) == ("failed", error)
     assert world.storage.state.webhooks[webhook.webhook_id] == webhook
     (delivery,) = world.storage.state.deliveries.values()
-    assert (delivery.state, delivery.worker) == (State.FAILED, None)
+    assert (delivery.state, delivery.worker) == (DeliveryState.FAILED, None)
     assert not world.notebook.failed
     assert not world.notebook.disabled
 
@@ -129,7 +129,7 @@ async def test_a_trial_that_cannot_be_sent_for_want_of_a_resource_blames_no_rece
     webhook = await world.webhook()
     world.sender.answer(webhook.url, ResourceShort(Resource.DESCRIPTORS))
     attempt = await world.trials.send(ENVIRONMENT, webhook.webhook_id)
-    assert attempt.outcome is Outcome.INTERRUPTED
+    assert attempt.outcome is AttemptOutcome.INTERRUPTED
     assert world.notebook.short == [Resource.DESCRIPTORS]
 
 
@@ -137,7 +137,7 @@ async def test_a_disabled_webhook_is_tried_out_before_it_is_enabled(world: World
     webhook = await world.webhook()
     world.storage.state.change(attrs.evolve(webhook, disabled_until=FOREVER))
     attempt = await world.trials.send(ENVIRONMENT, webhook.webhook_id)
-    assert attempt.outcome is Outcome.SUCCEEDED
+    assert attempt.outcome is AttemptOutcome.SUCCEEDED
 
 
 async def test_nothing_is_sent_where_there_is_no_such_webhook_or_no_key(world: World) -> None:
@@ -164,7 +164,7 @@ async def test_a_caller_who_goes_away_leaves_a_trial_that_is_logged(world: World
     world.sender.release(webhook.url)
     await settled
     (attempt,) = world.storage.state.attempts.values()
-    assert attempt.outcome is Outcome.SUCCEEDED
+    assert attempt.outcome is AttemptOutcome.SUCCEEDED
 
 
 async def test_only_so_many_are_under_way_at_once(world: World) -> None:
@@ -191,9 +191,9 @@ async def test_an_attempt_whose_lease_ran_out_is_told_and_noted_as_fenced(world:
     await world.clock.advance(31)
     await world.storage.deliveries.reap([], timedelta())
     world.sender.release(webhook.url)
-    assert (await caller).outcome is Outcome.SUCCEEDED
+    assert (await caller).outcome is AttemptOutcome.SUCCEEDED
     (logged,) = world.storage.state.attempts.values()
-    assert logged.outcome is Outcome.INTERRUPTED
+    assert logged.outcome is AttemptOutcome.INTERRUPTED
     assert world.notebook.fenced == 1
 
 
@@ -216,4 +216,6 @@ async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(world
     assert len(world.sender.requests) == 1
     (kept,) = world.storage.state.answers.values()
     assert kept.answer == answered.log_id.bytes
-    assert {one.state for one in world.storage.state.deliveries.values()} == {State.SUCCEEDED}
+    assert {one.state for one in world.storage.state.deliveries.values()} == {
+        DeliveryState.SUCCEEDED
+    }

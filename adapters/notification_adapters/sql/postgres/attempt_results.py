@@ -14,7 +14,7 @@ from notification_adapters.sql.dialect import Ending, Held, Overdue, RawRow
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.lock_keys import lock_key
 from notification_adapters.sql.tables import MICROSECOND
-from notification_core.model.delivery import TEST_WORKER, Attempt, Fence, State
+from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
 # nothing of the workers, it would read all that one has begun for each of its fences.
@@ -116,7 +116,7 @@ async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence
     rows = await fetch(connection, HELD, *_by_id(fences))
     for number, state, failures, interruptions in rows:
         handle = fences[number].delivery_id, fences[number].environment_id
-        found[number] = Held(handle, State(state), failures, interruptions)
+        found[number] = Held(handle, DeliveryState(state), failures, interruptions)
     return found
 
 
@@ -174,7 +174,7 @@ def _overdue(row: RawRow) -> Overdue:
     delivery_id, environment_id, state, failures, interruptions, attempt, worker, *rest = row
     webhook_id, event_id, event_type, begun_at = rest
     return Overdue(
-        held=Held((delivery_id, environment_id), State(state), failures, interruptions),
+        held=Held((delivery_id, environment_id), DeliveryState(state), failures, interruptions),
         fence=Fence(delivery_id, environment_id, attempt, worker),
         webhook_id=webhook_id,
         event_id=event_id,

@@ -17,7 +17,7 @@ from notification_adapters.sql.postgres.errors import map_commit_errors, map_err
 from notification_adapters.sql.postgres.events import delivery_columns, event_columns, known
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.stores import ingest
-from notification_core.model.delivery import Outcome, Result, Retry, Succeeded
+from notification_core.model.delivery import AttemptOutcome, AttemptResult, Retry, Succeeded
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.deliveries import IngestPlan
 
@@ -125,7 +125,7 @@ class PostgresShortcuts(Shortcuts):
         there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
         return {one.event.key: there.get(one.event.key, Arrival.NEW) for one in planned.events}
 
-    async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
+    async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
         places = _ordinary(results) if len(results) <= _FEW else ()
         if not places:
@@ -151,7 +151,7 @@ class PostgresShortcuts(Shortcuts):
                     yield connection
 
 
-def _ordinary(results: Sequence[Result]) -> Sequence[int]:
+def _ordinary(results: Sequence[AttemptResult]) -> Sequence[int]:
     """Return the places of what only succeeded or is to be tried again, once for each delivery."""
     first: dict[object, int] = {}
     for place, one in enumerate(results):
@@ -160,14 +160,14 @@ def _ordinary(results: Sequence[Result]) -> Sequence[int]:
     return sorted(chosen, key=lambda place: results[place].fence.delivery_id.int)
 
 
-def _is_ordinary(result: Result) -> bool:
-    is_over = result.attempt.outcome is not Outcome.INTERRUPTED
+def _is_ordinary(result: AttemptResult) -> bool:
+    is_over = result.attempt.outcome is not AttemptOutcome.INTERRUPTED
     return is_over and isinstance(result.verdict, Succeeded | Retry)
 
 
-def _result_row(result: Result) -> Sequence[object]:
+def _result_row(result: AttemptResult) -> Sequence[object]:
     fence = result.fence
-    failed = int(result.attempt.outcome is Outcome.FAILED)
+    failed = int(result.attempt.outcome is AttemptOutcome.FAILED)
     return (
         fence.delivery_id,
         fence.environment_id,
@@ -178,5 +178,5 @@ def _result_row(result: Result) -> Sequence[object]:
     )
 
 
-def _after(result: Result) -> timedelta | None:
+def _after(result: AttemptResult) -> timedelta | None:
     return result.verdict.after if isinstance(result.verdict, Retry) else None

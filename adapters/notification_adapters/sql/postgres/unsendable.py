@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Handle, Settled
 from notification_adapters.sql.postgres.claims import FIRST, LOOSE_SCAN
 from notification_adapters.sql.postgres.driver import columns, fetch, run
-from notification_core.model.delivery import Reason
+from notification_core.model.delivery import EndReason
 
 _ALL = 2**31 - 1
 
@@ -98,7 +98,7 @@ async def settle(connection: AsyncConnection, settled: Sequence[Settled], now: d
 
 
 async def cancel_begun(
-    connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+    connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
 ) -> None:
     """Cancel the pending deliveries of a webhook of which an attempt is being made."""
     await run(connection, CANCEL_BEGUN, webhook_id, now, reason)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Ending, Handle, Held, Overdue, RawRow
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
-from notification_core.model.delivery import TEST_WORKER, Attempt, Fence, State
+from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
@@ -82,7 +82,7 @@ def held_of(fences: Sequence[Fence], rows: Sequence[RawRow]) -> Sequence[Held | 
         fence = fences[key]
         theirs = (fence.environment_id.hex, fence.attempt, fence.worker.hex)
         if theirs == (environment, attempt, worker):
-            found[key] = Held(handle, State(state), failures, interruptions)
+            found[key] = Held(handle, DeliveryState(state), failures, interruptions)
     return found
 
 
@@ -146,7 +146,7 @@ def _overdue(row: RawRow) -> Overdue:
     handle, state, failures, interruptions, delivery, environment, attempt, worker, *rest = row
     webhook, event_id, event_type, begun_at = rest
     return Overdue(
-        held=Held(handle, State(state), failures, interruptions),
+        held=Held(handle, DeliveryState(state), failures, interruptions),
         fence=Fence(UUID(delivery), UUID(environment), attempt, UUID(worker)),
         webhook_id=UUID(webhook),
         event_id=event_id,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import KnownEvent, Lease, RawRow
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.model.delivery import NewDelivery, State
+from notification_core.model.delivery import DeliveryState, NewDelivery
 from notification_core.model.event import EventKey, EventToStore
 
 # The outer table must stay outside: the planner knows nothing of the size of a JSON text.
@@ -107,4 +107,4 @@ def _delivery_row(delivery: NewDelivery, now: int) -> Sequence[Value]:
 
 
 def _ended_at(delivery: NewDelivery, now: int) -> int | None:
-    return None if delivery.state is State.PENDING else now
+    return None if delivery.state is DeliveryState.PENDING else now

@@ -19,7 +19,7 @@ from notification_adapters.sql.sqlite.webhook_queries import CHANGES
 from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.ingest import arrivals
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.model.delivery import Fence, Result
+from notification_core.model.delivery import AttemptResult, Fence
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
@@ -61,7 +61,7 @@ class SqliteShortcuts(Shortcuts):
         )
         return None if known is None else arrivals(planned.events, known)
 
-    async def finish(self, results: Sequence[Result]) -> Sequence[Result]:
+    async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """End deliveries that have succeeded, if all have; return the results left to do."""
         if not all(map(is_success, results)):
             return results

@@ -10,7 +10,7 @@ from notification_adapters.sql.dialect import Settled
 from notification_adapters.sql.sqlite.claims import LOOSE_SCAN
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.model.delivery import Reason
+from notification_core.model.delivery import EndReason
 
 _ALL = 2**63 - 1
 
@@ -83,7 +83,7 @@ async def settle(connection: AsyncConnection, settled: Sequence[Settled], now: d
 
 
 async def cancel_begun(
-    connection: AsyncConnection, webhook_id: UUID, reason: Reason, now: datetime
+    connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
 ) -> None:
     """Cancel the pending deliveries of a webhook of which an attempt is being made."""
     await fetch(connection, _CANCEL_BEGUN, webhook_id.hex, to_microseconds(now), reason.value)

@@ -7,7 +7,13 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.sql.dialect import Ending, Held, Overdue
-from notification_core.model.delivery import INTERRUPTED, Attempt, Outcome, Result, Succeeded
+from notification_core.model.delivery import (
+    INTERRUPTED,
+    Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    Succeeded,
+)
 from notification_core.model.delivery_transitions import (
     Transition,
     after_attempt,
@@ -22,12 +28,14 @@ class Ended(NamedTuple):
     ending: Ending
 
 
-def is_success(result: Result) -> bool:
+def is_success(result: AttemptResult) -> bool:
     """Tell whether a result ends its delivery well, whatever the row says."""
-    return result.attempt.outcome is Outcome.SUCCEEDED and isinstance(result.verdict, Succeeded)
+    return result.attempt.outcome is AttemptOutcome.SUCCEEDED and isinstance(
+        result.verdict, Succeeded
+    )
 
 
-def ended(result: Result, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
+def ended(result: AttemptResult, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
     """Return what becomes of a delivery after the attempt of which a worker brings the result."""
     return _ended(result.attempt, held, after_attempt(result, held, now, interruption_delay))
 
@@ -42,7 +50,7 @@ def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: ti
         event_id=overdue.event_id,
         event_type=overdue.event_type,
         number=overdue.fence.attempt,
-        outcome=Outcome.INTERRUPTED,
+        outcome=AttemptOutcome.INTERRUPTED,
         started_at=overdue.begun_at,
         error=INTERRUPTED,
     )

@@ -19,7 +19,7 @@ from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_cha
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
-from notification_core.model.delivery import Failed, Fence, Result, State
+from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.event import Arrival, EventKey
 from notification_core.model.operational_events import delivery_failed
 from notification_core.ports.deliveries import (
@@ -79,7 +79,7 @@ class SqlDeliveryStore(DeliveryStore):
 
     @retry_lost_transaction
     async def finish(
-        self, results: Sequence[Result], interruption_delay: timedelta
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
         if self._database.shortcuts:
@@ -95,7 +95,7 @@ class SqlDeliveryStore(DeliveryStore):
         return [one.fence for number, one in enumerate(results) if number not in heard]
 
     async def _succeed(
-        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+        self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime
     ) -> Collection[int]:
         """Write results that all are successes, as nearly all are, without a look at the rows."""
         heard = await self._steps.succeed(connection, [result.fence for result in results], now)
@@ -105,7 +105,7 @@ class SqlDeliveryStore(DeliveryStore):
     async def _judge(
         self,
         connection: AsyncConnection,
-        results: Sequence[Result],
+        results: Sequence[AttemptResult],
         now: datetime,
         interruption_delay: timedelta,
     ) -> Collection[int]:
@@ -182,11 +182,11 @@ class SqlDeliveryStore(DeliveryStore):
     ) -> None:
         await self._steps.log(connection, [one.attempt for one in all_ended])
         await self._steps.end(connection, [one.ending for one in all_ended])
-        failed = (one.attempt for one in all_ended if one.ending.state is State.FAILED)
+        failed = (one.attempt for one in all_ended if one.ending.state is DeliveryState.FAILED)
         await self._outbox.tell(connection, (delivery_failed(one, now) for one in failed), now)
 
     async def _disable(
-        self, connection: AsyncConnection, results: Sequence[Result], now: datetime
+        self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime
     ) -> None:
         disabled = False
         for result in results:

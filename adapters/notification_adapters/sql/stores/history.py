@@ -15,7 +15,7 @@ from notification_adapters.sql.stores.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
-from notification_core.model.delivery import Origin, Reason, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -240,7 +240,7 @@ async def _counts(
 
 
 def _summary(environment_id: UUID, row: sa.Row[Any], counts: Mapping[str, int]) -> EventSummary:
-    deliveries_in = {state: counts.get(state.value, 0) for state in State}
+    deliveries_in = {state: counts.get(state.value, 0) for state in DeliveryState}
     return EventSummary(
         row.event_id, environment_id, row.type, row.occurred_at, row.stored_at, deliveries_in
     )
@@ -255,8 +255,8 @@ def _delivery_id(delivery: DeliveryView) -> UUID:
 
 
 def _record(row: sa.Row[Any]) -> DeliveryView:
-    state = State(row.state)
-    waits = state is State.PENDING and row.worker is None
+    state = DeliveryState(row.state)
+    waits = state is DeliveryState.PENDING and row.worker is None
     return DeliveryView(
         delivery_id=row.delivery_id,
         environment_id=row.environment_id,
@@ -266,8 +266,8 @@ def _record(row: sa.Row[Any]) -> DeliveryView:
         state=state,
         attempt=row.attempt,
         created_at=row.created_at,
-        reason=None if row.reason is None else Reason(row.reason),
-        origin=None if row.origin is None else Origin(row.origin),
+        reason=None if row.reason is None else EndReason(row.reason),
+        origin=None if row.origin is None else DeliveryOrigin(row.origin),
         replay_id=row.replay_id,
         next_attempt_at=row.due_at if waits else None,
     )

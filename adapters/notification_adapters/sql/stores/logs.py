@@ -17,8 +17,8 @@ from notification_core.concurrency.ids import earliest_id
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
+    AttemptOutcome,
     ErrorCode,
-    Outcome,
     ReceivedResponse,
     SentRequest,
 )
@@ -114,7 +114,7 @@ def _within(wanted: WantedAttempts, before: UUID | None) -> list[sa.ColumnElemen
         bounds.append(_a.log_id >= earliest_id(wanted.since))
     if wanted.until is not None:
         bounds.append(_a.log_id < earliest_id(wanted.until))
-    if wanted.outcome not in {None, Outcome.SUCCEEDED}:
+    if wanted.outcome not in {None, AttemptOutcome.SUCCEEDED}:
         bounds.append(_NOT_SUCCEEDED)
     return bounds
 
@@ -192,7 +192,7 @@ def attempt_from(row: sa.Row[Any]) -> Attempt:
         event_id=row.event_id,
         event_type=row.event_type,
         number=row.attempt,
-        outcome=Outcome(row.outcome),
+        outcome=AttemptOutcome(row.outcome),
         started_at=row.started_at,
         error=_error(row),
         request=_request(row),

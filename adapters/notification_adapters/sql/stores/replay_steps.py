@@ -17,7 +17,7 @@ from notification_adapters.sql.tables import (
     webhooks,
 )
 from notification_core.concurrency.ids import IdGenerator, earliest_id
-from notification_core.model.delivery import Origin, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState
 from notification_core.model.replay import (
     NO_PROGRESS,
     Replay,
@@ -77,7 +77,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
                 stored_at[row.event_id],
                 now,
             ),
-            "origin": Origin.REPLAY.value,
+            "origin": DeliveryOrigin.REPLAY.value,
             "replay_id": replay.replay_id,
         }
         for row in batch.chosen
@@ -194,7 +194,7 @@ def _is_selected(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bo
     )
     return sa.and_(
         rows.c.state.in_(_values(selection.states)),
-        sa.or_(rows.c.origin.is_(None), rows.c.origin != Origin.TEST.value),
+        sa.or_(rows.c.origin.is_(None), rows.c.origin != DeliveryOrigin.TEST.value),
         body,
         ~_is_overtaken(rows, selection),
     )
@@ -203,7 +203,9 @@ def _is_selected(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bo
 def _is_overtaken(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bool]:
     """Say of a row that a later delivery of its event makes another one needless."""
     later = deliveries.alias("later").c
-    arrived = sa.and_(later.state == State.SUCCEEDED.value, rows.c.state != State.SUCCEEDED.value)
+    arrived = sa.and_(
+        later.state == DeliveryState.SUCCEEDED.value, rows.c.state != DeliveryState.SUCCEEDED.value
+    )
     is_selected = sa.and_(
         later.state.in_(_values(selection.states)),
         later.delivery_id < earliest_id(selection.until),
@@ -213,7 +215,7 @@ def _is_overtaken(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[b
         later.environment_id == rows.c.environment_id,
         off_index(later.webhook_id) == rows.c.webhook_id,
         later.delivery_id > rows.c.delivery_id,
-        sa.or_(later.state == State.PENDING.value, arrived, is_selected),
+        sa.or_(later.state == DeliveryState.PENDING.value, arrived, is_selected),
     )
 
 
@@ -247,7 +249,7 @@ def again(
         "environment_id": environment_id,
         "webhook_id": webhook_id,
         "event_id": event_id,
-        "state": State.PENDING.value,
+        "state": DeliveryState.PENDING.value,
         "due_at": now,
         "attempt": 0,
         "failures": 0,
@@ -257,5 +259,5 @@ def again(
     }
 
 
-def _values(states: Collection[State]) -> list[str]:
+def _values(states: Collection[DeliveryState]) -> list[str]:
     return sorted(state.value for state in states)

@@ -16,7 +16,7 @@ from notification_adapters.sql.upsert import insert_unless_there
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
-from notification_core.model.delivery import Origin, State
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     Replay,
@@ -31,7 +31,7 @@ from notification_core.ports.replays import ReplayStore
 _r = replays.c
 
 _encode = msgspec.json.Encoder().encode
-_states = msgspec.json.Decoder(frozenset[State])
+_states = msgspec.json.Decoder(frozenset[DeliveryState])
 
 
 class SqlReplayStore(ReplayStore):
@@ -67,7 +67,7 @@ class SqlReplayStore(ReplayStore):
             of = environment_id, delivery.webhook_id, event_id
             made = replay_steps.again(of, delivery_id, stored_at, now)
             await connection.execute(
-                sa.insert(deliveries).values({**made, "origin": Origin.RETRY.value})
+                sa.insert(deliveries).values({**made, "origin": DeliveryOrigin.RETRY.value})
             )
 
     async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:

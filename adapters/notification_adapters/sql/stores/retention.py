@@ -23,7 +23,7 @@ from notification_adapters.sql.tables import (
 )
 from notification_core.concurrency.ids import earliest_id
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.replay import ReplayState
 from notification_core.ports.retention import EventMark, Retention, Swept
 
@@ -205,7 +205,7 @@ async def _of_environment(
 
 async def _finished(connection: AsyncConnection, batch: _Batch) -> dict[str, int]:
     """Return the events of which nothing is pending or being attempted, with their deliveries."""
-    alive = sa.or_(_d.state == State.PENDING.value, _d.worker.is_not(None))
+    alive = sa.or_(_d.state == DeliveryState.PENDING.value, _d.worker.is_not(None))
     counted = (
         sa.select(_d.event_id, sa.func.count(), sa.func.count(sa.case((alive, 1))))
         .where(_d.event_id.in_(batch.event_ids), _d.environment_id == batch.environment_id)

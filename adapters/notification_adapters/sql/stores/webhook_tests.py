@@ -13,10 +13,10 @@ from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,
     ClaimedDelivery,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
     Fence,
-    Origin,
-    Reason,
-    State,
 )
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
@@ -51,9 +51,9 @@ class SqlTrialStore(WebhookTestStore):
                 environment_id=fence.environment_id,
                 webhook_id=delivery.webhook_id,
                 event_id=delivery.event_id,
-                state=State.FAILED.value,
-                reason=Reason.INTERRUPTED.value,
-                origin=Origin.TEST.value,
+                state=DeliveryState.FAILED.value,
+                reason=EndReason.INTERRUPTED.value,
+                origin=DeliveryOrigin.TEST.value,
                 due_at=now,
                 attempt=fence.attempt,
                 failures=0,

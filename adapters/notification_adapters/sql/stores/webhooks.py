@@ -16,7 +16,12 @@ from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_core.concurrency.ids import earliest_id
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.model.delivery import Origin, Outcome, Reason, State
+from notification_core.model.delivery import (
+    AttemptOutcome,
+    DeliveryOrigin,
+    DeliveryState,
+    EndReason,
+)
 from notification_core.model.operational_events import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -153,7 +158,7 @@ class SqlWebhookStore(WebhookStore):
     async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
         """Cancel what is being attempted, and a first batch of what waits."""
         steps, now = self._database.steps, await self._database.now(connection)
-        fate = State.CANCELLED, Reason.WEBHOOK_DELETED
+        fate = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
         await steps.cancel_begun(connection, webhook_id, fate[1], now)
         waiting = await steps.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
         await steps.settle(connection, [Settled(one, *fate) for one in waiting], now)
@@ -232,7 +237,7 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
         .where(
             attempts.c.webhook_id == webhook_id,
             attempts.c.environment_id == environment_id,
-            attempts.c.outcome != Outcome.INTERRUPTED.value,
+            attempts.c.outcome != AttemptOutcome.INTERRUPTED.value,
             ~_is_of_a_trial(),
         )
         .order_by(attempts.c.log_id.desc())
@@ -240,8 +245,8 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
     )
     before = newest_first.where(attempts.c.log_id < bound)
     after = newest_first.where(attempts.c.log_id >= bound)
-    succeeded = after.where(attempts.c.outcome == Outcome.SUCCEEDED.value)
-    expected = (before, Outcome.FAILED), (after, Outcome.FAILED), (succeeded, None)
+    succeeded = after.where(attempts.c.outcome == AttemptOutcome.SUCCEEDED.value)
+    expected = (before, AttemptOutcome.FAILED), (after, AttemptOutcome.FAILED), (succeeded, None)
     for question, answer in expected:
         if (await connection.execute(question)).scalar_one_or_none() != answer:
             return False
@@ -253,5 +258,5 @@ def _is_of_a_trial() -> sa.ColumnElement[bool]:
     return sa.exists().where(
         deliveries.c.delivery_id == attempts.c.delivery_id,
         deliveries.c.environment_id == attempts.c.environment_id,
-        deliveries.c.origin == Origin.TEST.value,
+        deliveries.c.origin == DeliveryOrigin.TEST.value,
     )

@@ -7,7 +7,7 @@ from aiohttp import web
 from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_core.model.delivery import State
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.read_models import WantedDeliveries, WantedEvents
 from notification_core.ports.history import History
 from notification_entrypoints.api.endpoint import Call
@@ -65,7 +65,7 @@ class DeliveryOperations:
     def _wanted(self, parameters: Parameters) -> WantedDeliveries:
         state = parameters.text("state")
         return WantedDeliveries(
-            state=None if state is None else State(state),
+            state=None if state is None else DeliveryState(state),
             event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
             since=parameters.instant("since", self.zone),

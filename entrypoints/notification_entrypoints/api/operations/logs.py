@@ -6,7 +6,7 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_core.model.delivery import Outcome
+from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.read_models import WantedAttempts
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.endpoint import Call
@@ -36,7 +36,7 @@ class LogOperations:
     def _wanted(self, parameters: Parameters) -> WantedAttempts:
         outcome = parameters.text("outcome")
         return WantedAttempts(
-            outcome=None if outcome is None else Outcome(outcome),
+            outcome=None if outcome is None else AttemptOutcome(outcome),
             event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
             since=parameters.instant("since", self.zone),

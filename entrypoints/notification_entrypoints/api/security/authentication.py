@@ -16,7 +16,7 @@ from notification_core.errors import CredentialRefused
 from notification_core.model.caller import ANYBODY, Caller
 from notification_core.model.destinations import Network
 from notification_core.ports.clock import Clock
-from notification_core.ports.credentials import Credentials
+from notification_core.ports.credentials import CredentialScheme
 from notification_entrypoints.api.http.client_address import client_address, network_of
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
@@ -39,7 +39,7 @@ class Callers:
 
     def __init__(
         self,
-        credentials: Sequence[Credentials] | None,
+        credentials: Sequence[CredentialScheme] | None,
         clock: Clock,
         proxies: Sequence[Network] = (),
         *,
@@ -55,8 +55,8 @@ class Callers:
     async def identify(self, request: web.Request) -> Caller:
         """Return who sends a request.
 
-        Raises :class:`RequestRefused`, and what :meth:`Credentials.caller` does where nobody can
-        tell now. Only failures are counted: by the address, and by the key that was claimed.
+        Raises :class:`RequestRefused`, and what :meth:`CredentialScheme.caller` does if nobody
+        can tell now. Only failures are counted: by the address, and by the key that was claimed.
         """
         if self._credentials is None:
             return ANYBODY
@@ -112,7 +112,7 @@ def _limiter(per_second: int | None) -> RateLimiter | None:
     return None if per_second is None else RateLimiter(per_second, per_second)
 
 
-async def _caller(credential: str, kind: Credentials | None) -> Caller:
+async def _caller(credential: str, kind: CredentialScheme | None) -> Caller:
     if kind is None:
         raise CredentialRefused("This is no credential of a kind that is accepted here.")
     return await kind.caller(credential)
