@@ -14,7 +14,7 @@ from attrs import define, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Steps
+from notification_adapters.sql.dialect import Dialect
 
 _PATIENCE = 60.0
 
@@ -59,7 +59,7 @@ class GatedDatabase:
         self._gate = gate
         self._session_of = session_of
         self.session = 0
-        self.steps = cast("Steps", _GatedSteps(database.steps, gate))
+        self.steps = cast("Dialect", _GatedSteps(database.steps, gate))
 
     def __getattr__(self, name: str) -> Any:
         """Return what is not changed here."""
@@ -83,7 +83,7 @@ class GatedDatabase:
 
 
 class _GatedSteps:
-    def __init__(self, steps: Steps, gate: Gate) -> None:
+    def __init__(self, steps: Dialect, gate: Gate) -> None:
         self._steps = steps
         self._gate = gate
 

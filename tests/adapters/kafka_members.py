@@ -8,7 +8,7 @@ from typing import Any
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
@@ -23,7 +23,7 @@ async def member(
     kafka: Kafka, brokers: Brokers | None = None, notebook: Notebook | None = None, **wanted: Any
 ) -> AsyncIterator[KafkaSource]:
     """Join the test's group, and leave it at the end."""
-    consumption = Consumption(
+    consumption = ConsumerConfig(
         Topics(kafka.prefix),
         fetch_wait=timedelta(milliseconds=20),
         group=kafka.group,

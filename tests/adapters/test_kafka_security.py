@@ -12,7 +12,7 @@ from notification_adapters.kafka.connection import (
     SaslMechanism,
     SecurityProtocol,
 )
-from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.topics import Topics
@@ -100,7 +100,7 @@ async def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, broker
     ]
     for credentials in wrong:
         brokers = Brokers([broker.tls], SecurityProtocol.SSL, credentials)
-        opening = open_source(brokers, Consumption(Topics()), SystemClock(), Notebook())
+        opening = open_source(brokers, ConsumerConfig(Topics()), SystemClock(), Notebook())
         with pytest.raises(BrokersUnavailable, match="certificates cannot be used"):
             async with opening:
                 pass

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from notification_adapters.sql.host_transactions import Commits
+from notification_adapters.sql.host_transactions import CommitHooks
 from tests.waiting import until
 
 
@@ -38,14 +38,14 @@ async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
 
 
 @pytest.fixture
-async def commits() -> AsyncIterator[Commits]:
-    commits = Commits()
+async def commits() -> AsyncIterator[CommitHooks]:
+    commits = CommitHooks()
     yield commits
     await commits.close()
 
 
 async def test_a_commit_is_told_of_though_the_host_goes_on_at_once(
-    connection: AsyncConnection, commits: Commits
+    connection: AsyncConnection, commits: CommitHooks
 ) -> None:
     told = Told()
     await connection.execute(sa.text("INSERT INTO customers VALUES (1)"))
@@ -59,7 +59,7 @@ async def test_a_commit_is_told_of_though_the_host_goes_on_at_once(
 
 
 async def test_a_commit_that_failed_is_not_told_of_though_the_host_rolls_back_at_once(
-    connection: AsyncConnection, commits: Commits
+    connection: AsyncConnection, commits: CommitHooks
 ) -> None:
     await connection.exec_driver_sql("PRAGMA foreign_keys = ON")
     await connection.exec_driver_sql(
@@ -81,7 +81,7 @@ async def test_a_commit_that_failed_is_not_told_of_though_the_host_rolls_back_at
 
 
 async def test_a_connection_that_publishes_often_gathers_no_listeners(
-    connection: AsyncConnection, commits: Commits
+    connection: AsyncConnection, commits: CommitHooks
 ) -> None:
     assert connection.sync_connection is not None
     events, dialect = connection.sync_connection.dispatch, connection.dialect

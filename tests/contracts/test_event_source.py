@@ -12,7 +12,7 @@ from attrs import define, field
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_adapters.memory import MemoryTopics
 from notification_core.model.message import Headers, Message
@@ -91,7 +91,7 @@ class OnKafka(Stage):
         source = await stack.enter_async_context(
             open_source(
                 Brokers([self.kafka.brokers]),
-                Consumption(
+                ConsumerConfig(
                     Topics(self.kafka.prefix),
                     fetch_wait=timedelta(milliseconds=20),
                     group=self.kafka.group,

@@ -19,7 +19,7 @@ class Start(StrEnum):
 
 
 @frozen
-class Consumption:
+class ConsumerConfig:
     """What is consumed, and how.
 
     A fetch waits for ``fetch_bytes``, and for ``fetch_wait`` at most.

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from notification_adapters.kafka.batch_handover import Handover
 from notification_adapters.kafka.client import leftovers_of, started
 from notification_adapters.kafka.connection import Brokers, milliseconds
-from notification_adapters.kafka.consumer_config import MIB, Consumption, Start
+from notification_adapters.kafka.consumer_config import MIB, ConsumerConfig, Start
 from notification_adapters.kafka.group_member import Session
 from notification_adapters.kafka.initial_offsets import begin_at_end
 from notification_adapters.kafka.topics import ensure_topics
@@ -30,7 +30,7 @@ class KafkaSource(EventSource):
     """Gives the messages of the event topics; see :func:`open_source`."""
 
     def __init__(
-        self, brokers: Brokers, consumption: Consumption, clock: Clock, observer: Observer
+        self, brokers: Brokers, consumption: ConsumerConfig, clock: Clock, observer: Observer
     ) -> None:
         self._brokers = brokers
         self._consumption = consumption
@@ -92,7 +92,7 @@ class KafkaSource(EventSource):
 
 @asynccontextmanager
 async def open_source(
-    brokers: Brokers, consumption: Consumption, clock: Clock, observer: Observer
+    brokers: Brokers, consumption: ConsumerConfig, clock: Clock, observer: Observer
 ) -> AsyncIterator[KafkaSource]:
     """Join the consumer group, and leave it at the end; waits for no broker.
 
@@ -109,7 +109,7 @@ async def open_source(
         await asyncio.gather(member, return_exceptions=True)
 
 
-def _options(wanted: Consumption) -> Mapping[str, Any]:
+def _options(wanted: ConsumerConfig) -> Mapping[str, Any]:
     return {
         "group_id": wanted.group,
         "enable_auto_commit": False,

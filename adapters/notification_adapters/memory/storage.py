@@ -18,7 +18,7 @@ from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.signing_keys import MemoryKeyStore
 from notification_adapters.memory.state import MemoryState
-from notification_adapters.memory.webhook_tests import MemoryTrialStore
+from notification_adapters.memory.webhook_tests import MemoryWebhookTestStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.worker_lock import LockHolder, MemoryWorkerLock
 from notification_core.concurrency.ids import IdGenerator
@@ -40,7 +40,7 @@ class MemoryStorage:
     backlog: MemoryBacklog
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
-    trials: MemoryTrialStore
+    trials: MemoryWebhookTestStore
     erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
@@ -88,7 +88,7 @@ def memory_storage(
         backlog=MemoryBacklog(state, clock),
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock, ids),
-        trials=MemoryTrialStore(state, clock),
+        trials=MemoryWebhookTestStore(state, clock),
         erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),

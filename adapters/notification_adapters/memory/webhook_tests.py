@@ -17,7 +17,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.webhook_tests import WebhookTestStore
 
 
-class MemoryTrialStore(WebhookTestStore):
+class MemoryWebhookTestStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in memory."""
 
     def __init__(self, state: MemoryState, clock: Clock) -> None:

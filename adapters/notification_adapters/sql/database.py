@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Queue, Steps
+from notification_adapters.sql.dialect import Dialect, Queue
 from notification_core.model.delivery import AttemptResult
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.deliveries import IngestPlan
 
 
-class Shortcuts(Protocol):
+class SingleStatement(Protocol):
     """Ordinary work done in one statement that is a transaction of its own: in one trip.
 
     What it does not do is left to be done step by step. Both raise :class:`UnknownCommit` where
@@ -40,7 +40,7 @@ class Database(Protocol):
     one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
 
-    shortcuts: "Shortcuts | None"
+    shortcuts: "SingleStatement | None"
     """What the engine does in single statements; None where it has none, or they cannot be used."""
 
     schema: str | None
@@ -48,7 +48,7 @@ class Database(Protocol):
 
     @property
     @abstractmethod
-    def steps(self) -> Steps:
+    def steps(self) -> Dialect:
         """Return the batched steps in this engine's SQL."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Database(Protocol):
     async def look(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the storage's time, and the next queues (:class:`Steps`)."""
+        """Return the change counter, the storage's time, and the next queues (:class:`Dialect`)."""
 
     @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -97,7 +97,7 @@ class Waiting(NamedTuple):
     size: int
 
 
-class Held(NamedTuple):
+class LockedDelivery(NamedTuple):
     """A delivery of which a worker is making an attempt."""
 
     handle: Handle
@@ -109,7 +109,7 @@ class Held(NamedTuple):
 class Overdue(NamedTuple):
     """An attempt whose worker is dead or whose lease is over, as it is to be logged."""
 
-    held: Held
+    held: LockedDelivery
     fence: Fence
     webhook_id: UUID
     event_id: str
@@ -117,7 +117,7 @@ class Overdue(NamedTuple):
     begun_at: datetime
 
 
-class Ending(NamedTuple):
+class DeliveryUpdate(NamedTuple):
     """What becomes of a delivery after an attempt; it loses its worker in any case.
 
     ``state`` is None where the delivery had ended before: then it stays as it is.
@@ -132,7 +132,7 @@ class Ending(NamedTuple):
     ended_at: datetime | None = None
 
 
-class Settled(NamedTuple):
+class CancelledDelivery(NamedTuple):
     """A waiting delivery that can no longer be sent, and how it ends."""
 
     handle: Handle
@@ -145,7 +145,7 @@ class Settled(NamedTuple):
         return cls(handle, UNSENDABLE[EndReason(reason)], EndReason(reason))
 
 
-class Steps(Protocol):
+class Dialect(Protocol):
     """The batched steps of one engine; a module of functions will do."""
 
     @abstractmethod
@@ -220,7 +220,7 @@ class Steps(Protocol):
     @abstractmethod
     async def held(
         self, connection: AsyncConnection, fences: Sequence[Fence]
-    ) -> Sequence[Held | None]:
+    ) -> Sequence[LockedDelivery | None]:
         """Return (and lock) for each fence the delivery that it still holds, else None."""
 
     @abstractmethod
@@ -238,12 +238,12 @@ class Steps(Protocol):
         """Insert attempts that have ended."""
 
     @abstractmethod
-    async def end(self, connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+    async def end(self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
         """Write what becomes of deliveries after their attempts."""
 
     @abstractmethod
     async def give_back(
-        self, connection: AsyncConnection, held: Collection[Held], due_at: datetime
+        self, connection: AsyncConnection, held: Collection[LockedDelivery], due_at: datetime
     ) -> None:
         """Undo the begin of attempts: no worker, the number as before, due then."""
 
@@ -279,7 +279,7 @@ class Steps(Protocol):
         limit: int,
         now: datetime,
         expired_before: datetime,
-    ) -> Sequence[Settled]:
+    ) -> Sequence[CancelledDelivery]:
         """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
 
         What :meth:`DeliveryStore.settle` says of them is judged by the webhooks as they are now.
@@ -295,7 +295,7 @@ class Steps(Protocol):
     async def settle(
         self,
         connection: AsyncConnection,
-        settled: Sequence[Settled],
+        settled: Sequence[CancelledDelivery],
         now: datetime,
     ) -> None:
         """End waiting deliveries as they are said to end."""

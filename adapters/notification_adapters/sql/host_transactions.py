@@ -15,7 +15,7 @@ HostConnection = AsyncConnection
 _LONGEST_PAUSE = 0.05
 
 
-class Commits:
+class CommitHooks:
     """Calls back once transactions have committed that are not ours."""
 
     def __init__(self) -> None:

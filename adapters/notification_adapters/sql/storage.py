@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.host_transactions import Commits
+from notification_adapters.sql.host_transactions import CommitHooks
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
 from notification_adapters.sql.stores.backlog import SqlBacklog
@@ -24,7 +24,7 @@ from notification_adapters.sql.stores.request_records import Keeping, SqlAuditLo
 from notification_adapters.sql.stores.retention import SqlRetention
 from notification_adapters.sql.stores.signing_keys import SqlKeyStore
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_adapters.sql.stores.webhook_tests import SqlTrialStore
+from notification_adapters.sql.stores.webhook_tests import SqlWebhookTestStore
 from notification_adapters.sql.stores.webhooks import SqlWebhookStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
@@ -48,7 +48,7 @@ class SqlStorage:
     backlog: SqlBacklog
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
-    trials: SqlTrialStore
+    trials: SqlWebhookTestStore
     erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
@@ -56,7 +56,7 @@ class SqlStorage:
     sealed: SqlSealedStore
     worker_lock: WorkerLock
     waking: DispatchNotifier
-    commits: Commits
+    commits: CommitHooks
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""
@@ -83,7 +83,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
 
     With ``topics`` the outbox is filled: somebody is to send what is in it.
     """
-    commits, outbox = Commits(), OutboxRows(topics, ids)
+    commits, outbox = CommitHooks(), OutboxRows(topics, ids)
     rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
     keeping = Keeping(answers)
     try:
@@ -99,7 +99,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, answers),
             replays=SqlReplayStore(database, keeping, ids),
-            trials=SqlTrialStore(database, keeping),
+            trials=SqlWebhookTestStore(database, keeping),
             erasures=SqlErasureStore(database, keeping),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),

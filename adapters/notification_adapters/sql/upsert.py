@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-async def insert_unless_there(
+async def insert_if_absent(
     connection: AsyncConnection, table: sa.Table, values: Mapping[str, object]
 ) -> bool:
     """Insert a row unless its key, or another unique value of it, is taken; tell whether it was.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.kafka.connection import Brokers, SaslCredentials
-from notification_adapters.kafka.consumer_config import Consumption
+from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.kafka.message_sink import KafkaSink
@@ -102,9 +102,9 @@ def brokers_of(settings: Settings) -> Brokers:
     )
 
 
-def consumption_of(settings: Settings, topics: Topics) -> Consumption:
+def consumption_of(settings: Settings, topics: Topics) -> ConsumerConfig:
     """Return what the settings say of consuming."""
-    return Consumption(
+    return ConsumerConfig(
         topics=topics,
         replication_factor=settings.kafka_topic_replication_factor,
         fetch_bytes=settings.kafka_consumer_fetch_bytes,

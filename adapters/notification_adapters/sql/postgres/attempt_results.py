@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Ending, Held, Overdue, RawRow
+from notification_adapters.sql.dialect import DeliveryUpdate, LockedDelivery, Overdue, RawRow
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.lock_keys import lock_key
 from notification_adapters.sql.tables import MICROSECOND
@@ -108,15 +108,17 @@ _NO_REQUEST = (None, None, None)
 _NO_RESPONSE = (None, None, None, None)
 
 
-async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence[Held | None]:
+async def held(
+    connection: AsyncConnection, fences: Sequence[Fence]
+) -> Sequence[LockedDelivery | None]:
     """Return and lock for each fence the delivery that it still holds, else None."""
-    found: list[Held | None] = [None] * len(fences)
+    found: list[LockedDelivery | None] = [None] * len(fences)
     if not fences:
         return found
     rows = await fetch(connection, HELD, *_by_id(fences))
     for number, state, failures, interruptions in rows:
         handle = fences[number].delivery_id, fences[number].environment_id
-        found[number] = Held(handle, DeliveryState(state), failures, interruptions)
+        found[number] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
     return found
 
 
@@ -136,14 +138,16 @@ async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         await copy(connection, "attempts", names, rows)
 
 
-async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+async def end(connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
     """Write what becomes of deliveries after their attempts."""
     if endings:
         rows = [_ending_row(one) for one in endings]
         await run(connection, END, *columns(rows, 8))
 
 
-async def give_back(connection: AsyncConnection, given: Collection[Held], due_at: datetime) -> None:
+async def give_back(
+    connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
+) -> None:
     """Undo the begin of attempts: no worker, the number as before, due then."""
     if given:
         await run(connection, GIVE_BACK, *columns([one.handle for one in given], 2), due_at)
@@ -174,7 +178,9 @@ def _overdue(row: RawRow) -> Overdue:
     delivery_id, environment_id, state, failures, interruptions, attempt, worker, *rest = row
     webhook_id, event_id, event_type, begun_at = rest
     return Overdue(
-        held=Held((delivery_id, environment_id), DeliveryState(state), failures, interruptions),
+        held=LockedDelivery(
+            (delivery_id, environment_id), DeliveryState(state), failures, interruptions
+        ),
         fence=Fence(delivery_id, environment_id, attempt, worker),
         webhook_id=webhook_id,
         event_id=event_id,
@@ -193,7 +199,7 @@ def _fence_row(fence: Fence, number: int) -> Sequence[object]:
     return fence.delivery_id, fence.environment_id, fence.attempt, fence.worker, number
 
 
-def _ending_row(ending: Ending) -> Sequence[object]:
+def _ending_row(ending: DeliveryUpdate) -> Sequence[object]:
     handle, failures, interruptions, state, reason, due_at, ended_at = ending
     return *handle, failures, interruptions, state, reason, due_at, ended_at
 

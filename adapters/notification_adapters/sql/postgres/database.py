@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Queue, Steps
+from notification_adapters.sql.dialect import Dialect, Queue
 from notification_adapters.sql.host_transactions import (
     check_driver,
     naming_missing_tables,
@@ -21,7 +21,7 @@ from notification_adapters.sql.postgres.driver import driver_of, fetch, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.pool import Pool
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.postgres.single_statement import CONFIRM, PostgresShortcuts
+from notification_adapters.sql.postgres.single_statement import CONFIRM, PostgresSingleStatement
 from notification_core.errors import StorageUnavailable, StorageUnusable
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
@@ -61,13 +61,15 @@ class PostgresDatabase(Database):
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
         self.shortcuts = (
-            PostgresShortcuts(self.pool, self._stated_now) if server.prepared_statements else None
+            PostgresSingleStatement(self.pool, self._stated_now)
+            if server.prepared_statements
+            else None
         )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> Dialect:
         """Return the batched steps in PostgreSQL's SQL."""
         return dialect
 

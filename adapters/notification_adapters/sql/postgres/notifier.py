@@ -19,7 +19,7 @@ _BUSY: Final = 800.0
 """So many commits a second are a busy server's: then the pauses are the longer ones."""
 
 
-class NotifyWaking(DispatchNotifier):
+class PostgresNotifier(DispatchNotifier):
     """Tells others the first time at once, and then once a pause for all that came in it."""
 
     def __init__(self, pool: Pool, channel: str) -> None:

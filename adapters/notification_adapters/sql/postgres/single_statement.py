@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.database import Shortcuts
+from notification_adapters.sql.database import SingleStatement
 from notification_adapters.sql.postgres.attempt_results import LOGGED, attempt_row
 from notification_adapters.sql.postgres.driver import columns
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
@@ -91,7 +91,7 @@ SELECT delivery_id FROM ended
 """  # noqa: S608 - the columns' names are ours
 
 
-class PostgresShortcuts(Shortcuts):
+class PostgresSingleStatement(SingleStatement):
     """What PostgreSQL does in one trip, on connections whose sessions keep our settings."""
 
     def __init__(self, pool: Pool, stated_now: StatedNow) -> None:

@@ -12,7 +12,7 @@ from notification_adapters.sql.postgres.database import (
     server_time,
 )
 from notification_adapters.sql.postgres.locks import SessionWorkerLock
-from notification_adapters.sql.postgres.notifier import NotifyWaking
+from notification_adapters.sql.postgres.notifier import PostgresNotifier
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.session import Session
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
@@ -43,7 +43,7 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
     async with open_database(server, now) as database:
         await check(database, cipher)
         channel = f"{server.schema or 'notification'}_deliveries"
-        waking = NotifyWaking(database.pool, channel)
+        waking = PostgresNotifier(database.pool, channel)
         lock = SessionWorkerLock(Session(server, channel, waking.hear), database, clock)
         async with open_stores(database, cipher, ids, lock, waking, topics) as storage:
             yield storage

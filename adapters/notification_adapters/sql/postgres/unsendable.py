@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Handle, Settled
+from notification_adapters.sql.dialect import CancelledDelivery, Handle
 from notification_adapters.sql.postgres.claims import FIRST, LOOSE_SCAN
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_core.model.delivery import EndReason
@@ -79,10 +79,12 @@ async def unsendable(
     limit: int,
     now: datetime,
     expired_before: datetime,
-) -> Sequence[Settled]:
+) -> Sequence[CancelledDelivery]:
     """Return and lock waiting deliveries of these webhooks that can no longer be sent."""
     rows = await fetch(connection, UNSENDABLE, webhook_ids, limit, now, expired_before)
-    return [Settled.because((one, environment), reason) for one, environment, reason in rows]
+    return [
+        CancelledDelivery.because((one, environment), reason) for one, environment, reason in rows
+    ]
 
 
 async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) -> Sequence[Handle]:
@@ -90,7 +92,9 @@ async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) 
     return await fetch(connection, WAITING_OF, webhook_id, limit)
 
 
-async def settle(connection: AsyncConnection, settled: Sequence[Settled], now: datetime) -> None:
+async def settle(
+    connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+) -> None:
     """End waiting deliveries as they are said to end."""
     rows = [(*handle, state, reason) for handle, state, reason in settled]
     if rows:

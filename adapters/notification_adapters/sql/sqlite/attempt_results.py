@@ -7,7 +7,13 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Ending, Handle, Held, Overdue, RawRow
+from notification_adapters.sql.dialect import (
+    DeliveryUpdate,
+    Handle,
+    LockedDelivery,
+    Overdue,
+    RawRow,
+)
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
@@ -65,7 +71,9 @@ _NO_REQUEST = (None, None, None)
 _NO_RESPONSE = (None, None, None, None)
 
 
-async def held(connection: AsyncConnection, fences: Sequence[Fence]) -> Sequence[Held | None]:
+async def held(
+    connection: AsyncConnection, fences: Sequence[Fence]
+) -> Sequence[LockedDelivery | None]:
     """Return for each fence the delivery that it still holds, else None."""
     return held_of(fences, await fetch(connection, HELD, ids_of(fences)))
 
@@ -75,14 +83,14 @@ def ids_of(fences: Sequence[Fence]) -> str:
     return as_json([fence.delivery_id.hex for fence in fences])
 
 
-def held_of(fences: Sequence[Fence], rows: Sequence[RawRow]) -> Sequence[Held | None]:
+def held_of(fences: Sequence[Fence], rows: Sequence[RawRow]) -> Sequence[LockedDelivery | None]:
     """Return for each fence the row of ``HELD`` that it still holds, else None."""
-    found: list[Held | None] = [None] * len(fences)
+    found: list[LockedDelivery | None] = [None] * len(fences)
     for key, environment, attempt, worker, handle, state, failures, interruptions in rows:
         fence = fences[key]
         theirs = (fence.environment_id.hex, fence.attempt, fence.worker.hex)
         if theirs == (environment, attempt, worker):
-            found[key] = Held(handle, DeliveryState(state), failures, interruptions)
+            found[key] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
     return found
 
 
@@ -96,7 +104,7 @@ async def succeed(
     return set(places.values())
 
 
-def places_of(found: Sequence[Held | None]) -> Mapping[Handle, int]:
+def places_of(found: Sequence[LockedDelivery | None]) -> Mapping[Handle, int]:
     """Return by their handles the places of what is held; of what is named twice, the last."""
     return {row.handle: number for number, row in enumerate(found) if row is not None}
 
@@ -106,7 +114,7 @@ async def log(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
     await run_many(connection, LOG, [attempt_row(attempt) for attempt in attempts])
 
 
-async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+async def end(connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
     """Write what becomes of deliveries after their attempts."""
     ended = [_ending_row(one) for one in endings if one.state is not None]
     released = [
@@ -116,7 +124,9 @@ async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
     await run_many(connection, _RELEASE, released)
 
 
-async def give_back(connection: AsyncConnection, given: Collection[Held], due_at: datetime) -> None:
+async def give_back(
+    connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
+) -> None:
     """Undo the begin of attempts: no worker, the number as before, due then."""
     due = to_microseconds(due_at)
     await run_many(connection, _GIVE_BACK, [(due, one.handle) for one in given])
@@ -146,7 +156,7 @@ def _overdue(row: RawRow) -> Overdue:
     handle, state, failures, interruptions, delivery, environment, attempt, worker, *rest = row
     webhook, event_id, event_type, begun_at = rest
     return Overdue(
-        held=Held(handle, DeliveryState(state), failures, interruptions),
+        held=LockedDelivery(handle, DeliveryState(state), failures, interruptions),
         fence=Fence(UUID(delivery), UUID(environment), attempt, UUID(worker)),
         webhook_id=UUID(webhook),
         event_id=event_id,
@@ -155,7 +165,7 @@ def _overdue(row: RawRow) -> Overdue:
     )
 
 
-def _ending_row(ending: Ending) -> Sequence[Value]:
+def _ending_row(ending: DeliveryUpdate) -> Sequence[Value]:
     assert ending.state is not None  # noqa: S101 - for the type checker only
     return (
         ending.failures,

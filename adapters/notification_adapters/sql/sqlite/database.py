@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Queue, Steps
+from notification_adapters.sql.dialect import Dialect, Queue
 from notification_adapters.sql.host_transactions import (
     check_driver,
     naming_missing_tables,
@@ -30,7 +30,7 @@ from notification_adapters.sql.sqlite import dialect
 from notification_adapters.sql.sqlite.driver import commit, put_off
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.sqlite.pool import Pool
-from notification_adapters.sql.sqlite.single_statement import SqliteShortcuts
+from notification_adapters.sql.sqlite.single_statement import SqliteSingleStatement
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
 
@@ -56,10 +56,10 @@ class SqliteDatabase(Database):
         self._writer = writer
         self._readers = readers
         self._clock = clock
-        self.shortcuts = SqliteShortcuts(self.transact, clock)
+        self.shortcuts = SqliteSingleStatement(self.transact, clock)
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> Dialect:
         """Return the batched steps in SQLite's SQL."""
         return dialect
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from notification_adapters.sql.database import Shortcuts
+from notification_adapters.sql.database import SingleStatement
 from notification_adapters.sql.dialect import KnownEvent, Lease
 from notification_adapters.sql.sqlite import attempt_results
 from notification_adapters.sql.sqlite import events as ingesting
@@ -37,7 +37,7 @@ class Transact(Protocol):
         """Return what the work returned, once that is committed."""
 
 
-class SqliteShortcuts(Shortcuts):
+class SqliteSingleStatement(SingleStatement):
     """What SQLite does in one trip."""
 
     def __init__(self, transact: Transact, clock: Clock) -> None:

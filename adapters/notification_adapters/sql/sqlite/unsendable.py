@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Settled
+from notification_adapters.sql.dialect import CancelledDelivery
 from notification_adapters.sql.sqlite.claims import LOOSE_SCAN
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.tables import to_microseconds
@@ -62,12 +62,12 @@ async def unsendable(
     limit: int,
     now: datetime,
     expired_before: datetime,
-) -> Sequence[Settled]:
+) -> Sequence[CancelledDelivery]:
     """Return waiting deliveries of these webhooks that can no longer be sent, and how each ends."""
     times = to_microseconds(now), to_microseconds(expired_before)
     queues = as_json(one.hex for one in webhook_ids)
     rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
-    return [Settled.because(handle, reason) for handle, reason in rows]
+    return [CancelledDelivery.because(handle, reason) for handle, reason in rows]
 
 
 async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) -> Sequence[int]:
@@ -75,7 +75,9 @@ async def waiting_of(connection: AsyncConnection, webhook_id: UUID, limit: int) 
     return [handle for (handle,) in await fetch(connection, _WAITING_OF, webhook_id.hex, limit)]
 
 
-async def settle(connection: AsyncConnection, settled: Sequence[Settled], now: datetime) -> None:
+async def settle(
+    connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+) -> None:
     """End waiting deliveries as they are said to end."""
     ended_at = to_microseconds(now)
     rows = [(state.value, reason.value, ended_at, handle) for handle, state, reason in settled]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from notification_adapters.sql.dialect import Ending, Held, Overdue
+from notification_adapters.sql.dialect import DeliveryUpdate, LockedDelivery, Overdue
 from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
@@ -21,11 +21,11 @@ from notification_core.model.delivery_transitions import (
 )
 
 
-class Ended(NamedTuple):
+class LoggedAttempt(NamedTuple):
     """An attempt as it is logged, and what becomes of its delivery."""
 
     attempt: Attempt
-    ending: Ending
+    ending: DeliveryUpdate
 
 
 def is_success(result: AttemptResult) -> bool:
@@ -35,12 +35,16 @@ def is_success(result: AttemptResult) -> bool:
     )
 
 
-def ended(result: AttemptResult, held: Held, now: datetime, interruption_delay: timedelta) -> Ended:
+def ended(
+    result: AttemptResult, held: LockedDelivery, now: datetime, interruption_delay: timedelta
+) -> LoggedAttempt:
     """Return what becomes of a delivery after the attempt of which a worker brings the result."""
     return _ended(result.attempt, held, after_attempt(result, held, now, interruption_delay))
 
 
-def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: timedelta) -> Ended:
+def reaped(
+    overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: timedelta
+) -> LoggedAttempt:
     """Return what becomes of a delivery whose worker brings no result any more."""
     attempt = Attempt(
         log_id=log_id,
@@ -57,7 +61,7 @@ def reaped(overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: ti
     return _ended(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))
 
 
-def _ended(attempt: Attempt, held: Held, transition: Transition) -> Ended:
+def _ended(attempt: Attempt, held: LockedDelivery, transition: Transition) -> LoggedAttempt:
     if transition.due_at is not None:
         attempt = evolve(attempt, next_attempt_at=transition.due_at)
-    return Ended(attempt, Ending(held.handle, *transition))
+    return LoggedAttempt(attempt, DeliveryUpdate(held.handle, *transition))

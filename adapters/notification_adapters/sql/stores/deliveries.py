@@ -8,8 +8,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Held
-from notification_adapters.sql.stores.attempt_results import Ended, ended, is_success, reaped
+from notification_adapters.sql.dialect import LockedDelivery
+from notification_adapters.sql.stores.attempt_results import (
+    LoggedAttempt,
+    ended,
+    is_success,
+    reaped,
+)
 from notification_adapters.sql.stores.claims import Claims
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.ingest import SqlIngest
@@ -178,7 +183,7 @@ class SqlDeliveryStore(DeliveryStore):
         return blocked if found else []
 
     async def _write(
-        self, connection: AsyncConnection, all_ended: Sequence[Ended], now: datetime
+        self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
     ) -> None:
         await self._steps.log(connection, [one.attempt for one in all_ended])
         await self._steps.end(connection, [one.ending for one in all_ended])
@@ -204,7 +209,7 @@ class SqlDeliveryStore(DeliveryStore):
             await count_change(connection)
 
 
-def _each_once(held: Sequence[Held | None]) -> Sequence[Held | None]:
+def _each_once(held: Sequence[LockedDelivery | None]) -> Sequence[LockedDelivery | None]:
     """Leave out a row that was named before: whoever speaks first is heard."""
     first = {row.handle: number for number, row in reversed([*enumerate(held)]) if row}
     return [row if row and first[row.handle] == number else None for number, row in enumerate(held)]

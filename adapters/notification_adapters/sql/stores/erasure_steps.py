@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Steps
+from notification_adapters.sql.dialect import Dialect
 from notification_adapters.sql.stores.webhook_rows import count_change
 from notification_adapters.sql.tables import (
     ERASING,
@@ -46,7 +46,7 @@ async def running(connection: AsyncConnection) -> Collection[UUID]:
 
 
 async def advance(
-    connection: AsyncConnection, steps: Steps, environment_id: UUID, limit: int, now: datetime
+    connection: AsyncConnection, steps: Dialect, environment_id: UUID, limit: int, now: datetime
 ) -> ErasedBatch:
     """Delete the next rows of an environment; complete its erasure where none are left to come."""
     this = _e.environment_id == environment_id, _e.ended_at.is_(None)

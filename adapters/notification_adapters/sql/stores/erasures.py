@@ -12,7 +12,7 @@ from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.stores.webhook_rows import count_change
 from notification_adapters.sql.tables import erasures, webhooks
-from notification_adapters.sql.upsert import insert_unless_there
+from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import ErasureNotFound
 from notification_core.model.erasure import ErasedBatch, Erasure
@@ -46,7 +46,7 @@ class SqlErasureStore(ErasureStore):
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
         async with self._database.writing() as connection:
-            begins = await insert_unless_there(connection, erasures, new)
+            begins = await insert_if_absent(connection, erasures, new)
             if begins or (await connection.execute(anew)).rowcount:
                 await self._keeping.write(connection, kept)
             await connection.execute(bury)

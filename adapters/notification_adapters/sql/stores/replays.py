@@ -12,7 +12,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores import replay_steps
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
-from notification_adapters.sql.upsert import insert_unless_there
+from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
@@ -84,7 +84,7 @@ class SqlReplayStore(ReplayStore):
     async def _add(self, replay: Replay, kept: RequestRecords) -> None:
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
-            if not await insert_unless_there(connection, replays, _columns(replay)):
+            if not await insert_if_absent(connection, replays, _columns(replay)):
                 raise ReplayRunning(replay.webhook_id)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:

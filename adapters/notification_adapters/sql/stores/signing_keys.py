@@ -12,7 +12,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import environment_keys, place_of
-from notification_adapters.sql.upsert import insert_unless_there
+from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import KeysChanged
@@ -44,7 +44,7 @@ class SqlKeyStore(KeyStore):
     async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.writing() as connection:
-            if await insert_unless_there(connection, environment_keys, self._columns(key)):
+            if await insert_if_absent(connection, environment_keys, self._columns(key)):
                 await self._keeping.write(connection, kept)
             else:
                 await self._database.confirm_found(connection)
@@ -58,7 +58,7 @@ class SqlKeyStore(KeyStore):
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
-            new = await insert_unless_there(connection, environment_keys, self._columns(key))
+            new = await insert_if_absent(connection, environment_keys, self._columns(key))
             if not new:
                 raise KeysChanged(key.environment_id)
             await connection.execute(

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import RawRow, Steps, WebhookRow
+from notification_adapters.sql.dialect import Dialect, RawRow, WebhookRow
 from notification_adapters.sql.tables import changes, place_of, webhooks
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
@@ -30,7 +30,7 @@ class WebhookRows:
     cannot be stale: it saves the decryption, never the reading.
     """
 
-    def __init__(self, steps: Steps, cipher: Cipher) -> None:
+    def __init__(self, steps: Dialect, cipher: Cipher) -> None:
         self._steps = steps
         self._cipher = cipher
         self._seen: dict[RawRow, Webhook] = {}

@@ -5,7 +5,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Ending
+from notification_adapters.sql.dialect import DeliveryUpdate
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.tables import deliveries
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
@@ -24,7 +24,7 @@ from notification_core.model.request_records import RequestRecords
 from notification_core.ports.webhook_tests import WebhookTestStore
 
 
-class SqlTrialStore(WebhookTestStore):
+class SqlWebhookTestStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
     def __init__(self, database: Database, keeping: Keeping) -> None:
@@ -78,5 +78,7 @@ class SqlTrialStore(WebhookTestStore):
             if held is None:
                 return False
             await self._steps.log(connection, [attempt])
-            await self._steps.end(connection, [Ending(held.handle, *after_test(attempt, now))])
+            await self._steps.end(
+                connection, [DeliveryUpdate(held.handle, *after_test(attempt, now))]
+            )
         return True

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Settled
+from notification_adapters.sql.dialect import CancelledDelivery
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import Keeping
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
@@ -161,7 +161,7 @@ class SqlWebhookStore(WebhookStore):
         fate = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
         await steps.cancel_begun(connection, webhook_id, fate[1], now)
         waiting = await steps.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
-        await steps.settle(connection, [Settled(one, *fate) for one in waiting], now)
+        await steps.settle(connection, [CancelledDelivery(one, *fate) for one in waiting], now)
 
 
 async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told
