@@ -38,7 +38,7 @@ from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.bootstrap import storage as storages
-from notification_entrypoints.bootstrap.application import Adapters, Service, open_service
+from notification_entrypoints.bootstrap.application import Adapters, Application, open_service
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.config.unknown_variables import unknown_variables
 from notification_entrypoints.observability.metrics import Metrics
@@ -102,7 +102,7 @@ async def open_notifications(
 class Notifications:
     """What a host can do; made by :func:`open_notifications`."""
 
-    def __init__(self, chosen: Settings, service: Service, metrics: Metrics) -> None:
+    def __init__(self, chosen: Settings, service: Application, metrics: Metrics) -> None:
         self._settings = chosen
         self._service = service
         self._ingest = service.ingests[Source.PYTHON]

@@ -61,7 +61,7 @@ from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookRules, WebhookService
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.api.security.origin_policy import Surroundings
@@ -126,13 +126,13 @@ class Backstage:
     """
 
     stores: Stores
-    services: Services
+    services: ApiDependencies
     sender: ScriptedSender
     changes: list[int]
     requests: list[tuple[str, int]]
     worker: UUID = field(factory=_IDS)
 
-    def but(self, **changes: Any) -> Services:
+    def but(self, **changes: Any) -> ApiDependencies:
         """Return the services with some of them replaced."""
         return evolve(self.services, **changes)
 
@@ -197,7 +197,7 @@ def _services(
     sender: ScriptedSender,
     changes: list[int],
     requests: list[tuple[str, int]],
-) -> Services:
+) -> ApiDependencies:
     rules = WebhookRules(
         destinations=DestinationPolicy(),
         reserved_headers=_SIGNATURE_HEADERS.names,
@@ -206,7 +206,7 @@ def _services(
     )
     metrics = Metrics("1", "")
     keyring = SigningKeyCache(stores.keys, _CLOCK, _new_seed)
-    return Services(
+    return ApiDependencies(
         subscriptions=WebhookService(
             stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
         ),

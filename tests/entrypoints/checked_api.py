@@ -17,9 +17,9 @@ from jsonschema_rs import Draft202012Validator
 import notification_entrypoints.api.openapi
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.process.api_runner import ApiRunner
-from notification_entrypoints.serving.shutdown import Grace
+from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 BASE = "/api"
 
@@ -81,9 +81,9 @@ class CheckedClient:
 
 
 @asynccontextmanager
-async def served(services: Services) -> AsyncIterator[str]:
+async def served(services: ApiDependencies) -> AsyncIterator[str]:
     """Serve the API on a free port of loopback; give its URL."""
-    grace = Grace(SystemClock(), timedelta(seconds=1))
+    grace = ShutdownDeadline(SystemClock(), timedelta(seconds=1))
     runner = ApiRunner(api_app(services), services, grace)
     await runner.setup()
     try:
@@ -95,7 +95,7 @@ async def served(services: Services) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def called(services: Services) -> AsyncIterator[CheckedClient]:
+async def called(services: ApiDependencies) -> AsyncIterator[CheckedClient]:
     """Serve the API and give a client for it."""
     async with served(services) as url, aiohttp.ClientSession() as session:
         yield CheckedClient(session, url)

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Middleware
 
 from notification_core.model.caller import ANYBODY, Scope
 from notification_entrypoints.api.audit_trail import REQUEST
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Endpoint
 from notification_entrypoints.api.http.allowed_methods import path_pattern, tell_methods
 from notification_entrypoints.api.http.bodies import BodyMemory
@@ -30,7 +30,7 @@ _SERVER_ERROR = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 
-def api_app(services: Services, prefix: str = "/api") -> web.Application:
+def api_app(services: ApiDependencies, prefix: str = "/api") -> web.Application:
     """Return the application; mount it with an empty prefix where the host gives its own."""
     document = load_document(services.zone)
     answering = handlers(services, document)
@@ -54,7 +54,7 @@ def api_app(services: Services, prefix: str = "/api") -> web.Application:
     return app
 
 
-def _edge(services: Services) -> Middleware:
+def _edge(services: ApiDependencies) -> Middleware:
     """Return what stands around every operation: ids, errors in one shape, packing, counting."""
 
     @web.middleware
@@ -83,7 +83,7 @@ def _request_id(request: web.Request) -> str | None:
     return given if given and _REQUEST_ID.fullmatch(given) else None
 
 
-def _is_administrators(request: web.Request, services: Services) -> bool:
+def _is_administrators(request: web.Request, services: ApiDependencies) -> bool:
     """Tell whether an administrator sent a request.
 
     If authentication is disabled, everybody on this host is one.

@@ -10,7 +10,7 @@ from notification_adapters.converters import ApiConverter
 from notification_core.model.audit import AuditEntry
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.clock import Clock
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.paging import Paging
 
 REQUEST = web.RequestKey("request_id", str)
@@ -18,14 +18,14 @@ REQUEST = web.RequestKey("request_id", str)
 
 
 @frozen
-class Auditing:
+class AuditTrail:
     """Makes the entry that tells of a call, for the store of its effect to write."""
 
     clock: Clock
     ids: Callable[[], UUID]
     address_of: Callable[[web.Request], str]
 
-    def entry(self, call: Call, subject: object) -> AuditEntry:
+    def entry(self, call: ApiCall, subject: object) -> AuditEntry:
         """Return the entry of a call that changes ``subject``."""
         return AuditEntry(
             entry_id=self.ids(),
@@ -47,7 +47,7 @@ class AuditOperations:
     converter: ApiConverter
     paging: Paging
 
-    async def page(self, call: Call) -> web.Response:
+    async def page(self, call: ApiCall) -> web.Response:
         """Answer with one page of entries, newest first."""
         limit, before = self.paging.limit(call), self.paging.row(call)
         # One more than is shown tells whether there is a next page.

@@ -21,13 +21,13 @@ from notification_core.signing.signing import SignatureHeaders
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.api.endpoint import Timeouts
-from notification_entrypoints.api.operations.events import Tally
+from notification_entrypoints.api.operations.events import IngestMetrics
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.api.security.origin_policy import Surroundings
 
 
 @frozen
-class Services:
+class ApiDependencies:
     """What the API offers over HTTP, and how.
 
     A date without an offset is taken in ``zone``. ``cursor_key`` seals the cursors of pages: it is
@@ -58,6 +58,6 @@ class Services:
     cursor_key: bytes = field(repr=False)
     timeouts: Timeouts
     requests: Callable[[str, int], None]
-    tally: Tally
+    tally: IngestMetrics
     max_buffered: int = 64 * 1024 * 1024
     debug: bool = False

@@ -29,7 +29,7 @@ Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
 
 
 @frozen
-class Call:
+class ApiCall:
     """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged.
 
     ``environment`` is the one that its path leads into, which is the caller's.
@@ -60,7 +60,7 @@ class Handler:
     ``waits`` for somebody else may take so much longer.
     """
 
-    answer: Callable[[Call], Awaitable[web.Response]]
+    answer: Callable[[ApiCall], Awaitable[web.Response]]
     judge: Judge | None = None
     raw: bool = False
     merges: bool = False
@@ -100,7 +100,9 @@ class Endpoint:
     def _longest(self) -> timedelta:
         return self.timeouts.write + self.handler.waits
 
-    async def _call(self, request: web.Request, limit: asyncio.Timeout, share: BodyShare) -> Call:
+    async def _call(
+        self, request: web.Request, limit: asyncio.Timeout, share: BodyShare
+    ) -> ApiCall:
         """Judge who calls, and where, and then what: no body is read of somebody who may not."""
         operation = self.operation
         caller = await self.access.admit(request, operation.rule)
@@ -110,7 +112,7 @@ class Endpoint:
         environment_id = await self.access.environment(caller, operation.rule, parameters)
         body, fields = await self._content(request, limit, share)
         name = operation.operation_id
-        return Call(request, caller, name, environment_id, parameters, body, fields)
+        return ApiCall(request, caller, name, environment_id, parameters, body, fields)
 
     async def _content(
         self, request: web.Request, limit: asyncio.Timeout, share: BodyShare

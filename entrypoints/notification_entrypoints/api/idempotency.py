@@ -29,8 +29,8 @@ from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.request_records import RecordsOf, RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
-from notification_entrypoints.api.audit_trail import Auditing
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 HEADER = "Idempotency-Key"
@@ -56,7 +56,7 @@ _ANSWER = msgspec.msgpack.Decoder(_Answer)
 class Idempotency:
     """Answers a request that comes again as it was answered first, for 24 hours."""
 
-    def __init__(self, store: IdempotencyStore, clock: Clock, auditing: Auditing) -> None:
+    def __init__(self, store: IdempotencyStore, clock: Clock, auditing: AuditTrail) -> None:
         self._store = store
         self._clock = clock
         self._auditing = auditing
@@ -64,7 +64,7 @@ class Idempotency:
 
     async def once(
         self,
-        call: Call,
+        call: ApiCall,
         environment_id: UUID,
         effect: Callable[[RecordsOf[_Outcome | None] | None], Awaitable[_Outcome]],
         shown: Callable[[_Outcome], web.Response],
@@ -131,13 +131,13 @@ def _key_of(request: web.Request) -> str | None:
     return keys[0]
 
 
-def _name(call: Call, key: str) -> str:
+def _name(call: ApiCall, key: str) -> str:
     """Return what names a request: its caller, its route and its key, but not readably."""
     parts = call.caller.name, call.request.method, call.request.path, key
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def _fingerprint(call: Call) -> str:
+def _fingerprint(call: ApiCall) -> str:
     asked = call.request.query_string.encode() + b"\0" + call.body
     return hashlib.sha256(asked).hexdigest()
 

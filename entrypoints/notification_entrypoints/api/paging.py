@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from notification_core.errors import Detail
 from notification_core.model.read_models import EventPlace
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.api.responses import json_answer
 
@@ -34,21 +34,21 @@ class Paging:
 
     key: bytes = field(repr=False)
 
-    def limit(self, call: Call) -> int:
+    def limit(self, call: ApiCall) -> int:
         """Return how many rows a page is to have at most."""
         return call.parameters.number("limit", _DEFAULT_LIMIT)
 
-    def row(self, call: Call) -> UUID | None:
+    def row(self, call: ApiCall) -> UUID | None:
         """Return the row that a page begins below; raise :class:`RequestRefused`."""
         place = self._place(call)
         return None if place is None else UUID(bytes=place)
 
-    def event(self, call: Call) -> EventPlace | None:
+    def event(self, call: ApiCall) -> EventPlace | None:
         """Return the event that a page begins below; raise :class:`RequestRefused`."""
         place = self._place(call)
         return None if place is None else _EVENT_PLACE.decode(place)
 
-    def answer(self, call: Call, body: bytes, after: UUID | EventPlace | None) -> web.Response:
+    def answer(self, call: ApiCall, body: bytes, after: UUID | EventPlace | None) -> web.Response:
         """Return a page, with a link to the one after it where there is one."""
         response = json_answer(body)
         if after is not None:
@@ -57,7 +57,7 @@ class Paging:
             response.headers[hdrs.LINK] = f'<{where}>; rel="next"'
         return response
 
-    def _place(self, call: Call) -> bytes | None:
+    def _place(self, call: ApiCall) -> bytes | None:
         cursor = call.parameters.text("cursor")
         if cursor is None:
             return None
@@ -72,12 +72,12 @@ class Paging:
             raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail("cursor", message)])
         return place
 
-    def _cursor(self, call: Call, place: bytes) -> str:
+    def _cursor(self, call: ApiCall, place: bytes) -> str:
         seal = hmac.digest(self.key, _list_of(call) + place, "sha256")[:_SEAL_BYTES]
         return base64.urlsafe_b64encode(seal + place).rstrip(b"=").decode()
 
 
-def _list_of(call: Call) -> bytes:
+def _list_of(call: ApiCall) -> bytes:
     """Return what tells the list of a call from every other one."""
     request = call.request
     resource = request.match_info.route.resource

@@ -9,9 +9,9 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_core.model.event_types import EVENT_TYPES
-from notification_entrypoints.api.audit_trail import Auditing, AuditOperations
-from notification_entrypoints.api.dependencies import Services
-from notification_entrypoints.api.endpoint import Call, Handler
+from notification_entrypoints.api.audit_trail import AuditOperations, AuditTrail
+from notification_entrypoints.api.dependencies import ApiDependencies
+from notification_entrypoints.api.endpoint import ApiCall, Handler
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Document
 from notification_entrypoints.api.operations.api_keys import ApiKeyOperations
@@ -35,13 +35,13 @@ class _Shared:
 
     converter: ApiConverter
     paging: Paging
-    auditing: Auditing
+    auditing: AuditTrail
     idempotency: Idempotency
 
 
-def handlers(services: Services, document: Document) -> Handlers:
+def handlers(services: ApiDependencies, document: Document) -> Handlers:
     """Return what answers each operation of the document."""
-    auditing = Auditing(services.clock, services.ids, services.callers.address)
+    auditing = AuditTrail(services.clock, services.ids, services.callers.address)
     shared = _Shared(
         converter=ApiConverter(services.zone),
         paging=Paging(services.cursor_key),
@@ -57,7 +57,7 @@ def handlers(services: Services, document: Document) -> Handlers:
     }
 
 
-def _of_webhooks(services: Services, shared: _Shared, document: Document) -> Handlers:
+def _of_webhooks(services: ApiDependencies, shared: _Shared, document: Document) -> Handlers:
     webhooks = WebhookOperations(
         subscriptions=services.subscriptions,
         idempotency=shared.idempotency,
@@ -80,7 +80,7 @@ def _of_webhooks(services: Services, shared: _Shared, document: Document) -> Han
     }
 
 
-def _of_deliveries(services: Services, shared: _Shared) -> Handlers:
+def _of_deliveries(services: ApiDependencies, shared: _Shared) -> Handlers:
     deliveries = DeliveryOperations(
         services.history, shared.converter, shared.paging, services.zone
     )
@@ -100,7 +100,7 @@ def _of_deliveries(services: Services, shared: _Shared) -> Handlers:
     }
 
 
-def _of_events(services: Services, shared: _Shared) -> Handlers:
+def _of_events(services: ApiDependencies, shared: _Shared) -> Handlers:
     events = EventOperations(
         ingest=services.ingest,
         idempotency=shared.idempotency,
@@ -117,7 +117,7 @@ def _of_events(services: Services, shared: _Shared) -> Handlers:
     }
 
 
-def _of_environments(services: Services, shared: _Shared) -> Handlers:
+def _of_environments(services: ApiDependencies, shared: _Shared) -> Handlers:
     environments = EnvironmentOperations(
         keys=services.verification_keys,
         erasures=services.erasures,
@@ -139,12 +139,14 @@ def _of_environments(services: Services, shared: _Shared) -> Handlers:
     }
 
 
-def _of_the_installation(services: Services, shared: _Shared, document: Document) -> Handlers:
+def _of_the_installation(
+    services: ApiDependencies, shared: _Shared, document: Document
+) -> Handlers:
     keys = ApiKeyOperations(
         services.issuing, shared.auditing, shared.converter, shared.paging, services.clock
     )
 
-    async def openapi(_: Call) -> web.Response:
+    async def openapi(_: ApiCall) -> web.Response:
         return json_answer(document.content)
 
     return {

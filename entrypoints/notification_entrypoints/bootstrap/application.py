@@ -57,13 +57,13 @@ from notification_entrypoints.config.policies import (
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.config.wrapped_secrets import unwrapped
 from notification_entrypoints.observability.metrics import Metrics
-from notification_entrypoints.serving.shutdown import Grace
+from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 SEED_BYTES = 32
 
 
 @frozen
-class Service:
+class Application:
     """The use cases of one process, ready to be offered over HTTP or called.
 
     ``dispatcher`` is None where another process already dispatches from the same storage. The
@@ -83,7 +83,7 @@ class Service:
     ingests: Mapping[Source, Ingest]
     cursor_key: bytes = field(repr=False)
     dispatcher: Dispatcher | None
-    grace: Grace
+    grace: ShutdownDeadline
 
     def wind_down(self) -> None:
         """Begin no more attempts: the process is about to stop."""
@@ -118,17 +118,17 @@ class _Ground:
     clock: Clock
     ids: IdGenerator
     watch: Metrics
-    grace: Grace
+    grace: ShutdownDeadline
 
 
 @asynccontextmanager
 async def open_service(
     settings: Settings, watch: Metrics, given: Adapters = _BY_SETTINGS
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[Application]:
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
     clock = given.clock
     ids = IdGenerator(clock)
-    grace = Grace(clock)
+    grace = ShutdownDeadline(clock)
     async with AsyncExitStack() as stack:
         settings = await unwrapped(settings)
         ground = _Ground(settings, clock, ids, watch, grace)
@@ -157,7 +157,7 @@ async def open_service(
         credentials = await stack.enter_async_context(
             accepted_credentials(settings, api_keys, clock)
         )
-        yield Service(
+        yield Application(
             clock=clock,
             ids=ids,
             storage=storage,
@@ -326,7 +326,7 @@ async def _dispatching(
         await storage.worker_lock.release()
 
 
-async def _within(grace: Grace, step: Callable[[], Awaitable[None]]) -> None:
+async def _within(grace: ShutdownDeadline, step: Callable[[], Awaitable[None]]) -> None:
     """Do a step as far as there is time for it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(grace.left):

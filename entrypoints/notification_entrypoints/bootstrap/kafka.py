@@ -18,7 +18,7 @@ from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.message import Message
 from notification_core.model.topics import Topics
 from notification_core.ports.event_source import EventSource
-from notification_entrypoints.bootstrap.application import Service
+from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.metrics import Metrics
 
@@ -28,7 +28,7 @@ _FINISH = timedelta(seconds=2)
 
 @asynccontextmanager
 async def working(
-    settings: Settings, topics: Topics, service: Service, watch: Metrics
+    settings: Settings, topics: Topics, service: Application, watch: Metrics
 ) -> AsyncIterator[tuple[KafkaSource, EventConsumer]]:
     """Take in events and send messages for the length of the block."""
     brokers = brokers_of(settings)
@@ -44,7 +44,7 @@ async def working(
 
 @asynccontextmanager
 async def _consuming(
-    settings: Settings, source: EventSource, service: Service, watch: Metrics
+    settings: Settings, source: EventSource, service: Application, watch: Metrics
 ) -> AsyncIterator[EventConsumer]:
     read = MessageReader(service.clock, settings.tz)
     consume = EventConsumer(
@@ -65,7 +65,7 @@ async def _consuming(
 
 @asynccontextmanager
 async def _relaying(
-    settings: Settings, brokers: Brokers, topics: Topics, service: Service, watch: Metrics
+    settings: Settings, brokers: Brokers, topics: Topics, service: Application, watch: Metrics
 ) -> AsyncIterator[None]:
     sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
     relay = OutboxRelay(

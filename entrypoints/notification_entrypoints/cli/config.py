@@ -24,7 +24,7 @@ from notification_entrypoints.config.databases import (
     secret_path,
     up_defaults_now,
 )
-from notification_entrypoints.config.report import Described, describe
+from notification_entrypoints.config.report import SettingReport, describe
 from notification_entrypoints.config.settings import check_exposure, load_settings
 from notification_entrypoints.config.unknown_variables import UnknownVariable, unknown_variables
 
@@ -36,7 +36,7 @@ _TO_BE_MADE = "?" * 32  # stands for a secret that is not there yet: never shown
 class _Findings:
     """What a look at the environment found; without settings where they are refused."""
 
-    settings: tuple[Described, ...]
+    settings: tuple[SettingReport, ...]
     problems: tuple[Detail, ...]
     unknown: tuple[UnknownVariable, ...]
     to_be_made: Path | None
@@ -91,7 +91,7 @@ def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings
     defaults = up_defaults_now(folder, environ) if is_up else {}
     if to_be_made:
         defaults = {**defaults, _SECRET: _TO_BE_MADE}
-    settings: tuple[Described, ...] = ()
+    settings: tuple[SettingReport, ...] = ()
     problems: tuple[Detail, ...] = ()
     try:
         loaded = load_settings(environ, defaults)
@@ -118,7 +118,7 @@ def _show(findings: _Findings) -> None:
         output().print(f"All {len(rows)} settings are good.")
 
 
-def _value(each: Described, findings: _Findings) -> str:
+def _value(each: SettingReport, findings: _Findings) -> str:
     if each.variable == _SECRET and findings.to_be_made:
         return f"made at the first start, in {findings.to_be_made.name}"
     return each.value

@@ -9,8 +9,8 @@ from notification_entrypoints.bootstrap.application import Adapters, open_servic
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import Role
-from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.process.serve_api import open_api, who_may_call
 
 _ONLY_STORES = Adapters(dispatches=False)
@@ -32,7 +32,7 @@ def _load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-async def _serve(settings: Settings, process: Process) -> None:
+async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(
@@ -52,4 +52,4 @@ async def _serve(settings: Settings, process: Process) -> None:
         service.wind_down()
 
 
-ROLE = Role("api", _load, _serve, has_api=True, dispatches=False)
+ROLE = ServerCommand("api", _load, _serve, has_api=True, dispatches=False)

@@ -11,8 +11,8 @@ from notification_entrypoints.bootstrap.event_consumer import open_consuming
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import Role
-from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.process.serve_api import api_callers
 
 _log = structlog.stdlib.get_logger("notification")
@@ -35,7 +35,7 @@ def _load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-async def _serve(settings: Settings, process: Process) -> None:
+async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service(settings, process.watch))
@@ -55,4 +55,4 @@ async def _serve(settings: Settings, process: Process) -> None:
         service.wind_down()
 
 
-ROLE = Role("consumer", _load, _serve, has_api=False, dispatches=True)
+ROLE = ServerCommand("consumer", _load, _serve, has_api=False, dispatches=True)

@@ -16,8 +16,8 @@ from notification_entrypoints.bootstrap.event_consumer import open_consuming
 from notification_entrypoints.config.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import Role
-from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.process.serve_api import open_api, who_may_call
 
 _DEFAULT_API = "http://127.0.0.1:3615/api"
@@ -45,9 +45,11 @@ def run(data: Path | None, environ: Mapping[str, str], workers: int = 1) -> None
     roles.run(role(data), environ, workers)
 
 
-def role(data: Path | None) -> Role:
+def role(data: Path | None) -> ServerCommand:
     """Return what each process of ``up`` does."""
-    return Role("up", partial(_load, data or Path()), _serve, has_api=True, dispatches=True)
+    return ServerCommand(
+        "up", partial(_load, data or Path()), _serve, has_api=True, dispatches=True
+    )
 
 
 def _load(data: Path, environ: Mapping[str, str]) -> Settings:
@@ -56,7 +58,7 @@ def _load(data: Path, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-async def _serve(settings: Settings, process: Process) -> None:
+async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         await storage.migrate(settings)

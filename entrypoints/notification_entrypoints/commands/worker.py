@@ -14,11 +14,11 @@ from notification_entrypoints.serving.gc_tuning import imported_for_good
 with imported_for_good():
     from notification_entrypoints.commands import api, consumer, up
     from notification_entrypoints.process import run
-    from notification_entrypoints.process.run import Role
+    from notification_entrypoints.process.run import ServerCommand
     from notification_entrypoints.process.runtime import UNREACHABLE
-    from notification_entrypoints.serving.worker_channel import Berth, say_refused
+    from notification_entrypoints.serving.worker_channel import WorkerAddress, say_refused
 
-_ROLES: Mapping[str, Role] = {
+_ROLES: Mapping[str, ServerCommand] = {
     each.command: each for each in (api.ROLE, consumer.ROLE, up.role(None))
 }
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Serve as one of several, and return the exit code."""
     command, *place = arguments
     try:
-        run.run_worker(_ROLES[command], os.environ, Berth.of(place))  # noqa: TID251 - hands the environment to Settings
+        run.run_worker(_ROLES[command], os.environ, WorkerAddress.of(place))  # noqa: TID251 - hands the environment to Settings
     except (NotificationError, OSError) as error:
         say_refused(sys.stdout, str(error), passes=isinstance(error, UNREACHABLE))
         return exit_of(error)

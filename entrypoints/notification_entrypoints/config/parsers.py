@@ -29,7 +29,7 @@ _WRAPPED = re.compile(r"vault:v[0-9]{1,9}:[A-Za-z0-9+/]{40,2000}={0,2}")
 
 
 @frozen
-class Kind(Generic[T]):
+class Parser(Generic[T]):
     """How a variable's text is read, and in words what is accepted.
 
     ``parse`` raises ValueError, with a reason where ``accepts`` does not say it all.
@@ -39,7 +39,7 @@ class Kind(Generic[T]):
     accepts: str
 
 
-def whole(least: int, most: int) -> Kind[int]:
+def whole(least: int, most: int) -> Parser[int]:
     """Return the kind of whole numbers from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
@@ -47,10 +47,10 @@ def whole(least: int, most: int) -> Kind[int]:
             raise ValueError
         return int(text)
 
-    return Kind(parse, f"a whole number from {least} to {most}")
+    return Parser(parse, f"a whole number from {least} to {most}")
 
 
-def decimal(least: int, most: int) -> Kind[float]:
+def decimal(least: int, most: int) -> Parser[float]:
     """Return the kind of numbers from ``least`` to ``most``, such as 1.5."""
 
     def parse(text: str) -> float:
@@ -58,10 +58,10 @@ def decimal(least: int, most: int) -> Kind[float]:
             raise ValueError
         return float(text)
 
-    return Kind(parse, f"a number from {least} to {most}")
+    return Parser(parse, f"a number from {least} to {most}")
 
 
-def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Kind[timedelta]:
+def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Parser[timedelta]:
     """Return the kind of durations of at least ``least`` and at most ``most``."""
 
     def parse(text: str) -> timedelta:
@@ -70,10 +70,10 @@ def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Kind[timedelta
         return parsed
 
     at_most = "" if most == MAX_DURATION else f" and at most {format_duration(most)}"
-    return Kind(parse, f"a duration of at least {format_duration(least)}{at_most}")
+    return Parser(parse, f"a duration of at least {format_duration(least)}{at_most}")
 
 
-def one_of(choices: type[E]) -> Kind[E]:
+def one_of(choices: type[E]) -> Parser[E]:
     """Return the kind that takes the members of an enumeration."""
 
     def parse(text: str) -> E:
@@ -81,10 +81,10 @@ def one_of(choices: type[E]) -> Kind[E]:
             raise ValueError
         return choices(text)
 
-    return Kind(parse, " or ".join(choices))
+    return Parser(parse, " or ".join(choices))
 
 
-def several_of(choices: type[E]) -> Kind[tuple[E, ...]]:
+def several_of(choices: type[E]) -> Parser[tuple[E, ...]]:
     """Return the kind that takes some members of an enumeration, each of them once."""
 
     def parse(text: str) -> tuple[E, ...]:
@@ -93,23 +93,23 @@ def several_of(choices: type[E]) -> Kind[tuple[E, ...]]:
             raise ValueError
         return tuple(one_of(choices).parse(name) for name in names)
 
-    return Kind(parse, f"a comma list of {one_of(choices).accepts}")
+    return Parser(parse, f"a comma list of {one_of(choices).accepts}")
 
 
-def optional(kind: Kind[T]) -> Kind[T | None]:
+def optional(kind: Parser[T]) -> Parser[T | None]:
     """Return the kind that takes an empty value as well, for none."""
-    return Kind(
+    return Parser(
         lambda text: kind.parse(text) if text else None, f"{kind.accepts}, or empty for none"
     )
 
 
-def _matching(pattern: str, accepts: str) -> Kind[str]:
+def _matching(pattern: str, accepts: str) -> Parser[str]:
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError
         return text
 
-    return Kind(parse, accepts)
+    return Parser(parse, accepts)
 
 
 def _parse_truth(text: str) -> bool:
@@ -223,37 +223,39 @@ def _parse_secrets(text: str) -> tuple[str, ...]:
 
 TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
 SOME_TEXT = _matching(rf"{_PRINTABLE}+", "text without control characters, and not empty")
-TRUTH = Kind(_parse_truth, "true or false")
+TRUTH = Parser(_parse_truth, "true or false")
 PORT = whole(0, 65535)
-ADDRESS = Kind(_parse_address, "an IP address")
-BIND_HOST = Kind(_parse_bind_host, "an IP address or a host name")
+ADDRESS = Parser(_parse_address, "an IP address")
+BIND_HOST = Parser(_parse_bind_host, "an IP address or a host name")
 DELAY = duration(timedelta(0))
 SHUTDOWN_DELAY = duration(timedelta(0), timedelta(seconds=10))
 TIME = duration(timedelta(milliseconds=1))
 HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
-DATABASE = Kind(_parse_database, "host:port, postgresql://… or sqlite:///file")
-DIRECT_SERVER = Kind(_parse_direct_server, "host:port, postgresql://…, or empty")
-SCHEMA = Kind(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
-BROKERS = Kind(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
+DATABASE = Parser(_parse_database, "host:port, postgresql://… or sqlite:///file")
+DIRECT_SERVER = Parser(_parse_direct_server, "host:port, postgresql://…, or empty")
+SCHEMA = Parser(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
+BROKERS = Parser(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
-LOCATION = Kind(_parse_location, "the path of a file, or empty")
-BASE_URL = Kind(_parse_base_url, "an http or https URL without a query, or empty for no check")
+LOCATION = Parser(_parse_location, "the path of a file, or empty")
+BASE_URL = Parser(_parse_base_url, "an http or https URL without a query, or empty for no check")
 URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
-PROXY = Kind(parse_proxy, "http://host:port or http://user:password@host:port")
-ZONE = Kind(_parse_zone, "a time zone such as America/Montreal or UTC")
+PROXY = Parser(parse_proxy, "http://host:port or http://user:password@host:port")
+ZONE = Parser(_parse_zone, "a time zone such as America/Montreal or UTC")
 BOOTSTRAP_KEY = _matching(
     r"|[A-Za-z0-9._~+/=-]{32,200}",
     "32 to 200 letters, digits and ._~+/=-, or empty for none",
 )
-SECRET = Kind(_parse_secret, "exactly 32 characters, or what Vault made of them (vault:v1:…)")
-SECRETS = Kind(
+SECRET = Parser(_parse_secret, "exactly 32 characters, or what Vault made of them (vault:v1:…)")
+SECRETS = Parser(
     _parse_secrets, "a comma list of secrets of exactly 32 characters, or wrapped by Vault"
 )
 VAULT_KEY = _matching(r"[0-9A-Za-z._-]{1,200}", "at most 200 letters, digits, '.', '_' and '-'")
 TOKEN = _matching(r"[!-~]{0,8000}", "visible ASCII without spaces, or empty for none")
-NETWORKS = Kind(parse_networks, "a comma list of networks such as 10.0.0.0/8")
-NAT64_PREFIXES = Kind(
+NETWORKS = Parser(parse_networks, "a comma list of networks such as 10.0.0.0/8")
+NAT64_PREFIXES = Parser(
     parse_nat64_prefixes, "a comma list of IPv6 prefixes such as 2001:db8:64::/96, or empty"
 )
-ORIGINS = Kind(_parse_origins, "a comma list of origins such as https://console.example.com, or *")
-HOSTS = Kind(parse_hosts, "a comma list of host names such as example.internal or *.internal")
+ORIGINS = Parser(
+    _parse_origins, "a comma list of origins such as https://console.example.com, or *"
+)
+HOSTS = Parser(parse_hosts, "a comma list of host names such as example.internal or *.internal")

@@ -22,7 +22,7 @@ class Origin(Enum):
 
 
 @frozen
-class Described:
+class SettingReport:
     """One setting as it is shown to people: a secret is masked."""
 
     variable: str
@@ -33,14 +33,14 @@ class Described:
 
 def describe(
     settings: Settings, environ: Mapping[str, str], defaults: Mapping[str, str] = _NO_DEFAULTS
-) -> Iterator[Described]:
+) -> Iterator[SettingReport]:
     """Tell of each setting what it is, where that comes from and what it means.
 
     ``environ`` and ``defaults`` are what the settings were loaded from.
     """
     for name, variable in variables().items():
         value = variable.show(getattr(settings, name.lower()))
-        yield Described(name, value, _origin(name, environ, defaults), variable.meaning)
+        yield SettingReport(name, value, _origin(name, environ, defaults), variable.meaning)
 
 
 def _origin(name: str, environ: Mapping[str, str], defaults: Mapping[str, str]) -> Origin:

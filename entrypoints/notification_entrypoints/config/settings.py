@@ -30,7 +30,7 @@ from notification_core.model.topics import Topics
 from notification_core.signing.signing import SignatureHeaders
 from notification_entrypoints.config import parsers
 from notification_entrypoints.config.durations import format_duration
-from notification_entrypoints.config.parsers import Kind
+from notification_entrypoints.config.parsers import Parser
 from notification_entrypoints.config.secret_files import file_variable, read_secret_files
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Sender(StrEnum):
 class Variable:
     """What is known of a variable; ``default`` is None where it must be set."""
 
-    kind: Kind[Any]
+    kind: Parser[Any]
     default: str | None
     meaning: str
     secret: bool = False
@@ -126,13 +126,13 @@ def _written(value: object) -> str:
             return str(value)
 
 
-def _setting(kind: Kind[T], default: str, meaning: str, *, secret: bool = False) -> T:
+def _setting(kind: Parser[T], default: str, meaning: str, *, secret: bool = False) -> T:
     """Make a field whose value is read from ``default`` where its variable is not set."""
     known = Variable(kind, default, meaning, secret)
     return field(factory=lambda: kind.parse(default), metadata={"variable": known}, repr=known.show)
 
 
-def _derived(kind: Kind[Any], default: str, meaning: str, value: Callable[["Settings"], T]) -> T:
+def _derived(kind: Parser[Any], default: str, meaning: str, value: Callable[["Settings"], T]) -> T:
     """Make a field whose default follows from fields above it; ``default`` says how."""
     known = Variable(kind, default, meaning)
     made: T = field(
@@ -141,7 +141,7 @@ def _derived(kind: Kind[Any], default: str, meaning: str, value: Callable[["Sett
     return made
 
 
-def _required_secret(kind: Kind[T], meaning: str) -> T:
+def _required_secret(kind: Parser[T], meaning: str) -> T:
     """Make a field whose variable must be set."""
     known = Variable(kind, None, meaning, secret=True)
     made: T = field(metadata={"variable": known}, repr=known.show)

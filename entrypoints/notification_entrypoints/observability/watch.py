@@ -21,7 +21,7 @@ _SAID_AGAIN_SECONDS = 20.0
 """What keeps happening is said once in this time: an outage must not flood the log."""
 
 
-class Watch(Metrics):
+class LoggingObserver(Metrics):
     """Metrics that also write a log line where a person would want to know."""
 
     def __init__(

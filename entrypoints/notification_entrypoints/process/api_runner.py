@@ -12,11 +12,11 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.http.connections import ConnectionLimit
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner
-from notification_entrypoints.serving.shutdown import Grace
+from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
@@ -34,8 +34,8 @@ class ApiRunner(ProtocolRunner):
     def __init__(
         self,
         app: web.Application,
-        services: Services,
-        grace: Grace,
+        services: ApiDependencies,
+        grace: ShutdownDeadline,
         *,
         max_connections: int = 10_000,
     ) -> None:
@@ -57,8 +57,8 @@ class _Protocol(PatientProtocol):
         self,
         server: web.Server,
         *,
-        services: Services,
-        grace: Grace,
+        services: ApiDependencies,
+        grace: ShutdownDeadline,
         limit: ConnectionLimit,
         **options: Any,
     ) -> None:

@@ -15,14 +15,14 @@ from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.config.unknown_variables import unknown_variables
 from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.observability.logs import configure_logging
-from notification_entrypoints.process.runtime import Process, run_to_the_end, serving
-from notification_entrypoints.serving.worker_channel import Berth
+from notification_entrypoints.process.runtime import ServerProcess, run_to_the_end, serving
+from notification_entrypoints.serving.worker_channel import WorkerAddress
 
 _log = structlog.stdlib.get_logger("notification")
 
 
 @frozen
-class Role:
+class ServerCommand:
     """What each process of a command does.
 
     ``load`` reads its settings and refuses what contradicts them; ``serve`` opens everything, says
@@ -32,12 +32,12 @@ class Role:
 
     command: str
     load: Callable[[Mapping[str, str]], Settings]
-    serve: Callable[[Settings, Process], Coroutine[Any, Any, None]]
+    serve: Callable[[Settings, ServerProcess], Coroutine[Any, Any, None]]
     has_api: bool
     dispatches: bool
 
 
-def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
+def run(role: ServerCommand, environ: Mapping[str, str], workers: int = 1) -> None:
     """Run a command until it is stopped, in one process or in several under a supervisor.
 
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
@@ -51,13 +51,13 @@ def run(role: Role, environ: Mapping[str, str], workers: int = 1) -> None:
     if workers == 1:
         run_to_the_end(_run_one(role, settings, log, None))
     else:
-        from notification_entrypoints.process.supervisor.supervisor import Crew, supervise  # noqa: PLC0415 - only where needed
+        from notification_entrypoints.process.supervisor.supervisor import WorkerPool, supervise  # noqa: PLC0415 - only where needed
 
-        crew = Crew(role.command, workers, environ, shares_port=role.has_api)
+        crew = WorkerPool(role.command, workers, environ, shares_port=role.has_api)
         run_to_the_end(supervise(settings, crew, log))
 
 
-def run_worker(role: Role, environ: Mapping[str, str], berth: Berth) -> None:
+def run_worker(role: ServerCommand, environ: Mapping[str, str], berth: WorkerAddress) -> None:
     """Run one of several processes until it is stopped."""
     settings = role.load(environ)
     log = _configured(settings)
@@ -71,7 +71,9 @@ def _configured(settings: Settings) -> LogOutput:
     )
 
 
-async def _run_one(role: Role, settings: Settings, log: LogOutput, berth: Berth | None) -> None:
+async def _run_one(
+    role: ServerCommand, settings: Settings, log: LogOutput, berth: WorkerAddress | None
+) -> None:
     raise_limit()
     if problem := shortfall(settings, dispatches=role.dispatches, has_api=role.has_api):
         _log.warning("open_files_limit_too_low", message=problem)
@@ -79,7 +81,7 @@ async def _run_one(role: Role, settings: Settings, log: LogOutput, berth: Berth 
         await process.run(partial(role.serve, settings, process))
 
 
-def _check(role: Role, settings: Settings) -> None:
+def _check(role: ServerCommand, settings: Settings) -> None:
     file = file_of(settings.db_uri)
     if file and role.dispatches:
         problem = (

@@ -23,11 +23,11 @@ from notification_core.errors import (
 from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
 from notification_entrypoints.api.security.administrators import Administrators
-from notification_entrypoints.bootstrap.application import Service
+from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.bootstrap.storage import database_of
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.log_output import LogOutput, announce
-from notification_entrypoints.observability.watch import Watch
+from notification_entrypoints.observability.watch import LoggingObserver
 from notification_entrypoints.ops.debug import add_debug_pages
 from notification_entrypoints.ops.server import Check, Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
@@ -40,7 +40,7 @@ from notification_entrypoints.serving.http_server import (
     stop_signals,
 )
 from notification_entrypoints.serving.shutdown import end_in_any_case
-from notification_entrypoints.serving.worker_channel import Berth, say_ready
+from notification_entrypoints.serving.worker_channel import WorkerAddress, say_ready
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
@@ -63,15 +63,15 @@ class Starting(NotificationError):
 
 
 @define
-class Process:
+class ServerProcess:
     """A process that serves: who watches it, and what the ops server tells of it.
 
     ``berth`` is its place among others that serve the same, None where it is alone.
     """
 
-    watch: Watch
+    watch: LoggingObserver
     ops_url: str
-    berth: Berth | None
+    berth: WorkerAddress | None
     administrators: Administrators
     _settings: Settings
     _clock: Clock
@@ -106,7 +106,7 @@ class Process:
 
     def ready(
         self,
-        service: Service,
+        service: Application,
         announcement: str = "",
         *,
         required: Mapping[str, Check] = _NONE,
@@ -173,11 +173,11 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, log: LogOutput, berth: Berth | None = None
-) -> AsyncIterator[Process]:
+    settings: Settings, log: LogOutput, berth: WorkerAddress | None = None
+) -> AsyncIterator[ServerProcess]:
     """Heed signals, and serve the ops server, which says that the process is starting."""
     clock = SystemClock()
-    watch = Watch(VERSION, COMMIT, clock.monotonic, settings.pod_name)
+    watch = LoggingObserver(VERSION, COMMIT, clock.monotonic, settings.pod_name)
     watch.watch_log(log)
     status = StatusReport(watch.last_minute, clock.monotonic)
     start = _Start()
@@ -196,7 +196,7 @@ async def serving(
         )
         # From the start on: what a process waits for before it serves may take long as well.
         stack.enter_context(_ended_in_time(stop))
-        yield Process(
+        yield ServerProcess(
             watch,
             ops_url,
             berth,
@@ -227,7 +227,7 @@ def _ended_in_time(stop: asyncio.Event) -> Iterator[None]:
 
 
 def _ops_app(
-    settings: Settings, watch: Watch, readiness: Readiness, stopping: asyncio.Event
+    settings: Settings, watch: LoggingObserver, readiness: Readiness, stopping: asyncio.Event
 ) -> web.Application:
     app = ops_app(
         watch,
@@ -246,7 +246,7 @@ def _ops_app(
 
 @asynccontextmanager
 async def _listening(
-    ops: web.AppRunner, settings: Settings, berth: Berth | None
+    ops: web.AppRunner, settings: Settings, berth: WorkerAddress | None
 ) -> AsyncIterator[str]:
     """Serve the ops server where everybody asks, or where the supervisor does."""
     if berth is None:

@@ -5,21 +5,23 @@ from contextlib import asynccontextmanager
 
 from notification_core.model.event import Source
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.api.security.origin_policy import Surroundings
-from notification_entrypoints.bootstrap.application import Service
+from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.open_files import most_connections
 from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.process.api_runner import ApiRunner
-from notification_entrypoints.process.runtime import Process
+from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.serving.http_server import Bind, listening
 
 
 @asynccontextmanager
-async def open_api(settings: Settings, service: Service, process: Process) -> AsyncIterator[str]:
+async def open_api(
+    settings: Settings, service: Application, process: ServerProcess
+) -> AsyncIterator[str]:
     """Serve the API of a service for the length of the block; gives the URL of its server.
 
     At its end requests are accepted until SHUTDOWN_DELAY is over, and may end while there is time.
@@ -42,7 +44,7 @@ async def open_api(settings: Settings, service: Service, process: Process) -> As
         await process.until_delay_is_over()
 
 
-async def who_may_call(settings: Settings, service: Service) -> str | None:
+async def who_may_call(settings: Settings, service: Application) -> str | None:
     """Say what a caller needs, or that nobody has it yet; nothing where nobody is asked."""
     if service.credentials is None:
         return None
@@ -53,10 +55,10 @@ async def who_may_call(settings: Settings, service: Service) -> str | None:
 
 
 def api_services(
-    settings: Settings, service: Service, watch: Metrics, callers: Callers
-) -> Services:
+    settings: Settings, service: Application, watch: Metrics, callers: Callers
+) -> ApiDependencies:
     """Return what stands behind the API of a service."""
-    return Services(
+    return ApiDependencies(
         subscriptions=service.subscriptions,
         ingest=service.ingests[Source.HTTP],
         verification_keys=service.verification_keys,
@@ -89,7 +91,7 @@ def api_services(
     )
 
 
-def api_callers(settings: Settings, service: Service) -> Callers:
+def api_callers(settings: Settings, service: Application) -> Callers:
     """Return who may call the API of a service, and how often."""
     return Callers(
         service.credentials,

@@ -19,7 +19,7 @@ FOR_ALL: Final = timedelta(seconds=13.5)
 _log = structlog.stdlib.get_logger("notification")
 
 
-class Grace:
+class ShutdownDeadline:
     """Says how much of the time is left; it begins when it is begun, or first asked for."""
 
     def __init__(self, clock: Clock, whole: timedelta = FOR_WORK) -> None:

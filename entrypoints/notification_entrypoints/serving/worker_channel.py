@@ -26,7 +26,7 @@ class WorkerRefused(NotificationError):
 
 
 @frozen
-class Berth:
+class WorkerAddress:
     """The place that a worker has among the others; ``ops_url`` is where they answer together."""
 
     number: int

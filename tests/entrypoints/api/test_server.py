@@ -23,7 +23,7 @@ from notification_core.model.read_models import Activity, LogPage
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.dependencies import Services
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.origin_policy import Surroundings
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
@@ -342,7 +342,7 @@ class TestFailuresBehindIt:
         assert answer.json["internal_message"] == ""
 
 
-async def failed(services: Services) -> Answer:
+async def failed(services: ApiDependencies) -> Answer:
     """Return the answer to reading a log whose storage fails."""
     async with called(services) as api:
         webhook = await create(api)

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from notification_core.errors import StorageUnavailable
 from notification_core.model.message import DeadLetter, Message
-from notification_entrypoints.observability.watch import Watch
+from notification_entrypoints.observability.watch import LoggingObserver
 
 
 class Time:
@@ -26,11 +26,11 @@ def time() -> Time:
 
 
 @pytest.fixture
-def watch(time: Time) -> Watch:
-    return Watch("1.2.3", "abc", time)
+def watch(time: Time) -> LoggingObserver:
+    return LoggingObserver("1.2.3", "abc", time)
 
 
-HAPPENINGS: dict[str, Callable[[Watch], None]] = {
+HAPPENINGS: dict[str, Callable[[LoggingObserver], None]] = {
     "delivery_failed": lambda watch: watch.delivery_failed(uuid4(), uuid4()),
     "event_conflicted": lambda watch: watch.event_conflicted(uuid4(), "e-1"),
     "leases_reaped": lambda watch: watch.leases_reaped(1),
@@ -44,7 +44,7 @@ HAPPENINGS: dict[str, Callable[[Watch], None]] = {
 
 @pytest.mark.parametrize("event", HAPPENINGS)
 def test_an_outage_of_a_minute_says_each_thing_a_few_times_and_how_often_it_was(
-    watch: Watch, time: Time, event: str
+    watch: LoggingObserver, time: Time, event: str
 ) -> None:
     with capture_logs() as said:
         for second in range(61):
@@ -59,7 +59,7 @@ def test_an_outage_of_a_minute_says_each_thing_a_few_times_and_how_often_it_was(
     ]
 
 
-def test_loops_that_fail_are_told_apart(watch: Watch) -> None:
+def test_loops_that_fail_are_told_apart(watch: LoggingObserver) -> None:
     with capture_logs() as said:
         for loop in ["claim", "claim", "relay"]:
             watch.loop_failed(loop, StorageUnavailable("It is away."))

@@ -17,7 +17,7 @@ from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 from notification_entrypoints.observability.rate_window import LastMinute
-from notification_entrypoints.observability.watch import Watch
+from notification_entrypoints.observability.watch import LoggingObserver
 from notification_entrypoints.ops.server import Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
 
@@ -58,11 +58,11 @@ class Measured(Backlog):
 class Ops:
     time: Time = field(factory=Time)
     backlog: Measured = field(factory=Measured)
-    watch: Watch = field(init=False)
+    watch: LoggingObserver = field(init=False)
     report: StatusReport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.watch = Watch("1", "", self.time)
+        self.watch = LoggingObserver("1", "", self.time)
         self.report = StatusReport(self.watch.last_minute, self.time)
 
     def opened(self, worker: UUID | None = WORKER) -> None:

@@ -17,9 +17,9 @@ from notification_entrypoints.process.supervisor import aggregate
 from notification_entrypoints.process.supervisor import supervised_worker as slots
 from notification_entrypoints.process.supervisor.aggregate import CrewCounts
 from notification_entrypoints.process.supervisor.sockets import socket_folder
-from notification_entrypoints.process.supervisor.supervised_worker import Slot
-from notification_entrypoints.process.supervisor.worker_process import Answer, Child
-from notification_entrypoints.serving.worker_channel import Berth
+from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
+from notification_entrypoints.process.supervisor.worker_process import Answer, WorkerProcess
+from notification_entrypoints.serving.worker_channel import WorkerAddress
 from tests.waiting import until
 
 _LONG_LINE_THEN_READY = """
@@ -29,12 +29,12 @@ input()
 """
 
 
-async def child_of(program: str) -> Child:
+async def child_of(program: str) -> WorkerProcess:
     """Start a program in a worker's place."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdin=PIPE, stdout=PIPE
     )
-    return Child(Berth(1, Path("nowhere"), "", 0), process)
+    return WorkerProcess(WorkerAddress(1, Path("nowhere"), "", 0), process)
 
 
 def metrics(events: int) -> bytes:
@@ -55,9 +55,9 @@ async def test_where_no_process_can_be_made_for_a_time_a_worker_is_started_later
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(slots, "FIRST_PAUSE", 0.001)
-    slot, started = Slot(1, SystemClock()), 0
+    slot, started = SupervisedWorker(1, SystemClock()), 0
 
-    async def start(_: int) -> Child:
+    async def start(_: int) -> WorkerProcess:
         nonlocal started
         started += 1
         if started in {2, 3}:
@@ -74,11 +74,11 @@ async def test_where_no_process_can_be_made_for_a_time_a_worker_is_started_later
 
 
 async def test_where_the_first_process_cannot_be_made_that_is_said() -> None:
-    async def start(_: int) -> Child:
+    async def start(_: int) -> WorkerProcess:
         raise OSError("Resource temporarily unavailable")
 
     with pytest.raises(OSError, match="unavailable"):
-        await Slot(1, SystemClock()).run(start, lambda _: None)
+        await SupervisedWorker(1, SystemClock()).run(start, lambda _: None)
 
 
 def test_without_a_temporary_folder_the_sockets_are_in_memory(
@@ -110,14 +110,14 @@ def test_without_any_folder_the_message_says_what_to_set() -> None:
 async def test_what_a_worker_told_before_it_died_is_not_counted_again_as_its_successors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slot = Slot(1, SystemClock())
+    slot = SupervisedWorker(1, SystemClock())
     slot.child = former = await child_of("")
     counts = CrewCounts([slot], Metrics("1.2.3", "abc"))
 
-    async def tell(_: Slot, __: str) -> Answer | None:
+    async def tell(_: SupervisedWorker, __: str) -> Answer | None:
         return Answer(200, "text/plain", metrics(events=100))
 
-    async def tell_and_die(slot: Slot, path: str) -> Answer | None:
+    async def tell_and_die(slot: SupervisedWorker, path: str) -> Answer | None:
         answer = await tell(slot, path)
         counts.ended(1)
         slot.child = successor

@@ -6,8 +6,8 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter, new_api_key, shown_api_key
 from notification_core.access.api_keys import ApiKeyService
 from notification_core.ports.clock import Clock
-from notification_entrypoints.api.audit_trail import Auditing
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.responses import CREATED, NO_CONTENT, json_answer
 
@@ -17,12 +17,12 @@ class ApiKeyOperations:
     """Makes, lists and revokes API keys."""
 
     issuing: ApiKeyService
-    auditing: Auditing
+    auditing: AuditTrail
     converter: ApiConverter
     paging: Paging
     clock: Clock
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: ApiCall) -> web.Response:
         """Make a key and show it: this once."""
         draft = self.converter.api_key_draft(call.fields)
         issued = await self.issuing.create(
@@ -31,7 +31,7 @@ class ApiKeyOperations:
         shown = new_api_key(issued, self.clock.now())
         return json_answer(self.converter.dump(shown), CREATED)
 
-    async def page(self, call: Call) -> web.Response:
+    async def page(self, call: ApiCall) -> web.Response:
         """Answer with one page of keys, newest first."""
         limit, now = self.paging.limit(call), self.clock.now()
         # One more than is shown tells whether there is a next page.
@@ -40,7 +40,7 @@ class ApiKeyOperations:
         after = keys[limit - 1].key_id if len(keys) > limit else None
         return self.paging.answer(call, self.converter.dump(shown), after)
 
-    async def revoke(self, call: Call) -> web.Response:
+    async def revoke(self, call: ApiCall) -> web.Response:
         """Revoke a key."""
         key_id = call.parameters.id("key_id")
         await self.issuing.revoke(key_id, [self.auditing.entry(call, key_id)])

@@ -10,7 +10,7 @@ from notification_adapters.converters import ApiConverter
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.read_models import WantedDeliveries, WantedEvents
 from notification_core.ports.history import History
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.http.parameters import Parameters
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.responses import json_answer
@@ -25,7 +25,7 @@ class DeliveryOperations:
     paging: Paging
     zone: tzinfo
 
-    async def of_webhook(self, call: Call) -> web.Response:
+    async def of_webhook(self, call: ApiCall) -> web.Response:
         """Answer with one page of a webhook's deliveries, newest first."""
         webhook_id = call.parameters.id("webhook_id")
         before = self.paging.row(call)
@@ -35,13 +35,13 @@ class DeliveryOperations:
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: ApiCall) -> web.Response:
         """Answer with one delivery and its attempts."""
         delivery_id = call.parameters.id("delivery_id")
         delivery = await self.history.delivery(call.environment_id, delivery_id)
         return json_answer(self.converter.dump(delivery))
 
-    async def of_event(self, call: Call) -> web.Response:
+    async def of_event(self, call: ApiCall) -> web.Response:
         """Answer with an event and one page of its deliveries, newest first."""
         key = call.environment_id, cast("str", call.parameters.text("event_id"))
         before = self.paging.row(call)
@@ -50,7 +50,7 @@ class DeliveryOperations:
         shown = evolve(event, deliveries=page.rows)
         return self.paging.answer(call, self.converter.dump(shown), page.after)
 
-    async def events(self, call: Call) -> web.Response:
+    async def events(self, call: ApiCall) -> web.Response:
         """Answer with one page of an environment's events, newest first."""
         wanted = WantedEvents(
             event_type=call.parameters.text("event"),

@@ -10,8 +10,8 @@ from notification_core.environments.erasures import ErasureService
 from notification_core.model.signing_key import TrustedKey
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signing import SignatureHeaders
-from notification_entrypoints.api.audit_trail import Auditing
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.responses import ACCEPTED, CREATED, json_answer
 from notification_entrypoints.api.security.origin_policy import Surroundings
@@ -24,12 +24,12 @@ class EnvironmentOperations:
     keys: SigningKeyService
     erasures: ErasureService
     idempotency: Idempotency
-    auditing: Auditing
+    auditing: AuditTrail
     signature_headers: SignatureHeaders
     converter: ApiConverter
     surroundings: Surroundings
 
-    async def settings(self, call: Call) -> web.Response:
+    async def settings(self, call: ApiCall) -> web.Response:
         """Answer with the settings of an environment.
 
         If it has no key yet, its first one is made, unless a page of another site asks.
@@ -43,7 +43,7 @@ class EnvironmentOperations:
         settings = environment_settings(keys, self.signature_headers)
         return json_answer(self.converter.dump(settings))
 
-    async def rotate(self, call: Call) -> web.Response:
+    async def rotate(self, call: ApiCall) -> web.Response:
         """Give an environment a new key, and answer with it."""
         environment_id = call.environment_id
         emergency = cast("bool", call.fields.get("emergency", False))
@@ -64,7 +64,7 @@ class EnvironmentOperations:
             lambda made: made.key.key_id,
         )
 
-    async def erase(self, call: Call) -> web.Response:
+    async def erase(self, call: ApiCall) -> web.Response:
         """Begin to erase an environment, and answer with how that stands."""
         # Of what is the environment's nothing is left; who had it erased is the installation's.
         entry = evolve(self.auditing.entry(call, call.environment_id), environment_id=None)
@@ -75,7 +75,7 @@ class EnvironmentOperations:
         response.headers[hdrs.LOCATION] = str(where)
         return response
 
-    async def erasure(self, call: Call) -> web.Response:
+    async def erasure(self, call: ApiCall) -> web.Response:
         """Answer with how the latest erasure of an environment stands."""
         erasure = await self.erasures.get(call.environment_id)
         return json_answer(self.converter.dump(erasure))

@@ -20,7 +20,7 @@ from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.ports.clock import Clock
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.responses import ACCEPTED, json_answer
 
@@ -30,7 +30,7 @@ _READ_AT_ONCE: Final = 128 * 1024
 """More bytes than that are read in a thread: it may take long, and others are served meanwhile."""
 
 
-class Tally(Protocol):
+class IngestMetrics(Protocol):
     """Who counts what came in and was not as it should be."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class EventOperations:
     ingest: Ingest
     idempotency: Idempotency
     schemas: DataSchemas
-    tally: Tally
+    tally: IngestMetrics
     clock: Clock
     ids: Callable[[], UUID]
     zone: tzinfo
@@ -63,11 +63,11 @@ class EventOperations:
         init=False, factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="event-reader")
     )
 
-    async def types(self, _: Call) -> web.Response:
+    async def types(self, _: ApiCall) -> web.Response:
         """Answer with the catalogue."""
         return json_answer(self.converter.dump(list(EVENT_TYPES.values())))
 
-    async def publish(self, call: Call) -> web.Response:
+    async def publish(self, call: ApiCall) -> web.Response:
         """Publish one event or a batch."""
         events, single = await self._read(call)
         environment_id = call.environment_id
@@ -82,7 +82,7 @@ class EventOperations:
             call, environment_id, lambda keep: self.ingest.publish(events, keep), shown
         )
 
-    async def _read(self, call: Call) -> tuple[list[Event], bool]:
+    async def _read(self, call: ApiCall) -> tuple[list[Event], bool]:
         """Read the events; count those that are refused and those that do not fit their schema."""
         try:
             if len(call.body) <= _READ_AT_ONCE:
@@ -102,7 +102,7 @@ class EventOperations:
         return events, single
 
     def _read_now(
-        self, call: Call, make_event_id: Callable[[], str]
+        self, call: ApiCall, make_event_id: Callable[[], str]
     ) -> tuple[list[Event], bool, Sequence[Event]]:
         """Return the events, whether it is a single one, and those that do not fit their schema."""
         events, single = read_events(

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from notification_core.model.signing_key import public_forms
 from notification_core.signing.rotation import SigningKeyService
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.responses import json_answer
 
 _NOT_MODIFIED = 304
@@ -22,7 +22,7 @@ class JwksOperations:
 
     keys: SigningKeyService
 
-    async def jwks(self, call: Call) -> web.Response:
+    async def jwks(self, call: ApiCall) -> web.Response:
         """Answer with the keys, or with 304 where the caller has them already.
 
         Whoever asks is not asked who they are, so nothing is made: an environment without keys

@@ -9,7 +9,7 @@ from notification_adapters.converters import ApiConverter
 from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.read_models import WantedAttempts
 from notification_core.ports.logs import LogStore
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.http.parameters import Parameters
 from notification_entrypoints.api.paging import Paging
 
@@ -23,7 +23,7 @@ class LogOperations:
     paging: Paging
     zone: tzinfo
 
-    async def page(self, call: Call) -> web.Response:
+    async def page(self, call: ApiCall) -> web.Response:
         """Answer with one page, newest first, and a link to the next one where there is one."""
         webhook_id = call.parameters.id("webhook_id")
         before = self.paging.row(call)

@@ -7,8 +7,8 @@ from notification_adapters.converters import ApiConverter
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import Replay
 from notification_core.replays.replays import Replays
-from notification_entrypoints.api.audit_trail import Auditing
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.responses import ACCEPTED, NO_CONTENT, json_answer
@@ -20,11 +20,11 @@ class ReplayOperations:
 
     replays: Replays
     idempotency: Idempotency
-    auditing: Auditing
+    auditing: AuditTrail
     converter: ApiConverter
     paging: Paging
 
-    async def retry(self, call: Call) -> web.Response:
+    async def retry(self, call: ApiCall) -> web.Response:
         """Make one more delivery of the same event, and answer with it."""
         delivery_id = call.parameters.id("delivery_id")
         environment_id = call.environment_id
@@ -44,7 +44,7 @@ class ReplayOperations:
             lambda _: delivery_id,
         )
 
-    async def start(self, call: Call) -> web.Response:
+    async def start(self, call: ApiCall) -> web.Response:
         """Begin a replay and answer with it, or only with how much it would come to."""
         key = call.environment_id, call.parameters.id("webhook_id")
         draft = self.converter.replay_draft(call.fields)
@@ -67,20 +67,20 @@ class ReplayOperations:
             lambda replay: replay.replay_id,
         )
 
-    async def of_webhook(self, call: Call) -> web.Response:
+    async def of_webhook(self, call: ApiCall) -> web.Response:
         """Answer with one page of a webhook's replays, newest first."""
         key = call.environment_id, call.parameters.id("webhook_id")
         before = self.paging.row(call)
         page = await self.replays.of_webhook(*key, self.paging.limit(call), before)
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: ApiCall) -> web.Response:
         """Answer with how a replay stands."""
         key = call.environment_id, call.parameters.id("webhook_id")
         replay = await self.replays.get(*key, call.parameters.id("replay_id"))
         return json_answer(self.converter.dump(replay))
 
-    async def cancel(self, call: Call) -> web.Response:
+    async def cancel(self, call: ApiCall) -> web.Response:
         """Cancel a replay."""
         key = call.environment_id, call.parameters.id("webhook_id")
         replay_id = call.parameters.id("replay_id")

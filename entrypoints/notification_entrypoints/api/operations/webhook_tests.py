@@ -8,7 +8,7 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_core.model.delivery import Attempt
 from notification_core.webhooks.webhook_tester import WebhookTester
-from notification_entrypoints.api.endpoint import Call
+from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.responses import json_answer
 
@@ -21,7 +21,7 @@ class TrialOperations:
     idempotency: Idempotency
     converter: ApiConverter
 
-    async def send(self, call: Call) -> web.Response:
+    async def send(self, call: ApiCall) -> web.Response:
         """Send an example to a webhook, and answer with the attempt."""
         webhook_id = call.parameters.id("webhook_id")
         event_type = cast("str | None", call.fields.get("event"))

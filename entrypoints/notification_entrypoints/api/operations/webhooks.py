@@ -14,8 +14,8 @@ from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
-from notification_entrypoints.api.audit_trail import Auditing
-from notification_entrypoints.api.endpoint import Call, check_fields
+from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.endpoint import ApiCall, check_fields
 from notification_entrypoints.api.http.etags import (
     expected_versions,
     is_known,
@@ -47,12 +47,12 @@ class WebhookOperations:
 
     subscriptions: WebhookService
     idempotency: Idempotency
-    auditing: Auditing
+    auditing: AuditTrail
     logs: LogStore
     converter: ApiConverter
     written: Schema
 
-    async def list(self, call: Call) -> web.Response:
+    async def list(self, call: ApiCall) -> web.Response:
         """Answer with all webhooks of an environment."""
         webhooks = await self.subscriptions.list(call.environment_id)
         activity = await self.logs.activity(call.environment_id)
@@ -62,7 +62,7 @@ class WebhookOperations:
         ]
         return json_answer(self.converter.dump(shown))
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: ApiCall) -> web.Response:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
         environment_id = call.environment_id
@@ -82,7 +82,7 @@ class WebhookOperations:
             lambda webhook: webhook.webhook_id,
         )
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: ApiCall) -> web.Response:
         """Answer with one webhook, or that the caller has it already."""
         webhook = await self.subscriptions.get(*_addressed(call))
         activity = await self._activity(webhook)
@@ -93,7 +93,7 @@ class WebhookOperations:
             return response
         return self._answer(call, webhook, activity)
 
-    async def replace(self, call: Call) -> web.Response:
+    async def replace(self, call: ApiCall) -> web.Response:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
         expected = expected_versions(call.request)
@@ -102,7 +102,7 @@ class WebhookOperations:
         )
         return await self._shown(call, changed)
 
-    async def patch(self, call: Call) -> web.Response:
+    async def patch(self, call: ApiCall) -> web.Response:
         """Change some fields of a webhook."""
 
         def redraft(stored: Webhook) -> WebhookDraft:
@@ -116,7 +116,7 @@ class WebhookOperations:
         )
         return await self._shown(call, changed)
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, call: ApiCall) -> web.Response:
         """Delete a webhook."""
         expected = expected_versions(call.request)
         await self.subscriptions.delete(*_addressed(call), expected, self._audited(call))
@@ -126,10 +126,10 @@ class WebhookOperations:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
 
-    def _audited(self, call: Call) -> RequestRecords:
+    def _audited(self, call: ApiCall) -> RequestRecords:
         return [self.auditing.entry(call, call.parameters.id("webhook_id"))]
 
-    async def _shown(self, call: Call, webhook: Webhook) -> web.Response:
+    async def _shown(self, call: ApiCall, webhook: Webhook) -> web.Response:
         return self._answer(call, webhook, await self._activity(webhook))
 
     async def _activity(self, webhook: Webhook) -> Activity:
@@ -137,7 +137,7 @@ class WebhookOperations:
         return told.get(webhook.webhook_id, _NONE)
 
     def _answer(
-        self, call: Call, webhook: Webhook, activity: Activity, status: int = OK
+        self, call: ApiCall, webhook: Webhook, activity: Activity, status: int = OK
     ) -> web.Response:
         shown = ShownWebhook(webhook, activity, call.caller.may(Scope.WRITE))
         response = json_answer(self.converter.dump(shown), status)
@@ -145,6 +145,6 @@ class WebhookOperations:
         return response
 
 
-def _addressed(call: Call) -> tuple[UUID, UUID]:
+def _addressed(call: ApiCall) -> tuple[UUID, UUID]:
     """Return the environment and the id of the webhook that a path names."""
     return call.environment_id, call.parameters.id("webhook_id")

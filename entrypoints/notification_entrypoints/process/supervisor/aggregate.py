@@ -15,7 +15,7 @@ from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.server import OK, Counts, Health, Parts
 from notification_entrypoints.ops.status import Report
-from notification_entrypoints.process.supervisor.supervised_worker import Slot
+from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
 from notification_entrypoints.process.supervisor.totals import Totals
 from notification_entrypoints.process.supervisor.worker_process import Answer
 
@@ -37,7 +37,7 @@ Each worker has debug pages of its own, by its number:
 class CrewParts(Parts):
     """Knows how the parts of all workers do."""
 
-    slots: Sequence[Slot]
+    slots: Sequence[SupervisedWorker]
 
     async def health(self) -> Health:
         """Return how each part of each worker does; all of them have to be ready."""
@@ -46,7 +46,7 @@ class CrewParts(Parts):
         return Health(parts, all(health.is_ready for health in found))
 
 
-async def _health_of(slot: Slot) -> Health:
+async def _health_of(slot: SupervisedWorker) -> Health:
     name = f"worker {slot.number}"
     answer = await _asked(slot, "/readyz")
     if answer is None:
@@ -62,7 +62,7 @@ async def _health_of(slot: Slot) -> Health:
 class CrewCounts(Counts):
     """Knows what all workers have counted, those that have ended too."""
 
-    def __init__(self, slots: Sequence[Slot], own: Metrics) -> None:
+    def __init__(self, slots: Sequence[SupervisedWorker], own: Metrics) -> None:
         self._slots = slots
         self._own = own
         self._totals = Totals()
@@ -110,7 +110,7 @@ class CrewCounts(Counts):
 class CrewReport(Report):
     """Tells how all workers do together."""
 
-    slots: Sequence[Slot]
+    slots: Sequence[SupervisedWorker]
 
     async def read(self) -> Mapping[str, object]:
         """Return the sums; raise :class:`StorageUnavailable` where no worker answers."""
@@ -140,7 +140,9 @@ def _together(told: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
     }
 
 
-def add_debug_door(app: web.Application, settings: Settings, slots: Sequence[Slot]) -> None:
+def add_debug_door(
+    app: web.Application, settings: Settings, slots: Sequence[SupervisedWorker]
+) -> None:
     """Lead to the workers' debug pages, where the settings ask for them.
 
     Who may see them each worker judges itself, as if it had been asked directly.
@@ -168,7 +170,7 @@ def add_debug_door(app: web.Application, settings: Settings, slots: Sequence[Slo
     app.router.add_get("/debug/{number}/{page:[a-z]*}", page)
 
 
-async def _debug_page(slot: Slot, request: web.Request, page: str) -> web.Response:
+async def _debug_page(slot: SupervisedWorker, request: web.Request, page: str) -> web.Response:
     query = f"?{request.query_string}" if request.query_string else ""
     headers: Mapping[str, str] = {
         name: request.headers[name] for name in _PASSED_ON if name in request.headers
@@ -185,7 +187,7 @@ async def _debug_page(slot: Slot, request: web.Request, page: str) -> web.Respon
 
 
 async def _asked(
-    slot: Slot,
+    slot: SupervisedWorker,
     path: str,
     *,
     seconds: float = _ASK_SECONDS,

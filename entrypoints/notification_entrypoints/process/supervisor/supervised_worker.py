@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from notification_core.ports.clock import Clock
-from notification_entrypoints.process.supervisor.worker_process import Child, ending
+from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, ending
 from notification_entrypoints.serving.worker_channel import WorkerRefused
 
 FIRST_PAUSE: Final = 0.1
@@ -16,18 +16,18 @@ LONGEST_PAUSE: Final = 10.0
 _WELL_AFTER: Final = 30.0
 """A worker that has lived so long ended for a reason of its own: the pauses begin anew."""
 
-Start = Callable[[int], Awaitable[Child]]
+Start = Callable[[int], Awaitable[WorkerProcess]]
 """Starts a process of the worker of this number."""
 
 _log = structlog.stdlib.get_logger("notification")
 
 
-class Slot:
+class SupervisedWorker:
     """Keeps one worker running: whenever it ends, another one is started, not too fast."""
 
     def __init__(self, number: int, clock: Clock) -> None:
         self.number = number
-        self.child: Child | None = None
+        self.child: WorkerProcess | None = None
         self.ready = asyncio.Event()
         self.announcement = ""
         self.problem = "it is starting"
@@ -73,7 +73,7 @@ class Slot:
         if self.child:
             self.child.kill()
 
-    async def _lived(self, child: Child) -> int:
+    async def _lived(self, child: WorkerProcess) -> int:
         """Wait for the end of a life; return the exit code."""
         becoming_ready = asyncio.create_task(self._note_ready(child))
         try:
@@ -82,11 +82,11 @@ class Slot:
             becoming_ready.cancel()
             self.child = None
 
-    async def _note_ready(self, child: Child) -> None:
+    async def _note_ready(self, child: WorkerProcess) -> None:
         self.announcement = await child.ready
         self.ready.set()
 
-    def _check(self, child: Child, code: int) -> None:
+    def _check(self, child: WorkerProcess, code: int) -> None:
         """Give up where a worker has said why none can start, unless that may pass."""
         refused = child.refused
         if refused and not (refused.passes and self.ready.is_set()):

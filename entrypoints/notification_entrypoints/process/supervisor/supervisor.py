@@ -33,10 +33,10 @@ from notification_entrypoints.process.supervisor.aggregate import (
     running,
 )
 from notification_entrypoints.process.supervisor.sockets import socket_folder
-from notification_entrypoints.process.supervisor.supervised_worker import Slot
-from notification_entrypoints.process.supervisor.worker_process import Child, spawned
+from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
+from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, spawned
 from notification_entrypoints.serving.http_server import Bind, listening, sharing, stop_signals
-from notification_entrypoints.serving.worker_channel import Berth
+from notification_entrypoints.serving.worker_channel import WorkerAddress
 
 LONGEST_STOP: Final = 14.0
 """A worker that has not ended by itself so long after it was told to is killed."""
@@ -47,7 +47,7 @@ _log = structlog.stdlib.get_logger("notification")
 
 
 @frozen
-class Crew:
+class WorkerPool:
     """Who serves: so many workers of a command, which all listen on the API's port or do not."""
 
     command: str
@@ -56,13 +56,13 @@ class Crew:
     shares_port: bool
 
 
-async def supervise(settings: Settings, crew: Crew, log: LogOutput) -> None:
+async def supervise(settings: Settings, crew: WorkerPool, log: LogOutput) -> None:
     """Have a crew serve until SIGINT or SIGTERM; a second signal ends all of it at once.
 
     Raises :class:`WorkerRefused` where none of them can start.
     """
     stopping = asyncio.Event()
-    slots = [Slot(number, SystemClock()) for number in range(1, crew.size + 1)]
+    slots = [SupervisedWorker(number, SystemClock()) for number in range(1, crew.size + 1)]
     counts = CrewCounts(slots, Metrics(VERSION, COMMIT, settings.pod_name, serves=False))
     counts.watch_log(log)
     async with AsyncExitStack() as stack:
@@ -71,8 +71,8 @@ async def supervise(settings: Settings, crew: Crew, log: LogOutput) -> None:
         environ = stack.enter_context(_environ(settings, crew))
         folder = stack.enter_context(socket_folder())
 
-        async def start(number: int) -> Child:
-            berth = Berth(number, folder / f"{number}.sock", ops_url, os.getpid())
+        async def start(number: int) -> WorkerProcess:
+            berth = WorkerAddress(number, folder / f"{number}.sock", ops_url, os.getpid())
             return await spawned(crew.command, berth, environ)
 
         _log.info("supervising", workers=crew.size, ops=ops_url)
@@ -82,7 +82,10 @@ async def supervise(settings: Settings, crew: Crew, log: LogOutput) -> None:
 
 @asynccontextmanager
 async def _answering(
-    settings: Settings, slots: Sequence[Slot], counts: CrewCounts, stopping: asyncio.Event
+    settings: Settings,
+    slots: Sequence[SupervisedWorker],
+    counts: CrewCounts,
+    stopping: asyncio.Event,
 ) -> AsyncIterator[str]:
     """Answer on the ops port for all workers; gives the URL."""
     app = ops_app(
@@ -99,7 +102,7 @@ async def _answering(
 
 
 @contextmanager
-def _environ(settings: Settings, crew: Crew) -> Iterator[Mapping[str, str]]:
+def _environ(settings: Settings, crew: WorkerPool) -> Iterator[Mapping[str, str]]:
     """Give the workers' environment; the API's port is kept for them where they share one."""
     if not crew.shares_port:
         yield crew.environ
@@ -110,7 +113,7 @@ def _environ(settings: Settings, crew: Crew) -> Iterator[Mapping[str, str]]:
 
 
 async def _live(
-    slots: Sequence[Slot],
+    slots: Sequence[SupervisedWorker],
     lives: Sequence[asyncio.Task[None]],
     stop: asyncio.Event,
     stopping: asyncio.Event,
@@ -127,14 +130,14 @@ async def _live(
         life.result()
 
 
-async def _announce(slots: Sequence[Slot]) -> None:
+async def _announce(slots: Sequence[SupervisedWorker]) -> None:
     """Say once what the workers say, when all of them serve."""
     for slot in slots:
         await slot.ready.wait()
     announce(slots[0].announcement, sys.stdout)
 
 
-async def _end(slots: Sequence[Slot], lives: Sequence[asyncio.Task[None]]) -> None:
+async def _end(slots: Sequence[SupervisedWorker], lives: Sequence[asyncio.Task[None]]) -> None:
     """Let the workers end in order, for so long as that may take, and then at once."""
     for slot in slots:
         slot.stop()
@@ -146,7 +149,7 @@ async def _end(slots: Sequence[Slot], lives: Sequence[asyncio.Task[None]]) -> No
         await asyncio.wait(lives)
 
 
-def _end_at_once(slots: Sequence[Slot]) -> None:
+def _end_at_once(slots: Sequence[SupervisedWorker]) -> None:
     for slot in slots:
         slot.kill()
     logging.shutdown()

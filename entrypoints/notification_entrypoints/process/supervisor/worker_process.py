@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 from attrs import define, field, frozen
 
-from notification_entrypoints.serving.worker_channel import Berth, Ready, Refused, heard
+from notification_entrypoints.serving.worker_channel import Ready, Refused, WorkerAddress, heard
 
 _MODULE: Final = "notification_entrypoints.commands.worker"
 
@@ -33,10 +33,10 @@ class Answer:
 
 
 @define(eq=False)
-class Child:
+class WorkerProcess:
     """One life of a worker, from its start to its end."""
 
-    berth: Berth
+    berth: WorkerAddress
     process: Process
     ready: asyncio.Future[str] = field(factory=lambda: asyncio.get_running_loop().create_future())
     refused: Refused | None = None
@@ -81,12 +81,12 @@ class Child:
             return None
 
 
-async def spawned(command: str, berth: Berth, environ: Mapping[str, str]) -> Child:
+async def spawned(command: str, berth: WorkerAddress, environ: Mapping[str, str]) -> WorkerProcess:
     """Start a worker: a process of its own, which inherits nothing but its standard streams."""
     process = await asyncio.create_subprocess_exec(
         *_program(command, berth), env=_environ(environ), stdin=PIPE, stdout=PIPE
     )
-    return Child(berth, process)
+    return WorkerProcess(berth, process)
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:
@@ -96,7 +96,7 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
             return await stream.readline()
 
 
-def _program(command: str, berth: Berth) -> Sequence[str]:
+def _program(command: str, berth: WorkerAddress) -> Sequence[str]:
     # -P: a file in the current folder must not stand in for a module.
     return (sys.executable, "-P", "-m", _MODULE, command, *berth.arguments())
 
