@@ -1,5 +1,6 @@
 """Using up what a process may open, for a while."""
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 @contextmanager
 def no_descriptors() -> Iterator[None]:
     """Leave this process no file descriptor to open for the length of the block."""
+    gc.collect()  # what other tests left behind would give descriptors back meanwhile
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     first = os.open(os.devnull, os.O_RDONLY)
     held = [first]
