@@ -63,14 +63,26 @@ class Connection(aiosqlite.Connection):
     """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int) -> None:
-        super().__init__(connector, iter_chunk_size)
+        super().__init__(self._open, iter_chunk_size)
+        self._open_database = connector
+        self._opened: sqlite3.Connection | None = None
         self._thread.daemon = True
         self._put_off: list[Work] = []
         self._begun = False
         self._stopped: asyncio.Future[object] | None = None
 
+    def _open(self) -> sqlite3.Connection:
+        self._opened = self._open_database()
+        return self._opened
+
+    def _close_unused(self) -> None:
+        """Close what was opened after its caller had given up: the driver does not know of it."""
+        if self._connection is None and self._opened is not None:
+            self._opened.close()
+
     def stop(self) -> "asyncio.Future[object] | None":
         """End the thread after what was asked of it; what is returned says when."""
+        self._tx.put_nowait((None, self._close_unused))
         self._stopped = super().stop()
         return self._stopped
 
