@@ -112,6 +112,7 @@ class RawReceiver(StreamServer):
         self.connections += 1
         loop = asyncio.get_running_loop()
         voice = _Voice(writer.transport, writer.transport.get_protocol(), reader, loop)
+        voice.original = writer
         self._voices.append(voice)
         super()._accept(reader, voice)
 
@@ -138,6 +139,8 @@ class _Voice(asyncio.StreamWriter):
     """Counts what is said."""
 
     said = 0
+    original: asyncio.StreamWriter
+    """Kept, since from Python 3.13 on one that is collected closes its transport."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.said += len(data)

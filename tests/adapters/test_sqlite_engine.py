@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import database as engine
 from notification_adapters.sql.sqlite import pool
-from notification_adapters.sql.sqlite.driver import put_off
+from notification_adapters.sql.sqlite.driver import Connection, put_off
 from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
@@ -300,3 +300,26 @@ def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     assert not raised
+
+
+async def test_a_connection_whose_caller_gave_up_is_closed_once_it_is_open() -> None:
+    opened: list[sqlite3.Connection] = []
+    go_on = threading.Event()
+
+    def open_slowly() -> sqlite3.Connection:
+        go_on.wait(10)
+        opened.append(sqlite3.connect(":memory:", check_same_thread=False))
+        return opened[0]
+
+    connecting = asyncio.ensure_future(_connected(Connection(open_slowly, 64)))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
+async def _connected(connection: Connection) -> None:
+    await connection
