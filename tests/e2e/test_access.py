@@ -70,6 +70,21 @@ async def test_from_the_first_key_to_one_that_is_revoked_everywhere(tmp_path: Pa
         assert key not in shown
 
 
+async def test_a_customer_cannot_have_the_ops_server_called(tmp_path: Path) -> None:
+    settings = {"API_AUTH": "api_key", "API_BOOTSTRAP_KEY": BOOTSTRAP, "DEBUG": "true"}
+    async with running(tmp_path, **settings) as (up, _):
+        create = ("keys", "create", "--name", "Customer", "--scope", "write", "--json")
+        key = json.loads((await command(up, BOOTSTRAP, *create, "--environment", _ENVIRONMENT))[1])[
+            "key"
+        ]
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+            url = f"http://{host}:{up.ports[1]}/debug/settings"
+            subscribe = ("webhooks", "create", "--environment", _ENVIRONMENT, "--url", url)
+            refused, _, said = await command(up, key, *subscribe, "--method", "get")
+            assert refused == 4
+            assert "url" in said
+
+
 async def test_an_api_that_nobody_can_call_says_how_to_begin(tmp_path: Path) -> None:
     async with running(tmp_path, API_AUTH="api_key") as (up, _):
         assert "API_BOOTSTRAP_KEY" in up.said()
