@@ -7,7 +7,7 @@ import atheris
 with atheris.instrument_imports():
     from notification_adapters.http.limits import MAX_HEADER_BYTES
     from notification_adapters.http.native.response import ResponseReader
-    from notification_core.model.delivery import ReceivedResponse
+    from notification_core.model.delivery import ErrorCode, ReceivedResponse
     from notification_core.ports.sender import MAX_LOGGED_BYTES, SendingFailed
 
 BEGINNINGS = (
@@ -31,8 +31,11 @@ def one_input(drawn: bytes) -> None:
         check(whole)
 
 
-def read(pieces: list[bytes]) -> ReceivedResponse | str | None:
-    """Return the response, what is wrong with it, or None where its headers never ended."""
+def read(pieces: list[bytes]) -> ReceivedResponse | ErrorCode | None:
+    """Return the response, the code of its error, or None where its headers never ended.
+
+    The code alone: of a response with two faults, the pieces decide which one is seen first.
+    """
     reader = ResponseReader()
     try:
         for piece in pieces:
@@ -40,7 +43,7 @@ def read(pieces: list[bytes]) -> ReceivedResponse | str | None:
                 return response
         return reader.end(orderly=True)
     except SendingFailed as failure:
-        return failure.error.message
+        return failure.error.code
 
 
 def check(response: ReceivedResponse) -> None:
