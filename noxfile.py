@@ -190,6 +190,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def trace(session: nox.Session) -> None:
+    """Count what one event passes from publish to stored result; ``-- --list`` names it."""
+    _install_as_a_user_would(session, "tests")
+    session.run("python", "-m", "tests.trace_event", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Watch a pipeline's events arrive, signed and verified, through a retry and a crash."""
     _install_as_a_user_would(session, "service")
