@@ -46,7 +46,6 @@ PLACES: Mapping[str, str] = {
     "embedded.event": "taking events in",
     "bootstrap.kafka": "taking events from Kafka",
     "process.serve_api": "the API",
-    "bootstrap.postgres_storage": "the storage",
     "config.open_files": "the API",
     "config.open_files._needed": "sending",
     "process.runtime": "the ops server",

@@ -24,7 +24,7 @@ import msgspec
 from aiohttp import web
 
 from notification_adapters.event_formats.event_json import read_event
-from notification_adapters.sql import HostConnection, SqlStorage
+from notification_adapters.sql import HostConnection
 from notification_core.environments.erasures import ErasureService
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
 from notification_core.ingest.ingest import Published
@@ -184,11 +184,9 @@ class Notifications:
         if connection is None:
             return await self._ingest.publish(events)
         storage = self._service.storage
-        if not isinstance(storage, SqlStorage):
-            raise InvalidInput("A storage in memory takes part in no transaction.")
-        async with storage.deliveries.joining(connection) as transaction:
+        async with storage.join(connection) as transaction:
             joined = await self._ingest.join(transaction, events)
-        storage.commits.after(connection, joined.committed)
+        storage.after_commit(connection, joined.committed)
         return joined.published
 
     async def sent(self) -> None:

@@ -183,7 +183,7 @@ async def test_a_duplicate_within_a_hosts_transaction_waits_with_the_hosts_commi
         async with opened(place.server) as storage, engine.connect() as host:
             await _store(storage)
             async with standby_missing(place.postgres):
-                async with storage.deliveries.joining(host) as transaction:
+                async with storage.join(host) as transaction:
                     arrivals = await transaction.add_events([event("e-1")])
                 assert list(arrivals.values()) == [Arrival.DUPLICATE]
                 committing = asyncio.create_task(host.commit())

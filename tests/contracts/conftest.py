@@ -15,15 +15,8 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
-from tests.contracts.world import (
-    TOPICS,
-    Probe,
-    Storage,
-    World,
-    memory_probe,
-    sql_probe,
-    standing_still,
-)
+from notification_core.ports.storage import Storage
+from tests.contracts.world import TOPICS, Probe, World, memory_probe, sql_probe, standing_still
 from tests.postgres_server import CIPHER, PostgresServer
 from tests.sqlite_template import make_sqlite
 

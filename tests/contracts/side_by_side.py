@@ -26,9 +26,9 @@ from notification_core.model.replay import Replay
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.backlog import BacklogSize
+from notification_core.ports.storage import Storage
 from tests.contracts.world import (
     STORED,
-    Storage,
     Stored,
     World,
     memory_probe,

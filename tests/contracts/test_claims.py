@@ -6,7 +6,8 @@ from uuid import UUID
 
 from notification_core.model.delivery import Failed, Fence, Retry, Succeeded
 from notification_core.model.webhook import FOREVER, DisabledReason
-from tests.contracts.world import LEASE, Storage, World, ids_of
+from notification_core.ports.storage import Storage
+from tests.contracts.world import LEASE, World, ids_of
 
 SECOND = timedelta(seconds=1)
 

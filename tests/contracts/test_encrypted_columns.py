@@ -24,7 +24,8 @@ from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
-from tests.contracts.world import Storage, World
+from notification_core.ports.storage import Storage
+from tests.contracts.world import World
 from tests.postgres_server import CIPHER
 
 FORMER, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"

@@ -14,7 +14,8 @@ from notification_core.errors import AlreadyAnswered, TooManyWebhooks
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
-from tests.contracts.world import Storage, World
+from notification_core.ports.storage import Storage
+from tests.contracts.world import World
 
 Effect = Callable[[World, Storage, KeptAnswer], Awaitable[None]]
 

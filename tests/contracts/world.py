@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -37,71 +37,13 @@ from notification_core.model.delivery import (
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.topics import Topics
 from notification_core.model.webhook import Webhook
-from notification_core.ports.api_keys import ApiKeyStore
-from notification_core.ports.audit import AuditLog
-from notification_core.ports.backlog import Backlog
-from notification_core.ports.dead_letters import DeadLetters
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore, IngestPlan
-from notification_core.ports.dispatch_notifier import DispatchNotifier
-from notification_core.ports.encrypted_columns import EncryptedColumns
-from notification_core.ports.erasures import ErasureStore
-from notification_core.ports.history import History
-from notification_core.ports.idempotency import IdempotencyStore
-from notification_core.ports.logs import LogStore
-from notification_core.ports.outbox import Outbox
-from notification_core.ports.replays import ReplayStore
-from notification_core.ports.retention import Retention
-from notification_core.ports.signing_keys import KeyStore
-from notification_core.ports.webhook_tests import WebhookTestStore
-from notification_core.ports.webhooks import WebhookStore
-from notification_core.ports.worker_lock import WorkerLock
+from notification_core.ports.deliveries import Claim, Claimed, IngestPlan
+from notification_core.ports.storage import Storage
 
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
 TYPE = "pipeline-created"
 TOPICS = Topics("test-")
-
-
-class Storage(Protocol):
-    """What every storage offers."""
-
-    @property
-    def webhooks(self) -> WebhookStore: ...
-    @property
-    def deliveries(self) -> DeliveryStore: ...
-    @property
-    def keys(self) -> KeyStore: ...
-    @property
-    def api_keys(self) -> ApiKeyStore: ...
-    @property
-    def audit(self) -> AuditLog: ...
-    @property
-    def logs(self) -> LogStore: ...
-    @property
-    def history(self) -> History: ...
-    @property
-    def backlog(self) -> Backlog: ...
-    @property
-    def replays(self) -> ReplayStore: ...
-    @property
-    def erasures(self) -> ErasureStore: ...
-    @property
-    def trials(self) -> WebhookTestStore: ...
-    @property
-    def idempotency(self) -> IdempotencyStore: ...
-    @property
-    def dead_letters(self) -> DeadLetters: ...
-    @property
-    def retention(self) -> Retention: ...
-    @property
-    def outbox(self) -> Outbox: ...
-    @property
-    def sealed(self) -> EncryptedColumns: ...
-    @property
-    def worker_lock(self) -> WorkerLock: ...
-    @property
-    def waking(self) -> DispatchNotifier: ...
-    async def ping(self) -> None: ...
 
 
 @frozen

@@ -1,5 +1,8 @@
 """All stores in memory as one object."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
 from attrs import field, frozen
 
 from notification_adapters.memory.api_keys import MemoryApiKeyStore
@@ -22,12 +25,15 @@ from notification_adapters.memory.webhook_tests import MemoryWebhookTestStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.worker_lock import LockHolder, MemoryWorkerLock
 from notification_core.concurrency.ids import IdGenerator
+from notification_core.errors import InvalidInput
 from notification_core.model.topics import Topics
 from notification_core.ports.clock import Clock
+from notification_core.ports.deliveries import IngestTransaction
+from notification_core.ports.storage import Storage
 
 
 @frozen
-class MemoryStorage:
+class MemoryStorage(Storage):
     """The stores of one memory: what one writes the others read."""
 
     webhooks: MemoryWebhookStore
@@ -51,12 +57,26 @@ class MemoryStorage:
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
     circle: list[MemoryWaking] = field(repr=False)
+    parallel_ingests: int = 1  # those that write take turns
+    open_transactions: int = 0
+    max_transactions: int | None = None
 
     async def ping(self) -> None:
         """Return: memory is always there."""
 
     async def check_schema(self) -> None:
         """Return: memory has no schema that could be another version's."""
+
+    def join(
+        self,
+        connection: object,  # noqa: ARG002 - whatever it is
+    ) -> AbstractAsyncContextManager[IngestTransaction]:
+        """Raise :class:`InvalidInput`: there is no transaction to take part in."""
+        raise InvalidInput("A storage in memory takes part in no transaction.")
+
+    def after_commit(self, connection: object, callback: Callable[[], None]) -> None:  # noqa: ARG002 - the same
+        """Raise :class:`InvalidInput`, as :meth:`join` does."""
+        raise InvalidInput("A storage in memory takes part in no transaction.")
 
     def another_worker_lock(self) -> MemoryWorkerLock:
         """Return the lock of one more worker, as another process would have it."""

@@ -1,13 +1,13 @@
 """All stores of a database as one object."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import sqlalchemy as sa
 from attrs import frozen
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.host_transactions import CommitHooks
+from notification_adapters.sql.host_transactions import CommitHooks, HostConnection
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
 from notification_adapters.sql.stores.backlog import SqlBacklog
@@ -29,12 +29,14 @@ from notification_adapters.sql.stores.webhooks import SqlWebhookStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.model.topics import Topics
+from notification_core.ports.deliveries import IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
+from notification_core.ports.storage import Storage
 from notification_core.ports.worker_lock import WorkerLock
 
 
 @frozen
-class SqlStorage:
+class SqlStorage(Storage):
     """The stores of one database."""
 
     database: Database
@@ -58,6 +60,25 @@ class SqlStorage:
     waking: DispatchNotifier
     commits: CommitHooks
 
+    @property
+    def parallel_ingests(self) -> int:
+        """Two: the database works while this process prepares the next transaction.
+
+        A third gains nothing, and makes each smaller. If there is one writer, they would only wait
+        in line.
+        """
+        return 1 if self.database.one_writer else 2
+
+    @property
+    def open_transactions(self) -> int:
+        """How many transactions are open now: none while nothing happens."""
+        return self.database.open_transactions
+
+    @property
+    def max_transactions(self) -> int:
+        """How many transactions can be open at the same time; others wait."""
+        return self.database.most_transactions
+
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""
         # First: commits that hang take up connections, and one to read with may not become free.
@@ -68,6 +89,14 @@ class SqlStorage:
     async def check_schema(self) -> None:
         """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""
         await schema.check_schema(self.database)
+
+    def join(self, connection: HostConnection) -> AbstractAsyncContextManager[IngestTransaction]:
+        """Take part in the transaction of a host's connection, which the host ends."""
+        return self.deliveries.join(connection)
+
+    def after_commit(self, connection: HostConnection, callback: Callable[[], None]) -> None:
+        """Call back once the transaction that is open on a host's connection has committed."""
+        self.commits.after(connection, callback)
 
 
 @asynccontextmanager

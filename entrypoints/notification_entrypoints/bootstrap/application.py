@@ -36,6 +36,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.sender import HttpSender
+from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import Replays
 from notification_core.signing.key_cache import SigningKeyCache
@@ -46,7 +47,7 @@ from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import accepted_credentials
 from notification_entrypoints.bootstrap.http_sender import chosen_sender
 from notification_entrypoints.bootstrap.signer import fastest_signer
-from notification_entrypoints.bootstrap.storage import Storage, ingests_side_by_side, open_storage
+from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.config.policies import (
     delivery_rules,
     dispatch_rules,
@@ -201,7 +202,7 @@ def _ingests(
             storage.waking,
             full=full.webhooks,
             source=source,
-            side_by_side=ingests_side_by_side(storage),
+            side_by_side=storage.parallel_ingests,
         )
         for source in Source
     }

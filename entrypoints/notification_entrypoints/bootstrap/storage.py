@@ -5,7 +5,7 @@ What is for a server is imported where there is one, and so is its driver: a thi
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
@@ -19,11 +19,8 @@ from notification_entrypoints.config.databases import file_of, server_uri
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.config.wrapped_secrets import unwrapped
 
-if TYPE_CHECKING:  # Whoever brings one has imported it: no process of ours does.
-    from notification_adapters.memory import MemoryStorage
-
-Storage: TypeAlias = "SqlStorage | MemoryStorage"
-"""All stores of one database, or of one memory: what one writes the others read."""
+if TYPE_CHECKING:
+    from notification_adapters.sql.postgres import Server
 
 
 @asynccontextmanager
@@ -32,32 +29,15 @@ async def open_storage(
 ) -> AsyncIterator[SqlStorage]:
     """Open the database at ``DB_URI``, which has been migrated."""
     cipher = await _cipher(settings)
-    async with _opened(settings, cipher, clock, ids) as storage:
-        yield storage
-
-
-def _opened(
-    settings: Settings, cipher: Cipher, clock: Clock, ids: IdGenerator
-) -> AbstractAsyncContextManager[SqlStorage]:
     if file := file_of(settings.db_uri):
-        return open_sqlite(file, cipher, clock, ids, settings.topics)
-    from notification_entrypoints.bootstrap import postgres_storage  # noqa: PLC0415 - only where needed
+        opening = open_sqlite(file, cipher, clock, ids, settings.topics)
+    else:
+        from notification_adapters.sql.postgres import open_postgres  # noqa: PLC0415 - only where needed
 
-    return postgres_storage.opened(settings, cipher, clock, ids)
-
-
-def ingests_side_by_side(storage: Storage) -> int:
-    """Return how many transactions that store events make sense at the same time.
-
-    With a second one the database works while this process prepares the next; a third gains
-    nothing, and makes each smaller. Where there is one writer, they would only wait in line.
-    """
-    return 2 if isinstance(storage, SqlStorage) and not storage.database.one_writer else 1
-
-
-def database_of(storage: Storage) -> Database | None:
-    """Return the database behind a storage; None behind one in memory."""
-    return storage.database if isinstance(storage, SqlStorage) else None
+        server = server_of(settings)
+        opening = open_postgres(server, cipher, clock, ids, topics=settings.topics)
+    async with opening as storage:
+        yield storage
 
 
 async def migrate(settings: Settings) -> None:
@@ -66,9 +46,9 @@ async def migrate(settings: Settings) -> None:
     if file := file_of(settings.db_uri):
         await migrate_sqlite(file, cipher)
     else:
-        from notification_entrypoints.bootstrap import postgres_storage  # noqa: PLC0415 - only where needed
+        from notification_adapters.sql.postgres import migrate_postgres  # noqa: PLC0415 - the same
 
-        await postgres_storage.migrate(settings, cipher)
+        await migrate_postgres(server_of(settings), cipher)
 
 
 async def check_schema(settings: Settings) -> None:
@@ -90,12 +70,28 @@ def place_of(settings: Settings) -> str:
     return server_uri(settings.db_uri, settings).place
 
 
+def server_of(settings: Settings) -> "Server":
+    """Return the PostgreSQL server that the settings name."""
+    from notification_adapters.sql.postgres import Server  # noqa: PLC0415 - only where needed
+
+    direct = settings.db_direct_uri
+    return Server(
+        uri=str(server_uri(settings.db_uri, settings)),
+        direct_uri=None if direct is None else str(server_uri(direct, settings)),
+        schema=settings.db_schema,
+        pool_size=settings.db_pool_size,
+        prepared_statements=settings.db_prepared_statements,
+        application_name=f"notification-management {settings.pod_name}",
+    )
+
+
 def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
+    """Open a database for a look at its schema."""
     if file := file_of(settings.db_uri):
         return open_sqlite_database(file, SystemClock())
-    from notification_entrypoints.bootstrap import postgres_storage  # noqa: PLC0415 - only where needed
+    from notification_adapters.sql.postgres import open_postgres_database  # noqa: PLC0415 - the same
 
-    return postgres_storage.database(settings)
+    return open_postgres_database(server_of(settings))
 
 
 async def _cipher(settings: Settings) -> Cipher:

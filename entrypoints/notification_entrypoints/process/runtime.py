@@ -24,7 +24,6 @@ from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
 from notification_entrypoints.api.security.administrators import Administrators
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.bootstrap.storage import database_of
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.log_output import LogOutput, announce
 from notification_entrypoints.observability.watch import LoggingObserver
@@ -123,9 +122,9 @@ class ServerProcess:
             self._shown["sending"] = dispatcher.check
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
         self.watch.watch_storage(partial(self._status.size, _MEASURED_SECONDS))
-        if database := database_of(storage):
-            count = lambda: database.open_transactions  # noqa: E731 - one line
-            self.watch.watch_transactions(count, database.most_transactions)
+        if storage.max_transactions is not None:
+            count = lambda: storage.open_transactions  # noqa: E731 - one line
+            self.watch.watch_transactions(count, storage.max_transactions)
         del self._checks["start"]
         _collect_rarely()
         if self.berth:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from notification_entrypoints.bootstrap.postgres_storage import server_of
-from notification_entrypoints.bootstrap.storage import place_of
+from notification_entrypoints.bootstrap.storage import place_of, server_of
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.settings import Settings, load_settings

@@ -72,7 +72,7 @@ class SqlDeliveryStore(DeliveryStore):
         return await super().store(planned)
 
     @asynccontextmanager
-    async def joining(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
+    async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
         async with self._database.visiting(connection):
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
