@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 import hypothesis
 import pytest
 
-from tests import postgres_server
 from tests.faults import reporting
 from tests.kafka.jars import HOW_TO_GET_JAVA, HOW_TO_GET_MAVEN, jars, java
 from tests.kafka.servers import Broker, running_broker
 from tests.kafka.topics import Kafka, topics_on
-from tests.network_guard import NetworkGuard, guarded_network
-from tests.postgres_server import PostgresServer
+from tests.support import postgres_server
+from tests.support.network_guard import NetworkGuard, guarded_network
+from tests.support.postgres_server import PostgresServer
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 

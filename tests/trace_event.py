@@ -34,7 +34,7 @@ from notification_entrypoints.embedded import (
     open_notifications,
     settings,
 )
-from tests.postgres_server import HOW_TO_GET_IT, postgres_server
+from tests.support.postgres_server import HOW_TO_GET_IT, postgres_server
 
 ENVIRONMENT: Final = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 EVENT_TYPE: Final = "job-completed"

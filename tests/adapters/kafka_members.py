@@ -14,8 +14,8 @@ from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
 from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
-from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE
+from tests.support.samples import Notebook
+from tests.support.waiting import PATIENCE
 
 
 @asynccontextmanager

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.postgres_server import PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 
 _PROBE = "SELECT pg_logical_emit_message(true, 'probe', '')"
 _WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = $1"

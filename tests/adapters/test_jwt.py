@@ -31,7 +31,7 @@ from notification_adapters.memory import ManualClock
 from notification_core.errors import CredentialRefused, IssuerUnavailable
 from notification_core.model.caller import Caller, Scope
 from tests.entrypoints.api_examples import ENVIRONMENT
-from tests.issuers import (
+from tests.support.issuers import (
     AUDIENCE,
     EC_KEY,
     ED_KEY,

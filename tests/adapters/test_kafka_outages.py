@@ -10,8 +10,8 @@ from notification_adapters.kafka.connection import Brokers
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
 from tests.kafka.topics import Kafka, topics_on
-from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE, until
+from tests.support.samples import Notebook
+from tests.support.waiting import PATIENCE, until
 
 EVENTS = "job-events"
 

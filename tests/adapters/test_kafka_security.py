@@ -19,8 +19,8 @@ from notification_core.model.topics import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka
-from tests.unit.builders import Notebook
-from tests.waiting import until
+from tests.support.samples import Notebook
+from tests.support.waiting import until
 
 
 def with_tls(broker: Broker) -> Brokers:

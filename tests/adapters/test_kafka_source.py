@@ -18,8 +18,8 @@ from notification_adapters.kafka.event_source import KafkaSource
 from notification_core.model.message import Message
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.topics import Kafka
-from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE, until
+from tests.support.samples import Notebook
+from tests.support.waiting import PATIENCE, until
 
 EVENTS = "job-events"
 LONGEST = group_member.STALL_SECONDS + PATIENCE

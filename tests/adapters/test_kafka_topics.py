@@ -11,7 +11,7 @@ from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
-from tests.waiting import until
+from tests.support.waiting import until
 
 NAMES = ("pipeline-events", "job-events", "notification-dead-letters", "webhook-events")
 

@@ -5,7 +5,7 @@ from socket import gethostname
 import pytest
 
 from notification_adapters.http.resolver import Dns, LookupFailed, NameNotFound
-from tests.name_server import AAAA, NO_ERROR, NO_SUCH_NAME, SERVER_FAILURE, A, name_server
+from tests.support.name_server import AAAA, NO_ERROR, NO_SUCH_NAME, SERVER_FAILURE, A, name_server
 
 
 async def test_both_families_of_a_name_are_asked_for_and_nothing_is_appended_to_it() -> None:

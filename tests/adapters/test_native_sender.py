@@ -16,10 +16,18 @@ from notification_adapters.http.native import NativeSender, pool
 from notification_adapters.http.trust import system_trust
 from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, Phase, SendingFailed
-from tests.certificates import Authority
-from tests.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, hangs, says, says_for_ever
-from tests.receivers import Receiver
-from tests.sending import (
+from tests.support.certificates import Authority
+from tests.support.raw_receivers import (
+    NO_CONTENT,
+    Act,
+    RawReceiver,
+    closes,
+    hangs,
+    says,
+    says_for_ever,
+)
+from tests.support.receivers import Receiver
+from tests.support.sending import (
     CHUNKED,
     ENOUGH,
     LOOPBACK_OPEN,

@@ -29,8 +29,8 @@ from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_m
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened
 from tests.conftest import require
-from tests.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
-from tests.waiting import until
+from tests.support.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
+from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

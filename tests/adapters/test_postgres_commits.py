@@ -18,7 +18,7 @@ from tests.adapters.missing_standby import commits_wait, remove_standby, restore
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_engine import opened
 from tests.conftest import require
-from tests.postgres_server import (
+from tests.support.postgres_server import (
     HOW_TO_GET_IT,
     OwnServer,
     find_pgbouncer,
@@ -26,7 +26,7 @@ from tests.postgres_server import (
     pgbouncer,
     started,
 )
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Arrival
 from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.postgres_server import CIPHER, PostgresServer
-from tests.unit.builders import Notebook
+from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.samples import Notebook
 
 _THEIRS = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, stored_at)

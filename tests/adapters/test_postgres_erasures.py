@@ -13,7 +13,7 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.erasure import ErasedBatch
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 
 @pytest.fixture

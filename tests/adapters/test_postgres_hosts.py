@@ -15,7 +15,7 @@ from notification_adapters.sql.postgres.errors import map_errors
 from notification_core.errors import StorageUnavailable
 from tests.conftest import require
 from tests.faults.proxy import Proxy, proxy_before
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
 _BOUND = 1
 _OPTIONS = f"?connect_timeout={_BOUND}"

@@ -22,7 +22,7 @@ from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
 from tests.contracts.world import standing_still
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 _BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 

@@ -19,8 +19,8 @@ from notification_core.errors import StorageUnavailable, UnknownCommit, WorkerLo
 from notification_core.model.event import Arrival
 from tests.adapters.sqlite_files import event, ingest
 from tests.faults.proxy import Proxy, proxy_before
-from tests.postgres_server import CIPHER, PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.waiting import until
 
 IDLE = 8
 

@@ -21,7 +21,7 @@ from tests.contracts.test_retention import *
 from tests.contracts.test_signing_keys import *
 from tests.contracts.test_unsendable import *
 from tests.contracts.world import World, sql_probe, standing_still
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 PARTITIONS = 3
 OF_A_TENANT = [

@@ -33,7 +33,7 @@ from notification_core.ports.backlog import MAX_COUNTED
 from notification_core.ports.deliveries import Claim
 from tests.adapters.postgres_plans import Plans, explained
 from tests.conftest import require
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -24,7 +24,7 @@ from tests.contracts.test_ingest import *
 from tests.contracts.test_signing_keys import *
 from tests.contracts.test_worker_lock import *
 from tests.contracts.world import World, sql_probe, standing_still
-from tests.postgres_server import CIPHER, PostgresServer, find_pgbouncer, pgbouncer
+from tests.support.postgres_server import CIPHER, PostgresServer, find_pgbouncer, pgbouncer
 
 HOW_TO_GET_IT = "PgBouncer is not here: apt-get install pgbouncer."
 

@@ -25,7 +25,7 @@ from notification_core.errors import (
     StorageUnusable,
     WrongEncryptionSecret,
 )
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 COMMAND = "notification-management migrate"
 _INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename <> $2"

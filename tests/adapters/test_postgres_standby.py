@@ -5,7 +5,7 @@ import pytest
 from notification_adapters.sql.postgres.database import open_database, server_time
 from notification_core.errors import StorageUnavailable
 from tests.conftest import require
-from tests.postgres_server import HOW_TO_GET_IT, find_programs, started
+from tests.support.postgres_server import HOW_TO_GET_IT, find_programs, started
 
 
 async def test_a_standby_is_read_from_and_counts_as_away_for_who_wants_to_write() -> None:

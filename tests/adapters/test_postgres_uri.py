@@ -11,7 +11,7 @@ from notification_adapters.sql.postgres.errors import map_errors
 from notification_core.errors import StorageUnavailable
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 # PostgreSQL 18, section 34.1.2, each with a value that is usual.
 HONOURED = {

@@ -17,8 +17,8 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import WorkerLockTaken
 from notification_core.model.delivery import NewDelivery
 from tests.adapters.sqlite_files import event
-from tests.postgres_server import CIPHER, PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.waiting import until
 
 LEASE = timedelta(minutes=1)
 _END = """

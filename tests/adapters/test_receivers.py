@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.receivers import Receiver
+from tests.support.receivers import Receiver
 
 
 async def test_a_receiver_answers_by_its_script_and_repeats_the_last_answer() -> None:

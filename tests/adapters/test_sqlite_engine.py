@@ -30,8 +30,8 @@ from tests.adapters.sqlite_files import (
     opened,
     pragma,
 )
-from tests.sqlite_template import make_sqlite
-from tests.waiting import PATIENCE, until
+from tests.support.sqlite_template import make_sqlite
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Event, EventToStore, body_of
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
-from tests.sqlite_template import make_sqlite
+from tests.support.sqlite_template import make_sqlite
 
 
 async def test_no_statement_of_an_erasure_walks_a_table(tmp_path: Path) -> None:

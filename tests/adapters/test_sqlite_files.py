@@ -21,8 +21,8 @@ from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
-from tests.postgres_server import CIPHER
-from tests.sqlite_template import make_sqlite
+from tests.support.postgres_server import CIPHER
+from tests.support.sqlite_template import make_sqlite
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from notification_adapters.sql.sqlite.database import open_database
 from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
-from tests.postgres_server import CIPHER
-from tests.sqlite_template import make_sqlite
+from tests.support.postgres_server import CIPHER
+from tests.support.sqlite_template import make_sqlite
 
 STOPS = ("look", "write")
 

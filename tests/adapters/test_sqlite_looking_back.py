@@ -21,7 +21,7 @@ from notification_core.model.read_models import (
     WantedEvents,
 )
 from tests.adapters.sqlite_files import database, opened
-from tests.sqlite_template import make_sqlite
+from tests.support.sqlite_template import make_sqlite
 
 ENVIRONMENT, WEBHOOK, ROW = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

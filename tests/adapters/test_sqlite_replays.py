@@ -14,7 +14,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
-from tests.sqlite_template import make_sqlite
+from tests.support.sqlite_template import make_sqlite
 
 ALWAYS = Selection(
     datetime(2020, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC), frozenset(NOT_ARRIVED)

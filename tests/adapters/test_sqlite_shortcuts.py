@@ -18,7 +18,7 @@ from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventToStore
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, database, event, opened, pragma
-from tests.sqlite_template import make_sqlite
+from tests.support.sqlite_template import make_sqlite
 
 Work = Callable[[sqlite3.Connection], object]
 

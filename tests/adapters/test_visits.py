@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from notification_adapters.sql.host_transactions import CommitHooks
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 class Told:

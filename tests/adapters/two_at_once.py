@@ -31,7 +31,7 @@ from notification_core.ports.deliveries import Claimed
 from notification_core.ports.retention import Swept
 from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
 from tests.contracts.world import DELAY, LEASE, World, sql_probe
-from tests.postgres_server import CIPHER
+from tests.support.postgres_server import CIPHER
 
 
 @frozen

@@ -18,8 +18,8 @@ from attrs import field, frozen
 
 from tests.benchmarks.load import TYPE
 from tests.benchmarks.processes import free_port, process, until
-from tests.certificates import Authority
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.support.certificates import Authority
+from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
 SCRIPT = Path(sys.executable).with_name("notification-management")
 _SECRET = "0123456789abcdef0123456789abcdef"

@@ -12,7 +12,7 @@ from tests.benchmarks.page import CHARTS, drawn, section
 from tests.benchmarks.report import comparison, table
 from tests.benchmarks.scenarios import SCENARIOS
 from tests.conftest import require
-from tests.postgres_server import HOW_TO_GET_IT, find_programs
+from tests.support.postgres_server import HOW_TO_GET_IT, find_programs
 
 # Each sets up something that the others do not.
 RUN = ("sqlite-tls", "sqlite-latency", "send", "sqlite-start")

@@ -17,8 +17,8 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.ports.storage import Storage
 from tests.contracts.world import TOPICS, Probe, World, memory_probe, sql_probe, standing_still
-from tests.postgres_server import CIPHER, PostgresServer
-from tests.sqlite_template import make_sqlite
+from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.sqlite_template import make_sqlite
 
 Kind = Callable[[AsyncExitStack], Awaitable[World]]
 """Opens a storage for as long as the stack lasts."""

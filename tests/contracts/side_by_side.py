@@ -37,7 +37,7 @@ from tests.contracts.world import (
     stored_in_memory,
     stored_in_sql,
 )
-from tests.postgres_server import CIPHER, PostgresServer
+from tests.support.postgres_server import CIPHER, PostgresServer
 
 T = TypeVar("T")
 

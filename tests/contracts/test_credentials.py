@@ -18,7 +18,7 @@ from notification_core.errors import CredentialRefused
 from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import CredentialScheme
-from tests.issuers import (
+from tests.support.issuers import (
     AUDIENCE,
     ISSUER,
     OTHER_RSA_KEY,

@@ -68,8 +68,8 @@ from tests.contracts.side_by_side import (
     sqlite as opened_sqlite,
 )
 from tests.contracts.world import DELAY, LEASE, World
-from tests.postgres_server import PostgresServer
-from tests.sqlite_template import make_sqlite
+from tests.support.postgres_server import PostgresServer
+from tests.support.sqlite_template import make_sqlite
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from notification_core.model.webhook import Webhook
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 from notification_core.ports.storage import Storage
 from tests.contracts.world import World
-from tests.postgres_server import CIPHER
+from tests.support.postgres_server import CIPHER
 
 FORMER, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 NEW = Cipher(SECRET)

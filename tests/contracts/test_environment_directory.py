@@ -11,7 +11,7 @@ from notification_adapters.memory.environments import MemoryEnvironmentDirectory
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.errors import DirectoryUnavailable
 from notification_core.ports.environments import EnvironmentDirectory
-from tests.receivers import LOOPBACK, PlainAnswer, ReceivedRequest, Receiver
+from tests.support.receivers import LOOPBACK, PlainAnswer, ReceivedRequest, Receiver
 
 
 @frozen

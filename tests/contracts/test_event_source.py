@@ -19,8 +19,8 @@ from notification_core.model.message import Headers, Message
 from notification_core.model.topics import Topics
 from notification_core.ports.event_source import MAX_TAKEN, EventSource
 from tests.kafka.topics import Kafka, topics_on
-from tests.unit.builders import Notebook
-from tests.waiting import PATIENCE
+from tests.support.samples import Notebook
+from tests.support.waiting import PATIENCE
 
 
 class Stage(Protocol):

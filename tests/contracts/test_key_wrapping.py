@@ -14,9 +14,9 @@ from notification_adapters.null_objects import NoWrapping
 from notification_adapters.vault import MAX_BYTES, VaultTransit
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
-from tests.certificates import Authority
-from tests.receivers import LOOPBACK, PlainAnswer, Receiver
-from tests.vault_server import KEY, TOKEN, VaultServer, vault_server
+from tests.support.certificates import Authority
+from tests.support.receivers import LOOPBACK, PlainAnswer, Receiver
+from tests.support.vault_server import KEY, TOKEN, VaultServer, vault_server
 
 SECRET = "0123456789abcdef0123456789abcdeé"
 

@@ -27,7 +27,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
-from tests.unit.builders import Notebook
+from tests.support.samples import Notebook
 
 SECOND = timedelta(seconds=1)
 GONE = Failed(disables=DisabledReason.GONE)

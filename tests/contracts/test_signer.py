@@ -10,7 +10,7 @@ from notification_adapters.signers.libsodium import SodiumSigner
 from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.signer import Signer
 from notification_core.signing.signing import CryptographySigner, standard_signature
-from tests.unit.builders import ENVIRONMENT, NOW
+from tests.support.samples import ENVIRONMENT, NOW
 
 SIGNERS = [CryptographySigner(), SodiumSigner()]
 

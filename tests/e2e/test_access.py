@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.faults.stage import COMMAND, Up, running
-from tests.receivers import Receiver
+from tests.support.receivers import Receiver
 
 BOOTSTRAP = "bootstrap-" + "b" * 32
 WITHIN = 1.0

@@ -8,8 +8,8 @@ import pytest
 
 from tests.faults.place import DATABASE, ServerPlace
 from tests.faults.stage import Api, Up, running, served_by
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ALONE = {"PROJECT_MANAGEMENT_API_URI": "", "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from tests.ports import free_ports
-from tests.postgres_server import PostgresServer
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from tests.faults.stage import TYPE, Api, JsonObject, Up, event_named, running
 from tests.faults.verification import verifies
-from tests.receivers import ReceivedRequest, Receiver
-from tests.waiting import until
+from tests.support.receivers import ReceivedRequest, Receiver
+from tests.support.waiting import until
 
 MIB = 1024 * 1024
 INTERVAL, CAP = 0.1, 2

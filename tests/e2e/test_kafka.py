@@ -13,8 +13,8 @@ from tests.faults.stage import TYPE, Api, Up, running
 from tests.faults.verification import verifies
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 EVENTS, FACTS, LETTERS = "job-events", "webhook-events", "notification-dead-letters"
 

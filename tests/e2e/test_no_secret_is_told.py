@@ -25,10 +25,10 @@ from notification_entrypoints.cli import main
 from notification_entrypoints.config.settings import Settings, variables
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Up
-from tests.ports import free_ports
-from tests.receivers import LOOPBACK, Receiver
-from tests.vault_server import KEY, vault_server
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.vault_server import KEY, vault_server
+from tests.support.waiting import until
 
 STORAGE, FORMER = "canaryStorageSecretAAAAAAAAAAAAA", "canaryFormerSecretBBBBBBBBBBBBBB"
 PLANTED = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from aiohttp import request
 
 from tests.faults.stage import Api, Up, running
-from tests.ports import free_ports
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 EVENTS = 300
 

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from tests.faults.stage import Api, Up, event_named, served_by
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 SENDERS = ("native", "aiohttp")
 

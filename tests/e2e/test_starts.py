@@ -12,9 +12,9 @@ import pytest
 from tests.faults.place import ServerPlace
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Up
-from tests.ports import free_ports
-from tests.receivers import LOOPBACK
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.receivers import LOOPBACK
+from tests.support.waiting import until
 
 UNAVAILABLE, FAILED = 3, 1
 AT_ONCE = 30.0  # on a busy machine; it would wait for ten times as long

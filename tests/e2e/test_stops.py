@@ -11,8 +11,8 @@ import pytest
 
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Up, api_of, event_named, running, served_by
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 STOPS_WITHIN = 15
 REQUESTS_END_WITHIN = 12

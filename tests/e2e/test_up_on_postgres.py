@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import require
 from tests.faults.place import IN_FLIGHT, ServerPlace
 from tests.faults.stage import Api, event_named, running
-from tests.postgres_server import HOW_TO_GET_IT, find_programs, started
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.postgres_server import HOW_TO_GET_IT, find_programs, started
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 _UNLOGGED = """
 SELECT count(*) FROM deliveries AS d

@@ -18,8 +18,8 @@ import pytest
 
 from tests.faults.place import DATABASE, IN_FLIGHT, Place
 from tests.faults.stage import Api, Up, api_of, event_named, served_by
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 FAILED, SETTINGS, INTERRUPTED = 1, 7, 130

@@ -66,8 +66,8 @@ from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.api.security.origin_policy import Surroundings
 from notification_entrypoints.observability.metrics import Metrics
-from tests.postgres_server import CIPHER, PostgresServer
-from tests.sqlite_template import make_sqlite
+from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.sqlite_template import make_sqlite
 
 MAX_WEBHOOKS = 3
 ZONE = ZoneInfo("America/Montreal")

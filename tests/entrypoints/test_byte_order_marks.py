@@ -14,11 +14,11 @@ from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import up_defaults
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.config.tls import trust_of
-from tests.certificates import Authority
 from tests.entrypoints.api_examples import DRAFT
 from tests.entrypoints.api_services import backstage, in_memory
 from tests.entrypoints.checked_api import called
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.support.certificates import Authority
 
 SECRET = "a secret of thirty-two letters !"
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"

@@ -32,9 +32,9 @@ from notification_entrypoints.embedded import (
     open_notifications,
     settings,
 )
-from tests.postgres_server import PostgresServer
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 LOOPBACK_ONLY = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8", "DB_ENCRYPTION_SECRET": SECRET}

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from tests.faults.history import Seen
 from tests.faults.verification import as_seen
-from tests.receivers import ReceivedRequest, Receiver
+from tests.support.receivers import ReceivedRequest, Receiver
 
 Manner = Callable[[], tuple[float, int]]
 """Chooses how many seconds a request waits for its answer, and the status of that."""

@@ -10,7 +10,7 @@ from tests.faults.experiment import Experiment
 from tests.faults.figures import Figures
 from tests.faults.place import DATABASE, FilePlace, Place, place_on
 from tests.faults.reporting import keep_figures, keep_line
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 
 @pytest.fixture

@@ -10,8 +10,14 @@ from tests.conftest import require
 from tests.faults.history import History
 from tests.faults.place import ServerPlace
 from tests.faults.scenarios import Scene, events, on_scene
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, standby_of, started
-from tests.waiting import until
+from tests.support.postgres_server import (
+    HOW_TO_GET_IT,
+    OwnServer,
+    find_programs,
+    standby_of,
+    started,
+)
+from tests.support.waiting import until
 
 _DATABASE: Final = "failover"
 _PUBLISHES_FOR: Final = 15.0

@@ -13,7 +13,7 @@ from tests.faults.kafka_stage import LETTERS, Account, Stage, consuming
 from tests.faults.load import kills_of
 from tests.faults.place import Place
 from tests.kafka.topics import Kafka
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @frozen

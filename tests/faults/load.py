@@ -13,7 +13,7 @@ from tests.faults.history import Allowed, History, Published, Stored
 from tests.faults.place import Place
 from tests.faults.producer import Producer, producing
 from tests.faults.stage import TYPE, Api, Up
-from tests.waiting import until
+from tests.support.waiting import until
 
 _DELIVERED_WITHIN = 60.0
 _PUBLISHED_WITHIN = 60.0

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from tests.faults.history import Stored
 from tests.faults.stored import UNFINISHED, read_postgres, read_sqlite
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 DATABASE = "data/notification-management.sqlite"
 IN_FLIGHT = 32

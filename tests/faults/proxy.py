@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from attrs import define, field
 
-from tests.receivers import LOOPBACK, reset
+from tests.support.receivers import LOOPBACK, reset
 
 _CHUNK = 65_536
 _PACES_A_SECOND = 20

@@ -23,8 +23,8 @@ from tests.faults.load import accounted
 from tests.faults.place import Place
 from tests.faults.stage import Api, Up, api_of, event_named
 from tests.kafka.topics import Kafka
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 _RESTS_WITHIN = 20.0
 _SETTINGS = {"WEBHOOKS_RETRY_INTERVAL": "200ms"}

@@ -20,8 +20,8 @@ from attrs import define, field, frozen
 
 from tests.faults.history import Stored
 from tests.faults.place import DATABASE, FilePlace, Place
-from tests.ports import free_ports
-from tests.waiting import PATIENCE, until
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE, until
 
 COMMAND = Path(
     os.environ.get("TEST_COMMAND") or Path(sys.executable).with_name("notification-management")

@@ -14,8 +14,8 @@ from tests.faults.load import all_published
 from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.stage import Up, running
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 EVENTS = [f"event-{number:02}" for number in range(40)]
 FEW_AT_ONCE = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4", "WEBHOOKS_RETRY_INTERVAL": "100ms"}

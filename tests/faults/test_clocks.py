@@ -10,7 +10,7 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import History, StoredAttempt
 from tests.faults.place import place_on
 from tests.faults.scenarios import events, on_scene
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tests.faults.place import Place
 from tests.faults.stage import Api, running
-from tests.receivers import ReceivedRequest, Receiver
+from tests.support.receivers import ReceivedRequest, Receiver
 
 MILLION = 1_000_000
 EVENTS = 150

@@ -8,8 +8,8 @@ from attrs import evolve
 
 from tests.faults.experiment import Experiment
 from tests.faults.stage import Api, Up, running
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 _BATCH = 100
 _KEPT = {"erasures"}

@@ -13,8 +13,8 @@ from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
 from tests.faults.place import Place, place_on
 from tests.faults.stage import Api, running
-from tests.postgres_server import PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 

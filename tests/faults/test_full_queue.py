@@ -4,8 +4,8 @@ from itertools import count
 from pathlib import Path
 
 from tests.faults.stage import Api, Up, running
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 _LIMIT = 5
 _SINCE: dict[str, object] = {"since": "2020-01-01T00:00:00Z"}

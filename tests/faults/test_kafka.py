@@ -27,8 +27,8 @@ from tests.faults.rules import interruptions
 from tests.faults.stage import Up
 from tests.kafka.servers import Broker
 from tests.kafka.topics import Kafka
-from tests.postgres_server import PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 
 KILLED = -9
 GROUP_SESSION, RECOVERY = 10.0, 5.0  # seconds

@@ -14,7 +14,7 @@ from tests.faults.load import all_published, under_load
 from tests.faults.place import Place
 from tests.faults.proxy import Loss, proxy_before
 from tests.faults.stage import running
-from tests.waiting import until
+from tests.support.waiting import until
 
 EVENTS = [f"event-{number:03}" for number in range(30)]
 SETTINGS = {"WEBHOOKS_WRITE_TIMEOUT": "2s", "WEBHOOKS_RETRY_INTERVAL": "100ms"}

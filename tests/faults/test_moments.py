@@ -10,7 +10,7 @@ from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.rules import interruptions
 from tests.faults.scenarios import events, on_scene
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

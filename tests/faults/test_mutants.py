@@ -16,7 +16,7 @@ from tests.faults.place import DATABASE, FilePlace, Place, place_on
 from tests.faults.reporting import keep_mutant
 from tests.faults.tampering.mutants import MUTANTS
 from tests.kafka.topics import Kafka
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.mutant, pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -16,8 +16,8 @@ from tests.faults.load import under_load
 from tests.faults.place import ServerPlace, place_on
 from tests.faults.proxy import Proxy, proxy_before
 from tests.faults.stage import running
-from tests.postgres_server import PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -23,7 +23,7 @@ from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_entrypoints.bootstrap import storage as storages
 from notification_entrypoints.config.settings import Settings, load_settings
 from tests.faults.stage import COMMAND
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 FORMER, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 ENVIRONMENTS = 4_000

@@ -9,7 +9,7 @@ from tests.faults.history import Allowed, History
 from tests.faults.load import all_published
 from tests.faults.rules import interruptions
 from tests.faults.stage import Api, running
-from tests.waiting import until
+from tests.support.waiting import until
 
 FOREVER = "9999-12-31T23:59:59Z"
 

@@ -12,8 +12,8 @@ from tests.faults.history import History
 from tests.faults.load import all_published
 from tests.faults.place import place_on
 from tests.faults.stage import Up, api_of
-from tests.postgres_server import PostgresServer
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

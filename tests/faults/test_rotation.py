@@ -11,7 +11,7 @@ from tests.faults.place import Place
 from tests.faults.producer import producing
 from tests.faults.stage import Api, running
 from tests.faults.verification import verifies
-from tests.receivers import Receiver
+from tests.support.receivers import Receiver
 
 _ENOUGH = 100
 

@@ -13,8 +13,8 @@ from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.stage import Api, Up, running
 from tests.faults.verification import all_seen
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 EVENTS = [f"event-{number:03}" for number in range(100)]
 HEALTHY = 8

@@ -22,8 +22,8 @@ from tests.faults.load import Load, manners
 from tests.faults.place import ServerPlace, place_on
 from tests.faults.producer import producing
 from tests.faults.stage import Up, running
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
-from tests.receivers import Receiver
+from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.support.receivers import Receiver
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 

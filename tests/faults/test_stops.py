@@ -22,8 +22,8 @@ from tests.faults.place import Place
 from tests.faults.producer import producing
 from tests.faults.rules import interruptions
 from tests.faults.stage import Up, running
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 SECOND_SIGNAL, FAILED, SETTINGS = 130, 1, 7
 STOPS_WITHIN = 15.0

@@ -18,9 +18,9 @@ from tests.faults.place import Place, place_on
 from tests.faults.producer import producing
 from tests.faults.rules import interruptions
 from tests.faults.stage import Up, served_by
-from tests.postgres_server import PostgresServer
-from tests.receivers import LOOPBACK, Receiver
-from tests.waiting import until
+from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.waiting import until
 
 TWO = ("--workers", "2")
 SOON = timedelta(seconds=1)  # a worker learns of it from its supervisor

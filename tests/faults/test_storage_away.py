@@ -19,8 +19,8 @@ from tests.faults.history import Allowed, History
 from tests.faults.load import accounted, under_load
 from tests.faults.place import DATABASE, FilePlace, ServerPlace, place_on
 from tests.faults.stage import Api, Up, event_named, running
-from tests.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
-from tests.waiting import until
+from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

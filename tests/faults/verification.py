@@ -10,7 +10,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from tests.faults.history import Seen
-from tests.receivers import ReceivedRequest
+from tests.support.receivers import ReceivedRequest
 
 
 def as_seen(request: ReceivedRequest, public_key: str, answered: int | None) -> Seen:

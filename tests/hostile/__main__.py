@@ -21,8 +21,8 @@ from notification_adapters.http.native import NativeSender
 from tests.hostile.cases import CASES, REFUSED, Case
 from tests.hostile.stages import Stage
 from tests.hostile.trying import Outcome, differences, tried
-from tests.network_guard import guarded_network
-from tests.sending import MakeSender
+from tests.support.network_guard import guarded_network
+from tests.support.sending import MakeSender
 
 SENDERS: Mapping[str, MakeSender] = {"native": NativeSender, "aiohttp": AiohttpSender}
 LIMIT = timedelta(seconds=1)

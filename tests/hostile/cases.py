@@ -14,9 +14,9 @@ from attrs import frozen
 
 from tests.hostile import stages
 from tests.hostile.stages import OpenStage, Stage, receiver
-from tests.name_server import NO_SUCH_NAME, SERVER_FAILURE
-from tests.raw_receivers import Act, Connection, closes, hangs, resets, says, says_for_ever
-from tests.sending import CHUNKED, EMPTY, OK
+from tests.support.name_server import NO_SUCH_NAME, SERVER_FAILURE
+from tests.support.raw_receivers import Act, Connection, closes, hangs, resets, says, says_for_ever
+from tests.support.sending import CHUNKED, EMPTY, OK
 
 _NOT_ALLOWED = "destination_not_allowed"
 _LARGE = 16 * 2**20

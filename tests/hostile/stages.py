@@ -13,11 +13,11 @@ from notification_adapters.http.resolver import Dns, NameService
 from notification_adapters.http.trust import system_trust
 from notification_core.model.destinations import DestinationPolicy, parse_networks
 from notification_core.ports.sender import HttpSender
-from tests.certificates import Authority
-from tests.name_server import NO_ERROR, name_server
-from tests.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, says
-from tests.receivers import LOOPBACK
-from tests.sending import EMPTY, LOOPBACK_OPEN, MakeSender, Names, send, usual_trust
+from tests.support.certificates import Authority
+from tests.support.name_server import NO_ERROR, name_server
+from tests.support.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, says
+from tests.support.receivers import LOOPBACK
+from tests.support.sending import EMPTY, LOOPBACK_OPEN, MakeSender, Names, send, usual_trust
 
 NAME = "receiver.example"
 NOTHING_OPEN = DestinationPolicy()

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 
-from tests.certificates import Authority
 from tests.kafka.jars import jars, java
-from tests.ports import free_ports
-from tests.waiting import PATIENCE
+from tests.support.certificates import Authority
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 USER, PASSWORD = "alice", "alice's secret"
 

@@ -14,7 +14,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import ConsumerRecord
 from attrs import define, field
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 Headers = Iterable[tuple[str, bytes | None]]
 

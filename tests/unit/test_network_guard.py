@@ -8,7 +8,7 @@ import aiodns
 import pytest
 import uvloop
 
-from tests.network_guard import NetworkGuard, OutsideConnection
+from tests.support.network_guard import NetworkGuard, OutsideConnection
 
 OUTSIDE = "192.0.2.1"
 NAME = "receiver.example.com"

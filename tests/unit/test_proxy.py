@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.faults.proxy import Loss, Proxy, proxy_before
-from tests.receivers import LOOPBACK
-from tests.waiting import until
+from tests.support.receivers import LOOPBACK
+from tests.support.waiting import until
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -14,9 +14,9 @@ from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import NameService
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
-from tests.certificates import Authority
 from tests.conftest import require
-from tests.sending import LOOPBACK_OPEN, MakeSender, Names, usual_trust
+from tests.support.certificates import Authority
+from tests.support.sending import LOOPBACK_OPEN, MakeSender, Names, usual_trust
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

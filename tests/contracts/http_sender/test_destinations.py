@@ -15,9 +15,9 @@ from notification_adapters.http.resolver import LookupFailed, NameNotFound
 from notification_core.model.delivery import AttemptError, ErrorCode
 from notification_core.model.destinations import DestinationPolicy, check_url
 from tests.conftest import require
-from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
-from tests.receivers import Receiver
-from tests.sending import (
+from tests.support.raw_receivers import NO_CONTENT, RawReceiver, closes, full_backlog, hangs, says
+from tests.support.receivers import Receiver
+from tests.support.sending import (
     LOOPBACK_OPEN,
     SHORT,
     MakeSender,

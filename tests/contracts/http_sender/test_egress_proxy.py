@@ -12,11 +12,11 @@ from notification_adapters.http.trust import system_trust
 from notification_core.model.delivery import ErrorCode
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender
-from tests.certificates import Authority
-from tests.egress_proxy import ForwardProxy
-from tests.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, hangs, resets, says
-from tests.receivers import LOOPBACK, Receiver
-from tests.sending import EMPTY, OK, SHORT, MakeSender, Names, assert_on_time, failure, send
+from tests.support.certificates import Authority
+from tests.support.egress_proxy import ForwardProxy
+from tests.support.raw_receivers import NO_CONTENT, Act, RawReceiver, closes, hangs, resets, says
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.sending import EMPTY, OK, SHORT, MakeSender, Names, assert_on_time, failure, send
 
 NOTHING_OPEN = DestinationPolicy()
 NAME = "receiver.example"

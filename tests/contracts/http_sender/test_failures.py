@@ -7,9 +7,9 @@ import pytest
 from notification_core.model.delivery import AttemptError, ErrorCode
 from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from tests.raw_receivers import RawReceiver, closes
-from tests.receivers import Receiver
-from tests.sending import (
+from tests.support.raw_receivers import RawReceiver, closes
+from tests.support.receivers import Receiver
+from tests.support.sending import (
     ENOUGH,
     failure,
 )

@@ -9,7 +9,7 @@ from _pytest.mark.structures import ParameterSet
 from tests.hostile.cases import CASES, EXPERIMENTS, REFUSED, Case
 from tests.hostile.stages import Stage
 from tests.hostile.trying import differences, tried
-from tests.sending import ENOUGH, SHORT, MakeSender
+from tests.support.sending import ENOUGH, SHORT, MakeSender
 
 
 def as_parameter(case: Case) -> ParameterSet:

@@ -6,8 +6,8 @@ import pytest
 
 from notification_core.model.delivery import ErrorCode
 from notification_core.ports.sender import HttpSender
-from tests.raw_receivers import RawReceiver, closes, says
-from tests.sending import failure, send
+from tests.support.raw_receivers import RawReceiver, closes, says
+from tests.support.sending import failure, send
 
 PATIENT = timedelta(seconds=30)
 OK = b"HTTP/1.1 200 OK\r\n"

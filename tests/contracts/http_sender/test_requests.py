@@ -14,7 +14,7 @@ from notification_core.ports.sender import (
     HttpRequest,
     HttpSender,
 )
-from tests.raw_receivers import (
+from tests.support.raw_receivers import (
     NO_CONTENT,
     Act,
     RawReceiver,
@@ -22,8 +22,8 @@ from tests.raw_receivers import (
     resets,
     says,
 )
-from tests.receivers import Receiver
-from tests.sending import (
+from tests.support.receivers import Receiver
+from tests.support.sending import (
     EMPTY,
     ENOUGH,
     OK,

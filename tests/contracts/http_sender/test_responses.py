@@ -14,7 +14,7 @@ from notification_core.ports.sender import (
     HttpRequest,
     HttpSender,
 )
-from tests.raw_receivers import (
+from tests.support.raw_receivers import (
     NO_CONTENT,
     Act,
     RawReceiver,
@@ -24,7 +24,7 @@ from tests.raw_receivers import (
     says,
     says_for_ever,
 )
-from tests.sending import CHUNKED, EMPTY, ENOUGH, OK, SHORT, assert_on_time, send
+from tests.support.sending import CHUNKED, EMPTY, ENOUGH, OK, SHORT, assert_on_time, send
 
 
 @pytest.mark.parametrize("status", [200, 204, 299, 304, 404, 410, 429, 500, 599, 999])

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from notification_core.ports.sender import HttpSender
-from tests.raw_receivers import NO_CONTENT, RawReceiver, says
-from tests.sending import send
+from tests.support.raw_receivers import NO_CONTENT, RawReceiver, says
+from tests.support.sending import send
 
 STRAY = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 

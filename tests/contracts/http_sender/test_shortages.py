@@ -11,12 +11,12 @@ from notification_adapters.http.resolver import Dns
 from notification_core.errors import Resource, ResourceShort
 from notification_core.model.delivery import ErrorCode
 from notification_core.ports.sender import HttpSender
-from tests.descriptors import no_descriptors
-from tests.egress_proxy import ForwardProxy
-from tests.name_server import name_server
-from tests.ports import free_ports
-from tests.receivers import LOOPBACK, Receiver
-from tests.sending import LOOPBACK_OPEN, MakeSender, Names, failure, send
+from tests.support.descriptors import no_descriptors
+from tests.support.egress_proxy import ForwardProxy
+from tests.support.name_server import name_server
+from tests.support.ports import free_ports
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.sending import LOOPBACK_OPEN, MakeSender, Names, failure, send
 
 
 async def test_without_a_descriptor_nothing_is_sent_and_no_receiver_is_blamed(

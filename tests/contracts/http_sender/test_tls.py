@@ -9,10 +9,10 @@ from notification_adapters.http.trust import system_trust
 from notification_core.model.delivery import ErrorCode
 from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender
-from tests.certificates import Authority
-from tests.raw_receivers import NO_CONTENT, RawReceiver, closes, hangs, resets, says
-from tests.receivers import Receiver
-from tests.sending import (
+from tests.support.certificates import Authority
+from tests.support.raw_receivers import NO_CONTENT, RawReceiver, closes, hangs, resets, says
+from tests.support.receivers import Receiver
+from tests.support.sending import (
     ENOUGH,
     LOOPBACK_OPEN,
     OK,

@@ -16,7 +16,7 @@ from notification_core.model.caller import Scope
 from tests.entrypoints.api.test_access import GUARDED, IN_GOOD_ORDER, told
 from tests.entrypoints.api_callers import Guarded, bearer, guarded
 from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT
-from tests.issuers import (
+from tests.support.issuers import (
     AUDIENCE,
     ISSUER,
     OTHER_RSA_KEY,

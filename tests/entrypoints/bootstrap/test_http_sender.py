@@ -15,10 +15,10 @@ from notification_core.ports.sender import HttpSender
 from notification_entrypoints.bootstrap.http_sender import chosen_sender
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.observability.metrics import Metrics
-from tests.certificates import Authority
-from tests.egress_proxy import ForwardProxy
-from tests.receivers import Receiver
-from tests.sending import failure, send
+from tests.support.certificates import Authority
+from tests.support.egress_proxy import ForwardProxy
+from tests.support.receivers import Receiver
+from tests.support.sending import failure, send
 
 REQUIRED = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 

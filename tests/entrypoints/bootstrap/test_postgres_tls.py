@@ -16,9 +16,9 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_entrypoints.bootstrap.storage import migrate, open_storage
 from notification_entrypoints.config.settings import Settings, load_settings
-from tests.certificates import Authority
 from tests.conftest import require
-from tests.postgres_server import HOW_TO_GET_IT, find_programs, started
+from tests.support.certificates import Authority
+from tests.support.postgres_server import HOW_TO_GET_IT, find_programs, started
 
 _IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 

@@ -9,7 +9,7 @@ from notification_entrypoints.bootstrap.storage import place_of, server_of
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.settings import Settings, load_settings
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 SECRET = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 

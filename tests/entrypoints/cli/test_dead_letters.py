@@ -18,7 +18,7 @@ from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import FILE_NAME
 from notification_entrypoints.config.settings import variables
-from tests.unit.builders import an_id
+from tests.support.samples import an_id
 
 Said = pytest.CaptureFixture[str]
 

@@ -23,7 +23,7 @@ from notification_core.signing.signing import SignatureHeaders, message_id, sign
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 WEBHOOK = "019aa5b0-0000-7000-8000-000000000001"

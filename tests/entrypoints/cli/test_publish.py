@@ -17,7 +17,7 @@ from notification_core.model.event import MAX_EVENT_BYTES
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 PATH = f"/environments/{ENVIRONMENT}/events"

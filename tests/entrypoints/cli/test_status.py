@@ -12,7 +12,7 @@ import pytest
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 Said = pytest.CaptureFixture[str]
 

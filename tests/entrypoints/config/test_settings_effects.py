@@ -48,11 +48,11 @@ from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.server import Readiness, ops_app
 from notification_entrypoints.process.runtime import info_of, ops_bind, ops_runner
 from notification_entrypoints.serving.http_server import PortUnavailable, listening
-from tests.certificates import Authority
-from tests.issuers import AUDIENCE, EC_KEY, ISSUER, RSA_KEY, issuer, published, token
-from tests.receivers import LOOPBACK, Receiver
-from tests.unit.waiting import until
-from tests.vault_server import TOKEN, VaultServer
+from tests.support.certificates import Authority
+from tests.support.issuers import AUDIENCE, EC_KEY, ISSUER, RSA_KEY, issuer, published, token
+from tests.support.receivers import LOOPBACK, Receiver
+from tests.support.vault_server import TOKEN, VaultServer
+from tests.support.waiting import advance_until
 
 SECRET = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
@@ -154,7 +154,7 @@ class World:
         return made[-1].event_id
 
     async def until(self, condition: Callable[[], object], within: float = 0) -> None:
-        await until(condition, self.clock, within=within)
+        await advance_until(condition, self.clock, within=within)
 
     async def settled(self) -> None:
         """Return once nothing is being sent or written."""

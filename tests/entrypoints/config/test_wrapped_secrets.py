@@ -14,7 +14,7 @@ from notification_core.errors import (
 )
 from notification_entrypoints import embedded
 from notification_entrypoints.config.settings import Settings
-from tests.vault_server import TOKEN, VaultServer, vault_server
+from tests.support.vault_server import TOKEN, VaultServer, vault_server
 
 SECRET, FORMER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 

@@ -10,10 +10,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.openapi import reference_page
-from tests.browser import CHROMIUM, HOW_TO_GET_IT, opened_browser
 from tests.conftest import require
 from tests.entrypoints.api_services import backstage, in_memory
 from tests.entrypoints.checked_api import operations
+from tests.support.browser import CHROMIUM, HOW_TO_GET_IT, opened_browser
 
 Client = TestClient[web.Request, web.Application]
 

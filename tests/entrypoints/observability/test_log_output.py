@@ -20,10 +20,10 @@ from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.observability.watch import LoggingObserver
 from tests.faults.place import place_on
 from tests.faults.stage import Up, served_by
-from tests.ports import free_ports
-from tests.postgres_server import PostgresServer
-from tests.receivers import Receiver
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import Receiver
+from tests.support.waiting import until
 
 SMALLEST_PIPE = 4096
 LINE = "x" * 99

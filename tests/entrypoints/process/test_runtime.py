@@ -11,8 +11,8 @@ from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.process import runtime
 from notification_entrypoints.process.runtime import serving
 from notification_entrypoints.serving.http_server import stop_signals
-from tests.ports import free_ports
-from tests.waiting import until
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 
 async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(

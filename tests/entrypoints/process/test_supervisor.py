@@ -20,7 +20,7 @@ from notification_entrypoints.process.supervisor.sockets import socket_folder
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
 from notification_entrypoints.process.supervisor.worker_process import Answer, WorkerProcess
 from notification_entrypoints.serving.worker_channel import WorkerAddress
-from tests.waiting import until
+from tests.support.waiting import until
 
 _LONG_LINE_THEN_READY = """
 print("x" * 200_000)

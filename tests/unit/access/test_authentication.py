@@ -20,8 +20,8 @@ from notification_core.errors import (
 )
 from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
-from tests.unit.builders import ENVIRONMENT, NOW
-from tests.unit.trouble import Trouble, TroubledApiKeys
+from tests.support.samples import ENVIRONMENT, NOW
+from tests.support.trouble import Trouble, TroubledApiKeys
 
 SECRET = b"s" * 32
 MOMENT = 0.001

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from notification_adapters.memory import ManualClock
 from notification_core.concurrency.ids import IdGenerator, earliest_id
-from tests.unit.builders import NOW
+from tests.support.samples import NOW
 
 JUMPS = st.lists(st.timedeltas(timedelta(days=-30), timedelta(days=30)), max_size=50)
 

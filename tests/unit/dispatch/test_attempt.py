@@ -25,7 +25,7 @@ from notification_core.model.webhook import DisabledReason, Method
 from notification_core.ports.sender import HttpRequest, HttpSender
 from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders, signature_hex
-from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
+from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
 
 RULES = DeliveryRules(
     timeout=timedelta(seconds=10),

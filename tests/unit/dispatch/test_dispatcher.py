@@ -46,9 +46,9 @@ from notification_core.replays.replay_runner import ROOM, Replaying
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
-from tests.unit.builders import ENVIRONMENT, Notebook, a_webhook, an_event
-from tests.unit.trouble import Trouble, TroubledDeliveries, TroubledKeys
-from tests.unit.waiting import until
+from tests.support.samples import ENVIRONMENT, Notebook, a_webhook, an_event
+from tests.support.trouble import Trouble, TroubledDeliveries, TroubledKeys
+from tests.support.waiting import advance_until
 
 TIMEOUT = timedelta(seconds=10)
 INTERVAL = timedelta(seconds=2)
@@ -99,7 +99,7 @@ class World:
 
     async def until(self, condition: object, within: float = 0) -> None:
         assert callable(condition)
-        await until(condition, self.clock, within=within)
+        await advance_until(condition, self.clock, within=within)
 
     async def change(self, webhook: Webhook, *, here: bool) -> Webhook:
         """Store a changed webhook, in this process or in another one."""
@@ -193,7 +193,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         for webhook in storage.state.webhooks.values():
             sender.answer(webhook.url, 200)
             sender.release(webhook.url)
-        await until(stopping.done, clock, within=5)
+        await advance_until(stopping.done, clock, within=5)
         await stopping
     world.check_the_promise()
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from notification_core.dispatch.fair_queue import SLOW_AFTER, Bounds, FairQueue
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery, WebhookQueue
 from notification_core.model.webhook import Webhook
-from tests.unit.builders import a_webhook, an_id, held
+from tests.support.samples import a_webhook, an_id, held
 
 BOUNDS = Bounds(in_flight=8, per_webhook=3, waiting=12, waiting_bytes=1200)
 

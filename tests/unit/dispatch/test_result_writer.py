@@ -19,9 +19,9 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.deliveries import AT_ONCE
-from tests.unit.builders import Notebook, a_result, a_webhook
-from tests.unit.trouble import Trouble, TroubledDeliveries
-from tests.unit.waiting import until
+from tests.support.samples import Notebook, a_result, a_webhook
+from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.waiting import advance_until
 
 
 class Book(TroubledDeliveries):
@@ -182,14 +182,14 @@ async def test_what_is_unwritten_is_told_until_it_is_written(world: World) -> No
         world.recorder.record(a_result(WEBHOOK))
     assert world.recorder.unwritten == 3
     world.trouble.away = False
-    await until(lambda: not world.recorder.unwritten, world.clock)
+    await advance_until(lambda: not world.recorder.unwritten, world.clock)
 
 
 async def test_what_comes_while_a_batch_is_written_is_written_too(world: World) -> None:
     gate = world.trouble.gates["finish"] = asyncio.Event()
     first, second = a_result(WEBHOOK), a_result(WEBHOOK)
     world.recorder.record(first)
-    await until(lambda: world.trouble.calls["finish"] == 1, world.clock)
+    await advance_until(lambda: world.trouble.calls["finish"] == 1, world.clock)
     world.recorder.record(second)
     gate.set()
     await world.recorder.drained()
@@ -225,7 +225,7 @@ async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_oth
     monkeypatch.setattr(world.book, "finish", refuse)
     for result in results:
         world.recorder.record(result)
-    await until(lambda: not world.recorder.unwritten, world.clock, within=2)
+    await advance_until(lambda: not world.recorder.unwritten, world.clock, within=2)
     assert world.recorded == [result for result in results if result is not culprit]
     assert world.left == [culprit.fence]
     assert ("record", "ValueError") in world.notebook.errors
@@ -248,7 +248,7 @@ async def test_a_result_that_storage_refuses_is_written_without_what_its_receive
     results = [a_result(WEBHOOK), odd, a_result(WEBHOOK)]
     for result in results:
         world.recorder.record(result)
-    await until(lambda: not world.recorder.unwritten, world.clock, within=3)
+    await advance_until(lambda: not world.recorder.unwritten, world.clock, within=3)
     bare = ReceivedResponse(200, (), b"", truncated=True)
     assert world.recorded == [
         results[0],

@@ -13,7 +13,7 @@ from notification_core.errors import (
     EnvironmentBeingErased,
     EnvironmentNotFound,
 )
-from tests.unit.builders import ENVIRONMENT
+from tests.support.samples import ENVIRONMENT
 
 
 @pytest.fixture

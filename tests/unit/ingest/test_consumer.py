@@ -23,9 +23,9 @@ from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, Source
 from notification_core.model.message import Message
 from notification_core.ports.event_source import EventSource
-from tests.unit.builders import Notebook, a_webhook, an_event
-from tests.unit.trouble import Trouble, TroubledDeliveries
-from tests.unit.waiting import until
+from tests.support.samples import Notebook, a_webhook, an_event
+from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.waiting import advance_until
 
 TOPIC = "job-events"
 
@@ -136,7 +136,7 @@ class World:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Return once a condition holds, without letting time pass."""
-        await until(condition, self.clock)
+        await advance_until(condition, self.clock)
 
 
 @pytest.fixture

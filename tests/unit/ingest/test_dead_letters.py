@@ -10,8 +10,8 @@ from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Event
 from notification_core.model.message import DeadLetter, Message
-from tests.unit.builders import Notebook, a_webhook, an_event, an_id
-from tests.unit.trouble import Trouble, TroubledDeliveries
+from tests.support.samples import Notebook, a_webhook, an_event, an_id
+from tests.support.trouble import Trouble, TroubledDeliveries
 
 
 @define

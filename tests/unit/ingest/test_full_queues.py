@@ -10,7 +10,7 @@ from notification_adapters.memory import ManualClock
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.full_queues import ESTIMATED_EVERY, FullQueueMonitor
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
-from tests.unit.builders import Notebook, an_id
+from tests.support.samples import Notebook, an_id
 
 ONE, ANOTHER = an_id(), an_id()
 

@@ -18,8 +18,8 @@ from notification_core.ingest.plan import DirectDispatch
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, EndReason
 from notification_core.model.event import Event, body_of
 from notification_core.model.webhook import Webhook
-from tests.unit.builders import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
-from tests.unit.trouble import Trouble, TroubledDeliveries
+from tests.support.samples import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
+from tests.support.trouble import Trouble, TroubledDeliveries
 
 
 class Hands(DirectDispatch):

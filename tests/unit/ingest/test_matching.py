@@ -6,7 +6,7 @@ import pytest
 
 from notification_core.ingest.matching import matching, subscriptions_by_type
 from notification_core.model.webhook import FOREVER, DisabledReason
-from tests.unit.builders import NOW, a_webhook, an_event, an_id
+from tests.support.samples import NOW, a_webhook, an_event, an_id
 
 
 def test_an_event_is_for_the_webhooks_of_its_environment_that_subscribe_to_its_type() -> None:

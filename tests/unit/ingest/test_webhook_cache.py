@@ -13,7 +13,7 @@ from notification_core.ingest import webhook_cache as directory
 from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
-from tests.unit.builders import a_webhook, an_id
+from tests.support.samples import a_webhook, an_id
 
 
 @define

@@ -15,7 +15,7 @@ from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
-from tests.unit.builders import (
+from tests.support.samples import (
     ENVIRONMENT,
     NOW,
     WORKER,
@@ -25,7 +25,7 @@ from tests.unit.builders import (
     an_event,
     an_id,
 )
-from tests.unit.trouble import Trouble, TroubledDeliveries
+from tests.support.trouble import Trouble, TroubledDeliveries
 
 RULES = UpkeepRules(
     interruption_delay=timedelta(seconds=1),

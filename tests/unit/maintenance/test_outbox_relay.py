@@ -17,8 +17,8 @@ from notification_core.model.message import DeadLetter, Message
 from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.model.topics import Topics
 from notification_core.ports.outbox import Outbox
-from tests.unit.builders import Notebook, an_id
-from tests.unit.waiting import until
+from tests.support.samples import Notebook, an_id
+from tests.support.waiting import advance_until
 
 POLL = timedelta(seconds=1)
 
@@ -126,9 +126,9 @@ def world() -> World:
 async def test_all_that_is_stored_is_sent_in_its_order_and_deleted(world: World) -> None:
     await world.store(1200)
     async with running(world.relay()):
-        await until(lambda: not world.left, world.clock)
+        await advance_until(lambda: not world.left, world.clock)
         await world.store(3)
-        await until(lambda: not world.left, world.clock, within=2)
+        await advance_until(lambda: not world.left, world.clock, within=2)
     assert world.sent == list(range(1203))
     assert world.notebook.relayed == 1203
 
@@ -137,9 +137,9 @@ async def test_what_is_not_acknowledged_is_sent_again_in_its_order(world: World)
     world.sink.takes = 2
     await world.store(5)
     async with running(world.relay()):
-        await until(lambda: world.left == 3, world.clock)
+        await advance_until(lambda: world.left == 3, world.clock)
         world.sink.takes = None
-        await until(lambda: not world.left, world.clock, within=3)
+        await advance_until(lambda: not world.left, world.clock, within=3)
     assert world.sent == [0, 1, 2, 3, 4]
 
 
@@ -147,9 +147,9 @@ async def test_what_nobody_answered_for_is_sent_again(world: World) -> None:
     world.sink.answers_get_lost = True
     await world.store(2)
     async with running(world.relay()):
-        await until(lambda: world.sent, world.clock)
+        await advance_until(lambda: world.sent, world.clock)
         world.sink.answers_get_lost = False
-        await until(lambda: not world.left, world.clock, within=3)
+        await advance_until(lambda: not world.left, world.clock, within=3)
     assert world.sent == [0, 1, 0, 1]
 
 
@@ -161,7 +161,7 @@ async def test_while_the_brokers_are_away_it_keeps_all_and_says_so(world: World)
         assert (world.left, world.sent) == (2, [])
         assert world.notebook.errors[0] == ("relay", "BrokersUnavailable")
         world.sink.away = False
-        await until(lambda: not world.left, world.clock, within=3)
+        await advance_until(lambda: not world.left, world.clock, within=3)
     assert world.sent == [0, 1]
 
 
@@ -172,7 +172,7 @@ async def test_who_takes_long_to_send_is_not_taken_for_dead(world: World) -> Non
         await world.clock.advance(60)
         assert not world.sent
         world.sink.gate.set()
-        await until(lambda: not world.left, world.clock, within=3)
+        await advance_until(lambda: not world.left, world.clock, within=3)
     assert world.sent == [0, 1]
 
 
@@ -183,7 +183,7 @@ async def test_who_dies_while_sending_is_replaced_within_seconds(world: World) -
         await world.clock.advance(10)
     world.sink.gate = None
     async with running(world.relay()):
-        await until(lambda: not world.left, world.clock, within=5)
+        await advance_until(lambda: not world.left, world.clock, within=5)
     assert world.sent == [0, 1]
 
 
@@ -191,13 +191,13 @@ async def test_who_stops_lets_another_go_on_at_once(world: World) -> None:
     first, second = world.relay(), world.relay()
     await world.store(1)
     async with running(first):
-        await until(lambda: not world.left, world.clock)
+        await advance_until(lambda: not world.left, world.clock)
     await world.store(1)
     async with running(second):
         await world.clock.advance(1)
         assert world.left == 1
         await first.release()
-        await until(lambda: not world.left, world.clock, within=2)
+        await advance_until(lambda: not world.left, world.clock, within=2)
     assert world.sent == [0, 1]
 
 
@@ -207,11 +207,11 @@ async def test_who_stops_while_storage_is_unreachable_leaves_the_outbox_to_its_l
     first, second = world.relay(), world.relay()
     await world.store(1)
     async with running(first):
-        await until(lambda: not world.left, world.clock)
+        await advance_until(lambda: not world.left, world.clock)
     await world.store(1)
     world.outbox.is_unreachable = True
     await first.release()
     assert world.notebook.errors == [("relay", "StorageUnavailable")]
     world.outbox.is_unreachable = False
     async with running(second):
-        await until(lambda: not world.left, world.clock, within=5)
+        await advance_until(lambda: not world.left, world.clock, within=5)

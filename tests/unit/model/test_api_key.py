@@ -19,7 +19,7 @@ from notification_core.model.api_key import (
     written,
 )
 from notification_core.model.caller import ANYBODY, Caller, Scope
-from tests.unit.builders import ENVIRONMENT, NOW
+from tests.support.samples import ENVIRONMENT, NOW
 
 ID = UUID("019ab5c2-7a10-7c31-9f04-6a3d7e2b1c55")
 TEXT = written(ID, b"\xff" * SECRET_BYTES)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_core.model.event import body_of, holds_data_of, timestamp_of
-from tests.unit.builders import ENVIRONMENT, NOW, an_event
+from tests.support.samples import ENVIRONMENT, NOW, an_event
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

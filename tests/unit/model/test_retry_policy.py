@@ -23,7 +23,7 @@ from notification_core.model.retry_policy import (
     verdict_on,
 )
 from notification_core.model.webhook import DisabledReason
-from tests.unit.builders import NOW
+from tests.support.samples import NOW
 
 INTERVALS = st.timedeltas(timedelta(milliseconds=1), timedelta(days=1))
 JITTERS = st.floats(0, 1, exclude_max=True)

@@ -23,7 +23,7 @@ from notification_core.model.replay import NOT_ARRIVED, Selection
 from notification_core.model.webhook import FOREVER, Webhook
 from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import ReplayDraft, Replays
-from tests.unit.builders import ENVIRONMENT, NOW, Notebook, a_webhook, an_event, an_id
+from tests.support.samples import ENVIRONMENT, NOW, Notebook, a_webhook, an_event, an_id
 
 
 @attrs.define

@@ -12,8 +12,8 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_core.model.signing_key import new_signing_key
 from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
-from tests.unit.builders import ENVIRONMENT, NOW
-from tests.unit.trouble import Trouble, TroubledKeys
+from tests.support.samples import ENVIRONMENT, NOW
+from tests.support.trouble import Trouble, TroubledKeys
 
 SEED = b"s" * 32
 

@@ -23,8 +23,8 @@ from notification_core.errors import (
 from notification_core.model.signing_key import MAX_SIGNING_KEYS
 from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
 from notification_core.signing.rotation import EMERGENCY_TRUSTED_AFTER, SigningKeyService
-from tests.unit.builders import ENVIRONMENT
-from tests.unit.trouble import Trouble, TroubledKeys
+from tests.support.samples import ENVIRONMENT
+from tests.support.trouble import Trouble, TroubledKeys
 
 MINUTE, HOUR = 60.0, 3600.0
 

@@ -10,7 +10,7 @@ from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.ports.signer import Signer
 from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders, message_id, sign
-from tests.unit.builders import ENVIRONMENT, NOW, a_delivery, a_webhook
+from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
 
 HEADERS = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
 KEYS = (new_signing_key(ENVIRONMENT, NOW, b"k" * 32),)

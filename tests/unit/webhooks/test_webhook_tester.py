@@ -30,8 +30,8 @@ from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
 from notification_core.signing.verification import verify_standard_webhook
 from notification_core.webhooks.webhook_tester import MOST_AT_ONCE, WebhookTester
-from tests.unit.builders import CREATED, ENVIRONMENT, Notebook, a_webhook, an_id
-from tests.unit.trouble import Trouble, TroubledKeys
+from tests.support.samples import CREATED, ENVIRONMENT, Notebook, a_webhook, an_id
+from tests.support.trouble import Trouble, TroubledKeys
 
 RULES = DeliveryRules(timedelta(seconds=10), RetryPolicy())
 SIGNATURES = SignatureHeaders("X-Sig", "X-Time")

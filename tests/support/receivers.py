@@ -15,7 +15,7 @@ from aiohttp import web
 from attrs import field, frozen
 from multidict import CIMultiDictProxy
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 LOOPBACK = "127.0.0.1"
 

@@ -24,8 +24,8 @@ from attrs import define, field
 from notification_adapters.sql.postgres import Server, migrate_postgres
 from notification_adapters.sql.postgres.hosts import Connection
 from notification_core.encryption.cipher import Cipher
-from tests.ports import free_ports
-from tests.waiting import PATIENCE, until
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE, until
 
 HOW_TO_GET_IT = (
     "PostgreSQL is not here: install it (apt-get install postgresql, or "

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from tests.raw_receivers import StreamServer
-from tests.receivers import LOOPBACK
+from tests.support.raw_receivers import StreamServer
+from tests.support.receivers import LOOPBACK
 
 _END = b"\r\n\r\n"
 

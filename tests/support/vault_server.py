@@ -11,7 +11,7 @@ from attrs import define, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.receivers import PlainAnswer, ReceivedRequest, Receiver
+from tests.support.receivers import PlainAnswer, ReceivedRequest, Receiver
 
 KEY = "notification-management"
 TOKEN = "hvs.the-token-of-the-tests"

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from attrs import Factory, define
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOW_TO_GET_IT = "no Chromium here; on Debian: apt-get install chromium"

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from notification_adapters.sql.sqlite import migrate_sqlite
-from tests.postgres_server import CIPHER
+from tests.support.postgres_server import CIPHER
 
 _migrated: list[bytes] = []
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import cast
 
-from tests.receivers import LOOPBACK
+from tests.support.receivers import LOOPBACK
 
 A, AAAA = 1, 28
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3

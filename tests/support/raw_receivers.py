@@ -9,7 +9,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
-from tests.receivers import LOOPBACK, reset
+from tests.support.receivers import LOOPBACK, reset
 
 Connection = asyncio.StreamWriter
 
