@@ -14,13 +14,16 @@ from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
 from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE
 
 
 @asynccontextmanager
 async def member(
-    kafka: Kafka, brokers: Brokers | None = None, notebook: Notebook | None = None, **wanted: Any
+    kafka: Kafka,
+    brokers: Brokers | None = None,
+    notebook: RecordingObserver | None = None,
+    **wanted: Any,
 ) -> AsyncIterator[KafkaSource]:
     """Join the test's group, and leave it at the end."""
     consumption = ConsumerConfig(
@@ -30,7 +33,9 @@ async def member(
         **wanted,
     )
     brokers = brokers or Brokers(kafka.addresses)
-    async with open_source(brokers, consumption, SystemClock(), notebook or Notebook()) as source:
+    async with open_source(
+        brokers, consumption, SystemClock(), notebook or RecordingObserver()
+    ) as source:
         yield source
 
 

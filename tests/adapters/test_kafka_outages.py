@@ -10,7 +10,7 @@ from notification_adapters.kafka.connection import Brokers
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
 from tests.kafka.topics import Kafka, topics_on
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE, until
 
 EVENTS = "job-events"
@@ -25,7 +25,7 @@ def server(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.mark.long
 async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server: Server) -> None:
-    notebook = Notebook()
+    notebook = RecordingObserver()
     async with topics_on(server.address) as kafka:
         await kafka.create(EVENTS)
         await kafka.send(EVENTS, b"1", b"2")

@@ -19,7 +19,7 @@ from notification_core.model.topics import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 from tests.support.waiting import until
 
 
@@ -100,7 +100,7 @@ async def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, broker
     ]
     for credentials in wrong:
         brokers = Brokers([broker.tls], SecurityProtocol.SSL, credentials)
-        opening = open_source(brokers, ConsumerConfig(Topics()), SystemClock(), Notebook())
+        opening = open_source(brokers, ConsumerConfig(Topics()), SystemClock(), RecordingObserver())
         with pytest.raises(BrokersUnavailable, match="certificates cannot be used"):
             async with opening:
                 pass

@@ -18,7 +18,7 @@ from notification_adapters.kafka.event_source import KafkaSource
 from notification_core.model.message import Message
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.topics import Kafka
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE, until
 
 EVENTS = "job-events"
@@ -168,7 +168,7 @@ async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
 
 
 async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> None:
-    notebook = Notebook()
+    notebook = RecordingObserver()
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2")
     async with member(kafka, notebook=notebook) as one:
@@ -190,7 +190,7 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "MAX_POLL_INTERVAL_MS", 1500)
-    notebook = Notebook()
+    notebook = RecordingObserver()
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2")
     async with member(kafka, notebook=notebook) as one:
@@ -209,7 +209,7 @@ async def test_a_consumer_that_makes_no_progress_is_begun_anew(
 ) -> None:
     monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(group_member, "STALL_SECONDS", 1.0)
-    notebook = Notebook()
+    notebook = RecordingObserver()
     await kafka.create(EVENTS)
     async with member(kafka, notebook=notebook) as one:
         await until("it is well", lambda: is_well(one))
@@ -306,7 +306,7 @@ async def test_one_broker_of_the_list_is_enough(kafka: Kafka) -> None:
 
 @pytest.mark.experiment(15, "no broker at the start")
 async def test_without_a_broker_it_says_so_and_goes_on_asking(kafka: Kafka) -> None:
-    notebook = Notebook()
+    notebook = RecordingObserver()
     async with member(kafka, Brokers(["127.0.0.1:1"]), notebook) as one:
 
         async def said() -> bool:

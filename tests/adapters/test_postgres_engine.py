@@ -29,8 +29,8 @@ from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Arrival
 from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
+from tests.support.observers import RecordingObserver
 from tests.support.postgres_server import CIPHER, PostgresServer
-from tests.support.samples import Notebook
 
 _THEIRS = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, stored_at)
@@ -200,7 +200,7 @@ async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place:
 async def test_of_two_in_a_deadlock_events_get_through_too(
     storage: SqlStorage, place: Place
 ) -> None:
-    webhook, notebook = await _webhook(storage), Notebook()
+    webhook, notebook = await _webhook(storage), RecordingObserver()
     clock = SystemClock()
     taking_in = Ingest(
         storage.deliveries, clock, IdGenerator(clock), notebook, None, storage.waking

@@ -19,7 +19,7 @@ from notification_core.model.message import Headers, Message
 from notification_core.model.topics import Topics
 from notification_core.ports.event_source import MAX_TAKEN, EventSource
 from tests.kafka.topics import Kafka, topics_on
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE
 
 
@@ -97,7 +97,7 @@ class OnKafka(Stage):
                     group=self.kafka.group,
                 ),
                 SystemClock(),
-                Notebook(),
+                RecordingObserver(),
             )
         )
         self.members[source] = stack

@@ -27,7 +27,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
-from tests.support.samples import Notebook
+from tests.support.observers import RecordingObserver
 
 SECOND = timedelta(seconds=1)
 GONE = Failed(disables=DisabledReason.GONE)
@@ -465,7 +465,7 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World,
     recorder = ResultWriter(
         store=world.storage.deliveries,
         clock=SystemClock(),
-        observer=Notebook(),
+        observer=RecordingObserver(),
         interruption_delay=DELAY,
         recorded=recorded.extend,
         returned=lambda _: None,

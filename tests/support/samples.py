@@ -1,11 +1,10 @@
 """Values for tests of the core, with what does not matter filled in."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
 from notification_core.dispatch.webhook_queue import QueuedDelivery
-from notification_core.errors import Resource
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -17,10 +16,8 @@ from notification_core.model.delivery import (
     NextStep,
     Succeeded,
 )
-from notification_core.model.event import Event, Source
-from notification_core.model.message import DeadLetter
+from notification_core.model.event import Event
 from notification_core.model.webhook import DisabledReason, Webhook
-from notification_core.ports.observer import Observer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
@@ -103,80 +100,3 @@ def a_result(
         error=AttemptError(error, "in words") if error else None,
     )
     return AttemptResult(delivery.fence, attempt, verdict or Succeeded(), webhook.version)
-
-
-class Notebook(Observer):
-    """An observer that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.new = self.doubles = 0
-        self.sources: set[Source] = set()
-        self.dead_letters: list[DeadLetter] = []
-        self.conflicts: list[str] = []
-        self.stored = (0, 0, 0)
-        self.outcomes: list[tuple[AttemptOutcome, ErrorCode | None]] = []
-        self.first_attempts: list[float] = []
-        self.failed: list[UUID] = []
-        self.disabled: list[tuple[UUID, DisabledReason]] = []
-        self.claimed: list[int] = []
-        self.written: list[int] = []
-        self.relayed = 0
-        self.reaped = self.given_back = self.fenced = 0
-        self.short: list[Resource] = []
-        self.errors: list[tuple[str, str]] = []
-
-    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
-        self.sources.add(source)
-        self.new += new
-        self.doubles += duplicates
-
-    def dead_lettered(self, dead_letter: DeadLetter) -> None:
-        self.dead_letters.append(dead_letter)
-
-    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
-        del environment_id
-        self.conflicts.append(event_id)
-
-    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
-        before = self.stored
-        self.stored = (before[0] + handed_over, before[1] + due, before[2] + skipped)
-
-    def deliveries_claimed(self, count: int) -> None:
-        self.claimed.append(count)
-
-    def results_written(self, count: int) -> None:
-        self.written.append(count)
-
-    def first_attempt_began(self, after: float) -> None:
-        self.first_attempts.append(after)
-
-    def attempt_ended(
-        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
-    ) -> None:
-        del duration
-        self.outcomes.append((outcome, error))
-
-    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        del webhook_id
-        self.failed.append(delivery_id)
-
-    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
-        self.disabled.append((webhook_id, reason))
-
-    def leases_reaped(self, count: int) -> None:
-        self.reaped += count
-
-    def leases_given_back(self, count: int) -> None:
-        self.given_back += count
-
-    def resource_short(self, resource: Resource) -> None:
-        self.short.append(resource)
-
-    def results_fenced(self, count: int) -> None:
-        self.fenced += count
-
-    def messages_relayed(self, count: int) -> None:
-        self.relayed += count
-
-    def loop_failed(self, loop: str, error: Exception) -> None:
-        self.errors.append((loop, type(error).__name__))

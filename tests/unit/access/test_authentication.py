@@ -20,8 +20,8 @@ from notification_core.errors import (
 )
 from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
+from tests.support.faulty_stores import Faults, FaultyApiKeys
 from tests.support.samples import ENVIRONMENT, NOW
-from tests.support.trouble import Trouble, TroubledApiKeys
 
 SECRET = b"s" * 32
 MOMENT = 0.001
@@ -34,7 +34,7 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    trouble: Trouble
+    trouble: Faults
     keys: StoredKeys
     elsewhere: StoredKeys
     issuing: ApiKeyService
@@ -46,10 +46,10 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    clock, trouble = ManualClock(NOW), Trouble()
+    clock, trouble = ManualClock(NOW), Faults()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
-    store = TroubledApiKeys(storage.api_keys, trouble)
+    store = FaultyApiKeys(storage.api_keys, trouble)
     keys, elsewhere = StoredKeys(store, clock), StoredKeys(store, clock)
     issuing = ApiKeyService(store, clock, ids, lambda: SECRET, keys.forget)
     return World(clock, storage, trouble, keys, elsewhere, issuing)

@@ -46,8 +46,9 @@ from notification_core.replays.replay_runner import ROOM, Replaying
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
-from tests.support.samples import ENVIRONMENT, Notebook, a_webhook, an_event
-from tests.support.trouble import Trouble, TroubledDeliveries, TroubledKeys
+from tests.support.faulty_stores import Faults, FaultyDeliveries, FaultyKeys
+from tests.support.observers import RecordingObserver
+from tests.support.samples import ENVIRONMENT, a_webhook, an_event
 from tests.support.waiting import advance_until
 
 TIMEOUT = timedelta(seconds=10)
@@ -77,9 +78,9 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    trouble: Trouble
+    trouble: Faults
     sender: ScriptedSender
-    notebook: Notebook
+    notebook: RecordingObserver
     dispatcher: Dispatcher
     ingest: Ingest
     elsewhere: Ingest
@@ -146,13 +147,13 @@ class World:
 
 @asynccontextmanager
 async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
-    clock, trouble, notebook = ManualClock(), Trouble(), Notebook()
+    clock, trouble, notebook = ManualClock(), Faults(), RecordingObserver()
     ids, sender = IdGenerator(clock), ScriptedSender()
     storage = memory_storage(clock, ids)
-    deliveries = TroubledDeliveries(storage.deliveries, trouble)
+    deliveries = FaultyDeliveries(storage.deliveries, trouble)
     worker = ids()
     await storage.worker_lock.acquire(worker)
-    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
+    keyring = SigningKeyCache(FaultyKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
     dispatcher = Dispatcher(
         worker=worker,
         deliveries=deliveries,

@@ -19,15 +19,16 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.deliveries import AT_ONCE
-from tests.support.samples import Notebook, a_result, a_webhook
-from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.faulty_stores import Faults, FaultyDeliveries
+from tests.support.observers import RecordingObserver
+from tests.support.samples import a_result, a_webhook
 from tests.support.waiting import advance_until
 
 
-class Book(TroubledDeliveries):
+class Book(FaultyDeliveries):
     """A store that remembers what it was given to write."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: Faults) -> None:
         self._trouble = trouble
         self.finished: list[Sequence[AttemptResult]] = []
         self.given_back: list[Sequence[Fence]] = []
@@ -58,9 +59,9 @@ class World:
     """A recorder at work."""
 
     clock: ManualClock
-    trouble: Trouble
+    trouble: Faults
     book: Book
-    notebook: Notebook
+    notebook: RecordingObserver
     recorder: ResultWriter
     recorded: list[AttemptResult]
     returned: list[Fence]
@@ -73,7 +74,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    clock, trouble, notebook = ManualClock(), Trouble(), Notebook()
+    clock, trouble, notebook = ManualClock(), Faults(), RecordingObserver()
     book = Book(trouble)
     recorded: list[AttemptResult] = []
     returned: list[Fence] = []

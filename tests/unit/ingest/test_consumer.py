@@ -23,8 +23,9 @@ from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, Source
 from notification_core.model.message import Message
 from notification_core.ports.event_source import EventSource
-from tests.support.samples import Notebook, a_webhook, an_event
-from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.faulty_stores import Faults, FaultyDeliveries
+from tests.support.observers import RecordingObserver
+from tests.support.samples import a_webhook, an_event
 from tests.support.waiting import advance_until
 
 TOPIC = "job-events"
@@ -77,8 +78,8 @@ class World:
     clock: ManualClock
     storage: MemoryStorage
     topics: MemoryTopics = attrs.field(factory=MemoryTopics)
-    trouble: Trouble = attrs.field(factory=Trouble)
-    notebook: Notebook = attrs.field(factory=Notebook)
+    trouble: Faults = attrs.field(factory=Faults)
+    notebook: RecordingObserver = attrs.field(factory=RecordingObserver)
     source: Watched = attrs.field(init=False)
     consume: EventConsumer = attrs.field(init=False)
 
@@ -101,7 +102,7 @@ class World:
 
     def join(self, read: Callable[[Message], Event] = read) -> None:
         """Consume as a new member of the group from now on."""
-        deliveries = TroubledDeliveries(self.storage.deliveries, self.trouble)
+        deliveries = FaultyDeliveries(self.storage.deliveries, self.trouble)
         ids, state = IdGenerator(self.clock), self.storage.state
         ingest = Ingest(
             deliveries,

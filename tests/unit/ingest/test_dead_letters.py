@@ -10,8 +10,9 @@ from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Event
 from notification_core.model.message import DeadLetter, Message
-from tests.support.samples import Notebook, a_webhook, an_event, an_id
-from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.faulty_stores import Faults, FaultyDeliveries
+from tests.support.observers import RecordingObserver
+from tests.support.samples import a_webhook, an_event, an_id
 
 
 @define
@@ -20,7 +21,7 @@ class World:
 
     storage: MemoryStorage
     letters: DeadLetterReplay
-    trouble: Trouble
+    trouble: Faults
     understood: set[bytes] = field(factory=set)
 
     async def store(self, *values: bytes) -> None:
@@ -37,7 +38,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    clock, trouble = ManualClock(), Trouble()
+    clock, trouble = ManualClock(), Faults()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     understood: set[bytes] = set()
@@ -47,8 +48,8 @@ def world() -> World:
             raise InvalidEvent("It is no event still.")
         return an_event(message.value.decode())
 
-    deliveries = TroubledDeliveries(storage.deliveries, trouble)
-    ingest = Ingest(deliveries, clock, ids, Notebook(), None, storage.waking)
+    deliveries = FaultyDeliveries(storage.deliveries, trouble)
+    ingest = Ingest(deliveries, clock, ids, RecordingObserver(), None, storage.waking)
     return World(storage, DeadLetterReplay(storage.dead_letters, ingest, read), trouble, understood)
 
 

@@ -10,7 +10,8 @@ from notification_adapters.memory import ManualClock
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.full_queues import ESTIMATED_EVERY, FullQueueMonitor
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
-from tests.support.samples import Notebook, an_id
+from tests.support.observers import RecordingObserver
+from tests.support.samples import an_id
 
 ONE, ANOTHER = an_id(), an_id()
 
@@ -49,12 +50,12 @@ def queues(clock: ManualClock) -> Queues:
 
 
 @pytest.fixture
-def notebook() -> Notebook:
-    return Notebook()
+def notebook() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
-def full(queues: Queues, clock: ManualClock, notebook: Notebook) -> FullQueueMonitor:
+def full(queues: Queues, clock: ManualClock, notebook: RecordingObserver) -> FullQueueMonitor:
     return FullQueueMonitor(queues, clock, notebook, most=3)
 
 
@@ -72,7 +73,7 @@ async def test_a_queue_is_full_from_one_look_to_another(
 
 
 async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
-    full: FullQueueMonitor, queues: Queues, clock: ManualClock, notebook: Notebook
+    full: FullQueueMonitor, queues: Queues, clock: ManualClock, notebook: RecordingObserver
 ) -> None:
     queues.lengths = {ONE: 4}
     running = asyncio.create_task(full.run())

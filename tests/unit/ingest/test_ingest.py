@@ -18,8 +18,9 @@ from notification_core.ingest.plan import DirectDispatch
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, EndReason
 from notification_core.model.event import Event, body_of
 from notification_core.model.webhook import Webhook
-from tests.support.samples import CREATED, NOW, WORKER, Notebook, a_webhook, an_event, an_id
-from tests.support.trouble import Trouble, TroubledDeliveries
+from tests.support.faulty_stores import Faults, FaultyDeliveries
+from tests.support.observers import RecordingObserver
+from tests.support.samples import CREATED, NOW, WORKER, a_webhook, an_event, an_id
 
 
 class Hands(DirectDispatch):
@@ -57,8 +58,8 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    trouble: Trouble
-    notebook: Notebook
+    trouble: Faults
+    notebook: RecordingObserver
     hands: Hands
     ingest: Ingest
 
@@ -78,10 +79,10 @@ def world() -> World:
 
 
 def a_world(places: int) -> World:
-    clock, trouble, notebook, hands = ManualClock(), Trouble(), Notebook(), Hands(places)
+    clock, trouble, notebook, hands = ManualClock(), Faults(), RecordingObserver(), Hands(places)
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
-    deliveries = TroubledDeliveries(storage.deliveries, trouble)
+    deliveries = FaultyDeliveries(storage.deliveries, trouble)
     ingest = Ingest(deliveries, clock, ids, notebook, hands, storage.waking)
     return World(clock, storage, trouble, notebook, hands, ingest)
 

@@ -15,17 +15,17 @@ from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
+from tests.support.faulty_stores import Faults, FaultyDeliveries
+from tests.support.observers import RecordingObserver
 from tests.support.samples import (
     ENVIRONMENT,
     NOW,
     WORKER,
-    Notebook,
     a_result,
     a_webhook,
     an_event,
     an_id,
 )
-from tests.support.trouble import Trouble, TroubledDeliveries
 
 RULES = UpkeepRules(
     interruption_delay=timedelta(seconds=1),
@@ -42,8 +42,8 @@ class World:
     clock: ManualClock
     ids: IdGenerator
     storage: MemoryStorage
-    trouble: Trouble
-    notebook: Notebook
+    trouble: Faults
+    notebook: RecordingObserver
     upkeep: LeaseReaper
 
     async def delivery(self, webhook: Webhook, worker: UUID | None = None) -> StoredDelivery:
@@ -73,12 +73,12 @@ class World:
 
 @pytest.fixture
 async def world() -> World:
-    clock, trouble, notebook = ManualClock(), Trouble(), Notebook()
+    clock, trouble, notebook = ManualClock(), Faults(), RecordingObserver()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     await storage.worker_lock.acquire(WORKER)
     upkeep = LeaseReaper(
-        deliveries=TroubledDeliveries(storage.deliveries, trouble),
+        deliveries=FaultyDeliveries(storage.deliveries, trouble),
         webhooks=storage.webhooks,
         idempotency=storage.idempotency,
         lock=storage.worker_lock,

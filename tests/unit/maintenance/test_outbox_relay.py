@@ -17,7 +17,8 @@ from notification_core.model.message import DeadLetter, Message
 from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.model.topics import Topics
 from notification_core.ports.outbox import Outbox
-from tests.support.samples import Notebook, an_id
+from tests.support.observers import RecordingObserver
+from tests.support.samples import an_id
 from tests.support.waiting import advance_until
 
 POLL = timedelta(seconds=1)
@@ -72,7 +73,7 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    notebook: Notebook = field(factory=Notebook)
+    notebook: RecordingObserver = field(factory=RecordingObserver)
     sink: Failing = field(factory=Failing)
     offset: int = 0
     outbox: TroubledOutbox = field(init=False)

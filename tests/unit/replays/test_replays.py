@@ -23,7 +23,8 @@ from notification_core.model.replay import NOT_ARRIVED, Selection
 from notification_core.model.webhook import FOREVER, Webhook
 from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import ReplayDraft, Replays
-from tests.support.samples import ENVIRONMENT, NOW, Notebook, a_webhook, an_event, an_id
+from tests.support.observers import RecordingObserver
+from tests.support.samples import ENVIRONMENT, NOW, a_webhook, an_event, an_id
 
 
 @attrs.define
@@ -45,7 +46,12 @@ class World:
             await self.storage.webhooks.add(webhook, 100)
         event = an_event(environment_id=webhook.environment_id)
         ingest = Ingest(
-            self.storage.deliveries, self.clock, self.ids, Notebook(), None, self.storage.waking
+            self.storage.deliveries,
+            self.clock,
+            self.ids,
+            RecordingObserver(),
+            None,
+            self.storage.waking,
         )
         await ingest.publish([event])
         (found,) = (one for one in self.deliveries if one.event_id == event.event_id)
@@ -186,7 +192,7 @@ async def test_more_replays_than_are_advanced_at_once_all_have_their_turn(world:
     for webhook in webhooks:
         await world.storage.webhooks.add(webhook, 1_000)
         await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
-    replaying = Replaying(world.storage.replays, Notebook())
+    replaying = Replaying(world.storage.replays, RecordingObserver())
     for _ in range(2):
         await replaying.step()
     assert {one.replay.state for one in world.storage.state.replays.values()} == {"completed"}

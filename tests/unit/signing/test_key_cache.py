@@ -12,8 +12,8 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable
 from notification_core.model.signing_key import new_signing_key
 from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
+from tests.support.faulty_stores import Faults, FaultyKeys
 from tests.support.samples import ENVIRONMENT, NOW
-from tests.support.trouble import Trouble, TroubledKeys
 
 SEED = b"s" * 32
 
@@ -24,15 +24,15 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    trouble: Trouble
+    trouble: Faults
     keyring: SigningKeyCache
 
 
 @pytest.fixture
 def world() -> World:
-    clock, trouble = ManualClock(), Trouble()
+    clock, trouble = ManualClock(), Faults()
     storage = memory_storage(clock, IdGenerator(clock))
-    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: SEED)
+    keyring = SigningKeyCache(FaultyKeys(storage.keys, trouble), clock, lambda: SEED)
     return World(clock, storage, trouble, keyring)
 
 

@@ -23,8 +23,8 @@ from notification_core.errors import (
 from notification_core.model.signing_key import MAX_SIGNING_KEYS
 from notification_core.signing.key_cache import FRESH_FOR, SigningKeyCache
 from notification_core.signing.rotation import EMERGENCY_TRUSTED_AFTER, SigningKeyService
+from tests.support.faulty_stores import Faults, FaultyKeys
 from tests.support.samples import ENVIRONMENT
-from tests.support.trouble import Trouble, TroubledKeys
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -35,7 +35,7 @@ class World:
 
     clock: ManualClock
     storage: MemoryStorage
-    trouble: Trouble
+    trouble: Faults
     keyring: SigningKeyCache
     published: SigningKeyService
 
@@ -50,9 +50,9 @@ class World:
 
 
 def a_world() -> World:
-    clock, trouble, numbers = ManualClock(), Trouble(), count(1)
+    clock, trouble, numbers = ManualClock(), Faults(), count(1)
     storage = memory_storage(clock, IdGenerator(clock))
-    keys = TroubledKeys(storage.keys, trouble)
+    keys = FaultyKeys(storage.keys, trouble)
 
     def new_seed() -> bytes:
         return next(numbers).to_bytes(32, "big")

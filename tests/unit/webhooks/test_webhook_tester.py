@@ -30,8 +30,9 @@ from notification_core.signing.signatures import SignatureCache
 from notification_core.signing.signing import CryptographySigner, SignatureHeaders
 from notification_core.signing.verification import verify_standard_webhook
 from notification_core.webhooks.webhook_tester import MOST_AT_ONCE, WebhookTester
-from tests.support.samples import CREATED, ENVIRONMENT, Notebook, a_webhook, an_id
-from tests.support.trouble import Trouble, TroubledKeys
+from tests.support.faulty_stores import Faults, FaultyKeys
+from tests.support.observers import RecordingObserver
+from tests.support.samples import CREATED, ENVIRONMENT, a_webhook, an_id
 
 RULES = DeliveryRules(timedelta(seconds=10), RetryPolicy())
 SIGNATURES = SignatureHeaders("X-Sig", "X-Time")
@@ -43,9 +44,9 @@ class World:
 
     storage: MemoryStorage
     sender: ScriptedSender
-    trouble: Trouble
+    trouble: Faults
     keyring: SigningKeyCache
-    notebook: Notebook
+    notebook: RecordingObserver
     trials: WebhookTester
     clock: ManualClock
 
@@ -57,10 +58,15 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    clock, trouble, notebook, sender = ManualClock(), Trouble(), Notebook(), ScriptedSender()
+    clock, trouble, notebook, sender = (
+        ManualClock(),
+        Faults(),
+        RecordingObserver(),
+        ScriptedSender(),
+    )
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
-    keyring = SigningKeyCache(TroubledKeys(storage.keys, trouble), clock, lambda: b"s" * 32)
+    keyring = SigningKeyCache(FaultyKeys(storage.keys, trouble), clock, lambda: b"s" * 32)
     signatures = SignatureCache(SIGNATURES, CryptographySigner())
     trials = WebhookTester(
         store=storage.trials,

@@ -1,4 +1,4 @@
-"""Storage that can be away, slow, or lose the answer to a commit: the stores in memory, wrapped."""
+"""Stores that fail as a test says: unreachable, slow, or with a commit of unknown outcome."""
 
 import asyncio
 from collections import Counter
@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 
 @define
-class Trouble:
-    """What goes wrong, by the name of the method.
+class Faults:
+    """What fails, by the name of the method.
 
     ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``undone`` how
     many of whose transactions are undone at their end; ``gates``
@@ -46,7 +46,7 @@ class Trouble:
     calls: Counter[str] = field(factory=Counter)
 
     async def call(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Do some work with the trouble that is due."""
+        """Do some work with the faults that are due."""
         self.calls[name] += 1
         if name in self.gates:
             await self.gates[name].wait()
@@ -68,10 +68,10 @@ class Trouble:
             raise self.errors[name]
 
 
-class TroubledDeliveries(DeliveryStore):
-    """A delivery store with trouble."""
+class FaultyDeliveries(DeliveryStore):
+    """A delivery store with faults."""
 
-    def __init__(self, store: DeliveryStore, trouble: Trouble) -> None:
+    def __init__(self, store: DeliveryStore, trouble: Faults) -> None:
         self._store = store
         self._trouble = trouble
 
@@ -117,10 +117,10 @@ class TroubledDeliveries(DeliveryStore):
         return await self._trouble.call("settle", lambda: self._store.settle(limit, expired_before))
 
 
-class TroubledKeys(KeyStore):
-    """A key store with trouble."""
+class FaultyKeys(KeyStore):
+    """A key store with faults."""
 
-    def __init__(self, store: KeyStore, trouble: Trouble) -> None:
+    def __init__(self, store: KeyStore, trouble: Faults) -> None:
         self._store = store
         self._trouble = trouble
 
@@ -136,10 +136,10 @@ class TroubledKeys(KeyStore):
         await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
 
 
-class TroubledApiKeys(ApiKeyStore):
-    """A store of API keys with trouble."""
+class FaultyApiKeys(ApiKeyStore):
+    """A store of API keys with faults."""
 
-    def __init__(self, store: ApiKeyStore, trouble: Trouble) -> None:
+    def __init__(self, store: ApiKeyStore, trouble: Faults) -> None:
         self._store = store
         self._trouble = trouble
 

@@ -1,0 +1,88 @@
+"""An observer whose records tests look at."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from notification_core.errors import Resource
+from notification_core.model.delivery import AttemptOutcome, ErrorCode
+from notification_core.model.event import Source
+from notification_core.model.message import DeadLetter
+from notification_core.model.webhook import DisabledReason
+from notification_core.ports.observer import Observer
+
+
+class RecordingObserver(Observer):
+    """An observer that records what it is told."""
+
+    def __init__(self) -> None:
+        self.new = self.doubles = 0
+        self.sources: set[Source] = set()
+        self.dead_letters: list[DeadLetter] = []
+        self.conflicts: list[str] = []
+        self.stored = (0, 0, 0)
+        self.outcomes: list[tuple[AttemptOutcome, ErrorCode | None]] = []
+        self.first_attempts: list[float] = []
+        self.failed: list[UUID] = []
+        self.disabled: list[tuple[UUID, DisabledReason]] = []
+        self.claimed: list[int] = []
+        self.written: list[int] = []
+        self.relayed = 0
+        self.reaped = self.given_back = self.fenced = 0
+        self.short: list[Resource] = []
+        self.errors: list[tuple[str, str]] = []
+
+    def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
+        self.sources.add(source)
+        self.new += new
+        self.doubles += duplicates
+
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        self.dead_letters.append(dead_letter)
+
+    def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
+        del environment_id
+        self.conflicts.append(event_id)
+
+    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+        before = self.stored
+        self.stored = (before[0] + handed_over, before[1] + due, before[2] + skipped)
+
+    def deliveries_claimed(self, count: int) -> None:
+        self.claimed.append(count)
+
+    def results_written(self, count: int) -> None:
+        self.written.append(count)
+
+    def first_attempt_began(self, after: float) -> None:
+        self.first_attempts.append(after)
+
+    def attempt_ended(
+        self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
+    ) -> None:
+        del duration
+        self.outcomes.append((outcome, error))
+
+    def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
+        del webhook_id
+        self.failed.append(delivery_id)
+
+    def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
+        self.disabled.append((webhook_id, reason))
+
+    def leases_reaped(self, count: int) -> None:
+        self.reaped += count
+
+    def leases_given_back(self, count: int) -> None:
+        self.given_back += count
+
+    def resource_short(self, resource: Resource) -> None:
+        self.short.append(resource)
+
+    def results_fenced(self, count: int) -> None:
+        self.fenced += count
+
+    def messages_relayed(self, count: int) -> None:
+        self.relayed += count
+
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        self.errors.append((loop, type(error).__name__))
