@@ -5,13 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 
-from notification_adapters.memory.clock import ManualClock
-from notification_adapters.memory.storage import MemoryStorage, memory_storage
-from notification_adapters.null_objects import EveryEnvironment
-from notification_core.concurrency.ids import IdGenerator
-from notification_core.environments.directory import Environments
 from notification_core.errors import (
     InvalidWebhook,
     TooManyWebhooks,
@@ -28,10 +23,10 @@ from notification_core.webhooks.webhooks import (
     MAX_NAME_LENGTH,
     WebhookDraft,
     WebhookRules,
-    WebhookService,
 )
+from tests.support.assembly import MemoryApp
+from tests.support.samples import ENVIRONMENT
 
-ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 RULES = WebhookRules(
     destinations=DestinationPolicy(),
     reserved_headers=frozenset({"x-signature"}),
@@ -41,56 +36,31 @@ RULES = WebhookRules(
 DRAFT = WebhookDraft(name="Jobs", url="https://example.com/", events=("job-created",))
 
 
-@define
-class World:
-    """The use case with what it stands on."""
-
-    clock: ManualClock = field(factory=ManualClock)
-    changes: list[int] = field(factory=list)
-    ids: IdGenerator = field(init=False)
-    storage: MemoryStorage = field(init=False)
-    subscriptions: WebhookService = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.ids = IdGenerator(self.clock)
-        self.storage = memory_storage(self.clock, self.ids)
-        self.subscriptions = self.over(self.storage.webhooks)
-
-    def over(self, store: WebhookStore) -> WebhookService:
-        return WebhookService(
-            store,
-            self.clock,
-            self.ids,
-            RULES,
-            Environments(EveryEnvironment(), self.storage.erasures, self.clock),
-            self.changes.append,
-        )
-
-    async def create(self, **fields: Any) -> Webhook:
-        return await self.subscriptions.create(ENVIRONMENT, evolve(DRAFT, **fields))
-
-    async def replace(self, webhook: Webhook, **fields: Any) -> Webhook:
-        return await self.subscriptions.replace(
-            ENVIRONMENT, webhook.webhook_id, evolve(DRAFT, **fields)
-        )
-
-    async def stored(self, webhook: Webhook) -> Webhook:
-        return await self.storage.webhooks.get(ENVIRONMENT, webhook.webhook_id)
-
-
 @pytest.fixture
-def world() -> World:
-    return World()
+def app() -> MemoryApp:
+    return MemoryApp(webhook_rules=RULES)
 
 
-async def test_a_new_webhook_is_stored_as_drafted(world: World) -> None:
-    webhook = await world.create(description="d", custom_headers={"X-Token": "t"})
-    assert webhook == await world.stored(webhook)
+async def create(app: MemoryApp, **fields: Any) -> Webhook:
+    return await app.webhooks.create(ENVIRONMENT, evolve(DRAFT, **fields))
+
+
+async def replace(app: MemoryApp, webhook: Webhook, **fields: Any) -> Webhook:
+    return await app.webhooks.replace(ENVIRONMENT, webhook.webhook_id, evolve(DRAFT, **fields))
+
+
+async def stored(app: MemoryApp, webhook: Webhook) -> Webhook:
+    return await app.storage.webhooks.get(ENVIRONMENT, webhook.webhook_id)
+
+
+async def test_a_new_webhook_is_stored_as_drafted(app: MemoryApp) -> None:
+    webhook = await create(app, description="d", custom_headers={"X-Token": "t"})
+    assert webhook == await stored(app, webhook)
     assert (webhook.name, webhook.description) == ("Jobs", "d")
     assert webhook.custom_headers == {"X-Token": "t"}
-    assert webhook.created_at == webhook.updated_at == world.clock.now()
-    assert list(await world.subscriptions.list(ENVIRONMENT)) == [webhook]
-    assert world.changes == []
+    assert webhook.created_at == webhook.updated_at == app.clock.now()
+    assert list(await app.webhooks.list(ENVIRONMENT)) == [webhook]
+    assert app.announced_revisions == []
 
 
 @pytest.mark.parametrize(
@@ -119,12 +89,12 @@ async def test_a_new_webhook_is_stored_as_drafted(world: World) -> None:
     ],
 )
 async def test_a_wrong_field_is_named_and_nothing_is_stored(
-    world: World, fields: dict[str, Any], wrong: str
+    app: MemoryApp, fields: dict[str, Any], wrong: str
 ) -> None:
     with pytest.raises(InvalidWebhook) as refused:
-        await world.create(**fields)
+        await create(app, **fields)
     assert [detail.field for detail in refused.value.details] == [wrong]
-    assert list(await world.subscriptions.list(ENVIRONMENT)) == []
+    assert list(await app.webhooks.list(ENVIRONMENT)) == []
 
 
 @pytest.mark.parametrize(
@@ -139,17 +109,17 @@ async def test_a_wrong_field_is_named_and_nothing_is_stored(
     ],
 )
 async def test_what_is_just_within_the_bounds_is_taken(
-    world: World, fields: dict[str, Any]
+    app: MemoryApp, fields: dict[str, Any]
 ) -> None:
-    webhook = await world.create(**fields)
+    webhook = await create(app, **fields)
     for name, value in fields.items():
         assert getattr(webhook, name) == value
 
 
-async def test_everything_that_is_wrong_is_named_at_once(world: World) -> None:
+async def test_everything_that_is_wrong_is_named_at_once(app: MemoryApp) -> None:
     headers = {"Host": "h", "X-Token": "***"}
     with pytest.raises(InvalidWebhook) as refused:
-        await world.create(name="", url="x", events=("y", "z"), custom_headers=headers)
+        await create(app, name="", url="x", events=("y", "z"), custom_headers=headers)
     assert [detail.field for detail in refused.value.details] == [
         "name",
         "url",
@@ -160,45 +130,45 @@ async def test_everything_that_is_wrong_is_named_at_once(world: World) -> None:
     ]
 
 
-async def test_a_time_is_kept_in_utc(world: World) -> None:
+async def test_a_time_is_kept_in_utc(app: MemoryApp) -> None:
     east = timezone(timedelta(hours=2))
-    webhook = await world.create(disabled_until=datetime(2031, 1, 1, 2, tzinfo=east))
+    webhook = await create(app, disabled_until=datetime(2031, 1, 1, 2, tzinfo=east))
     assert webhook.disabled_until == datetime(2031, 1, 1, tzinfo=UTC)
     assert webhook.disabled_until.tzinfo is UTC
 
 
-async def test_an_environment_has_only_so_many_webhooks(world: World) -> None:
-    await world.create()
-    await world.create()
+async def test_an_environment_has_only_so_many_webhooks(app: MemoryApp) -> None:
+    await create(app)
+    await create(app)
     with pytest.raises(TooManyWebhooks):
-        await world.create()
+        await create(app)
 
 
 async def test_a_replaced_webhook_is_what_the_draft_says_and_this_process_hears_of_it(
-    world: World,
+    app: MemoryApp,
 ) -> None:
-    webhook = await world.create(description="d", custom_headers={"X-A": "1"})
-    await world.clock.advance(60)
-    replaced = await world.replace(webhook, name="Other")
-    assert replaced == await world.stored(webhook)
+    webhook = await create(app, description="d", custom_headers={"X-A": "1"})
+    await app.clock.advance(60)
+    replaced = await replace(app, webhook, name="Other")
+    assert replaced == await stored(app, webhook)
     assert (replaced.name, replaced.description, replaced.custom_headers) == ("Other", None, {})
     assert replaced.updated_at - replaced.created_at == timedelta(seconds=60)
-    assert world.changes == [await world.storage.webhooks.changes()]
+    assert app.announced_revisions == [await app.storage.webhooks.changes()]
 
 
-async def test_a_draft_of_what_is_stored_changes_nothing(world: World) -> None:
+async def test_a_draft_of_what_is_stored_changes_nothing(app: MemoryApp) -> None:
     headers = {"Authorization": "Bearer t", "X-Tenant": "north"}
-    webhook = await world.create(custom_headers=headers)
-    await world.clock.advance(60)
+    webhook = await create(app, custom_headers=headers)
+    await app.clock.advance(60)
     masks = {"Authorization": "***", "X-Tenant": "north"}
-    assert await world.replace(webhook, custom_headers=masks) == webhook
-    assert await world.stored(webhook) == webhook
-    assert world.changes == []
+    assert await replace(app, webhook, custom_headers=masks) == webhook
+    assert await stored(app, webhook) == webhook
+    assert app.announced_revisions == []
 
 
-async def test_a_mask_stands_for_the_stored_value_of_that_header(world: World) -> None:
-    webhook = await world.create(custom_headers={"X-Token": "t", "X-Secret": "s"})
-    replaced = await world.replace(webhook, custom_headers={"x-token": "***", "X-B": "b"})
+async def test_a_mask_stands_for_the_stored_value_of_that_header(app: MemoryApp) -> None:
+    webhook = await create(app, custom_headers={"X-Token": "t", "X-Secret": "s"})
+    replaced = await replace(app, webhook, custom_headers={"x-token": "***", "X-B": "b"})
     assert replaced.custom_headers == {"x-token": "t", "X-B": "b"}
 
 
@@ -207,82 +177,82 @@ async def test_a_mask_stands_for_the_stored_value_of_that_header(world: World) -
     ["http://example.com/hook", "https://example.org/hook", "https://example.com:8443/hook"],
 )
 async def test_no_stored_value_goes_to_another_origin_unless_it_is_given_again(
-    world: World, url: str
+    app: MemoryApp, url: str
 ) -> None:
     headers = {"X-Token": "t", "X-Tenant": "north"}
-    webhook = await world.create(url="https://example.com/hook", custom_headers=headers)
+    webhook = await create(app, url="https://example.com/hook", custom_headers=headers)
     for kept, wrong in (
         ({"X-Tenant": "***"}, "X-Tenant"),
         (headers | {"X-Token": "***"}, "X-Token"),
     ):
         with pytest.raises(InvalidWebhook) as refused:
-            await world.replace(webhook, url=url, custom_headers=kept)
+            await replace(app, webhook, url=url, custom_headers=kept)
         assert [detail.field for detail in refused.value.details] == [f"custom_headers.{wrong}"]
-        assert await world.stored(webhook) == webhook
-    replaced = await world.replace(webhook, url=url, custom_headers=headers)
+        assert await stored(app, webhook) == webhook
+    replaced = await replace(app, webhook, url=url, custom_headers=headers)
     assert (replaced.url, replaced.custom_headers) == (url, headers)
 
 
 @pytest.mark.parametrize("url", ["https://EXAMPLE.com:443/other?a=1", "https://example.com"])
-async def test_a_mask_keeps_its_value_as_long_as_the_origin_stays(world: World, url: str) -> None:
-    webhook = await world.create(url="https://example.com/hook", custom_headers={"X-Token": "t"})
-    replaced = await world.replace(webhook, url=url, custom_headers={"X-Token": "***"})
+async def test_a_mask_keeps_its_value_as_long_as_the_origin_stays(app: MemoryApp, url: str) -> None:
+    webhook = await create(app, url="https://example.com/hook", custom_headers={"X-Token": "t"})
+    replaced = await replace(app, webhook, url=url, custom_headers={"X-Token": "***"})
     assert (replaced.url, replaced.custom_headers) == (url, {"X-Token": "t"})
 
 
 class TestAWebhookThatTheSystemDisabled:
     @pytest.fixture
-    async def webhook(self, world: World) -> Webhook:
-        webhook = await world.create()
+    async def webhook(self, app: MemoryApp) -> Webhook:
+        webhook = await create(app)
         disabled = evolve(
             webhook,
             disabled_until=FOREVER,
             disabled_reason=DisabledReason.FAILING,
-            disabled_at=world.clock.now(),
+            disabled_at=app.clock.now(),
             version=webhook.version + 1,
         )
-        await world.storage.webhooks.replace(disabled)
+        await app.storage.webhooks.replace(disabled)
         return disabled
 
-    async def test_stays_so_when_its_time_stays(self, world: World, webhook: Webhook) -> None:
-        replaced = await world.replace(webhook, name="Other", disabled_until=FOREVER)
+    async def test_stays_so_when_its_time_stays(self, app: MemoryApp, webhook: Webhook) -> None:
+        replaced = await replace(app, webhook, name="Other", disabled_until=FOREVER)
         assert replaced.disabled_reason is DisabledReason.FAILING
         assert replaced.disabled_at == webhook.disabled_at
 
     async def test_is_enabled_when_its_time_is_removed(
-        self, world: World, webhook: Webhook
+        self, app: MemoryApp, webhook: Webhook
     ) -> None:
-        replaced = await world.replace(webhook)
-        assert not replaced.is_disabled(world.clock.now())
+        replaced = await replace(app, webhook)
+        assert not replaced.is_disabled(app.clock.now())
         assert (replaced.disabled_reason, replaced.disabled_at) == (None, None)
 
     async def test_is_the_customers_own_affair_when_its_time_is_set(
-        self, world: World, webhook: Webhook
+        self, app: MemoryApp, webhook: Webhook
     ) -> None:
-        until = world.clock.now() + timedelta(days=1)
-        replaced = await world.replace(webhook, disabled_until=until)
-        assert replaced.is_disabled(world.clock.now())
+        until = app.clock.now() + timedelta(days=1)
+        replaced = await replace(app, webhook, disabled_until=until)
+        assert replaced.is_disabled(app.clock.now())
         assert (replaced.disabled_reason, replaced.disabled_at) == (None, None)
 
 
-async def test_a_deleted_webhook_is_gone_and_this_process_hears_of_it(world: World) -> None:
-    webhook = await world.create()
-    await world.subscriptions.delete(ENVIRONMENT, webhook.webhook_id)
-    assert world.changes == [await world.storage.webhooks.changes()]
+async def test_a_deleted_webhook_is_gone_and_this_process_hears_of_it(app: MemoryApp) -> None:
+    webhook = await create(app)
+    await app.webhooks.delete(ENVIRONMENT, webhook.webhook_id)
+    assert app.announced_revisions == [await app.storage.webhooks.changes()]
     with pytest.raises(WebhookNotFound):
-        await world.subscriptions.get(ENVIRONMENT, webhook.webhook_id)
+        await app.webhooks.get(ENVIRONMENT, webhook.webhook_id)
 
 
-async def test_another_environments_webhook_is_as_good_as_none(world: World) -> None:
-    webhook = await world.create()
-    stranger, use_case = uuid4(), world.subscriptions
+async def test_another_environments_webhook_is_as_good_as_none(app: MemoryApp) -> None:
+    webhook = await create(app)
+    stranger = uuid4()
     with pytest.raises(WebhookNotFound):
-        await use_case.get(stranger, webhook.webhook_id)
+        await app.webhooks.get(stranger, webhook.webhook_id)
     with pytest.raises(WebhookNotFound):
-        await use_case.replace(stranger, webhook.webhook_id, DRAFT)
+        await app.webhooks.replace(stranger, webhook.webhook_id, DRAFT)
     with pytest.raises(WebhookNotFound):
-        await use_case.delete(stranger, webhook.webhook_id)
-    assert await world.stored(webhook) == webhook
+        await app.webhooks.delete(stranger, webhook.webhook_id)
+    assert await stored(app, webhook) == webhook
 
 
 class OvertakenStore:
@@ -311,20 +281,20 @@ class OvertakenStore:
             await self._store.replace(theirs)
 
 
-async def test_the_last_one_who_writes_wins(world: World) -> None:
-    webhook = await world.create()
-    overtaken: Any = OvertakenStore(world.storage.webhooks, times=2)
+async def test_the_last_one_who_writes_wins(app: MemoryApp) -> None:
+    webhook = await create(app)
+    overtaken = app.with_stores(webhooks=OvertakenStore(app.storage.webhooks, times=2))
     draft = evolve(DRAFT, name="Mine")
-    replaced = await world.over(overtaken).replace(ENVIRONMENT, webhook.webhook_id, draft)
-    assert replaced == await world.stored(webhook)
+    replaced = await overtaken.webhooks.replace(ENVIRONMENT, webhook.webhook_id, draft)
+    assert replaced == await stored(app, webhook)
     assert replaced.name == "Mine"
 
 
-async def test_one_who_is_always_overtaken_is_told_so(world: World) -> None:
-    webhook = await world.create()
-    overtaken: Any = OvertakenStore(world.storage.webhooks, times=100)
+async def test_one_who_is_always_overtaken_is_told_so(app: MemoryApp) -> None:
+    webhook = await create(app)
+    overtaken = app.with_stores(webhooks=OvertakenStore(app.storage.webhooks, times=100))
     with pytest.raises(WebhookChanged):
-        await world.over(overtaken).replace(
+        await overtaken.webhooks.replace(
             ENVIRONMENT, webhook.webhook_id, evolve(DRAFT, name="Mine")
         )
 
@@ -334,39 +304,39 @@ def test_a_draft_does_not_show_its_header_values() -> None:
 
 
 class TestAnExpectedVersion:
-    async def test_it_is_changed_and_deleted(self, world: World) -> None:
-        webhook = await world.create()
+    async def test_it_is_changed_and_deleted(self, app: MemoryApp) -> None:
+        webhook = await create(app)
         key = ENVIRONMENT, webhook.webhook_id
-        replaced = await world.subscriptions.replace(
+        replaced = await app.webhooks.replace(
             *key, evolve(DRAFT, name="Other"), {webhook.version, 77}
         )
-        await world.subscriptions.delete(*key, {replaced.version})
+        await app.webhooks.delete(*key, {replaced.version})
         with pytest.raises(WebhookNotFound):
-            await world.stored(webhook)
+            await stored(app, webhook)
 
-    async def test_another_is_neither_changed_nor_deleted(self, world: World) -> None:
-        webhook = await world.create()
+    async def test_another_is_neither_changed_nor_deleted(self, app: MemoryApp) -> None:
+        webhook = await create(app)
         key = ENVIRONMENT, webhook.webhook_id
         with pytest.raises(WebhookOutdated):
-            await world.subscriptions.replace(*key, evolve(DRAFT, name="Other"), {77})
+            await app.webhooks.replace(*key, evolve(DRAFT, name="Other"), {77})
         with pytest.raises(WebhookOutdated):
-            await world.subscriptions.delete(*key, ())
-        assert await world.stored(webhook) == webhook
+            await app.webhooks.delete(*key, ())
+        assert await stored(app, webhook) == webhook
 
-    async def test_one_that_is_overtaken_is_not_deleted(self, world: World) -> None:
-        webhook = await world.create()
-        overtaken: Any = OvertakenStore(world.storage.webhooks, times=1)
+    async def test_one_that_is_overtaken_is_not_deleted(self, app: MemoryApp) -> None:
+        webhook = await create(app)
+        overtaken = app.with_stores(webhooks=OvertakenStore(app.storage.webhooks, times=1))
         with pytest.raises(WebhookOutdated):
-            await world.over(overtaken).delete(ENVIRONMENT, webhook.webhook_id, {webhook.version})
-        assert (await world.stored(webhook)).name == "theirs"
+            await overtaken.webhooks.delete(ENVIRONMENT, webhook.webhook_id, {webhook.version})
+        assert (await stored(app, webhook)).name == "theirs"
 
 
-async def test_a_change_is_made_of_what_is_stored_when_it_is_written(world: World) -> None:
-    webhook = await world.create()
-    overtaken: Any = OvertakenStore(world.storage.webhooks, times=1)
-    changed = await world.over(overtaken).change(
+async def test_a_change_is_made_of_what_is_stored_when_it_is_written(app: MemoryApp) -> None:
+    webhook = await create(app)
+    overtaken = app.with_stores(webhooks=OvertakenStore(app.storage.webhooks, times=1))
+    changed = await overtaken.webhooks.change(
         ENVIRONMENT,
         webhook.webhook_id,
-        lambda stored: evolve(DRAFT, name=stored.name, description="mine"),
+        lambda current: evolve(DRAFT, name=current.name, description="mine"),
     )
     assert (changed.name, changed.description) == ("theirs", "mine")
