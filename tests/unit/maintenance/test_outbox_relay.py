@@ -9,22 +9,16 @@ from uuid import UUID
 import pytest
 from attrs import define, field
 
-from notification_adapters.memory import ManualClock, MemorySink, MemoryStorage, memory_storage
-from notification_core.concurrency.ids import IdGenerator
+from notification_adapters.memory import MemorySink
 from notification_core.errors import BrokersUnavailable, StorageUnavailable
 from notification_core.maintenance.outbox_relay import OutboxRelay
-from notification_core.model.message import DeadLetter, Message
 from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.model.topics import Topics
 from notification_core.ports.outbox import Outbox
-from tests.support.observers import RecordingObserver
-from tests.support.samples import an_id
-from tests.support.waiting import advance_until
-
-POLL = timedelta(seconds=1)
+from tests.support.assembly import MemoryApp
 
 
-class Failing(MemorySink):
+class FailingSink(MemorySink):
     """A sink that may be away, or lose the answer to what it was sent."""
 
     def __init__(self) -> None:
@@ -44,7 +38,7 @@ class Failing(MemorySink):
 
 
 @define
-class TroubledOutbox(Outbox):
+class FaultyOutbox(Outbox):
     """The outbox of a storage that may be unreachable when it is released."""
 
     outbox: Outbox
@@ -68,44 +62,36 @@ class TroubledOutbox(Outbox):
 
 
 @define
-class World:
-    """A relay, and both of its ends."""
+class Relaying:
+    """A storage whose outbox is relayed, and both ends of it."""
 
-    clock: ManualClock
-    storage: MemoryStorage
-    notebook: RecordingObserver = field(factory=RecordingObserver)
-    sink: Failing = field(factory=Failing)
-    offset: int = 0
-    outbox: TroubledOutbox = field(init=False)
+    app: MemoryApp = field(factory=lambda: MemoryApp(topics=Topics()))
+    sink: FailingSink = field(factory=FailingSink)
+    outbox: FaultyOutbox = field(init=False)
+    stored: int = field(init=False, default=0)
 
-    def __attrs_post_init__(self) -> None:
-        self.outbox = TroubledOutbox(self.storage.outbox)
+    @outbox.default
+    def _faulty(self) -> FaultyOutbox:
+        return FaultyOutbox(self.app.storage.outbox)
 
     async def store(self, count: int) -> None:
-        letters = []
-        for _ in range(count):
-            letters.append(DeadLetter(Message("t", 0, self.offset, 0, b"{"), "No event."))
-            self.offset += 1
-        async with self.storage.deliveries.ingesting() as transaction:
-            await transaction.add_dead_letters(letters)
+        numbers = range(self.stored, self.stored + count)
+        await self.app.add_dead_letters(*(b"%d" % number for number in numbers))
+        self.stored += count
 
-    def relay(self, worker: UUID | None = None) -> OutboxRelay:
-        return OutboxRelay(
-            worker=worker or an_id(),
-            outbox=self.outbox,
-            sink=self.sink,
-            clock=self.clock,
-            observer=self.notebook,
-            poll_interval=POLL,
-        )
+    def relay(self) -> OutboxRelay:
+        return self.app.outbox_relay(self.sink, self.outbox)
 
     @property
     def sent(self) -> list[int]:
-        return [int(dict(one.headers)["dead-letter-offset"] or b"") for one in self.sink.sent]
+        return [int(message.value or b"") for message in self.sink.sent]
 
     @property
     def left(self) -> int:
-        return len(self.storage.state.outbox)
+        return len(self.app.storage.state.outbox)
+
+    async def until_all_is_sent(self, within: float = 0) -> None:
+        await self.app.until(lambda: not self.left, within)
 
 
 @asynccontextmanager
@@ -119,100 +105,99 @@ async def running(relay: OutboxRelay) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def world() -> World:
-    clock = ManualClock()
-    return World(clock, memory_storage(clock, IdGenerator(clock), Topics()))
+def relaying() -> Relaying:
+    return Relaying()
 
 
-async def test_all_that_is_stored_is_sent_in_its_order_and_deleted(world: World) -> None:
-    await world.store(1200)
-    async with running(world.relay()):
-        await advance_until(lambda: not world.left, world.clock)
-        await world.store(3)
-        await advance_until(lambda: not world.left, world.clock, within=2)
-    assert world.sent == list(range(1203))
-    assert world.notebook.relayed == 1203
+async def test_all_that_is_stored_is_sent_in_its_order_and_deleted(relaying: Relaying) -> None:
+    await relaying.store(1200)
+    async with running(relaying.relay()):
+        await relaying.until_all_is_sent()
+        await relaying.store(3)
+        await relaying.until_all_is_sent(within=2)
+    assert relaying.sent == list(range(1203))
+    assert relaying.app.observer.relayed == 1203
 
 
-async def test_what_is_not_acknowledged_is_sent_again_in_its_order(world: World) -> None:
-    world.sink.takes = 2
-    await world.store(5)
-    async with running(world.relay()):
-        await advance_until(lambda: world.left == 3, world.clock)
-        world.sink.takes = None
-        await advance_until(lambda: not world.left, world.clock, within=3)
-    assert world.sent == [0, 1, 2, 3, 4]
+async def test_what_is_not_acknowledged_is_sent_again_in_its_order(relaying: Relaying) -> None:
+    relaying.sink.takes = 2
+    await relaying.store(5)
+    async with running(relaying.relay()):
+        await relaying.app.until(lambda: relaying.left == 3)
+        relaying.sink.takes = None
+        await relaying.until_all_is_sent(within=3)
+    assert relaying.sent == [0, 1, 2, 3, 4]
 
 
-async def test_what_nobody_answered_for_is_sent_again(world: World) -> None:
-    world.sink.answers_get_lost = True
-    await world.store(2)
-    async with running(world.relay()):
-        await advance_until(lambda: world.sent, world.clock)
-        world.sink.answers_get_lost = False
-        await advance_until(lambda: not world.left, world.clock, within=3)
-    assert world.sent == [0, 1, 0, 1]
+async def test_what_nobody_answered_for_is_sent_again(relaying: Relaying) -> None:
+    relaying.sink.answers_get_lost = True
+    await relaying.store(2)
+    async with running(relaying.relay()):
+        await relaying.app.until(lambda: relaying.sent)
+        relaying.sink.answers_get_lost = False
+        await relaying.until_all_is_sent(within=3)
+    assert relaying.sent == [0, 1, 0, 1]
 
 
-async def test_while_the_brokers_are_away_it_keeps_all_and_says_so(world: World) -> None:
-    world.sink.away = True
-    await world.store(2)
-    async with running(world.relay()):
-        await world.clock.advance(10)
-        assert (world.left, world.sent) == (2, [])
-        assert world.notebook.errors[0] == ("relay", "BrokersUnavailable")
-        world.sink.away = False
-        await advance_until(lambda: not world.left, world.clock, within=3)
-    assert world.sent == [0, 1]
+async def test_while_the_brokers_are_away_it_keeps_all_and_says_so(relaying: Relaying) -> None:
+    relaying.sink.away = True
+    await relaying.store(2)
+    async with running(relaying.relay()):
+        await relaying.app.clock.advance(10)
+        assert (relaying.left, relaying.sent) == (2, [])
+        assert relaying.app.observer.errors[0] == ("relay", "BrokersUnavailable")
+        relaying.sink.away = False
+        await relaying.until_all_is_sent(within=3)
+    assert relaying.sent == [0, 1]
 
 
-async def test_who_takes_long_to_send_is_not_taken_for_dead(world: World) -> None:
-    world.sink.gate = asyncio.Event()
-    await world.store(2)
-    async with running(world.relay()), running(world.relay()):
-        await world.clock.advance(60)
-        assert not world.sent
-        world.sink.gate.set()
-        await advance_until(lambda: not world.left, world.clock, within=3)
-    assert world.sent == [0, 1]
+async def test_who_takes_long_to_send_is_not_taken_for_dead(relaying: Relaying) -> None:
+    relaying.sink.gate = asyncio.Event()
+    await relaying.store(2)
+    async with running(relaying.relay()), running(relaying.relay()):
+        await relaying.app.clock.advance(60)
+        assert not relaying.sent
+        relaying.sink.gate.set()
+        await relaying.until_all_is_sent(within=3)
+    assert relaying.sent == [0, 1]
 
 
-async def test_who_dies_while_sending_is_replaced_within_seconds(world: World) -> None:
-    world.sink.gate = asyncio.Event()
-    await world.store(2)
-    async with running(world.relay()):
-        await world.clock.advance(10)
-    world.sink.gate = None
-    async with running(world.relay()):
-        await advance_until(lambda: not world.left, world.clock, within=5)
-    assert world.sent == [0, 1]
+async def test_who_dies_while_sending_is_replaced_within_seconds(relaying: Relaying) -> None:
+    relaying.sink.gate = asyncio.Event()
+    await relaying.store(2)
+    async with running(relaying.relay()):
+        await relaying.app.clock.advance(10)
+    relaying.sink.gate = None
+    async with running(relaying.relay()):
+        await relaying.until_all_is_sent(within=5)
+    assert relaying.sent == [0, 1]
 
 
-async def test_who_stops_lets_another_go_on_at_once(world: World) -> None:
-    first, second = world.relay(), world.relay()
-    await world.store(1)
+async def test_who_stops_lets_another_go_on_at_once(relaying: Relaying) -> None:
+    first, second = relaying.relay(), relaying.relay()
+    await relaying.store(1)
     async with running(first):
-        await advance_until(lambda: not world.left, world.clock)
-    await world.store(1)
+        await relaying.until_all_is_sent()
+    await relaying.store(1)
     async with running(second):
-        await world.clock.advance(1)
-        assert world.left == 1
+        await relaying.app.clock.advance(1)
+        assert relaying.left == 1
         await first.release()
-        await advance_until(lambda: not world.left, world.clock, within=2)
-    assert world.sent == [0, 1]
+        await relaying.until_all_is_sent(within=2)
+    assert relaying.sent == [0, 1]
 
 
 async def test_who_stops_while_storage_is_unreachable_leaves_the_outbox_to_its_lease(
-    world: World,
+    relaying: Relaying,
 ) -> None:
-    first, second = world.relay(), world.relay()
-    await world.store(1)
+    first, second = relaying.relay(), relaying.relay()
+    await relaying.store(1)
     async with running(first):
-        await advance_until(lambda: not world.left, world.clock)
-    await world.store(1)
-    world.outbox.is_unreachable = True
+        await relaying.until_all_is_sent()
+    await relaying.store(1)
+    relaying.outbox.is_unreachable = True
     await first.release()
-    assert world.notebook.errors == [("relay", "StorageUnavailable")]
-    world.outbox.is_unreachable = False
+    assert relaying.app.observer.errors == [("relay", "StorageUnavailable")]
+    relaying.outbox.is_unreachable = False
     async with running(second):
-        await advance_until(lambda: not world.left, world.clock, within=5)
+        await relaying.until_all_is_sent(within=5)

@@ -6,9 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.state import StoredDelivery
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
     DeliveryNotFound,
     EventGone,
@@ -17,82 +15,36 @@ from notification_core.errors import (
     WebhookDisabled,
     WebhookNotFound,
 )
-from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.replay import NOT_ARRIVED, Selection
 from notification_core.model.webhook import FOREVER, Webhook
-from notification_core.replays.replay_runner import Replaying
-from notification_core.replays.replays import ReplayDraft, Replays
-from tests.support.observers import RecordingObserver
-from tests.support.samples import ENVIRONMENT, NOW, a_webhook, an_event, an_id
+from notification_core.replays.replays import ReplayDraft
+from tests.support.assembly import MemoryApp
+from tests.support.samples import ENVIRONMENT, NOW, a_webhook, an_id
 
 
-@attrs.define
-class World:
-    """Replays on memory stores, which count how often they wake the dispatcher."""
-
-    clock: ManualClock
-    ids: IdGenerator
-    storage: MemoryStorage
-    replays: Replays
-    wakes: list[None]
-    starts: list[None]
-
-    async def delivery(
-        self, webhook: Webhook, state: DeliveryState = DeliveryState.FAILED
-    ) -> StoredDelivery:
-        """Store a delivery that has come to this."""
-        if webhook.webhook_id not in self.storage.state.webhooks:
-            await self.storage.webhooks.add(webhook, 100)
-        event = an_event(environment_id=webhook.environment_id)
-        ingest = Ingest(
-            self.storage.deliveries,
-            self.clock,
-            self.ids,
-            RecordingObserver(),
-            None,
-            self.storage.waking,
-        )
-        await ingest.publish([event])
-        (found,) = (one for one in self.deliveries if one.event_id == event.event_id)
-        found.settle(state)
-        return found
-
-    @property
-    def deliveries(self) -> list[StoredDelivery]:
-        return list(self.storage.state.deliveries.values())
-
-
-@pytest.fixture
-def world() -> World:
-    clock, wakes, starts = ManualClock(), list[None](), list[None]()
-    ids = IdGenerator(clock)
-    storage = memory_storage(clock, ids)
-    replays = Replays(
-        store=storage.replays,
-        history=storage.history,
-        webhooks=storage.webhooks,
-        clock=clock,
-        ids=ids,
-        wake=lambda: wakes.append(None),
-        started=lambda: starts.append(None),
-    )
-    return World(clock, ids, storage, replays, wakes, starts)
+async def failed_delivery(
+    app: MemoryApp, webhook: Webhook, state: DeliveryState = DeliveryState.FAILED
+) -> StoredDelivery:
+    """Store a delivery that has failed, or come to another state."""
+    delivery = await app.add_delivery(webhook)
+    delivery.settle(state)
+    return delivery
 
 
 @pytest.mark.parametrize("state", DeliveryState)
 async def test_whatever_became_of_a_delivery_its_event_is_sent_once_more(
-    world: World, state: DeliveryState
+    app: MemoryApp, state: DeliveryState
 ) -> None:
-    first = await world.delivery(a_webhook(), state)
-    made = await world.replays.retry(ENVIRONMENT, first.delivery_id)
+    first = await failed_delivery(app, a_webhook(), state)
+    made = await app.replays.retry(ENVIRONMENT, first.delivery_id)
     assert (made.event_id, made.webhook_id) == (first.event_id, first.webhook_id)
     assert (made.state, made.attempt, made.origin) == ("pending", 0, "retry")
-    assert await world.storage.history.delivery(ENVIRONMENT, made.delivery_id) == attrs.evolve(
+    assert await app.storage.history.delivery(ENVIRONMENT, made.delivery_id) == attrs.evolve(
         made, attempts=[]
     )
     assert first.state is state
-    assert len(world.wakes) == 1
+    assert app.wakes == 1
 
 
 @pytest.mark.parametrize(
@@ -103,28 +55,28 @@ async def test_whatever_became_of_a_delivery_its_event_is_sent_once_more(
     ],
 )
 async def test_nothing_is_made_that_could_not_be_sent(
-    world: World, changes: dict[str, Any], refused: type[Exception]
+    app: MemoryApp, changes: dict[str, Any], refused: type[Exception]
 ) -> None:
     webhook = a_webhook()
-    first = await world.delivery(webhook)
-    world.storage.state.change(attrs.evolve(webhook, **changes))
+    first = await failed_delivery(app, webhook)
+    app.storage.state.change(attrs.evolve(webhook, **changes))
     with pytest.raises(refused):
-        await world.replays.retry(ENVIRONMENT, first.delivery_id)
-    assert world.deliveries == [first]
-    assert not world.wakes
+        await app.replays.retry(ENVIRONMENT, first.delivery_id)
+    assert app.stored_deliveries() == [first]
+    assert not app.wakes
 
 
 async def test_an_event_that_is_gone_and_a_delivery_of_another_environment_are_not_sent(
-    world: World,
+    app: MemoryApp,
 ) -> None:
-    first = await world.delivery(a_webhook())
+    first = await failed_delivery(app, a_webhook())
     with pytest.raises(DeliveryNotFound):
-        await world.replays.retry(an_id(), first.delivery_id)
-    event = world.storage.state.events[first.event_key]
-    world.storage.state.events[first.event_key] = attrs.evolve(event, body=None)
+        await app.replays.retry(an_id(), first.delivery_id)
+    event = app.storage.state.events[first.event_key]
+    app.storage.state.events[first.event_key] = attrs.evolve(event, body=None)
     with pytest.raises(EventGone):
-        await world.replays.retry(ENVIRONMENT, first.delivery_id)
-    assert world.deliveries == [first]
+        await app.replays.retry(ENVIRONMENT, first.delivery_id)
+    assert app.stored_deliveries() == [first]
 
 
 # Replays of a range.
@@ -134,22 +86,22 @@ SINCE = NOW - timedelta(hours=1)
 
 
 async def test_a_replay_is_of_all_until_now_that_has_not_arrived_unless_more_is_said(
-    world: World,
+    app: MemoryApp,
 ) -> None:
     webhook = a_webhook()
-    await world.delivery(webhook)
-    replay = await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    await failed_delivery(app, webhook)
+    replay = await app.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
     assert replay.selection == Selection(SINCE, NOW, frozenset(NOT_ARRIVED))
     assert (replay.state, replay.created_at) == ("running", NOW)
-    assert await world.replays.get(ENVIRONMENT, webhook.webhook_id, replay.replay_id) == replay
-    assert len(world.starts) == 1
+    assert await app.replays.get(ENVIRONMENT, webhook.webhook_id, replay.replay_id) == replay
+    assert app.replay_starts == 1
 
 
-async def test_what_is_yet_to_come_is_never_replayed(world: World) -> None:
+async def test_what_is_yet_to_come_is_never_replayed(app: MemoryApp) -> None:
     webhook = a_webhook()
-    await world.delivery(webhook)
+    await failed_delivery(app, webhook)
     draft = ReplayDraft(SINCE, until=NOW + timedelta(days=1))
-    replay = await world.replays.start(ENVIRONMENT, webhook.webhook_id, draft)
+    replay = await app.replays.start(ENVIRONMENT, webhook.webhook_id, draft)
     assert replay.selection.until == NOW
 
 
@@ -157,42 +109,40 @@ async def test_what_is_yet_to_come_is_never_replayed(world: World) -> None:
     "draft",
     [ReplayDraft(NOW), ReplayDraft(SINCE, until=SINCE), ReplayDraft(NOW + 2 * (NOW - SINCE))],
 )
-async def test_a_time_range_without_any_time_is_refused(world: World, draft: ReplayDraft) -> None:
+async def test_a_time_range_without_any_time_is_refused(app: MemoryApp, draft: ReplayDraft) -> None:
     webhook = a_webhook()
-    await world.delivery(webhook)
-    for ask in (world.replays.start, world.replays.count):
+    await failed_delivery(app, webhook)
+    for ask in (app.replays.start, app.replays.count):
         with pytest.raises(InvalidReplay) as refused:
             await ask(ENVIRONMENT, webhook.webhook_id, draft)
         assert [detail.field for detail in refused.value.details] == ["since"]
-    assert not world.starts
+    assert not app.replay_starts
 
 
-async def test_no_replay_is_begun_of_a_webhook_that_cannot_be_sent_to(world: World) -> None:
-    webhook = a_webhook(disabled_until=FOREVER)
-    await world.storage.webhooks.add(webhook, 100)
+async def test_no_replay_is_begun_of_a_webhook_that_cannot_be_sent_to(app: MemoryApp) -> None:
+    webhook = await app.add_webhook(disabled_until=FOREVER)
     with pytest.raises(WebhookDisabled):
-        await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+        await app.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
     with pytest.raises(WebhookNotFound):
-        await world.replays.start(ENVIRONMENT, an_id(), ReplayDraft(SINCE))
-    assert not world.starts
+        await app.replays.start(ENVIRONMENT, an_id(), ReplayDraft(SINCE))
+    assert not app.replay_starts
 
 
-async def test_a_count_begins_nothing(world: World) -> None:
+async def test_a_count_begins_nothing(app: MemoryApp) -> None:
     webhook = a_webhook()
-    await world.delivery(webhook)
-    await world.clock.advance(1)
-    count = await world.replays.count(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
+    await failed_delivery(app, webhook)
+    await app.clock.advance(1)
+    count = await app.replays.count(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
     assert (count.count, count.is_exact) == (1, True)
-    assert not world.storage.state.replays
-    assert not world.starts
+    assert not app.storage.state.replays
+    assert not app.replay_starts
 
 
-async def test_more_replays_than_are_advanced_at_once_all_have_their_turn(world: World) -> None:
+async def test_more_replays_than_are_advanced_at_once_all_have_their_turn(app: MemoryApp) -> None:
     webhooks = [a_webhook() for _ in range(150)]
     for webhook in webhooks:
-        await world.storage.webhooks.add(webhook, 1_000)
-        await world.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
-    replaying = Replaying(world.storage.replays, RecordingObserver())
+        await app.add_webhook(webhook)
+        await app.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
     for _ in range(2):
-        await replaying.step()
-    assert {one.replay.state for one in world.storage.state.replays.values()} == {"completed"}
+        await app.replay_runner.step()
+    assert {job.replay.state for job in app.storage.state.replays.values()} == {"completed"}
