@@ -29,8 +29,8 @@ class Phase(StrEnum):
     """From when the request was sent to the first byte of its response."""
 
 
-Took = Callable[[Phase, float], None]
-"""Hears how many seconds a phase took that came to its end; returns at once and raises nothing."""
+OnPhase = Callable[[Phase, float], None]
+"""Is called with how many seconds a phase took that ended; returns at once and raises nothing."""
 
 
 class SendingFailed(NotificationError):
