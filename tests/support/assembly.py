@@ -41,8 +41,11 @@ from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import Replays
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signatures import SignatureCache
-from notification_core.signing.signing import CryptographySigner, SignatureHeaders
+from notification_core.signing.signatures import (
+    CryptographySigner,
+    SignatureCache,
+    SignatureHeaders,
+)
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from tests.support.faulty_stores import Faults, FaultyApiKeys, FaultyDeliveries, FaultyKeys

@@ -17,7 +17,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.replays.replays import Replays
 from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.api.endpoint import Timeouts

@@ -9,7 +9,7 @@ from notification_adapters.converters import ApiConverter, environment_settings,
 from notification_core.environments.erasures import ErasureService
 from notification_core.model.signing_key import TrustedKey
 from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.api.audit_trail import AuditTrail
 from notification_entrypoints.api.endpoint import ApiCall
 from notification_entrypoints.api.idempotency import Idempotency
