@@ -22,7 +22,7 @@ MAX_LOGGED_BYTES = 16 * 1024
 class Phase(StrEnum):
     """What the time of a request goes into; only a new connection has the first three."""
 
-    LOOK_UP = "look_up"
+    DNS = "dns"
     CONNECT = "connect"
     TLS = "tls"
     FIRST_BYTE = "first_byte"

@@ -247,7 +247,7 @@ async def _sending(ground: _Ground, given: Adapters) -> AsyncIterator[HttpSender
     if given.sender:
         yield given.sender
         return
-    sender = chosen_sender(ground.settings, ground.watch.phase_took)
+    sender = chosen_sender(ground.settings, ground.watch.phase_finished)
     try:
         yield sender
     finally:
@@ -311,12 +311,12 @@ async def _dispatching(
         rules=dispatch_rules(settings),
         new_worker=ground.ids,
     )
-    watch.watch_sending(
+    watch.observe_dispatcher(
         in_flight=lambda: dispatcher.in_flight,
-        waiting=lambda: dispatcher.waiting,
+        queued=lambda: dispatcher.waiting,
         limit=settings.webhooks_max_in_flight,
     )
-    watch.watch_webhooks(dispatcher.environments, dispatcher.holds_back)
+    watch.observe_webhooks(dispatcher.environments, dispatcher.holds_back)
     await dispatcher.start()
     try:
         yield dispatcher

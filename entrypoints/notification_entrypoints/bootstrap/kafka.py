@@ -37,7 +37,7 @@ async def working(
         source = await stack.enter_async_context(
             open_source(brokers, consumption_of(settings, topics), service.clock, watch)
         )
-        watch.watch_lag(source.lag)
+        watch.observe_lag(source.lag)
         consume = await stack.enter_async_context(_consuming(settings, source, service, watch))
         yield source, consume
 

@@ -84,7 +84,7 @@ def api_services(
         zone=settings.tz,
         cursor_key=service.cursor_key,
         timeouts=Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout),
-        requests=watch.api_request_ended,
+        requests=watch.api_request_finished,
         tally=watch,
         max_buffered=settings.api_server_max_buffered,
         debug=settings.debug,

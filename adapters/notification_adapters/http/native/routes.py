@@ -72,7 +72,7 @@ class DirectRoute(Route):
         """Look the origin up and connect to the address that answers first."""
         addresses: Sequence[str] = [origin.host]
         if not origin.is_address:
-            with self._timer.timing(Phase.LOOK_UP):
+            with self._timer.timing(Phase.DNS):
                 addresses = await self._resolver.addresses(origin.host)
         with self._timer.timing(Phase.CONNECT):
             return await start_connection(

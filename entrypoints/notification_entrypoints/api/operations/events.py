@@ -34,7 +34,7 @@ class IngestMetrics(Protocol):
     """Who counts what came in and was not as it should be."""
 
     @abstractmethod
-    def events_refused(self, count: int) -> None:
+    def events_rejected(self, count: int) -> None:
         """Count events that were refused."""
 
     @abstractmethod
@@ -95,7 +95,7 @@ class EventOperations:
                     self._reader, self._read_now, call, ids.__next__
                 )
         except InvalidInput as error:
-            self.tally.events_refused(len({_index(each.field) for each in error.details}))
+            self.tally.events_rejected(len({_index(each.field) for each in error.details}))
             raise
         for event in mismatched:
             self.tally.data_schema_mismatched(event.type)
