@@ -67,7 +67,7 @@ from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
 from notification_entrypoints.observability.metrics import Metrics
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.sqlite_template import make_sqlite
@@ -244,7 +244,7 @@ def _services(
         ),
         audit=stores.audit,
         callers=Callers(None, _CLOCK),
-        surroundings=Surroundings(),
+        origin_policy=OriginPolicy(),
         clock=_CLOCK,
         ids=_IDS,
         signature_headers=_SIGNATURE_HEADERS,

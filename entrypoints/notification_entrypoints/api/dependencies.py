@@ -23,7 +23,7 @@ from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.operations.events import IngestMetrics
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
 
 
 @frozen
@@ -50,7 +50,7 @@ class ApiDependencies:
     issuing: ApiKeyService
     audit: AuditLog
     callers: Callers
-    surroundings: Surroundings
+    origin_policy: OriginPolicy
     clock: Clock
     ids: Callable[[], UUID]
     signature_headers: SignatureHeaders

@@ -22,7 +22,7 @@ from notification_core.errors import (
 )
 from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
-from notification_entrypoints.api.security.administrators import Administrators
+from notification_entrypoints.api.security.authorization import Administrators
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.log_output import LogOutput, announce

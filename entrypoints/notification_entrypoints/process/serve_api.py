@@ -8,7 +8,7 @@ from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.open_files import most_connections
 from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
@@ -72,7 +72,7 @@ def api_services(
         issuing=service.issuing,
         audit=service.storage.audit,
         callers=callers,
-        surroundings=Surroundings(
+        origin_policy=OriginPolicy(
             proxies=settings.api_trusted_proxies,
             origins=settings.api_cors_origins,
             open=service.credentials is None,

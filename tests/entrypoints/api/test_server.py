@@ -25,7 +25,7 @@ from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import Timeouts
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
@@ -328,7 +328,7 @@ class TestFailuresBehindIt:
     async def test_with_debug_an_error_tells_its_cause(self, stage: Backstage) -> None:
         error = RuntimeError("the index is broken")
         answer = await failed(
-            stage.but(logs=FailingLogs(error), debug=True, surroundings=Surroundings(local=True))
+            stage.but(logs=FailingLogs(error), debug=True, origin_policy=OriginPolicy(local=True))
         )
         assert answer.json["internal_message"] == "RuntimeError: the index is broken"
         assert any("logs.py" in line for line in answer.json["stacktrace"])
@@ -337,7 +337,7 @@ class TestFailuresBehindIt:
         self, stage: Backstage
     ) -> None:
         services = stage.but(logs=FailingLogs(RuntimeError("the index is broken")), debug=True)
-        answer = await failed(evolve(services, surroundings=Surroundings(open=True)))
+        answer = await failed(evolve(services, origin_policy=OriginPolicy(open=True)))
         assert answer.json["stacktrace"] == []
         assert answer.json["internal_message"] == ""
 

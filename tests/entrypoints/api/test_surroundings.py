@@ -12,7 +12,7 @@ from notification_adapters.memory.clock import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 
 async def ask(stage: Backstage, headers: Mapping[str, str], **around: object) -> Answer:
     """Read webhooks with these headers, where these are around."""
-    services = stage.but(surroundings=Surroundings(**around))  # type: ignore[arg-type] # each its own
+    services = stage.but(origin_policy=OriginPolicy(**around))  # type: ignore[arg-type] # each its own
     async with called(services) as api:
         return await api.get(WEBHOOKS, headers=headers)
 
@@ -91,7 +91,7 @@ class TestPagesFromElsewhere:
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization,content-type",
         }
-        async with called(stage.but(surroundings=Surroundings(origins=(PAGE,)))) as api:
+        async with called(stage.but(origin_policy=OriginPolicy(origins=(PAGE,)))) as api:
             asked = await api.session.options(f"{api.url}/api{WEBHOOKS}", headers=headers)
         assert asked.status == 204
         assert asked.headers["Access-Control-Allow-Origin"] == PAGE
@@ -105,8 +105,8 @@ class TestPagesFromElsewhere:
 
     async def test_see_why_they_are_refused(self, stage: Backstage) -> None:
         nobody = Callers((), SystemClock())
-        around = Surroundings(origins=(PAGE,))
-        async with called(stage.but(callers=nobody, surroundings=around)) as api:
+        around = OriginPolicy(origins=(PAGE,))
+        async with called(stage.but(callers=nobody, origin_policy=around)) as api:
             answer = await api.get(WEBHOOKS, headers={"Origin": PAGE})
         assert answer.status == 401
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
@@ -115,7 +115,7 @@ class TestPagesFromElsewhere:
 class TestAnApiThatAsksNobody:
     @pytest.fixture
     async def api(self, stage: Backstage) -> AsyncIterator[CheckedClient]:
-        async with called(stage.but(surroundings=Surroundings(open=True, local=True))) as client:
+        async with called(stage.but(origin_policy=OriginPolicy(open=True, local=True))) as client:
             yield client
 
     @pytest.mark.parametrize("host", ["evil.example:3615", "127.0.0.1.evil.example", "10.0.0.1"])
@@ -173,11 +173,11 @@ FOREIGN: list[dict[str, str]] = [
 class TestTheFirstKeyOfAnEnvironment:
     @pytest.mark.parametrize("headers", FOREIGN)
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("around", [Surroundings(), Surroundings(open=True, local=True)])
+    @pytest.mark.parametrize("around", [OriginPolicy(), OriginPolicy(open=True, local=True)])
     async def test_is_not_made_for_a_page_of_another_site(
-        self, stage: Backstage, headers: dict[str, str], method: str, around: Surroundings
+        self, stage: Backstage, headers: dict[str, str], method: str, around: OriginPolicy
     ) -> None:
-        async with called(stage.but(surroundings=around)) as api:
+        async with called(stage.but(origin_policy=around)) as api:
             url = f"{api.url}/api{SETTINGS}"
             async with api.session.request(method, url, headers=headers) as answer:
                 assert answer.status == 403
@@ -198,7 +198,7 @@ class TestTheFirstKeyOfAnEnvironment:
     async def test_is_made_for_a_page_that_may_call(
         self, stage: Backstage, headers: dict[str, str]
     ) -> None:
-        async with called(stage.but(surroundings=Surroundings(origins=(PAGE,)))) as api:
+        async with called(stage.but(origin_policy=OriginPolicy(origins=(PAGE,)))) as api:
             assert (await api.get(SETTINGS, headers=headers)).status == 200
         (entry,) = await stage.stores.audit.page(UUID(ENVIRONMENT), 10)
         assert (entry.action, entry.actor) == ("getSettings", "anybody")
