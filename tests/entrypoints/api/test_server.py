@@ -331,7 +331,7 @@ class TestFailuresBehindIt:
             stage.but(logs=FailingLogs(error), debug=True, origin_policy=OriginPolicy(local=True))
         )
         assert answer.json["internal_message"] == "RuntimeError: the index is broken"
-        assert any("logs.py" in line for line in answer.json["stacktrace"])
+        assert any("deliveries.py" in line for line in answer.json["stacktrace"])
 
     async def test_with_debug_and_without_authentication_others_than_this_host_are_told_nothing(
         self, stage: Backstage

@@ -51,9 +51,10 @@ class Callers:
         self._proxies = proxies
         self._failures = RateLimiter(FAILURES_PER_SECOND, failures_at_once)
         # Each caller may make so many requests a second, or as many of them at once.
-        self._requests = None
-        if requests_per_second is not None:
-            self._requests = RateLimiter(requests_per_second, requests_per_second)
+        self._requests = (
+            RateLimiter(requests_per_second, requests_per_second) if requests_per_second else None
+        )
+        self.limits_requests = self._requests is not None
 
     async def identify(self, request: web.Request) -> Caller:
         """Return who sends a request.

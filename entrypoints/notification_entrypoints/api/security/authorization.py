@@ -62,11 +62,13 @@ class Access:
 
     async def admit(self, request: web.Request, rule: AccessRule) -> Caller:
         """Return who calls; raise :class:`RequestRefused` for who may not call this at all."""
+        caller = ANYBODY
+        if rule.scope is not None:
+            caller = request[CALLER] = await self._callers.identify(request)
+        if self._callers.limits_requests:
+            self._callers.count(request, caller)
         if rule.scope is None:
-            self._callers.count(request, ANYBODY)
-            return ANYBODY
-        caller = request[CALLER] = await self._callers.identify(request)
-        self._callers.count(request, caller)
+            return caller
         reaches_enough = rule.reach is not Reach.ALL or caller.environments is None
         if not (reaches_enough and caller.may(rule.scope)):
             raise _forbidden(caller, rule.scope)
