@@ -8,7 +8,6 @@ import pytest
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.memory.sender import Answer, ScriptedSender
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.model.delivery import (
     AttemptOutcome,
@@ -22,12 +21,8 @@ from notification_core.model.delivery import (
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.model.webhook import DisabledReason, Method
-from notification_core.ports.sender import HttpRequest, HttpSender
-from notification_core.signing.signatures import (
-    CryptographySigner,
-    SignatureCache,
-    SignatureHeaders,
-)
+from notification_core.ports.sender import HttpRequest
+from tests.support.assembly import MemoryApp
 from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
 
 RULES = DeliveryRules(
@@ -53,20 +48,16 @@ class SlowSender(ScriptedSender):
         return await super().send(request, timeout)
 
 
-def a_deliver(sender: HttpSender, clock: ManualClock) -> AttemptMaker:
-    signatures = SignatureCache(
-        SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
-    )
-    return AttemptMaker(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
+def attempts(clock: ManualClock, sender: ScriptedSender) -> AttemptMaker:
+    return MemoryApp(clock=clock, sender=sender, delivery_rules=RULES, jitter=lambda: 0.5).attempts
 
 
 async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, AttemptResult]:
     clock = ManualClock()
     sender = SlowSender(clock)
     sender.answer(WEBHOOK.url, answer)
-    deliver = a_deliver(sender, clock)
     delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
-    result = await deliver.attempt(delivery, WEBHOOK, KEYS)
+    result = await attempts(clock, sender).attempt(delivery, WEBHOOK, KEYS)
     (request,) = sender.requests
     return request, result
 
@@ -157,8 +148,9 @@ async def test_410_names_the_version_of_the_webhook_that_it_was_said_to() -> Non
 @pytest.mark.parametrize("failures", [0, 100])
 def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int) -> None:
     clock = ManualClock()
-    deliver = a_deliver(ScriptedSender(), clock)
-    result = deliver.interrupted(a_delivery(WEBHOOK, failures=failures), WEBHOOK)
+    result = attempts(clock, ScriptedSender()).interrupted(
+        a_delivery(WEBHOOK, failures=failures), WEBHOOK
+    )
     assert result.verdict == Retry(timedelta(seconds=5))
     assert result.attempt.outcome is AttemptOutcome.INTERRUPTED
     attempt = result.attempt
