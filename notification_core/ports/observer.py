@@ -1,4 +1,4 @@
-"""What the core reports to observers; the core itself logs nothing and counts nothing."""
+"""What the core tells those who watch it; the core itself logs nothing and counts nothing."""
 
 from abc import abstractmethod
 from datetime import timedelta
@@ -13,40 +13,37 @@ from notification_core.model.webhook import DisabledReason
 
 
 class Observer(Protocol):
-    """Is told of what happened. Methods return at once and raise nothing."""
+    """Hears of what happened. Methods return at once and raise nothing."""
 
     @abstractmethod
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
-        """Report a batch that was committed."""
+        """Tell of a batch that was committed."""
 
     @abstractmethod
-    def message_dead_lettered(self, dead_letter: DeadLetter) -> None:
-        """Report a message that is not an event, and was stored as a dead letter."""
+    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+        """Tell of a message that is no event, and is stored as a dead letter."""
 
     @abstractmethod
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
-        """Report an event with the id of a stored event and other data."""
+        """Tell of a known event id that came again with other data."""
 
     @abstractmethod
-    def deliveries_stored(self, claimed: int, unclaimed: int, skipped: int) -> None:
-        """Report the deliveries of a batch that was committed.
-
-        ``claimed`` are those that this process claimed with the insert.
-        """
+    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+        """Tell of the deliveries of a batch that was committed."""
 
     @abstractmethod
     def deliveries_claimed(self, count: int) -> None:
-        """Report a claim of this many; a claim that finds nothing is not reported."""
+        """Tell of a claim that took this many; not of one that found nothing."""
 
     @abstractmethod
     def results_written(self, count: int) -> None:
-        """Report a transaction that wrote this many results."""
+        """Tell of a transaction that wrote so many results."""
 
     @abstractmethod
-    def first_attempt_started(self, delay: float) -> None:
-        """Report a delivery's first attempt, so many seconds after the delivery was stored.
+    def first_attempt_began(self, after: float) -> None:
+        """Tell of a delivery's first attempt, so many seconds after the delivery was stored.
 
-        Deliveries that their own webhook held back are not reported: it had as many requests in
+        Not told of are deliveries that their own webhook held back: it had as many requests in
         flight as it may have at some time since, or was changed since.
         """
 
@@ -54,36 +51,36 @@ class Observer(Protocol):
     def attempt_ended(
         self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
-        """Report an attempt that has been logged."""
+        """Tell of an attempt that has been logged."""
 
     @abstractmethod
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        """Report a delivery whose retries are used up."""
+        """Tell of a delivery whose retries are used up."""
 
     @abstractmethod
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
-        """Report a webhook that the system disabled."""
+        """Tell of a webhook that the system disabled."""
 
     @abstractmethod
     def leases_reaped(self, count: int) -> None:
-        """Report leases that were taken from dead workers or had run out."""
+        """Tell of leases that were taken from dead workers or had run out."""
 
     @abstractmethod
-    def leases_released(self, count: int) -> None:
-        """Report claimed deliveries that were released without an attempt."""
+    def leases_given_back(self, count: int) -> None:
+        """Tell of attempts that were begun and, unsent, given back."""
 
     @abstractmethod
-    def resource_exhausted(self, resource: Resource) -> None:
-        """Report a request that was not sent because this host lacked something for it."""
+    def resource_short(self, resource: Resource) -> None:
+        """Tell of a request that was not sent because this machine lacks something for it."""
 
     @abstractmethod
     def results_fenced(self, count: int) -> None:
-        """Report results that came after another worker had taken over."""
+        """Tell of results that came after another worker had taken over."""
 
     @abstractmethod
     def messages_relayed(self, count: int) -> None:
-        """Report messages that were sent from the outbox to their topics."""
+        """Tell of messages that were taken from the outbox to their topics."""
 
     @abstractmethod
-    def background_task_failed(self, task: str, error: Exception) -> None:
-        """Report an error that a background task survived; it will try again."""
+    def loop_failed(self, loop: str, error: Exception) -> None:
+        """Tell of an error that a loop survived; it will try again."""

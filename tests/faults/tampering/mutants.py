@@ -298,15 +298,15 @@ def know_no_event() -> None:
 def sign_once() -> None:
     """Give a retry the signature of the first attempt."""
 
-    def by(headers_for: Function) -> Function:
-        def first_headers_for(signatures: Any, delivery: Any, keys: Any, second: int) -> Any:
+    def by(of: Function) -> Function:
+        def of_old(signatures: Any, delivery: Any, keys: Any, second: int) -> Any:
             first = seconds.setdefault(delivery.fence.delivery_id, second)
-            return headers_for(signatures, delivery, keys, first)
+            return of(signatures, delivery, keys, first)
 
-        return first_headers_for
+        return of_old
 
     seconds: dict[object, int] = {}
-    replaced("notification_core.signing.signatures:SignatureCache.headers_for", by)
+    replaced("notification_core.signing.signatures:SignatureCache.of", by)
 
 
 def send_another_body() -> None:
