@@ -16,19 +16,19 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from notification_adapters.event_formats.strict_json import Pairs, cut, depth_wrong, scanned
+from notification_adapters.event_formats.strict_json import Pairs, cut, depth_error, scanned
 from notification_adapters.event_formats.validation import (
     MAX_DETAILS,
-    check_size,
-    environment_wrong,
-    id_wrong,
+    environment_error,
+    id_error,
     instant,
     refuse,
-    time_wrong,
-    type_wrong,
+    refuse_size,
+    time_error,
+    type_error,
 )
 from notification_core.errors import Detail
-from notification_core.model.event import Event
+from notification_core.model.event import MAX_EVENT_BYTES, Event
 from notification_core.model.message import Headers
 
 _STRUCTURED = "application/cloudevents"
@@ -62,15 +62,16 @@ def read_cloud_event(value: bytes, headers: Headers, *, now: datetime, zone: tzi
 
     Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
     """
-    check_size(len(value), "")
+    if len(value) > MAX_EVENT_BYTES:
+        refuse_size(len(value), "")
     media_type = _media_type(headers)
     if media_type.startswith(_STRUCTURED):
         attributes, data = _structured(value, media_type)
     else:
         attributes, data = _binary(value, headers, media_type)
-    wrong = [Detail(name, text) for name, text in _wrong(attributes, zone)]
-    if wrong:
-        refuse(wrong)
+    details = [Detail(name, error) for name, error in _errors(attributes, zone)]
+    if details:
+        refuse(details)
     time = attributes.get("time")
     return Event(
         str(attributes["id"]),
@@ -84,14 +85,14 @@ def read_cloud_event(value: bytes, headers: Headers, *, now: datetime, zone: tzi
 def _structured(value: bytes, media_type: str) -> tuple[_Attributes, bytes]:
     if media_type != _JSON_FORMAT:
         _refuse("content-type", f"A structured CloudEvent is read as {_JSON_FORMAT} only.")
-    if wrong := depth_wrong(value):
-        _refuse("body", wrong)
+    if error := depth_error(value):
+        _refuse("body", error)
     document = _scanned(value, "body")
     if not isinstance(document, Pairs):
         _refuse("body", f"A CloudEvent is a JSON object with {', '.join(_REQUIRED)} and data.")
     _refuse_doubles([name for name, _ in document])
     # A null says that the attribute is not set.
-    attributes = {name: each for name, each in document if each is not None}
+    attributes = {name: value for name, value in document if value is not None}
     return attributes, _data_of(value)
 
 
@@ -128,8 +129,8 @@ def _binary(value: bytes, headers: Headers, media_type: str) -> tuple[_Attribute
 
 def _judge_data(data: bytes) -> None:
     """Judge data that stands alone as strictly as inside an envelope, which is one level more."""
-    if wrong := depth_wrong(b"[%b]" % data):
-        _refuse("data", wrong)
+    if error := depth_error(b"[%b]" % data):
+        _refuse("data", error)
     _scanned(data, "data")
 
 
@@ -140,27 +141,27 @@ def _scanned(text: bytes, where: str) -> object:
         _refuse(where, str(error))
 
 
-def _wrong(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
+def _errors(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
     rules: Mapping[str, Callable[[object], str | None]] = {
-        "specversion": _version_wrong,
-        "id": id_wrong,
-        "source": _source_wrong,
-        "type": type_wrong,
-        "environmentid": environment_wrong,
-        "time": lambda value: time_wrong(value, zone),
+        "specversion": _version_error,
+        "id": id_error,
+        "source": _source_error,
+        "type": type_error,
+        "environmentid": environment_error,
+        "time": lambda value: time_error(value, zone),
     }
     for name, rule in rules.items():
-        if name in attributes and (wrong := rule(attributes[name])) is not None:
-            yield name, wrong
+        if name in attributes and (error := rule(attributes[name])) is not None:
+            yield name, error
         elif name not in attributes and name in _REQUIRED:
             yield name, "This attribute is required."
 
 
-def _version_wrong(value: object) -> str | None:
+def _version_error(value: object) -> str | None:
     return None if value == _VERSION else f"Only CloudEvents {_VERSION} is read."
 
 
-def _source_wrong(value: object) -> str | None:
+def _source_error(value: object) -> str | None:
     return None if isinstance(value, str) and value else "A source is a URI, and not empty."
 
 
@@ -181,12 +182,12 @@ def _text(name: str, value: bytes) -> str:
 
 def _refuse_doubles(names: Sequence[str]) -> None:
     repeated = ((name, count) for name, count in Counter(names).items() if count > 1)
-    wrong = [
+    details = [
         Detail(cut(name), f"This attribute stands here {count} times; it may stand once.")
         for name, count in islice(repeated, MAX_DETAILS)
     ]
-    if wrong:
-        refuse(wrong)
+    if details:
+        refuse(details)
 
 
 def _refuse(field: str, message: str) -> NoReturn:

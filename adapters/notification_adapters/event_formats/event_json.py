@@ -1,4 +1,4 @@
-r"""Event messages: judged once, with ``data`` left byte for byte as it came.
+r"""Event messages: validated once, with ``data`` left byte for byte as it came.
 
 Reading is fast for what is right: a message that msgspec takes, and that is hardly longer than its
 own compact form, has nothing to hide. Any other is looked at closely by the standard library's
@@ -12,34 +12,34 @@ key or of the wrong shape. Long integers, ``\u0000`` and duplicate keys inside `
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
 from msgspec import UNSET, UnsetType
 
 from notification_adapters.event_formats.strict_json import (
     TOO_DEEP,
     Pairs,
     cut,
-    depth_wrong,
+    depth_error,
     scanned,
 )
 from notification_adapters.event_formats.validation import (
     MAX_DETAILS,
     UUID_TEXT,
-    check_size,
-    environment_wrong,
-    id_wrong,
+    environment_error,
+    id_error,
     instant,
     refuse,
-    time_wrong,
-    type_wrong,
+    refuse_size,
+    time_error,
+    type_error,
 )
 from notification_core.errors import Detail, InvalidEvent, TooLarge
-from notification_core.model.event import MAX_EVENT_ID_LENGTH, Event
+from notification_core.model.event import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH, Event
 from notification_core.model.event_types import EVENT_TYPES
 
 MAX_EVENTS = 1_000
@@ -82,22 +82,45 @@ _encode = msgspec.json.Encoder().encode
 _LEAST_TO_HIDE = len('"data":0,')
 
 
-def read_event(
+def read_event(  # noqa: PLR0913 - a message, and what it may leave out
     message: bytes,
     *,
     environment_id: UUID | None,
     now: datetime,
     zone: tzinfo,
     make_event_id: Callable[[], str],
+    where: str = "",
 ) -> Event:
     """Read one event.
 
     ``environment_id`` is where it happened; with None, the message itself must say it. An event
     without ``event_id`` gets one from ``make_event_id``, one without ``occurred_at`` happened
-    ``now``, and an ``occurred_at`` without an offset is taken in ``zone``. Raises
-    :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
+    ``now``, and an ``occurred_at`` without an offset is taken in ``zone``. ``where`` is its place
+    in a batch, such as ``[3]``. Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
     """
-    return _Reader(environment_id, now, zone, make_event_id).read(message)
+    message = message.strip(_WHITESPACE)
+    if len(message) > MAX_EVENT_BYTES:
+        refuse_size(len(message), where)
+    if error := depth_error(message):
+        refuse([Detail(where or "body", error)])
+    decoder = _ADDRESSED if environment_id is None else _ENVELOPE
+    try:
+        envelope = decoder.decode(message)
+        _ANYTHING.decode(envelope.data)
+        event_id = envelope.event_id
+        if (
+            # No key or string has a shorter form than the one encoded here, so that a message with
+            # a few blanks between them has no room for a key that comes twice.
+            len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
+            and envelope.event in EVENT_TYPES
+            # An id that may be refused has characters that are not printable, or is only dots.
+            and (event_id is UNSET or (event_id.isprintable() and event_id.strip(".")))
+        ):
+            return _event_of(envelope, environment_id, now, zone, make_event_id)
+    except ValueError:
+        pass  # The close look below says why, or that it is right all the same.
+    _look_closely(message, _rules(environment_id, zone), where)
+    return _event_of(decoder.decode(message), environment_id, now, zone, make_event_id)
 
 
 def read_events(
@@ -113,10 +136,27 @@ def read_events(
     See :func:`read_event`. Events that are wrong are named, like ``[3].event``, until a hundred
     wrong things are found.
     """
-    reader = _Reader(environment_id, now, zone, make_event_id)
+    read = partial(
+        read_event,
+        environment_id=environment_id,
+        now=now,
+        zone=zone,
+        make_event_id=make_event_id,
+    )
     if body.lstrip(_WHITESPACE)[:1] != b"[":
-        return [reader.read(body)], True
-    return reader.read_all(_elements(body)), False
+        return [read(body)], True
+    events: list[Event] = []
+    details: list[Detail] = []
+    for index, element in enumerate(_elements(body)):
+        try:
+            events.append(read(bytes(element), where=f"[{index}]"))
+        except InvalidEvent as error:
+            details += error.details
+            if len(details) >= MAX_DETAILS:
+                break
+    if details:
+        refuse(details)
+    return events, False
 
 
 def _elements(body: bytes) -> Sequence[msgspec.Raw]:
@@ -134,86 +174,27 @@ def _elements(body: bytes) -> Sequence[msgspec.Raw]:
     return batch[: batch.index(UNSET)] if batch[-1] is UNSET else batch
 
 
-@frozen
-class _Reader:
-    environment_id: UUID | None
-    now: datetime
-    zone: tzinfo
-    make_event_id: Callable[[], str]
-
-    def read_all(self, elements: Sequence[msgspec.Raw]) -> list[Event]:
-        events: list[Event] = []
-        wrong: list[Detail] = []
-        for index, element in enumerate(elements):
-            try:
-                events.append(self.read(bytes(element), f"[{index}]"))
-            except InvalidEvent as error:
-                wrong += error.details
-                if len(wrong) >= MAX_DETAILS:
-                    break
-        if wrong:
-            refuse(wrong)
-        return events
-
-    def read(self, message: bytes, where: str = "") -> Event:
-        message = message.strip(_WHITESPACE)
-        check_size(len(message), where)
-        if wrong := depth_wrong(message):
-            refuse([Detail(where or "body", wrong)])
-        decoder = _ADDRESSED if self.environment_id is None else _ENVELOPE
-        try:
-            envelope = decoder.decode(message)
-            _ANYTHING.decode(envelope.data)
-            if _has_nothing_to_hide(envelope, message):
-                return self._event_of(envelope)
-        except ValueError:
-            pass  # The close look below says why, or that it is right all the same.
-        _look_closely(message, self._rules(), where)
-        return self._event_of(decoder.decode(message))
-
-    def _event_of(self, envelope: _Envelope) -> Event:
-        """Make the event; raise ValueError where its environment or its time is wrong."""
-        event_id, occurred_at = envelope.event_id, envelope.occurred_at
-        return Event(
-            self.make_event_id() if event_id is UNSET else event_id,
-            self.environment_id or _uuid(envelope),
-            envelope.event,
-            self.now if occurred_at is UNSET else instant(occurred_at, self.zone),
-            bytes(envelope.data),
-        )
-
-    def _rules(self) -> "_Rules":
-        """Return what is wrong with each field's value, as a function of the value."""
-        rules: _Rules = {
-            "event": type_wrong,
-            "event_id": id_wrong,
-            "occurred_at": lambda value: time_wrong(value, self.zone),
-            "data": lambda _: None,
-        }
-        if self.environment_id is None:
-            rules["environment_id"] = environment_wrong
-        return rules
-
-
-def _has_nothing_to_hide(envelope: _Envelope, message: bytes) -> bool:
-    """Tell whether all is right that decoding does not judge.
-
-    No key or string has a shorter form than the one encoded here, so that a message with a few
-    blanks between them has no room for a key that comes twice.
-    """
-    event_id = envelope.event_id
-    return (
-        len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
-        and envelope.event in EVENT_TYPES
-        and (event_id is UNSET or id_wrong(event_id) is None)
+def _event_of(
+    envelope: _Envelope,
+    environment_id: UUID | None,
+    now: datetime,
+    zone: tzinfo,
+    make_event_id: Callable[[], str],
+) -> Event:
+    """Make the event; raise ``ValueError`` if its environment or its time is wrong."""
+    event_id, occurred_at = envelope.event_id, envelope.occurred_at
+    if environment_id is None:
+        assert isinstance(envelope, _AddressedEnvelope)  # noqa: S101 - tells mypy which decoder it was
+        if not UUID_TEXT.fullmatch(envelope.environment_id):
+            raise ValueError(envelope.environment_id)
+        environment_id = UUID(envelope.environment_id)
+    return Event(
+        make_event_id() if event_id is UNSET else event_id,
+        environment_id,
+        envelope.event,
+        now if occurred_at is UNSET else instant(occurred_at, zone),
+        bytes(envelope.data),
     )
-
-
-def _uuid(envelope: _Envelope) -> UUID:
-    assert isinstance(envelope, _AddressedEnvelope)  # noqa: S101 - tells mypy which decoder it was
-    if not UUID_TEXT.fullmatch(envelope.environment_id):
-        raise ValueError(envelope.environment_id)
-    return UUID(envelope.environment_id)
 
 
 # The close look.
@@ -222,34 +203,46 @@ _Rules = dict[str, Callable[[object], str | None]]
 _REQUIRED = ("event", "data", "environment_id")
 
 
+def _rules(environment_id: UUID | None, zone: tzinfo) -> _Rules:
+    """Return what is wrong with each field's value, as a function of the value."""
+    rules: _Rules = {
+        "event": type_error,
+        "event_id": id_error,
+        "occurred_at": lambda value: time_error(value, zone),
+        "data": lambda _: None,
+    }
+    if environment_id is None:
+        rules["environment_id"] = environment_error
+    return rules
+
+
 def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
-    """Judge a message completely; raise :class:`InvalidEvent` with all that is wrong."""
+    """Validate a message completely; raise :class:`InvalidEvent` with all that is wrong."""
+    fields = ", ".join(rules)
     try:
         value = scanned(message)
     except ValueError as error:
         refuse([Detail(where or "body", str(error))])
     if not isinstance(value, Pairs):
-        refuse([Detail(where or "body", f"An event is a JSON object with {_listed(rules)}.")])
+        refuse([Detail(where or "body", f"An event is a JSON object with {fields}.")])
     prefix = f"{where}." if where else ""
-    found = islice(_wrong(value, rules), MAX_DETAILS)
-    wrong = [Detail(f"{prefix}{cut(field)}", text) for field, text in found]
-    if wrong:
-        refuse(wrong)
+    details = [
+        Detail(f"{prefix}{cut(field)}", error)
+        for field, error in islice(_errors(value, rules), MAX_DETAILS)
+    ]
+    if details:
+        refuse(details)
 
 
-def _wrong(envelope: Pairs, rules: _Rules) -> Iterator[tuple[str, str]]:
+def _errors(envelope: Pairs, rules: _Rules) -> Iterator[tuple[str, str]]:
     values: Mapping[str, object] = dict(envelope)
     for name, count in Counter(name for name, _ in envelope).items():
         if count > 1:
             yield name, f"This key stands here {count} times; it may stand once."
         if name not in rules:
-            yield name, f"There is no such field; an event has {_listed(rules)}."
-        elif (wrong := rules[name](values[name])) is not None:
-            yield name, wrong
+            yield name, f"There is no such field; an event has {', '.join(rules)}."
+        elif (error := rules[name](values[name])) is not None:
+            yield name, error
     for name in _REQUIRED:
         if name in rules and name not in values:
             yield name, "This field is required."
-
-
-def _listed(rules: _Rules) -> str:
-    return ", ".join(rules)

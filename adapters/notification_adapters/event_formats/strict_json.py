@@ -27,7 +27,7 @@ class Pairs(tuple[tuple[str, object], ...]):
     __slots__ = ()
 
 
-def depth_wrong(text: bytes) -> str | None:
+def depth_error(text: bytes) -> str | None:
     """Return what is wrong with a text that is nested too deeply, None if it is not.
 
     The time is linear in the length of the text, whether or not it is JSON.

@@ -31,7 +31,7 @@ def instant(text: str, zone: tzinfo) -> datetime:
         raise ValueError(text) from error
 
 
-def type_wrong(value: object) -> str | None:
+def type_error(value: object) -> str | None:
     """Say what is wrong with an event's type; None for a right one."""
     if isinstance(value, str) and value in EVENT_TYPES:
         return None
@@ -39,7 +39,7 @@ def type_wrong(value: object) -> str | None:
     return f"{given}; the types are {', '.join(EVENT_TYPES)}."
 
 
-def id_wrong(value: object) -> str | None:
+def id_error(value: object) -> str | None:
     """Say what is wrong with an event's id; None for a right one.
 
     A path of "." or ".." is another path (RFC 3986, section 5.2.4), however it is escaped.
@@ -57,14 +57,14 @@ def id_wrong(value: object) -> str | None:
     )
 
 
-def environment_wrong(value: object) -> str | None:
+def environment_error(value: object) -> str | None:
     """Say what is wrong with an environment's id; None for a right one."""
     if isinstance(value, str) and UUID_TEXT.fullmatch(value):
         return None
     return "An environment id is a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
 
 
-def time_wrong(value: object, zone: tzinfo) -> str | None:
+def time_error(value: object, zone: tzinfo) -> str | None:
     """Say what is wrong with an instant; None for a right one."""
     try:
         if isinstance(value, str):
@@ -83,9 +83,7 @@ def refuse(details: Sequence[Detail]) -> NoReturn:
     raise InvalidEvent(message, [first, *others])
 
 
-def check_size(size: int, where: str) -> None:
-    """Raise :class:`TooLarge` where an event has more than 1 MiB."""
-    if size <= MAX_EVENT_BYTES:
-        return
+def refuse_size(size: int, where: str) -> NoReturn:
+    """Raise :class:`TooLarge`: an event has more than 1 MiB."""
     message = f"An event has at most {MAX_EVENT_BYTES:,} bytes; this one has {size:,}."
     raise TooLarge(message, [Detail(where or "body", message)])

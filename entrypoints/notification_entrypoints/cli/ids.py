@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from notification_adapters.event_formats.validation import id_wrong
+from notification_adapters.event_formats.validation import id_error
 
 
 class _Id(click.types.UUIDParameterType):
@@ -28,7 +28,7 @@ class _EventId(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Take an id; what is not UTF-8 reaches the command line with surrogates in it."""
-        wrong = id_wrong(value)
+        wrong = id_error(value)
         if wrong is not None or re.search(r"[\ud800-\udfff]", value):
             self.fail(wrong or "An event id is text in UTF-8.", param, ctx)
         return str(value)

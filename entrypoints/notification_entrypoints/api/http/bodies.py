@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import StreamReader, hdrs, web
 from attrs import define
 
-from notification_adapters.event_formats.strict_json import MARKED, depth_wrong
+from notification_adapters.event_formats.strict_json import MARKED, depth_error
 from notification_core.errors import Detail
 from notification_entrypoints.api.openapi.validation_messages import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
@@ -94,8 +94,8 @@ def parse_object(body: bytes) -> Mapping[str, object]:
 
     Also for one that is nested deeper than 64 levels, and for more than 1,000 elements together.
     """
-    if wrong := MARKED if body.startswith(codecs.BOM_UTF8) else depth_wrong(body):
-        raise _not_json(wrong)
+    if problem := MARKED if body.startswith(codecs.BOM_UTF8) else depth_error(body):
+        raise _not_json(problem)
     try:
         value = msgspec.json.decode(body)
         # A second look, since msgspec takes the last of two fields of one name without a word.
