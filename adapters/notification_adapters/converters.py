@@ -33,7 +33,7 @@ from notification_core.model.replay import Replay
 from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_core.signing.verification import TOLERANCE
 from notification_core.webhooks.webhooks import WebhookDraft
 

@@ -121,7 +121,7 @@ class AttemptMaker:
     ) -> Headers:
         fence = delivery.fence
         return (
-            *self._signatures.of(delivery, keys, int(at.timestamp())),
+            *self._signatures.headers_for(delivery, keys, int(at.timestamp())),
             ("webhook-delivery", str(fence.delivery_id)),
             ("webhook-attempt", str(fence.attempt)),
         )

@@ -198,14 +198,14 @@ class DeliveryRunner(DirectDispatch):
         # It may have been disabled meanwhile. Not asked of each delivery: this is the hot path.
         if seconds > SLOW_AFTER and flight.lane.webhook.updated_at.timestamp() >= made:
             return
-        self._observer.first_attempt_began(seconds)
+        self._observer.first_attempt_started(seconds)
 
     async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys to sign with; none where they cannot be had now."""
         try:
             return await self._keyring.keys(environment_id)
         except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is given back
-            self._observer.loop_failed("keys", error)
+            self._observer.background_task_failed("keys", error)
             return ()
 
     def _has_time(self, held: QueuedDelivery) -> bool:
@@ -221,12 +221,12 @@ class DeliveryRunner(DirectDispatch):
         except ResourceShort:
             raise
         except Exception as error:  # noqa: BLE001 - the request may be out: whatever failed, it is logged
-            self._observer.loop_failed("send", error)
+            self._observer.background_task_failed("send", error)
             return self._deliver.interrupted(delivery, webhook)
 
     def _release(self, held: QueuedDelivery, shortage: ResourceShort) -> None:
         """Give back what could not be sent, and pause if nothing else can be sent either."""
-        self._observer.resource_short(shortage.resource)
+        self._observer.resource_exhausted(shortage.resource)
         if shortage.everywhere:
             self.shortage = shortage
             self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS

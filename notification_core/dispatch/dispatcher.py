@@ -228,7 +228,7 @@ class Dispatcher:
             try:
                 pause = await step()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
-                self._observer.loop_failed(name, error)
+                self._observer.background_task_failed(name, error)
                 await self._clock.sleep(_PAUSE_AFTER_ERROR)
                 continue
             await signal.wait(pause)

@@ -91,7 +91,7 @@ class ResultWriter:
             try:
                 await write()
             except Exception as error:  # noqa: BLE001 - what is not written is kept, whatever failed
-                self._observer.loop_failed("record", error)
+                self._observer.background_task_failed("record", error)
                 await self._clock.sleep(_RETRY_SECONDS)
 
     async def _write_results(self) -> None:
@@ -140,7 +140,7 @@ class ResultWriter:
             self._returned(batch)
             raise
         _drop(self._unsent, batch)
-        self._observer.leases_given_back(len(batch))
+        self._observer.leases_released(len(batch))
         self._returned(batch)
 
     def _tell(self, batch: Sequence[AttemptResult], refused: int) -> None:

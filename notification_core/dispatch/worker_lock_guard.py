@@ -44,7 +44,7 @@ class WorkerLockGuard:
         """Return after a loss of the lock, once it is held again and sending goes on."""
         await self._lock.lost()
         self._sending.suspend()
-        self._observer.loop_failed("lock", WorkerLockLost("The worker's lock was lost."))
+        self._observer.background_task_failed("lock", WorkerLockLost("The worker's lock was lost."))
         if await self._taken_again():
             await self._keep_what_is_owned()
         else:

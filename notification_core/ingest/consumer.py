@@ -87,7 +87,7 @@ class EventConsumer:
         except InvalidInput as error:
             return message, dead_letter(message, str(error))
         except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes do to a parser, they hold up nobody
-            self._observer.loop_failed("read", error)
+            self._observer.background_task_failed("read", error)
             return message, _unreadable(message, "read", error)
 
     async def _take_in(self) -> None:
@@ -110,7 +110,7 @@ class EventConsumer:
         except (StorageUnavailable, StorageUnusable) as error:
             return await self._wait_after(error)
         except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
-            self._observer.loop_failed("consume", error)
+            self._observer.background_task_failed("consume", error)
             return await self._store_first(part, len(part) // 2, error)
         return len(part)
 
@@ -124,7 +124,7 @@ class EventConsumer:
         return await self._wait_after(error)
 
     async def _wait_after(self, error: Exception) -> int:
-        self._observer.loop_failed("consume", error)
+        self._observer.background_task_failed("consume", error)
         await self._clock.sleep(_PAUSE)
         return 0
 

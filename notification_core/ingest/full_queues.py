@@ -42,6 +42,6 @@ class FullQueueMonitor:
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
-                self._observer.loop_failed("queues", error)
+                self._observer.background_task_failed("queues", error)
             took = self._clock.monotonic() - began
             await self._clock.sleep(max(ESTIMATED_EVERY, _REST * took))

@@ -179,7 +179,7 @@ class Ingest:
             if keep is not None:
                 await transaction.keep(keep(published))
         for dead_letter in dead_letters:
-            self._observer.dead_lettered(dead_letter)
+            self._observer.message_dead_lettered(dead_letter)
         return published
 
     # By what is remembered of webhooks, which saves most trips to storage.

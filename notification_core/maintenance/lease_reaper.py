@@ -72,7 +72,7 @@ class LeaseReaper:
         unheld = [fence for fence in leased if not holds(fence.delivery_id)]
         if unheld:
             await self._deliveries.give_back(unheld)
-            self._observer.leases_given_back(len(unheld))
+            self._observer.leases_released(len(unheld))
         return len(unheld)
 
     async def settle(self) -> None:

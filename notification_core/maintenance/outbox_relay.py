@@ -47,7 +47,7 @@ class OutboxRelay:
             try:
                 pause = await self._relay()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
-                self._observer.loop_failed("relay", error)
+                self._observer.background_task_failed("relay", error)
                 pause = _PAUSE
             await self._clock.sleep(pause)
 
@@ -76,11 +76,11 @@ class OutboxRelay:
             try:
                 await self._outbox.renew(self._worker, _LEASE)
             except StorageUnavailable as error:
-                self._observer.loop_failed("relay", error)
+                self._observer.background_task_failed("relay", error)
 
     async def release(self) -> None:
         """Let another process go on at once; if storage is unreachable, after the lease."""
         try:
             await self._outbox.release(self._worker)
         except StorageUnavailable as error:
-            self._observer.loop_failed("relay", error)
+            self._observer.background_task_failed("relay", error)

@@ -13,10 +13,6 @@ class Scope(StrEnum):
     WRITE = "write"
     ADMIN = "admin"
 
-    def includes(self, other: "Scope") -> bool:
-        """Tell whether whoever has this scope may do what the other one is for."""
-        return _FROM_SMALL_TO_LARGE.index(self) >= _FROM_SMALL_TO_LARGE.index(other)
-
 
 _FROM_SMALL_TO_LARGE = tuple(Scope)
 
@@ -33,8 +29,9 @@ class Caller:
     environments: frozenset[UUID] | None = None
 
     def may(self, scope: Scope) -> bool:
-        """Tell whether the caller has a scope."""
-        return self.scope is not None and self.scope.includes(scope)
+        """Tell whether the caller has a scope, or one that includes it."""
+        ranks = _FROM_SMALL_TO_LARGE
+        return self.scope is not None and ranks.index(self.scope) >= ranks.index(scope)
 
     def reaches(self, environment_id: UUID) -> bool:
         """Tell whether an environment is the caller's; any other is to be as if it were not."""

@@ -22,15 +22,15 @@ MAX_LOGGED_BYTES = 16 * 1024
 class Phase(StrEnum):
     """What the time of a request goes into; only a new connection has the first three."""
 
-    LOOK_UP = "look_up"
+    DNS = "dns"
     CONNECT = "connect"
     TLS = "tls"
     FIRST_BYTE = "first_byte"
     """From when the request was sent to the first byte of its response."""
 
 
-Took = Callable[[Phase, float], None]
-"""Hears how many seconds a phase took that came to its end; returns at once and raises nothing."""
+OnPhase = Callable[[Phase, float], None]
+"""Is called with how many seconds a phase took that ended; returns at once and raises nothing."""
 
 
 class SendingFailed(NotificationError):

@@ -113,7 +113,7 @@ class WebhookTester:
             return (await self._deliver.attempt(begun, webhook, keys)).attempt
         except ResourceShort as shortage:
             # Nobody tries it again: that it ended on our side is all that there is to say.
-            self._observer.resource_short(shortage.resource)
+            self._observer.resource_exhausted(shortage.resource)
             return self._deliver.interrupted(begun, webhook).attempt
 
     def _first_of(self, webhook: Webhook) -> str:

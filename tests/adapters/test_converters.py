@@ -22,7 +22,7 @@ from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.read_models import Activity
 from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_core.webhooks.webhooks import WebhookDraft
 
 CONVERTER = ApiConverter(ZoneInfo("Europe/Berlin"))

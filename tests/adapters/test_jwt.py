@@ -49,36 +49,36 @@ ANNA = Caller("jwt:anna", Scope.WRITE, frozenset({UUID(ENVIRONMENT)}))
 
 
 @define
-class World:
-    """An issuer, and who believes it."""
+class Tokens:
+    """An issuer of tokens, and the credentials that accept them."""
 
     issuer: Issuer
     clock: ManualClock
-    tokens: JwtCredentials
+    credentials: JwtCredentials
 
     async def refusal(self, credential: str) -> str:
         """Return why a token is refused."""
         with pytest.raises(CredentialRefused) as refused:
-            await self.tokens.caller(credential)
+            await self.credentials.caller(credential)
         return str(refused.value)
 
 
 @asynccontextmanager
-async def opened(rules: TokenRules = RULES) -> AsyncIterator[World]:
+async def opened(rules: TokenRules = RULES) -> AsyncIterator[Tokens]:
     keys = published(RSA_KEY, "rsa"), published(EC_KEY, "ec"), published(ED_KEY, "ed")
     async with issuer(*keys) as running:
         clock = ManualClock(datetime.now(UTC))
         key_set = KeySet(running.url, clock)
         try:
-            yield World(running, clock, JwtCredentials(rules, key_set, clock))
+            yield Tokens(running, clock, JwtCredentials(rules, key_set, clock))
         finally:
             await key_set.close()
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with opened() as world:
-        yield world
+async def tokens() -> AsyncIterator[Tokens]:
+    async with opened() as tokens:
+        yield tokens
 
 
 def unsigned(header: object, payload: object) -> str:
@@ -91,10 +91,12 @@ class TestAGoodToken:
         ("key", "kid", "algorithm"),
         [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256"), (ED_KEY, "ed", "EdDSA")],
     )
-    async def test_tells_who_calls(self, world: World, key: Any, kid: str, algorithm: str) -> None:
+    async def test_tells_who_calls(
+        self, tokens: Tokens, key: Any, kid: str, algorithm: str
+    ) -> None:
         good = token(key, kid, algorithm)
-        assert world.tokens.takes(good)
-        assert await world.tokens.caller(good) == ANNA
+        assert tokens.credentials.takes(good)
+        assert await tokens.credentials.caller(good) == ANNA
 
     @pytest.mark.parametrize(
         ("claim", "scope"),
@@ -111,9 +113,9 @@ class TestAGoodToken:
         ],
     )
     async def test_has_the_largest_scope_that_it_names(
-        self, world: World, claim: object, scope: Scope | None
+        self, tokens: Tokens, claim: object, scope: Scope | None
     ) -> None:
-        assert (await world.tokens.caller(token(scope=claim))).scope is scope
+        assert (await tokens.credentials.caller(token(scope=claim))).scope is scope
 
     @pytest.mark.parametrize(
         ("claim", "environments"),
@@ -125,37 +127,39 @@ class TestAGoodToken:
         ],
     )
     async def test_is_good_for_the_environments_that_it_names(
-        self, world: World, claim: object, environments: frozenset[UUID] | None
+        self, tokens: Tokens, claim: object, environments: frozenset[UUID] | None
     ) -> None:
-        assert (await world.tokens.caller(token(environments=claim))).environments == environments
+        assert (
+            await tokens.credentials.caller(token(environments=claim))
+        ).environments == environments
 
     async def test_says_it_in_the_claims_that_are_configured(self) -> None:
         rules = evolve(RULES, scope_claim="scp", environments_claim="https://x/env")
         changes: dict[str, Any] = {"scp": ["admin"], "https://x/env": "all", "scope": "read"}
-        async with opened(rules) as world:
-            caller = await world.tokens.caller(token(**changes))
+        async with opened(rules) as tokens:
+            caller = await tokens.credentials.caller(token(**changes))
         assert caller == Caller("jwt:anna", Scope.ADMIN)
 
-    async def test_may_be_for_several_audiences(self, world: World) -> None:
-        assert await world.tokens.caller(token(aud=["other", AUDIENCE])) == ANNA
+    async def test_may_be_for_several_audiences(self, tokens: Tokens) -> None:
+        assert await tokens.credentials.caller(token(aud=["other", AUDIENCE])) == ANNA
 
-    async def test_is_checked_once_a_minute(self, world: World) -> None:
+    async def test_is_checked_once_a_minute(self, tokens: Tokens) -> None:
         good = token(exp=datetime.now(UTC) + timedelta(days=1))
         for _ in range(3):
-            await world.tokens.caller(good)
-        world.issuer.keys.clear()
-        await world.clock.advance(FRESH_FOR.total_seconds())
-        assert "does not publish" in await world.refusal(good)
+            await tokens.credentials.caller(good)
+        tokens.issuer.keys.clear()
+        await tokens.clock.advance(FRESH_FOR.total_seconds())
+        assert "does not publish" in await tokens.refusal(good)
 
     async def test_that_has_expired_is_good_no_longer_however_fresh_it_is(
-        self, world: World
+        self, tokens: Tokens
     ) -> None:
         good = token(exp=datetime.now(UTC) + timedelta(seconds=30))
-        await world.tokens.caller(good)
-        await world.clock.advance(39)
-        await world.tokens.caller(good)
-        await world.clock.advance(1)
-        assert "expired" in await world.refusal(good)
+        await tokens.credentials.caller(good)
+        await tokens.clock.advance(39)
+        await tokens.credentials.caller(good)
+        await tokens.clock.advance(1)
+        assert "expired" in await tokens.refusal(good)
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -187,31 +191,31 @@ WRONG: dict[str, dict[str, Any]] = {
 class TestATokenOfOurIssuer:
     @pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG)
     async def test_that_does_not_say_what_it_must_is_refused(
-        self, world: World, changes: dict[str, Any]
+        self, tokens: Tokens, changes: dict[str, Any]
     ) -> None:
-        assert await world.refusal(token(**changes))
+        assert await tokens.refusal(token(**changes))
 
     @pytest.mark.parametrize(
         "typ", ["secevent+jwt", "logout+jwt", "dpop+jwt", "JOSE", 7, ["JWT"], "\ud800"]
     )
-    async def test_that_is_of_another_type_is_refused(self, world: World, typ: object) -> None:
-        assert await world.refusal(token(headers={"typ": typ}))
+    async def test_that_is_of_another_type_is_refused(self, tokens: Tokens, typ: object) -> None:
+        assert await tokens.refusal(token(headers={"typ": typ}))
 
     @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
-    async def test_that_is_of_a_type_for_access_is_good(self, world: World, typ: str) -> None:
-        assert await world.tokens.caller(token(headers={"typ": typ})) == ANNA
+    async def test_that_is_of_a_type_for_access_is_good(self, tokens: Tokens, typ: str) -> None:
+        assert await tokens.credentials.caller(token(headers={"typ": typ})) == ANNA
 
-    async def test_that_is_deep_is_refused(self, world: World) -> None:
+    async def test_that_is_deep_is_refused(self, tokens: Tokens) -> None:
         deep: object = []
         for _ in range(900):
             deep = [deep]
-        assert await world.refusal(token(headers={"x": deep}, exp=[deep]))
+        assert await tokens.refusal(token(headers={"x": deep}, exp=[deep]))
 
-    async def test_that_has_expired_is_told_so(self, world: World) -> None:
+    async def test_that_has_expired_is_told_so(self, tokens: Tokens) -> None:
         late = token(exp=datetime.now(UTC) - timedelta(minutes=1))
-        assert "expired" in await world.refusal(late)
+        assert "expired" in await tokens.refusal(late)
 
-    async def test_that_was_cut_or_changed_is_refused(self, world: World) -> None:
+    async def test_that_was_cut_or_changed_is_refused(self, tokens: Tokens) -> None:
         good = token()
         header, payload, signature = good.split(".")
         other = token(scope="admin").split(".")[1]
@@ -221,159 +225,161 @@ class TestATokenOfOurIssuer:
             f"{header}.{payload}.AAAA",
             f"{token(headers={'x': 1}).split('.')[0]}.{payload}.{signature}",
         ):
-            assert "not one of our issuer" in await world.refusal(bad)
+            assert "not one of our issuer" in await tokens.refusal(bad)
 
 
 class TestConfusion:
     @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", None, ["RS256"], 7])
-    async def test_of_no_signature_with_a_good_one(self, world: World, algorithm: object) -> None:
+    async def test_of_no_signature_with_a_good_one(self, tokens: Tokens, algorithm: object) -> None:
         payload = {"iss": ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": 2**40, "scope": "admin"}
         text = unsigned({"alg": algorithm, "kid": "rsa"}, payload)
-        assert not world.tokens.takes(f"{text}.")
+        assert not tokens.credentials.takes(f"{text}.")
         for signature in ("", "AAAA"):
-            assert await world.refusal(f"{text}.{signature}")
+            assert await tokens.refusal(f"{text}.{signature}")
 
-    async def test_of_a_public_key_with_a_secret(self, world: World) -> None:
+    async def test_of_a_public_key_with_a_secret(self, tokens: Tokens) -> None:
         # Whoever knows the public key could sign with it, if it were taken for a secret one.
         pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         payload = {"iss": ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": 2**40, "scope": "admin"}
         for name in ("HS256", "RS256"):
             text = unsigned({"alg": name, "kid": "rsa"}, payload)
             made = base64.urlsafe_b64encode(hmac.digest(pem, text.encode(), hashlib.sha256))
-            assert await world.refusal(f"{text}.{made.rstrip(b'=').decode()}")
+            assert await tokens.refusal(f"{text}.{made.rstrip(b'=').decode()}")
 
     async def test_of_a_secret_that_the_issuer_published_by_mistake(self) -> None:
         secret = base64.urlsafe_b64encode(b"s" * 32).rstrip(b"=").decode()
-        async with opened(evolve(RULES, algorithms=("RS256", "HS256"))) as world:
-            world.issuer.keys.append({"kty": "oct", "k": secret, "kid": "shared", "alg": "HS256"})
-            assert await world.refusal(token(b"s" * 32, "shared", "HS256"))
+        async with opened(evolve(RULES, algorithms=("RS256", "HS256"))) as tokens:
+            tokens.issuer.keys.append({"kty": "oct", "k": secret, "kid": "shared", "alg": "HS256"})
+            assert await tokens.refusal(token(b"s" * 32, "shared", "HS256"))
 
-    async def test_of_a_private_key_that_the_issuer_published(self, world: World) -> None:
+    async def test_of_a_private_key_that_the_issuer_published(self, tokens: Tokens) -> None:
         private = RSAAlgorithm.to_jwk(RSA_KEY, as_dict=True)
-        world.issuer.keys[0] = {**private, "kid": "rsa"}
-        assert "does not publish" in await world.refusal(token())
+        tokens.issuer.keys[0] = {**private, "kid": "rsa"}
+        assert "does not publish" in await tokens.refusal(token())
 
-    async def test_of_one_key_with_another(self, world: World) -> None:
+    async def test_of_one_key_with_another(self, tokens: Tokens) -> None:
         for bad in (
             token(RSA_KEY, "ec"),
             token(EC_KEY, "rsa", "ES256"),
             token(RSA_KEY, "ed"),
             token(OTHER_RSA_KEY),
         ):
-            assert await world.refusal(bad)
+            assert await tokens.refusal(bad)
 
-    async def test_of_one_algorithm_with_another(self, world: World) -> None:
-        assert "accepted algorithm" in await world.refusal(token(algorithm="RS512"))
-        world.issuer.keys = [published(RSA_KEY, "rsa", alg="RS512")]
-        assert "not that of its issuer's key" in await world.refusal(token())
+    async def test_of_one_algorithm_with_another(self, tokens: Tokens) -> None:
+        assert "accepted algorithm" in await tokens.refusal(token(algorithm="RS512"))
+        tokens.issuer.keys = [published(RSA_KEY, "rsa", alg="RS512")]
+        assert "not that of its issuer's key" in await tokens.refusal(token())
 
-    async def test_of_one_curve_with_another(self, world: World) -> None:
+    async def test_of_one_curve_with_another(self, tokens: Tokens) -> None:
         larger = ec.generate_private_key(ec.SECP384R1())
-        world.issuer.keys = [published(larger, "ec")]
-        assert await world.refusal(token(EC_KEY, "ec", "ES256"))
+        tokens.issuer.keys = [published(larger, "ec")]
+        assert await tokens.refusal(token(EC_KEY, "ec", "ES256"))
 
-    async def test_of_a_key_that_encrypts_with_one_that_signs(self, world: World) -> None:
-        world.issuer.keys = [published(RSA_KEY, "rsa", use="enc"), published(EC_KEY, "ec")]
-        assert "does not publish" in await world.refusal(token())
+    async def test_of_a_key_that_encrypts_with_one_that_signs(self, tokens: Tokens) -> None:
+        tokens.issuer.keys = [published(RSA_KEY, "rsa", use="enc"), published(EC_KEY, "ec")]
+        assert "does not publish" in await tokens.refusal(token())
 
-    async def test_of_a_key_in_the_token_with_one_of_the_issuer(self, world: World) -> None:
+    async def test_of_a_key_in_the_token_with_one_of_the_issuer(self, tokens: Tokens) -> None:
         for headers in (
             {"jwk": published(OTHER_RSA_KEY, "rsa")},
             {"jku": "http://127.0.0.1:1/jwks.json"},
             {"x5u": "http://127.0.0.1:1/x.pem"},
         ):
-            assert await world.refusal(token(OTHER_RSA_KEY, headers=headers))
-        assert world.issuer.asked == 1
+            assert await tokens.refusal(token(OTHER_RSA_KEY, headers=headers))
+        assert tokens.issuer.asked == 1
 
-    async def test_of_a_short_key_with_one_that_holds(self, world: World) -> None:
+    async def test_of_a_short_key_with_one_that_holds(self, tokens: Tokens) -> None:
         short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - it is to be refused
-        world.issuer.keys = [published(short, "rsa"), published(EC_KEY, "ec")]
+        tokens.issuer.keys = [published(short, "rsa"), published(EC_KEY, "ec")]
         with pytest.warns():
             weak = token(short)
-        assert await world.refusal(weak)
+        assert await tokens.refusal(weak)
 
-    async def test_of_what_is_critical_with_what_may_be_passed_over(self, world: World) -> None:
+    async def test_of_what_is_critical_with_what_may_be_passed_over(self, tokens: Tokens) -> None:
         for headers in ({"crit": ["x"], "x": 1}, {"b64": False, "crit": ["b64"]}):
-            assert await world.refusal(token(headers=headers))
+            assert await tokens.refusal(token(headers=headers))
 
 
 class TestStrangeTokens:
-    async def test_are_large(self, world: World) -> None:
+    async def test_are_large(self, tokens: Tokens) -> None:
         huge = token(environments=[ENVIRONMENT] * 1000)
-        assert not world.tokens.takes(huge)
+        assert not tokens.credentials.takes(huge)
 
     @pytest.mark.parametrize("where", [0, 1])
-    async def test_are_deep(self, world: World, where: int) -> None:
+    async def test_are_deep(self, tokens: Tokens, where: int) -> None:
         deep = base64.urlsafe_b64encode(b"[" * 2500).rstrip(b"=").decode()
         parts = token().split(".")
         parts[where] = deep
         bad = ".".join(parts)
-        assert world.tokens.takes(bad)
-        assert await world.refusal(bad)
+        assert tokens.credentials.takes(bad)
+        assert await tokens.refusal(bad)
 
     @pytest.mark.parametrize("text", ["", "..", "a.b", "a.b.c", "a.b.c.d", "é.b.c", "eyJ.e30.A A"])
-    async def test_are_no_tokens_at_all(self, world: World, text: str) -> None:
-        if world.tokens.takes(text):
-            assert await world.refusal(text)
-        assert world.issuer.asked == 0
+    async def test_are_no_tokens_at_all(self, tokens: Tokens, text: str) -> None:
+        if tokens.credentials.takes(text):
+            assert await tokens.refusal(text)
+        assert tokens.issuer.asked == 0
 
     @pytest.mark.parametrize("kid", [7, ["rsa"], {}, "x" * 5000])
-    async def test_name_keys_that_are_none(self, world: World, kid: object) -> None:
+    async def test_name_keys_that_are_none(self, tokens: Tokens, kid: object) -> None:
         text = unsigned({"alg": "RS256", "kid": kid}, {})
-        assert await world.refusal(f"{text}.AAAA")
+        assert await tokens.refusal(f"{text}.AAAA")
 
 
 class TestTheKeys:
-    async def test_are_read_once_for_all_who_wait(self, world: World) -> None:
-        world.issuer.held = asyncio.Event()
-        waiting = [asyncio.create_task(world.tokens.caller(token(sub=f"{n}"))) for n in range(10)]
-        await world.issuer.called.wait()
-        world.issuer.held.set()
+    async def test_are_read_once_for_all_who_wait(self, tokens: Tokens) -> None:
+        tokens.issuer.held = asyncio.Event()
+        waiting = [
+            asyncio.create_task(tokens.credentials.caller(token(sub=f"{n}"))) for n in range(10)
+        ]
+        await tokens.issuer.called.wait()
+        tokens.issuer.held.set()
         await asyncio.gather(*waiting)
-        assert world.issuer.asked == 1
+        assert tokens.issuer.asked == 1
 
     async def test_that_nobody_knows_are_looked_for_once_in_a_while_however_many_there_are(
-        self, world: World
+        self, tokens: Tokens
     ) -> None:
         for number in range(200):
-            assert "does not publish" in await world.refusal(token(kid=f"made-up-{number}"))
-        assert world.issuer.asked == 1
-        await world.clock.advance(PAUSE.total_seconds())
-        await world.refusal(token(kid="made-up-again"))
-        assert world.issuer.asked == 2
+            assert "does not publish" in await tokens.refusal(token(kid=f"made-up-{number}"))
+        assert tokens.issuer.asked == 1
+        await tokens.clock.advance(PAUSE.total_seconds())
+        await tokens.refusal(token(kid="made-up-again"))
+        assert tokens.issuer.asked == 2
 
-    async def test_that_are_new_are_known_after_a_while(self, world: World) -> None:
-        await world.tokens.caller(token())
-        world.issuer.keys.append(published(OTHER_RSA_KEY, "new"))
-        assert "does not publish" in await world.refusal(token(OTHER_RSA_KEY, "new"))
-        await world.clock.advance(PAUSE.total_seconds())
-        assert await world.tokens.caller(token(OTHER_RSA_KEY, "new")) == ANNA
+    async def test_that_are_new_are_known_after_a_while(self, tokens: Tokens) -> None:
+        await tokens.credentials.caller(token())
+        tokens.issuer.keys.append(published(OTHER_RSA_KEY, "new"))
+        assert "does not publish" in await tokens.refusal(token(OTHER_RSA_KEY, "new"))
+        await tokens.clock.advance(PAUSE.total_seconds())
+        assert await tokens.credentials.caller(token(OTHER_RSA_KEY, "new")) == ANNA
 
-    async def test_that_are_withdrawn_are_forgotten(self, world: World) -> None:
-        await world.tokens.caller(token())
-        world.issuer.keys = [published(EC_KEY, "ec"), published(ED_KEY, "ed")]
-        await world.clock.advance(FRESH_FOR.total_seconds())
-        assert "does not publish" in await world.refusal(token())
+    async def test_that_are_withdrawn_are_forgotten(self, tokens: Tokens) -> None:
+        await tokens.credentials.caller(token())
+        tokens.issuer.keys = [published(EC_KEY, "ec"), published(ED_KEY, "ed")]
+        await tokens.clock.advance(FRESH_FOR.total_seconds())
+        assert "does not publish" in await tokens.refusal(token())
 
-    async def test_of_an_issuer_that_is_away_are_believed_for_an_hour(self, world: World) -> None:
+    async def test_of_an_issuer_that_is_away_are_believed_for_an_hour(self, tokens: Tokens) -> None:
         far = datetime.now(UTC) + timedelta(days=1)
-        await world.tokens.caller(token(exp=far))
-        await world.clock.advance(FRESH_FOR.total_seconds())
-        world.issuer.answer = web.Response(status=500)
-        assert (await world.tokens.caller(token(exp=far, sub="ben"))).name == "jwt:ben"
-        await world.clock.advance(KEPT_FOR.total_seconds())
-        world.issuer.answer = web.Response(status=500)
+        await tokens.credentials.caller(token(exp=far))
+        await tokens.clock.advance(FRESH_FOR.total_seconds())
+        tokens.issuer.answer = web.Response(status=500)
+        assert (await tokens.credentials.caller(token(exp=far, sub="ben"))).name == "jwt:ben"
+        await tokens.clock.advance(KEPT_FOR.total_seconds())
+        tokens.issuer.answer = web.Response(status=500)
         with pytest.raises(IssuerUnavailable):
-            await world.tokens.caller(token(exp=far, sub="cleo"))
+            await tokens.credentials.caller(token(exp=far, sub="cleo"))
 
-    async def test_of_an_issuer_that_comes_back_are_read_soon(self, world: World) -> None:
-        world.issuer.answer = web.Response(status=503)
+    async def test_of_an_issuer_that_comes_back_are_read_soon(self, tokens: Tokens) -> None:
+        tokens.issuer.answer = web.Response(status=503)
         for _ in range(10):
             with pytest.raises(IssuerUnavailable):
-                await world.tokens.caller(token())
-        assert world.issuer.asked == 1
-        await world.clock.advance(PAUSE_AFTER_FAILURE.total_seconds())
-        assert await world.tokens.caller(token()) == ANNA
+                await tokens.credentials.caller(token())
+        assert tokens.issuer.asked == 1
+        await tokens.clock.advance(PAUSE_AFTER_FAILURE.total_seconds())
+        assert await tokens.credentials.caller(token()) == ANNA
 
     @pytest.mark.parametrize(
         "answer",
@@ -391,33 +397,33 @@ class TestTheKeys:
         ids=["redirect", "page", "bytes", "list", "object", "texts", "deep", "large", "packed"],
     )
     async def test_that_are_none_are_not_believed(self, answer: web.Response) -> None:
-        async with opened() as world:
-            world.issuer.answer = answer
+        async with opened() as tokens:
+            tokens.issuer.answer = answer
             with pytest.raises(IssuerUnavailable):
-                await world.tokens.caller(token())
+                await tokens.credentials.caller(token())
 
     @pytest.mark.parametrize(
         "broken", [{}, {"kty": "RSA"}, {"kty": "RSA", "n": 1, "e": "AQAB"}, {"kty": 7}]
     )
     async def test_that_are_broken_do_not_spoil_the_others(
-        self, world: World, broken: dict[str, Any]
+        self, tokens: Tokens, broken: dict[str, Any]
     ) -> None:
-        world.issuer.keys[0] = {**broken, "kid": "rsa"}
-        assert await world.refusal(token())
-        assert await world.tokens.caller(token(EC_KEY, "ec", "ES256")) == ANNA
+        tokens.issuer.keys[0] = {**broken, "kid": "rsa"}
+        assert await tokens.refusal(token())
+        assert await tokens.credentials.caller(token(EC_KEY, "ec", "ES256")) == ANNA
 
-    async def test_without_an_id_are_meant_where_there_is_only_one(self, world: World) -> None:
-        assert "does not publish" in await world.refusal(token(kid=None))
-        await world.clock.advance(PAUSE.total_seconds())
-        world.issuer.keys = [published(RSA_KEY, "rsa")]
-        assert await world.tokens.caller(token(kid=None)) == ANNA
+    async def test_without_an_id_are_meant_where_there_is_only_one(self, tokens: Tokens) -> None:
+        assert "does not publish" in await tokens.refusal(token(kid=None))
+        await tokens.clock.advance(PAUSE.total_seconds())
+        tokens.issuer.keys = [published(RSA_KEY, "rsa")]
+        assert await tokens.credentials.caller(token(kid=None)) == ANNA
 
     async def test_of_an_issuer_that_does_not_answer_are_waited_for_only_so_long(
-        self, world: World
+        self, tokens: Tokens
     ) -> None:
-        world.issuer.held = asyncio.Event()
+        tokens.issuer.held = asyncio.Event()
         try:
             with pytest.raises(IssuerUnavailable):
-                await asyncio.wait_for(world.tokens.caller(token()), 10)
+                await asyncio.wait_for(tokens.credentials.caller(token()), 10)
         finally:
-            world.issuer.held.set()
+            tokens.issuer.held.set()

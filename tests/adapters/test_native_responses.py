@@ -6,7 +6,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_adapters.http.limits import MAX_HEADER_BYTES
+from notification_adapters.http.messages import MAX_HEADER_BYTES
 from notification_adapters.http.native.response import ResponseReader
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import MAX_LOGGED_BYTES, SendingFailed

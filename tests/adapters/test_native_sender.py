@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.native import NativeSender, pool
-from notification_adapters.http.trust import system_trust
 from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, Phase, SendingFailed
 from tests.support.certificates import Authority
@@ -204,7 +204,7 @@ async def test_the_phases_of_a_new_connection_are_told_and_of_a_known_one_the_an
         LOOPBACK_OPEN,
         names=Names(["127.0.0.1"]),
         ssl_context=authority.trusted_by(system_trust()),
-        took=took,
+        on_phase=took,
     )
     server = authority.server("receiver.example")
     async with RawReceiver(says(NO_CONTENT), ssl_context=server) as receiver:
@@ -216,7 +216,7 @@ async def test_the_phases_of_a_new_connection_are_told_and_of_a_known_one_the_an
 
 async def test_how_long_a_receiver_takes_to_answer_is_told() -> None:
     told: dict[Phase, float] = {}
-    sender = NativeSender(LOOPBACK_OPEN, took=told.__setitem__)
+    sender = NativeSender(LOOPBACK_OPEN, on_phase=told.__setitem__)
     async with Receiver(_slowly) as receiver:
         await send(sender, receiver.url)
     await sender.close()

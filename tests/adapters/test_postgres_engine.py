@@ -25,11 +25,10 @@ from notification_core.errors import (
     TransactionLost,
     UnknownCommit,
 )
-from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Arrival
 from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.support.observers import RecordingObserver
+from tests.support.assembly import App
 from tests.support.postgres_server import CIPHER, PostgresServer
 
 _THEIRS = """
@@ -200,23 +199,21 @@ async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place:
 async def test_of_two_in_a_deadlock_events_get_through_too(
     storage: SqlStorage, place: Place
 ) -> None:
-    webhook, notebook = await _webhook(storage), RecordingObserver()
-    clock = SystemClock()
-    taking_in = Ingest(
-        storage.deliveries, clock, IdGenerator(clock), notebook, None, storage.waking
-    )
+    webhook, app = await _webhook(storage), App(storage=storage, clock=SystemClock())
     one, other = event("e-1"), event("e-2")
     async with place.postgres.connected(place.database) as theirs:
         await theirs.execute("SET deadlock_timeout = '10s'; BEGIN")
         await theirs.execute(_THEIRS, "e-2", ENVIRONMENT_ID)
-        publishing = asyncio.create_task(taking_in.publish([one.event, other.event]))
+        publishing = asyncio.create_task(app.ingest.publish([one.event, other.event]))
         await _until_somebody_waits(theirs)
         # Now each waits for the other, and the server undoes what has waited for a second.
         await theirs.execute(_THEIRS, "e-1", ENVIRONMENT_ID)
         await theirs.execute("ROLLBACK")
         published = await publishing
     assert [each.duplicate for each in published] == [False, False]
-    assert (notebook.new, notebook.stored) == (2, (0, 2, 0)), "it is stored and told of once"
+    assert (app.observer.new, app.observer.stored) == (2, (0, 2, 0)), (
+        "it is stored and told of once"
+    )
     assert await place.count("deliveries") == 2
     assert (await storage.webhooks.list(ENVIRONMENT_ID)) == [webhook]
 

@@ -9,15 +9,15 @@ from attrs import frozen
 
 from notification_adapters.jwt.credentials import JwtCredentials, TokenRules
 from notification_adapters.jwt.key_set import KeySet
-from notification_adapters.memory import ManualClock, memory_storage
+from notification_adapters.memory import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
-from notification_core.access.api_keys import ApiKeyDraft, ApiKeyService
-from notification_core.access.authentication import BootstrapKey, StoredKeys
-from notification_core.concurrency.ids import IdGenerator
+from notification_core.access.api_keys import ApiKeyDraft
+from notification_core.access.authentication import BootstrapKey
 from notification_core.errors import CredentialRefused
 from notification_core.model.api_key import hash_api_key, written
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import CredentialScheme
+from tests.support.assembly import MemoryApp
 from tests.support.issuers import (
     AUDIENCE,
     ISSUER,
@@ -42,13 +42,11 @@ class Kind:
 
 
 async def _stored() -> Kind:
-    clock = ManualClock()
-    ids = IdGenerator(clock)
-    store = memory_storage(clock, ids).api_keys
-    keys = StoredKeys(store, clock)
-    issuing = ApiKeyService(store, clock, ids, lambda: b"s" * 32, keys.forget)
-    issued = await issuing.create(ApiKeyDraft("A key", Scope.WRITE, ENVIRONMENTS))
-    return Kind(keys, issued.text, issued.key.caller, written(issued.key.key_id, b"t" * 32))
+    app = MemoryApp()
+    issued = await app.api_keys.create(ApiKeyDraft("A key", Scope.WRITE, ENVIRONMENTS))
+    return Kind(
+        app.stored_keys, issued.text, issued.key.caller, written(issued.key.key_id, b"t" * 32)
+    )
 
 
 def _bootstrap() -> Kind:

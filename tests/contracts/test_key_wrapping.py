@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from attrs import frozen
 
-from notification_adapters.http.trust import system_trust, trust_in
+from notification_adapters.http.destination_guard import system_trust, trust_in
 from notification_adapters.null_objects import NoWrapping
 from notification_adapters.vault import MAX_BYTES, VaultTransit
 from notification_core.errors import NotificationError, UnwrappingRefused

@@ -10,7 +10,6 @@ from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound,
 from notification_core.maintenance.retention_sweeper import (
     EVENTS_AT_ONCE,
     RetentionRules,
-    RetentionSweeper,
 )
 from notification_core.model.api_key import ApiKey
 from notification_core.model.audit import AuditEntry
@@ -20,6 +19,7 @@ from notification_core.model.message import DeadLetter, Message
 from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import EventMark
 from tests.contracts.world import DELAY, World, ids_of
+from tests.support.assembly import App
 
 DAY = timedelta(days=1)
 RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY)
@@ -27,9 +27,9 @@ RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY)
 
 async def _forget(world: World) -> None:
     """Go round until nothing more is too old."""
-    forgetting = RetentionSweeper(world.storage.retention, world.clock, RULES)
+    app = App(storage=world.storage, clock=world.clock, retention_rules=RULES)
     for _ in range(1000):
-        if not await forgetting.step():
+        if not await app.retention_sweeper.step():
             return
     pytest.fail("the round does not end")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from notification_adapters.signers.libsodium import SodiumSigner
 from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.signer import Signer
-from notification_core.signing.signing import CryptographySigner, standard_signature
+from notification_core.signing.signatures import CryptographySigner, SignatureHeaders, sign
 from tests.support.samples import ENVIRONMENT, NOW
 
 SIGNERS = [CryptographySigner(), SodiumSigner()]
@@ -63,7 +63,8 @@ def test_all_signers_agree(seed: bytes, content: bytes) -> None:
     assert len({signer.sign(key, content) for signer in SIGNERS}) == 1
 
 
-def test_a_header_is_the_same_whoever_signs(signer: Signer) -> None:
+def test_headers_are_the_same_whoever_signs(signer: Signer) -> None:
     key = new_signing_key(ENVIRONMENT, NOW, b"k" * 32)
-    made = standard_signature([key], "msg_1", 1_700_000_000, b"{}", signer)
-    assert made == standard_signature([key], "msg_1", 1_700_000_000, b"{}")
+    headers = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
+    made = sign(headers, [key], "msg_1", 1_700_000_000, b"{}", signer)
+    assert made == sign(headers, [key], "msg_1", 1_700_000_000, b"{}")

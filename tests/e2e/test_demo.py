@@ -17,7 +17,7 @@ import pytest
 
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.signing_key import new_signing_key
-from notification_core.signing.signing import SignatureHeaders, sign
+from notification_core.signing.signatures import SignatureHeaders, sign
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

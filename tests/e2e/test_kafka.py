@@ -115,7 +115,7 @@ async def test_sizes_up_to_1_mib_are_delivered_and_a_byte_more_is_a_dead_letter(
         (letter,) = await kafka.read(LETTERS, 1)
 
         async def is_said() -> bool:
-            return "dead_lettered" in up.said()
+            return "message_dead_lettered" in up.said()
 
         await until("it is said", is_said)
         assert letter.value == more

@@ -60,12 +60,12 @@ async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alarms_wat
             return failed >= 4 and oldest is not None and oldest > 15
 
         await until("its deliveries have been due for long", is_behind)
-        assert await up.metric("notification_oldest_due_seconds") < 5
+        assert await up.metric("notification_oldest_due_delivery_age_seconds") < 5
         text = await up.metrics()
-        waited = 'notification_first_attempt_seconds_bucket{le="%s"}'
+        waited = 'notification_first_attempt_delay_seconds_bucket{le="%s"}'
         assert _value(text, waited % "1.0") == _value(text, waited % "+Inf") >= 4
-        assert _value(text, 'notification_environments_sent_to{result="succeeded"}') == 4
-        assert _value(text, 'notification_environments_sent_to{result="failed"}') == 1
+        assert _value(text, 'notification_environments_attempted{outcome="succeeded"}') == 4
+        assert _value(text, 'notification_environments_attempted{outcome="failed"}') == 1
 
 
 def _value(text: str, series: str) -> float:

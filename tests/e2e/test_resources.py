@@ -177,10 +177,10 @@ async def test_slow_receivers_that_take_all_descriptors_cost_healthy_ones_no_del
         log = await api.call_for_list(f"webhooks/{webhook_id}/logs?limit=100")
         assert [(one["outcome"], one["attempt"]) for one in log] == [("succeeded", 1)] * 50
         metrics = await up.metrics()
-        short = re.search(r'resource_short_total{resource="descriptors"} (\S+)', metrics)
+        short = re.search(r'resource_exhausted_total{resource="descriptors"} (\S+)', metrics)
         assert short
         assert float(short[1]) > 0
-        assert "resource_short" in up.said()
+        assert "resource_exhausted" in up.said()
         assert "ulimit -n" in up.said()
 
 

@@ -63,7 +63,7 @@ async def test_a_start_waits_for_a_database_that_is_unreachable(
         await proxy.accept()
         await until("it is ready", up.is_ready)
         assert await up.terminate(15) == 0
-        assert "worker_ended" not in up.said()
+        assert "worker_exited" not in up.said()
     finally:
         await up.close()
 

@@ -21,7 +21,7 @@ FACTS = "webhook-events"
 GROUP = "notification-management"
 
 _BETWEEN_LOOKS = 0.25
-_LAG = re.compile(r"^notification_ingest_lag{.*} ([0-9.]+)", re.MULTILINE)
+_LAG = re.compile(r"^notification_kafka_consumer_lag_messages{.*} ([0-9.]+)", re.MULTILINE)
 
 # One of each kind that has to be told from an event; None is a message without a value.
 POISON: Sequence[bytes | None] = [

@@ -48,7 +48,7 @@ async def test_a_stop_under_load_cuts_nothing_off(experiment: Experiment, place:
         stopped = await up.stored()
         assert interruptions(stopped.attempts) == 0
         assert not any(one.held for one in stopped.deliveries)
-        assert "loop_failed" not in up.said()
+        assert "background_task_failed" not in up.said()
         await up.start()
         await until("the rest is delivered", up.is_done)
         history = History(producer.published(), accounts.seen(key), await up.stored(), Allowed())

@@ -60,7 +60,7 @@ async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
         assert not any(one.held for one in stopped.deliveries)
         last = max(one.started_at for one in stopped.attempts)
         assert last <= max(stopped_at(up)) + SOON, "nothing is begun once it is told"
-        assert "loop_failed" not in up.said()
+        assert "background_task_failed" not in up.said()
         await up.start()
         await until("the rest is delivered", place.is_done)
         history = History(producer.published(), accounts.seen(key), await place.stored(), Allowed())

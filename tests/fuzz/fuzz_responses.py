@@ -5,7 +5,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from notification_adapters.http.limits import MAX_HEADER_BYTES
+    from notification_adapters.http.messages import MAX_HEADER_BYTES
     from notification_adapters.http.native.response import ResponseReader
     from notification_core.model.delivery import ErrorCode, ReceivedResponse
     from notification_core.ports.sender import MAX_LOGGED_BYTES, SendingFailed

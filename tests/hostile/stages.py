@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.resolver import Dns, NameService
-from notification_adapters.http.trust import system_trust
 from notification_core.model.destinations import DestinationPolicy, parse_networks
 from notification_core.ports.sender import HttpSender
 from tests.support.certificates import Authority

@@ -24,6 +24,7 @@ from notification_core.ingest.ingest import Ingest
 from notification_core.ingest.plan import DirectDispatch
 from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.maintenance.outbox_relay import OutboxRelay
+from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
 from notification_core.model.delivery import Attempt
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
@@ -32,6 +33,7 @@ from notification_core.model.message import DeadLetter, Message
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.topics import Topics
 from notification_core.model.webhook import Webhook
+from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.message_sink import MessageSink
@@ -41,8 +43,11 @@ from notification_core.replays.replay_runner import Replaying
 from notification_core.replays.replays import Replays
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signatures import SignatureCache
-from notification_core.signing.signing import CryptographySigner, SignatureHeaders
+from notification_core.signing.signatures import (
+    CryptographySigner,
+    SignatureCache,
+    SignatureHeaders,
+)
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from tests.support.faulty_stores import Faults, FaultyApiKeys, FaultyDeliveries, FaultyKeys
@@ -67,6 +72,10 @@ UPKEEP_RULES: Final = UpkeepRules(
     expire_after=timedelta(days=30),
 )
 
+RETENTION_RULES: Final = RetentionRules(
+    logs=timedelta(days=30), audit=timedelta(days=30), events=timedelta(days=30)
+)
+
 
 def _numbered_secrets() -> Callable[[], bytes]:
     """Return what gives another 32 bytes each time, and the same ones in each test."""
@@ -78,15 +87,13 @@ def _numbered_secrets() -> Callable[[], bytes]:
 class App:
     """One process: its use cases over a storage, each built when it is first asked for.
 
-    The use cases have the names that they have in the product's Application. Time stands still
-    until ``clock`` is advanced, receivers answer by the script of ``sender``, ``observer`` records,
-    and ``faults`` are those of the stores of deliveries, signing keys and API keys as this process
-    sees them; ``storage`` itself has none.
+    The use cases have the names that they have in the product's Application. Receivers answer by
+    the script of ``sender``, ``observer`` records, and ``faults`` are those of the stores of
+    deliveries, signing keys and API keys as this process sees them; ``storage`` itself has none.
     """
 
     storage: Storage
-    clock: ManualClock = field(factory=ManualClock)
-    ids: IdGenerator = field()
+    clock: Clock = field(factory=ManualClock)
     sender: ScriptedSender = field(factory=ScriptedSender)
     observer: RecordingObserver = field(factory=RecordingObserver)
     faults: Faults = field(factory=Faults)
@@ -95,6 +102,8 @@ class App:
     webhook_rules: WebhookRules = WEBHOOK_RULES
     delivery_rules: DeliveryRules = DELIVERY_RULES
     upkeep_rules: UpkeepRules = UPKEEP_RULES
+    retention_rules: RetentionRules = RETENTION_RULES
+    jitter: Callable[[], float] = float
     source: Source = Source.HTTP
     direct_dispatch: DirectDispatch | None = None
     full_queues: AbstractSet[UUID] = frozenset()
@@ -102,15 +111,15 @@ class App:
     wakes: int = field(init=False, default=0)
     replay_starts: int = field(init=False, default=0)
 
-    @ids.default
-    def _new_ids(self) -> IdGenerator:
-        return IdGenerator(self.clock)
-
     def another_process(self, **changes: Any) -> Self:
         """Return a process over the same storage: nothing built, no faults and no dispatcher."""
         return evolve(self, **{"faults": Faults(), "direct_dispatch": None, **changes})
 
     # Parts of use cases.
+
+    @cached_property
+    def ids(self) -> IdGenerator:
+        return IdGenerator(self.clock)
 
     @cached_property
     def deliveries(self) -> DeliveryStore:
@@ -134,7 +143,7 @@ class App:
     def attempts(self) -> AttemptMaker:
         signatures = SignatureCache(SIGNATURE_HEADERS, CryptographySigner())
         return AttemptMaker(
-            self.sender, signatures, self.clock, self.ids, self.delivery_rules, lambda: 0.0
+            self.sender, signatures, self.clock, self.ids, self.delivery_rules, self.jitter
         )
 
     # Use cases.
@@ -216,6 +225,10 @@ class App:
             rules=self.upkeep_rules,
         )
 
+    @cached_property
+    def retention_sweeper(self) -> RetentionSweeper:
+        return RetentionSweeper(self.storage.retention, self.clock, self.retention_rules)
+
     def dead_letters(self, read: Callable[[Message], Event]) -> DeadLetterReplay:
         return DeadLetterReplay(self.storage.dead_letters, self.ingest, read)
 
@@ -253,10 +266,6 @@ class App:
         async with self.storage.deliveries.ingesting() as transaction:
             await transaction.add_dead_letters(letters)
 
-    async def until(self, condition: Callable[[], object], within: float = 0) -> None:
-        """Return once a condition holds, after at most so many seconds of the clock."""
-        await advance_until(condition, self.clock, within=within)
-
 
 @define(slots=False, eq=False, kw_only=True)
 class MemoryApp(App):
@@ -265,12 +274,13 @@ class MemoryApp(App):
     With ``topics`` the outbox of the storage is filled.
     """
 
+    clock: ManualClock = field(factory=ManualClock)
     topics: Topics | None = None
     storage: MemoryStorage = field()
 
     @storage.default
     def _new_storage(self) -> MemoryStorage:
-        return memory_storage(self.clock, self.ids, self.topics)
+        return memory_storage(self.clock, topics=self.topics)
 
     def another_process(self, **changes: Any) -> Self:
         storage = evolve(
@@ -292,6 +302,10 @@ class MemoryApp(App):
         await self.another_process().ingest.publish([event])
         (stored,) = (row for row in self.stored_deliveries() if row.event_id == event.event_id)
         return stored
+
+    async def until(self, condition: Callable[[], object], within: float = 0) -> None:
+        """Return once a condition holds, after at most so many seconds of the clock."""
+        await advance_until(condition, self.clock, within=within)
 
     def stored_deliveries(self, webhook: Webhook | None = None) -> list[StoredDelivery]:
         """Return all deliveries, or those of a webhook."""

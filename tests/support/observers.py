@@ -36,16 +36,16 @@ class RecordingObserver(Observer):
         self.new += new
         self.doubles += duplicates
 
-    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+    def message_dead_lettered(self, dead_letter: DeadLetter) -> None:
         self.dead_letters.append(dead_letter)
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
         del environment_id
         self.conflicts.append(event_id)
 
-    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+    def deliveries_stored(self, claimed: int, unclaimed: int, skipped: int) -> None:
         before = self.stored
-        self.stored = (before[0] + handed_over, before[1] + due, before[2] + skipped)
+        self.stored = (before[0] + claimed, before[1] + unclaimed, before[2] + skipped)
 
     def deliveries_claimed(self, count: int) -> None:
         self.claimed.append(count)
@@ -53,8 +53,8 @@ class RecordingObserver(Observer):
     def results_written(self, count: int) -> None:
         self.written.append(count)
 
-    def first_attempt_began(self, after: float) -> None:
-        self.first_attempts.append(after)
+    def first_attempt_started(self, delay: float) -> None:
+        self.first_attempts.append(delay)
 
     def attempt_ended(
         self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
@@ -72,10 +72,10 @@ class RecordingObserver(Observer):
     def leases_reaped(self, count: int) -> None:
         self.reaped += count
 
-    def leases_given_back(self, count: int) -> None:
+    def leases_released(self, count: int) -> None:
         self.given_back += count
 
-    def resource_short(self, resource: Resource) -> None:
+    def resource_exhausted(self, resource: Resource) -> None:
         self.short.append(resource)
 
     def results_fenced(self, count: int) -> None:
@@ -84,5 +84,5 @@ class RecordingObserver(Observer):
     def messages_relayed(self, count: int) -> None:
         self.relayed += count
 
-    def loop_failed(self, loop: str, error: Exception) -> None:
-        self.errors.append((loop, type(error).__name__))
+    def background_task_failed(self, task: str, error: Exception) -> None:
+        self.errors.append((task, type(error).__name__))

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import pytest
 
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import LookupFailed, NameService
-from notification_adapters.http.trust import system_trust
 from notification_core.model.delivery import AttemptError, ReceivedResponse
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.webhook import Method

@@ -3,7 +3,6 @@
 import ssl
 from datetime import timedelta
 
-from notification_adapters.http.limits import MAX_HEADERS
 from notification_core.model.delivery import AttemptError, ErrorCode
 from notification_core.ports.sender import SendingFailed
 
@@ -126,9 +125,9 @@ def unusable_status(status: int) -> SendingFailed:
     return invalid_response(f"The response's status is {status:03}.")
 
 
-def too_many_headers() -> SendingFailed:
-    """Return the failure of a response with more header lines than are taken."""
-    return invalid_response(f"The response has more than {MAX_HEADERS} headers.")
+def too_many_headers(limit: int) -> SendingFailed:
+    """Return the failure of a response with more header lines than are accepted."""
+    return invalid_response(f"The response has more than {limit} headers.")
 
 
 def malformed_body() -> SendingFailed:

@@ -11,7 +11,7 @@ from typing import Protocol
 import aiodns
 from attrs import frozen
 
-from notification_adapters.http.destination_guard import DestinationDenied, judge
+from notification_adapters.http.destination_guard import DestinationDenied, require_allowed
 from notification_adapters.http.shortages import exhausted
 from notification_core.errors import Resource, ResourceShort
 from notification_core.model.destinations import DestinationPolicy, VerdictKind, judge_address
@@ -108,7 +108,7 @@ class _Kept:
     until: float
 
 
-class JudgingResolver:
+class GuardedResolver:
     """Looks a name up once at a time, and refuses it whole where one of its addresses is denied.
 
     A look-up that a request no longer waits for goes on for those that do.
@@ -159,7 +159,7 @@ class JudgingResolver:
             return self._loopback()
         addresses = await self._names.addresses(f"{name}.")
         for address in addresses:
-            judge(address, self._policy)
+            require_allowed(address, self._policy)
         if not addresses:
             raise NameNotFound("The host's name has no address.")
         return addresses

@@ -71,7 +71,7 @@ class KafkaSource(EventSource):
                 await self._join()
             except Exception as error:  # noqa: BLE001 - whatever broke this member, the next one may do better
                 self._problem = str(error) or type(error).__name__
-                self._observer.loop_failed("kafka", error)
+                self._observer.background_task_failed("kafka", error)
             await self._clock.sleep(_PAUSE_SECONDS)
 
     async def _join(self) -> None:

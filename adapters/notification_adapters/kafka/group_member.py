@@ -75,7 +75,7 @@ class Session(ConsumerRebalanceListener):
             async with asyncio.timeout(_COMMIT_SECONDS):  # the driver would wait for ever
                 await self._consumer.commit(offsets)
         except (KafkaError, TimeoutError) as error:
-            self._observer.loop_failed("kafka_commit", error)
+            self._observer.background_task_failed("kafka_commit", error)
         else:
             self._acknowledged |= offsets
 

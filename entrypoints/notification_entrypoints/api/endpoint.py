@@ -1,4 +1,4 @@
-"""One call of one operation: judged by the document, then handed to what answers it."""
+"""One call of one operation: validated by the document, then handed to what answers it."""
 
 import asyncio
 import re
@@ -11,9 +11,15 @@ from attrs import field, frozen
 
 from notification_core.errors import Detail
 from notification_core.model.caller import Caller
-from notification_entrypoints.api.http.bodies import BodyMemory, BodyShare, parse_object, read_body
 from notification_entrypoints.api.http.content_negotiation import is_accepted
-from notification_entrypoints.api.http.parameters import Parameters, read_parameters
+from notification_entrypoints.api.http.requests import (
+    BodyMemory,
+    BodyShare,
+    Parameters,
+    parse_object,
+    read_body,
+    read_parameters,
+)
 from notification_entrypoints.api.openapi.document import Operation, Schema
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.api.security.authorization import Access
@@ -24,13 +30,14 @@ MAX_EVENTS_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 128 * 1024
 """The most that is read of any other body."""
 
+OK, CREATED, ACCEPTED, NO_CONTENT, NOT_MODIFIED = 200, 201, 202, 204, 304
 
-Judge = Callable[[Mapping[str, object]], Sequence[Detail]]
+Validator = Callable[[Mapping[str, object]], Sequence[Detail]]
 
 
 @frozen
 class ApiCall:
-    """A request that may be answered: its ``body`` as it came, and its ``fields`` once judged.
+    """A request that may be answered: its ``body`` as it came, and its ``fields`` once validated.
 
     ``environment`` is the one that its path leads into, which is the caller's.
     """
@@ -50,21 +57,26 @@ class ApiCall:
             raise LookupError(self.request.path)
         return self.environment
 
+    def path_of(self, operation_id: str, **ids: UUID) -> str:
+        """Return the path of another operation, on the things with these ids."""
+        named = {name: str(value) for name, value in ids.items()}
+        return str(self.request.app.router[operation_id].url_for(**named))
+
 
 @frozen
 class Handler:
     """What answers an operation.
 
-    ``judge`` says what is wrong with fields that the document has let pass. A handler that is
-    ``raw`` judges the body itself, one that ``merges`` what comes of its fields. One that
-    ``waits`` for somebody else may take so much longer.
+    ``validate`` says what is wrong with fields that the document has let pass. A handler that
+    ``parses_body`` validates the body itself, one whose body ``is_merge_patch`` what comes of its
+    fields. One that waits for somebody else may take the ``extra_timeout`` longer.
     """
 
     answer: Callable[[ApiCall], Awaitable[web.Response]]
-    judge: Judge | None = None
-    raw: bool = False
-    merges: bool = False
-    waits: timedelta = timedelta()
+    validate: Validator | None = None
+    parses_body: bool = False
+    is_merge_patch: bool = False
+    extra_timeout: timedelta = timedelta()
 
 
 @frozen
@@ -86,74 +98,62 @@ class Endpoint:
     memory: BodyMemory
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Judge a request and answer it; raise :class:`RequestRefused` where it is refused."""
-        share = self.memory.share()
+        """Validate a request and answer it; raise :class:`RequestRefused` where it is refused."""
+        share = BodyShare(self.memory)
+        longest = (self.timeouts.write + self.handler.extra_timeout).total_seconds()
         try:
-            async with asyncio.timeout(self._longest.total_seconds()) as limit:
-                return await self.handler.answer(await self._call(request, limit, share))
+            async with asyncio.timeout(longest) as limit:
+                return await self.handler.answer(await self._call(request, limit, longest, share))
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
         finally:
             share.release()
 
-    @property
-    def _longest(self) -> timedelta:
-        return self.timeouts.write + self.handler.waits
-
     async def _call(
-        self, request: web.Request, limit: asyncio.Timeout, share: BodyShare
+        self, request: web.Request, limit: asyncio.Timeout, longest: float, share: BodyShare
     ) -> ApiCall:
-        """Judge who calls, and where, and then what: no body is read of somebody who may not."""
-        operation = self.operation
+        """Check who calls, and where, and then what: no body is read of somebody who may not."""
+        operation, handler = self.operation, self.handler
         caller = await self.access.admit(request, operation.rule)
         if operation.answers and not is_accepted(request, operation.answers):
             raise RequestRefused(Problem.NOT_ACCEPTABLE)
         parameters = read_parameters(request, operation.parameters)
-        environment_id = await self.access.environment(caller, operation.rule, parameters)
-        body, fields = await self._content(request, limit, share)
+        environment_id = await self.access.environment(caller, operation.rule, parameters.values)
+        body: bytes = b""
+        fields: Mapping[str, object] = {}
+        if operation.body and (operation.body_required or request.body_exists):
+            most = MAX_EVENTS_BYTES if handler.parses_body else MAX_BODY_BYTES
+            has_arrived = request.content.is_eof()
+            if not has_arrived:
+                # The time that a body is waited for is no part of the answer's time.
+                limit.reschedule(None)
+            within = self.timeouts.read
+            body = await read_body(request, operation.media_types, most, within, share)
+            if not has_arrived:
+                limit.reschedule(asyncio.get_running_loop().time() + longest)
+            if not handler.parses_body:
+                fields = parse_object(body)
+            if not (handler.parses_body or handler.is_merge_patch):
+                check_fields(fields, operation.body, handler.validate)
         name = operation.operation_id
         return ApiCall(request, caller, name, environment_id, parameters, body, fields)
 
-    async def _content(
-        self, request: web.Request, limit: asyncio.Timeout, share: BodyShare
-    ) -> tuple[bytes, Mapping[str, object]]:
-        """Return the body, as it came and as its fields, as far as the handler wants it judged."""
-        schema = self.operation.body
-        if schema is None or not (self.operation.body_required or request.body_exists):
-            return b"", {}
-        if self.handler.raw:
-            return await self._read(request, MAX_EVENTS_BYTES, limit, share), {}
-        body = await self._read(request, MAX_BODY_BYTES, limit, share)
-        fields = parse_object(body)
-        if not self.handler.merges:
-            check_fields(fields, schema, self.handler.judge)
-        return body, fields
 
-    async def _read(
-        self, request: web.Request, most: int, limit: asyncio.Timeout, share: BodyShare
-    ) -> bytes:
-        """Read a body; where it has to be waited for, that is no part of the answer's time."""
-        media_types, timeouts = self.operation.media_types, self.timeouts
-        if request.content.is_eof():
-            return await read_body(request, media_types, most, timeouts.read, share)
-        limit.reschedule(None)
-        body = await read_body(request, media_types, most, timeouts.read, share)
-        now = asyncio.get_running_loop().time()
-        limit.reschedule(now + self._longest.total_seconds())
-        return body
-
-
-def check_fields(fields: Mapping[str, object], schema: Schema, judge: Judge | None) -> None:
+def check_fields(fields: Mapping[str, object], schema: Schema, validate: Validator | None) -> None:
     """Raise all that is wrong with fields by the document and by the rules behind it."""
-    details = [*schema.judge(fields)]
-    if judge is not None:
-        wrong = {_top(detail) for detail in details}
+
+    def field_of(detail: Detail) -> str:
+        return re.split(r"[.\[]", detail.field, maxsplit=1)[0]
+
+    details = [*schema.validate(fields)]
+    if validate is not None:
+        wrong = {field_of(detail) for detail in details}
         right = {name: value for name, value in fields.items() if name not in wrong}
-        details += [each for each in judge(right) if _top(each) not in wrong]
+        details += [detail for detail in validate(right) if field_of(detail) not in wrong]
     if details:
         raise RequestRefused(Problem.INVALID_BODY, details=details)
 
 
-def _top(detail: Detail) -> str:
-    """Return the field of the body that a detail lies in."""
-    return re.split(r"[.\[]", detail.field, maxsplit=1)[0]
+def json_response(body: bytes, status: int = OK) -> web.Response:
+    """Return a response with a body that is JSON already."""
+    return web.Response(body=body, status=status, content_type="application/json")

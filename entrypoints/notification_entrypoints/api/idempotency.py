@@ -1,21 +1,21 @@
 """POSTs that name themselves by ``Idempotency-Key``: done once, answered alike each time.
 
-A handler whose effect must not be had twice hands it to :meth:`Idempotency.once`::
+A handler whose effect must not be had twice hands it to :meth:`Idempotency.respond_once`::
 
-    return await self.idempotency.once(
-        call, environment_id, lambda keep: self.ingest.publish(events, keep), self._shown
+    return await self.idempotency.respond_once(
+        call, lambda records: self.ingest.publish(events, records), self._render
     )
 
-The use case takes ``keep`` and makes what is to be kept before it commits; its store writes that
+The use case takes ``records`` and makes what is to be kept before it commits; its store writes that
 in the same transaction (:class:`IdempotencyStore` says how); an effect that no transaction can hold
 is kept as begun before it begins. The answer that is kept is what
-``shown`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
-``subject`` says of what, and an entry of the audit log is kept beside the answer.
+``render`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
+``audited_subject`` says of what, and an entry of the audit log is kept beside the answer.
 """
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -56,21 +56,20 @@ _ANSWER = msgspec.msgpack.Decoder(_Answer)
 class Idempotency:
     """Answers a request that comes again as it was answered first, for 24 hours."""
 
-    def __init__(self, store: IdempotencyStore, clock: Clock, auditing: AuditTrail) -> None:
+    def __init__(self, store: IdempotencyStore, clock: Clock, audit_trail: AuditTrail) -> None:
         self._store = store
         self._clock = clock
-        self._auditing = auditing
+        self._audit_trail = audit_trail
         self._running: set[tuple[UUID, str]] = set()
 
-    async def once(
+    async def respond_once(
         self,
         call: ApiCall,
-        environment_id: UUID,
         effect: Callable[[RecordsOf[_Outcome | None] | None], Awaitable[_Outcome]],
-        shown: Callable[[_Outcome], web.Response],
-        subject: Callable[[_Outcome], object] | None = None,
+        render: Callable[[_Outcome], web.Response],
+        audited_subject: Callable[[_Outcome], object] | None = None,
     ) -> web.Response:
-        """Have an effect in an environment and show it, or show again what it came to before.
+        """Have an effect in the call's environment and render it, or answer as it was before.
 
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
         still being answered, and for one that another request was sent with. A first request that
@@ -79,30 +78,31 @@ class Idempotency:
         """
 
         def audited(outcome: _Outcome | None) -> RequestRecords:
-            if subject is None or outcome is None:
+            if audited_subject is None or outcome is None:
                 return []
-            return [self._auditing.entry(call, subject(outcome))]
+            return [self._audit_trail.entry_for(call, audited_subject(outcome))]
 
-        key = _key_of(call.request)
-        if key is None:
-            return shown(await effect(audited if subject else None))
-        request, fingerprint = _name(call, key), _fingerprint(call)
+        keys = call.request.headers.getall(HEADER, ())
+        if not keys:
+            return render(await effect(audited if audited_subject else None))
+        environment_id = call.environment_id
+        request, fingerprint = _name(call, keys), _fingerprint(call)
 
-        def keep(outcome: _Outcome | None) -> RequestRecords:
-            shown_answer = b"" if outcome is None else _encoded(shown(outcome))
+        def records(outcome: _Outcome | None) -> RequestRecords:
+            answer = b"" if outcome is None else _encoded(render(outcome))
             now = self._clock.now()
-            answer = KeptAnswer(environment_id, request, fingerprint, shown_answer, now)
-            return [answer, *audited(outcome)]
+            kept_answer = KeptAnswer(environment_id, request, fingerprint, answer, now)
+            return [kept_answer, *audited(outcome)]
 
         with self._alone(environment_id, request):
-            kept = await self._kept(environment_id, request)
-            if kept is None:
+            kept_answer = await self._find(environment_id, request)
+            if kept_answer is None:
                 try:
-                    return shown(await effect(keep))
+                    return render(await effect(records))
                 except AlreadyAnswered:
                     # Another process was a moment faster.
-                    kept = await self._kept(environment_id, request)
-        return _again(kept, fingerprint)
+                    kept_answer = await self._find(environment_id, request)
+        return _again(kept_answer, fingerprint)
 
     @contextmanager
     def _alone(self, environment_id: UUID, request: str) -> Iterator[None]:
@@ -116,24 +116,16 @@ class Idempotency:
         finally:
             self._running.discard(running)
 
-    async def _kept(self, environment_id: UUID, request: str) -> KeptAnswer | None:
+    async def _find(self, environment_id: UUID, request: str) -> KeptAnswer | None:
         return await self._store.find(environment_id, request, self._clock.now() - KEPT_FOR)
 
 
-def _key_of(request: web.Request) -> str | None:
-    """Return the key that a request has, None where it has none."""
-    keys = request.headers.getall(HEADER, ())
-    if not keys:
-        return None
+def _name(call: ApiCall, keys: Sequence[str]) -> str:
+    """Return what names a request: its caller, its route and its key, but not readably."""
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
         message = "Give one key of 1 to 255 visible ASCII characters, such as a UUID."
         raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail(HEADER, message)])
-    return keys[0]
-
-
-def _name(call: ApiCall, key: str) -> str:
-    """Return what names a request: its caller, its route and its key, but not readably."""
-    parts = call.caller.name, call.request.method, call.request.path, key
+    parts = call.caller.name, call.request.method, call.request.path, keys[0]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
@@ -147,14 +139,14 @@ def _encoded(response: web.Response) -> bytes:
     return msgspec.msgpack.encode(_Answer(response.status, dict(response.headers), body))
 
 
-def _again(kept: KeptAnswer | None, fingerprint: str) -> web.Response:
-    if kept is None:
+def _again(kept_answer: KeptAnswer | None, fingerprint: str) -> web.Response:
+    if kept_answer is None:
         # What a process that was faster had answered was forgotten since: 24 hours ended just now.
         raise RequestRefused(Problem.STILL_ANSWERING)
-    if kept.fingerprint != fingerprint:
+    if kept_answer.fingerprint != fingerprint:
         raise RequestRefused(Problem.KEY_REUSED)
-    if not kept.answer:
+    if not kept_answer.answer:
         raise RequestRefused(Problem.STILL_ANSWERING)
-    answer = _ANSWER.decode(kept.answer)
+    answer = _ANSWER.decode(kept_answer.answer)
     headers = answer.headers | {REPLAYED: "true"}
     return web.Response(body=answer.body, status=answer.status, headers=headers)

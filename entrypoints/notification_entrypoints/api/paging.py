@@ -10,9 +10,8 @@ from attrs import field, frozen
 
 from notification_core.errors import Detail
 from notification_core.model.read_models import EventPlace
-from notification_entrypoints.api.endpoint import ApiCall
+from notification_entrypoints.api.endpoint import ApiCall, json_response
 from notification_entrypoints.api.problems import Problem, RequestRefused
-from notification_entrypoints.api.responses import json_answer
 
 _DEFAULT_LIMIT = 50
 _SEAL_BYTES = 16
@@ -50,7 +49,7 @@ class Paging:
 
     def answer(self, call: ApiCall, body: bytes, after: UUID | EventPlace | None) -> web.Response:
         """Return a page, with a link to the one after it where there is one."""
-        response = json_answer(body)
+        response = json_response(body)
         if after is not None:
             place = after.bytes if isinstance(after, UUID) else msgspec.msgpack.encode(after)
             where = call.request.rel_url.update_query(cursor=self._cursor(call, place))

@@ -3,15 +3,15 @@
 from ssl import SSLContext
 
 from notification_core.errors import Detail, InvalidSettings
-from notification_core.ports.sender import HttpSender, Took
+from notification_core.ports.sender import HttpSender, OnPhase
 from notification_entrypoints.config.settings import Sender, Settings
 from notification_entrypoints.config.tls import trust_of
 
 
-def chosen_sender(settings: Settings, took: Took) -> HttpSender:
+def chosen_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
     """Return the sender that the settings ask for; to be called where an event loop runs.
 
-    Of the native one ``took`` hears how long the phases of requests take.
+    With the native one ``on_phase`` is called with how long the phases of requests take.
 
     Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
     """
@@ -21,12 +21,12 @@ def chosen_sender(settings: Settings, took: Took) -> HttpSender:
             return _aiohttp_sender(settings, trust)
         case Sender.NATIVE:
             try:
-                return _native_sender(settings, trust, took)
+                return _native_sender(settings, trust, on_phase)
             except ImportError as error:
                 raise _not_installed() from error
         case Sender.AUTO:
             try:
-                return _native_sender(settings, trust, took)
+                return _native_sender(settings, trust, on_phase)
             except ImportError:
                 return _aiohttp_sender(settings, trust)
 
@@ -39,14 +39,14 @@ def _aiohttp_sender(settings: Settings, trust: SSLContext | None) -> HttpSender:
     )
 
 
-def _native_sender(settings: Settings, trust: SSLContext | None, took: Took) -> HttpSender:
+def _native_sender(settings: Settings, trust: SSLContext | None, on_phase: OnPhase) -> HttpSender:
     from notification_adapters.http.native import NativeSender  # noqa: PLC0415 - an extra
 
     return NativeSender(
         settings.destinations,
         ssl_context=trust,
         proxy=settings.webhooks_egress_proxy,
-        took=took,
+        on_phase=on_phase,
     )
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.signer import Signer
-from notification_core.signing.signing import CryptographySigner
+from notification_core.signing.signatures import CryptographySigner
 
 _TRIAL_KEY = new_signing_key(UUID(int=0), datetime.fromtimestamp(0, UTC), bytes(range(32)))
 _TRIAL = b"All signers give the same signature."

@@ -27,7 +27,7 @@ from notification_core.model.custom_headers import MASK
 from notification_core.model.destinations import DestinationPolicy, Network
 from notification_core.model.nat64 import WELL_KNOWN_PREFIX
 from notification_core.model.topics import Topics
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.config import parsers
 from notification_entrypoints.config.durations import format_duration
 from notification_entrypoints.config.parsers import Parser

@@ -3,7 +3,7 @@
 from pathlib import Path
 from ssl import SSLContext
 
-from notification_adapters.http.trust import trust_in
+from notification_adapters.http.destination_guard import trust_in
 from notification_core.errors import Detail, InvalidSettings
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from attrs import evolve
 
-from notification_adapters.http.trust import system_trust
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.null_objects import NoWrapping
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping

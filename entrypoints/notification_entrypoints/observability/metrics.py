@@ -5,21 +5,10 @@ No label ever names a webhook or an environment: the number of series stays boun
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
-
-from prometheus_client import (
-    CONTENT_TYPE_PLAIN_0_0_4,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Metric,
-    generate_latest,
-)
-from prometheus_client.registry import Collector
 
 from notification_core.errors import Resource, StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
@@ -30,333 +19,296 @@ from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
 from notification_core.ports.sender import Phase
 from notification_entrypoints.observability.log_output import LogOutput
-from notification_entrypoints.observability.timings import Timings
+from notification_entrypoints.observability.metric_registry import MetricRegistry
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""The media type of what :meth:`Metrics.rendered` returns."""
-
-SEEN_BY_ALL = frozenset(
+SHARED_GAUGES = frozenset(
     {
         "notification_build_info",
-        "notification_ingest_lag",
+        "notification_kafka_consumer_lag_messages",
         "notification_deliveries_pending",
-        "notification_oldest_due_seconds",
+        "notification_oldest_due_delivery_age_seconds",
     }
 )
 """Gauges of what several processes see alike: they are not to be added up."""
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PHASE_BUCKETS = (0.001, 0.0025, *_BUCKETS)
-_WAIT_BUCKETS = (*_BUCKETS, 60, 120, 300)
+_DELAY_BUCKETS = (*_BUCKETS, 60, 120, 300)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000)
 
 _BACKLOG_SECONDS = 1.0
-"""How long the storage may take to say what waits; then nothing is said of it."""
+"""How long measuring the backlog may take; then the metrics are exposed without it."""
 
 Measure = Callable[[], Awaitable[BacklogSize]]
-"""Returns how much waits in storage, raises :class:`StorageUnavailable` where it cannot tell."""
+"""Returns the backlog in storage, raises :class:`StorageUnavailable` if it cannot be measured."""
 
 
 HoldsBack = Callable[[UUID, timedelta], bool]
 """Tells whether a webhook was at its own bound within this time."""
 
 
-def _oldest(size: BacklogSize, holds_back: HoldsBack) -> float:
-    ages = (age for webhook_id, age in size.due.items() if not holds_back(webhook_id, age))
-    return max(ages, default=timedelta()).total_seconds()
-
-
-class _Children(dict[tuple[str, ...], Counter]):
-    """The children of a counter, each bound when its labels are first seen."""
-
-    def __init__(self, counter: Counter) -> None:
-        super().__init__()
-        self._counter = counter
-
-    def __missing__(self, labels: tuple[str, ...]) -> Counter:
-        child = self[labels] = self._counter.labels(*labels)
-        return child
-
-
-class _Told(Collector):
-    """A registry without what is not known, and without its ``…_created`` samples.
-
-    The names of those tell of something else here.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [
-                each
-                for each in metric.samples
-                if not each.name.endswith("_created") and not math.isnan(each.value)
-            ]
-            yield metric
-
-
 class Metrics(Observer):
     """Counts what happens in this process, in a registry of its own."""
 
     def __init__(self, version: str, commit: str, pod: str = "", *, serves: bool = True) -> None:
-        self._registry = CollectorRegistry()
-        self._count_ingest()
-        self._count_dispatch()
-        self._show_storage()
-        self._requests = self._counters("api_requests", "Requests to the API.", ["route", "status"])
-        self._loop_errors = self._counters(
-            "loop_errors", "Errors that a loop survived.", ["loop", "error"]
+        self.registry = MetricRegistry()
+        self._define_ingest()
+        self._define_dispatch()
+        self._define_storage()
+        self._requests = self.registry.counters(
+            "api_requests", "Requests to the API.", ["route", "http_code"]
+        )
+        self._task_errors = self.registry.counters(
+            "background_task_errors", "Errors that a background task survived.", ["task", "error"]
         )
         self._log: LogOutput | None = None
-        self._log_lines = self._counter(
+        self._log_lines = self.registry.counter(
             "log_lines_dropped", "Lines that could not be written to the log."
         )
         self._lines_counted = 0
-        build = self._gauge(
-            "build_info", "What is running; always 1.", ["version", "commit", "pod"]
+        build = self.registry.gauge(
+            "build_info", "What is running; always 1.", ["version", "commit", "pod_name"]
         )
         build.labels(version, commit, pod).set(1)
-        self._gauge("processes", "Processes that serve.").set(int(serves))
-        self._restarts = self._counter(
+        self.registry.gauge("processes", "Processes that serve.").set(int(serves))
+        self._restarts = self.registry.counter(
             "worker_restarts", "Workers that ended by themselves, and were started again."
         )
 
-    def _count_ingest(self) -> None:
-        self._events = self._counters("events", "Events that came in.", ["source", "result"])
-        for counted in product(Source, ("accepted", "duplicate", "refused")):
-            self._events[counted].inc(0)
-        self._dead_letters = self._counter(
-            "dead_letters", "Messages that were no events, and are kept as dead letters."
+    def _define_ingest(self) -> None:
+        registry = self.registry
+        self._events = registry.counters(
+            "events", "Events that were published.", ["source", "result"]
         )
-        self._behind: Callable[[], Mapping[tuple[str, int], int]] = dict
-        self._lag = self._gauge(
-            "ingest_lag", "Messages that are not stored yet.", ["topic", "partition"]
+        for labels in product(Source, ("accepted", "duplicate", "rejected")):
+            self._events[labels].inc(0)
+        self._dead_letters = registry.counter(
+            "dead_letters", "Messages that are not events, and were stored as dead letters."
         )
-        self._relayed = self._counter(
-            "messages_relayed", "Facts and dead letters that were sent to their topics."
+        self._consumer_lag: Callable[[], Mapping[tuple[str, int], int]] = dict
+        self._lag = registry.gauge(
+            "kafka_consumer_lag_messages",
+            "Messages that are not stored yet.",
+            ["topic", "partition"],
         )
-        self._conflicts = self._counter(
-            "event_conflicts", "Known event ids that came again with other data."
+        self._relayed = registry.counter(
+            "outbox_messages_relayed",
+            "Operational events and dead letters that were sent to their topics.",
         )
-        self._mismatches = self._counters(
+        self._conflicts = registry.counter(
+            "event_conflicts", "Events with the id of a stored event and other data."
+        )
+        self._mismatches = registry.counters(
             "data_schema_mismatches", "Events whose data does not match its schema.", ["event_type"]
         )
-        deliveries = self._counter("deliveries", "Deliveries that were stored.", ["how"])
-        self._handed_over = deliveries.labels("handed_over")
-        self._due = deliveries.labels("due")
-        self._skipped = deliveries.labels("skipped")
-        batches = self._histogram(
-            "batch_size", "How many a transaction took.", _BATCH_BUCKETS, ["step"]
+        self._stored = registry.counters(
+            "deliveries_stored", "Deliveries that were stored.", ["result"]
         )
-        self._ingested = batches.labels("ingest")
-        self._claimed = batches.labels("claim")
-        self._written = batches.labels("results")
+        for result in ("claimed", "unclaimed", "skipped"):
+            self._stored[result,].inc(0)
+        batches = registry.histogram(
+            "db_batch_size", "How many a transaction took.", _BATCH_BUCKETS, ["operation"]
+        )
+        self._ingest_batch = batches.labels("ingest")
+        self._claim_batch = batches.labels("claim")
+        self._results_batch = batches.labels("write_results")
 
-    def _count_dispatch(self) -> None:
-        self._attempts = self._counters(
+    def _define_dispatch(self) -> None:
+        registry = self.registry
+        self._attempts = registry.counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
         )
-        self._duration = self._timings(
+        self._duration = registry.durations(
             "attempt_duration_seconds", "How long attempts took.", _BUCKETS
         )[""]
-        self._first_attempt = self._timings(
-            "first_attempt_seconds",
+        self._first_attempt = registry.durations(
+            "first_attempt_delay_seconds",
             "From the storing of a delivery to its first attempt, unless its own webhook held it "
             "back.",
-            _WAIT_BUCKETS,
+            _DELAY_BUCKETS,
         )[""]
-        phases = self._timings(
-            *("attempt_phase_seconds", "How long parts of attempts took.", _PHASE_BUCKETS),
-            *("phase", *Phase),
+        phases = registry.durations(
+            "attempt_phase_duration_seconds",
+            "How long parts of attempts took.",
+            _PHASE_BUCKETS,
+            ["phase"],
+            list(Phase),
         )
         self._phases = {phase: phases[phase] for phase in Phase}
-        self._in_flight = self._gauge("in_flight", "Attempts that are being made.")
-        self._most_in_flight = self._gauge("in_flight_limit", "As many as may be made at once.")
-        self._environments: Callable[[], Mapping[bool, int]] = dict
-        self._sent_to = self._gauge(
-            "environments_sent_to",
-            "Environments of the last ten minutes, by the latest attempts of their webhooks.",
-            ["result"],
+        self._in_flight = registry.gauge("attempts_in_flight", "Attempts that are in flight.")
+        self._in_flight_limit = registry.gauge(
+            "attempts_in_flight_limit", "How many attempts may be in flight."
         )
-        self._waiting = self._gauge("waiting", "Deliveries that wait in memory for their attempt.")
-        self._failed = self._counter("deliveries_failed", "Deliveries that failed for good.")
-        self._disabled = self._counters(
+        self._environments: Callable[[], Mapping[bool, int]] = dict
+        self._attempted = registry.gauge(
+            "environments_attempted",
+            "Environments of the last ten minutes, by the latest attempts of their webhooks.",
+            ["outcome"],
+        )
+        self._queued = registry.gauge(
+            "deliveries_queued", "Deliveries that wait in memory for their attempt."
+        )
+        self._failed = registry.counter(
+            "deliveries_failed", "Deliveries that failed after their last retry."
+        )
+        self._disabled = registry.counters(
             "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
         )
-        self._reaped = self._counter("leases_reaped", "Leases taken from dead or hung workers.")
-        self._given_back = self._counter("leases_given_back", "Attempts given back unsent.")
-        self._short = self._counters(
-            "resource_short", "Requests not sent because this machine lacked it.", ["resource"]
+        self._reaped = registry.counter(
+            "leases_reaped", "Leases taken from workers that died or hung."
+        )
+        self._released = registry.counter(
+            "leases_released", "Leases of deliveries that were released without an attempt."
+        )
+        self._exhausted = registry.counters(
+            "resource_exhausted", "Requests not sent because this host lacked it.", ["resource"]
         )
         for resource in Resource:
-            self._short[resource,].inc(0)
-        self._fenced = self._counter("results_fenced", "Results that came too late to count.")
-
-    def _show_storage(self) -> None:
-        self._measure: Measure | None = None
-        pending = self._gauge(
-            "deliveries_pending", "Deliveries that have not come to their end.", ["state"]
+            self._exhausted[resource,].inc(0)
+        self._fenced = registry.counter(
+            "results_fenced", "Results that were rejected because the lease had ended."
         )
-        self._pending, self._begun = pending.labels("waiting"), pending.labels("begun")
+
+    def _define_storage(self) -> None:
+        registry = self.registry
+        self._measure: Measure | None = None
+        pending = registry.gauge(
+            "deliveries_pending", "Deliveries in storage that have not ended.", ["state"]
+        )
+        self._unclaimed, self._claimed = pending.labels("unclaimed"), pending.labels("claimed")
         self._holds_back: HoldsBack | None = None
-        self._oldest_due = self._gauge(
-            "oldest_due_seconds",
+        self._oldest_due = registry.gauge(
+            "oldest_due_delivery_age_seconds",
             "For how long the oldest delivery has been due that its webhook does not hold back.",
         )
-        self._waiting_is_unknown()
-        self._transactions = self._gauge("db_transactions", "Transactions that are open.")
-        self._most_transactions = self._gauge(
-            "db_transactions_limit", "As many as may be open at once."
+        self._forget_backlog()
+        self._transactions = registry.gauge("db_transactions_open", "Transactions that are open.")
+        self._transactions_limit = registry.gauge(
+            "db_transactions_open_limit", "How many transactions may be open."
         )
-
-    def _counter(self, name: str, meaning: str, labels: list[str] | None = None) -> Counter:
-        return Counter(f"notification_{name}", meaning, labels or [], registry=self._registry)
-
-    def _counters(self, name: str, meaning: str, labels: list[str]) -> _Children:
-        return _Children(self._counter(name, meaning, labels))
-
-    def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
-        return Gauge(f"notification_{name}", meaning, labels or [], registry=self._registry)
-
-    def _histogram(
-        self, name: str, meaning: str, buckets: tuple[float, ...], labels: list[str]
-    ) -> Histogram:
-        return Histogram(
-            f"notification_{name}", meaning, labels, buckets=buckets, registry=self._registry
-        )
-
-    def _timings(self, name: str, meaning: str, bounds: Sequence[float], *labelled: str) -> Timings:
-        timings = Timings(f"notification_{name}", meaning, bounds, *labelled)
-        self._registry.register(timings)
-        return timings
 
     async def exposed(self) -> bytes:
-        """Return all metrics in Prometheus' text format, what waits in storage among them."""
-        await self._look_at_storage()
+        """Return all metrics in Prometheus' text format, with the backlog as it is now."""
+        if self._measure is not None:
+            try:
+                async with asyncio.timeout(_BACKLOG_SECONDS):
+                    size = await self._measure()
+            except (StorageUnavailable, TimeoutError):
+                self._forget_backlog()
+            else:
+                self._show_backlog(size)
         return self.rendered()
 
-    async def _look_at_storage(self) -> None:
-        if self._measure is None:
-            return
-        try:
-            async with asyncio.timeout(_BACKLOG_SECONDS):
-                size = await self._measure()
-        except (StorageUnavailable, TimeoutError):
-            self._waiting_is_unknown()
-            return
-        self._pending.set(size.waiting)
-        self._begun.set(size.begun)
-        if self._holds_back is not None:
-            self._oldest_due.set(_oldest(size, self._holds_back))
+    def _show_backlog(self, size: BacklogSize) -> None:
+        self._unclaimed.set(size.waiting)
+        self._claimed.set(size.begun)
+        if (holds_back := self._holds_back) is not None:
+            ages = (age for webhook, age in size.due.items() if not holds_back(webhook, age))
+            self._oldest_due.set(max(ages, default=timedelta()).total_seconds())
 
-    def _waiting_is_unknown(self) -> None:
-        for each in (self._pending, self._begun, self._oldest_due):
-            each.set(math.nan)
+    def _forget_backlog(self) -> None:
+        for gauge in (self._unclaimed, self._claimed, self._oldest_due):
+            gauge.set(math.nan)
 
     def rendered(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        self._count_log_lines()
-        counted = self._environments()
-        for result, is_reached in (("succeeded", True), ("failed", False)):
-            self._sent_to.labels(result).set(counted.get(is_reached, 0))
-        self._lag.clear()  # partitions come and go
-        for (topic, partition), behind in self._behind().items():
-            self._lag.labels(topic, str(partition)).set(behind)
-        return generate_latest(_Told(self._registry))
-
-    def _count_log_lines(self) -> None:
+        """Return all metrics in Prometheus' text format, with the backlog as it was last."""
         dropped = self._log.dropped if self._log else 0
         self._log_lines.inc(dropped - self._lines_counted)
         self._lines_counted = dropped
+        environments = self._environments()
+        for outcome, is_reached in (("succeeded", True), ("failed", False)):
+            self._attempted.labels(outcome).set(environments.get(is_reached, 0))
+        self._lag.clear()  # partitions come and go
+        for (topic, partition), messages in self._consumer_lag().items():
+            self._lag.labels(topic, str(partition)).set(messages)
+        return self.registry.exposition()
 
-    def watch_log(self, log: LogOutput) -> None:
+    def observe_log(self, log: LogOutput) -> None:
         """Ask this, whenever the metrics are read, how many lines could not be written."""
         self._log = log
 
-    def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
+    def observe_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
         """Ask this, whenever the metrics are read, how far behind each partition is."""
-        self._behind = lag
+        self._consumer_lag = lag
 
-    def watch_sending(
-        self, *, in_flight: Callable[[], int], waiting: Callable[[], int], limit: int
+    def observe_dispatcher(
+        self, *, in_flight: Callable[[], int], queued: Callable[[], int], limit: int
     ) -> None:
-        """Ask these, whenever the metrics are read, for what the dispatcher has in hand."""
+        """Ask these, whenever the metrics are read, for what the dispatcher has in memory."""
         self._in_flight.set_function(in_flight)
-        self._waiting.set_function(waiting)
-        self._most_in_flight.set(limit)
+        self._queued.set_function(queued)
+        self._in_flight_limit.set(limit)
 
-    def watch_webhooks(
+    def observe_webhooks(
         self, environments: Callable[[], Mapping[bool, int]], holds_back: HoldsBack
     ) -> None:
         """Ask these, whenever the metrics are read, how webhooks do and which are at their bound.
 
-        A process without a dispatcher does not know, and says nothing of the oldest delivery.
+        Without a dispatcher a process cannot tell, and does not show the oldest delivery.
         """
         self._environments, self._holds_back = environments, holds_back
 
-    def watch_storage(self, measure: Measure) -> None:
-        """Ask this, whenever the metrics are read, how much waits."""
+    def observe_storage(self, measure: Measure) -> None:
+        """Ask this, whenever the metrics are read, how large the backlog is."""
         self._measure = measure
 
-    def watch_transactions(self, count: Callable[[], int], limit: int) -> None:
+    def observe_transactions(self, count: Callable[[], int], limit: int) -> None:
         """Ask this, whenever the metrics are read, how many transactions are open."""
         self._transactions.set_function(count)
-        self._most_transactions.set(limit)
+        self._transactions_limit.set(limit)
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count the events of a batch that was committed."""
         self._events[source, "accepted"].inc(new)
         self._events[source, "duplicate"].inc(duplicates)
-        self._ingested.observe(new + duplicates)
+        self._ingest_batch.observe(new + duplicates)
 
-    def dead_lettered(self, dead_letter: DeadLetter) -> None:  # noqa: ARG002 - a label would be unbounded
-        """Count a message that is kept as a dead letter."""
+    def message_dead_lettered(self, dead_letter: DeadLetter) -> None:  # noqa: ARG002 - a label would be unbounded
+        """Count a message that is stored as a dead letter."""
         self._dead_letters.inc()
-        self._events[Source.KAFKA, "refused"].inc()
+        self._events[Source.KAFKA, "rejected"].inc()
 
-    def events_refused(self, count: int) -> None:
-        """Count events that a caller was told are wrong."""
-        self._events[Source.HTTP, "refused"].inc(count)
+    def events_rejected(self, count: int) -> None:
+        """Count events that the API rejected."""
+        self._events[Source.HTTP, "rejected"].inc(count)
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:  # noqa: ARG002 - a label would be unbounded
-        """Count a known event id that came again with other data."""
+        """Count an event with the id of a stored event and other data."""
         self._conflicts.inc()
 
     def data_schema_mismatched(self, event_type: str) -> None:
         """Count an event of the catalogue whose data does not match its schema."""
         self._mismatches[event_type,].inc()
 
-    def deliveries_stored(self, handed_over: int, due: int, skipped: int) -> None:
+    def deliveries_stored(self, claimed: int, unclaimed: int, skipped: int) -> None:
         """Count the deliveries of a batch that was committed."""
-        self._handed_over.inc(handed_over)
-        self._due.inc(due)
-        self._skipped.inc(skipped)
+        self._stored["claimed",].inc(claimed)
+        self._stored["unclaimed",].inc(unclaimed)
+        self._stored["skipped",].inc(skipped)
 
     def deliveries_claimed(self, count: int) -> None:
-        """Tell the size of a claim."""
-        self._claimed.observe(count)
+        """Count a claim by its size."""
+        self._claim_batch.observe(count)
 
     def results_written(self, count: int) -> None:
-        """Tell how many results went into a transaction."""
-        self._written.observe(count)
+        """Count a transaction by how many results it wrote."""
+        self._results_batch.observe(count)
 
-    def phase_took(self, phase: Phase, seconds: float) -> None:
-        """Tell how long a phase of an attempt took."""
-        self._phases[phase].took(seconds)
+    def phase_finished(self, phase: Phase, seconds: float) -> None:
+        """Count how long a phase of an attempt took."""
+        self._phases[phase].observe(seconds)
 
-    def first_attempt_began(self, after: float) -> None:
-        """Tell how long a delivery had waited."""
-        self._first_attempt.took(after)
+    def first_attempt_started(self, delay: float) -> None:
+        """Count how long a delivery had waited, in seconds."""
+        self._first_attempt.observe(delay)
 
     def attempt_ended(
         self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
-        """Count an attempt, and how long it took where that is known."""
+        """Count an attempt, and how long it took if that is known."""
         self._attempts[outcome, error or ""].inc()
         if duration is not None:
-            self._duration.took(duration.total_seconds())
+            self._duration.observe(duration.total_seconds())
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a delivery whose retries are used up."""
@@ -370,30 +322,30 @@ class Metrics(Observer):
         """Count leases that were taken from dead workers or had run out."""
         self._reaped.inc(count)
 
-    def leases_given_back(self, count: int) -> None:
-        """Count attempts that were begun and, unsent, given back."""
-        self._given_back.inc(count)
+    def leases_released(self, count: int) -> None:
+        """Count claimed deliveries that were released without an attempt."""
+        self._released.inc(count)
 
-    def resource_short(self, resource: Resource) -> None:
-        """Count a request that was not sent for want of something on this machine."""
-        self._short[resource,].inc()
+    def resource_exhausted(self, resource: Resource) -> None:
+        """Count a request that was not sent because this host lacked something for it."""
+        self._exhausted[resource,].inc()
 
     def results_fenced(self, count: int) -> None:
         """Count results that came after another worker had taken over."""
         self._fenced.inc(count)
 
     def messages_relayed(self, count: int) -> None:
-        """Count messages that went from the outbox to their topics."""
+        """Count messages that were sent from the outbox to their topics."""
         self._relayed.inc(count)
 
-    def worker_ended(self) -> None:
-        """Count a worker that has ended although nobody told it to."""
+    def worker_exited(self) -> None:
+        """Count a worker that ended by itself."""
         self._restarts.inc()
 
-    def loop_failed(self, loop: str, error: Exception) -> None:
-        """Count an error that a loop survived, by the error's class."""
-        self._loop_errors[loop, type(error).__name__].inc()
+    def background_task_failed(self, task: str, error: Exception) -> None:
+        """Count an error that a background task survived, by the error's class."""
+        self._task_errors[task, type(error).__name__].inc()
 
-    def api_request_ended(self, route: str, status: int) -> None:
+    def api_request_finished(self, route: str, status: int) -> None:
         """Count a request; ``route`` is the template of its path, never the path itself."""
         self._requests[route, str(status)].inc()

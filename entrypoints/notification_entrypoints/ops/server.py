@@ -18,7 +18,7 @@ from attrs import asdict, frozen
 
 from notification_core.errors import NotificationError
 from notification_entrypoints.config.durations import format_duration
-from notification_entrypoints.observability.metrics import CONTENT_TYPE
+from notification_entrypoints.observability.metric_registry import CONTENT_TYPE
 
 Check = Callable[[], Awaitable[None]]
 """Returns where a part works, raises where it does not; the error says why."""
@@ -68,7 +68,7 @@ class Counts(Protocol):
     async def exposed(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
 
-    def loop_failed(self, loop: str, error: Exception) -> None:
+    def background_task_failed(self, task: str, error: Exception) -> None:
         """Count an error that was survived."""
 
 
@@ -194,7 +194,7 @@ def _errors_as_json(counts: Counts, write_timeout: timedelta) -> Middleware:
             return _error(503, str(error))
         except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
             _log.exception("an ops request failed", path=request.path)
-            counts.loop_failed("ops", error)
+            counts.background_task_failed("ops", error)
             return _error(500, "Something went wrong here: see the log.")
 
     return answer_errors

@@ -12,10 +12,11 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
+from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.http.connections import ConnectionLimit
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
-from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner
+from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
@@ -26,22 +27,23 @@ _KEEP_ALIVE = timedelta(seconds=620)
 class ApiRunner(ProtocolRunner):
     """Runs the API's application, as :class:`aiohttp.web.AppRunner` does.
 
-    From the beginning of its ``deadline`` on each response closes its connection, so that a client
+    From the beginning of the ``grace`` on each response closes its connection, so that a client
     with a connection of its own finds another server too before this one ends.
     """
 
     def __init__(
         self,
         app: web.Application,
-        application: Application,
+        services: ApiDependencies,
+        grace: ShutdownDeadline,
         *,
         max_connections: int = 10_000,
     ) -> None:
         limit = ConnectionLimit(max_connections)
         super().__init__(
             app,
-            partial(_Protocol, application=application, limit=limit),
-            lambda: application.deadline.left,
+            partial(_Protocol, services=services, grace=grace, limit=limit),
+            lambda: grace.left,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
         )
 
@@ -49,19 +51,20 @@ class ApiRunner(ProtocolRunner):
 class _Protocol(PatientProtocol):
     """Speaks HTTP on one connection."""
 
-    __slots__ = ("_application", "_limit")
+    __slots__ = ("_grace", "_limit", "_services")
 
     def __init__(
         self,
         server: web.Server,
         *,
-        application: Application,
+        services: ApiDependencies,
+        grace: ShutdownDeadline,
         limit: ConnectionLimit,
         **options: Any,
     ) -> None:
-        read_timeout = application.settings.api_server_read_timeout
-        super().__init__(server, read_timeout=read_timeout, **options)
-        self._application = application
+        super().__init__(server, read_timeout=services.timeouts.read, **options)
+        self._services = services
+        self._grace = grace
         self._limit = limit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,13 +122,13 @@ class _Protocol(PatientProtocol):
         """Send an answer; one that aiohttp made up is given the one shape before."""
         if isinstance(resp, web.HTTPException):
             resp = self._answer(resp)
-        if self._application.deadline.has_begun:
+        if self._grace.has_begun:
             resp.force_close()
         # In place of a header that tells the versions of everything.
         resp.headers.setdefault(hdrs.SERVER, _NAME)
         return await super().finish_response(request, resp, start_time)
 
     def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, str(self._application.ids()), debug=False)
+        response = error_answer(error, str(self._services.ids()), debug=False)
         response.force_close()
         return response

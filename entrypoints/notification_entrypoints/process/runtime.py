@@ -22,11 +22,11 @@ from notification_core.errors import (
 )
 from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
-from notification_entrypoints.api.security.administrators import Administrators
+from notification_entrypoints.api.security.authorization import Administrators
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.log_output import LogOutput, announce
-from notification_entrypoints.observability.watch import LoggingObserver
+from notification_entrypoints.observability.logging_observer import LoggingObserver
 from notification_entrypoints.ops.debug import add_debug_pages
 from notification_entrypoints.ops.server import Check, Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
@@ -96,7 +96,7 @@ class ServerProcess:
                 if not is_starting or self._clock.monotonic() >= until:
                     raise
                 self._start.problem = str(error)
-                self.watch.loop_failed("start", error)
+                self.watch.background_task_failed("start", error)
             else:
                 return
             with suppress(TimeoutError):
@@ -105,7 +105,7 @@ class ServerProcess:
 
     def ready(
         self,
-        application: Application,
+        service: Application,
         announcement: str = "",
         *,
         required: Mapping[str, Check] = _NONE,
@@ -115,16 +115,16 @@ class ServerProcess:
 
         ``/readyz`` tells of the ``shown`` parts too.
         """
-        storage, dispatcher = application.storage, application.dispatcher
+        storage, dispatcher = service.storage, service.dispatcher
         self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **required}
         self._shown |= shown
         if dispatcher:
             self._shown["sending"] = dispatcher.check
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
-        self.watch.watch_storage(partial(self._status.size, _MEASURED_SECONDS))
+        self.watch.observe_storage(partial(self._status.size, _MEASURED_SECONDS))
         if storage.max_transactions is not None:
             count = lambda: storage.open_transactions  # noqa: E731 - one line
-            self.watch.watch_transactions(count, storage.max_transactions)
+            self.watch.observe_transactions(count, storage.max_transactions)
         del self._checks["start"]
         _collect_rarely()
         if self.berth:
@@ -177,7 +177,7 @@ async def serving(
     """Heed signals, and serve the ops server, which says that the process is starting."""
     clock = SystemClock()
     watch = LoggingObserver(VERSION, COMMIT, clock.monotonic, settings.pod_name)
-    watch.watch_log(log)
+    watch.observe_log(log)
     status = StatusReport(watch.last_minute, clock.monotonic)
     start = _Start()
     checks: dict[str, Check] = {"start": start.check}

@@ -101,7 +101,7 @@ async def test_a_literal_address_is_judged_again_when_connecting(
 async def test_a_looked_up_address_is_judged_again_when_connecting(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notification_adapters.http.resolver.judge", lambda *_: None)
+    monkeypatch.setattr("notification_adapters.http.resolver.require_allowed", lambda *_: None)
     async with RawReceiver(says(NO_CONTENT)) as receiver:
         error = await failure(make_sender(NOTHING_OPEN), receiver.url_of(NAME))
         assert receiver.connections == 0

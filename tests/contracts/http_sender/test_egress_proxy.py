@@ -6,9 +6,9 @@ from base64 import b64encode
 
 import pytest
 
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import NameNotFound
-from notification_adapters.http.trust import system_trust
 from notification_core.model.delivery import ErrorCode
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import HttpSender

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from notification_adapters.http.limits import IDLE
+from notification_adapters.http.messages import IDLE
 from notification_core.errors import InvalidInput
 from notification_core.model.delivery import ErrorCode
 from notification_core.model.webhook import Method

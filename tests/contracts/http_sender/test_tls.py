@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from notification_adapters.http.trust import system_trust
+from notification_adapters.http.destination_guard import system_trust
 from notification_core.model.delivery import ErrorCode
 from notification_core.model.webhook import Method
 from notification_core.ports.sender import HttpRequest, HttpSender

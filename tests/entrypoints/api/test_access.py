@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from notification_core.model.caller import Scope
-from notification_entrypoints.api.openapi.access_rules import rule_of
+from notification_entrypoints.api.openapi.document import access_rule_of
 from tests.entrypoints.api_callers import (
     BOOTSTRAP,
     EVENT_ID,
@@ -56,7 +56,7 @@ async def test_a_reader_sees_no_header_value_and_a_writer_those_that_are_not_sec
     read = (await door.api.get(path, headers=reader)).json
     put = await door.api.call("PUT", path, json=read, headers=writer)
     assert put.json["custom_headers"] == for_writers
-    stored = await door.stage.storage.webhooks.get(UUID(ENVIRONMENT), UUID(read["webhook_id"]))
+    stored = await door.stage.stores.webhooks.get(UUID(ENVIRONMENT), UUID(read["webhook_id"]))
     assert stored.custom_headers == FULL["custom_headers"]
 
 
@@ -223,7 +223,7 @@ async def test_causes_of_errors_are_shown_to_administrators_only(tmp_path: Path)
                 assert not answer.json["stacktrace"]
                 assert not answer.json["internal_message"]
         answer = await door.api.get(path, headers={"Authorization": bearer(await door.key())})
-        assert any("parameters.py" in line for line in answer.json["stacktrace"])
+        assert any("requests.py" in line for line in answer.json["stacktrace"])
 
 
 async def test_a_head_is_asked_for_what_a_get_is(door: Guarded) -> None:
@@ -260,4 +260,4 @@ def test_an_operation_that_does_not_say_who_may_call_it_is_not_served(
     operation: dict[str, object], path: str
 ) -> None:
     with pytest.raises(LookupError):
-        rule_of(operation, path)
+        access_rule_of(operation, path)

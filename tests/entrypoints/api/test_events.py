@@ -59,10 +59,10 @@ class TestEvents:
         await publish(api, [EVENT, {**EVENT, "event": "job-exploded"}])
         surprising = await publish(api, {**EVENT, "data": {"job_id": 7}})
         assert surprising.status == 202
-        metrics = stage.application.metrics
+        metrics = stage.services.tally
         assert isinstance(metrics, Metrics)
         counted = metrics.rendered().decode()
-        assert 'notification_events_total{result="refused",source="http"} 1.0' in counted
+        assert 'notification_events_total{result="rejected",source="http"} 1.0' in counted
         assert "notification_data_schema_mismatches_total{" in counted
 
     async def test_an_event_may_have_a_mebibyte_but_not_a_byte_more(

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from notification_core.model.public_keys import parse_public_key
-from notification_core.signing.signing import signature_hex
 from notification_core.signing.verification import verify_signature
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone, log_success
@@ -108,10 +107,10 @@ class TestSettings:
         assert settings["verification_keys"] == [key]
         forms = [key[form] for form in ("hex", "base64", "pem", "whpk")]
         assert len({parse_public_key(form) for form in forms}) == 1
-        (signing_key,) = await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
-        now = stage.application.clock.now()
+        (signing_key,) = await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
+        now = stage.services.clock.now()
         second = int(now.timestamp())
-        signature = signature_hex(signing_key, second, b"{}")
+        signature = signing_key.private_key.sign(f"{second}{{}}".encode()).hex()
         verify_signature(b"{}", signature, str(second), forms, now=now)
 
     async def test_it_says_how_requests_are_signed(self, api: CheckedClient) -> None:

@@ -26,7 +26,7 @@ REQUIRED = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 @asynccontextmanager
 async def chosen_by(name: str, **environ: str) -> AsyncIterator[HttpSender]:
     settings = load_settings({**REQUIRED, "WEBHOOKS_SENDER": name, **environ})
-    sender = chosen_sender(settings, Metrics("1", "").phase_took)
+    sender = chosen_sender(settings, Metrics("1", "").phase_finished)
     yield sender
     await sender.close()
 

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 from notification_adapters.signers.libsodium import SodiumSigner
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signer import Signer
-from notification_core.signing.signing import CryptographySigner
+from notification_core.signing.signatures import CryptographySigner
 from notification_entrypoints.bootstrap.signer import checked, fastest_signer
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from notification_core.model.event import Event, body_of
 from notification_core.model.signing_key import new_signing_key, public_forms
-from notification_core.signing.signing import SignatureHeaders, message_id, sign
+from notification_core.signing.signatures import SignatureHeaders, message_id, sign
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api

@@ -59,6 +59,15 @@ def test_every_metric_that_a_page_names_is_described(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_label_that_a_query_names_is_described(page: Path) -> None:
+    reference = (ROOT / "docs/reference/metrics.md").read_text()
+    for metric, labels in re.findall(r"\b(notification_[a-z_]+)\{(.*?)\}", page.read_text()):
+        (described,) = re.findall(rf"^`{metric}`\n: \w+, by (.*?)\. ", reference, re.MULTILINE)
+        named = set(re.findall(r"(\w+)[=!]", labels))
+        assert named <= set(re.findall(r"\w+", described)), metric
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     settings = (ROOT / "docs/reference/settings.md").read_text()
     named = re.findall(r"\b(?:API|DB|KAFKA|OPS|RETENTION|WEBHOOKS)_[A-Z_]+\b", page.read_text())

@@ -17,7 +17,7 @@ import pytest
 
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.observability.log_output import LogOutput
-from notification_entrypoints.observability.watch import LoggingObserver
+from notification_entrypoints.observability.logging_observer import LoggingObserver
 from tests.faults.place import place_on
 from tests.faults.stage import Up, served_by
 from tests.support.ports import free_ports
@@ -105,7 +105,7 @@ async def test_while_its_reader_is_gone_lines_are_counted_and_nothing_else_happe
 async def test_the_metrics_say_how_many_lines_are_missing() -> None:
     output = LogOutput(StringIO())
     watch = LoggingObserver("1.2.3", "abc", lambda: 0.0)
-    watch.watch_log(output)
+    watch.observe_log(output)
     output.dropped = 3
     assert b"notification_log_lines_dropped_total 3.0" in await watch.exposed()
     output.dropped = 5

@@ -268,5 +268,5 @@ def test_why_requests_are_not_served_is_said_once_in_a_while_for_each_cause(
 
 def test_what_we_say_ourselves_is_never_left_out(stream: io.StringIO) -> None:
     for _ in range(3):
-        ours().error("loop_failed")
+        ours().error("background_task_failed")
     assert len(lines(stream)) == 3

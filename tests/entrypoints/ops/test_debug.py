@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from notification_adapters.clock import SystemClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
-from notification_entrypoints.api.security.administrators import Administrators
 from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.api.security.authorization import Administrators
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.debug import add_debug_pages

@@ -250,22 +250,22 @@ async def test_says_what_is_running_and_where(client: Client) -> None:
 
 async def test_counts_what_comes_in(ops: Ops, client: Client) -> None:
     ops.metrics.events_ingested(Source.HTTP, new=5, duplicates=2)
-    ops.metrics.events_refused(1)
-    ops.metrics.dead_lettered(DeadLetter(Message("t", 0, 0, 0, b"{"), "It is no event."))
+    ops.metrics.events_rejected(1)
+    ops.metrics.message_dead_lettered(DeadLetter(Message("t", 0, 0, 0, b"{"), "It is no event."))
     ops.metrics.event_conflicted(uuid4(), "e1")
     ops.metrics.data_schema_mismatched("job-created")
-    ops.metrics.deliveries_stored(handed_over=3, due=4, skipped=1)
+    ops.metrics.deliveries_stored(claimed=3, unclaimed=4, skipped=1)
     counted = await samples(client)
     assert counted["notification_events_total", ("accepted", "http")] == 5
     assert counted["notification_events_total", ("duplicate", "http")] == 2
-    assert counted["notification_events_total", ("refused", "http")] == 1
-    assert counted["notification_events_total", ("refused", "kafka")] == 1
+    assert counted["notification_events_total", ("rejected", "http")] == 1
+    assert counted["notification_events_total", ("rejected", "kafka")] == 1
     assert counted["notification_dead_letters_total", ()] == 1
     assert counted["notification_event_conflicts_total", ()] == 1
     assert counted["notification_data_schema_mismatches_total", ("job-created",)] == 1
-    assert counted["notification_deliveries_total", ("handed_over",)] == 3
-    assert counted["notification_deliveries_total", ("due",)] == 4
-    assert counted["notification_deliveries_total", ("skipped",)] == 1
+    assert counted["notification_deliveries_stored_total", ("claimed",)] == 3
+    assert counted["notification_deliveries_stored_total", ("unclaimed",)] == 4
+    assert counted["notification_deliveries_stored_total", ("skipped",)] == 1
 
 
 async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
@@ -275,9 +275,9 @@ async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
     ops.metrics.delivery_failed(uuid4(), uuid4())
     ops.metrics.webhook_disabled(uuid4(), DisabledReason.GONE)
     ops.metrics.leases_reaped(7)
-    ops.metrics.leases_given_back(2)
+    ops.metrics.leases_released(2)
     ops.metrics.results_fenced(1)
-    ops.metrics.loop_failed("claim", StorageUnavailable("away"))
+    ops.metrics.background_task_failed("claim", StorageUnavailable("away"))
     counted = await samples(client)
     assert counted["notification_attempts_total", ("", "succeeded")] == 1
     assert counted["notification_attempts_total", ("timeout", "failed")] == 1
@@ -288,22 +288,24 @@ async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
     assert counted["notification_deliveries_failed_total", ()] == 1
     assert counted["notification_webhooks_disabled_total", ("gone",)] == 1
     assert counted["notification_leases_reaped_total", ()] == 7
-    assert counted["notification_leases_given_back_total", ()] == 2
+    assert counted["notification_leases_released_total", ()] == 2
     assert counted["notification_results_fenced_total", ()] == 1
-    assert counted["notification_loop_errors_total", ("StorageUnavailable", "claim")] == 1
+    assert (
+        counted["notification_background_task_errors_total", ("StorageUnavailable", "claim")] == 1
+    )
 
 
 async def test_reads_what_the_dispatcher_has_in_hand_when_asked(ops: Ops, client: Client) -> None:
     in_hand = [1, 2, 3]
-    ops.metrics.watch_sending(
-        in_flight=lambda: len(in_hand), waiting=lambda: 10 * len(in_hand), limit=9
+    ops.metrics.observe_dispatcher(
+        in_flight=lambda: len(in_hand), queued=lambda: 10 * len(in_hand), limit=9
     )
-    assert (await samples(client))["notification_in_flight", ()] == 3
+    assert (await samples(client))["notification_attempts_in_flight", ()] == 3
     in_hand.clear()
     counted = await samples(client)
-    assert counted["notification_in_flight", ()] == 0
-    assert counted["notification_in_flight_limit", ()] == 9
-    assert counted["notification_waiting", ()] == 0
+    assert counted["notification_attempts_in_flight", ()] == 0
+    assert counted["notification_attempts_in_flight_limit", ()] == 9
+    assert counted["notification_deliveries_queued", ()] == 0
 
 
 async def test_tells_how_large_the_batches_are(ops: Ops, client: Client) -> None:
@@ -313,43 +315,43 @@ async def test_tells_how_large_the_batches_are(ops: Ops, client: Client) -> None
     ops.metrics.results_written(1)
     counted = await samples(client)
     sizes = {
-        step: (
-            counted["notification_batch_size_count", (step,)],
-            counted["notification_batch_size_sum", (step,)],
+        operation: (
+            counted["notification_db_batch_size_count", (operation,)],
+            counted["notification_db_batch_size_sum", (operation,)],
         )
-        for step in ("ingest", "claim", "results")
+        for operation in ("ingest", "claim", "write_results")
     }
-    assert sizes == {"ingest": (1, 100), "claim": (1, 7), "results": (2, 501)}
+    assert sizes == {"ingest": (1, 100), "claim": (1, 7), "write_results": (2, 501)}
 
 
 async def test_tells_what_the_time_of_attempts_goes_into(ops: Ops, client: Client) -> None:
     for phase in Phase:
-        ops.metrics.phase_took(phase, 0.002)
+        ops.metrics.phase_finished(phase, 0.002)
     counted = await samples(client)
-    for name in ("look_up", "connect", "tls", "first_byte"):
-        assert counted["notification_attempt_phase_seconds_count", (name,)] == 1
-        assert counted["notification_attempt_phase_seconds_bucket", ("0.0025", name)] == 1
+    for name in ("dns", "connect", "tls", "first_byte"):
+        assert counted["notification_attempt_phase_duration_seconds_count", (name,)] == 1
+        assert counted["notification_attempt_phase_duration_seconds_bucket", ("0.0025", name)] == 1
 
 
 async def test_tells_how_many_transactions_are_open_of_how_many(ops: Ops, client: Client) -> None:
-    ops.metrics.watch_transactions(lambda: 3, 10)
+    ops.metrics.observe_transactions(lambda: 3, 10)
     counted = await samples(client)
-    assert counted["notification_db_transactions", ()] == 3
-    assert counted["notification_db_transactions_limit", ()] == 10
+    assert counted["notification_db_transactions_open", ()] == 3
+    assert counted["notification_db_transactions_open_limit", ()] == 10
 
 
 async def test_what_waits_is_asked_of_the_storage_and_left_out_where_it_is_not_known(
     ops: Ops, client: Client
 ) -> None:
-    names = {"notification_deliveries_pending", "notification_oldest_due_seconds"}
+    names = {"notification_deliveries_pending", "notification_oldest_due_delivery_age_seconds"}
     assert not names & {name for name, _ in await samples(client)}, "no storage is open yet"
-    ops.metrics.watch_storage(_measured)
-    ops.metrics.watch_webhooks(dict, lambda *_: False)
+    ops.metrics.observe_storage(_measured)
+    ops.metrics.observe_webhooks(dict, lambda *_: False)
     counted = await samples(client)
-    assert counted["notification_deliveries_pending", ("waiting",)] == 12
-    assert counted["notification_deliveries_pending", ("begun",)] == 3
-    assert counted["notification_oldest_due_seconds", ()] == 90
-    ops.metrics.watch_storage(_unmeasured)
+    assert counted["notification_deliveries_pending", ("unclaimed",)] == 12
+    assert counted["notification_deliveries_pending", ("claimed",)] == 3
+    assert counted["notification_oldest_due_delivery_age_seconds", ()] == 90
+    ops.metrics.observe_storage(_unmeasured)
     assert not names & {name for name, _ in await samples(client)}
 
 
@@ -362,29 +364,31 @@ async def test_the_age_of_what_is_due_leaves_out_webhooks_that_are_at_their_own_
         due = {hanging: timedelta(hours=1), waiting: timedelta(seconds=2)}
         return BacklogSize(12, 3, 2, due, ())
 
-    ops.metrics.watch_storage(measure)
+    ops.metrics.observe_storage(measure)
     names = {name for name, _ in await samples(client)}
-    assert "notification_oldest_due_seconds" not in names, "who does not send does not know"
-    ops.metrics.watch_webhooks(dict, lambda webhook_id, _: webhook_id == hanging)
-    assert (await samples(client))["notification_oldest_due_seconds", ()] == 2
+    assert "notification_oldest_due_delivery_age_seconds" not in names, (
+        "who does not send does not know"
+    )
+    ops.metrics.observe_webhooks(dict, lambda webhook_id, _: webhook_id == hanging)
+    assert (await samples(client))["notification_oldest_due_delivery_age_seconds", ()] == 2
 
 
 async def test_counts_environments_that_are_reached_and_that_are_not(
     ops: Ops, client: Client
 ) -> None:
-    ops.metrics.watch_webhooks(lambda: {True: 4, False: 1}, lambda *_: False)
+    ops.metrics.observe_webhooks(lambda: {True: 4, False: 1}, lambda *_: False)
     counted = await samples(client)
-    assert counted["notification_environments_sent_to", ("succeeded",)] == 4
-    assert counted["notification_environments_sent_to", ("failed",)] == 1
+    assert counted["notification_environments_attempted", ("succeeded",)] == 4
+    assert counted["notification_environments_attempted", ("failed",)] == 1
 
 
 async def test_tells_how_long_first_attempts_waited(ops: Ops, client: Client) -> None:
     for seconds in (0.003, 90):
-        ops.metrics.first_attempt_began(seconds)
+        ops.metrics.first_attempt_started(seconds)
     counted = await samples(client)
-    assert counted["notification_first_attempt_seconds_bucket", ("0.005",)] == 1
-    assert counted["notification_first_attempt_seconds_bucket", ("60.0",)] == 1
-    assert counted["notification_first_attempt_seconds_bucket", ("120.0",)] == 2
+    assert counted["notification_first_attempt_delay_seconds_bucket", ("0.005",)] == 1
+    assert counted["notification_first_attempt_delay_seconds_bucket", ("60.0",)] == 1
+    assert counted["notification_first_attempt_delay_seconds_bucket", ("120.0",)] == 2
 
 
 async def _measured() -> BacklogSize:
@@ -396,12 +400,12 @@ async def _unmeasured() -> BacklogSize:
 
 
 async def test_counts_requests_and_says_what_is_built(ops: Ops, client: Client) -> None:
-    ops.metrics.api_request_ended("/api/webhooks/{webhook_id}", 200)
-    ops.metrics.api_request_ended("/api/webhooks/{webhook_id}", 200)
-    ops.metrics.api_request_ended("/api/webhooks/{webhook_id}", 404)
+    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 200)
+    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 200)
+    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 404)
     counted = await samples(client)
-    assert counted["notification_api_requests_total", ("/api/webhooks/{webhook_id}", "200")] == 2
-    assert counted["notification_api_requests_total", ("/api/webhooks/{webhook_id}", "404")] == 1
+    assert counted["notification_api_requests_total", ("200", "/api/webhooks/{webhook_id}")] == 2
+    assert counted["notification_api_requests_total", ("404", "/api/webhooks/{webhook_id}")] == 1
     assert counted["notification_build_info", ("abc", "", "1.2.3")] == 1
 
 
@@ -428,15 +432,15 @@ async def test_other_paths_and_methods_are_refused_in_json(client: Client) -> No
 async def test_a_failure_of_its_own_is_answered_counted_and_tells_nothing(
     ops: Ops, client: Client
 ) -> None:
-    ops.metrics.watch_sending(in_flight=lambda: 1 // 0, waiting=lambda: 0, limit=1)
+    ops.metrics.observe_dispatcher(in_flight=lambda: 1 // 0, queued=lambda: 0, limit=1)
     with capture_logs() as logged:
         status, body = await get(client, "/metrics")
     assert status == 500
     assert body["message"] == "Something went wrong here: see the log."
     assert [line["path"] for line in logged] == ["/metrics"]
-    ops.metrics.watch_sending(in_flight=lambda: 0, waiting=lambda: 0, limit=1)
+    ops.metrics.observe_dispatcher(in_flight=lambda: 0, queued=lambda: 0, limit=1)
     counted = await samples(client)
-    assert counted["notification_loop_errors_total", ("ZeroDivisionError", "ops")] == 1
+    assert counted["notification_background_task_errors_total", ("ZeroDivisionError", "ops")] == 1
 
 
 async def test_answers_on_a_plain_server_of_its_own(ops: Ops) -> None:

@@ -16,8 +16,8 @@ from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_entrypoints.observability.logging_observer import LoggingObserver
 from notification_entrypoints.observability.rate_window import LastMinute
-from notification_entrypoints.observability.watch import LoggingObserver
 from notification_entrypoints.ops.server import Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
 
@@ -122,11 +122,11 @@ async def test_a_count_that_was_cut_is_told_as_such(ops: Ops, client: Client) ->
 async def test_the_metrics_tell_what_waits_and_measure_it_seldom(ops: Ops, client: Client) -> None:
     ops.backlog.size_now = BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=1.5)}, ())
     ops.opened()
-    ops.watch.watch_storage(partial(ops.report.size, 10.0))
-    ops.watch.watch_webhooks(dict, lambda *_: False)
+    ops.watch.observe_storage(partial(ops.report.size, 10.0))
+    ops.watch.observe_webhooks(dict, lambda *_: False)
     for _ in range(3):
         async with client.get("/metrics") as response:
-            assert "notification_oldest_due_seconds 1.5" in await response.text()
+            assert "notification_oldest_due_delivery_age_seconds 1.5" in await response.text()
         ops.time.now += 4
     assert ops.backlog.asked == 1
     await status(client)

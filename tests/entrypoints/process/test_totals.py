@@ -20,7 +20,7 @@ def metrics(events: int, in_hand: int = 0) -> Metrics:
     made.events_ingested(Source.HTTP, events, 0)
     for _ in range(events):
         made.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=30))
-    made.watch_sending(in_flight=lambda: in_hand, waiting=lambda: 0, limit=10)
+    made.observe_dispatcher(in_flight=lambda: in_hand, queued=lambda: 0, limit=10)
     return made
 
 
@@ -28,13 +28,13 @@ async def test_what_all_of_them_see_alike_is_told_once() -> None:
     totals = Totals()
     for number, oldest in ((1, 90), (2, 100)):
         made = metrics(events=1)
-        made.watch_storage(measured(oldest))
-        made.watch_webhooks(dict, lambda *_: False)
+        made.observe_storage(measured(oldest))
+        made.observe_webhooks(dict, lambda *_: False)
         totals.learn(number, await made.exposed())
     totals.learn(3, metrics(events=1).rendered())  # its storage does not answer
     told = read(totals.exposed())
-    assert told["notification_deliveries_pending", ("waiting",)] == 12
-    assert told["notification_oldest_due_seconds", ()] == 100
+    assert told["notification_deliveries_pending", ("unclaimed",)] == 12
+    assert told["notification_oldest_due_delivery_age_seconds", ()] == 100
 
 
 def measured(seconds: float) -> Callable[[], Awaitable[BacklogSize]]:
@@ -55,7 +55,7 @@ def read(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
 ACCEPTED = "notification_events_total", ("accepted", "http")
 SUCCEEDED = "notification_attempts_total", ("", "succeeded")
 FAILED = "notification_attempts_total", ("timeout", "failed")
-IN_FLIGHT = "notification_in_flight", ()
+IN_FLIGHT = "notification_attempts_in_flight", ()
 PROCESSES = "notification_processes", ()
 BUILD = "notification_build_info", ("abc", "", "1.2.3")
 

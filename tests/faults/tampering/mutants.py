@@ -298,15 +298,15 @@ def know_no_event() -> None:
 def sign_once() -> None:
     """Give a retry the signature of the first attempt."""
 
-    def by(of: Function) -> Function:
-        def of_old(signatures: Any, delivery: Any, keys: Any, second: int) -> Any:
+    def by(headers_for: Function) -> Function:
+        def first_headers_for(signatures: Any, delivery: Any, keys: Any, second: int) -> Any:
             first = seconds.setdefault(delivery.fence.delivery_id, second)
-            return of(signatures, delivery, keys, first)
+            return headers_for(signatures, delivery, keys, first)
 
-        return of_old
+        return first_headers_for
 
     seconds: dict[object, int] = {}
-    replaced("notification_core.signing.signatures:SignatureCache.of", by)
+    replaced("notification_core.signing.signatures:SignatureCache.headers_for", by)
 
 
 def send_another_body() -> None:

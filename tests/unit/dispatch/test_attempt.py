@@ -8,7 +8,6 @@ import pytest
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.memory.sender import Answer, ScriptedSender
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.model.delivery import (
     AttemptOutcome,
@@ -22,9 +21,8 @@ from notification_core.model.delivery import (
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.model.webhook import DisabledReason, Method
-from notification_core.ports.sender import HttpRequest, HttpSender
-from notification_core.signing.signatures import SignatureCache
-from notification_core.signing.signing import CryptographySigner, SignatureHeaders, signature_hex
+from notification_core.ports.sender import HttpRequest
+from tests.support.assembly import MemoryApp
 from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
 
 RULES = DeliveryRules(
@@ -50,20 +48,16 @@ class SlowSender(ScriptedSender):
         return await super().send(request, timeout)
 
 
-def a_deliver(sender: HttpSender, clock: ManualClock) -> AttemptMaker:
-    signatures = SignatureCache(
-        SignatureHeaders("X-Signature", "X-Signature-Timestamp"), CryptographySigner()
-    )
-    return AttemptMaker(sender, signatures, clock, IdGenerator(clock), RULES, lambda: 0.5)
+def attempts(clock: ManualClock, sender: ScriptedSender) -> AttemptMaker:
+    return MemoryApp(clock=clock, sender=sender, delivery_rules=RULES, jitter=lambda: 0.5).attempts
 
 
 async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, AttemptResult]:
     clock = ManualClock()
     sender = SlowSender(clock)
     sender.answer(WEBHOOK.url, answer)
-    deliver = a_deliver(sender, clock)
     delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
-    result = await deliver.attempt(delivery, WEBHOOK, KEYS)
+    result = await attempts(clock, sender).attempt(delivery, WEBHOOK, KEYS)
     (request,) = sender.requests
     return request, result
 
@@ -92,7 +86,8 @@ async def test_the_request_is_signed_in_the_second_of_its_start() -> None:
     timestamp = int(NOW.timestamp())
     assert result.attempt.started_at == NOW
     assert headers["X-Signature-Timestamp"] == headers["webhook-timestamp"] == str(timestamp)
-    assert headers["X-Signature"] == signature_hex(KEYS[0], timestamp, request.body)
+    signed = str(timestamp).encode() + request.body
+    assert headers["X-Signature"] == KEYS[0].private_key.sign(signed).hex()
     assert headers["X-Signature-Key-Id"] == KEYS[0].key_id
     assert headers["webhook-signature"].startswith("v1a,")
 
@@ -153,8 +148,9 @@ async def test_410_names_the_version_of_the_webhook_that_it_was_said_to() -> Non
 @pytest.mark.parametrize("failures", [0, 100])
 def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int) -> None:
     clock = ManualClock()
-    deliver = a_deliver(ScriptedSender(), clock)
-    result = deliver.interrupted(a_delivery(WEBHOOK, failures=failures), WEBHOOK)
+    result = attempts(clock, ScriptedSender()).interrupted(
+        a_delivery(WEBHOOK, failures=failures), WEBHOOK
+    )
     assert result.verdict == Retry(timedelta(seconds=5))
     assert result.attempt.outcome is AttemptOutcome.INTERRUPTED
     attempt = result.attempt

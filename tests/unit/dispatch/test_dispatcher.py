@@ -44,8 +44,11 @@ from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.sender import HttpRequest
 from notification_core.replays.replay_runner import ROOM, Replaying
 from notification_core.signing.key_cache import SigningKeyCache
-from notification_core.signing.signatures import SignatureCache
-from notification_core.signing.signing import CryptographySigner, SignatureHeaders
+from notification_core.signing.signatures import (
+    CryptographySigner,
+    SignatureCache,
+    SignatureHeaders,
+)
 from tests.support.faulty_stores import Faults, FaultyDeliveries, FaultyKeys
 from tests.support.observers import RecordingObserver
 from tests.support.samples import ENVIRONMENT, a_webhook, an_event

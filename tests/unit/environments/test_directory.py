@@ -4,21 +4,21 @@ from uuid import UUID
 
 import pytest
 
-from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
+from notification_adapters.memory import ManualClock, MemoryStorage
 from notification_adapters.memory.environments import MemoryEnvironmentDirectory
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.environments.directory import EXISTS_FOR, MISSING_FOR, Environments
 from notification_core.errors import (
     DirectoryUnavailable,
     EnvironmentBeingErased,
     EnvironmentNotFound,
 )
+from tests.support.assembly import MemoryApp
 from tests.support.samples import ENVIRONMENT
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def clock(app: MemoryApp) -> ManualClock:
+    return app.clock
 
 
 @pytest.fixture
@@ -27,15 +27,18 @@ def directory() -> MemoryEnvironmentDirectory:
 
 
 @pytest.fixture
-def storage(clock: ManualClock) -> MemoryStorage:
-    return memory_storage(clock, IdGenerator(clock))
+def app(directory: MemoryEnvironmentDirectory) -> MemoryApp:
+    return MemoryApp(directory=directory)
 
 
 @pytest.fixture
-def environments(
-    directory: MemoryEnvironmentDirectory, storage: MemoryStorage, clock: ManualClock
-) -> Environments:
-    return Environments(directory, storage.erasures, clock)
+def environments(app: MemoryApp) -> Environments:
+    return app.environments
+
+
+@pytest.fixture
+def storage(app: MemoryApp) -> MemoryStorage:
+    return app.storage
 
 
 async def test_that_an_environment_exists_is_believed_for_a_minute(

@@ -1,69 +1,164 @@
-"""Signing each event once a second, however many webhooks it goes to."""
+"""The signatures of a request, as receivers and their libraries see them."""
 
-from datetime import timedelta
+import base64
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import attrs
+import pytest
+from discord_interactions import verify_key  # type: ignore[import-untyped] # has no types
+from hypothesis import given
+from hypothesis import strategies as st
+from nacl.signing import VerifyKey
 
-from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey, new_signing_key
-from notification_core.ports.signer import Signer
-from notification_core.signing.signatures import SignatureCache
-from notification_core.signing.signing import CryptographySigner, SignatureHeaders, message_id, sign
-from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
+from notification_core.signing.signatures import (
+    SignatureHeaders,
+    message_id,
+    sign,
+)
 
-HEADERS = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
-KEYS = (new_signing_key(ENVIRONMENT, NOW, b"k" * 32),)
-SECOND = int(NOW.timestamp())
-
-
-class CountingSigner(Signer):
-    def __init__(self) -> None:
-        self.signed = 0
-        self._signer = CryptographySigner()
-
-    def sign(self, key: SigningKey, content: bytes) -> bytes:
-        self.signed += 1
-        return self._signer.sign(key, content)
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
+SEEDS = {key["name"]: bytes.fromhex(key["seed_hex"]) for key in VECTORS["keys"]}
+SIGNED = [vector for vector in VECTORS["vectors"] if "whsec" not in vector]
+HEADERS = SignatureHeaders("X-3dverse-Signature", "X-3dverse-Signature-Timestamp")
+ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TIMESTAMPS = st.integers(0, 9_999_999_999)
 
 
-def a_delivery_of(event_id: str, environment_id: UUID = ENVIRONMENT) -> ClaimedDelivery:
-    delivery = a_delivery(a_webhook(), body=event_id.encode())
-    fence = attrs.evolve(delivery.fence, environment_id=environment_id)
-    return attrs.evolve(delivery, event_id=event_id, fence=fence)
+def key(name: str) -> SigningKey:
+    return new_signing_key(ENVIRONMENT, NOW, SEEDS[name])
 
 
-def expected(delivery: ClaimedDelivery, keys: tuple[SigningKey, ...], second: int) -> object:
-    name = message_id(delivery.fence.environment_id, delivery.event_id)
-    return sign(HEADERS, keys, name, second, delivery.body)
+def keys_of(vector: dict[str, Any]) -> list[SigningKey]:
+    return [key(name) for name in vector.get("keys") or [vector["key"]]]
 
 
-def test_all_webhooks_of_an_event_share_the_signatures_of_a_second() -> None:
-    signer = CountingSigner()
-    signatures = SignatureCache(HEADERS, signer)
-    shared = [signatures.of(a_delivery_of("one"), KEYS, SECOND) for _ in range(100)]
-    assert set(shared) == {expected(a_delivery_of("one"), KEYS, SECOND)}
-    assert signer.signed == 2  # one for each scheme
+def body_of(vector: dict[str, Any]) -> bytes:
+    body: str = vector["body"]
+    return body.encode()
 
 
-def test_each_event_second_and_set_of_keys_has_signatures_of_its_own() -> None:
-    signatures = SignatureCache(HEADERS, CryptographySigner())
-    other_environment = UUID(int=1)
-    rotated = (new_signing_key(ENVIRONMENT, NOW + timedelta(days=1), b"r" * 32),)
-    for delivery, keys, second in (
-        (a_delivery_of("one"), KEYS, SECOND),
-        (a_delivery_of("two"), KEYS, SECOND),
-        (a_delivery_of("one", other_environment), KEYS, SECOND),
-        (a_delivery_of("one"), rotated, SECOND),
-        (a_delivery_of("one"), rotated, SECOND + 1),
-        (a_delivery_of("one"), KEYS, SECOND),
-    ):
-        assert signatures.of(delivery, keys, second) == expected(delivery, keys, second)
+@pytest.mark.parametrize("vector", SIGNED, ids=lambda vector: vector["name"])
+def test_the_contracts_signatures_are_made_byte_for_byte(vector: dict[str, Any]) -> None:
+    timestamp, body, keys = int(vector["timestamp"]), body_of(vector), keys_of(vector)
+
+    assert body.hex() == vector.get("body_hex", body.hex())
+    headers = dict(sign(HEADERS, keys, vector["webhook_id"], timestamp, body))
+    assert headers["X-3dverse-Signature"] == vector["x_3dverse_signature"]
+    assert headers["webhook-signature"] == vector["webhook_signature"]
 
 
-def test_what_is_remembered_within_a_second_is_bounded() -> None:
-    signer = CountingSigner()
-    signatures = SignatureCache(HEADERS, signer)
-    for number in range(5_000):
-        signatures.of(a_delivery_of(str(number)), KEYS, SECOND)
-    assert len(signatures) < 4_500
+@pytest.mark.parametrize("vector", SIGNED, ids=lambda vector: vector["name"])
+def test_all_headers_of_an_attempt_are_made_at_once(vector: dict[str, Any]) -> None:
+    keys = keys_of(vector)
+    signed = sign(HEADERS, keys, vector["webhook_id"], int(vector["timestamp"]), body_of(vector))
+
+    assert signed == (
+        ("X-3dverse-Signature", vector["x_3dverse_signature"]),
+        ("X-3dverse-Signature-Timestamp", vector["timestamp"]),
+        ("X-3dverse-Signature-Key-Id", keys[0].key_id),
+        ("webhook-id", vector["webhook_id"]),
+        ("webhook-timestamp", vector["timestamp"]),
+        ("webhook-signature", vector["webhook_signature"]),
+    )
+
+
+def test_without_the_standard_signature_the_id_and_time_still_go_out() -> None:
+    headers = attrs.evolve(HEADERS, standard=False)
+
+    assert [name for name, _ in sign(headers, [key("K1")], "msg_1", 1_700_000_000, b"{}")] == [
+        "X-3dverse-Signature",
+        "X-3dverse-Signature-Timestamp",
+        "X-3dverse-Signature-Key-Id",
+        "webhook-id",
+        "webhook-timestamp",
+    ]
+
+
+def test_the_headers_bear_the_configured_names() -> None:
+    headers = SignatureHeaders("X-Acme-Sig", "X-Acme-Time")
+    names = [name for name, _ in sign(headers, [key("K1")], "msg_1", 1_700_000_000, b"{}")]
+
+    assert names[:3] == ["X-Acme-Sig", "X-Acme-Time", "X-Acme-Sig-Key-Id"]
+    assert headers.names == {"x-acme-sig", "x-acme-time", "x-acme-sig-key-id"}
+
+
+@given(body=st.binary(), timestamp=TIMESTAMPS)
+def test_published_verifiers_of_discords_scheme_accept_our_own(body: bytes, timestamp: int) -> None:
+    headers = dict(sign(HEADERS, [key("K1")], "msg_1", timestamp, body))
+
+    assert verify_key(
+        body,
+        headers["X-3dverse-Signature"],
+        headers["X-3dverse-Signature-Timestamp"],
+        key("K1").public_key.hex(),
+    )
+
+
+@given(body=st.binary(), timestamp=TIMESTAMPS)
+def test_libsodium_accepts_each_standard_signature(body: bytes, timestamp: int) -> None:
+    keys = [key("K2"), key("K1")]
+    headers = dict(sign(HEADERS, keys, "msg_1", timestamp, body))
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+
+    entries = headers["webhook-signature"].split(" ")
+    assert len(entries) == 2
+    for entry, signer in zip(entries, keys, strict=True):
+        version, _, signature = entry.partition(",")
+        assert version == "v1a"
+        VerifyKey(signer.public_key).verify(content, base64.b64decode(signature))
+
+
+@given(TIMESTAMPS)
+def test_the_time_always_has_ten_digits(timestamp: int) -> None:
+    headers = dict(sign(HEADERS, [key("K1")], "msg_1", timestamp, b""))
+
+    assert re.fullmatch(r"[0-9]{10}", headers["webhook-timestamp"])
+    assert headers["X-3dverse-Signature-Timestamp"] == headers["webhook-timestamp"]
+    assert int(headers["webhook-timestamp"]) == timestamp
+
+
+def test_our_own_scheme_is_signed_by_the_first_key_alone() -> None:
+    headers = dict(sign(HEADERS, [key("K2"), key("K1")], "msg_1", 1, b""))
+
+    assert headers["X-3dverse-Signature-Key-Id"] == key("K2").key_id
+    assert headers["X-3dverse-Signature"] == key("K2").private_key.sign(b"0000000001").hex()
+
+
+@pytest.mark.parametrize("event_id", ["a", "evt_1-B", "x" * 124])
+def test_a_plain_event_id_stands_in_the_message_id(event_id: str) -> None:
+    assert message_id(ENVIRONMENT, event_id) == f"msg_{event_id}"
+
+
+@pytest.mark.parametrize(
+    ("event_id", "expected"),
+    [
+        ("order.created/7", "msg_uWD3lf5Q6LBALsHvVfbOaWYocfNuQ2vEXEABMrU4_Tk"),
+        ("x" * 125, None),
+        ("", None),
+        ("é", None),
+        ("a\n", None),
+    ],
+)
+def test_any_other_event_id_is_hashed_with_its_environment(
+    event_id: str, expected: str | None
+) -> None:
+    hashed = message_id(ENVIRONMENT, event_id)
+
+    assert expected in {None, hashed}
+    assert re.fullmatch(r"msg_[A-Za-z0-9_-]{43}", hashed)
+    assert hashed != message_id(UUID(int=0), event_id)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_message_id_is_stable_and_safe_in_a_header(event_id: str) -> None:
+    one = message_id(ENVIRONMENT, event_id)
+
+    assert one == message_id(ENVIRONMENT, event_id)
+    assert re.fullmatch(r"msg_[A-Za-z0-9_-]{1,124}", one)

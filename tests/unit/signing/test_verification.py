@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from notification_core.errors import InvalidInput, InvalidSignature
 from notification_core.model.signing_key import new_signing_key, public_forms
-from notification_core.signing.signing import SignatureHeaders, sign
+from notification_core.signing.signatures import SignatureHeaders, sign
 from notification_core.signing.verification import (
     MAX_SIGNATURES,
     verify_signature,

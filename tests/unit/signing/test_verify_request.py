@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from notification_core import InvalidSignature, verify_request
 from notification_core.model.signing_key import new_signing_key, public_forms
-from notification_core.signing.signing import SignatureHeaders, sign
+from notification_core.signing.signatures import SignatureHeaders, sign
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
 (V1,) = [vector for vector in VECTORS["vectors"] if "whsec" in vector]

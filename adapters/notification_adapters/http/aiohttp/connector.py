@@ -18,9 +18,9 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from notification_adapters.http.aiohttp.protocol import OneResponse
-from notification_adapters.http.destination_guard import judging_sockets
-from notification_adapters.http.limits import IDLE
-from notification_adapters.http.resolver import JudgingResolver
+from notification_adapters.http.destination_guard import guarded_sockets
+from notification_adapters.http.messages import IDLE
+from notification_adapters.http.resolver import GuardedResolver
 from notification_adapters.http.shortages import told_apart
 from notification_core.model.destinations import DestinationPolicy
 
@@ -36,14 +36,14 @@ class GuardedConnector(TCPConnector):
     """
 
     def __init__(
-        self, policy: DestinationPolicy, resolver: JudgingResolver, ssl_context: SSLContext
+        self, policy: DestinationPolicy, resolver: GuardedResolver, ssl_context: SSLContext
     ) -> None:
         super().__init__(
             limit=0,
             keepalive_timeout=IDLE.total_seconds(),
             resolver=_Resolver(resolver),
             use_dns_cache=False,
-            socket_factory=judging_sockets(policy),
+            socket_factory=guarded_sockets(policy),
             ssl=ssl_context,
         )
         self._used = WeakSet[ResponseHandler]()
@@ -107,7 +107,7 @@ def _has_come(transport: asyncio.Transport | None) -> bool:
 class _Resolver(AbstractResolver):
     """Our look-ups as aiohttp asks for them."""
 
-    def __init__(self, resolver: JudgingResolver) -> None:
+    def __init__(self, resolver: GuardedResolver) -> None:
         self._resolver = resolver
 
     async def resolve(

@@ -17,6 +17,7 @@ from aiohttp import (
 
 from notification_adapters.http import failures
 from notification_adapters.http.destination_guard import DestinationDenied
+from notification_adapters.http.messages import MAX_HEADERS
 from notification_core.ports.sender import SendingFailed
 
 
@@ -56,7 +57,7 @@ def _of_receiver(error: ClientError) -> SendingFailed:
 def _invalid_head(message: str) -> SendingFailed:
     """Return what aiohttp says of a head; what follows a colon quotes it."""
     if message.startswith("Too many headers"):
-        return failures.too_many_headers()
+        return failures.too_many_headers(MAX_HEADERS)
     if message.startswith("Got more than"):
         return failures.headers_too_large()
     return failures.malformed_head(message.partition("b'")[0].partition('b"')[0])

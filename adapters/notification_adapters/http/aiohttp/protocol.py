@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from aiohttp.client_proto import ResponseHandler
 
-from notification_adapters.http.limits import MAX_HEADER_BYTES
-from notification_adapters.http.responses import FIRST_FINAL_STATUS
+from notification_adapters.http.messages import FIRST_FINAL_STATUS, MAX_HEADER_BYTES
 
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS: Final = re.compile(rb"\s*HTTP/\d\.\d (\d{3})")

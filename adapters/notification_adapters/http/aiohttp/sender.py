@@ -19,17 +19,21 @@ from yarl import URL
 from notification_adapters.http.aiohttp.body import read
 from notification_adapters.http.aiohttp.connector import POOL_KEY, GuardedConnector, PooledRequest
 from notification_adapters.http.aiohttp.failures import failure_of
+from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
-from notification_adapters.http.header_fields import checked_names, invalid_value
-from notification_adapters.http.limits import MAX_HEADER_BYTES, MAX_KNOWN_URLS
+from notification_adapters.http.messages import (
+    MAX_CACHED_URLS,
+    MAX_HEADER_BYTES,
+    checked_names,
+    invalid_value,
+    received,
+)
 from notification_adapters.http.proxy import (
     ANYWHERE,
     PROXY_AUTHENTICATION_REQUIRED,
     EgressProxy,
 )
-from notification_adapters.http.resolver import Dns, JudgingResolver, NameService
-from notification_adapters.http.responses import received
-from notification_adapters.http.trust import system_trust
+from notification_adapters.http.resolver import Dns, GuardedResolver, NameService
 from notification_core.errors import DestinationRefused
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.model.destinations import DestinationPolicy, check_url
@@ -59,12 +63,12 @@ class AiohttpSender(HttpSender):
     ) -> None:
         self._proxy = proxy
         connecting = policy if proxy is None else ANYWHERE
-        self._resolver = JudgingResolver(connecting, names or Dns())
+        self._resolver = GuardedResolver(connecting, names or Dns())
         connector = GuardedConnector(connecting, self._resolver, ssl_context or system_trust())
         self._session = _session(connector, proxy)
         opens = None if proxy is None else proxy.authorization
         self._opening = (("Proxy-Authorization", opens),) if opens else ()
-        self._destination = lru_cache(MAX_KNOWN_URLS)(partial(_destination, policy))
+        self._destination = lru_cache(MAX_CACHED_URLS)(partial(_destination, policy))
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Send one request; see the port.
@@ -77,17 +81,17 @@ class AiohttpSender(HttpSender):
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 response = await self._begin(request, url)
-                whole = await read(response, body)
+                complete = await read(response, body)
         except TimeoutError as error:
             if response is None:
                 raise timed_out(timeout) from error
-            whole = False
+            complete = False
         finally:
             if response is not None and not response.closed:
                 response.close()
         if self._proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
             raise proxy_refused()
-        return received(response.status, response.raw_headers, bytes(body), whole=whole)
+        return received(response.status, response.raw_headers, bytes(body), complete=complete)
 
     async def close(self) -> None:
         """Close idle connections, and end look-ups that nobody waits for."""

@@ -6,7 +6,7 @@ import ssl
 from typing import cast
 
 from notification_adapters.http import failures
-from notification_adapters.http.native.request import Origin
+from notification_adapters.http.native.request import HttpOrigin
 from notification_adapters.http.native.response import ResponseReader
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import SendingFailed
@@ -17,43 +17,48 @@ PIECE = 64 * 1024
 _NOTHING = memoryview(b"")
 
 Outcome = ReceivedResponse | SendingFailed | TimeoutError
-"""What a request came to. It is no exception of its future, since nobody may be waiting."""
+"""What a request came to. It is not an exception of its future: perhaps nobody awaits it."""
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """Carries one request and its response at a time.
 
-    What comes between a response's end and the next request is never taken for an answer: it ends
-    the connection. ``due`` is until when a response is waited for, ``answered_at`` when the first
-    byte of the present one came, 0 as long as there is none.
+    What comes between a response's end and the next request is never taken for a response: it ends
+    the connection. ``deadline`` is until when a response is waited for, ``first_byte_at`` when the
+    first byte of the present one came, 0 as long as there is none.
     """
 
     _transport: asyncio.Transport
 
     def __init__(
-        self, origin: Origin, loop: asyncio.AbstractEventLoop, socket_: socket.socket
+        self, origin: HttpOrigin, loop: asyncio.AbstractEventLoop, socket_: socket.socket
     ) -> None:
         self.origin = origin
-        self.due = 0.0
-        self.answered_at = 0.0
+        self.deadline = 0.0
+        self.first_byte_at = 0.0
         self._loop = loop
         self._socket = socket_
         self._reader = ResponseReader()
-        self._asked = 0
+        self._is_new = True
         self._unsent = _NOTHING
         self._has_room = True
-        # What a server says before it is asked (that it is overloaded) is its answer.
+        # What a server says before it is asked (that it is overloaded) is its response.
         self._outcome: asyncio.Future[Outcome] = loop.create_future()
 
-    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Outcome]:
+    def request(self, head: bytes, body: bytes) -> asyncio.Future[Outcome]:
         """Send a request, and return what its outcome will be set on."""
-        if self._asked:
-            self.answered_at = 0.0
+        if not self._is_new:
+            self.first_byte_at = 0.0
             self._outcome = self._loop.create_future()
             self._reader.start()
-        self._asked += 1
+        self._is_new = False
         if not self._outcome.done():
-            self._send(head, body)
+            if len(body) <= PIECE:
+                self._transport.write(head + body)
+            else:
+                self._transport.write(head)
+                self._unsent = memoryview(body)
+                self._send_pieces()
         return self._outcome
 
     def expire(self) -> None:
@@ -102,30 +107,31 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Read what came."""
         reader = self._reader
-        if not self.answered_at:
-            self.answered_at = self._loop.time()
+        if not self.first_byte_at:
+            self.first_byte_at = self._loop.time()
         if reader.ended:
             self.abort()
             return
+        outcome: Outcome | None
         try:
-            response = reader.feed(data)
+            outcome = reader.feed(data)
         except SendingFailed as failure:
-            self._settle(failure)
-            return
-        if response is not None:
-            self._settle(response)
-        elif reader.is_flood:
-            self._transport.pause_reading()
+            outcome = failure
+        if outcome is None:
+            if reader.is_flood:
+                self._transport.pause_reading()
+        elif not self._outcome.done():
+            self._outcome.set_result(outcome)
 
     def eof_received(self) -> None:
         """Take the receiver's end of the connection for the end of all of it."""
-        self._lose(None)
+        self._end_by_receiver(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection, or its break."""
-        self._lose(exc)
+        self._end_by_receiver(exc)
         self._reader.close()
 
     def pause_writing(self) -> None:
@@ -135,22 +141,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send what is left."""
         self._has_room = True
-        self._send_on()
+        self._send_pieces()
 
-    def _send(self, head: bytes, body: bytes) -> None:
-        if len(body) <= PIECE:
-            self._transport.write(head + body)
-            return
-        self._transport.write(head)
-        self._unsent = memoryview(body)
-        self._send_on()
-
-    def _send_on(self) -> None:
+    def _send_pieces(self) -> None:
         while self._unsent and self._has_room:
             piece, self._unsent = self._unsent[:PIECE], self._unsent[PIECE:]
             self._transport.write(piece)
 
-    def _lose(self, error: Exception | None) -> None:
+    def _end_by_receiver(self, error: Exception | None) -> None:
         match error:
             case None if self._reader.amid_head:
                 failure = failures.closed_amid_headers()
@@ -163,14 +161,12 @@ class Connection(asyncio.Protocol):
         self._end(failure, orderly=error is None)
 
     def _end(self, failure: SendingFailed | TimeoutError, *, orderly: bool) -> None:
-        """Settle for the response as far as it came, and for the failure where none did."""
+        """Settle for the response as far as it came, and for the failure if none did."""
         if self._outcome.done():
             return
+        outcome: Outcome
         try:
-            self._settle(self._reader.end(orderly=orderly) or failure)
+            outcome = self._reader.end(orderly=orderly) or failure
         except SendingFailed as unusable:
-            self._settle(unusable)
-
-    def _settle(self, outcome: Outcome) -> None:
-        if not self._outcome.done():
-            self._outcome.set_result(outcome)
+            outcome = unusable
+        self._outcome.set_result(outcome)

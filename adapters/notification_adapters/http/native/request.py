@@ -1,20 +1,22 @@
 """A request as the bytes that go out, and where they go to."""
 
+from operator import itemgetter
 from typing import NamedTuple
 
 from attrs import field, frozen
 
-from notification_adapters.http.header_fields import checked_names, invalid_value
+from notification_adapters.http.messages import checked_names, invalid_value
 from notification_adapters.http.proxy import EgressProxy
 from notification_core.model.destinations import Destination
 from notification_core.ports.sender import HttpRequest
 
+_NAME = itemgetter(0)
 _VISIBLE = bytes(range(0x20, 0x7F))
 _END_OF_LINE = "\r\n"
 _END_OF_HEAD = ("", "")
 
 
-class Origin(NamedTuple):
+class HttpOrigin(NamedTuple):
     """What a connection leads to, and may be used again for."""
 
     scheme: str
@@ -27,7 +29,7 @@ class Origin(NamedTuple):
 class Target:
     """What all requests to one URL have in common: ``path`` is what they ask for."""
 
-    origin: Origin
+    origin: HttpOrigin
     path: str = field(repr=False)
     lines: tuple[str, ...] = field(repr=False)
 
@@ -38,7 +40,7 @@ def target_of(destination: Destination, proxy: EgressProxy | None = None) -> Tar
     A proxy is told the whole URL of what is not encrypted (RFC 9112, section 3.2.2), and not that
     of what is, nor the credentials that are its own.
     """
-    origin = Origin(
+    origin = HttpOrigin(
         destination.scheme,
         destination.host,
         destination.port,
@@ -58,7 +60,7 @@ def head_of(request: HttpRequest, target: Target) -> bytes:
     Raises :class:`InvalidInput` where a header would make something else of it.
     """
     headers = request.headers
-    names = checked_names(tuple([name for name, _ in headers]))
+    names = checked_names(tuple(map(_NAME, headers)))
     lines = [
         f"{request.method.upper()} {target.path} HTTP/1.1",
         *target.lines,

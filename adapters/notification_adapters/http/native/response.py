@@ -3,8 +3,12 @@
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from notification_adapters.http import failures
-from notification_adapters.http.limits import MAX_HEADER_BYTES, MAX_HEADERS
-from notification_adapters.http.responses import FIRST_FINAL_STATUS, received
+from notification_adapters.http.messages import (
+    FIRST_FINAL_STATUS,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    received,
+)
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import MAX_RESPONSE_BYTES, SendingFailed
 
@@ -42,41 +46,54 @@ class ResponseReader:
         self.ended = False
         self.reusable = False
         self.amid_head = False
-        self._whole = False
+        self._complete = False
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_size = 0
         self._size = 0
-        self._passed_over = False
+        self._had_interim = False
         self._failure: SendingFailed | None = None
 
     def feed(self, data: bytes) -> ReceivedResponse | None:
-        """Take what came; return the response once it has ended.
+        """Read what came; return the response once it has ended.
 
-        Raises :class:`SendingFailed` where it is not HTTP, or none that can be taken.
+        Raises :class:`SendingFailed` if it is not HTTP, or is a response that cannot be accepted.
         """
         self._size += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.ended:
-                raise self._failure or self._malformed(str(error)) from error
+                malformed = (
+                    failures.malformed_body()
+                    if self._status
+                    else failures.malformed_head(str(error))
+                )
+                raise self._failure or malformed from error
             self.reusable = False
         if not self.ended and self._size > MAX_HEADER_BYTES:
-            self._check_size()
-        return self._response() if self.ended else None
+            if not self._status:
+                if not self._had_interim:
+                    raise failures.headers_too_large()
+            elif self._size > MAX_WIRE_BYTES:
+                self.ended = True
+        if not self.ended:
+            return None
+        body = b"".join(self._body)
+        self._body.clear()  # an idle connection holds nothing
+        return received(self._status, self._headers, body, complete=self._complete)
 
     def end(self, *, orderly: bool) -> ReceivedResponse | None:
-        """Take the end of the connection; return the response if its headers are there.
+        """End with the connection; return the response if its headers are there.
 
-        Raises :class:`SendingFailed` where it is none that can be taken.
+        Raises :class:`SendingFailed` if it is a response that cannot be accepted.
         """
         if not self._status:
             return None
         self.ended = True
-        self._whole = orderly and not self._is_framed()
-        return self._response()
+        self._complete = orderly and not self._is_framed()
+        return received(self._status, self._headers, b"".join(self._body), complete=self._complete)
 
     def close(self) -> None:
         """Let go of the parser, which holds this reader as this reader holds it."""
@@ -84,10 +101,10 @@ class ResponseReader:
 
     @property
     def is_flood(self) -> bool:
-        """Tell whether so many interim responses came that nobody should listen any more."""
+        """Tell whether so many interim responses came that no more should be read."""
         return not self._status and self._size > MAX_HEADER_BYTES
 
-    # What llhttp calls. A body is never unpacked; what follows the body's last chunk is not kept.
+    # What llhttp calls. A body is not decompressed; what follows its last chunk is not kept.
 
     def on_message_begin(self) -> None:
         """Begin a head: that of an interim response, or of the one that counts."""
@@ -96,19 +113,19 @@ class ResponseReader:
         self.amid_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Keep a header."""
         if self._status:
             return
         if b"\0" in value:
             self._failure = failures.malformed_head("Invalid HTTP header")
             raise _Stop
         if len(self._headers) >= MAX_HEADERS:
-            self._failure = failures.too_many_headers()
+            self._failure = failures.too_many_headers(MAX_HEADERS)
             raise _Stop
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Take a status."""
+        """Keep a status."""
         status = self._parser.get_status_code()
         self.amid_head = False
         if status >= FIRST_FINAL_STATUS:
@@ -118,10 +135,10 @@ class ResponseReader:
             self._failure = failures.unusable_status(status)
             raise _Stop
         self._headers.clear()
-        self._passed_over = True
+        self._had_interim = True
 
     def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body, up to the limit."""
+        """Keep a piece of the body, up to the limit."""
         self._body_size += len(piece)
         self._body.append(piece)
         if self._body_size > MAX_RESPONSE_BYTES:
@@ -129,25 +146,10 @@ class ResponseReader:
             raise _Stop
 
     def on_message_complete(self) -> None:
-        """Take the end of a response, unless it was an interim one."""
+        """End a response, unless it was an interim one."""
         if self._status:
-            self.ended = self._whole = True
+            self.ended = self._complete = True
             self.reusable = self._parser.should_keep_alive()
-
-    def _response(self) -> ReceivedResponse:
-        body = b"".join(self._body)
-        self._body.clear()  # an idle connection holds nothing
-        return received(self._status, self._headers, body, whole=self._whole)
-
-    def _check_size(self) -> None:
-        if not self._status:
-            if not self._passed_over:
-                raise failures.headers_too_large()
-        elif self._size > MAX_WIRE_BYTES:
-            self.ended = True
-
-    def _malformed(self, reason: str) -> SendingFailed:
-        return failures.malformed_body() if self._status else failures.malformed_head(reason)
 
     def _is_framed(self) -> bool:
         """Tell whether the body says where it ends; else the end of the connection does."""

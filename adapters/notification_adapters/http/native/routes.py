@@ -1,24 +1,25 @@
-"""Ways to an origin: straight to where the policy allows, or through the operator's proxy."""
+"""Ways to an origin: directly to where the policy allows, or through the operator's proxy."""
 
 import asyncio
 import re
 import socket
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from aiohappyeyeballs import AddrInfoType, start_connection
+from attrs import frozen
 
 from notification_adapters.http import failures
-from notification_adapters.http.destination_guard import judging_sockets
-from notification_adapters.http.limits import MAX_HEADER_BYTES
-from notification_adapters.http.native.phase_timer import Stopwatch
-from notification_adapters.http.native.request import Origin
+from notification_adapters.http.destination_guard import guarded_sockets
+from notification_adapters.http.messages import MAX_HEADER_BYTES
+from notification_adapters.http.native.request import HttpOrigin
 from notification_adapters.http.proxy import EgressProxy
-from notification_adapters.http.resolver import JudgingResolver
+from notification_adapters.http.resolver import GuardedResolver
 from notification_adapters.http.shortages import told_apart
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.ports.sender import Phase
+from notification_core.ports.sender import OnPhase, Phase
 
 # RFC 8305, section 5: how long one address may take before the next is tried as well.
 _HEAD_START = 0.25
@@ -27,58 +28,73 @@ _END = b"\r\n\r\n"
 _OPENED = re.compile(rb"HTTP/1\.[01] 2[0-9]{2}[ \r]")
 
 
+@frozen
+class PhaseTimer:
+    """Reports how long phases of requests take, by the loop's clock, if ``on_phase`` is given."""
+
+    loop: asyncio.AbstractEventLoop
+    on_phase: OnPhase | None
+
+    @contextmanager
+    def timing(self, phase: Phase) -> Iterator[None]:
+        """Report how long the block took; one that raises is not reported."""
+        began = self.loop.time()
+        yield
+        if self.on_phase is not None:
+            self.on_phase(phase, self.loop.time() - began)
+
+
 class Route(Protocol):
     """Opens sockets that lead to an origin."""
 
     @abstractmethod
-    async def open(self, origin: Origin) -> socket.socket:
+    async def open(self, origin: HttpOrigin) -> socket.socket:
         """Return a connected socket on which nothing was said yet.
 
         Raises ``OSError`` and :class:`SendingFailed`.
         """
 
 
-class Straight(Route):
+class DirectRoute(Route):
     """Connects to an origin itself, where the policy allows."""
 
     def __init__(
         self,
         policy: DestinationPolicy,
-        resolver: JudgingResolver,
-        stopwatch: Stopwatch,
+        resolver: GuardedResolver,
+        timer: PhaseTimer,
     ) -> None:
-        self._open_socket = judging_sockets(policy)
+        self._open_socket = guarded_sockets(policy)
         self._resolver = resolver
-        self._stopwatch = stopwatch
+        self._timer = timer
 
-    async def open(self, origin: Origin) -> socket.socket:
+    async def open(self, origin: HttpOrigin) -> socket.socket:
         """Look the origin up and connect to the address that answers first."""
-        addresses = [origin.host] if origin.is_address else await self._looked_up(origin.host)
-        with self._stopwatch.timing(Phase.CONNECT):
+        addresses: Sequence[str] = [origin.host]
+        if not origin.is_address:
+            with self._timer.timing(Phase.DNS):
+                addresses = await self._resolver.addresses(origin.host)
+        with self._timer.timing(Phase.CONNECT):
             return await start_connection(
                 [_info(address, origin.port) for address in addresses],
                 happy_eyeballs_delay=_HEAD_START,
-                loop=self._stopwatch.loop,
+                loop=self._timer.loop,
                 socket_factory=self._open_socket,
             )
 
-    async def _looked_up(self, host: str) -> Sequence[str]:
-        with self._stopwatch.timing(Phase.LOOK_UP):
-            return await self._resolver.addresses(host)
 
-
-class Through(Route):
+class ProxyRoute(Route):
     """Has a proxy connect: for https to the origin, for http to what each request names."""
 
     def __init__(
-        self, proxy: EgressProxy, to_proxy: Straight, loop: asyncio.AbstractEventLoop
+        self, proxy: EgressProxy, to_proxy: DirectRoute, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._authorization = proxy.authorization
-        self._proxy = Origin("http", proxy.host, proxy.port, is_address=_is_address(proxy.host))
+        self._proxy = HttpOrigin("http", proxy.host, proxy.port, is_address=_is_address(proxy.host))
         self._to_proxy = to_proxy
         self._loop = loop
 
-    async def open(self, origin: Origin) -> socket.socket:
+    async def open(self, origin: HttpOrigin) -> socket.socket:
         """Connect to the proxy, and have it make a tunnel where TLS will go through it."""
         try:
             with told_apart():
@@ -93,18 +109,18 @@ class Through(Route):
                 raise
         return connected
 
-    async def _tunnel(self, connected: socket.socket, origin: Origin) -> None:
+    async def _tunnel(self, connected: socket.socket, origin: HttpOrigin) -> None:
         """Make the socket one to the origin (RFC 9110, section 9.3.6)."""
         try:
-            await self._loop.sock_sendall(connected, self._asking_for(origin))
-            answer = await self._answer(connected)
+            await self._loop.sock_sendall(connected, self._connect_request(origin))
+            head = await self._read_head(connected)
         except OSError as error:
             raise failures.proxy_refused() from error
-        # What follows the answer's head would be the origin's, which does not speak first in TLS.
-        if not (_OPENED.match(answer) and answer.endswith(_END)):
+        # What follows the head would be the origin's, which does not speak first in TLS.
+        if not (_OPENED.match(head) and head.endswith(_END)):
             raise failures.proxy_refused()
 
-    def _asking_for(self, origin: Origin) -> bytes:
+    def _connect_request(self, origin: HttpOrigin) -> bytes:
         host = f"[{origin.host}]" if ":" in origin.host else origin.host.removesuffix(".")
         lines = [
             f"CONNECT {host}:{origin.port} HTTP/1.1",
@@ -113,15 +129,15 @@ class Through(Route):
         ]
         return "\r\n".join(lines).encode() + _END
 
-    async def _answer(self, connected: socket.socket) -> bytes:
-        """Return what the proxy said up to the end of the head, or as far as it came."""
-        said = bytearray()
-        while _END not in said and len(said) <= MAX_HEADER_BYTES:
+    async def _read_head(self, connected: socket.socket) -> bytes:
+        """Return what the proxy sent up to the end of the head, or as far as it came."""
+        head = bytearray()
+        while _END not in head and len(head) <= MAX_HEADER_BYTES:
             piece = await self._loop.sock_recv(connected, 4096)
             if not piece:
                 break
-            said += piece
-        return bytes(said)
+            head += piece
+        return bytes(head)
 
 
 def _is_address(host: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 LARGE = 16 * 1024
-"""From this many bytes on an answer is worth packing; for less it only costs time."""
+"""From this many bytes on a response is worth compressing; for less it only costs time."""
 
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
@@ -27,11 +27,11 @@ def is_accepted(request: web.Request, media_types: Collection[str]) -> bool:
     if request.headers.get(hdrs.ACCEPT, "*/*") in {"*/*", *media_types}:
         return True
     weights = _weights(request, hdrs.ACCEPT)
-    return not weights or any(_weight_of(each, weights) > 0 for each in media_types)
+    return not weights or any(_weight_of(name, weights) > 0 for name in media_types)
 
 
-def pack(request: web.Request, response: web.StreamResponse) -> None:
-    """Pack an answer where it is large and the caller takes it so, or takes nothing else.
+def compress(request: web.Request, response: web.StreamResponse) -> None:
+    """Compress a response that is large if the caller takes it so, or takes nothing else.
 
     One that has an ETag is left as it is: a strong tag names the bytes.
     """
@@ -44,8 +44,10 @@ def pack(request: web.Request, response: web.StreamResponse) -> None:
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
     elif plain != 0 or not size:
         return
-    offered = {each: weights.get(each.value, weights.get(_ANY_CODING, 0)) for each in _CODINGS}
-    best = max(_CODINGS, key=lambda each: offered[each])
+    offered = {
+        coding: weights.get(coding.value, weights.get(_ANY_CODING, 0)) for coding in _CODINGS
+    }
+    best = max(_CODINGS, key=offered.__getitem__)
     if offered[best] > 0 and offered[best] >= weights.get("identity", 0):
         response.enable_compression(best)
 
@@ -66,18 +68,15 @@ def _weights_in(text: str) -> Mapping[str, float]:
     named: dict[str, float] = {}
     for item in text.split(","):
         what, *parameters = (part.strip().lower() for part in item.split(";"))
+        weights = (text.removeprefix("q=") for text in parameters if text.startswith("q="))
+        # A weight that is none is passed over.
+        weight = next((float(text) for text in weights if _WEIGHT.fullmatch(text)), 1)
         if what:
-            named[what] = max(named.get(what, 0), _weight(parameters))
+            named[what] = max(named.get(what, 0), weight)
     return named
-
-
-def _weight(parameters: Collection[str]) -> float:
-    """Return the weight that parameters give; one that is no weight is passed over."""
-    weights = (each.removeprefix("q=") for each in parameters if each.startswith("q="))
-    return next((float(each) for each in weights if _WEIGHT.fullmatch(each)), 1)
 
 
 def _weight_of(media_type: str, weights: Mapping[str, float]) -> float:
     """Return the weight of a media type: by the range that names it most closely."""
     ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*", "*")
-    return next((weights[each] for each in ranges if each in weights), 0)
+    return next((weights[name] for name in ranges if name in weights), 0)

@@ -2,10 +2,15 @@
 
 It is written as ``openapi.yaml``, and read as ``openapi.json``, which ``nox -s generate`` makes of
 it: reading YAML takes thirty times as long, in every start.
+
+Each operation says itself who may call it: which scope by the ``security`` of OpenAPI, in which
+environments by the ids in its path; one that says nothing cannot be loaded.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import tzinfo
+from enum import Enum
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import TypeAlias, cast
@@ -16,14 +21,15 @@ from jsonschema_rs import Draft202012Validator, Validator
 
 from notification_adapters.event_formats.validation import instant
 from notification_core.errors import Detail
-from notification_entrypoints.api.openapi.access_rules import Rule, rule_of
-from notification_entrypoints.api.openapi.validation_messages import complaints
+from notification_core.model.caller import Scope
+from notification_entrypoints.api.openapi.validation_messages import validation_errors
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Object: TypeAlias = "dict[str, Json]"
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _MAX_DETAILS = 100
+_ENVIRONMENTS = "x-environments"
 
 
 @frozen
@@ -44,11 +50,11 @@ class Schema:
         ours = cast("list[Object]", self.root["allOf"])[0]
         return _objects(_resolved(self.root, ours)["properties"]).keys()
 
-    def judge(self, value: object) -> Sequence[Detail]:
+    def validate(self, value: object) -> Sequence[Detail]:
         """Return what is wrong with a value: of each field the first thing, at most a hundred."""
         details: dict[str, Detail] = {}
         for error in self._validator.iter_errors(value):
-            for detail in complaints(error, self._fields_at(error.schema_path)):
+            for detail in validation_errors(error, self._fields_at(error.schema_path)):
                 details.setdefault(detail.field, detail)
             if len(details) >= _MAX_DETAILS:
                 break
@@ -61,6 +67,24 @@ class Schema:
             node = node.get(str(step)) if isinstance(node, dict) else None
         properties = node.get("properties", {}) if isinstance(node, dict) else {}
         return [name for name, each in _objects(properties).items() if not each.get("readOnly")]
+
+
+class Reach(Enum):
+    """Whose environment a caller's must be."""
+
+    ANY = "any"
+    ALL = "all"
+    ENVIRONMENT = "environment_id"
+    WEBHOOK = "webhook_id"
+    DELIVERY = "delivery_id"
+
+
+@frozen
+class AccessRule:
+    """What a caller needs; ``scope`` is None where everybody may call."""
+
+    scope: Scope | None
+    reach: Reach
 
 
 @frozen
@@ -86,7 +110,7 @@ class Operation:
     operation_id: str
     method: str
     path: str
-    rule: Rule
+    rule: AccessRule
     parameters: tuple[Parameter, ...]
     answers: frozenset[str]
     body: Schema | None
@@ -150,11 +174,32 @@ def _operations(document: Object, schema_of: _SchemaOf) -> Iterator[Operation]:
                     str(operation["operationId"]),
                     method.upper(),
                     path,
-                    rule_of(operation, path),
+                    access_rule_of(operation, path),
                     tuple(_parameter(document, each, schema_of) for each in parameters),
                     frozenset(_answers(document, operation)),
                     *_body(operation, schema_of),
                 )
+
+
+def access_rule_of(operation: Mapping[str, object], path: str) -> AccessRule:
+    """Return the rule of an operation; raise LookupError where it does not say all of it."""
+    name = operation.get("operationId")
+    match operation.get("security"):
+        case []:
+            scope = None
+        case [{"bearer": [str(needed)], **others}] if not others:
+            scope = Scope(needed)
+        case _:
+            raise LookupError(f"{name} does not say which scope it needs, nor that it needs none.")
+    # What the path names may belong to an environment; where nothing does, the document must say.
+    subjects = {reach.value: reach for reach in Reach if reach not in {Reach.ANY, Reach.ALL}}
+    named = [subjects[name] for name in re.findall(r"\{(\w+)\}", path) if name in subjects]
+    environments = operation.get(_ENVIRONMENTS)
+    if named and environments is None:
+        return AccessRule(scope, named[0])
+    if not named and environments in {Reach.ANY.value, Reach.ALL.value}:
+        return AccessRule(scope, Reach(environments))
+    raise LookupError(f"{name} must say by its path or by {_ENVIRONMENTS} where it may be called.")
 
 
 def _parameters(document: Object, owner: Object) -> list[Object]:

@@ -39,7 +39,7 @@ _FORMATS = {
 }
 
 
-def complaints(error: ValidationError, known: Sequence[str]) -> Iterator[Detail]:
+def validation_errors(error: ValidationError, known: Sequence[str]) -> Iterator[Detail]:
     """Yield what one error of the validator comes to; ``known`` are the fields that there are."""
     path = error.instance_path
     match error.kind:

@@ -1,5 +1,7 @@
 """The operations on the keys that open the API."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 from attrs import frozen
 
@@ -7,9 +9,14 @@ from notification_adapters.converters import ApiConverter, new_api_key, shown_ap
 from notification_core.access.api_keys import ApiKeyService
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.audit_trail import AuditTrail
-from notification_entrypoints.api.endpoint import ApiCall
+from notification_entrypoints.api.endpoint import (
+    CREATED,
+    NO_CONTENT,
+    ApiCall,
+    Handler,
+    json_response,
+)
 from notification_entrypoints.api.paging import Paging
-from notification_entrypoints.api.responses import CREATED, NO_CONTENT, json_answer
 
 
 @frozen
@@ -17,19 +24,28 @@ class ApiKeyOperations:
     """Makes, lists and revokes API keys."""
 
     issuing: ApiKeyService
-    auditing: AuditTrail
+    audit_trail: AuditTrail
     converter: ApiConverter
     paging: Paging
     clock: Clock
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "createApiKey": Handler(self.create),
+            "listApiKeys": Handler(self.page),
+            "revokeApiKey": Handler(self.revoke),
+        }
 
     async def create(self, call: ApiCall) -> web.Response:
         """Make a key and show it: this once."""
         draft = self.converter.api_key_draft(call.fields)
         issued = await self.issuing.create(
-            draft, lambda made: [self.auditing.entry(call, made.key.key_id)]
+            draft, lambda made: [self.audit_trail.entry_for(call, made.key.key_id)]
         )
         shown = new_api_key(issued, self.clock.now())
-        return json_answer(self.converter.dump(shown), CREATED)
+        return json_response(self.converter.dump(shown), CREATED)
 
     async def page(self, call: ApiCall) -> web.Response:
         """Answer with one page of keys, newest first."""
@@ -43,5 +59,5 @@ class ApiKeyOperations:
     async def revoke(self, call: ApiCall) -> web.Response:
         """Revoke a key."""
         key_id = call.parameters.id("key_id")
-        await self.issuing.revoke(key_id, [self.auditing.entry(call, key_id)])
+        await self.issuing.revoke(key_id, [self.audit_trail.entry_for(call, key_id)])
         return web.Response(status=NO_CONTENT)

@@ -1,5 +1,6 @@
-"""The operations that tell what became of deliveries, and of events."""
+"""The operations that report the status of deliveries and events, and the log of attempts."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
 from typing import cast
 
@@ -7,39 +8,59 @@ from aiohttp import web
 from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_core.model.delivery import DeliveryState
-from notification_core.model.read_models import WantedDeliveries, WantedEvents
+from notification_core.model.delivery import AttemptOutcome, DeliveryState
+from notification_core.model.read_models import WantedAttempts, WantedDeliveries, WantedEvents
 from notification_core.ports.history import History
-from notification_entrypoints.api.endpoint import ApiCall
-from notification_entrypoints.api.http.parameters import Parameters
+from notification_core.ports.logs import LogStore
+from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.paging import Paging
-from notification_entrypoints.api.responses import json_answer
 
 
 @frozen
 class DeliveryOperations:
-    """Shows deliveries: those of a webhook, those of events, and one with its attempts."""
+    """Shows deliveries: those of a webhook, those of events, and one with its attempts.
+
+    Also all attempts of a webhook that have ended: its log.
+    """
 
     history: History
+    logs: LogStore
     converter: ApiConverter
     paging: Paging
     zone: tzinfo
 
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "listDeliveries": Handler(self.of_webhook),
+            "getDelivery": Handler(self.get),
+            "listEvents": Handler(self.events),
+            "getEvent": Handler(self.of_event),
+            "listWebhookLogs": Handler(self.log),
+        }
+
     async def of_webhook(self, call: ApiCall) -> web.Response:
         """Answer with one page of a webhook's deliveries, newest first."""
-        webhook_id = call.parameters.id("webhook_id")
+        parameters = call.parameters
+        key = call.environment_id, parameters.id("webhook_id")
         before = self.paging.row(call)
-        wanted = self._wanted(call.parameters)
-        page = await self.history.of_webhook(
-            call.environment_id, webhook_id, self.paging.limit(call), before, wanted
+        state = parameters.text("state")
+        wanted = WantedDeliveries(
+            state=None if state is None else DeliveryState(state),
+            event_type=parameters.text("event"),
+            http_code=parameters.number("http_code", None),
+            since=parameters.instant("since", self.zone),
+            until=parameters.instant("until", self.zone),
         )
+        page = await self.history.of_webhook(*key, self.paging.limit(call), before, wanted)
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
     async def get(self, call: ApiCall) -> web.Response:
         """Answer with one delivery and its attempts."""
         delivery_id = call.parameters.id("delivery_id")
         delivery = await self.history.delivery(call.environment_id, delivery_id)
-        return json_answer(self.converter.dump(delivery))
+        return json_response(self.converter.dump(delivery))
 
     async def of_event(self, call: ApiCall) -> web.Response:
         """Answer with an event and one page of its deliveries, newest first."""
@@ -62,12 +83,18 @@ class DeliveryOperations:
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
-    def _wanted(self, parameters: Parameters) -> WantedDeliveries:
-        state = parameters.text("state")
-        return WantedDeliveries(
-            state=None if state is None else DeliveryState(state),
+    async def log(self, call: ApiCall) -> web.Response:
+        """Answer with one page of a webhook's log: the attempts that have ended, newest first."""
+        parameters = call.parameters
+        key = call.environment_id, parameters.id("webhook_id")
+        before = self.paging.row(call)
+        outcome = parameters.text("outcome")
+        wanted = WantedAttempts(
+            outcome=None if outcome is None else AttemptOutcome(outcome),
             event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
             since=parameters.instant("since", self.zone),
             until=parameters.instant("until", self.zone),
         )
+        page = await self.logs.page(*key, self.paging.limit(call), before, wanted)
+        return self.paging.answer(call, self.converter.dump(page.rows), page.after)

@@ -1,20 +1,32 @@
-"""The operations on what an environment's receivers must know."""
+"""The operations on environments: the keys that their receivers verify by, and their erasure."""
 
+import hashlib
+from collections.abc import Mapping
 from typing import cast
 
-from aiohttp import hdrs, web
+import msgspec
+from aiohttp import ETag, hdrs, web
 from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter, environment_settings, verification_key
 from notification_core.environments.erasures import ErasureService
-from notification_core.model.signing_key import TrustedKey
+from notification_core.model.signing_key import TrustedKey, public_forms
 from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signing import SignatureHeaders
+from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.api.audit_trail import AuditTrail
-from notification_entrypoints.api.endpoint import ApiCall
+from notification_entrypoints.api.endpoint import (
+    ACCEPTED,
+    CREATED,
+    NOT_MODIFIED,
+    ApiCall,
+    Handler,
+    json_response,
+)
 from notification_entrypoints.api.idempotency import Idempotency
-from notification_entrypoints.api.responses import ACCEPTED, CREATED, json_answer
-from notification_entrypoints.api.security.origin_policy import Surroundings
+from notification_entrypoints.api.security.authorization import OriginPolicy
+
+# A new key is published an hour before it signs: caches of five minutes have it by then.
+_CACHEABLE = "public, max-age=300"
 
 
 @frozen
@@ -24,10 +36,41 @@ class EnvironmentOperations:
     keys: SigningKeyService
     erasures: ErasureService
     idempotency: Idempotency
-    auditing: AuditTrail
+    audit_trail: AuditTrail
     signature_headers: SignatureHeaders
     converter: ApiConverter
-    surroundings: Surroundings
+    origin_policy: OriginPolicy
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "getJwks": Handler(self.jwks),
+            "getSettings": Handler(self.settings),
+            "rotateVerificationKey": Handler(self.rotate),
+            "eraseEnvironment": Handler(self.erase),
+            "getErasure": Handler(self.erasure),
+        }
+
+    async def jwks(self, call: ApiCall) -> web.Response:
+        """Answer with the keys as a JSON Web Key Set, or with 304 if the caller has them already.
+
+        It is for whoever asks and for caches in between. Whoever asks is not asked who they are,
+        so nothing is made: an environment without keys has an empty set, until its first key is
+        made for somebody who may have it.
+        """
+        trusted = await self.keys.known(call.environment_id)
+        keys = [public_forms(key.key.public_key).jwk for key in trusted]
+        body = msgspec.json.encode({"keys": keys})
+        tag = ETag(hashlib.sha256(body).hexdigest()[:32])
+        cached = call.request.if_none_match or ()
+        if any(other.value in {tag.value, "*"} for other in cached):
+            response = web.Response(status=NOT_MODIFIED)
+        else:
+            response = json_response(body)
+        response.etag = tag
+        response.headers[hdrs.CACHE_CONTROL] = _CACHEABLE if keys else "no-store"
+        return response
 
     async def settings(self, call: ApiCall) -> web.Response:
         """Answer with the settings of an environment.
@@ -36,46 +79,43 @@ class EnvironmentOperations:
         """
         keys = await self.keys.known(call.environment_id)
         if not keys:
-            self.surroundings.refuse_foreign_pages(call.request)
+            self.origin_policy.refuse_foreign_pages(call.request)
             keys = await self.keys.published(
-                call.environment_id, lambda made: [self.auditing.entry(call, made.key_id)]
+                call.environment_id, lambda made: [self.audit_trail.entry_for(call, made.key_id)]
             )
         settings = environment_settings(keys, self.signature_headers)
-        return json_answer(self.converter.dump(settings))
+        return json_response(self.converter.dump(settings))
 
     async def rotate(self, call: ApiCall) -> web.Response:
         """Give an environment a new key, and answer with it."""
         environment_id = call.environment_id
         emergency = cast("bool", call.fields.get("emergency", False))
 
-        def rotated(key: TrustedKey) -> web.Response:
+        def render(key: TrustedKey) -> web.Response:
             published = verification_key(key, self.signature_headers)
-            response = json_answer(self.converter.dump(published), CREATED)
-            settings = call.request.app.router["getSettings"]
-            where = settings.url_for(environment_id=str(environment_id))
-            response.headers[hdrs.LOCATION] = str(where)
+            response = json_response(self.converter.dump(published), CREATED)
+            where = call.path_of("getSettings", environment_id=environment_id)
+            response.headers[hdrs.LOCATION] = where
             return response
 
-        return await self.idempotency.once(
+        return await self.idempotency.respond_once(
             call,
-            environment_id,
-            lambda keep: self.keys.rotate(environment_id, keep, emergency=emergency),
-            rotated,
+            lambda records: self.keys.rotate(environment_id, records, emergency=emergency),
+            render,
             lambda made: made.key.key_id,
         )
 
     async def erase(self, call: ApiCall) -> web.Response:
         """Begin to erase an environment, and answer with how that stands."""
         # Of what is the environment's nothing is left; who had it erased is the installation's.
-        entry = evolve(self.auditing.entry(call, call.environment_id), environment_id=None)
+        entry = evolve(self.audit_trail.entry_for(call, call.environment_id), environment_id=None)
         erasure = await self.erasures.begin(call.environment_id, [entry])
-        response = json_answer(self.converter.dump(erasure), ACCEPTED)
-        route = call.request.app.router["getErasure"]
-        where = route.url_for(environment_id=str(call.environment_id))
-        response.headers[hdrs.LOCATION] = str(where)
+        response = json_response(self.converter.dump(erasure), ACCEPTED)
+        where = call.path_of("getErasure", environment_id=call.environment_id)
+        response.headers[hdrs.LOCATION] = where
         return response
 
     async def erasure(self, call: ApiCall) -> web.Response:
         """Answer with how the latest erasure of an environment stands."""
         erasure = await self.erasures.get(call.environment_id)
-        return json_answer(self.converter.dump(erasure))
+        return json_response(self.converter.dump(erasure))

@@ -2,9 +2,10 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import tzinfo
+from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -20,9 +21,8 @@ from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.ports.clock import Clock
-from notification_entrypoints.api.endpoint import ApiCall
+from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
-from notification_entrypoints.api.responses import ACCEPTED, json_answer
 
 _encode = msgspec.json.encode
 
@@ -34,7 +34,7 @@ class IngestMetrics(Protocol):
     """Who counts what came in and was not as it should be."""
 
     @abstractmethod
-    def events_refused(self, count: int) -> None:
+    def events_rejected(self, count: int) -> None:
         """Count events that were refused."""
 
     @abstractmethod
@@ -63,45 +63,51 @@ class EventOperations:
         init=False, factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="event-reader")
     )
 
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "listEventTypes": Handler(self.types),
+            "publishEvents": Handler(self.publish, parses_body=True),
+        }
+
     async def types(self, _: ApiCall) -> web.Response:
         """Answer with the catalogue."""
-        return json_answer(self.converter.dump(list(EVENT_TYPES.values())))
+        return json_response(self.converter.dump(list(EVENT_TYPES.values())))
 
     async def publish(self, call: ApiCall) -> web.Response:
-        """Publish one event or a batch."""
-        events, single = await self._read(call)
-        environment_id = call.environment_id
+        """Publish one event or a batch.
 
-        def shown(published: Sequence[Published]) -> web.Response:
-            if any(each.dropped for each in published):
-                raise EnvironmentBeingErased(environment_id)
-            answers = [_answer(each) for each in published]
-            return json_answer(_encode(answers[0] if single else answers), ACCEPTED)
-
-        return await self.idempotency.once(
-            call, environment_id, lambda keep: self.ingest.publish(events, keep), shown
-        )
-
-    async def _read(self, call: ApiCall) -> tuple[list[Event], bool]:
-        """Read the events; count those that are refused and those that do not fit their schema."""
+        Events that are refused are counted, and those whose data does not match their schema.
+        """
         try:
             if len(call.body) <= _READ_AT_ONCE:
-                events, single, mismatched = self._read_now(call, lambda: str(self.ids()))
+                events, single, mismatched = self._read(call, lambda: str(self.ids()))
             else:
                 # Ids are made here: what makes them is not for two threads at a time.
                 ids = iter([str(self.ids()) for _ in range(MAX_EVENTS)])
                 loop = asyncio.get_running_loop()
                 events, single, mismatched = await loop.run_in_executor(
-                    self._reader, self._read_now, call, ids.__next__
+                    self._reader, self._read, call, ids.__next__
                 )
         except InvalidInput as error:
-            self.tally.events_refused(len({_index(each.field) for each in error.details}))
+            self.tally.events_rejected(len({_index(detail.field) for detail in error.details}))
             raise
         for event in mismatched:
             self.tally.data_schema_mismatched(event.type)
-        return events, single
 
-    def _read_now(
+        def render(published: Sequence[Published]) -> web.Response:
+            if any(event.dropped for event in published):
+                raise EnvironmentBeingErased(call.environment_id)
+            shown = [
+                {"event_id": event.event_id, "duplicate": event.duplicate} for event in published
+            ]
+            return json_response(_encode(shown[0] if single else shown), ACCEPTED)
+
+        publish = partial(self.ingest.publish, events)
+        return await self.idempotency.respond_once(call, publish, render)
+
+    def _read(
         self, call: ApiCall, make_event_id: Callable[[], str]
     ) -> tuple[list[Event], bool, Sequence[Event]]:
         """Return the events, whether it is a single one, and those that do not fit their schema."""
@@ -118,7 +124,3 @@ class EventOperations:
 def _index(field: str) -> str:
     """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
     return field.partition(".")[0] if field.startswith("[") else ""
-
-
-def _answer(published: Published) -> dict[str, str | bool]:
-    return {"event_id": published.event_id, "duplicate": published.duplicate}

@@ -1,5 +1,7 @@
 """The operations that have events delivered again."""
 
+from collections.abc import Mapping
+
 from aiohttp import hdrs, web
 from attrs import frozen
 
@@ -8,10 +10,15 @@ from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import Replay
 from notification_core.replays.replays import Replays
 from notification_entrypoints.api.audit_trail import AuditTrail
-from notification_entrypoints.api.endpoint import ApiCall
+from notification_entrypoints.api.endpoint import (
+    ACCEPTED,
+    NO_CONTENT,
+    ApiCall,
+    Handler,
+    json_response,
+)
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.paging import Paging
-from notification_entrypoints.api.responses import ACCEPTED, NO_CONTENT, json_answer
 
 
 @frozen
@@ -20,27 +27,36 @@ class ReplayOperations:
 
     replays: Replays
     idempotency: Idempotency
-    auditing: AuditTrail
+    audit_trail: AuditTrail
     converter: ApiConverter
     paging: Paging
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "retryDelivery": Handler(self.retry),
+            "startReplay": Handler(self.start),
+            "listReplays": Handler(self.of_webhook),
+            "getReplay": Handler(self.get),
+            "cancelReplay": Handler(self.cancel),
+        }
 
     async def retry(self, call: ApiCall) -> web.Response:
         """Make one more delivery of the same event, and answer with it."""
         delivery_id = call.parameters.id("delivery_id")
         environment_id = call.environment_id
 
-        def made(delivery: DeliveryView) -> web.Response:
-            response = json_answer(self.converter.dump(delivery), ACCEPTED)
-            route = call.request.app.router["getDelivery"]
-            where = route.url_for(delivery_id=str(delivery.delivery_id))
-            response.headers[hdrs.LOCATION] = str(where)
+        def render(delivery: DeliveryView) -> web.Response:
+            response = json_response(self.converter.dump(delivery), ACCEPTED)
+            where = call.path_of("getDelivery", delivery_id=delivery.delivery_id)
+            response.headers[hdrs.LOCATION] = where
             return response
 
-        return await self.idempotency.once(
+        return await self.idempotency.respond_once(
             call,
-            environment_id,
-            lambda keep: self.replays.retry(environment_id, delivery_id, keep),
-            made,
+            lambda records: self.replays.retry(environment_id, delivery_id, records),
+            render,
             lambda _: delivery_id,
         )
 
@@ -49,21 +65,18 @@ class ReplayOperations:
         key = call.environment_id, call.parameters.id("webhook_id")
         draft = self.converter.replay_draft(call.fields)
         if call.fields.get("dry_run"):
-            return json_answer(self.converter.dump(await self.replays.count(*key, draft)))
+            return json_response(self.converter.dump(await self.replays.count(*key, draft)))
 
-        def started(replay: Replay) -> web.Response:
-            response = json_answer(self.converter.dump(replay), ACCEPTED)
-            where = call.request.app.router["getReplay"].url_for(
-                webhook_id=str(replay.webhook_id), replay_id=str(replay.replay_id)
-            )
-            response.headers[hdrs.LOCATION] = str(where)
+        def render(replay: Replay) -> web.Response:
+            response = json_response(self.converter.dump(replay), ACCEPTED)
+            ids = {"webhook_id": replay.webhook_id, "replay_id": replay.replay_id}
+            response.headers[hdrs.LOCATION] = call.path_of("getReplay", **ids)
             return response
 
-        return await self.idempotency.once(
+        return await self.idempotency.respond_once(
             call,
-            call.environment_id,
-            lambda keep: self.replays.start(*key, draft, keep),
-            started,
+            lambda records: self.replays.start(*key, draft, records),
+            render,
             lambda replay: replay.replay_id,
         )
 
@@ -78,11 +91,11 @@ class ReplayOperations:
         """Answer with how a replay stands."""
         key = call.environment_id, call.parameters.id("webhook_id")
         replay = await self.replays.get(*key, call.parameters.id("replay_id"))
-        return json_answer(self.converter.dump(replay))
+        return json_response(self.converter.dump(replay))
 
     async def cancel(self, call: ApiCall) -> web.Response:
         """Cancel a replay."""
         key = call.environment_id, call.parameters.id("webhook_id")
         replay_id = call.parameters.id("replay_id")
-        await self.replays.cancel(*key, replay_id, [self.auditing.entry(call, replay_id)])
+        await self.replays.cancel(*key, replay_id, [self.audit_trail.entry_for(call, replay_id)])
         return web.Response(status=NO_CONTENT)

@@ -1,6 +1,7 @@
 """The operations on the webhooks of an environment."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -9,13 +10,24 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter, ShownWebhook
 from notification_core.errors import Detail
 from notification_core.model.caller import Scope
+from notification_core.model.delivery import Attempt
 from notification_core.model.read_models import Activity
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
+from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.audit_trail import AuditTrail
-from notification_entrypoints.api.endpoint import ApiCall, check_fields
+from notification_entrypoints.api.endpoint import (
+    CREATED,
+    NO_CONTENT,
+    NOT_MODIFIED,
+    OK,
+    ApiCall,
+    Handler,
+    check_fields,
+    json_response,
+)
 from notification_entrypoints.api.http.etags import (
     expected_versions,
     is_known,
@@ -25,32 +37,39 @@ from notification_entrypoints.api.http.etags import (
 from notification_entrypoints.api.http.merge_patch import merged
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Schema
-from notification_entrypoints.api.responses import (
-    CREATED,
-    NO_CONTENT,
-    NOT_MODIFIED,
-    OK,
-    json_answer,
-)
 
-# What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
 _NONE = Activity()
+# What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
 
 @frozen
 class WebhookOperations:
-    """Lists, creates, reads, replaces, changes and deletes webhooks.
+    """Lists, creates, reads, replaces, changes, deletes and tests webhooks.
 
     ``written`` is the schema of a webhook as customers write it.
     """
 
     subscriptions: WebhookService
+    tester: WebhookTester
     idempotency: Idempotency
-    auditing: AuditTrail
+    audit_trail: AuditTrail
     logs: LogStore
     converter: ApiConverter
     written: Schema
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers these operations, by their ids in the document."""
+        return {
+            "listWebhooks": Handler(self.list),
+            "createWebhook": Handler(self.create, validate=self.validate),
+            "getWebhook": Handler(self.get),
+            "replaceWebhook": Handler(self.replace, validate=self.validate),
+            "changeWebhook": Handler(self.patch, is_merge_patch=True),
+            "deleteWebhook": Handler(self.delete),
+            "testWebhook": Handler(self.test, extra_timeout=self.tester.longest),
+        }
 
     async def list(self, call: ApiCall) -> web.Response:
         """Answer with all webhooks of an environment."""
@@ -58,27 +77,25 @@ class WebhookOperations:
         activity = await self.logs.activity(call.environment_id)
         to_writer = call.caller.may(Scope.WRITE)
         shown = [
-            ShownWebhook(one, activity.get(one.webhook_id, _NONE), to_writer) for one in webhooks
+            ShownWebhook(webhook, activity.get(webhook.webhook_id, _NONE), to_writer)
+            for webhook in webhooks
         ]
-        return json_answer(self.converter.dump(shown))
+        return json_response(self.converter.dump(shown))
 
     async def create(self, call: ApiCall) -> web.Response:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
-        environment_id = call.environment_id
 
-        def created(webhook: Webhook) -> web.Response:
-            response = self._answer(call, webhook, _NONE, CREATED)
-            route = call.request.app.router["getWebhook"]
-            where = route.url_for(webhook_id=str(webhook.webhook_id))
-            response.headers[hdrs.LOCATION] = str(where)
+        def render(webhook: Webhook) -> web.Response:
+            response = self._render(call, webhook, _NONE, CREATED)
+            where = call.path_of("getWebhook", webhook_id=webhook.webhook_id)
+            response.headers[hdrs.LOCATION] = where
             return response
 
-        return await self.idempotency.once(
+        return await self.idempotency.respond_once(
             call,
-            environment_id,
-            lambda keep: self.subscriptions.create(environment_id, draft, keep),
-            created,
+            lambda records: self.subscriptions.create(call.environment_id, draft, records),
+            render,
             lambda webhook: webhook.webhook_id,
         )
 
@@ -91,56 +108,68 @@ class WebhookOperations:
             response = web.Response(status=NOT_MODIFIED)
             put_tag(response, tag)
             return response
-        return self._answer(call, webhook, activity)
+        return self._render(call, webhook, activity)
 
     async def replace(self, call: ApiCall) -> web.Response:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
         expected = expected_versions(call.request)
-        changed = await self.subscriptions.replace(
-            *_addressed(call), draft, expected, self._audited(call)
+        webhook = await self.subscriptions.replace(
+            *_addressed(call), draft, expected, self._records(call)
         )
-        return await self._shown(call, changed)
+        return self._render(call, webhook, await self._activity(webhook))
 
     async def patch(self, call: ApiCall) -> web.Response:
         """Change some fields of a webhook."""
 
         def redraft(stored: Webhook) -> WebhookDraft:
             fields = merged(self.converter.fields(stored), call.fields, self.written.fields)
-            check_fields(fields, self.written, self.judge)
+            check_fields(fields, self.written, self.validate)
             return self.converter.draft(fields)
 
         expected = expected_versions(call.request)
-        changed = await self.subscriptions.change(
-            *_addressed(call), redraft, expected, self._audited(call)
+        webhook = await self.subscriptions.change(
+            *_addressed(call), redraft, expected, self._records(call)
         )
-        return await self._shown(call, changed)
+        return self._render(call, webhook, await self._activity(webhook))
 
     async def delete(self, call: ApiCall) -> web.Response:
         """Delete a webhook."""
         expected = expected_versions(call.request)
-        await self.subscriptions.delete(*_addressed(call), expected, self._audited(call))
+        await self.subscriptions.delete(*_addressed(call), expected, self._records(call))
         return web.Response(status=NO_CONTENT)
 
-    def judge(self, fields: Mapping[str, object]) -> Sequence[Detail]:
+    async def test(self, call: ApiCall) -> web.Response:
+        """Send an example to a webhook, and answer with the attempt."""
+        environment_id, webhook_id = _addressed(call)
+        event_type = cast("str | None", call.fields.get("event"))
+
+        def render(attempt: Attempt) -> web.Response:
+            return json_response(self.converter.dump(attempt))
+
+        return await self.idempotency.respond_once(
+            call,
+            lambda records: self.tester.send(environment_id, webhook_id, event_type, records),
+            render,
+            lambda _: webhook_id,
+        )
+
+    def validate(self, fields: Mapping[str, object]) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
         return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
 
-    def _audited(self, call: ApiCall) -> RequestRecords:
-        return [self.auditing.entry(call, call.parameters.id("webhook_id"))]
-
-    async def _shown(self, call: ApiCall, webhook: Webhook) -> web.Response:
-        return self._answer(call, webhook, await self._activity(webhook))
+    def _records(self, call: ApiCall) -> RequestRecords:
+        return [self.audit_trail.entry_for(call, call.parameters.id("webhook_id"))]
 
     async def _activity(self, webhook: Webhook) -> Activity:
-        told = await self.logs.activity(webhook.environment_id, webhook.webhook_id)
-        return told.get(webhook.webhook_id, _NONE)
+        activity = await self.logs.activity(webhook.environment_id, webhook.webhook_id)
+        return activity.get(webhook.webhook_id, _NONE)
 
-    def _answer(
+    def _render(
         self, call: ApiCall, webhook: Webhook, activity: Activity, status: int = OK
     ) -> web.Response:
         shown = ShownWebhook(webhook, activity, call.caller.may(Scope.WRITE))
-        response = json_answer(self.converter.dump(shown), status)
+        response = json_response(self.converter.dump(shown), status)
         put_tag(response, tag_of(webhook.version, activity))
         return response
 

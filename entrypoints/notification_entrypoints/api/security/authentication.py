@@ -17,7 +17,7 @@ from notification_core.model.caller import ANYBODY, Caller
 from notification_core.model.destinations import Network
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
-from notification_entrypoints.api.http.client_address import client_address, network_of
+from notification_entrypoints.api.http.connections import client_address, network_of
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,11 @@ class Callers:
         self._clock = clock
         self._proxies = proxies
         self._failures = RateLimiter(FAILURES_PER_SECOND, failures_at_once)
-        self._requests = _limiter(requests_per_second)
+        # Each caller may make so many requests a second, or as many of them at once.
+        self._requests = (
+            RateLimiter(requests_per_second, requests_per_second) if requests_per_second else None
+        )
+        self.limits_requests = self._requests is not None
 
     async def identify(self, request: web.Request) -> Caller:
         """Return who sends a request.
@@ -61,12 +65,14 @@ class Callers:
         if self._credentials is None:
             return ANYBODY
         credential = _credential_of(request)
-        kind = next((each for each in self._credentials if each.takes(credential)), None)
+        scheme = next((s for s in self._credentials if s.takes(credential)), None)
+        if scheme is None:
+            cause = "This is no credential of a kind that is accepted here."
+            raise self._refusal(request, None, cause)
         try:
-            return await _caller(credential, kind)
+            return await scheme.caller(credential)
         except CredentialRefused as error:
-            claimed = kind.subject(credential) if kind else None
-            raise self._refusal(request, claimed, str(error)) from error
+            raise self._refusal(request, scheme.subject(credential), str(error)) from error
 
     @property
     def ask_nobody(self) -> bool:
@@ -80,8 +86,8 @@ class Callers:
         """
         if self._requests is None:
             return
-        known = caller is not ANYBODY
-        who, now = caller.name if known else network_of(self.address(request)), self._now()
+        has_name, now = caller is not ANYBODY, self._clock.monotonic()
+        who = caller.name if has_name else network_of(self.address(request))
         if (wait := self._requests.wait(who, now)) > 0:
             raise _too_many(Problem.TOO_MANY_REQUESTS, wait)
         self._requests.count(who, now)
@@ -90,32 +96,19 @@ class Callers:
         """Return where a request comes from."""
         return client_address(request, self._proxies)
 
-    def _now(self) -> float:
-        return self._clock.monotonic()
-
     def _refusal(self, request: web.Request, claimed: str | None, cause: str) -> RequestRefused:
         """Count a failure, and log it unless there are too many; return the response to it."""
-        address, now = self.address(request), self._now()
+        address, now = self.address(request), self._clock.monotonic()
         watched = [network_of(address), *([claimed] if claimed else [])]
         wait = max(self._failures.wait(who, now) for who in watched)
         for who in watched:
             self._failures.count(who, now)
         if wait > 0:
             return _too_many(Problem.TOO_MANY_FAILURES, wait)
-        known = {"address": address, "claimed": watched[1:], "cause": cause}
-        _log.info("caller_refused", extra=known)
+        _log.info(
+            "caller_refused", extra={"address": address, "claimed": watched[1:], "cause": cause}
+        )
         return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
-
-
-def _limiter(per_second: int | None) -> RateLimiter | None:
-    """Return what lets each make so many requests a second, or as many of them at once."""
-    return None if per_second is None else RateLimiter(per_second, per_second)
-
-
-async def _caller(credential: str, kind: CredentialScheme | None) -> Caller:
-    if kind is None:
-        raise CredentialRefused("This is no credential of a kind that is accepted here.")
-    return await kind.caller(credential)
 
 
 def _credential_of(request: web.Request) -> str:

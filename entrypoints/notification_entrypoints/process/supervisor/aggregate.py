@@ -75,15 +75,15 @@ class CrewCounts(Counts):
     def ended(self, number: int) -> None:
         """Keep what a worker has counted that has ended although nobody told it to."""
         self._totals.ended(number)
-        self._own.worker_ended()
+        self._own.worker_exited()
 
-    def watch_log(self, log: LogOutput) -> None:
+    def observe_log(self, log: LogOutput) -> None:
         """Count the lines that the supervisor's own log lacks."""
-        self._own.watch_log(log)
+        self._own.observe_log(log)
 
-    def loop_failed(self, loop: str, error: Exception) -> None:
+    def background_task_failed(self, task: str, error: Exception) -> None:
         """Count an error of the supervisor itself."""
-        self._own.loop_failed(loop, error)
+        self._own.background_task_failed(task, error)
 
     async def keep_looking(self) -> None:
         """Look from time to time, so that little is lost where a worker is killed."""

@@ -96,7 +96,7 @@ class SupervisedWorker:
         self._deaths = 1 if lived >= _WELL_AFTER else self._deaths + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 1, 10))
         self.problem = f"it is started again: {why}"
-        _log.error("worker_ended", worker=self.number, **told, why=why, again_in_seconds=pause)
+        _log.error("worker_exited", worker=self.number, **told, why=why, again_in_seconds=pause)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stopping.wait()

@@ -64,7 +64,7 @@ async def supervise(settings: Settings, crew: WorkerPool, log: LogOutput) -> Non
     stopping = asyncio.Event()
     slots = [SupervisedWorker(number, SystemClock()) for number in range(1, crew.size + 1)]
     counts = CrewCounts(slots, Metrics(VERSION, COMMIT, settings.pod_name, serves=False))
-    counts.watch_log(log)
+    counts.observe_log(log)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals(lambda: _end_at_once(slots)))
         ops_url = await stack.enter_async_context(_answering(settings, slots, counts, stopping))

@@ -12,7 +12,7 @@ from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from notification_entrypoints.observability.metrics import SEEN_BY_ALL
+from notification_entrypoints.observability.metrics import SHARED_GAUGES
 
 _KEPT: Final = frozenset({"counter", "histogram"})
 
@@ -33,7 +33,7 @@ class _Family:
         """Take in the values of another process."""
         for key, value in values.items():
             known = self.values.get(key, 0.0)
-            self.values[key] = max(known, value) if self.name in SEEN_BY_ALL else known + value
+            self.values[key] = max(known, value) if self.name in SHARED_GAUGES else known + value
 
     def metric(self) -> Metric:
         """Return it as it is exposed."""

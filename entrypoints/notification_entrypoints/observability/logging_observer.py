@@ -1,4 +1,4 @@
-"""What is told to those who watch: every happening is counted, and the ones that matter logged."""
+"""The observer of a process: every event is counted, and those that matter are logged."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,12 +17,16 @@ from notification_entrypoints.observability.rate_window import EVENTS, LastMinut
 
 _log = structlog.stdlib.get_logger("notification")
 
-_SAID_AGAIN_SECONDS = 20.0
-"""What keeps happening is said once in this time: an outage must not flood the log."""
+_INTERVAL_SECONDS = 20.0
+"""How often a repeated event is logged at most: an outage must not flood the log."""
 
 
 class LoggingObserver(Metrics):
-    """Metrics that also write a log line where a person would want to know."""
+    """Metrics that also write a log line where a person would want to know.
+
+    An event that repeats is logged at once, and then once in a while, with ``count``: how often it
+    happened since the line before.
+    """
 
     def __init__(
         self, version: str, commit: str, monotonic: Callable[[], float], pod: str = ""
@@ -30,8 +34,8 @@ class LoggingObserver(Metrics):
         super().__init__(version, commit, pod)
         self.last_minute = LastMinute(monotonic)
         self._monotonic = monotonic
-        self._said_at: dict[str, float] = {}
-        self._unsaid: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count new events for the last minute too."""
@@ -48,16 +52,16 @@ class LoggingObserver(Metrics):
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:
         """Warn: a producer has used an event id twice."""
         super().event_conflicted(environment_id, event_id)
-        if count := self._to_say("event_conflicted"):
-            known = {"environment_id": str(environment_id), "event_id": event_id}
-            _log.warning("event_conflicted", **known, count=count)
+        if count := self._count_to_log("event_conflicted"):
+            ids = {"environment_id": str(environment_id), "event_id": event_id}
+            _log.warning("event_conflicted", **ids, count=count)
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        """Log a delivery that has failed for good, and how many have since the one before."""
+        """Log a delivery whose retries are used up, and how many have since the one before."""
         super().delivery_failed(webhook_id, delivery_id)
-        if count := self._to_say("delivery_failed"):
-            known = {"webhook_id": str(webhook_id), "delivery_id": str(delivery_id)}
-            _log.info("delivery_failed", **known, count=count)
+        if count := self._count_to_log("delivery_failed"):
+            ids = {"webhook_id": str(webhook_id), "delivery_id": str(delivery_id)}
+            _log.info("delivery_failed", **ids, count=count)
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         """Log a webhook that the system disabled."""
@@ -67,29 +71,29 @@ class LoggingObserver(Metrics):
     def leases_reaped(self, count: int) -> None:
         """Log that work of a dead worker goes on here."""
         super().leases_reaped(count)
-        if count := self._to_say("leases_reaped", count):
+        if count := self._count_to_log("leases_reaped", count):
             _log.warning("leases_reaped", count=count)
 
-    def resource_short(self, resource: Resource) -> None:
+    def resource_exhausted(self, resource: Resource) -> None:
         """Log what ran out, and what to do about it."""
-        super().resource_short(resource)
-        if count := self._to_say(f"{resource} short"):
+        super().resource_exhausted(resource)
+        if count := self._count_to_log(f"{resource} exhausted"):
             remedy = str(ResourceShort(resource))
-            _log.error("resource_short", resource=resource.value, message=remedy, count=count)
+            _log.error("resource_exhausted", resource=resource.value, message=remedy, count=count)
 
     def results_fenced(self, count: int) -> None:
         """Log that this process was slower than its lease."""
         super().results_fenced(count)
-        if count := self._to_say("results_fenced", count):
+        if count := self._count_to_log("results_fenced", count):
             _log.warning("results_fenced", count=count)
 
-    def dead_lettered(self, dead_letter: DeadLetter) -> None:
+    def message_dead_lettered(self, dead_letter: DeadLetter) -> None:
         """Warn: what a producer sends cannot be read."""
-        super().dead_lettered(dead_letter)
+        super().message_dead_lettered(dead_letter)
         message = dead_letter.message
-        if count := self._to_say("dead_lettered"):
+        if count := self._count_to_log("message_dead_lettered"):
             _log.warning(
-                "dead_lettered",
+                "message_dead_lettered",
                 topic=message.topic,
                 partition=message.partition,
                 offset=message.offset,
@@ -97,18 +101,18 @@ class LoggingObserver(Metrics):
                 count=count,
             )
 
-    def loop_failed(self, loop: str, error: Exception) -> None:
-        """Log an error that a loop survived, but not each time that it comes again."""
-        super().loop_failed(loop, error)
-        if count := self._to_say(f"{loop} failed"):
-            known = {"loop": loop, "error": type(error).__name__, "message": str(error)}
-            _log.error("loop_failed", **known, count=count)
+    def background_task_failed(self, task: str, error: Exception) -> None:
+        """Log an error that a background task survived, but not each time that it comes again."""
+        super().background_task_failed(task, error)
+        if count := self._count_to_log(f"{task} failed"):
+            failure = {"task": task, "error": type(error).__name__, "message": str(error)}
+            _log.error("background_task_failed", **failure, count=count)
 
-    def _to_say(self, what: str, count: int = 1) -> int:
-        """Return how many there were since this was last said; 0 where that was just now."""
-        self._unsaid[what] += count
+    def _count_to_log(self, event: str, count: int = 1) -> int:
+        """Return how many there were since this was last logged; 0 if that was just now."""
+        self._unlogged[event] += count
         now = self._monotonic()
-        if now - self._said_at.get(what, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
+        if now - self._logged_at.get(event, -_INTERVAL_SECONDS) < _INTERVAL_SECONDS:
             return 0
-        self._said_at[what] = now
-        return self._unsaid.pop(what)
+        self._logged_at[event] = now
+        return self._unlogged.pop(event)

@@ -1,0 +1,172 @@
+"""The kinds of metrics that are counted here, and their text in Prometheus' format.
+
+Names follow Prometheus' conventions: one prefix, base units (``_seconds``, ``_bytes``), ``_total``
+for counters and for nothing else.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from attrs import frozen
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""The media type of what :meth:`MetricRegistry.exposition` returns."""
+
+PREFIX = "notification_"
+
+
+class LabelledCounter(dict[tuple[str, ...], Counter]):
+    """The counters of one metric by the values of its labels, each bound when first used."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __missing__(self, labels: tuple[str, ...]) -> Counter:
+        child = self[labels] = self._counter.labels(*labels)
+        return child
+
+
+class Durations:
+    """Counts durations by the bucket that they fall into; to be called by one thread alone."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count a duration."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Add all that was counted to a metric."""
+        names = map(floatToGoString, (*self._bounds, float("inf")))
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        family.add_metric(labels, buckets, self._sum)
+
+
+class DurationHistogram(Collector):
+    """A histogram that costs little to add to: one :class:`Durations` for each value of its label.
+
+    Two are added to with every attempt, and prometheus_client's own takes a lock for each of its
+    parts, as a process with threads must.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        bounds: Sequence[float],
+        labels: Sequence[str] = (),
+        values: Sequence[str] = ("",),
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._durations = {value: Durations(bounds) for value in values}
+
+    def __getitem__(self, value: str) -> Durations:
+        """Return the durations of a value of the label; without a label that is the empty text."""
+        return self._durations[value]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        for value, durations in self._durations.items():
+            durations.add_to(family, [value] if self._labels else [])
+        yield family
+
+
+@frozen
+class MetricDescription:
+    """A metric as the reference describes it; ``name`` is that of its series."""
+
+    name: str
+    kind: str
+    documentation: str
+    labels: Sequence[str]
+
+
+class MetricRegistry(Collector):
+    """Makes the metrics of a process, all with one prefix, and exposes them."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.descriptions: list[MetricDescription] = []
+
+    def counter(self, name: str, documentation: str) -> Counter:
+        """Make a counter without labels; its series ends in ``_total``."""
+        described = self._describe(f"{name}_total", "Counter", documentation)
+        return Counter(described, documentation, registry=self._registry)
+
+    def counters(self, name: str, documentation: str, labels: Sequence[str]) -> LabelledCounter:
+        """Make a counter with labels; its series end in ``_total``."""
+        described = self._describe(f"{name}_total", "Counter", documentation, labels)
+        return LabelledCounter(Counter(described, documentation, labels, registry=self._registry))
+
+    def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+        """Make a gauge; a value that is not a number is left out of what is exposed."""
+        described = self._describe(name, "Gauge", documentation, labels)
+        return Gauge(described, documentation, labels, registry=self._registry)
+
+    def histogram(
+        self, name: str, documentation: str, buckets: Sequence[float], labels: Sequence[str]
+    ) -> Histogram:
+        """Make a histogram of sizes."""
+        described = self._describe(name, "Histogram", documentation, labels)
+        return Histogram(described, documentation, labels, buckets=buckets, registry=self._registry)
+
+    def durations(
+        self,
+        name: str,
+        documentation: str,
+        bounds: Sequence[float],
+        labels: Sequence[str] = (),
+        values: Sequence[str] = ("",),
+    ) -> DurationHistogram:
+        """Make a histogram of durations, with these values of its label."""
+        described = self._describe(name, "Histogram", documentation, labels)
+        histogram = DurationHistogram(described, documentation, bounds, labels, values)
+        self._registry.register(histogram)
+        return histogram
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics without unknown values, and without samples ``…_created``.
+
+        When a counter was created is not asked for here, and doubles the number of series.
+        """
+        for metric in self._registry.collect():
+            metric.samples = [
+                sample
+                for sample in metric.samples
+                if not sample.name.endswith("_created") and not math.isnan(sample.value)
+            ]
+            yield metric
+
+    def _describe(
+        self, name: str, kind: str, documentation: str, labels: Sequence[str] = ()
+    ) -> str:
+        """Note a metric for the reference; return its full name."""
+        described = MetricDescription(f"{PREFIX}{name}", kind, documentation, tuple(labels))
+        self.descriptions.append(described)
+        return described.name
