@@ -33,45 +33,49 @@ COMMANDS: Mapping[str, str] = {
     "the command": "`dead-letters`",
 }
 PLACES: Mapping[str, str] = {
-    "commands.consumer": "taking events from Kafka",
-    "bootstrap.event_consumer": "taking events from Kafka",
+    "api": "the API",
+    "bootstrap.application.cursor_key": "the storage",
+    "bootstrap.application.open_application": "the API",
+    "bootstrap.application._dispatching": "sending",
+    "bootstrap.application._open_ingests": "taking events in",
+    "bootstrap.application._open_runtime": "sending",
+    "bootstrap.application._webhook_tester": "sending",
     "bootstrap.authentication": "the API",
-    "process.supervisor.supervisor": "the ops server",
-    "process.supervisor.supervisor._environ": "the API",
-    "process.supervisor.aggregate": "the ops server",
-    "config.databases": "the storage",
-    "commands.dead_letters": "the command",
-    "ops.debug": "the ops server",
-    "embedded": "the API",
-    "embedded.event": "taking events in",
+    "bootstrap.http_sender": "sending",
     "bootstrap.kafka": "taking events from Kafka",
-    "process.serve_api": "the API",
+    "bootstrap.storage": "the storage",
+    "commands.consumer": "taking events from Kafka",
+    "commands.dead_letters": "the command",
+    "commands.up": "the storage",
+    "config.databases": "the storage",
     "config.open_files": "the API",
     "config.open_files._needed": "sending",
-    "process.runtime": "the ops server",
-    "process.run": "the log",
-    "process.run._check": "the storage",
     "config.policies.delivery_rules": "sending",
     "config.policies.dispatch_rules": "sending",
     "config.policies.retention_rules": "upkeep",
     "config.policies.upkeep_rules": "upkeep",
     "config.policies.webhook_rules": "the API",
-    "bootstrap.http_sender": "sending",
-    "bootstrap.storage": "the storage",
     "config.wrapped_secrets": "the storage",
-    "commands.up": "the storage",
-    "bootstrap.application._asking": "the API",
-    "bootstrap.application._cursor_key": "the storage",
-    "bootstrap.application._deliver": "sending",
-    "bootstrap.application._dispatching": "sending",
-    "bootstrap.application._full_queues": "taking events in",
-    "bootstrap.application._trials": "sending",
+    "embedded": "the API",
+    "embedded.event": "taking events in",
+    "ops.debug": "the ops server",
+    "process.run": "the log",
+    "process.run._check": "the storage",
+    "process.runtime": "the ops server",
+    "process.serve_api": "the API",
+    "process.api_runner": "the API",
+    "process.supervisor.aggregate": "the ops server",
+    "process.supervisor.supervisor": "the ops server",
+    "process.supervisor.supervisor._environ": "the API",
 }
-"""What is done in a module, or in one function of it."""
+"""What is done in a package, in a module, or in one function of it."""
 
 _PACKAGE = Path(str(files("notification_entrypoints")))
 _SETTINGS = "config.settings"
-_HOLDERS = frozenset({"settings", "chosen", "self._settings", "ground.settings"})
+_HOLDERS = frozenset(
+    {"settings", "chosen", "self._settings"}
+    | {f"{holder}.settings" for holder in ("application", "runtime", "self", "self._application")}
+)
 
 
 def settings_page() -> Sequence[str]:
@@ -155,7 +159,8 @@ def _reads(path: Path, holders: AbstractSet[str]) -> Iterator[tuple[str, str]]:
 
 
 def _place(module: str, function: str) -> str:
-    place = PLACES.get(f"{module}.{function}") or PLACES.get(module)
+    package = module.partition(".")[0]
+    place = PLACES.get(f"{module}.{function}") or PLACES.get(module) or PLACES.get(package)
     if place is None:
         raise SystemExit(f"Say in docs/settings_page.py what {module}.{function} does.")
     return place

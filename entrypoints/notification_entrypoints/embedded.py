@@ -37,15 +37,19 @@ from notification_core.version import VERSION
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.bootstrap import storage as storages
-from notification_entrypoints.bootstrap.application import Adapters, Application, open_service
+from notification_entrypoints.bootstrap import storage
+from notification_entrypoints.bootstrap.application import (
+    NO_OVERRIDES,
+    AdapterOverrides,
+    Application,
+    open_application,
+)
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.config.unknown_variables import unknown_variables
 from notification_entrypoints.observability.metrics import Metrics
-from notification_entrypoints.process.serve_api import api_callers, api_services
 
 __all__ = [
-    "Adapters",
+    "AdapterOverrides",
     "Notifications",
     "WebhookDraft",
     "migrate",
@@ -63,7 +67,6 @@ _DEFAULTS: Final = MappingProxyType(
     }
 )
 _logger = logging.getLogger(__name__)
-_BY_SETTINGS: Final = Adapters()
 _LOOK_SECONDS: Final = 0.01
 
 
@@ -80,68 +83,71 @@ def settings(**variables: str) -> Settings:
 
 async def migrate(chosen: Settings) -> None:
     """Bring the schema at ``DB_URI`` up to this version; done again it changes nothing."""
-    await storages.migrate(chosen)
+    await storage.migrate(chosen)
 
 
 @asynccontextmanager
 async def open_notifications(
-    chosen: Settings, given: Adapters = _BY_SETTINGS
+    chosen: Settings, overrides: AdapterOverrides = NO_OVERRIDES
 ) -> AsyncIterator["Notifications"]:
     """Have notifications published and delivered for the length of the block.
 
-    ``given`` stands in the place of what the settings say: a storage in memory, a scripted sender
-    and a manual clock for tests, or a process that only publishes. Raises
+    ``overrides`` stand in the place of what the settings say: a storage in memory, a scripted
+    sender and a manual clock for tests, or a process that only publishes. Raises
     :class:`IncompatibleSchema` where the database was not migrated, :class:`StorageUnusable`,
     :class:`StorageUnavailable` and :class:`WrongEncryptionSecret`.
     """
     metrics = Metrics(VERSION, "", chosen.pod_name)
-    async with open_service(chosen, metrics, given) as service:
-        yield Notifications(chosen, service, metrics)
+    async with open_application(chosen, metrics, overrides) as application:
+        yield Notifications(application)
 
 
 class Notifications:
     """What a host can do; made by :func:`open_notifications`."""
 
-    def __init__(self, chosen: Settings, service: Application, metrics: Metrics) -> None:
-        self._settings = chosen
-        self._service = service
-        self._ingest = service.ingests[Source.PYTHON]
-        self.metrics = metrics
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._ingest = application.ingests[Source.PYTHON]
+
+    @property
+    def metrics(self) -> Metrics:
+        """What this process counts."""
+        return self._application.metrics
 
     @property
     def webhooks(self) -> WebhookService:
         """The webhooks of environments: list, create, get, replace, change, delete."""
-        return self._service.subscriptions
+        return self._application.webhooks
 
     @property
     def verification_keys(self) -> SigningKeyService:
         """The keys by which receivers verify: those to trust, and their rotation."""
-        return self._service.verification_keys
+        return self._application.signing_keys
 
     @property
     def history(self) -> History:
         """What became of events and deliveries."""
-        return self._service.storage.history
+        return self._application.storage.history
 
     @property
     def logs(self) -> LogStore:
         """The webhook log: every attempt that has ended."""
-        return self._service.storage.logs
+        return self._application.storage.logs
 
     @property
     def replays(self) -> Replays:
         """Delivering again what was delivered, skipped or failed."""
-        return self._service.replays
+        return self._application.replays
 
     @property
     def trials(self) -> WebhookTester:
         """Sending an example now."""
-        return self._service.trials
+        return self._application.webhook_tester
 
     @property
     def erasures(self) -> ErasureService:
         """Erasing all that is stored of an environment."""
-        return self._service.erasures
+        return self._application.erasures
 
     def event(
         self,
@@ -166,9 +172,9 @@ class Notifications:
         return read_event(
             _written(told),
             environment_id=environment_id,
-            now=self._service.clock.now(),
-            zone=self._settings.tz,
-            make_event_id=lambda: str(self._service.ids()),
+            now=self._application.clock.now(),
+            zone=self._application.settings.tz,
+            make_event_id=lambda: str(self._application.ids()),
         )
 
     async def publish(
@@ -183,10 +189,10 @@ class Notifications:
         """
         if connection is None:
             return await self._ingest.publish(events)
-        storage = self._service.storage
-        async with storage.join(connection) as transaction:
+        stores = self._application.storage
+        async with stores.join(connection) as transaction:
             joined = await self._ingest.join(transaction, events)
-        storage.after_commit(connection, joined.committed)
+        stores.after_commit(connection, joined.committed)
         return joined.published
 
     async def sent(self) -> None:
@@ -194,9 +200,9 @@ class Notifications:
 
         What it took has then been delivered or failed, or waits in storage for its next attempt.
         """
-        dispatcher = self._service.dispatcher
+        dispatcher = self._application.dispatcher
         while dispatcher and not dispatcher.sending.idle:
-            await self._service.clock.sleep(_LOOK_SECONDS)
+            await self._application.clock.sleep(_LOOK_SECONDS)
 
     def api(self) -> web.Application:
         """Return the HTTP API, to be mounted below a prefix (``app.add_subapp``).
@@ -204,12 +210,10 @@ class Notifications:
         Who may call it is said by ``API_AUTH``: "none" leaves it to the host. Raises
         :class:`InvalidSettings` where nothing is said.
         """
-        if not self._settings.api_auth:
+        if not self._application.settings.api_auth:
             problem = "API_AUTH must say who may call the API: api_key, or none if the host does"
             raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)])
-        callers = api_callers(self._settings, self._service)
-        services = api_services(self._settings, self._service, self.metrics, callers)
-        return api_app(services, prefix="")
+        return api_app(self._application, prefix="")
 
 
 def _written(told: Mapping[str, object]) -> bytes:

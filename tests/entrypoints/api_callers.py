@@ -118,19 +118,23 @@ async def guarded(
     """Serve an API that takes keys, the bootstrap key and these ``kinds`` of credentials."""
     async with backstage(on_sqlite(folder)) as stage:
         clock = SystemClock()
-        keys = StoredKeys(stage.stores.api_keys, clock)
+        keys = StoredKeys(stage.storage.api_keys, clock)
         issuing = ApiKeyService(
-            stage.stores.api_keys, clock, stage.services.ids, lambda: _secret(stage), keys.forget
-        )
-        callers = Callers(
-            (BootstrapKey(hash_api_key(BOOTSTRAP)), keys, *kinds),
+            stage.storage.api_keys,
             clock,
-            failures_at_once=failures_at_once,
+            stage.application.ids,
+            lambda: stage.application.ids().bytes * 2,
+            keys.forget,
         )
-        async with called(stage.services) as open_api:
-            ids = await _furnished(stage, open_api)
-        async with called(stage.but(callers=callers, issuing=issuing, debug=debug)) as api:
-            yield Guarded(stage, api, issuing, ids, folder / "api.sqlite")
+        credentials = (BootstrapKey(hash_api_key(BOOTSTRAP)), keys, *kinds)
+        callers = Callers(credentials, clock, failures_at_once=failures_at_once)
+        async with called(stage.application) as open_api:
+            made = await _furnished(stage, open_api)
+        application = stage.but(
+            credentials=credentials, api_keys=issuing, settings={"debug": debug}
+        )
+        async with called(application, callers) as api:
+            yield Guarded(stage, api, issuing, made, folder / "api.sqlite")
 
 
 def scopeless() -> MemoryCredentials:
@@ -151,14 +155,14 @@ def bearer(credential: str) -> str:
 async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     """Make something of everything that a path can name, in the first environment."""
     await api.delete(f"/environments/{ENVIRONMENT}")
-    assert (await stage.stores.erasures.advance(UUID(ENVIRONMENT), 1)).is_last
+    assert (await stage.storage.erasures.advance(UUID(ENVIRONMENT), 1)).is_last
     webhook = await create(api)
     await api.get(f"/environments/{ENVIRONMENT}/settings")
     await publish(api, {**EVENT, "event_id": EVENT_ID})
     attempt = await log_success(stage)
     replays = f"/webhooks/{webhook['webhook_id']}/replays"
     replay = (await api.post(replays, {"since": "2020-01-01T00:00:00Z"})).json
-    issued = await stage.services.issuing.create(DRAFT)
+    issued = await stage.application.api_keys.create(DRAFT)
     return {
         "environment_id": ENVIRONMENT,
         "webhook_id": webhook["webhook_id"],
@@ -167,7 +171,3 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
         "replay_id": replay["replay_id"],
         "key_id": str(issued.key.key_id),
     }
-
-
-def _secret(stage: Backstage) -> bytes:
-    return stage.services.ids().bytes * 2

@@ -1,29 +1,24 @@
 """The use cases behind the API, put together over real storage for tests of the API."""
 
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.memory import MemoryStorage, memory_storage
+from notification_adapters.memory import memory_storage
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.null_objects import EveryEnvironment
-from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.access.api_keys import ApiKeyService
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureService
-from notification_core.ingest.ingest import Ingest
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -37,37 +32,18 @@ from notification_core.model.delivery import (
     SentRequest,
     Succeeded,
 )
-from notification_core.model.destinations import DestinationPolicy
-from notification_core.model.event_types import EVENT_TYPES
-from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import DisabledReason
-from notification_core.ports.api_keys import ApiKeyStore
-from notification_core.ports.audit import AuditLog
-from notification_core.ports.deliveries import Claim, DeliveryStore
-from notification_core.ports.dispatch_notifier import DispatchNotifier
+from notification_core.ports.deliveries import Claim
 from notification_core.ports.environments import EnvironmentDirectory
-from notification_core.ports.erasures import ErasureStore
-from notification_core.ports.history import History
-from notification_core.ports.idempotency import IdempotencyStore
-from notification_core.ports.logs import LogStore
-from notification_core.ports.replays import ReplayStore
-from notification_core.ports.signing_keys import KeyStore
-from notification_core.ports.webhook_tests import WebhookTestStore
-from notification_core.ports.webhooks import WebhookStore
-from notification_core.replays.replays import Replays
-from notification_core.signing.key_cache import SigningKeyCache
-from notification_core.signing.rotation import SigningKeyService
-from notification_core.signing.signatures import (
-    CryptographySigner,
-    SignatureCache,
-    SignatureHeaders,
+from notification_core.ports.storage import Storage
+from notification_core.webhooks.webhooks import WebhookService
+from notification_entrypoints.bootstrap.application import (
+    AdapterOverrides,
+    Application,
+    open_application,
 )
-from notification_core.webhooks.webhook_tester import WebhookTester
-from notification_core.webhooks.webhooks import WebhookRules, WebhookService
-from notification_entrypoints.api.dependencies import ApiDependencies
-from notification_entrypoints.api.endpoint import Timeouts
-from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.authorization import OriginPolicy
+from notification_entrypoints.config.policies import webhook_rules
+from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.metrics import Metrics
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.sqlite_template import make_sqlite
@@ -81,67 +57,65 @@ TRIAL_TIMEOUT = timedelta(seconds=1)
 _CLOCK = SystemClock()
 _IDS = IdGenerator(_CLOCK)
 _EVERY = EveryEnvironment()
-_SIGNATURE_HEADERS = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
+_SETTINGS = Settings(
+    db_encryption_secret="0123456789abcdef0123456789abcdef",
+    project_management_api_uri=None,
+    tz=ZONE,
+    webhooks_max_per_environment=MAX_WEBHOOKS,
+    webhooks_write_timeout=TRIAL_TIMEOUT,
+    webhooks_lease=LEASE,
+    webhooks_public_verification_key_signature_header="X-Signature",
+    webhooks_public_verification_key_signature_timestamp_header="X-Signature-Timestamp",
+)
 
 
-@frozen
-class Stores:
-    """One storage, by its ports."""
+class RecordingMetrics(Metrics):
+    """Counts, and keeps the route and the status of each request."""
 
-    webhooks: WebhookStore
-    deliveries: DeliveryStore
-    keys: KeyStore
-    api_keys: ApiKeyStore
-    audit: AuditLog
-    logs: LogStore
-    history: History
-    replays: ReplayStore
-    trials: WebhookTestStore
-    erasures: ErasureStore
-    idempotency: IdempotencyStore
-    waking: DispatchNotifier
+    def __init__(self) -> None:
+        super().__init__("1", "")
+        self.requests: list[tuple[str, int]] = []
 
-
-def _stores(storage: MemoryStorage | SqlStorage) -> Stores:
-    return Stores(
-        webhooks=storage.webhooks,
-        deliveries=storage.deliveries,
-        keys=storage.keys,
-        api_keys=storage.api_keys,
-        audit=storage.audit,
-        logs=storage.logs,
-        history=storage.history,
-        replays=storage.replays,
-        trials=storage.trials,
-        erasures=storage.erasures,
-        idempotency=storage.idempotency,
-        waking=storage.waking,
-    )
+    def api_request_finished(self, route: str, status: int) -> None:
+        self.requests.append((route, status))
 
 
 @frozen
 class Backstage:
-    """What is behind the API: its services and stores, and what was told by them.
+    """What is behind the API: its use cases and stores, and what was told by them.
 
     ``sender`` is what trials are sent by, ``changes`` are the change counters that the dispatcher
-    of this process would have heard, and ``requests`` the routes and statuses that would have
-    been counted.
+    of this process would have heard, and ``metrics`` keeps the routes and statuses of requests.
     """
 
-    stores: Stores
-    services: ApiDependencies
+    application: Application
+    metrics: RecordingMetrics
     sender: ScriptedSender
     changes: list[int]
-    requests: list[tuple[str, int]]
     worker: UUID = field(factory=_IDS)
 
-    def but(self, **changes: Any) -> ApiDependencies:
-        """Return the services with some of them replaced."""
-        return evolve(self.services, **changes)
+    @property
+    def storage(self) -> Storage:
+        return self.application.storage
+
+    def but(
+        self,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        storage: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Application:
+        """Return the application with some of it, of its settings or of its storage replaced."""
+        return evolve(
+            self.application,
+            settings=evolve(self.application.settings, **(settings or {})),
+            storage=evolve(cast("Any", self.storage), **(storage or {})),
+            **changes,
+        )
 
     async def begin(self, count: int) -> Sequence[ClaimedDelivery]:
         """Begin so many deliveries as a worker would."""
-        claimed = await self.stores.deliveries.acquire(
+        claimed = await self.storage.deliveries.acquire(
             Claim(self.worker, LEASE, limit=count, limit_bytes=2**30, room=count)
         )
         assert len(claimed.deliveries) == count
@@ -150,120 +124,53 @@ class Backstage:
     async def end(self, attempt: Attempt, begun: ClaimedDelivery, verdict: NextStep) -> None:
         """Write the end of an attempt as a worker would."""
         result = AttemptResult(begun.fence, attempt, verdict, webhook_version=1)
-        assert not await self.stores.deliveries.finish([result], DELAY)
+        assert not await self.storage.deliveries.finish([result], DELAY)
 
 
 @asynccontextmanager
-async def in_memory(_: Path) -> AsyncIterator[Stores]:
+async def in_memory(_: Path) -> AsyncIterator[Storage]:
     """Open a storage in memory."""
-    storage = memory_storage(_CLOCK, _IDS)
-    yield _stores(storage)
+    yield memory_storage(_CLOCK, _IDS)
 
 
 @asynccontextmanager
-async def on_sqlite(folder: Path) -> AsyncIterator[Stores]:
+async def on_sqlite(folder: Path) -> AsyncIterator[Storage]:
     """Open an SQLite file in a folder."""
     path = folder / "api.sqlite"
     await make_sqlite(path)
     async with open_sqlite(path, CIPHER, _CLOCK, _IDS) as storage:
-        yield _stores(storage)
+        yield storage
 
 
 @asynccontextmanager
-async def on_postgres(postgres: PostgresServer) -> AsyncIterator[Stores]:
+async def on_postgres(postgres: PostgresServer) -> AsyncIterator[Storage]:
     """Open a database of a server."""
     async with postgres.database() as database:
         server = postgres.server(database)
         async with open_postgres(server, CIPHER, _CLOCK, _IDS) as storage:
-            yield _stores(storage)
+            yield storage
 
 
 @asynccontextmanager
 async def backstage(
-    opened: AbstractAsyncContextManager[Stores], directory: EnvironmentDirectory = _EVERY
+    opened: AbstractAsyncContextManager[Storage], directory: EnvironmentDirectory = _EVERY
 ) -> AsyncIterator[Backstage]:
-    """Put the use cases together over a storage, and over who knows the environments."""
-    async with opened as stores:
-        changes: list[int] = []
-        requests: list[tuple[str, int]] = []
-        sender = ScriptedSender()
-        services = _services(
-            stores, Environments(directory, stores.erasures, _CLOCK), sender, changes, requests
+    """Open an application that only stores, over a storage and over who knows the environments."""
+    metrics, sender, changes = RecordingMetrics(), ScriptedSender(), list[int]()
+    async with opened as storage:
+        overrides = AdapterOverrides(
+            clock=_CLOCK, storage=storage, sender=sender, directory=directory, dispatches=False
         )
-        yield Backstage(stores, services, sender, changes, requests)
-        await services.ingest.settled()
-
-
-def _services(
-    stores: Stores,
-    environments: Environments,
-    sender: ScriptedSender,
-    changes: list[int],
-    requests: list[tuple[str, int]],
-) -> ApiDependencies:
-    rules = WebhookRules(
-        destinations=DestinationPolicy(),
-        reserved_headers=_SIGNATURE_HEADERS.names,
-        event_types=EVENT_TYPES.keys(),
-        max_webhooks=MAX_WEBHOOKS,
-    )
-    metrics = Metrics("1", "")
-    keyring = SigningKeyCache(stores.keys, _CLOCK, _new_seed)
-    return ApiDependencies(
-        subscriptions=WebhookService(
-            stores.webhooks, _CLOCK, _IDS, rules, environments, changes.append
-        ),
-        ingest=Ingest(stores.deliveries, _CLOCK, _IDS, metrics, None, stores.waking),
-        verification_keys=SigningKeyService(stores.keys, keyring, environments, _CLOCK, _new_seed),
-        webhooks=stores.webhooks,
-        logs=stores.logs,
-        history=stores.history,
-        replays=Replays(
-            store=stores.replays,
-            history=stores.history,
-            webhooks=stores.webhooks,
-            clock=_CLOCK,
-            ids=_IDS,
-            wake=lambda: None,
-            started=lambda: None,
-        ),
-        trials=WebhookTester(
-            store=stores.trials,
-            webhooks=stores.webhooks,
-            keyring=keyring,
-            deliver=_deliver(sender),
-            clock=_CLOCK,
-            ids=_IDS,
-            observer=metrics,
-            lease=LEASE,
-        ),
-        erasures=ErasureService(stores.erasures, _CLOCK, changes.append),
-        idempotency=stores.idempotency,
-        issuing=ApiKeyService(
-            stores.api_keys, _CLOCK, _IDS, lambda: os.urandom(32), lambda _: None
-        ),
-        audit=stores.audit,
-        callers=Callers(None, _CLOCK),
-        origin_policy=OriginPolicy(),
-        clock=_CLOCK,
-        ids=_IDS,
-        signature_headers=_SIGNATURE_HEADERS,
-        zone=ZONE,
-        cursor_key=b"k" * 32,
-        timeouts=Timeouts(read=timedelta(seconds=5), write=timedelta(seconds=10)),
-        requests=lambda route, status: requests.append((route, status)),
-        tally=metrics,
-    )
-
-
-def _deliver(sender: ScriptedSender) -> AttemptMaker:
-    signatures = SignatureCache(_SIGNATURE_HEADERS, CryptographySigner())
-    rules = DeliveryRules(TRIAL_TIMEOUT, RetryPolicy())
-    return AttemptMaker(sender, signatures, _CLOCK, _IDS, rules, lambda: 0.0)
-
-
-def _new_seed() -> bytes:
-    return os.urandom(32)
+        async with open_application(_SETTINGS, metrics, overrides) as application:
+            environments = Environments(directory, storage.erasures, _CLOCK)
+            webhooks = WebhookService(
+                *(storage.webhooks, _CLOCK, _IDS),
+                *(webhook_rules(_SETTINGS), environments, changes.append),
+            )
+            erasures = ErasureService(storage.erasures, _CLOCK, changes.append)
+            yield Backstage(
+                evolve(application, webhooks=webhooks, erasures=erasures), metrics, sender, changes
+            )
 
 
 def attempt_of(begun: ClaimedDelivery, **fields: Any) -> Attempt:

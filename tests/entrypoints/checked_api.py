@@ -11,13 +11,14 @@ import aiohttp
 import msgspec
 import yaml
 from aiohttp import web
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from jsonschema_rs import Draft202012Validator
 
 import notification_entrypoints.api.openapi
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.dependencies import ApiDependencies
+from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.process.api_runner import ApiRunner
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
@@ -81,10 +82,10 @@ class CheckedClient:
 
 
 @asynccontextmanager
-async def served(services: ApiDependencies) -> AsyncIterator[str]:
+async def served(application: Application, callers: Callers | None = None) -> AsyncIterator[str]:
     """Serve the API on a free port of loopback; give its URL."""
-    grace = ShutdownDeadline(SystemClock(), timedelta(seconds=1))
-    runner = ApiRunner(api_app(services), services, grace)
+    deadline = ShutdownDeadline(SystemClock(), timedelta(seconds=1))
+    runner = ApiRunner(api_app(application, callers), evolve(application, deadline=deadline))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -95,9 +96,11 @@ async def served(services: ApiDependencies) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def called(services: ApiDependencies) -> AsyncIterator[CheckedClient]:
+async def called(
+    application: Application, callers: Callers | None = None
+) -> AsyncIterator[CheckedClient]:
     """Serve the API and give a client for it."""
-    async with served(services) as url, aiohttp.ClientSession() as session:
+    async with served(application, callers) as url, aiohttp.ClientSession() as session:
         yield CheckedClient(session, url)
 
 

@@ -40,8 +40,8 @@ IDS = {each["name"]: each["example"] for each in PARAMETERS.values() if each["in
 
 async def furnish(stage: Backstage) -> None:
     """Put into storage what the examples tell of."""
-    await stage.stores.erasures.begin(ENVIRONMENT, NOW)
-    assert (await stage.stores.erasures.advance(ENVIRONMENT, 1)).is_last
+    await stage.storage.erasures.begin(ENVIRONMENT, NOW)
+    assert (await stage.storage.erasures.advance(ENVIRONMENT, 1)).is_last
     headers = {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"}
     webhook = Webhook(
         WEBHOOK,
@@ -54,7 +54,7 @@ async def furnish(stage: Backstage) -> None:
         description="Tells the ticket system.",
         custom_headers=headers,
     )
-    await stage.stores.webhooks.add(webhook, 1, [changed_by_somebody(ENVIRONMENT)])
+    await stage.storage.webhooks.add(webhook, 1, [changed_by_somebody(ENVIRONMENT)])
     last = UUID(int=DELIVERY.int - 1)
     await store(stage, EVENT, skipped(EVENT, last), NewDelivery(DELIVERY, *address(EVENT)))
     await attempt(stage, fails=True)
@@ -62,14 +62,14 @@ async def furnish(stage: Backstage) -> None:
     await store(stage, "job-6-completed", another)
     await attempt(stage, fails=False)
     await issue(stage)
-    await stage.services.verification_keys.published(ENVIRONMENT)
+    await stage.application.signing_keys.published(ENVIRONMENT)
 
 
 async def replay(stage: Backstage) -> None:
     """Begin a replay that has made some deliveries already."""
     selection = Selection(NOW, LATER, frozenset({DeliveryState.FAILED}))
     begun = Replay(UUID(IDS["replay_id"]), ENVIRONMENT, WEBHOOK, selection, NOW)
-    await stage.stores.replays.add(evolve(begun, replayed=730, done_until=NOW))
+    await stage.storage.replays.add(evolve(begun, replayed=730, done_until=NOW))
 
 
 def changed_by_somebody(environment_id: UUID | None = None) -> AuditEntry:
@@ -82,7 +82,7 @@ async def issue(stage: Backstage) -> None:
     one = ApiKey(UUID(IDS["key_id"]), "n", Scope.WRITE, frozenset({ENVIRONMENT}), b"", NOW, LATER)
     everything = ApiKey(UUID(int=1), "n", Scope.ADMIN, None, b"", NOW, revoked_at=NOW)
     for key in (one, everything):
-        await stage.stores.api_keys.add(key, [changed_by_somebody()])
+        await stage.storage.api_keys.add(key, [changed_by_somebody()])
 
 
 def address(event_id: str) -> tuple[UUID, UUID, str]:
@@ -97,7 +97,7 @@ def skipped(event_id: str, delivery_id: UUID) -> NewDelivery:
 
 async def store(stage: Backstage, event_id: str, *deliveries: NewDelivery) -> None:
     event = Event(event_id, ENVIRONMENT, "job-completed", NOW, b"{}")
-    async with stage.stores.deliveries.ingesting() as transaction:
+    async with stage.storage.deliveries.ingesting() as transaction:
         await transaction.add_events([EventToStore(event, body_of(event))])
         await transaction.add_deliveries(deliveries, None, LEASE)
 

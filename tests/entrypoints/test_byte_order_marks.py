@@ -95,7 +95,7 @@ async def test_a_body_with_one_is_refused_with_the_cause(
     method: str, path: str, body: bytes, tmp_path: Path
 ) -> None:
     headers = {"Content-Type": "application/json"}
-    async with backstage(in_memory(tmp_path)) as stage, called(stage.services) as client:
+    async with backstage(in_memory(tmp_path)) as stage, called(stage.application) as client:
         marked = codecs.BOM_UTF8 + body
         refused = await client.call(method, path, data=marked, headers=headers)
         assert refused.status == 400

@@ -25,7 +25,7 @@ from notification_core.errors import (
 from notification_core.model.delivery import DeliveryState
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.embedded import (
-    Adapters,
+    AdapterOverrides,
     Notifications,
     WebhookDraft,
     migrate,
@@ -298,7 +298,7 @@ class TestInTheHostsOwnTests:
 
     async def test_whoever_only_publishes_leaves_delivering_to_others(self) -> None:
         clock = ManualClock()
-        given = Adapters(clock=clock, storage=memory_storage(clock), dispatches=False)
+        given = AdapterOverrides(clock=clock, storage=memory_storage(clock), dispatches=False)
         async with open_notifications(settings(DB_ENCRYPTION_SECRET=SECRET), given) as publisher:
             await subscribe(publisher, "https://example.com/")
             event = publisher.event(ENVIRONMENT, "job-completed", {})
@@ -315,6 +315,6 @@ async def _state(notifications: Notifications, event_id: str) -> DeliveryState:
 async def in_memory() -> AsyncIterator[tuple[Notifications, ScriptedSender, ManualClock]]:
     """Open the library as a host's tests would: nothing of it leaves the process."""
     clock, sender = ManualClock(), ScriptedSender()
-    given = Adapters(clock=clock, storage=memory_storage(clock), sender=sender)
+    given = AdapterOverrides(clock=clock, storage=memory_storage(clock), sender=sender)
     async with open_notifications(settings(DB_ENCRYPTION_SECRET=SECRET), given) as notifications:
         yield notifications, sender, clock

@@ -65,7 +65,7 @@ def api() -> Iterator[Running]:
     try:
         opened = AsyncExitStack()
         stage = Running("", loop).do(opened.enter_async_context(backstage(in_memory(Path()))))
-        url = Running("", loop).do(opened.enter_async_context(served(stage.services)))
+        url = Running("", loop).do(opened.enter_async_context(served(stage.application)))
         running = Running(f"{url}/api", loop)
         for _ in range(MAX_WEBHOOKS):
             assert running.call("POST", f"/environments/{ENVIRONMENT}/webhooks", DRAFT)[0] == 201

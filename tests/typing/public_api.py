@@ -15,7 +15,7 @@ import notification_core
 from notification_adapters.memory import ManualClock, ScriptedSender, memory_storage
 from notification_core import verify_request, verify_signature, verify_standard_webhook
 from notification_entrypoints.embedded import (
-    Adapters,
+    AdapterOverrides,
     Notifications,
     WebhookDraft,
     migrate,
@@ -92,7 +92,7 @@ async def stays_possible(environment_id: UUID, connection: AsyncConnection) -> N
     clock = ManualClock()
     chosen = settings(DB_URI="sqlite:///file", DB_ENCRYPTION_SECRET="x" * 32)
     await migrate(chosen)
-    given = Adapters(clock=clock, storage=memory_storage(clock), sender=ScriptedSender())
+    given = AdapterOverrides(clock=clock, storage=memory_storage(clock), sender=ScriptedSender())
     async with open_notifications(chosen, given) as notifications:
         opened: Notifications = notifications
     draft = WebhookDraft(name="a", url="https://example.com/", events=["job-completed"])

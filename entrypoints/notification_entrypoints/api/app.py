@@ -9,8 +9,7 @@ from aiohttp.typedefs import Middleware
 
 from notification_core.model.caller import ANYBODY
 from notification_entrypoints.api.audit_trail import REQUEST
-from notification_entrypoints.api.dependencies import ApiDependencies
-from notification_entrypoints.api.endpoint import Endpoint
+from notification_entrypoints.api.endpoint import Endpoint, Timeouts
 from notification_entrypoints.api.http.allowed_methods import path_pattern, tell_methods
 from notification_entrypoints.api.http.content_negotiation import compress
 from notification_entrypoints.api.http.requests import BodyMemory
@@ -18,7 +17,15 @@ from notification_entrypoints.api.openapi.document import load_document
 from notification_entrypoints.api.openapi.reference_page import add_reference_page
 from notification_entrypoints.api.problems import REQUEST_ID, error_answer
 from notification_entrypoints.api.routes import handlers
-from notification_entrypoints.api.security.authorization import CALLER, Access, is_administrator
+from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.api.security.authorization import (
+    CALLER,
+    Access,
+    OriginPolicy,
+    is_administrator,
+)
+from notification_entrypoints.bootstrap.application import Application
+from notification_entrypoints.config.settings import is_loopback
 from notification_entrypoints.observability.logs import NOT_SERVED
 
 _log = logging.getLogger(__name__)
@@ -30,15 +37,29 @@ _SERVER_ERROR = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 
-def api_app(services: ApiDependencies, prefix: str = "/api") -> web.Application:
-    """Return the application; mount it with an empty prefix where the host gives its own."""
-    document = load_document(services.zone)
-    answering = handlers(services, document)
-    app = web.Application(middlewares=[_edge(services)])
-    access = Access(services.callers, services.webhooks, services.history)
-    memory = BodyMemory(services.max_buffered)
+def api_app(
+    application: Application, callers: Callers | None = None, prefix: str = "/api"
+) -> web.Application:
+    """Return the HTTP API; mount it with an empty prefix where the host gives its own.
+
+    ``callers`` tells who calls; without it, it is made here as the settings say.
+    """
+    settings, storage = application.settings, application.storage
+    document = load_document(settings.tz)
+    callers = callers or api_callers(application)
+    origin_policy = OriginPolicy(
+        proxies=settings.api_trusted_proxies,
+        origins=settings.api_cors_origins,
+        open=application.credentials is None,
+        local=is_loopback(settings.api_server_host),
+    )
+    answering = handlers(application, document, callers, origin_policy)
+    app = web.Application(middlewares=[_edge(application, origin_policy)])
+    access = Access(callers, storage.webhooks, storage.history)
+    memory = BodyMemory(settings.api_server_max_buffered)
+    timeouts = Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout)
     endpoints = [
-        Endpoint(operation, answering[operation.operation_id], services.timeouts, access, memory)
+        Endpoint(operation, answering[operation.operation_id], timeouts, access, memory)
         for operation in document.operations
     ]
     # Routes are tried in their order: the hot path comes first.
@@ -54,41 +75,53 @@ def api_app(services: ApiDependencies, prefix: str = "/api") -> web.Application:
     return app
 
 
-def _edge(services: ApiDependencies) -> Middleware:
+def api_callers(application: Application) -> Callers:
+    """Return who may call the API of an application, and how often."""
+    return Callers(
+        application.credentials,
+        application.clock,
+        application.settings.api_trusted_proxies,
+        requests_per_second=application.settings.api_rate_limit,
+    )
+
+
+def _edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
     """Return what stands around every operation: ids, errors in one shape, compression, counts."""
+    with_debug, metrics = application.settings.debug, application.metrics
 
     @web.middleware
     async def edge(request: web.Request, handler: Next) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID, "")
         # The caller's own id is taken where it can be trusted in a log.
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(services.ids())
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(application.ids())
         request[REQUEST] = request_id
         response: web.StreamResponse
         try:
-            services.origin_policy.check(request)
+            origin_policy.check(request)
             response = await handler(request)
             response.headers[REQUEST_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
-            debug = services.debug and _may_see_causes(request, services)
+            debug = with_debug and _may_see_causes(request, origin_policy)
             response = error_answer(error, request_id, debug=debug)
             _tell_operator(error, request_id, response.status)
         compress(request, response)
-        services.origin_policy.set_headers(request, response)
+        origin_policy.set_headers(request, response)
         resource = request.match_info.route.resource
-        services.requests(resource.canonical if resource else _NO_ROUTE, response.status)
+        route = resource.canonical if resource else _NO_ROUTE
+        metrics.api_request_finished(route, response.status)
         return response
 
     return edge
 
 
-def _may_see_causes(request: web.Request, services: ApiDependencies) -> bool:
+def _may_see_causes(request: web.Request, origin_policy: OriginPolicy) -> bool:
     """Tell whether an administrator sent a request.
 
     If authentication is disabled, everybody on this host is one.
     """
     caller = request.get(CALLER)
     if caller is None or caller is ANYBODY:
-        return caller is ANYBODY and services.origin_policy.is_on_this_host(request)
+        return caller is ANYBODY and origin_policy.is_on_this_host(request)
     return is_administrator(caller)
 
 

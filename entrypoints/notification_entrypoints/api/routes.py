@@ -6,9 +6,9 @@ from aiohttp import web
 
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
+from notification_core.model.event import Source
 from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.api.audit_trail import AuditTrail
-from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Document
@@ -20,46 +20,52 @@ from notification_entrypoints.api.operations.events import EventOperations
 from notification_entrypoints.api.operations.replays import ReplayOperations
 from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
+from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.api.security.authorization import OriginPolicy
+from notification_entrypoints.bootstrap.application import Application
 
 
-def handlers(services: ApiDependencies, document: Document) -> Mapping[str, Handler]:
+def handlers(
+    application: Application, document: Document, callers: Callers, origin_policy: OriginPolicy
+) -> Mapping[str, Handler]:
     """Return what answers each operation of the document."""
-    converter, paging = ApiConverter(services.zone), Paging(services.cursor_key)
-    audit_trail = AuditTrail(services.clock, services.ids, services.callers.address)
-    idempotency = Idempotency(services.idempotency, services.clock, audit_trail)
+    settings, storage, clock = application.settings, application.storage, application.clock
+    converter, paging = ApiConverter(settings.tz), Paging(application.cursor_key)
+    audit_trail = AuditTrail(clock, application.ids, callers.address)
+    idempotency = Idempotency(storage.idempotency, clock, audit_trail)
     webhooks = WebhookOperations(
-        subscriptions=services.subscriptions,
-        tester=services.trials,
+        subscriptions=application.webhooks,
+        tester=application.webhook_tester,
         idempotency=idempotency,
         audit_trail=audit_trail,
-        logs=services.logs,
+        logs=storage.logs,
         converter=converter,
         written=document.body_of("replaceWebhook"),
     )
     events = EventOperations(
-        ingest=services.ingest,
+        ingest=application.ingests[Source.HTTP],
         idempotency=idempotency,
         schemas=DataSchemas(EVENT_TYPES),
-        tally=services.tally,
-        clock=services.clock,
-        ids=services.ids,
-        zone=services.zone,
+        tally=application.metrics,
+        clock=clock,
+        ids=application.ids,
+        zone=settings.tz,
         converter=converter,
     )
     environments = EnvironmentOperations(
-        keys=services.verification_keys,
-        erasures=services.erasures,
+        keys=application.signing_keys,
+        erasures=application.erasures,
         idempotency=idempotency,
         audit_trail=audit_trail,
-        signature_headers=services.signature_headers,
+        signature_headers=settings.signature_headers,
         converter=converter,
-        origin_policy=services.origin_policy,
+        origin_policy=origin_policy,
     )
     others = (
-        DeliveryOperations(services.history, services.logs, converter, paging, services.zone),
-        ReplayOperations(services.replays, idempotency, audit_trail, converter, paging),
-        ApiKeyOperations(services.issuing, audit_trail, converter, paging, services.clock),
-        AuditOperations(services.audit, converter, paging),
+        DeliveryOperations(storage.history, storage.logs, converter, paging, settings.tz),
+        ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
+        ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
+        AuditOperations(storage.audit, converter, paging),
     )
 
     async def openapi(_: ApiCall) -> web.Response:

@@ -5,13 +5,10 @@ import hmac
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from functools import partial
+from typing import Final
+from uuid import UUID
 
 from attrs import field, frozen
 
@@ -58,43 +55,55 @@ from notification_entrypoints.config.policies import (
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.config.wrapped_secrets import unwrapped
 from notification_entrypoints.observability.metrics import Metrics
+from notification_entrypoints.serving.background import in_background
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
-SEED_BYTES = 32
+_SEED_BYTES: Final = 32
 
 
 @frozen
 class Application:
     """The use cases of one process, ready to be offered over HTTP or called.
 
-    ``dispatcher`` is None where another process already dispatches from the same storage. The
-    ``grace`` is how long work may go on once the service is closed, or told to wind down.
+    ``credentials`` are the kinds that callers of the API may prove themselves by, None where
+    nobody is asked. ``dispatcher`` is None where another process already dispatches from the same
+    storage. The ``deadline`` is how long work may go on once the application is closed, or told to
+    wind down.
     """
 
+    settings: Settings
+    metrics: Metrics
     clock: Clock
     ids: IdGenerator
     storage: Storage
-    verification_keys: SigningKeyService
-    issuing: ApiKeyService
-    credentials: Sequence[CredentialScheme] | None
-    subscriptions: WebhookService
+    webhooks: WebhookService
+    webhook_tester: WebhookTester
+    signing_keys: SigningKeyService
     replays: Replays
-    trials: WebhookTester
     erasures: ErasureService
+    api_keys: ApiKeyService
+    credentials: Sequence[CredentialScheme] | None
     ingests: Mapping[Source, Ingest]
-    cursor_key: bytes = field(repr=False)
     dispatcher: Dispatcher | None
-    grace: ShutdownDeadline
+    deadline: ShutdownDeadline
+
+    @property
+    def cursor_key(self) -> bytes:
+        """What the cursors of pages are sealed under.
+
+        It is the same in every process, so that one takes what another gave.
+        """
+        return hmac.digest(self.settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
 
     def wind_down(self) -> None:
         """Begin no more attempts: the process is about to stop."""
-        self.grace.begin()
+        self.deadline.begin()
         if self.dispatcher:
             self.dispatcher.wind_down()
 
 
 @frozen
-class Adapters:
+class AdapterOverrides:
     """What stands behind ports in the place of what the settings say; None leaves it to them.
 
     Whoever gives a storage or a sender also closes it. Without ``dispatches`` this process only
@@ -102,265 +111,233 @@ class Adapters:
     """
 
     clock: Clock = field(factory=SystemClock)
-    storage: "Storage | None" = None
+    storage: Storage | None = None
     sender: HttpSender | None = None
     directory: EnvironmentDirectory | None = None
     dispatches: bool = True
 
 
-_BY_SETTINGS = Adapters()
+NO_OVERRIDES: Final = AdapterOverrides()
 
 
 @frozen
-class _Ground:
-    """What every part of one process stands on."""
+class Runtime:
+    """What the use cases of one process are built from."""
 
     settings: Settings
+    metrics: Metrics
     clock: Clock
     ids: IdGenerator
-    watch: Metrics
-    grace: ShutdownDeadline
+    deadline: ShutdownDeadline
+    storage: Storage
+    key_cache: SigningKeyCache
+    attempts: AttemptMaker
 
 
 @asynccontextmanager
-async def open_service(
-    settings: Settings, watch: Metrics, given: Adapters = _BY_SETTINGS
+async def open_application(
+    settings: Settings, metrics: Metrics, overrides: AdapterOverrides = NO_OVERRIDES
 ) -> AsyncIterator[Application]:
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
-    clock = given.clock
-    ids = IdGenerator(clock)
-    grace = ShutdownDeadline(clock)
     async with AsyncExitStack() as stack:
-        settings = await unwrapped(settings)
-        ground = _Ground(settings, clock, ids, watch, grace)
-        storage = await stack.enter_async_context(_storing(ground, given))
-        keyring = SigningKeyCache(storage.keys, clock, _new_seed)
-        sender = await stack.enter_async_context(_sending(ground, given))
-        deliver = _deliver(ground, sender)
+        runtime = await _open_runtime(stack, await unwrapped(settings), metrics, overrides)
+        settings, clock, ids = runtime.settings, runtime.clock, runtime.ids
+        storage = runtime.storage
         dispatcher = await stack.enter_async_context(
-            _dispatching(ground, storage, deliver, keyring) if given.dispatches else nullcontext()
+            _dispatching(runtime) if overrides.dispatches else nullcontext()
         )
-        full = await stack.enter_async_context(_full_queues(ground, storage))
-        ingests = _ingests(ground, storage, dispatcher, full)
-        for ingest in ingests.values():
-            stack.push_async_callback(ingest.settled)
-        directory = await stack.enter_async_context(_asking(settings, given))
+        ingests = await _open_ingests(stack, runtime, dispatcher)
+        if (directory := overrides.directory) is None:
+            uri = settings.project_management_api_uri
+            # Without a URI all environments are taken to exist.
+            directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
+            stack.push_async_callback(directory.close)
         environments = Environments(directory, storage.erasures, clock)
-        keys = SigningKeyService(storage.keys, keyring, environments, clock, _new_seed)
-        changed = dispatcher.changed if dispatcher else _nobody_to_tell
-        subscriptions = WebhookService(
-            storage.webhooks, clock, ids, webhook_rules(settings), environments, changed
-        )
-        replays = _replays(ground, storage, dispatcher)
-        trials = _trials(ground, storage, keyring, deliver)
-        stack.push_async_callback(_within, grace, trials.settled)
-        api_keys = StoredKeys(storage.api_keys, clock)
-        credentials = await stack.enter_async_context(
-            accepted_credentials(settings, api_keys, clock)
-        )
+        # Without a dispatcher here, the dispatching process sees the change at its next poll.
+        on_webhooks_changed = dispatcher.changed if dispatcher else lambda _: None
+        webhook_tester = _webhook_tester(runtime)
+        stack.push_async_callback(_within, runtime.deadline, webhook_tester.settled)
+        stored_keys = StoredKeys(storage.api_keys, clock)
+        new_secret = partial(os.urandom, SECRET_BYTES)
         yield Application(
+            settings=settings,
+            metrics=metrics,
             clock=clock,
             ids=ids,
             storage=storage,
-            verification_keys=keys,
-            issuing=ApiKeyService(storage.api_keys, clock, ids, _new_secret, api_keys.forget),
-            credentials=credentials,
-            subscriptions=subscriptions,
-            replays=replays,
-            trials=trials,
-            erasures=ErasureService(storage.erasures, clock, changed),
+            webhooks=WebhookService(
+                *(storage.webhooks, clock, ids),
+                *(webhook_rules(settings), environments, on_webhooks_changed),
+            ),
+            webhook_tester=webhook_tester,
+            signing_keys=SigningKeyService(
+                storage.keys, runtime.key_cache, environments, clock, _new_seed
+            ),
+            replays=_replays(runtime, dispatcher),
+            erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
+            api_keys=ApiKeyService(storage.api_keys, clock, ids, new_secret, stored_keys.forget),
+            credentials=await stack.enter_async_context(
+                accepted_credentials(settings, stored_keys, clock)
+            ),
             ingests=ingests,
-            cursor_key=_cursor_key(settings),
             dispatcher=dispatcher,
-            grace=grace,
+            deadline=runtime.deadline,
         )
 
 
-@asynccontextmanager
-async def _full_queues(ground: _Ground, storage: Storage) -> AsyncIterator[FullQueueMonitor]:
-    """Keep an eye on the queues for the length of the block."""
-    most = ground.settings.webhooks_max_pending_per_webhook
-    full = FullQueueMonitor(storage.backlog, ground.clock, ground.watch, most)
-    looking = asyncio.create_task(full.run())
-    try:
-        yield full
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+async def _open_runtime(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, overrides: AdapterOverrides
+) -> Runtime:
+    """Open what the settings say and nothing overrides, until the stack is closed."""
+    clock = overrides.clock
+    ids = IdGenerator(clock)
+    if (storage := overrides.storage) is None:
+        storage = await stack.enter_async_context(open_storage(settings, clock, ids))
+    if (sender := overrides.sender) is None:
+        sender = chosen_sender(settings, metrics.phase_finished)
+        stack.push_async_callback(sender.close)
+    signatures = SignatureCache(settings.signature_headers, fastest_signer())
+    return Runtime(
+        settings=settings,
+        metrics=metrics,
+        clock=clock,
+        ids=ids,
+        deadline=ShutdownDeadline(clock),
+        storage=storage,
+        key_cache=SigningKeyCache(storage.keys, clock, _new_seed),
+        attempts=AttemptMaker(
+            sender, signatures, clock, ids, delivery_rules(settings), random.random
+        ),
+    )
 
 
-def _ingests(
-    ground: _Ground, storage: Storage, dispatcher: Dispatcher | None, full: FullQueueMonitor
+async def _open_ingests(
+    stack: AsyncExitStack, runtime: Runtime, dispatcher: Dispatcher | None
 ) -> Mapping[Source, Ingest]:
-    return {
+    """Take events in until the stack is closed, and keep an eye on the queues meanwhile."""
+    storage = runtime.storage
+    full_queues = FullQueueMonitor(
+        storage.backlog,
+        runtime.clock,
+        runtime.metrics,
+        runtime.settings.webhooks_max_pending_per_webhook,
+    )
+    await stack.enter_async_context(in_background(full_queues.run()))
+    ingests = {
         source: Ingest(
             storage.deliveries,
-            ground.clock,
-            ground.ids,
-            ground.watch,
+            runtime.clock,
+            runtime.ids,
+            runtime.metrics,
             dispatcher.sending if dispatcher else None,
             storage.waking,
-            full=full.webhooks,
+            full=full_queues.webhooks,
             source=source,
             side_by_side=storage.parallel_ingests,
         )
         for source in Source
     }
+    for ingest in ingests.values():
+        stack.push_async_callback(ingest.settled)
+    return ingests
 
 
-def _trials(
-    ground: _Ground, storage: Storage, keyring: SigningKeyCache, deliver: AttemptMaker
-) -> WebhookTester:
+def _webhook_tester(runtime: Runtime) -> WebhookTester:
     return WebhookTester(
-        store=storage.trials,
-        webhooks=storage.webhooks,
-        keyring=keyring,
-        deliver=deliver,
-        clock=ground.clock,
-        ids=ground.ids,
-        observer=ground.watch,
-        lease=ground.settings.webhooks_lease,
+        store=runtime.storage.trials,
+        webhooks=runtime.storage.webhooks,
+        keyring=runtime.key_cache,
+        deliver=runtime.attempts,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        observer=runtime.metrics,
+        lease=runtime.settings.webhooks_lease,
     )
 
 
-def _replays(ground: _Ground, storage: Storage, dispatcher: Dispatcher | None) -> Replays:
+def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> Replays:
+    storage = runtime.storage
+
+    def wake() -> None:
+        """Tell all who dispatch that something is due."""
+        if dispatcher:
+            dispatcher.sending.wake()
+        storage.waking.wake()
+
     return Replays(
         store=storage.replays,
         history=storage.history,
         webhooks=storage.webhooks,
-        clock=ground.clock,
-        ids=ground.ids,
-        wake=_waking(storage, dispatcher),
-        started=dispatcher.replay if dispatcher else _nobody_to_start,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        wake=wake,
+        # Without a dispatcher here, the dispatching process finds the replay at its next poll.
+        started=dispatcher.replay if dispatcher else lambda: None,
     )
 
 
-def _storing(ground: _Ground, given: Adapters) -> AbstractAsyncContextManager[Storage]:
-    if given.storage:
-        return nullcontext(given.storage)
-    return open_storage(ground.settings, ground.clock, ground.ids)
-
-
 @asynccontextmanager
-async def _sending(ground: _Ground, given: Adapters) -> AsyncIterator[HttpSender]:
-    """Have the sender that was given, or the one that the settings ask for."""
-    if given.sender:
-        yield given.sender
-        return
-    sender = chosen_sender(ground.settings, ground.watch.phase_finished)
-    try:
-        yield sender
-    finally:
-        await sender.close()
-
-
-def _deliver(ground: _Ground, sender: HttpSender) -> AttemptMaker:
-    signatures = SignatureCache(ground.settings.signature_headers, fastest_signer())
-    rules = delivery_rules(ground.settings)
-    return AttemptMaker(sender, signatures, ground.clock, ground.ids, rules, random.random)
-
-
-@asynccontextmanager
-async def _asking(settings: Settings, given: Adapters) -> AsyncIterator[EnvironmentDirectory]:
-    """Have somebody who knows the environments; without a URI all of them are taken to exist."""
-    if given.directory:
-        yield given.directory
-        return
-    uri = settings.project_management_api_uri
-    directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
-    try:
-        yield directory
-    finally:
-        await directory.close()
-
-
-@asynccontextmanager
-async def _dispatching(
-    ground: _Ground, storage: Storage, deliver: AttemptMaker, keyring: SigningKeyCache
-) -> AsyncIterator[Dispatcher | None]:
+async def _dispatching(runtime: Runtime) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
-    settings, clock, watch = ground.settings, ground.clock, ground.watch
-    worker = ground.ids()
+    storage, metrics = runtime.storage, runtime.metrics
+    worker = runtime.ids()
     try:
         await storage.worker_lock.acquire(worker)
     except WorkerLockTaken:
         yield None
         return
-    dispatcher = Dispatcher(
-        worker=worker,
-        deliveries=storage.deliveries,
-        webhooks=storage.webhooks,
-        deliver=deliver,
-        keyring=keyring,
-        replaying=Replaying(storage.replays, watch),
-        erasing=ErasureRunner(storage.erasures, keyring.forget),
-        upkeep=LeaseReaper(
-            deliveries=storage.deliveries,
-            webhooks=storage.webhooks,
-            idempotency=storage.idempotency,
-            lock=storage.worker_lock,
-            clock=clock,
-            observer=watch,
-            rules=upkeep_rules(settings),
-        ),
-        forgetting=RetentionSweeper(storage.retention, clock, retention_rules(settings)),
-        lock=storage.worker_lock,
-        waking=storage.waking,
-        clock=clock,
-        observer=watch,
-        rules=dispatch_rules(settings),
-        new_worker=ground.ids,
-    )
-    watch.observe_dispatcher(
+    dispatcher = _dispatcher(runtime, worker)
+    metrics.observe_dispatcher(
         in_flight=lambda: dispatcher.in_flight,
         queued=lambda: dispatcher.waiting,
-        limit=settings.webhooks_max_in_flight,
+        limit=runtime.settings.webhooks_max_in_flight,
     )
-    watch.observe_webhooks(dispatcher.environments, dispatcher.holds_back)
+    metrics.observe_webhooks(dispatcher.environments, dispatcher.holds_back)
     await dispatcher.start()
     try:
         yield dispatcher
     finally:
         # A receiver may be slow, and storage away, for longer than a stop may take: what is not
         # written by then is known by its lease, and freed by the next start.
-        await _within(ground.grace, dispatcher.stop)
+        await _within(runtime.deadline, dispatcher.stop)
         await storage.worker_lock.release()
 
 
-async def _within(grace: ShutdownDeadline, step: Callable[[], Awaitable[None]]) -> None:
+def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
+    settings, storage = runtime.settings, runtime.storage
+    return Dispatcher(
+        worker=worker,
+        deliveries=storage.deliveries,
+        webhooks=storage.webhooks,
+        deliver=runtime.attempts,
+        keyring=runtime.key_cache,
+        replaying=Replaying(storage.replays, runtime.metrics),
+        erasing=ErasureRunner(storage.erasures, runtime.key_cache.forget),
+        upkeep=LeaseReaper(
+            deliveries=storage.deliveries,
+            webhooks=storage.webhooks,
+            idempotency=storage.idempotency,
+            lock=storage.worker_lock,
+            clock=runtime.clock,
+            observer=runtime.metrics,
+            rules=upkeep_rules(settings),
+        ),
+        forgetting=RetentionSweeper(storage.retention, runtime.clock, retention_rules(settings)),
+        lock=storage.worker_lock,
+        waking=storage.waking,
+        clock=runtime.clock,
+        observer=runtime.metrics,
+        rules=dispatch_rules(settings),
+        new_worker=runtime.ids,
+    )
+
+
+async def _within(deadline: ShutdownDeadline, step: Callable[[], Awaitable[None]]) -> None:
     """Do a step as far as there is time for it."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(grace.left):
+        async with asyncio.timeout(deadline.left):
             await step()
 
 
-def _new_secret() -> bytes:
-    return os.urandom(SECRET_BYTES)
-
-
 def _new_seed() -> bytes:
-    return os.urandom(SEED_BYTES)
-
-
-def _nobody_to_tell(changes: int) -> None:
-    """Leave it to the dispatching process to see the change at its next poll."""
-
-
-def _nobody_to_start() -> None:
-    """Leave it to the dispatching process to find the replay at its next poll."""
-
-
-def _waking(storage: Storage, dispatcher: Dispatcher | None) -> Callable[[], None]:
-    """Return what tells all who dispatch that something is due."""
-
-    def wake() -> None:
-        if dispatcher:
-            dispatcher.sending.wake()
-        storage.waking.wake()
-
-    return wake
-
-
-def _cursor_key(settings: Settings) -> bytes:
-    """Return what the cursors of pages are sealed under."""
-    return hmac.digest(settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
+    return os.urandom(_SEED_BYTES)

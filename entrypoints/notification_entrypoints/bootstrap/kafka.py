@@ -1,17 +1,17 @@
-"""A process at work on Kafka: what it consumes, what it relays, and how it is told of both."""
+"""What a process with Kafka does beside: events come in from its topics, messages go out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+
+from attrs import field, frozen
 
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.kafka.connection import Brokers, SaslCredentials
 from notification_adapters.kafka.consumer_config import ConsumerConfig
-from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_adapters.kafka.message_reader import MessageReader
-from notification_adapters.kafka.message_sink import KafkaSink
-from notification_core.ingest.consumer import EventConsumer, Read
+from notification_core.ingest.consumer import EventConsumer
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import EVENT_TYPES
@@ -20,69 +20,88 @@ from notification_core.model.topics import Topics
 from notification_core.ports.event_source import EventSource
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.observability.metrics import Metrics
+from notification_entrypoints.serving.background import in_background
 
 _FINISH = timedelta(seconds=2)
 """How long what is in hand may take to be stored when the process stops."""
 
 
+@frozen
+class KafkaParts:
+    """Events that come in; ``checks`` are those of what they come from.
+
+    Without Kafka there are none, and nothing happens.
+    """
+
+    checks: Mapping[str, Callable[[], Awaitable[None]]] = field(factory=dict)
+    stop: Callable[[], None] = lambda: None
+
+
 @asynccontextmanager
-async def working(
-    settings: Settings, topics: Topics, service: Application, watch: Metrics
-) -> AsyncIterator[tuple[KafkaSource, EventConsumer]]:
-    """Take in events and send messages for the length of the block."""
+async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
+    """Take events from Kafka and send what is in the outbox, for the length of the block.
+
+    It waits for no broker. At the end, or once it is told to stop, nothing more is taken; what is
+    in hand is stored, and its offsets are committed.
+    """
+    settings, topics = application.settings, application.settings.topics
+    if topics is None:
+        yield KafkaParts()
+        return
+    from notification_adapters.kafka.event_source import open_source  # noqa: PLC0415 - only where needed
+    from notification_adapters.kafka.message_sink import KafkaSink  # noqa: PLC0415 - the same
+
     brokers = brokers_of(settings)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_relaying(settings, brokers, topics, service, watch))
-        source = await stack.enter_async_context(
-            open_source(brokers, consumption_of(settings, topics), service.clock, watch)
+        sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
+        relay = OutboxRelay(
+            worker=application.ids(),
+            outbox=application.storage.outbox,
+            sink=sink,
+            clock=application.clock,
+            observer=application.metrics,
+            poll_interval=settings.webhooks_poll_interval,
         )
-        watch.observe_lag(source.lag)
-        consume = await stack.enter_async_context(_consuming(settings, source, service, watch))
-        yield source, consume
+        stack.push_async_callback(relay.release)
+        stack.push_async_callback(sink.close)
+        await stack.enter_async_context(in_background(relay.run()))
+        source = await stack.enter_async_context(
+            open_source(
+                *(brokers, consumer_config(settings, topics)),
+                *(application.clock, application.metrics),
+            )
+        )
+        application.metrics.observe_lag(source.lag)
+        consumer = await stack.enter_async_context(_consuming(application, source))
+        yield KafkaParts({"event source": source.check}, consumer.stop)
 
 
 @asynccontextmanager
-async def _consuming(
-    settings: Settings, source: EventSource, service: Application, watch: Metrics
-) -> AsyncIterator[EventConsumer]:
-    read = MessageReader(service.clock, settings.tz)
-    consume = EventConsumer(
+async def _consuming(application: Application, source: EventSource) -> AsyncIterator[EventConsumer]:
+    """Ingest what comes from a source, for the length of the block."""
+    read = MessageReader(application.clock, application.settings.tz)
+    schemas = DataSchemas(EVENT_TYPES)
+
+    def read_and_count(message: Message) -> Event:
+        """Have events counted whose data surprises; they are taken in all the same."""
+        event = read(message)
+        if not schemas.fits(event):
+            application.metrics.data_schema_mismatched(event.type)
+        return event
+
+    consumer = EventConsumer(
         source=source,
-        ingest=service.ingests[Source.KAFKA],
-        read=_counting(read, DataSchemas(EVENT_TYPES), watch),
-        clock=service.clock,
-        observer=watch,
+        ingest=application.ingests[Source.KAFKA],
+        read=read_and_count,
+        clock=application.clock,
+        observer=application.metrics,
     )
-    running = asyncio.create_task(consume.run())
-    try:
-        yield consume
-    finally:
-        consume.stop()
-        await asyncio.wait([running], timeout=_FINISH.total_seconds())
-        await _cancelled(running)
-
-
-@asynccontextmanager
-async def _relaying(
-    settings: Settings, brokers: Brokers, topics: Topics, service: Application, watch: Metrics
-) -> AsyncIterator[None]:
-    sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
-    relay = OutboxRelay(
-        worker=service.ids(),
-        outbox=service.storage.outbox,
-        sink=sink,
-        clock=service.clock,
-        observer=watch,
-        poll_interval=settings.webhooks_poll_interval,
-    )
-    relaying = asyncio.create_task(relay.run())
-    try:
-        yield
-    finally:
-        await _cancelled(relaying)
-        await sink.close()
-        await relay.release()
+    async with in_background(consumer.run()) as running:
+        try:
+            yield consumer
+        finally:
+            consumer.stop()
+            await asyncio.wait([running], timeout=_FINISH.total_seconds())
 
 
 def brokers_of(settings: Settings) -> Brokers:
@@ -102,7 +121,7 @@ def brokers_of(settings: Settings) -> Brokers:
     )
 
 
-def consumption_of(settings: Settings, topics: Topics) -> ConsumerConfig:
+def consumer_config(settings: Settings, topics: Topics) -> ConsumerConfig:
     """Return what the settings say of consuming."""
     return ConsumerConfig(
         topics=topics,
@@ -111,20 +130,3 @@ def consumption_of(settings: Settings, topics: Topics) -> ConsumerConfig:
         fetch_wait=settings.kafka_consumer_fetch_frequency,
         start=settings.kafka_consumer_start,
     )
-
-
-def _counting(read: Callable[[Message], Event], schemas: DataSchemas, watch: Metrics) -> Read:
-    """Have events counted whose data surprises; they are taken in all the same."""
-
-    def read_and_count(message: Message) -> Event:
-        event = read(message)
-        if not schemas.fits(event):
-            watch.data_schema_mismatched(event.type)
-        return event
-
-    return read_and_count
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

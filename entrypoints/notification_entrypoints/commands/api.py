@@ -5,15 +5,15 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from notification_entrypoints.bootstrap.application import Adapters, open_service
+from notification_entrypoints.bootstrap.application import AdapterOverrides, open_application
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.process import run as roles
 from notification_entrypoints.process.run import ServerCommand
 from notification_entrypoints.process.runtime import ServerProcess
-from notification_entrypoints.process.serve_api import open_api, who_may_call
+from notification_entrypoints.process.serve_api import access_summary, serve_api
 
-_ONLY_STORES = Adapters(dispatches=False)
+_ONLY_STORES = AdapterOverrides(dispatches=False)
 
 _log = structlog.stdlib.get_logger("notification")
 
@@ -35,12 +35,12 @@ def _load(environ: Mapping[str, str]) -> Settings:
 async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(
-            open_service(settings, process.watch, _ONLY_STORES)
+        application = await stack.enter_async_context(
+            open_application(settings, process.watch, _ONLY_STORES)
         )
-        api_url = await stack.enter_async_context(open_api(settings, service, process))
-        access = await who_may_call(settings, service)
-        process.ready(service)
+        api_url = await stack.enter_async_context(serve_api(application, process))
+        access = await access_summary(application)
+        process.ready(application)
         _log.info(
             "started",
             api=f"{api_url}/api",
@@ -49,7 +49,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             access=access or "nobody is asked",
         )
         await process.until_stopped()
-        service.wind_down()
+        application.wind_down()
 
 
 ROLE = ServerCommand("api", _load, _serve, has_api=True, dispatches=False)

@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack
 import structlog
 
 from notification_core.errors import Detail, InvalidSettings
-from notification_entrypoints.bootstrap.application import open_service
-from notification_entrypoints.bootstrap.event_consumer import open_consuming
+from notification_entrypoints.api.app import api_callers
+from notification_entrypoints.bootstrap.application import open_application
+from notification_entrypoints.bootstrap.kafka import open_kafka
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.process import run as roles
 from notification_entrypoints.process.run import ServerCommand
 from notification_entrypoints.process.runtime import ServerProcess
-from notification_entrypoints.process.serve_api import api_callers
 
 _log = structlog.stdlib.get_logger("notification")
 
@@ -38,21 +38,19 @@ def _load(environ: Mapping[str, str]) -> Settings:
 async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(open_service(settings, process.watch))
-        consuming = await stack.enter_async_context(
-            open_consuming(settings, service, process.watch)
-        )
-        process.administrators.opened(api_callers(settings, service))
-        process.ready(service, required=consuming.parts)
+        application = await stack.enter_async_context(open_application(settings, process.watch))
+        kafka = await stack.enter_async_context(open_kafka(application))
+        process.administrators.opened(api_callers(application))
+        process.ready(application, required=kafka.checks)
         _log.info(
             "started",
             ops=process.ops_url,
             storage=place_of(settings),
-            dispatching=bool(service.dispatcher),
+            dispatching=bool(application.dispatcher),
         )
         await process.until_stopped()
-        consuming.stop()
-        service.wind_down()
+        kafka.stop()
+        application.wind_down()
 
 
 ROLE = ServerCommand("consumer", _load, _serve, has_api=False, dispatches=True)

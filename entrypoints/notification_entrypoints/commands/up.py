@@ -11,14 +11,14 @@ from attrs import frozen
 
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
-from notification_entrypoints.bootstrap.application import open_service
-from notification_entrypoints.bootstrap.event_consumer import open_consuming
+from notification_entrypoints.bootstrap.application import open_application
+from notification_entrypoints.bootstrap.kafka import open_kafka
 from notification_entrypoints.config.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.process import run as roles
 from notification_entrypoints.process.run import ServerCommand
 from notification_entrypoints.process.runtime import ServerProcess
-from notification_entrypoints.process.serve_api import open_api, who_may_call
+from notification_entrypoints.process.serve_api import access_summary, serve_api
 
 _DEFAULT_API = "http://127.0.0.1:3615/api"
 
@@ -62,26 +62,24 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         await storage.migrate(settings)
-        service = await stack.enter_async_context(open_service(settings, process.watch))
-        api_url = await stack.enter_async_context(open_api(settings, service, process))
+        application = await stack.enter_async_context(open_application(settings, process.watch))
+        api_url = await stack.enter_async_context(serve_api(application, process))
         # Behind the API: what ends first leaves the group while the API still accepts requests.
-        consuming = await stack.enter_async_context(
-            open_consuming(settings, service, process.watch)
-        )
-        access = await who_may_call(settings, service)
+        kafka = await stack.enter_async_context(open_kafka(application))
+        access = await access_summary(application)
         served = Served(
             api=f"{api_url}/api",
             ops_url=process.ops_url,
             place=storage.place_of(settings),
             secret_file=_secret_file(settings),
-            dispatching=service.dispatcher is not None,
+            dispatching=application.dispatcher is not None,
             access=access,
         )
-        process.ready(service, _announcement(served), shown=consuming.parts)
+        process.ready(application, _announcement(served), shown=kafka.checks)
         _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
         await process.until_stopped()
-        consuming.stop()
-        service.wind_down()
+        kafka.stop()
+        application.wind_down()
 
 
 def _secret_file(settings: Settings) -> Path | None:

@@ -12,11 +12,10 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
-from notification_entrypoints.api.dependencies import ApiDependencies
 from notification_entrypoints.api.http.connections import ConnectionLimit
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
+from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner
-from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
@@ -27,23 +26,22 @@ _KEEP_ALIVE = timedelta(seconds=620)
 class ApiRunner(ProtocolRunner):
     """Runs the API's application, as :class:`aiohttp.web.AppRunner` does.
 
-    From the beginning of the ``grace`` on each response closes its connection, so that a client
+    From the beginning of its ``deadline`` on each response closes its connection, so that a client
     with a connection of its own finds another server too before this one ends.
     """
 
     def __init__(
         self,
         app: web.Application,
-        services: ApiDependencies,
-        grace: ShutdownDeadline,
+        application: Application,
         *,
         max_connections: int = 10_000,
     ) -> None:
         limit = ConnectionLimit(max_connections)
         super().__init__(
             app,
-            partial(_Protocol, services=services, grace=grace, limit=limit),
-            lambda: grace.left,
+            partial(_Protocol, application=application, limit=limit),
+            lambda: application.deadline.left,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
         )
 
@@ -51,20 +49,19 @@ class ApiRunner(ProtocolRunner):
 class _Protocol(PatientProtocol):
     """Speaks HTTP on one connection."""
 
-    __slots__ = ("_grace", "_limit", "_services")
+    __slots__ = ("_application", "_limit")
 
     def __init__(
         self,
         server: web.Server,
         *,
-        services: ApiDependencies,
-        grace: ShutdownDeadline,
+        application: Application,
         limit: ConnectionLimit,
         **options: Any,
     ) -> None:
-        super().__init__(server, read_timeout=services.timeouts.read, **options)
-        self._services = services
-        self._grace = grace
+        read_timeout = application.settings.api_server_read_timeout
+        super().__init__(server, read_timeout=read_timeout, **options)
+        self._application = application
         self._limit = limit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -122,13 +119,13 @@ class _Protocol(PatientProtocol):
         """Send an answer; one that aiohttp made up is given the one shape before."""
         if isinstance(resp, web.HTTPException):
             resp = self._answer(resp)
-        if self._grace.has_begun:
+        if self._application.deadline.has_begun:
             resp.force_close()
         # In place of a header that tells the versions of everything.
         resp.headers.setdefault(hdrs.SERVER, _NAME)
         return await super().finish_response(request, resp, start_time)
 
     def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, str(self._services.ids()), debug=False)
+        response = error_answer(error, str(self._application.ids()), debug=False)
         response.force_close()
         return response

@@ -105,7 +105,7 @@ class ServerProcess:
 
     def ready(
         self,
-        service: Application,
+        application: Application,
         announcement: str = "",
         *,
         required: Mapping[str, Check] = _NONE,
@@ -115,7 +115,7 @@ class ServerProcess:
 
         ``/readyz`` tells of the ``shown`` parts too.
         """
-        storage, dispatcher = service.storage, service.dispatcher
+        storage, dispatcher = application.storage, application.dispatcher
         self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **required}
         self._shown |= shown
         if dispatcher:

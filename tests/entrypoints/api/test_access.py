@@ -56,7 +56,7 @@ async def test_a_reader_sees_no_header_value_and_a_writer_those_that_are_not_sec
     read = (await door.api.get(path, headers=reader)).json
     put = await door.api.call("PUT", path, json=read, headers=writer)
     assert put.json["custom_headers"] == for_writers
-    stored = await door.stage.stores.webhooks.get(UUID(ENVIRONMENT), UUID(read["webhook_id"]))
+    stored = await door.stage.storage.webhooks.get(UUID(ENVIRONMENT), UUID(read["webhook_id"]))
     assert stored.custom_headers == FULL["custom_headers"]
 
 

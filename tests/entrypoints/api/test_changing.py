@@ -58,7 +58,7 @@ class TestPatch:
         self, api: CheckedClient, webhook: dict[str, Any], stage: Backstage
     ) -> None:
         await patch(api, webhook, {"custom_headers": {"X-Tenant": "south", "X-New": "1"}})
-        stored = await stage.stores.webhooks.get(
+        stored = await stage.storage.webhooks.get(
             UUID(webhook["environment_id"]), UUID(webhook["webhook_id"])
         )
         expected = FULL["custom_headers"] | {"X-Tenant": "south", "X-New": "1"}
@@ -81,7 +81,7 @@ class TestPatch:
         moved = await patch(api, webhook, {"url": url, "custom_headers": given})
         assert (moved.status, moved.json["url"]) == (200, url)
         assert moved.json["custom_headers"] == {"Authorization": "***"}
-        stored = await stage.stores.webhooks.get(
+        stored = await stage.storage.webhooks.get(
             UUID(webhook["environment_id"]), UUID(webhook["webhook_id"])
         )
         assert stored.custom_headers == {"Authorization": "Bearer new"}

@@ -40,7 +40,7 @@ OPERATIONS = [
 def test_each_operation_has_a_route_and_each_route_an_operation(stage: Backstage) -> None:
     routes = {
         (route.method, route.resource.canonical)
-        for route in api_app(stage.services).router.routes()
+        for route in api_app(stage.application).router.routes()
         if route.resource
         and route.method not in {"HEAD", "OPTIONS", "*"}
         and not route.resource.canonical.startswith("/api/docs")

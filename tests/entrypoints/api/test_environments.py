@@ -28,7 +28,7 @@ async def stage(directory: MemoryEnvironmentDirectory, tmp_path: Path) -> AsyncI
 
 @pytest.fixture
 async def api(stage: Backstage) -> AsyncIterator[CheckedClient]:
-    async with called(stage.services) as client:
+    async with called(stage.application) as client:
         yield client
 
 
@@ -41,7 +41,7 @@ async def test_in_an_unknown_environment_nothing_is_made(
         assert (refused.status, refused.json["error_code"]) == (404, 1500)
         assert ENVIRONMENT in refused.json["message"]
     assert (await api.get(WEBHOOKS)).json == []
-    assert not await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
+    assert not await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
 
 
 async def test_while_nobody_can_tell_nothing_is_made_either(

@@ -11,7 +11,7 @@ PATH = f"/environments/{ENVIRONMENT}"
 
 async def erase_all(stage: Backstage) -> None:
     """Do what a dispatching process would."""
-    while not (await stage.stores.erasures.advance(UUID(ENVIRONMENT), 100)).is_last:
+    while not (await stage.storage.erasures.advance(UUID(ENVIRONMENT), 100)).is_last:
         pass
 
 

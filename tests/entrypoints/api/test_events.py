@@ -59,7 +59,7 @@ class TestEvents:
         await publish(api, [EVENT, {**EVENT, "event": "job-exploded"}])
         surprising = await publish(api, {**EVENT, "data": {"job_id": 7}})
         assert surprising.status == 202
-        metrics = stage.services.tally
+        metrics = stage.application.metrics
         assert isinstance(metrics, Metrics)
         counted = metrics.rendered().decode()
         assert 'notification_events_total{result="rejected",source="http"} 1.0' in counted

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 
-from notification_entrypoints.api.endpoint import Timeouts
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import (
     DOCUMENT,
@@ -281,8 +280,11 @@ async def test_a_body_that_does_not_come(stage: Backstage, operation: Operation)
         yield b"{"
         await waiting.wait()
 
-    timeouts = Timeouts(read=timedelta(milliseconds=50), write=timedelta(seconds=60))
-    async with called(stage.but(timeouts=timeouts)) as api:
+    timeouts = {
+        "api_server_read_timeout": timedelta(milliseconds=50),
+        "api_server_write_timeout": timedelta(seconds=60),
+    }
+    async with called(stage.but(settings=timeouts)) as api:
         answer = await operation.call(api, data=halting(), headers=JSON)
         refused(answer, 408, 1004)
         waiting.set()

@@ -4,13 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
+from notification_core.model.event import Source
 from notification_core.model.idempotency import KEPT_FOR
-from notification_entrypoints.api.security.authentication import Callers
 from tests.entrypoints.api.test_server import WaitingIngest
 from tests.entrypoints.api_examples import ANOTHER, DRAFT, ENVIRONMENT, EVENT, FULL, create
 from tests.entrypoints.api_services import MAX_WEBHOOKS, Backstage
@@ -67,8 +66,8 @@ async def test_a_key_is_of_one_environment_and_one_route(api: CheckedClient) -> 
 
 async def test_a_key_is_of_one_caller(stage: Backstage) -> None:
     anna, ben = Caller("Anna", Scope.ADMIN), Caller("Ben", Scope.ADMIN)
-    callers = Callers([MemoryCredentials({"a": anna, "b": ben})], stage.services.clock)
-    async with called(stage.but(callers=callers)) as api:
+    credentials = [MemoryCredentials({"a": anna, "b": ben})]
+    async with called(stage.but(credentials=credentials)) as api:
         made = [await post_as(api, who) for who in ("a", "b", "a")]
     first, of_another, again = (each.json["webhook_id"] for each in made)
     assert first == again != of_another
@@ -87,8 +86,8 @@ async def test_a_key_with_another_body_is_refused_and_nothing_is_done(api: Check
 
 
 async def test_while_the_first_is_being_answered_a_second_one_is_told_so(stage: Backstage) -> None:
-    ingest = WaitingIngest(stage.services.ingest)
-    async with called(stage.but(ingest=ingest)) as api:
+    ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
+    async with called(stage.but(ingests={Source.HTTP: ingest})) as api:
         first = asyncio.create_task(post(api, EVENTS, EVENT))
         await ingest.begun.wait()
         second = await post(api, EVENTS, EVENT)
@@ -100,8 +99,9 @@ async def test_while_the_first_is_being_answered_a_second_one_is_told_so(stage: 
 
 
 async def test_what_another_process_has_answered_meanwhile_is_the_answer(stage: Backstage) -> None:
-    ingest = WaitingIngest(stage.services.ingest)
-    async with called(stage.but(ingest=ingest)) as slow, called(stage.services) as fast:
+    ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
+    overtakable = stage.but(ingests={Source.HTTP: ingest})
+    async with called(overtakable) as slow, called(stage.application) as fast:
         overtaken = asyncio.create_task(post(slow, EVENTS, EVENT))
         await ingest.begun.wait()
         first = await post(fast, EVENTS, EVENT)
@@ -120,7 +120,7 @@ async def test_what_was_refused_may_be_sent_right_with_the_same_key(api: Checked
 
 async def test_a_key_is_forgotten_after_a_day(stage: Backstage) -> None:
     clock = ManualClock()
-    async with called(evolve(stage.services, clock=clock)) as api:
+    async with called(stage.but(clock=clock)) as api:
         first = await post(api, WEBHOOKS, DRAFT)
         await clock.advance(KEPT_FOR.total_seconds() - 1)
         assert (await post(api, WEBHOOKS, DRAFT)).json == first.json

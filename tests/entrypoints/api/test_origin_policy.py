@@ -12,7 +12,6 @@ from notification_adapters.memory.clock import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.authorization import OriginPolicy
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
@@ -22,15 +21,15 @@ SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 ROTATE = f"/environments/{ENVIRONMENT}/settings/verification-keys"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 PAGE = "https://console.example.com"
+NAMED = {"api_cors_origins": (PAGE,)}
 
 pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """Storage makes no difference to what is tested here."""
 
 
-async def ask(stage: Backstage, headers: Mapping[str, str], **around: object) -> Answer:
-    """Read webhooks with these headers, where these are around."""
-    services = stage.but(origin_policy=OriginPolicy(**around))  # type: ignore[arg-type] # each its own
-    async with called(services) as api:
+async def ask(stage: Backstage, headers: Mapping[str, str], **settings: object) -> Answer:
+    """Read webhooks with these headers, from an API with these settings."""
+    async with called(stage.but(settings=settings)) as api:
         return await api.get(WEBHOOKS, headers=headers)
 
 
@@ -58,29 +57,29 @@ class TestBehindAProxy:
     SECURE: Mapping[str, str] = {"X-Forwarded-Proto": "https"}
 
     async def test_that_is_ours_tls_is_asked_for_again(self, stage: Backstage) -> None:
-        answer = await ask(stage, self.SECURE, proxies=LOOPBACK)
+        answer = await ask(stage, self.SECURE, api_trusted_proxies=LOOPBACK)
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
     async def test_that_is_not_ours_nothing_is_believed(self, stage: Backstage) -> None:
         elsewhere = (ip_network("10.0.0.0/8"),)
         for proxies in ((), elsewhere):
-            answer = await ask(stage, self.SECURE, proxies=proxies)
+            answer = await ask(stage, self.SECURE, api_trusted_proxies=proxies)
             assert "Strict-Transport-Security" not in answer.headers
 
 
 class TestPagesFromElsewhere:
     async def test_may_not_read_unless_they_are_named(self, stage: Backstage) -> None:
         for origins in ((), ("https://other.example.com",)):
-            answer = await ask(stage, {"Origin": PAGE}, origins=origins)
+            answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=origins)
             assert "Access-Control-Allow-Origin" not in answer.headers
 
     async def test_that_are_named_may_read(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Origin": PAGE}, origins=(PAGE,))
+        answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=(PAGE,))
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
         assert "Origin" in answer.headers["Vary"]
         assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
-        answer = await ask(stage, {"Origin": PAGE}, origins=("*",))
+        answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=("*",))
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
     async def test_that_are_named_are_told_before_what_they_may_send(
@@ -91,7 +90,7 @@ class TestPagesFromElsewhere:
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization,content-type",
         }
-        async with called(stage.but(origin_policy=OriginPolicy(origins=(PAGE,)))) as api:
+        async with called(stage.but(settings=NAMED)) as api:
             asked = await api.session.options(f"{api.url}/api{WEBHOOKS}", headers=headers)
         assert asked.status == 204
         assert asked.headers["Access-Control-Allow-Origin"] == PAGE
@@ -99,14 +98,12 @@ class TestPagesFromElsewhere:
         assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
 
     async def test_may_ask_without_being_told(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Origin": PAGE}, open=True, local=True)
+        answer = await ask(stage, {"Origin": PAGE})
         assert answer.status == 200
         assert "Access-Control-Allow-Origin" not in answer.headers
 
     async def test_see_why_they_are_refused(self, stage: Backstage) -> None:
-        nobody = Callers((), SystemClock())
-        around = OriginPolicy(origins=(PAGE,))
-        async with called(stage.but(callers=nobody, origin_policy=around)) as api:
+        async with called(stage.but(credentials=(), settings=NAMED)) as api:
             answer = await api.get(WEBHOOKS, headers={"Origin": PAGE})
         assert answer.status == 401
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
@@ -115,7 +112,7 @@ class TestPagesFromElsewhere:
 class TestAnApiThatAsksNobody:
     @pytest.fixture
     async def api(self, stage: Backstage) -> AsyncIterator[CheckedClient]:
-        async with called(stage.but(origin_policy=OriginPolicy(open=True, local=True))) as client:
+        async with called(stage.application) as client:
             yield client
 
     @pytest.mark.parametrize("host", ["evil.example:3615", "127.0.0.1.evil.example", "10.0.0.1"])
@@ -133,7 +130,7 @@ class TestAnApiThatAsksNobody:
 
     async def test_is_called_by_any_name_through_a_proxy_of_ours(self, stage: Backstage) -> None:
         headers = {"Host": "api.example.com"}
-        answer = await ask(stage, headers, open=True, local=True, proxies=LOOPBACK)
+        answer = await ask(stage, headers, api_trusted_proxies=LOOPBACK)
         assert answer.status == 200
 
     async def test_lets_no_page_change_anything(self, api: CheckedClient) -> None:
@@ -159,7 +156,7 @@ class TestAnApiThatAsksNobody:
         assert answer.status == 201
 
     async def test_on_a_network_is_called_by_any_name(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Host": "api.example.com"}, open=True)
+        answer = await ask(stage, {"Host": "api.example.com"}, api_server_host="0.0.0.0")  # noqa: S104 - nothing binds
         assert answer.status == 200
 
 
@@ -173,16 +170,17 @@ FOREIGN: list[dict[str, str]] = [
 class TestTheFirstKeyOfAnEnvironment:
     @pytest.mark.parametrize("headers", FOREIGN)
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("around", [OriginPolicy(), OriginPolicy(open=True, local=True)])
+    @pytest.mark.parametrize("credentials", [(), None])
     async def test_is_not_made_for_a_page_of_another_site(
-        self, stage: Backstage, headers: dict[str, str], method: str, around: OriginPolicy
+        self, stage: Backstage, headers: dict[str, str], method: str, credentials: tuple[()] | None
     ) -> None:
-        async with called(stage.but(origin_policy=around)) as api:
+        anybody = Callers(None, SystemClock())
+        async with called(stage.but(credentials=credentials), anybody) as api:
             url = f"{api.url}/api{SETTINGS}"
             async with api.session.request(method, url, headers=headers) as answer:
                 assert answer.status == 403
-            assert not await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
-            assert not await stage.stores.audit.page(UUID(ENVIRONMENT), 10)
+            assert not await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+            assert not await stage.storage.audit.page(UUID(ENVIRONMENT), 10)
             # Once there is one it is public, and nothing is made.
             assert (await api.get(SETTINGS)).status == 200
             assert (await api.get(SETTINGS, headers=headers)).status == 200
@@ -198,9 +196,9 @@ class TestTheFirstKeyOfAnEnvironment:
     async def test_is_made_for_a_page_that_may_call(
         self, stage: Backstage, headers: dict[str, str]
     ) -> None:
-        async with called(stage.but(origin_policy=OriginPolicy(origins=(PAGE,)))) as api:
+        async with called(stage.but(settings=NAMED)) as api:
             assert (await api.get(SETTINGS, headers=headers)).status == 200
-        (entry,) = await stage.stores.audit.page(UUID(ENVIRONMENT), 10)
+        (entry,) = await stage.storage.audit.page(UUID(ENVIRONMENT), 10)
         assert (entry.action, entry.actor) == ("getSettings", "anybody")
 
 
@@ -232,7 +230,7 @@ class TestRequestsOfOne:
     ) -> None:
         proxies = tuple(ip_network(each) for each in hop.proxies.split(",") if each)
         callers = Callers(None, ManualClock(), proxies, requests_per_second=1)
-        async with called(stage.but(callers=callers)) as api:
+        async with called(stage.application, callers) as api:
             first = await api.get(WEBHOOKS, headers={"X-Forwarded-For": hop.said})
             again = {"X-Forwarded-For": hop.counted} if hop.counted != "127.0.0.1" else {}
             second = await api.get(WEBHOOKS, headers=again)
@@ -244,7 +242,7 @@ class TestRequestsOfOne:
         known = {name: Caller(name, Scope.ADMIN) for name in ("anna", "ben")}
         credentials = MemoryCredentials(known)
         callers = Callers((credentials,), ManualClock(), requests_per_second=2)
-        async with called(stage.but(callers=callers)) as api:
+        async with called(stage.but(credentials=(credentials,)), callers) as api:
 
             async def asks(who: str) -> int:
                 headers = {"Authorization": f"Bearer {who}"}

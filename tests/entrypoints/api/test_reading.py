@@ -107,8 +107,8 @@ class TestSettings:
         assert settings["verification_keys"] == [key]
         forms = [key[form] for form in ("hex", "base64", "pem", "whpk")]
         assert len({parse_public_key(form) for form in forms}) == 1
-        (signing_key,) = await stage.stores.keys.keys_of([UUID(ENVIRONMENT)])
-        now = stage.services.clock.now()
+        (signing_key,) = await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+        now = stage.application.clock.now()
         second = int(now.timestamp())
         signature = signing_key.private_key.sign(f"{second}{{}}".encode()).hex()
         verify_signature(b"{}", signature, str(second), forms, now=now)

@@ -17,10 +17,10 @@ import pytest
 from notification_core.access.api_keys import ApiKeyDraft
 from notification_core.access.authentication import StoredKeys
 from notification_core.model.caller import Scope
+from notification_core.ports.storage import Storage
 from notification_entrypoints.api.security.authentication import Callers
 from tests.entrypoints.api_services import (
     Backstage,
-    Stores,
     backstage,
     on_postgres,
     on_sqlite,
@@ -35,7 +35,7 @@ WITHOUT_LIMIT = 10**6
 
 # Of the two PostgreSQL is the one that refuses more.
 @pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Stores]:
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Storage]:
     """Each database in turn; its server is started before the test's loop runs."""
     if request.param == "postgres":
         return on_postgres(request.getfixturevalue("postgres"))
@@ -43,7 +43,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncConte
 
 
 @pytest.fixture
-async def stage(opened: AbstractAsyncContextManager[Stores]) -> AsyncIterator[Backstage]:
+async def stage(opened: AbstractAsyncContextManager[Storage]) -> AsyncIterator[Backstage]:
     """Give what stands behind an API."""
     async with backstage(opened) as stage:
         yield stage
@@ -52,12 +52,12 @@ async def stage(opened: AbstractAsyncContextManager[Stores]) -> AsyncIterator[Ba
 async def test_nothing_that_can_be_made_up_is_answered_as_the_document_does_not_say(
     stage: Backstage, tmp_path: Path
 ) -> None:
-    keys = StoredKeys(stage.stores.api_keys, stage.services.clock)
-    callers = Callers([keys], stage.services.clock, failures_at_once=WITHOUT_LIMIT)
+    keys = StoredKeys(stage.storage.api_keys, stage.application.clock)
+    callers = Callers([keys], stage.application.clock, failures_at_once=WITHOUT_LIMIT)
     await furnish(stage)
     await replay(stage)
-    issued = await stage.services.issuing.create(ApiKeyDraft("Everything", Scope.ADMIN, None))
-    async with served(stage.but(callers=callers)) as url:
+    issued = await stage.application.api_keys.create(ApiKeyDraft("Everything", Scope.ADMIN, None))
+    async with served(stage.but(credentials=[keys]), callers) as url:
         code, report = await tried(f"{url}/api/openapi.json", issued.text, tmp_path)
     print(report)  # noqa: T201 - for whoever asks pytest for it: what was tried
     assert code == 0

@@ -13,19 +13,16 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from aiohttp import web
-from attrs import evolve
 from multidict import CIMultiDict
 
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
-from notification_core.model.event import Event
+from notification_core.model.event import Event, Source
 from notification_core.model.read_models import Activity, LogPage
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
-from notification_entrypoints.api.dependencies import ApiDependencies
-from notification_entrypoints.api.endpoint import Timeouts
-from notification_entrypoints.api.security.authorization import OriginPolicy
+from notification_entrypoints.bootstrap.application import Application
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
@@ -33,8 +30,11 @@ from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_a
 EVENTS = f"/environments/{ENVIRONMENT}/events"
 WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
 JSON = {"Content-Type": "application/json"}
+JSON_HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 SHORT = timedelta(milliseconds=100)
 LONG = timedelta(seconds=60)
+IMPATIENT = {"api_server_read_timeout": SHORT, "api_server_write_timeout": LONG}
+PATIENT = {"api_server_read_timeout": LONG, "api_server_write_timeout": LONG}
 MIB = 1024 * 1024
 
 
@@ -63,9 +63,9 @@ class TestAnswersOfTheFramework:
         [
             b"\x16\x03\x01 hello\r\n\r\n",
             b"GET / HTTP/9.9.9\r\n\r\n",
-            b"GET /api/webhooks/events HTTP/1.1\r\nHost: a\r\nBroken\r\n\r\n",
-            b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+            b"GET /api/webhooks/events HTTP/1.1\r\nHost: localhost\r\nBroken\r\n\r\n",
+            b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST /api HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         ],
         ids=["TLS", "version", "header", "long line", "length"],
     )
@@ -79,7 +79,7 @@ class TestAnswersOfTheFramework:
         self, api: CheckedClient, name: bytes, text: bytes
     ) -> None:
         target = f"/api{EVENTS}?".encode() + name + b"=" + text
-        answer = await raw_answer(api, b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await raw_answer(api, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer.status == 400
 
     async def test_no_answer_tells_what_the_server_is_made_of(self, api: CheckedClient) -> None:
@@ -115,7 +115,7 @@ class TestTheBody:
     async def test_one_that_is_too_large_is_refused_before_it_came(
         self, api: CheckedClient
     ) -> None:
-        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
         answer = await raw_answer(api, f"{head}Content-Length: {16 * MIB + 1}\r\n\r\n".encode())
         assert (answer.status, answer.json["error_code"]) == (413, 1005)
         assert "16 MiB" in answer.json["message"]
@@ -131,7 +131,7 @@ class TestTheBody:
         assert (answer.status, answer.json["error_code"]) == (413, 1005)
 
     async def test_one_that_is_not_announced_is_none(self, api: CheckedClient) -> None:
-        head = f"POST /api{WEBHOOKS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = f"POST /api{WEBHOOKS} HTTP/1.1\r\n{JSON_HEAD}"
         answer = await raw_answer(api, f"{head}\r\n".encode())
         assert (answer.status, answer.json["error_code"]) == (400, 1007)
 
@@ -164,9 +164,9 @@ class TestTheBody:
     async def test_unfinished_ones_have_a_bound_together_and_others_are_served(
         self, stage: Backstage
     ) -> None:
-        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
         body = f"{head}Content-Length: {2 * MIB}\r\n\r\n".encode() + b" " * MIB
-        async with called(stage.but(max_buffered=4 * MIB)) as api:
+        async with called(stage.but(settings={"api_server_max_buffered": 4 * MIB})) as api:
             connections = [await connected_to(api.url) for _ in range(6)]
             for _, writer in connections:
                 writer.write(body)
@@ -184,15 +184,15 @@ class TestTheBody:
     async def test_one_that_does_not_arrive_is_waited_for_only_so_long(
         self, stage: Backstage
     ) -> None:
-        async with called(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as api:
-            head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        async with called(stage.but(settings=IMPATIENT)) as api:
+            head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
             request = f"{head}Content-Length: 100\r\n\r\n{{".encode()
             answer = await raw_answer(api, request)
         assert (answer.status, answer.json["error_code"]) == (408, 1004)
         assert answer.headers["Connection"] == "close"
 
     async def test_headers_that_do_not_arrive_end_the_connection(self, stage: Backstage) -> None:
-        async with served(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as url:
+        async with served(stage.but(settings=IMPATIENT)) as url:
             port = int(url.rpartition(":")[2])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /api/webhooks/events HTTP/1.1\r\n")
@@ -202,9 +202,9 @@ class TestTheBody:
     async def test_headers_of_a_later_request_that_drip_end_the_connection(
         self, stage: Backstage
     ) -> None:
-        async with served(stage.but(timeouts=Timeouts(read=SHORT, write=LONG))) as url:
+        async with served(stage.but(settings=IMPATIENT)) as url:
             reader, writer = await connected_to(url)
-            writer.write(b"GET /api/webhooks/events HTTP/1.1\r\nHost: a\r\n\r\n")
+            writer.write(b"GET /api/webhooks/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head = await reader.readuntil(b"\r\n\r\n")
             (length,) = re.findall(rb"Content-Length: (\d+)", head)
             await reader.readexactly(int(length))
@@ -217,10 +217,10 @@ class TestTheBody:
     async def test_five_hundred_that_drip_do_not_keep_others_from_being_answered(
         self, stage: Backstage
     ) -> None:
-        head = f"POST /api{EVENTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
         body = f"{head}Content-Length: 100000\r\n\r\n".encode()
         begun = [b"GET /api/webhooks/events HTTP/1.1\r\nX-A: ", body]
-        async with called(stage.but(timeouts=Timeouts(read=LONG, write=LONG))) as api:
+        async with called(stage.but(settings=PATIENT)) as api:
             connections = [await connected_to(api.url) for _ in range(500)]
             for number, (_, writer) in enumerate(connections):
                 writer.write(begun[number % 2])
@@ -291,7 +291,7 @@ class TestFailuresBehindIt:
         self, stage: Backstage
     ) -> None:
         error = StorageUnavailable("no disk at /var/lib")
-        async with called(stage.but(ingest=FailingIngest(error))) as api:
+        async with called(stage.but(ingests={Source.HTTP: FailingIngest(error)})) as api:
             answer = await api.post(EVENTS, EVENT)
         assert (answer.status, answer.json["error_code"]) == (503, 1901)
         assert answer.headers["Retry-After"] == "1"
@@ -299,14 +299,16 @@ class TestFailuresBehindIt:
 
     async def test_an_unknown_outcome_is_told_as_one(self, stage: Backstage) -> None:
         error = UnknownCommit("cut")
-        async with called(stage.but(ingest=FailingIngest(error))) as api:
+        async with called(stage.but(ingests={Source.HTTP: FailingIngest(error)})) as api:
             answer = await api.post(EVENTS, EVENT)
         assert (answer.status, answer.json["error_code"]) == (503, 1902)
         assert "it was written, or not" in answer.json["message"]
 
     async def test_an_answer_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
-        ingest = WaitingIngest(stage.services.ingest)
-        slow = stage.but(ingest=ingest, timeouts=Timeouts(read=LONG, write=SHORT))
+        ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
+        slow = stage.but(
+            ingests={Source.HTTP: ingest}, settings={"api_server_write_timeout": SHORT}
+        )
         async with called(slow) as api:
             answer = await api.post(EVENTS, EVENT)
         assert (answer.status, answer.json["error_code"]) == (503, 1903)
@@ -315,7 +317,7 @@ class TestFailuresBehindIt:
         self, stage: Backstage, caplog: pytest.LogCaptureFixture
     ) -> None:
         error = RuntimeError("password=hunter2")
-        answer = await failed(stage.but(logs=FailingLogs(error)))
+        answer = await failed(stage.but(storage={"logs": FailingLogs(error)}))
         assert (answer.status, answer.json["error_code"]) == (500, 1900)
         assert answer.json["internal_message"] == ""
         assert answer.json["stacktrace"] == []
@@ -328,7 +330,7 @@ class TestFailuresBehindIt:
     async def test_with_debug_an_error_tells_its_cause(self, stage: Backstage) -> None:
         error = RuntimeError("the index is broken")
         answer = await failed(
-            stage.but(logs=FailingLogs(error), debug=True, origin_policy=OriginPolicy(local=True))
+            stage.but(storage={"logs": FailingLogs(error)}, settings={"debug": True})
         )
         assert answer.json["internal_message"] == "RuntimeError: the index is broken"
         assert any("deliveries.py" in line for line in answer.json["stacktrace"])
@@ -336,22 +338,25 @@ class TestFailuresBehindIt:
     async def test_with_debug_and_without_authentication_others_than_this_host_are_told_nothing(
         self, stage: Backstage
     ) -> None:
-        services = stage.but(logs=FailingLogs(RuntimeError("the index is broken")), debug=True)
-        answer = await failed(evolve(services, origin_policy=OriginPolicy(open=True)))
+        application = stage.but(
+            storage={"logs": FailingLogs(RuntimeError("the index is broken"))},
+            settings={"debug": True, "api_server_host": "0.0.0.0"},  # noqa: S104 - nothing binds
+        )
+        answer = await failed(application)
         assert answer.json["stacktrace"] == []
         assert answer.json["internal_message"] == ""
 
 
-async def failed(services: ApiDependencies) -> Answer:
+async def failed(application: Application) -> Answer:
     """Return the answer to reading a log whose storage fails."""
-    async with called(services) as api:
+    async with called(application) as api:
         webhook = await create(api)
         return await api.get(f"/webhooks/{webhook['webhook_id']}/logs")
 
 
 async def test_a_publisher_that_hangs_up_does_not_stop_its_events(stage: Backstage) -> None:
-    ingest = WaitingIngest(stage.services.ingest)
-    async with called(stage.but(ingest=ingest)) as api:
+    ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
+    async with called(stage.but(ingests={Source.HTTP: ingest})) as api:
         await create(api)
         publishing = asyncio.create_task(api.post(EVENTS, EVENT))
         await ingest.begun.wait()
@@ -364,7 +369,7 @@ async def test_a_publisher_that_hangs_up_does_not_stop_its_events(stage: Backsta
 
 async def test_a_host_mounts_it_where_it_likes(stage: Backstage) -> None:
     host = web.Application()
-    host.add_subapp("/hooks/v1", api_app(stage.services, prefix=""))
+    host.add_subapp("/hooks/v1", api_app(stage.application, prefix=""))
     async with running(host) as url, aiohttp.ClientSession() as session:
         webhooks = f"{url}/hooks/v1{WEBHOOKS}"
         async with session.post(webhooks, json=DRAFT) as created:
@@ -395,7 +400,7 @@ async def test_requests_are_counted_by_route_and_status(
     await api.get(f"/webhooks/{webhook['webhook_id']}")
     await api.get(f"/webhooks/{uuid4()}")
     await api.get("/nowhere")
-    assert stage.requests == [
+    assert stage.metrics.requests == [
         ("/api/environments/{environment_id}/webhooks", 201),
         ("/api/webhooks/{webhook_id}", 200),
         ("/api/webhooks/{webhook_id}", 404),

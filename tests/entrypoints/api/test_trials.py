@@ -1,11 +1,9 @@
 """Trying a webhook out over the API."""
 
 import asyncio
-from datetime import timedelta
 
 from notification_adapters.memory.sender import Hang
 from notification_core.model.event_types import EVENT_TYPES
-from notification_entrypoints.api.endpoint import Timeouts
 from tests.entrypoints.api.test_deliveries import NOBODY
 from tests.entrypoints.api_examples import DRAFT, create
 from tests.entrypoints.api_services import TRIAL_TIMEOUT, Backstage
@@ -46,7 +44,7 @@ async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answer
 ) -> None:
     webhook = await create(api)
     stage.sender.answer(DRAFT["url"], Hang.HANG)
-    impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), TRIAL_TIMEOUT * 0.7))
+    impatient = stage.but(settings={"api_server_write_timeout": TRIAL_TIMEOUT * 0.7})
     async with called(impatient) as hurried:
         answer = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
     assert answer.json["error"]["code"] == "timeout"
@@ -69,7 +67,7 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
     path, named = f"/webhooks/{webhook['webhook_id']}/test", {"Idempotency-Key": "8f14e45f"}
     stage.sender.answer(DRAFT["url"], Hang.HANG)
     # With what a receiver may take on top, a tenth of that is left.
-    impatient = stage.but(timeouts=Timeouts(timedelta(seconds=1), TRIAL_TIMEOUT * -0.9))
+    impatient = stage.but(settings={"api_server_write_timeout": TRIAL_TIMEOUT * -0.9})
     async with called(impatient) as hurried:
         too_slow = await hurried.call("POST", path, headers=named)
     assert (too_slow.status, too_slow.json["error_code"]) == (503, 1903)
@@ -77,7 +75,7 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
     again = await api.call("POST", path, headers=named)
     assert (again.status, again.json["error_code"]) == (409, 1010)
     stage.sender.release(DRAFT["url"])
-    await stage.services.trials.settled()
+    await stage.application.webhook_tester.settled()
     answered = await api.call("POST", path, headers=named)
     assert (answered.status, answered.json["response"]["http_code"]) == (200, 200)
     assert answered.headers["Idempotent-Replayed"] == "true"

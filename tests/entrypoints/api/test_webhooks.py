@@ -104,7 +104,7 @@ class TestWebhooks:
         assert replaced["created_at"] == webhook["created_at"]
         assert replaced["updated_at"] > webhook["updated_at"]
         assert (await api.get(path)).json == replaced
-        assert stage.changes == [await stage.stores.webhooks.changes()]
+        assert stage.changes == [await stage.storage.webhooks.changes()]
 
     async def test_read_only_fields_are_taken_and_ignored(self, api: CheckedClient) -> None:
         read_only = {
@@ -130,7 +130,7 @@ class TestWebhooks:
         webhook = await create(api)
         path = f"/webhooks/{webhook['webhook_id']}"
         assert (await api.delete(path)).status == 204
-        assert stage.changes == [await stage.stores.webhooks.changes()]
+        assert stage.changes == [await stage.storage.webhooks.changes()]
         assert (await api.get(path)).status == 404
         assert (await api.delete(path)).status == 404
         assert (await api.put(path, DRAFT)).status == 404
@@ -149,7 +149,7 @@ class TestWebhooks:
 
 async def stored_headers(stage: Backstage, webhook: dict[str, Any]) -> dict[str, str]:
     environment_id, webhook_id = UUID(webhook["environment_id"]), UUID(webhook["webhook_id"])
-    return dict((await stage.stores.webhooks.get(environment_id, webhook_id)).custom_headers)
+    return dict((await stage.storage.webhooks.get(environment_id, webhook_id)).custom_headers)
 
 
 class TestDisabledWebhooks:
@@ -230,4 +230,4 @@ class TestTenants:
     ) -> None:
         webhook = await create(api)
         with pytest.raises(LookupError):
-            await stage.services.subscriptions.get(UUID(ANOTHER), UUID(webhook["webhook_id"]))
+            await stage.application.webhooks.get(UUID(ANOTHER), UUID(webhook["webhook_id"]))

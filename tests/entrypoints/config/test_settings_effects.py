@@ -34,11 +34,11 @@ from notification_core.errors import (
 )
 from notification_core.model.topics import Topics
 from notification_core.model.webhook import DisabledReason, Webhook
-from notification_entrypoints.bootstrap.kafka import brokers_of, consumption_of
+from notification_entrypoints.bootstrap.kafka import brokers_of, consumer_config
 from notification_entrypoints.config.settings import load_settings, variables
 from notification_entrypoints.config.wrapped_secrets import unwrapped
 from notification_entrypoints.embedded import (
-    Adapters,
+    AdapterOverrides,
     Notifications,
     WebhookDraft,
     open_notifications,
@@ -158,7 +158,7 @@ class World:
 
     async def settled(self) -> None:
         """Return once nothing is being sent or written."""
-        dispatcher = self.notifications._service.dispatcher  # noqa: SLF001 - the test's own look inside
+        dispatcher = self.notifications._application.dispatcher  # noqa: SLF001 - the test's own look inside
         assert dispatcher
         await self.until(lambda: dispatcher.sending.idle)
 
@@ -169,7 +169,7 @@ async def world(**chosen: str) -> AsyncIterator[World]:
     # The time of day: tokens are judged by it.
     clock, sender = ManualClock(datetime.now(UTC)), ScriptedSender()
     storage = memory_storage(clock)
-    given = Adapters(clock=clock, storage=storage, sender=sender)
+    given = AdapterOverrides(clock=clock, storage=storage, sender=sender)
     async with open_notifications(settings(**SECRET, **chosen), given) as notifications:
         yield World(notifications, storage, sender, clock)
 
@@ -613,6 +613,6 @@ async def test_kafkas_client_is_told_what_the_settings_say(tmp_path: Path) -> No
             "KAFKA_SSL_KEY_PASSWORD": "open sesame",
         }
     )
-    assert consumption_of(chosen, Topics("")).start is Start.LATEST
+    assert consumer_config(chosen, Topics("")).start is Start.LATEST
     told = brokers_of(chosen).credentials
     assert told == SaslCredentials(certificate=certificate, key=key, key_password="open sesame")

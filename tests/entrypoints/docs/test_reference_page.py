@@ -26,7 +26,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Client]:
     """Give a client of an API over a storage in memory."""
     async with (
         backstage(in_memory(tmp_path)) as stage,
-        TestClient(TestServer(api_app(stage.services))) as client,
+        TestClient(TestServer(api_app(stage.application))) as client,
     ):
         yield client
 
