@@ -16,7 +16,6 @@ from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 from notification_adapters.event_formats.validation import instant
 from notification_core.access.api_keys import ApiKeyDraft, IssuedKey
 from notification_core.model.api_key import ApiKey, KeyState
-from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
 from notification_core.model.custom_headers import masked, without_secrets
 from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequest
@@ -30,6 +29,7 @@ from notification_core.model.read_models import (
     LastAttempt,
 )
 from notification_core.model.replay import Replay
+from notification_core.model.request_records import AuditEntry
 from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft

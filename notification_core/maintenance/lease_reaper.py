@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.model.idempotency import KEPT_FOR
+from notification_core.model.request_records import KEPT_FOR
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore

@@ -1,5 +1,6 @@
-"""Messages as they come from a topic, and those of which no event could be made."""
+"""Messages as they come from a topic, those of which no event could be made, and the topics."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from uuid import UUID, uuid5
 
@@ -10,6 +11,28 @@ MAX_REASON_LENGTH = 1_000
 _MESSAGES = UUID("8f3b0f5e-6c1d-5d0b-9a53-6d0c5f0c2b7e")
 
 Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@frozen
+class Topics:
+    """The names of all topics; each begins with the installation's prefix."""
+
+    prefix: str = ""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Where events come from."""
+        return f"{self.prefix}pipeline-events", f"{self.prefix}job-events"
+
+    @property
+    def dead_letters(self) -> str:
+        """Where messages go to that are no events."""
+        return f"{self.prefix}notification-dead-letters"
+
+    @property
+    def facts(self) -> str:
+        """Where the platform is told what it should know."""
+        return f"{self.prefix}webhook-events"
 
 
 @frozen

@@ -1,15 +1,56 @@
-"""What is kept of a request beside its effect: its answer, and who made it.
+"""What is written of a request beside its effect: its response, and who made the change.
 
 It is written in the effect's own transaction, so that neither is there without the other. A use
-case with an effect takes what is to be kept, or a ``keep`` that makes it of what was done; its
-store writes it with the rest.
+case with an effect takes the records, or a ``keep`` that makes them of what was done; its store
+writes them with the rest. Requests that their callers may send again have their effect once, and
+their response is kept.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
+from uuid import UUID
 
-from notification_core.model.audit import AuditEntry
-from notification_core.model.idempotency import KeptAnswer
+from attrs import field, frozen
+
+KEPT_FOR = timedelta(hours=24)
+"""How long the same request is given the same answer."""
+
+
+@frozen
+class AuditEntry:
+    """One change that somebody made.
+
+    ``actor`` is the caller's name, ``address`` where the request came from, ``action`` the
+    operation, ``subject`` the id of what was changed. ``environment_id`` is None for what is the
+    installation's: its API keys.
+    """
+
+    entry_id: UUID
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    subject: str
+    request_id: str
+    environment_id: UUID | None = None
+
+
+@frozen
+class KeptAnswer:
+    """What a request was answered.
+
+    ``request`` names it: a digest of its caller, its route and the key that the caller gave it.
+    ``fingerprint`` is a digest of what it asked for. ``answer`` is for whoever wrote it to read; it
+    is empty as long as the effect has begun and has not ended, or if it never did.
+    """
+
+    environment_id: UUID
+    request: str
+    fingerprint: str
+    answer: bytes = field(repr=False)
+    answered_at: datetime
+
 
 RequestRecords: TypeAlias = Sequence[KeptAnswer | AuditEntry]
 """What a store writes with an effect."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.audit import AuditEntry
+from notification_core.model.request_records import AuditEntry
 
 
 class AuditLog(Protocol):

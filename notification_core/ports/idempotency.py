@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.request_records import KeptAnswer
 
 
 class IdempotencyStore(Protocol):

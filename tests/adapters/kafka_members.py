@@ -11,8 +11,7 @@ from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_core.errors import BrokersUnavailable
-from notification_core.model.message import Message
-from notification_core.model.topics import Topics
+from notification_core.model.message import Message, Topics
 from tests.kafka.topics import Kafka
 from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE

@@ -15,7 +15,7 @@ from notification_adapters.kafka.connection import (
 from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_core.errors import BrokersUnavailable
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from tests.adapters.kafka_members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka

@@ -8,8 +8,8 @@ import pytest
 from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.message_sink import KafkaSink
 from notification_core.errors import BrokersUnavailable
+from notification_core.model.message import Topics
 from notification_core.model.outbox_message import OutgoingMessage
-from notification_core.model.topics import Topics
 from tests.kafka.topics import Kafka
 
 LETTERS = "notification-dead-letters"

@@ -9,7 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from tests.kafka.topics import Kafka
 from tests.support.waiting import until
 

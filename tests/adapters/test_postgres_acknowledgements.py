@@ -21,9 +21,9 @@ from notification_core.model.api_key import ApiKey
 from notification_core.model.caller import Scope
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import Arrival
-from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.replay import Replay, Selection
+from notification_core.model.request_records import KeptAnswer
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest

@@ -12,7 +12,7 @@ from attrs import evolve
 from notification_adapters.sql import SqlStorage
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.event import Arrival
-from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.request_records import KeptAnswer
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest

@@ -16,11 +16,9 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.api_key import ApiKey, hash_api_key
-from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
-from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.replay import Replay, Selection
-from notification_core.model.request_records import RequestRecords
+from notification_core.model.request_records import AuditEntry, KeptAnswer, RequestRecords
 from notification_core.model.signing_key import new_signing_key
 from tests.contracts.world import DELAY, World
 

@@ -20,7 +20,7 @@ from notification_core.errors import (
     UndecipherableText,
     WrongEncryptionSecret,
 )
-from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.request_records import KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch

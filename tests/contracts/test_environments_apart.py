@@ -21,11 +21,10 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
 from notification_core import ports
 from notification_core.errors import EventGone
-from notification_core.model.audit import AuditEntry
 from notification_core.model.delivery import Failed
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
+from notification_core.model.request_records import KEPT_FOR, AuditEntry, KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import World

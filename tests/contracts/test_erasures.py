@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
 from notification_core.errors import ErasureNotFound, EventNotFound, WebhookNotFound
-from notification_core.model.audit import AuditEntry
 from notification_core.model.delivery import Failed, Retry
 from notification_core.model.erasure import NOTHING_ERASED, ErasureState
 from notification_core.model.event import Arrival
-from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
+from notification_core.model.request_records import AuditEntry, KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import World, ids_of

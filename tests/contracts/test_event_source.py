@@ -15,8 +15,7 @@ from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_adapters.memory import MemoryTopics
-from notification_core.model.message import Headers, Message
-from notification_core.model.topics import Topics
+from notification_core.model.message import Headers, Message, Topics
 from notification_core.ports.event_source import MAX_TAKEN, EventSource
 from tests.kafka.topics import Kafka, topics_on
 from tests.support.observers import RecordingObserver

@@ -11,7 +11,7 @@ from attrs import evolve
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import kept_answers
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, KeptAnswer
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.storage import Storage

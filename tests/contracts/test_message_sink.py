@@ -11,9 +11,8 @@ from attrs import define
 from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.message_sink import KafkaSink
 from notification_adapters.memory import MemorySink
-from notification_core.model.message import Headers
+from notification_core.model.message import Headers, Topics
 from notification_core.model.outbox_message import OutgoingMessage
-from notification_core.model.topics import Topics
 from notification_core.ports.message_sink import MessageSink
 from tests.kafka.topics import Kafka, topics_on
 

@@ -11,7 +11,6 @@ from attrs import evolve
 
 from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason, Failed
-from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import (
     NO_PROGRESS,
@@ -21,6 +20,7 @@ from notification_core.model.replay import (
     ReplayState,
     Selection,
 )
+from notification_core.model.request_records import KeptAnswer
 from notification_core.model.webhook import FOREVER, Webhook
 from tests.contracts.world import World, ids_of
 

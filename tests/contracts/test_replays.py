@@ -4,8 +4,8 @@ import pytest
 
 from notification_core.errors import AlreadyAnswered, EventGone
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, Failed
-from notification_core.model.idempotency import KeptAnswer
 from notification_core.model.read_models import DeliveryView
+from notification_core.model.request_records import KeptAnswer
 from tests.contracts.world import World, ids_of
 
 

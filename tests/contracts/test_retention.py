@@ -12,10 +12,10 @@ from notification_core.maintenance.retention_sweeper import (
     RetentionRules,
 )
 from notification_core.model.api_key import ApiKey
-from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, Retry
 from notification_core.model.message import DeadLetter, Message
+from notification_core.model.request_records import AuditEntry
 from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import EventMark
 from tests.contracts.world import DELAY, World, ids_of

@@ -18,8 +18,7 @@ from notification_core.model.delivery import (
     Fence,
     Succeeded,
 )
-from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import RequestRecords
+from notification_core.model.request_records import KeptAnswer, RequestRecords
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 

@@ -35,7 +35,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed, IngestPlan
 from notification_core.ports.storage import Storage

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 from attrs import evolve
 
 from notification_core.model.api_key import ApiKey
-from notification_core.model.audit import AuditEntry
 from notification_core.model.caller import Scope
 from notification_core.model.delivery import (
     Attempt,
@@ -23,6 +22,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.replay import Replay, Selection
+from notification_core.model.request_records import AuditEntry
 from notification_core.model.webhook import Webhook
 from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
 from tests.entrypoints.checked_api import DOCUMENT

@@ -29,9 +29,8 @@ from notification_core.model.delivery import Attempt
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import EVENT_TYPES
-from notification_core.model.message import DeadLetter, Message
+from notification_core.model.message import DeadLetter, Message, Topics
 from notification_core.model.retry_policy import RetryPolicy
-from notification_core.model.topics import Topics
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore

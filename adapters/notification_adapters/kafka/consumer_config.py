@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 
 GROUP = "notification-management"
 MIB = 1024 * 1024

@@ -10,7 +10,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from notification_adapters.kafka.client import started
 from notification_adapters.kafka.connection import Brokers
 from notification_core.errors import BrokersUnavailable
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 
 _TIMEOUT_SECONDS = 30.0
 

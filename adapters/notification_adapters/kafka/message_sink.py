@@ -14,8 +14,8 @@ from notification_adapters.kafka.client import started
 from notification_adapters.kafka.connection import Brokers
 from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
+from notification_core.model.message import Topics
 from notification_core.model.outbox_message import OutgoingMessage
-from notification_core.model.topics import Topics
 from notification_core.ports.message_sink import MessageSink
 
 LEFT_OUT = "value-left-out"

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 from notification_adapters.kafka.client import started
 from notification_adapters.kafka.connection import Brokers
 from notification_core.errors import BrokersUnavailable
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 
 ROOM_FOR_HEADERS = 64 * 1024
 """A dead letter is its message with some headers more."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.model.audit import AuditEntry
+from notification_core.model.request_records import AuditEntry
 from notification_core.ports.audit import AuditLog
 
 

@@ -28,7 +28,7 @@ from notification_core.model.delivery_transitions import (
     after_interruption,
     reason_to_end,
 )
-from notification_core.model.operational_events import delivery_failed
+from notification_core.model.outbox_message import delivery_failed
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import (
     AT_ONCE,

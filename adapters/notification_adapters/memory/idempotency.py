@@ -5,7 +5,7 @@ from itertools import islice
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.model.idempotency import KeptAnswer
+from notification_core.model.request_records import KeptAnswer
 from notification_core.ports.idempotency import IdempotencyStore
 
 

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import KeysChanged
-from notification_core.model.operational_events import key_rotated
+from notification_core.model.outbox_message import key_rotated
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signing_keys import KeyStore

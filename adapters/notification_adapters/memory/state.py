@@ -9,7 +9,6 @@ from attrs import define, field, frozen
 
 from notification_core.errors import AlreadyAnswered, WebhookNotFound
 from notification_core.model.api_key import ApiKey
-from notification_core.model.audit import AuditEntry
 from notification_core.model.delivery import (
     Attempt,
     DeliveryOrigin,
@@ -20,18 +19,16 @@ from notification_core.model.delivery import (
 from notification_core.model.delivery_transitions import Transition
 from notification_core.model.erasure import Erasure, ErasureState
 from notification_core.model.event import EventKey
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.model.message import DeadLetter
-from notification_core.model.operational_events import OperationalEvent
+from notification_core.model.message import DeadLetter, Topics
 from notification_core.model.outbox_message import (
+    OperationalEvent,
     OutgoingMessage,
     message_of_dead_letter,
     message_of_fact,
 )
 from notification_core.model.replay import Replay
-from notification_core.model.request_records import RequestRecords
+from notification_core.model.request_records import KEPT_FOR, AuditEntry, KeptAnswer, RequestRecords
 from notification_core.model.signing_key import SigningKey
-from notification_core.model.topics import Topics
 from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
 

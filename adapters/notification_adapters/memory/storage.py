@@ -26,7 +26,7 @@ from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.worker_lock import LockHolder, MemoryWorkerLock
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import InvalidInput
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestTransaction
 from notification_core.ports.storage import Storage

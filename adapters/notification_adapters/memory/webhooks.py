@@ -10,7 +10,7 @@ from notification_adapters.memory.state import MemoryState
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
-from notification_core.model.operational_events import webhook_disabled
+from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore

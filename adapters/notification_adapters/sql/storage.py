@@ -28,7 +28,7 @@ from notification_adapters.sql.stores.webhook_tests import SqlWebhookTestStore
 from notification_adapters.sql.stores.webhooks import SqlWebhookStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.ports.deliveries import IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.storage import Storage

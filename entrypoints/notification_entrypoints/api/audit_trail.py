@@ -6,7 +6,7 @@ from uuid import UUID
 from aiohttp import web
 from attrs import frozen
 
-from notification_core.model.audit import AuditEntry
+from notification_core.model.request_records import AuditEntry
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.endpoint import ApiCall
 

@@ -25,8 +25,7 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_core.errors import AlreadyAnswered, Detail
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
-from notification_core.model.request_records import RecordsOf, RequestRecords
+from notification_core.model.request_records import KEPT_FOR, KeptAnswer, RecordsOf, RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_entrypoints.api.audit_trail import AuditTrail

@@ -15,8 +15,7 @@ from notification_core.ingest.consumer import EventConsumer
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import EVENT_TYPES
-from notification_core.model.message import Message
-from notification_core.model.topics import Topics
+from notification_core.model.message import Message, Topics
 from notification_core.ports.event_source import EventSource
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings

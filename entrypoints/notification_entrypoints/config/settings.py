@@ -25,8 +25,8 @@ from notification_adapters.kafka.consumer_config import Start
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.model.custom_headers import MASK
 from notification_core.model.destinations import DestinationPolicy, Network
+from notification_core.model.message import Topics
 from notification_core.model.nat64 import WELL_KNOWN_PREFIX
-from notification_core.model.topics import Topics
 from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.config import parsers
 from notification_entrypoints.config.durations import format_duration

@@ -9,7 +9,7 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
 from notification_core.model.event import Source
-from notification_core.model.idempotency import KEPT_FOR
+from notification_core.model.request_records import KEPT_FOR
 from tests.entrypoints.api.test_server import WaitingIngest
 from tests.entrypoints.api_examples import ANOTHER, DRAFT, ENVIRONMENT, EVENT, FULL, create
 from tests.entrypoints.api_services import MAX_WEBHOOKS, Backstage

@@ -12,8 +12,7 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
-from notification_core.model.message import DeadLetter, Message
-from notification_core.model.topics import Topics
+from notification_core.model.message import DeadLetter, Message, Topics
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import FILE_NAME

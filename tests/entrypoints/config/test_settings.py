@@ -16,7 +16,7 @@ from notification_adapters.kafka.connection import SaslMechanism, SecurityProtoc
 from notification_adapters.kafka.consumer_config import Start
 from notification_core.errors import InvalidSettings
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.config.report import Origin, describe
 from notification_entrypoints.config.settings import (

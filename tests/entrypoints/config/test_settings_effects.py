@@ -32,7 +32,7 @@ from notification_core.errors import (
     TooManyWebhooks,
     UnwrappingRefused,
 )
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.model.webhook import DisabledReason, Webhook
 from notification_entrypoints.bootstrap.kafka import brokers_of, consumer_config
 from notification_entrypoints.config.settings import load_settings, variables

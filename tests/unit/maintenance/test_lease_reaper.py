@@ -9,7 +9,7 @@ import pytest
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, KeptAnswer
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.support.assembly import UPKEEP_RULES, MemoryApp
 from tests.support.samples import (

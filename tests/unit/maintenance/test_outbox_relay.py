@@ -12,8 +12,8 @@ from attrs import define, field
 from notification_adapters.memory import MemorySink
 from notification_core.errors import BrokersUnavailable, StorageUnavailable
 from notification_core.maintenance.outbox_relay import OutboxRelay
+from notification_core.model.message import Topics
 from notification_core.model.outbox_message import OutgoingMessage
-from notification_core.model.topics import Topics
 from notification_core.ports.outbox import Outbox
 from tests.support.assembly import MemoryApp
 

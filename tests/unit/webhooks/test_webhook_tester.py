@@ -18,8 +18,7 @@ from notification_core.errors import (
 )
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.event_types import EVENT_TYPES
-from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import RequestRecords
+from notification_core.model.request_records import KeptAnswer, RequestRecords
 from notification_core.model.webhook import FOREVER
 from notification_core.signing.verification import verify_standard_webhook
 from notification_core.webhooks.webhook_tester import MOST_AT_ONCE

@@ -18,7 +18,7 @@ from notification_adapters.sql.postgres.session import Session
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
-from notification_core.model.topics import Topics
+from notification_core.model.message import Topics
 from notification_core.ports.clock import Clock
 
 

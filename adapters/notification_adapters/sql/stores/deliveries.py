@@ -26,7 +26,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.event import Arrival, EventKey
-from notification_core.model.operational_events import delivery_failed
+from notification_core.model.outbox_message import delivery_failed
 from notification_core.ports.deliveries import (
     AT_ONCE,
     Claim,

@@ -12,7 +12,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import kept_answers, place_of
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import AlreadyAnswered
-from notification_core.model.idempotency import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, KeptAnswer
 from notification_core.ports.idempotency import IdempotencyStore
 
 _k = kept_answers.c

@@ -14,14 +14,13 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import outbox, outbox_lease
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
-from notification_core.model.message import DeadLetter, Headers
-from notification_core.model.operational_events import OperationalEvent
+from notification_core.model.message import DeadLetter, Headers, Topics
 from notification_core.model.outbox_message import (
+    OperationalEvent,
     OutgoingMessage,
     message_of_dead_letter,
     message_of_fact,
 )
-from notification_core.model.topics import Topics
 from notification_core.ports.outbox import Outbox
 
 _ANYTHING = sa.select(outbox.c.message_id).limit(1)

@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.idempotency import KeptAnswers
 from notification_adapters.sql.tables import audit
-from notification_core.model.audit import AuditEntry
-from notification_core.model.idempotency import KeptAnswer
-from notification_core.model.request_records import RequestRecords
+from notification_core.model.request_records import AuditEntry, KeptAnswer, RequestRecords
 from notification_core.ports.audit import AuditLog
 
 # Stands for the installation, which is no environment: every row of the table has one.

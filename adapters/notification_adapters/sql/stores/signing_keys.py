@@ -16,7 +16,7 @@ from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import KeysChanged
-from notification_core.model.operational_events import key_rotated
+from notification_core.model.outbox_message import key_rotated
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.signing_keys import KeyStore

@@ -22,7 +22,7 @@ from notification_core.model.delivery import (
     DeliveryState,
     EndReason,
 )
-from notification_core.model.operational_events import webhook_disabled
+from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
