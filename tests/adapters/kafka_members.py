@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumer_config import ConsumerConfig
+from notification_adapters.kafka.config import Brokers, ConsumerConfig
 from notification_adapters.kafka.event_source import KafkaSource, open_source
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message, Topics
@@ -25,7 +24,7 @@ async def member(
     **wanted: Any,
 ) -> AsyncIterator[KafkaSource]:
     """Join the test's group, and leave it at the end."""
-    consumption = ConsumerConfig(
+    config = ConsumerConfig(
         Topics(kafka.prefix),
         fetch_wait=timedelta(milliseconds=20),
         group=kafka.group,
@@ -33,7 +32,7 @@ async def member(
     )
     brokers = brokers or Brokers(kafka.addresses)
     async with open_source(
-        brokers, consumption, SystemClock(), notebook or RecordingObserver()
+        brokers, config, SystemClock(), notebook or RecordingObserver()
     ) as source:
         yield source
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
 from tests.kafka.topics import Kafka, topics_on

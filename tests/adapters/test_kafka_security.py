@@ -6,13 +6,13 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka.connection import (
+from notification_adapters.kafka.config import (
     Brokers,
+    ConsumerConfig,
     SaslCredentials,
     SaslMechanism,
     SecurityProtocol,
 )
-from notification_adapters.kafka.consumer_config import ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics

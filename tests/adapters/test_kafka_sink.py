@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from notification_adapters.kafka.message_sink import KafkaSink
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics

@@ -12,8 +12,7 @@ from attrs import define, field
 
 from notification_adapters.kafka import event_source as source
 from notification_adapters.kafka import group_member
-from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumer_config import Start
+from notification_adapters.kafka.config import Brokers, Start
 from notification_adapters.kafka.event_source import KafkaSource
 from notification_core.model.message import Message
 from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
@@ -173,8 +172,8 @@ async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> Non
     await kafka.send(EVENTS, b"1", b"2")
     async with member(kafka, notebook=notebook) as one:
         batch = await take(one)
-        assert one._session  # noqa: SLF001 - what a group forgets, no test can make it forget in time
-        coordinator = one._session._consumer._coordinator  # noqa: SLF001 - the same
+        assert one._member  # noqa: SLF001 - what a group forgets, no test can make it forget in time
+        coordinator = one._member._consumer._coordinator  # noqa: SLF001 - the same
         assert coordinator
         coordinator.member_id = "forgotten"
         await one.acknowledge(batch)
@@ -213,8 +212,8 @@ async def test_a_consumer_that_makes_no_progress_is_begun_anew(
     await kafka.create(EVENTS)
     async with member(kafka, notebook=notebook) as one:
         await until("it is well", lambda: is_well(one))
-        assert one._session  # noqa: SLF001 - nothing else makes a real consumer hang
-        one._session._consumer.pause(TopicPartition(kafka.topic(EVENTS), 0))  # noqa: SLF001 - the same
+        assert one._member  # noqa: SLF001 - nothing else makes a real consumer hang
+        one._member._consumer.pause(TopicPartition(kafka.topic(EVENTS), 0))  # noqa: SLF001 - the same
         await kafka.send(EVENTS, b"1")
         assert values(await taken(one, 1)) == [b"1"]
     assert ("kafka", "BrokersUnavailable") in notebook.errors

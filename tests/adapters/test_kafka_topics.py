@@ -6,7 +6,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics

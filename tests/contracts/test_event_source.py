@@ -11,8 +11,7 @@ import pytest
 from attrs import define, field
 
 from notification_adapters.clock import SystemClock
-from notification_adapters.kafka.connection import Brokers
-from notification_adapters.kafka.consumer_config import ConsumerConfig
+from notification_adapters.kafka.config import Brokers, ConsumerConfig
 from notification_adapters.kafka.event_source import open_source
 from notification_adapters.memory import MemoryTopics
 from notification_core.model.message import Headers, Message, Topics

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from attrs import define
 
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from notification_adapters.kafka.message_sink import KafkaSink
 from notification_adapters.memory import MemorySink
 from notification_core.model.message import Headers, Topics

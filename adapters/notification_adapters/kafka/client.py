@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from notification_adapters.kafka.connection import REQUEST_TIMEOUT
+from notification_adapters.kafka.config import REQUEST_TIMEOUT
 from notification_core.errors import BrokersUnavailable
 
 _STOP_SECONDS = 2.0

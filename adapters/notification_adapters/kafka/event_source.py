@@ -7,13 +7,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from notification_adapters.kafka.batch_handover import Handover
 from notification_adapters.kafka.client import leftovers_of, started
-from notification_adapters.kafka.connection import Brokers, milliseconds
-from notification_adapters.kafka.consumer_config import MIB, ConsumerConfig, Start
-from notification_adapters.kafka.group_member import Session
-from notification_adapters.kafka.initial_offsets import begin_at_end
-from notification_adapters.kafka.topics import ensure_topics
+from notification_adapters.kafka.config import MIB, Brokers, ConsumerConfig, Start, milliseconds
+from notification_adapters.kafka.group_member import BatchHandover, GroupMember
+from notification_adapters.kafka.topics import begin_at_end, ensure_topics
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
 from notification_core.ports.clock import Clock
@@ -24,20 +21,21 @@ MAX_POLL_INTERVAL_MS = 300_000
 """A member that does not poll for so long is taken for dead, by its own client."""
 
 _PAUSE_SECONDS = 2.0
+_MAX_INT32 = 2**31 - 1
 
 
 class KafkaSource(EventSource):
     """Gives the messages of the event topics; see :func:`open_source`."""
 
     def __init__(
-        self, brokers: Brokers, consumption: ConsumerConfig, clock: Clock, observer: Observer
+        self, brokers: Brokers, config: ConsumerConfig, clock: Clock, observer: Observer
     ) -> None:
         self._brokers = brokers
-        self._consumption = consumption
+        self._config = config
         self._clock = clock
         self._observer = observer
-        self._handover = Handover()
-        self._session: Session | None = None
+        self._handover = BatchHandover()
+        self._member: GroupMember | None = None
         self._problem = "It is connecting."
 
     async def take(self) -> Sequence[Message]:
@@ -46,8 +44,8 @@ class KafkaSource(EventSource):
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
         """Commit the offsets of these messages."""
-        if self._session:
-            await self._session.commit(messages)
+        if self._member:
+            await self._member.commit(messages)
 
     def stop(self) -> None:
         """Give nothing more, also to who is waiting."""
@@ -55,14 +53,14 @@ class KafkaSource(EventSource):
 
     async def check(self) -> None:
         """Raise :class:`BrokersUnavailable` where no events come, and say why."""
-        problem = self._session.problem if self._session else self._problem
+        problem = self._member.problem if self._member else self._problem
         if problem:
             raise BrokersUnavailable(problem)
 
     def lag(self) -> Mapping[tuple[str, int], int]:
         """Return how many messages of each of this member's partitions are not stored yet."""
-        found = self._session.lag if self._session else {}
-        return {(tp.topic, tp.partition): behind for tp, behind in found.items()}
+        lag = self._member.lag if self._member else {}
+        return {(tp.topic, tp.partition): behind for tp, behind in lag.items()}
 
     async def run(self) -> None:
         """Be a member of the group, again and again, until cancelled."""
@@ -75,31 +73,31 @@ class KafkaSource(EventSource):
             await self._clock.sleep(_PAUSE_SECONDS)
 
     async def _join(self) -> None:
-        wanted = self._consumption
-        await ensure_topics(self._brokers, wanted.topics, wanted.replication_factor)
-        if wanted.start is Start.LATEST:
-            await begin_at_end(self._brokers, wanted.topics, wanted.group)
-        consumer = AIOKafkaConsumer(**self._brokers.options(), **_options(wanted))
+        config = self._config
+        await ensure_topics(self._brokers, config.topics, config.replication_factor)
+        if config.start is Start.LATEST:
+            await begin_at_end(self._brokers, config.topics, config.group)
+        consumer = AIOKafkaConsumer(**self._brokers.options(), **_options(config))
         async with started(consumer.start, consumer.stop, lambda: leftovers_of(consumer)):
-            self._session = Session(consumer, self._handover, self._clock, self._observer)
-            consumer.subscribe([*wanted.topics.sources], listener=self._session)
+            self._member = GroupMember(consumer, self._handover, self._clock, self._observer)
+            consumer.subscribe([*config.topics.sources], listener=self._member)
             try:
-                await self._session.run()
+                await self._member.run()
             finally:
-                self._session = None
+                self._member = None
                 self._handover.withdraw()
 
 
 @asynccontextmanager
 async def open_source(
-    brokers: Brokers, consumption: ConsumerConfig, clock: Clock, observer: Observer
+    brokers: Brokers, config: ConsumerConfig, clock: Clock, observer: Observer
 ) -> AsyncIterator[KafkaSource]:
     """Join the consumer group, and leave it at the end; waits for no broker.
 
     Raises :class:`BrokersUnavailable` where the files of its certificates cannot be used.
     """
     brokers.options()
-    source = KafkaSource(brokers, consumption, clock, observer)
+    source = KafkaSource(brokers, config, clock, observer)
     member = asyncio.create_task(source.run())
     try:
         yield source
@@ -109,9 +107,9 @@ async def open_source(
         await asyncio.gather(member, return_exceptions=True)
 
 
-def _options(wanted: ConsumerConfig) -> Mapping[str, Any]:
+def _options(config: ConsumerConfig) -> Mapping[str, Any]:
     return {
-        "group_id": wanted.group,
+        "group_id": config.group,
         "enable_auto_commit": False,
         # Also where the group's offset is gone: what is read again is known by its event id.
         "auto_offset_reset": "earliest",
@@ -124,13 +122,9 @@ def _options(wanted: ConsumerConfig) -> Mapping[str, Any]:
         "rebalance_timeout_ms": 60_000,
         "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
         "metadata_max_age_ms": 60_000,
-        "fetch_min_bytes": wanted.fetch_bytes,
-        "fetch_max_wait_ms": milliseconds(wanted.fetch_wait),
+        "fetch_min_bytes": config.fetch_bytes,
+        "fetch_max_wait_ms": milliseconds(config.fetch_wait),
         # A fetch that may not bring more than it waits for would always wait.
-        "max_partition_fetch_bytes": _within_int32(max(4 * MIB, 2 * wanted.fetch_bytes)),
-        "fetch_max_bytes": _within_int32(max(16 * MIB, 2 * wanted.fetch_bytes)),
+        "max_partition_fetch_bytes": min(max(4 * MIB, 2 * config.fetch_bytes), _MAX_INT32),
+        "fetch_max_bytes": min(max(16 * MIB, 2 * config.fetch_bytes), _MAX_INT32),
     }
-
-
-def _within_int32(number: int) -> int:
-    return min(number, 2**31 - 1)

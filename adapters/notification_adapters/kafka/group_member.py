@@ -1,4 +1,4 @@
-"""One life of a consumer: from its joining of the group until it is given up.
+"""A member of the consumer group, from its joining until it is given up, and what it gives.
 
 While messages are in somebody's hands their partitions are paused and polled all the same, so that
 the group does not take the member for dead however long it takes. When partitions are revoked, the
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
+from attrs import define, field
 
-from notification_adapters.kafka.batch_handover import Hand, Handover
 from notification_core.concurrency.wakeup import Wakeup
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Message
@@ -34,18 +34,81 @@ _REVOKE_SECONDS = 30.0
 Records = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
 
 
-class Session(ConsumerRebalanceListener):
+@define(eq=False)
+class OfferedBatch:
+    """Messages that were given, or are about to be.
+
+    ``epoch`` tells in which assignment of partitions they were read. ``done`` is set once nothing
+    more is to be done about them here.
+    """
+
+    messages: Sequence[Message]
+    epoch: object
+    done: asyncio.Event = field(factory=asyncio.Event)
+
+    async def done_within(self, seconds: float) -> bool:
+        """Wait for it to be done, at most so long; tell whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.done.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class BatchHandover:
+    """Where messages are offered, taken, and left again."""
+
+    def __init__(self) -> None:
+        self.held: OfferedBatch | None = None
+        self._offered: OfferedBatch | None = None
+        self._news = asyncio.Event()
+        self._stopped = False
+
+    def offer(self, messages: Sequence[Message], epoch: object) -> OfferedBatch:
+        """Lay messages out to be taken."""
+        self._offered = OfferedBatch(messages, epoch)
+        self._news.set()
+        return self._offered
+
+    def withdraw(self) -> None:
+        """Take back what was offered and nobody has taken."""
+        if self._offered:
+            self._offered.done.set()
+            self._offered = None
+
+    async def take(self) -> Sequence[Message]:
+        """Leave what was taken before, and take what is offered next; nothing once stopped."""
+        if self.held:
+            self.held.done.set()
+            self.held = None
+        while not self._stopped:
+            if self._offered:
+                self.held, self._offered = self._offered, None
+                return self.held.messages
+            self._news.clear()
+            await self._news.wait()
+        return ()
+
+    def stop(self) -> None:
+        """Give nothing more, also to who is waiting."""
+        self._stopped = True
+        self.withdraw()
+        self._news.set()
+
+
+class GroupMember(ConsumerRebalanceListener):
     """Polls, hands over, commits, and watches itself; :meth:`run` ends only by an error."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, handover: Handover, clock: Clock, observer: Observer
+        self, consumer: AIOKafkaConsumer, handover: BatchHandover, clock: Clock, observer: Observer
     ) -> None:
         self._consumer = consumer
         self._handover = handover
         self._clock = clock
         self._observer = observer
         self._epoch = object()
-        self._hand: Hand | None = None
+        self._batch: OfferedBatch | None = None
         self._acknowledged: dict[TopicPartition, int] = {}
         self._joined = False
         self._news = Wakeup(clock)
@@ -70,7 +133,10 @@ class Session(ConsumerRebalanceListener):
         held = self._handover.held
         if held is None or held.epoch is not self._epoch:
             return
-        offsets = {TopicPartition(one.topic, one.partition): one.offset + 1 for one in messages}
+        offsets = {
+            TopicPartition(message.topic, message.partition): message.offset + 1
+            for message in messages
+        }
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):  # the driver would wait for ever
                 await self._consumer.commit(offsets)
@@ -98,23 +164,24 @@ class Session(ConsumerRebalanceListener):
 
     async def _poll(self) -> None:
         while True:
-            messages = _messages(await self._polled(_POLL_SECONDS))
+            records = await self._fetch(_POLL_SECONDS)
+            messages = [_message(record) for batch in records.values() for record in batch]
             if messages:
                 await self._hand_over(messages)
 
     async def _hand_over(self, messages: Sequence[Message]) -> None:
         """Offer messages, and return once they are done with."""
         self._progressed_at = self._clock.monotonic()
-        self._hand = hand = self._handover.offer(messages, self._epoch)
-        while not await hand.done_within(_POLL_SECONDS):
+        self._batch = batch = self._handover.offer(messages, self._epoch)
+        while not await batch.done_within(_POLL_SECONDS):
             self._consumer.pause(*self._consumer.assignment())
-            if await self._polled(0):
+            if await self._fetch(0):
                 raise BrokersUnavailable("A paused partition gave messages.")
         self._consumer.resume(*self._consumer.paused())
-        self._hand = None
+        self._batch = None
         self._progressed_at = self._clock.monotonic()
 
-    async def _polled(self, seconds: float) -> Records:
+    async def _fetch(self, seconds: float) -> Records:
         records: Records = await self._consumer.getmany(
             timeout_ms=int(seconds * 1000), max_records=MAX_TAKEN
         )
@@ -133,7 +200,7 @@ class Session(ConsumerRebalanceListener):
     async def _look(self) -> None:
         try:
             async with asyncio.timeout(_LOOK_TIMEOUT):
-                self.lag = await self._measured()
+                self.lag = await self._measure_lag()
         except KafkaError as error:
             self.problem = f"The brokers do not answer: {error}"
         except TimeoutError:
@@ -141,22 +208,24 @@ class Session(ConsumerRebalanceListener):
         else:
             self.problem = None
 
-    async def _measured(self) -> Mapping[TopicPartition, int]:
+    async def _measure_lag(self) -> Mapping[TopicPartition, int]:
         """Return how many messages each partition has that are not stored."""
         assigned = self._consumer.assignment()
-        known = {
+        partitions = {
             TopicPartition(topic, partition)
             for topic in self._consumer.subscription()
             for partition in self._consumer.partitions_for_topic(topic) or ()
         }
         # All of them, so that there is an answer also where none is assigned.
-        ends = await self._consumer.end_offsets(known)
-        return {tp: max(0, ends[tp] - await self._done(tp)) for tp in assigned if tp in ends}
+        ends = await self._consumer.end_offsets(partitions)
+        return {
+            tp: max(0, ends[tp] - await self._stored_up_to(tp)) for tp in assigned if tp in ends
+        }
 
-    async def _done(self, tp: TopicPartition) -> int:
+    async def _stored_up_to(self, tp: TopicPartition) -> int:
         """Return the offset up to which a partition's messages are stored."""
         acknowledged = self._acknowledged.get(tp, 0)
-        for message in self._hand.messages if self._hand else ():
+        for message in self._batch.messages if self._batch else ():
             if (message.topic, message.partition) == tp and message.offset >= acknowledged:
                 return message.offset
         position: int = await self._consumer.position(tp)
@@ -166,14 +235,10 @@ class Session(ConsumerRebalanceListener):
         """Give up a consumer that has not shown for long that it does what it is there for."""
         now = self._clock.monotonic()
         polls = now - self._polled_at < 2 * LOOK_SECONDS
-        if self.problem is None and (self._hand or (polls and not any(self.lag.values()))):
+        if self.problem is None and (self._batch or (polls and not any(self.lag.values()))):
             self._progressed_at = now
         if now - self._progressed_at > STALL_SECONDS:
             raise BrokersUnavailable(f"No progress for {STALL_SECONDS:.0f} s: it begins anew.")
-
-
-def _messages(records: Records) -> Sequence[Message]:
-    return [_message(record) for several in records.values() for record in several]
 
 
 def _message(record: ConsumerRecord[bytes, bytes]) -> Message:

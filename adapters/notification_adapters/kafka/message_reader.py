@@ -29,7 +29,12 @@ class MessageReader:
         if message.value is None:
             problem = "The message has no value; an event is a JSON object."
             raise InvalidEvent(problem, [Detail("body", problem)])
-        at = self._produced_at(message)
+        # The message's own time; now if its producer wrote what is none.
+        at = (
+            datetime.fromtimestamp(message.timestamp / 1000, UTC)
+            if 0 <= message.timestamp < _LATEST_MS
+            else self._clock.now()
+        )
         if is_cloud_event(message.headers):
             return read_cloud_event(message.value, message.headers, now=at, zone=self._zone)
         return read_event(
@@ -39,9 +44,3 @@ class MessageReader:
             zone=self._zone,
             make_event_id=lambda: str(identity_of(message)),
         )
-
-    def _produced_at(self, message: Message) -> datetime:
-        """Return the message's own time; now where its producer wrote what is none."""
-        if 0 <= message.timestamp < _LATEST_MS:
-            return datetime.fromtimestamp(message.timestamp / 1000, UTC)
-        return self._clock.now()

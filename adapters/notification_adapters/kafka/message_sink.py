@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from attrs import evolve
 
 from notification_adapters.kafka.client import started
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from notification_adapters.kafka.topics import ensure_topics
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics
@@ -48,10 +48,10 @@ class KafkaSink(MessageSink):
 
     async def _outcomes(self, messages: Sequence[OutgoingMessage]) -> Sequence[object]:
         """Send messages; return of each its place, or why it was not acknowledged."""
-        producer = self._producer or await self._started()
+        producer = self._producer or await self._start()
         try:
             async with asyncio.timeout(_SEND_SECONDS):
-                sending = [await _begun(producer, message) for message in messages]
+                sending = [await _start_sending(producer, message) for message in messages]
                 outcomes = await asyncio.gather(*sending, return_exceptions=True)
         except (KafkaError, TimeoutError) as error:
             await self.close()
@@ -66,7 +66,7 @@ class KafkaSink(MessageSink):
         self._producer = None
         await self._open.aclose()
 
-    async def _started(self) -> AIOKafkaProducer:
+    async def _start(self) -> AIOKafkaProducer:
         await ensure_topics(self._brokers, self._topics, self._replication_factor)
         producer = AIOKafkaProducer(
             **self._brokers.options(), enable_idempotence=True, max_request_size=_ANY_SIZE
@@ -78,13 +78,15 @@ class KafkaSink(MessageSink):
         return producer
 
 
-async def _begun(producer: AIOKafkaProducer, message: OutgoingMessage) -> "asyncio.Future[Any]":
+async def _start_sending(
+    producer: AIOKafkaProducer, message: OutgoingMessage
+) -> "asyncio.Future[Any]":
     # The driver refuses a message that has neither key nor value.
     key = b"" if message.key is None and message.value is None else message.key
-    begun: asyncio.Future[Any] = await producer.send(
+    acknowledged: asyncio.Future[Any] = await producer.send(
         message.topic, message.value, key=key, headers=[*message.headers]
     )
-    return begun
+    return acknowledged
 
 
 def _without_value(message: OutgoingMessage) -> OutgoingMessage:

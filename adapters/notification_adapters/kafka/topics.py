@@ -1,15 +1,16 @@
-"""The topics: made where they are missing."""
+"""The topics: created if they are missing, and where a group begins that has never consumed."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import CommitFailedError, KafkaError, for_code
 
 from notification_adapters.kafka.client import started
-from notification_adapters.kafka.connection import Brokers
+from notification_adapters.kafka.config import Brokers
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics
 
@@ -50,51 +51,80 @@ async def _ensure(admin: AIOKafkaAdminClient, topics: Topics, replication_factor
 
 
 async def _missing(admin: AIOKafkaAdminClient, names: Sequence[str]) -> Collection[str]:
-    states = {each["topic"]: each["error_code"] for each in await admin.describe_topics([*names])}
+    described = await admin.describe_topics([*names])
+    states = {topic["topic"]: topic["error_code"] for topic in described}
     for name, code in states.items():
         if code not in {0, _UNKNOWN_TOPIC}:
-            raise BrokersUnavailable(f"The topic {name} cannot be used: {_said(code)}.")
+            raise BrokersUnavailable(f"The topic {name} cannot be used: {_error_name(code)}.")
     return [name for name, code in states.items() if code == _UNKNOWN_TOPIC]
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
     if not topics:
         return
-    answer = (await admin.create_topics([*topics])).to_object()
-    for each in answer["topic_errors"]:
-        code = each["error_code"]
-        if code not in {0, _EXISTS}:
-            said = each.get("error_message") or _said(code)
-            raise BrokersUnavailable(_why_not(each["topic"], code, said))
-
-
-def _why_not(topic: str, code: int, said: str) -> str:
-    advice = (
-        "Set KAFKA_TOPIC_REPLICATION_FACTOR to what the cluster has brokers for."
-        if code == _REPLICATION
-        else "Create it, or let this user do so."
-    )
-    return f"The topic {topic} cannot be created: {said.rstrip('.')}. {advice}"
+    response = (await admin.create_topics([*topics])).to_object()
+    for topic in response["topic_errors"]:
+        code = topic["error_code"]
+        if code in {0, _EXISTS}:
+            continue
+        reason = (topic.get("error_message") or _error_name(code)).rstrip(".")
+        advice = (
+            "Set KAFKA_TOPIC_REPLICATION_FACTOR to what the cluster has brokers for."
+            if code == _REPLICATION
+            else "Create it, or let this user do so."
+        )
+        raise BrokersUnavailable(
+            f"The topic {topic['topic']} cannot be created: {reason}. {advice}"
+        )
 
 
 async def _max_message_bytes(admin: AIOKafkaAdminClient, names: Iterable[str]) -> int:
     """Return the size of the largest message that one of these topics takes."""
-    wanted = {"max.message.bytes": ""}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names]
-    answers = [answer.to_object() for answer in await admin.describe_configs(resources)]
+    config = {"max.message.bytes": ""}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, config) for name in names]
+    responses = [response.to_object() for response in await admin.describe_configs(resources)]
     sizes = [
         int(entry["config_value"])
-        for answer in answers
-        for resource in answer["resources"]
-        for entry in _entries(resource)
+        for response in responses
+        for resource in response["resources"]
+        if not resource["error_code"]  # else this user may not ask
+        for entry in resource["config_entries"]
     ]
     return max(sizes, default=_DEFAULT_MAX_BYTES)
 
 
-def _entries(resource: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return what was told of a topic: nothing where this user may not ask."""
-    return [] if resource["error_code"] else resource["config_entries"]
-
-
-def _said(code: int) -> str:
+def _error_name(code: int) -> str:
     return str(for_code(code).__name__)
+
+
+async def begin_at_end(brokers: Brokers, topics: Topics, group: str) -> None:
+    """Commit the end of all partitions for a group that has committed nothing at all.
+
+    The driver's own ``latest`` would do so for each partition that is new, and whenever an offset
+    is gone: it would pass over messages that came while nobody looked.
+    """
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            await _begin_at_end(brokers, topics, group)
+    except (KafkaError, TimeoutError) as error:
+        raise BrokersUnavailable(f"The group's offsets cannot be read: {error}") from error
+
+
+async def _begin_at_end(brokers: Brokers, topics: Topics, group: str) -> None:
+    consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **brokers.options())
+    async with started(consumer.start, consumer.stop):
+        partitions = await _partitions(brokers, topics)
+        consumer.assign(partitions)
+        committed = [await consumer.committed(partition) for partition in partitions]
+        if any(offset is not None for offset in committed):
+            return
+        # Where it fails, another member has begun at this moment, and has done it.
+        with suppress(CommitFailedError):
+            await consumer.commit(await consumer.end_offsets(partitions))
+
+
+async def _partitions(brokers: Brokers, topics: Topics) -> Sequence[TopicPartition]:
+    # Without a group a consumer is assigned all that there is.
+    consumer = AIOKafkaConsumer(*topics.sources, **brokers.options())
+    async with started(consumer.start, consumer.stop):
+        return [*consumer.assignment()]

@@ -8,8 +8,7 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from notification_adapters.event_formats.data_schemas import DataSchemas
-from notification_adapters.kafka.connection import Brokers, SaslCredentials
-from notification_adapters.kafka.consumer_config import ConsumerConfig
+from notification_adapters.kafka.config import Brokers, ConsumerConfig, SaslCredentials
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_core.ingest.consumer import EventConsumer
 from notification_core.maintenance.outbox_relay import OutboxRelay

@@ -20,8 +20,7 @@ from zoneinfo import ZoneInfo
 from attrs import Factory, field, fields, frozen
 
 from notification_adapters.http.proxy import EgressProxy
-from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
-from notification_adapters.kafka.consumer_config import Start
+from notification_adapters.kafka.config import SaslMechanism, SecurityProtocol, Start
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.model.custom_headers import MASK
 from notification_core.model.destinations import DestinationPolicy, Network

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_adapters.http.proxy import EgressProxy
-from notification_adapters.kafka.connection import SaslMechanism, SecurityProtocol
-from notification_adapters.kafka.consumer_config import Start
+from notification_adapters.kafka.config import SaslMechanism, SecurityProtocol, Start
 from notification_core.errors import InvalidSettings
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.message import Topics

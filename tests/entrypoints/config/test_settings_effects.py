@@ -20,8 +20,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from attrs import frozen
 
-from notification_adapters.kafka.connection import SaslCredentials
-from notification_adapters.kafka.consumer_config import Start
+from notification_adapters.kafka.config import SaslCredentials, Start
 from notification_adapters.memory import ManualClock, MemoryStorage, ScriptedSender, memory_storage
 from notification_adapters.memory.sender import Hang
 from notification_core.errors import (

@@ -1,4 +1,4 @@
-"""How the brokers are reached, and what opens them."""
+"""How the brokers are reached and authenticated to, and what is consumed from them."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,11 @@ from typing import Any
 from attrs import field, frozen
 
 from notification_core.errors import BrokersUnavailable
+from notification_core.model.message import Topics
 
 CLIENT_ID = "notification-management"
+GROUP = "notification-management"
+MIB = 1024 * 1024
 REQUEST_TIMEOUT = timedelta(seconds=40)
 RETRY_BACKOFF = timedelta(seconds=1)
 """At the driver's own 100 ms it writes 80 error lines a second while brokers are away."""
@@ -88,6 +91,28 @@ class Brokers:
             options["sasl_plain_username"] = self.credentials.username
             options["sasl_plain_password"] = self.credentials.password
         return options
+
+
+class Start(StrEnum):
+    """Where a group begins that has never consumed."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+@frozen
+class ConsumerConfig:
+    """What is consumed, and how.
+
+    A fetch waits for ``fetch_bytes``, and for ``fetch_wait`` at most.
+    """
+
+    topics: Topics
+    replication_factor: int = 1
+    fetch_bytes: int = MIB
+    fetch_wait: timedelta = timedelta(milliseconds=250)
+    start: Start = Start.EARLIEST
+    group: str = GROUP
 
 
 def milliseconds(duration: timedelta) -> int:
