@@ -14,7 +14,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
 from notification_adapters.event_formats.validation import instant
-from notification_core.access.api_keys import ApiKeyDraft, IssuedKey
+from notification_core.access.api_keys import ApiKeyDraft, IssuedApiKey
 from notification_core.model.api_key import ApiKey, KeyState
 from notification_core.model.caller import Scope
 from notification_core.model.custom_headers import masked, without_secrets
@@ -182,9 +182,9 @@ def shown_api_key(key: ApiKey, now: datetime) -> ShownApiKey:
     )
 
 
-def new_api_key(issued: IssuedKey, now: datetime) -> ShownApiKey:
+def new_api_key(issued: IssuedApiKey, now: datetime) -> ShownApiKey:
     """Return a new API key with what opens the API: it is shown this once."""
-    return evolve(shown_api_key(issued.key, now), key=issued.text)
+    return evolve(shown_api_key(issued.key, now), key=issued.secret_text)
 
 
 def _teach_webhooks(converter: MsgspecJsonConverter) -> None:
@@ -248,14 +248,14 @@ def _teach_activity(converter: MsgspecJsonConverter) -> None:
         Activity, make_dict_unstructure_fn(Activity, converter, _cattrs_omit_if_default=True)
     )
 
-    def written(shown: ShownWebhook) -> dict[str, object]:
+    def format_api_key(shown: ShownWebhook) -> dict[str, object]:
         fields: dict[str, object] = converter.unstructure(shown.webhook)
         fields |= converter.unstructure(shown.activity)
         if shown.to_writer and shown.webhook.custom_headers:
             fields["custom_headers"] = without_secrets(shown.webhook.custom_headers)
         return fields
 
-    converter.register_unstructure_hook(ShownWebhook, written)
+    converter.register_unstructure_hook(ShownWebhook, format_api_key)
 
 
 def _teach_event_types(converter: MsgspecJsonConverter) -> None:
@@ -306,7 +306,7 @@ def _teach_replays(converter: MsgspecJsonConverter) -> None:
         replayed=override(omit_if_default=False),
     )
 
-    def written(replay: Replay) -> dict[str, object]:
+    def format_api_key(replay: Replay) -> dict[str, object]:
         selection = replay.selection
         chosen = {
             "since": converter.unstructure(selection.since),
@@ -315,7 +315,7 @@ def _teach_replays(converter: MsgspecJsonConverter) -> None:
         }
         return {**write(replay), **chosen}
 
-    converter.register_unstructure_hook(Replay, written)
+    converter.register_unstructure_hook(Replay, format_api_key)
 
 
 def _teach_erasures(converter: MsgspecJsonConverter) -> None:
@@ -323,10 +323,10 @@ def _teach_erasures(converter: MsgspecJsonConverter) -> None:
         Erasure, converter, _cattrs_omit_if_default=True, erased=override(omit_if_default=False)
     )
 
-    def written(erasure: Erasure) -> dict[str, object]:
+    def format_api_key(erasure: Erasure) -> dict[str, object]:
         return {**write(erasure), "state": erasure.state.value}
 
-    converter.register_unstructure_hook(Erasure, written)
+    converter.register_unstructure_hook(Erasure, format_api_key)
 
 
 # Each stands on those before it.

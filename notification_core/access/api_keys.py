@@ -11,12 +11,12 @@ from notification_core.model.api_key import (
     MAX_ENVIRONMENTS,
     MAX_NAME_LENGTH,
     ApiKey,
+    format_api_key,
     hash_api_key,
-    written,
 )
 from notification_core.model.caller import Scope
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
-from notification_core.model.text import text_complaints
+from notification_core.model.text import validate_text
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
 
@@ -32,11 +32,11 @@ class ApiKeyDraft:
 
 
 @frozen
-class IssuedKey:
+class IssuedApiKey:
     """A new key, and what opens the API: that is shown once, and kept by nobody here."""
 
     key: ApiKey
-    text: str = field(repr=False)
+    secret_text: str = field(repr=False)
 
 
 class ApiKeyService:
@@ -61,14 +61,14 @@ class ApiKeyService:
         self._revoked = revoked
 
     async def create(
-        self, draft: ApiKeyDraft, keep: RecordsOf[IssuedKey] | None = None
-    ) -> IssuedKey:
+        self, draft: ApiKeyDraft, keep: RecordsOf[IssuedApiKey] | None = None
+    ) -> IssuedApiKey:
         """Make a key; raise :class:`InvalidApiKey`, which names all that is wrong."""
         now = self._clock.now()
-        if details := [*_complaints(draft, now)]:
+        if details := [*_errors(draft, now)]:
             raise InvalidApiKey("The API key is refused: see the details.", details)
         key_id = self._ids()
-        text = written(key_id, self._new_secret())
+        text = format_api_key(key_id, self._new_secret())
         key = ApiKey(
             key_id=key_id,
             name=draft.name,
@@ -78,7 +78,7 @@ class ApiKeyService:
             created_at=now,
             expires_at=draft.expires_at,
         )
-        issued = IssuedKey(key, text)
+        issued = IssuedApiKey(key, text)
         await self._store.add(key, records_for(keep, issued))
         return issued
 
@@ -93,10 +93,10 @@ class ApiKeyService:
         return key
 
 
-def _complaints(draft: ApiKeyDraft, now: datetime) -> Iterator[Detail]:
+def _errors(draft: ApiKeyDraft, now: datetime) -> Iterator[Detail]:
     if not draft.name:
         yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
-    yield from text_complaints("name", draft.name, MAX_NAME_LENGTH)
+    yield from validate_text("name", draft.name, MAX_NAME_LENGTH)
     if draft.environments is not None and not 1 <= len(draft.environments) <= MAX_ENVIRONMENTS:
         yield Detail("environments", f'Give 1 to {MAX_ENVIRONMENTS} environments, or "all".')
     if draft.expires_at is not None and draft.expires_at <= now:

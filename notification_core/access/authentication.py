@@ -9,7 +9,7 @@ from attrs import frozen
 
 from notification_core.concurrency.rate_limiter import RateLimiter
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
-from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, is_genuine
+from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, matches_hash
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
@@ -69,7 +69,7 @@ class StoredKeys(CredentialScheme):
 
     def _problem(self, key: ApiKey, credential: str) -> str | None:
         """Say why a key opens nothing; only who has its secret is told more than that."""
-        if not is_genuine(credential, key.digest):
+        if not matches_hash(credential, key.digest):
             return _UNKNOWN
         match key.state(self._clock.now()):
             case KeyState.REVOKED:
@@ -117,7 +117,7 @@ class BootstrapKey(CredentialScheme):
 
     def takes(self, credential: str) -> bool:
         """Tell whether this is the key: there is only one."""
-        return is_genuine(credential, self._digest)
+        return matches_hash(credential, self._digest)
 
     def subject(self, credential: str) -> str | None:
         """Return nothing: what is not the key is not of this kind."""

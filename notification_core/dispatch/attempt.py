@@ -20,7 +20,7 @@ from notification_core.model.delivery import (
     SentRequest,
     Succeeded,
 )
-from notification_core.model.retry_policy import RetryPolicy, error_in, verdict_on
+from notification_core.model.retry_policy import RetryPolicy, error_in, next_step_after
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
@@ -144,7 +144,7 @@ class AttemptMaker:
         if error is None:
             return Succeeded()
         now, jitter = self._clock.now(), self._random()
-        return verdict_on(
+        return next_step_after(
             self.rules.retries, delivery.failures, error, response, now=now, jitter=jitter
         )
 

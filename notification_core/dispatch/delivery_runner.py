@@ -43,7 +43,7 @@ class DeliveryRunner(DirectDispatch):
         lease: timedelta,
         lanes: FairQueue,
         deliver: AttemptMaker,
-        keyring: SigningKeyCache,
+        key_cache: SigningKeyCache,
         recorder: ResultWriter,
         clock: Clock,
         observer: Observer,
@@ -54,7 +54,7 @@ class DeliveryRunner(DirectDispatch):
         self.lease = lease
         self.lanes = lanes
         self._deliver = deliver
-        self._keyring = keyring
+        self._key_cache = key_cache
         self._recorder = recorder
         self._clock = clock
         self._observer = observer
@@ -203,7 +203,7 @@ class DeliveryRunner(DirectDispatch):
     async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys to sign with; none where they cannot be had now."""
         try:
-            return await self._keyring.keys(environment_id)
+            return await self._key_cache.keys(environment_id)
         except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is given back
             self._observer.background_task_failed("keys", error)
             return ()

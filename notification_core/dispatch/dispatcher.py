@@ -30,7 +30,7 @@ from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
-from notification_core.replays.replay_runner import Replaying
+from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.signing.key_cache import SigningKeyCache
 
 _CLAIM_LIMIT = 500
@@ -61,11 +61,11 @@ class Dispatcher:
         deliveries: DeliveryStore,
         webhooks: WebhookStore,
         deliver: AttemptMaker,
-        keyring: SigningKeyCache,
+        key_cache: SigningKeyCache,
         upkeep: LeaseReaper,
-        replaying: Replaying,
-        forgetting: RetentionSweeper,
-        erasing: ErasureRunner,
+        replay_runner: ReplayRunner,
+        retention_sweeper: RetentionSweeper,
+        erasure_runner: ErasureRunner,
         lock: WorkerLock,
         waking: DispatchNotifier,
         clock: Clock,
@@ -76,8 +76,8 @@ class Dispatcher:
         self._deliveries = deliveries
         self._webhooks = webhooks
         self._upkeep = upkeep
-        self._replaying = replaying
-        self._erasing = erasing
+        self._replay_runner = replay_runner
+        self._erasure_runner = erasure_runner
         self._clock = clock
         self._observer = observer
         self._rules = rules
@@ -106,7 +106,7 @@ class Dispatcher:
             lease=rules.lease,
             lanes=self._lanes,
             deliver=deliver,
-            keyring=keyring,
+            key_cache=key_cache,
             recorder=self._recorder,
             clock=clock,
             observer=observer,
@@ -114,7 +114,7 @@ class Dispatcher:
             stale=self._stale_signal.set,
         )
         self._waking = waking
-        self._forgetting = forgetting
+        self._retention_sweeper = retention_sweeper
         self._lifeline = WorkerLockGuard(
             lock=lock,
             sending=self.sending,
@@ -174,7 +174,7 @@ class Dispatcher:
             self._loop("upkeep", self._keep_up, self._upkeep_signal),
             self._loop("replay", self._replay, self._replay_signal),
             self._loop("forget", self._forget, Wakeup(self._clock)),
-            self._loop("erase", self._erasing.step, self._erase_signal),
+            self._loop("erase", self._erasure_runner.advance_all, self._erase_signal),
             self._loop("lock", self._keep_lock, Wakeup(self._clock)),
             self._loop("hear", self._hear, Wakeup(self._clock)),
         ]
@@ -338,19 +338,19 @@ class Dispatcher:
     async def _keep_up(self) -> float:
         self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
         await self._upkeep.settle()
-        await self._upkeep.forget_answers()
+        await self._upkeep.delete_old_answers()
         if await self._upkeep.disable_failing():
             self.changed(await self._webhooks.changes())
         return _UPKEEP_SECONDS
 
     async def _replay(self) -> float:
-        advance = await self._replaying.step()
+        advance = await self._replay_runner.advance_all()
         if advance.made:
             self._claim_now()
-        return _REPLAY_PAUSE if advance.looked_at else self._rules.poll_interval.total_seconds()
+        return _REPLAY_PAUSE if advance.examined else self._rules.poll_interval.total_seconds()
 
     async def _forget(self) -> float:
-        return _FORGET_PAUSE if await self._forgetting.step() else _UPKEEP_SECONDS
+        return _FORGET_PAUSE if await self._retention_sweeper.sweep_batch() else _UPKEEP_SECONDS
 
     async def _keep_lock(self) -> float:
         await self._lifeline.mended()

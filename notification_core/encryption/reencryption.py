@@ -62,7 +62,7 @@ class Reencryption:
     async def _pass(self, rekeyed: Rekeyed, tell: Callable[[int], None]) -> None:
         """Go through everything once; between two batches others come first."""
         rekeyed.unreadable, rekeyed.places = 0, []
-        async for batch in self._store.reseal(_BATCH):
+        async for batch in self._store.reencrypt(_BATCH):
             rekeyed.unreadable += len(batch.unreadable)
             rekeyed.places = [*rekeyed.places, *batch.unreadable][:_MOST_NAMED]
             if batch.count:

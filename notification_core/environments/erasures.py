@@ -44,7 +44,7 @@ class ErasureRunner:
         self._store = store
         self._erased = erased
 
-    async def step(self) -> float:
+    async def advance_all(self) -> float:
         """Delete a batch of each environment that is being erased.
 
         Returns after how many seconds there is more to do.

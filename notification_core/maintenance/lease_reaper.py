@@ -81,10 +81,10 @@ class LeaseReaper:
         while await self._deliveries.settle(_SETTLE_BATCH, expired_before):
             pass
 
-    async def forget_answers(self) -> None:
+    async def delete_old_answers(self) -> None:
         """Forget the answers that no request is given any more, batch by batch."""
         before = self._clock.now() - KEPT_FOR
-        while await self._idempotency.forget(before, _FORGET_BATCH) == _FORGET_BATCH:
+        while await self._idempotency.delete_before(before, _FORGET_BATCH) == _FORGET_BATCH:
             pass
 
     def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:

@@ -33,18 +33,18 @@ class RetentionSweeper:
     _rules: RetentionRules
     _after: EventMark | None = field(default=None, init=False)
 
-    async def step(self) -> bool:
+    async def sweep_batch(self) -> bool:
         """Delete a batch of what is too old; tell whether the round goes on."""
         now = self._clock.now()
-        if await self._retention.forget_attempts(now - self._rules.logs, ATTEMPTS_AT_ONCE):
+        if await self._retention.delete_attempts_before(now - self._rules.logs, ATTEMPTS_AT_ONCE):
             return True
-        if await self._retention.forget_audit(now - self._rules.audit, ENTRIES_AT_ONCE):
+        if await self._retention.delete_audit_before(now - self._rules.audit, ENTRIES_AT_ONCE):
             return True
         before = now - self._rules.events
-        if await self._retention.forget_dead_letters(before, DEAD_LETTERS_AT_ONCE):
+        if await self._retention.delete_dead_letters_before(before, DEAD_LETTERS_AT_ONCE):
             return True
         swept = await self._retention.sweep_events(before, self._after, EVENTS_AT_ONCE)
         self._after = swept.after
         if swept.after is not None:
             return True
-        return await self._retention.forget_webhooks(before, WEBHOOKS_AT_ONCE) > 0
+        return await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE) > 0

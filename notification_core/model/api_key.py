@@ -62,7 +62,7 @@ class ApiKey:
         return Caller(f"key:{self.key_id}", self.scope, self.environments)
 
 
-def written(key_id: UUID, secret: bytes) -> str:
+def format_api_key(key_id: UUID, secret: bytes) -> str:
     """Return a key as it is handed out: letters, digits and ``_``, to be picked by a click."""
     number = int.from_bytes(secret)
     digits = ""
@@ -83,6 +83,6 @@ def hash_api_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def is_genuine(text: str, digest: bytes) -> bool:
+def matches_hash(text: str, digest: bytes) -> bool:
     """Tell, in a time that says nothing, whether this is the key that the digest was made of."""
     return hmac.compare_digest(hash_api_key(text), digest)

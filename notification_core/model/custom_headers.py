@@ -59,7 +59,7 @@ def check_custom_headers(
     return tuple(
         Detail(_field(name), message)
         for name, value in headers.items()
-        for message in _complaints(name, value, taken, seen)
+        for message in _errors(name, value, taken, seen)
     )
 
 
@@ -96,7 +96,7 @@ def _normalised(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _complaints(
+def _errors(
     name: str, value: str, taken: Collection[str], seen: Mapping[str, int]
 ) -> Iterator[str]:
     normalised = _normalised(name)

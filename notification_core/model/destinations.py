@@ -136,7 +136,7 @@ def check_url(url: str, policy: DestinationPolicy) -> Destination:
 
     Raises :class:`DestinationRefused`, in words for the customer, unless it is allowed.
     """
-    verdict = judge_url(url, policy)
+    verdict = evaluate_url(url, policy)
     if verdict.destination is None:
         raise DestinationRefused(message_for(verdict.reason))
     return verdict.destination
@@ -144,7 +144,7 @@ def check_url(url: str, policy: DestinationPolicy) -> Destination:
 
 def check_address(address: str | Address, policy: DestinationPolicy) -> None:
     """Raise :class:`DestinationRefused`, naming no address, unless this one is allowed."""
-    verdict = judge_address(address, policy)
+    verdict = evaluate_address(address, policy)
     if verdict.kind is not VerdictKind.ALLOW:
         raise DestinationRefused(message_for(verdict.reason))
 
@@ -158,7 +158,7 @@ def has_same_origin(url: str, other: str) -> bool:
     return (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
 
 
-def judge_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
+def evaluate_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
     """Judge a webhook's URL. Nothing is looked up: the addresses of a name are judged later."""
     try:
         destination = _parsed(url)
@@ -172,7 +172,7 @@ def judge_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
     return DestinationVerdict(VerdictKind.ALLOW, reason, destination)
 
 
-def judge_address(address: str | Address, policy: DestinationPolicy) -> DestinationVerdict:
+def evaluate_address(address: str | Address, policy: DestinationPolicy) -> DestinationVerdict:
     """Judge an address that is about to be connected to.
 
     A literal has been judged with its URL, so that this one may come of a name server's DNS64.

@@ -30,8 +30,8 @@ class Topics:
         return f"{self.prefix}notification-dead-letters"
 
     @property
-    def facts(self) -> str:
-        """Where the platform is told what it should know."""
+    def operational_events(self) -> str:
+        """Where operational events go to: what happened to webhooks and keys."""
         return f"{self.prefix}webhook-events"
 
 

@@ -31,8 +31,8 @@ class OutgoingMessage:
     headers: Headers = field(default=(), repr=False)
 
 
-class FactType(StrEnum):
-    """The kinds of facts, by the names that they are told under."""
+class OperationalEventType(StrEnum):
+    """The kinds of operational events, by the names that they are sent under."""
 
     WEBHOOK_DISABLED = "webhook-disabled"
     DELIVERY_FAILED = "webhook-delivery-failed"
@@ -43,7 +43,7 @@ class FactType(StrEnum):
 class OperationalEvent:
     """Something that happened here, in an environment."""
 
-    type: FactType
+    type: OperationalEventType
     environment_id: UUID
     occurred_at: datetime
     data: Mapping[str, object]
@@ -52,13 +52,13 @@ class OperationalEvent:
 def webhook_disabled(
     environment_id: UUID, webhook_id: UUID, reason: DisabledReason, at: datetime
 ) -> OperationalEvent:
-    """Return the fact that the system has disabled a webhook."""
+    """Return the event that the system has disabled a webhook."""
     data = {"webhook_id": str(webhook_id), "reason": reason.value}
-    return OperationalEvent(FactType.WEBHOOK_DISABLED, environment_id, at, data)
+    return OperationalEvent(OperationalEventType.WEBHOOK_DISABLED, environment_id, at, data)
 
 
 def delivery_failed(last: Attempt, at: datetime) -> OperationalEvent:
-    """Return the fact that a delivery has failed for good, with its last attempt."""
+    """Return the event that a delivery has failed permanently, with its last attempt."""
     error = last.error
     data = {
         "webhook_id": str(last.webhook_id),
@@ -68,26 +68,41 @@ def delivery_failed(last: Attempt, at: datetime) -> OperationalEvent:
         "attempts": last.number,
         **({"error": {"code": error.code.value, "message": error.message}} if error else {}),
     }
-    return OperationalEvent(FactType.DELIVERY_FAILED, last.environment_id, at, data)
+    return OperationalEvent(OperationalEventType.DELIVERY_FAILED, last.environment_id, at, data)
 
 
 def key_rotated(key: SigningKey, others_expire_at: datetime) -> OperationalEvent:
-    """Return the fact that an environment has a new key, and how long the others are trusted."""
+    """Return the event that an environment has a new key, and how long the others are trusted."""
     data = {
         "key_id": key.key_id,
         "not_before": timestamp_of(key.not_before),
         "others_expire_at": timestamp_of(others_expire_at),
     }
-    return OperationalEvent(FactType.KEY_ROTATED, key.environment_id, key.created_at, data)
+    return OperationalEvent(
+        OperationalEventType.KEY_ROTATED, key.environment_id, key.created_at, data
+    )
 
 
-def message_of_fact(fact: OperationalEvent, message_id: UUID, topics: Topics) -> OutgoingMessage:
-    """Return the message that tells a fact; those of an environment stay in order."""
-    key = str(fact.environment_id).encode()
-    return OutgoingMessage(message_id, topics.facts, key, text_of(fact, message_id), _JSON)
+def operational_event_message(
+    event: OperationalEvent, message_id: UUID, topics: Topics
+) -> OutgoingMessage:
+    """Return an operational event as a message, as JSON in the form in which events are published.
+
+    The messages of an environment stay in order.
+    """
+    envelope = {
+        "event_id": str(message_id),
+        "event": event.type.value,
+        "environment_id": str(event.environment_id),
+        "occurred_at": timestamp_of(event.occurred_at),
+        "data": event.data,
+    }
+    value = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+    key = str(event.environment_id).encode()
+    return OutgoingMessage(message_id, topics.operational_events, key, value, _JSON)
 
 
-def message_of_dead_letter(letter: DeadLetter, message_id: UUID, topics: Topics) -> OutgoingMessage:
+def dead_letter_message(letter: DeadLetter, message_id: UUID, topics: Topics) -> OutgoingMessage:
     """Return a dead letter as a message: what it was, with headers that say why and where from."""
     message = letter.message
     headers: Headers = (
@@ -98,15 +113,3 @@ def message_of_dead_letter(letter: DeadLetter, message_id: UUID, topics: Topics)
         ("dead-letter-offset", b"%d" % message.offset),
     )
     return OutgoingMessage(message_id, topics.dead_letters, message.key, message.value, headers)
-
-
-def text_of(fact: OperationalEvent, event_id: UUID) -> bytes:
-    """Return a fact as JSON, in the form in which events come in."""
-    told = {
-        "event_id": str(event_id),
-        "event": fact.type.value,
-        "environment_id": str(fact.environment_id),
-        "occurred_at": timestamp_of(fact.occurred_at),
-        "data": fact.data,
-    }
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()

@@ -177,12 +177,12 @@ EventPage: TypeAlias = Page[EventSummary, EventPlace]
 
 
 def page_of(
-    found: Sequence[_Row], limit: int, looked_to: _Place | None, place_of: Callable[[_Row], _Place]
+    found: Sequence[_Row], limit: int, stopped_at: _Place | None, place_of: Callable[[_Row], _Place]
 ) -> Page[_Row, _Place]:
     """Return a page of what was found, of which one more than ``limit`` was asked for.
 
-    ``looked_to`` is where the look stopped before the end, None where it did not.
+    ``stopped_at`` is where the look stopped before the end, None where it did not.
     """
     if len(found) > limit:
         return Page(found[:limit], place_of(found[limit - 1]))
-    return Page(found, looked_to)
+    return Page(found, stopped_at)

@@ -69,7 +69,7 @@ class ReplayCount:
 class ReplayProgress:
     """How far a replay came in a batch: so many deliveries looked at, so many of them made."""
 
-    looked_at: int
+    examined: int
     made: int
 
 

@@ -79,7 +79,7 @@ def error_in(response: ReceivedResponse) -> AttemptError | None:
     return AttemptError(ErrorCode.HTTP_STATUS, f"The receiver answered {code}; 2xx is expected.")
 
 
-def verdict_on(  # noqa: PLR0913 - everything that the rule depends on, said one by one
+def next_step_after(  # noqa: PLR0913 - everything that the rule depends on, said one by one
     policy: RetryPolicy,
     failures: int,
     error: AttemptError,

@@ -9,7 +9,7 @@ from notification_core.errors import Detail
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def text_complaints(name: str, text: str, most: int) -> Iterator[Detail]:
+def validate_text(name: str, text: str, most: int) -> Iterator[Detail]:
     """Yield what is wrong with the text of a field that may have ``most`` characters."""
     if len(text) > most:
         yield Detail(name, f"The {name} has {len(text):,} characters. Give at most {most:,}.")

@@ -30,7 +30,7 @@ class EncryptedColumns(Protocol):
         """Return how many texts are encrypted under another secret than the present one."""
 
     @abstractmethod
-    def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
+    def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         """Go through all texts once, and encrypt those anew that are not under the present secret.
 
         Yields after each look at ``limit`` rows; what it changed is committed by then. What

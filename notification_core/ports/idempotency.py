@@ -26,5 +26,5 @@ class IdempotencyStore(Protocol):
         """
 
     @abstractmethod
-    async def forget(self, before: datetime, limit: int) -> int:
+    async def delete_before(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""

@@ -12,8 +12,8 @@ from notification_core.model.outbox_message import OutgoingMessage
 class Outbox(Protocol):
     """Gives stored messages to one worker at a time, in the order in which they were stored.
 
-    Storage fills it where it was told the names of topics, and with the facts and dead letters of
-    every committed transaction then. All methods raise :class:`StorageUnavailable`.
+    Storage fills it if it was given the names of topics, with the operational events and dead
+    letters of every committed transaction. All methods raise :class:`StorageUnavailable`.
     """
 
     @abstractmethod

@@ -31,15 +31,15 @@ class Retention(Protocol):
     """
 
     @abstractmethod
-    async def forget_attempts(self, before: datetime, limit: int) -> int:
+    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before; return how many, at most ``limit``."""
 
     @abstractmethod
-    async def forget_audit(self, before: datetime, limit: int) -> int:
+    async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before; return how many, at most ``limit``."""
 
     @abstractmethod
-    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+    async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before; return how many, at most ``limit``."""
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Retention(Protocol):
         """
 
     @abstractmethod
-    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+    async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones older than that of which nothing is left; return how many.
 
         Replays that had ended before go with the first call.

@@ -11,7 +11,7 @@ _LOOKED_AT = 1_000
 _MOST_AT_ONCE = 100
 
 
-class Replaying:
+class ReplayRunner:
     """Advances all replays that run, each in its turn."""
 
     def __init__(self, store: ReplayStore, observer: Observer) -> None:
@@ -19,16 +19,16 @@ class Replaying:
         self._observer = observer
         self._turned_to: Replay | None = None
 
-    async def step(self) -> ReplayProgress:
+    async def advance_all(self) -> ReplayProgress:
         """Advance replays by a batch each; return how far they came together."""
-        looked_at = made = 0
+        examined = made = 0
         after = self._turned_to.webhook_id if self._turned_to else None
         running = await self._store.running(_MOST_AT_ONCE, after)
         self._turned_to = running[-1] if len(running) == _MOST_AT_ONCE else None
         for replay in running:
             advance = await self._store.advance(replay, _LOOKED_AT, ROOM)
-            looked_at += advance.looked_at
+            examined += advance.examined
             made += advance.made
         if made:
             self._observer.deliveries_stored(0, made, 0)
-        return ReplayProgress(looked_at, made)
+        return ReplayProgress(examined, made)

@@ -39,7 +39,7 @@ class SigningKeyCache:
         """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
         return self._fresh(environment_id) or await self._read(environment_id)
 
-    async def stored(
+    async def load_or_create(
         self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
     ) -> Sequence[SigningKey]:
         """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`.
@@ -71,7 +71,9 @@ class SigningKeyCache:
                 keys = self._fresh(environment_id)
                 if not keys:
                     read_at = self._clock.monotonic()
-                    keys = tuple(signing_at(await self.stored(environment_id), self._clock.now()))
+                    keys = tuple(
+                        signing_at(await self.load_or_create(environment_id), self._clock.now())
+                    )
                     self._remember(environment_id, _Entry(keys, read_at))
         finally:
             self._reading.pop(environment_id, None)

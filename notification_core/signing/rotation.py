@@ -49,13 +49,13 @@ class SigningKeyService:
     def __init__(
         self,
         store: KeyStore,
-        keyring: SigningKeyCache,
+        key_cache: SigningKeyCache,
         environments: Environments,
         clock: Clock,
         new_seed: Callable[[], bytes],
     ) -> None:
         self._store = store
-        self._keyring = keyring
+        self._key_cache = key_cache
         self._environments = environments
         self._clock = clock
         self._new_seed = new_seed
@@ -97,7 +97,7 @@ class SigningKeyService:
                 await self._store.rotate(key, key.not_before + kept_for, records_for(keep, made))
             except KeysChanged:
                 continue
-            self._keyring.forget(environment_id)
+            self._key_cache.forget(environment_id)
             return made
         raise KeysChanged(environment_id)
 
@@ -108,7 +108,7 @@ class SigningKeyService:
         if keys:
             return keys
         await self._environments.require(environment_id)
-        return await self._keyring.stored(environment_id, keep)
+        return await self._key_cache.load_or_create(environment_id, keep)
 
     async def _next(self, environment_id: UUID, *, emergency: bool) -> SigningKey:
         """Return the key that comes after those that are stored, if it may come now."""

@@ -36,7 +36,7 @@ class WebhookTester:
         *,
         store: WebhookTestStore,
         webhooks: WebhookStore,
-        keyring: SigningKeyCache,
+        key_cache: SigningKeyCache,
         deliver: AttemptMaker,
         clock: Clock,
         ids: Callable[[], UUID],
@@ -45,7 +45,7 @@ class WebhookTester:
     ) -> None:
         self._store = store
         self._webhooks = webhooks
-        self._keyring = keyring
+        self._key_cache = key_cache
         self._deliver = deliver
         self._clock = clock
         self._ids = ids
@@ -95,7 +95,7 @@ class WebhookTester:
     async def _send(
         self, webhook: Webhook, event: EventToStore, keep: RecordsOf[Attempt | None] | None
     ) -> Attempt:
-        keys = await self._keyring.keys(webhook.environment_id)
+        keys = await self._key_cache.keys(webhook.environment_id)
         begun = self._begun(webhook, event)
         await self._store.begin(event, begun, self._lease, records_for(keep, None))
         attempt = await self._attempt(begun, webhook, keys)

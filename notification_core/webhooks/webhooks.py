@@ -19,7 +19,7 @@ from notification_core.errors import (
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
-from notification_core.model.text import text_complaints
+from notification_core.model.text import validate_text
 from notification_core.model.webhook import Method, Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.webhooks import WebhookStore
@@ -238,7 +238,7 @@ def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
     yield from _url_complaints(draft.url, rules.destinations)
     yield from _events_complaints(draft.events, rules.event_types)
     if draft.description is not None:
-        yield from text_complaints("description", draft.description, MAX_DESCRIPTION_LENGTH)
+        yield from validate_text("description", draft.description, MAX_DESCRIPTION_LENGTH)
     if draft.disabled_until is not None:
         yield from _instant_complaints(draft.disabled_until)
     if draft.custom_headers is not None:
@@ -248,7 +248,7 @@ def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
 def _name_complaints(name: str) -> Iterator[Detail]:
     if not name:
         yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
-    yield from text_complaints("name", name, MAX_NAME_LENGTH)
+    yield from validate_text("name", name, MAX_NAME_LENGTH)
 
 
 def _url_complaints(url: str, destinations: DestinationPolicy) -> Iterator[Detail]:

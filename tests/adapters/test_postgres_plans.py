@@ -233,7 +233,7 @@ async def test_retention_reads_what_it_deletes(watched: tuple[SqlStorage, Plans]
     storage, plans = watched
     for _ in range(TIMES):
         with reading_at_most(plans, 4_000):
-            assert await storage.retention.forget_attempts(BEGAN + DAY, 1_000) == 1_000
+            assert await storage.retention.delete_attempts_before(BEGAN + DAY, 1_000) == 1_000
     after = None
     for _ in range(TIMES):
         # Of those of which something waits all deliveries are counted, twenty and one each.
@@ -241,7 +241,7 @@ async def test_retention_reads_what_it_deletes(watched: tuple[SqlStorage, Plans]
             swept = await storage.retention.sweep_events(BEGAN + DAY, after, 100)
         after = swept.after
     with reading_at_most(plans, 5_000):
-        assert await storage.retention.forget_webhooks(BEGAN + DAY, 100) == 0
+        assert await storage.retention.delete_webhooks_before(BEGAN + DAY, 100) == 0
 
 
 async def test_the_dead_are_looked_for_among_what_is_leased(

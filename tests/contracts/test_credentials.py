@@ -14,7 +14,7 @@ from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.access.api_keys import ApiKeyDraft
 from notification_core.access.authentication import BootstrapKey
 from notification_core.errors import CredentialRefused
-from notification_core.model.api_key import hash_api_key, written
+from notification_core.model.api_key import format_api_key, hash_api_key
 from notification_core.model.caller import Caller, Scope
 from notification_core.ports.credentials import CredentialScheme
 from tests.support.assembly import MemoryApp
@@ -45,7 +45,10 @@ async def _stored() -> Kind:
     app = MemoryApp()
     issued = await app.api_keys.create(ApiKeyDraft("A key", Scope.WRITE, ENVIRONMENTS))
     return Kind(
-        app.stored_keys, issued.text, issued.key.caller, written(issued.key.key_id, b"t" * 32)
+        app.stored_keys,
+        issued.secret_text,
+        issued.key.caller,
+        format_api_key(issued.key.key_id, b"t" * 32),
     )
 
 

@@ -464,14 +464,14 @@ async def _cancelled(world: World, replay: Replay) -> bool:
 async def _forgotten(world: World, before: datetime) -> tuple[int, int, int]:
     """Let go of all that is from before; return how many attempts, events and tombstones."""
     retention = world.storage.retention
-    forgotten = await retention.forget_attempts(before, 1000)
+    forgotten = await retention.delete_attempts_before(before, 1000)
     swept = await retention.sweep_events(before, None, 1000)
     events = swept.deleted
     while swept.after is not None:
         swept = await retention.sweep_events(before, swept.after, 1000)
         events += swept.deleted
     # A replay that goes leaves its webhook, if that is a tombstone, to the next call.
-    tombstones = [await retention.forget_webhooks(before, 1000) for _ in range(2)]
+    tombstones = [await retention.delete_webhooks_before(before, 1000) for _ in range(2)]
     return forgotten, events, sum(tombstones)
 
 

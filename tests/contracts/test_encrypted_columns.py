@@ -115,7 +115,7 @@ async def test_without_the_former_secret_a_storage_is_refused_until_all_is_done(
 ) -> None:
     await fill(world)
     async with world.under(BOTH) as storage:
-        async for _ in storage.sealed.reseal(1):
+        async for _ in storage.sealed.reencrypt(1):
             pass
     if isinstance(world.storage, SqlStorage):
         with pytest.raises(WrongEncryptionSecret):
@@ -129,7 +129,7 @@ async def test_one_that_was_cut_off_goes_on_and_done_again_it_changes_nothing(
     await fill(world)
     async with world.under(BOTH) as storage:
         before = await storage.sealed.outdated()
-        async for batch in storage.sealed.reseal(1):
+        async for batch in storage.sealed.reencrypt(1):
             if batch.count:
                 break
         left = await storage.sealed.outdated()
@@ -161,8 +161,8 @@ class _Meanwhile(EncryptedColumns):
     async def outdated(self) -> int:
         return await self._store.outdated()
 
-    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
-        async for batch in self._store.reseal(limit):
+    async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
+        async for batch in self._store.reencrypt(limit):
             yield batch
         if not self._changed:
             self._changed = True
@@ -189,7 +189,7 @@ async def test_a_change_between_the_look_and_the_writing_stands_too(
                 yield connection
 
         monkeypatch.setattr(storage.database, "writing", changed_before)
-        async for _ in storage.sealed.reseal(100):
+        async for _ in storage.sealed.reencrypt(100):
             pass
         monkeypatch.undo()
         assert await storage.sealed.outdated() == 1

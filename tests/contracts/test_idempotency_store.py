@@ -125,7 +125,7 @@ async def test_old_answers_are_forgotten_in_small_batches(world: World) -> None:
     young = _kept(world, "young")
     await publish_an_event(world, world.storage, young)
     store = world.storage.idempotency
-    assert [await store.forget(before, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [await store.delete_before(before, limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert [await _found(world, each) for each in old] == [None] * 5
     assert await _found(world, young) == young
 

@@ -26,10 +26,10 @@ async def waiting(world: World, worker: UUID | None = None) -> Sequence[Outgoing
     return await world.storage.outbox.acquire(worker or world.worker, LEASE, 1000, 2**30)
 
 
-async def facts(world: World) -> Sequence[Mapping[str, object]]:
-    """Return the facts in the outbox, as they are told."""
+async def operational_events(world: World) -> Sequence[Mapping[str, object]]:
+    """Return the operational events in the outbox."""
     found = await waiting(world)
-    assert {one.topic for one in found} <= {TOPICS.facts}
+    assert {one.topic for one in found} <= {TOPICS.operational_events}
     return [json.loads(one.value or b"") for one in found]
 
 
@@ -56,7 +56,7 @@ async def test_a_webhook_that_the_system_disables_is_told_of_with_the_reason(wor
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     await world.finish(begun, Failed(disables=DisabledReason.GONE))
-    told = {str(one["event"]): one for one in await facts(world)}
+    told = {str(one["event"]): one for one in await operational_events(world)}
     assert told.keys() == {"webhook-disabled", "webhook-delivery-failed"}
     disabled = told["webhook-disabled"]
     assert disabled["environment_id"] == str(world.environment_id)
@@ -81,7 +81,7 @@ async def test_a_webhook_that_was_changed_meanwhile_is_not_disabled_nor_told_of(
     begun = await world.begin(webhook)
     await world.change(webhook, name="another")
     await world.finish(begun, Failed(disables=DisabledReason.GONE))
-    assert [one["event"] for one in await facts(world)] == ["webhook-delivery-failed"]
+    assert [one["event"] for one in await operational_events(world)] == ["webhook-delivery-failed"]
 
 
 async def test_a_webhook_that_only_fails_is_told_of_once_it_is_disabled(world: World) -> None:
@@ -95,7 +95,7 @@ async def test_a_webhook_that_only_fails_is_told_of_once_it_is_disabled(world: W
         await store.disable_failing(
             webhook.environment_id, webhook.webhook_id, since, world.clock.now()
         )
-    (told,) = await facts(world)
+    (told,) = await operational_events(world)
     assert told["data"] == {"webhook_id": str(webhook.webhook_id), "reason": "failing"}
 
 
@@ -105,7 +105,7 @@ async def test_a_delivery_that_has_failed_for_good_is_told_of_with_its_last_erro
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     await world.finish(begun, Failed())
-    (told,) = await facts(world)
+    (told,) = await operational_events(world)
     assert told["event"] == "webhook-delivery-failed"
     assert told["data"] == {
         "webhook_id": str(webhook.webhook_id),
@@ -122,7 +122,7 @@ async def test_nothing_is_told_of_what_succeeds_or_is_tried_again(world: World) 
     await world.finish(await world.begin(webhook))
     await world.finish(await world.begin(webhook), Retry(DELAY))
     await world.finish(await world.begin(webhook), Retry(DELAY), outcome=AttemptOutcome.INTERRUPTED)
-    assert await facts(world) == []
+    assert await operational_events(world) == []
 
 
 async def test_a_result_that_does_not_count_tells_nothing(world: World) -> None:
@@ -135,7 +135,7 @@ async def test_a_result_that_does_not_count_tells_nothing(world: World) -> None:
         webhook.environment_id, webhook.webhook_id, world.clock.now()
     )
     await world.finish(cancelled, Failed())
-    assert len(await facts(world)) == 1
+    assert len(await operational_events(world)) == 1
 
 
 async def test_a_delivery_that_is_interrupted_too_often_is_told_of(world: World) -> None:
@@ -146,7 +146,7 @@ async def test_a_delivery_that_is_interrupted_too_often_is_told_of(world: World)
         await world.clock.advance(LEASE.total_seconds() + 1)
         assert await world.storage.deliveries.reap([], DELAY) == 1
         await world.clock.advance(DELAY.total_seconds())
-    (told,) = await facts(world)
+    (told,) = await operational_events(world)
     data = told["data"]
     assert isinstance(data, dict)
     assert (data["attempts"], data["error"]["code"]) == (MAX_INTERRUPTIONS, "interrupted")
@@ -159,7 +159,7 @@ async def test_a_rotated_key_is_told_of(world: World) -> None:
     await world.storage.keys.add_first(first)
     until = now + timedelta(hours=25)
     await world.storage.keys.rotate(second, until)
-    (told,) = await facts(world)
+    (told,) = await operational_events(world)
     assert (told["event"], told["environment_id"]) == (
         "verification-key-rotated",
         str(world.environment_id),

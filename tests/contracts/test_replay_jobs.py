@@ -90,7 +90,7 @@ async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claime
     webhook = await world.webhook()
     events = await _skip(world, webhook, 3)
     replay = await _start(world, webhook)
-    assert await _advance(world, replay) == ReplayProgress(looked_at=3, made=3)
+    assert await _advance(world, replay) == ReplayProgress(examined=3, made=3)
     ended = await _now(world, replay)
     assert (ended.state, ended.replayed) == (ReplayState.COMPLETED, 3)
     assert (ended.done_until, ended.ended_at) == (replay.selection.until, world.clock.now())

@@ -29,7 +29,7 @@ async def _forget(world: World) -> None:
     """Go round until nothing more is too old."""
     app = App(storage=world.storage, clock=world.clock, retention_rules=RULES)
     for _ in range(1000):
-        if not await app.retention_sweeper.step():
+        if not await app.retention_sweeper.sweep_batch():
             return
     pytest.fail("the round does not end")
 
@@ -147,7 +147,7 @@ async def test_attempts_are_forgotten_in_bounded_batches(world: World) -> None:
     webhook = await world.webhook()
     for _ in range(5):
         await _done(world, webhook)
-    forget = world.storage.retention.forget_attempts
+    forget = world.storage.retention.delete_attempts_before
     assert [await forget(_soon(world), 2) for _ in range(4)] == [2, 2, 1, 0]
 
 
@@ -218,6 +218,6 @@ async def test_no_more_dead_letters_go_at_once_than_asked_for(world: World) -> N
         )
     await world.clock.advance(1)
     retention, now = world.storage.retention, world.clock.now()
-    assert await retention.forget_dead_letters(now, 3) == 3
-    assert await retention.forget_dead_letters(now, 3) == 2
-    assert await retention.forget_dead_letters(now, 3) == 0
+    assert await retention.delete_dead_letters_before(now, 3) == 3
+    assert await retention.delete_dead_letters_before(now, 3) == 2
+    assert await retention.delete_dead_letters_before(now, 3) == 0

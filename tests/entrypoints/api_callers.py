@@ -87,7 +87,7 @@ class Guarded:
 
     async def key(self, **draft: Any) -> str:
         """Issue a key: an administrator's of all environments, or as the draft says."""
-        return (await self.issuing.create(evolve(DRAFT, **draft))).text
+        return (await self.issuing.create(evolve(DRAFT, **draft))).secret_text
 
     async def revoked_key(self) -> str:
         """Issue a key and revoke it."""

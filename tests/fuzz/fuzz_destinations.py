@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import atheris
 
 with atheris.instrument_imports():
-    from notification_core.model.destinations import DestinationPolicy, VerdictKind, judge_url
+    from notification_core.model.destinations import DestinationPolicy, VerdictKind, evaluate_url
 
 POLICY = DestinationPolicy()
 
@@ -14,7 +14,7 @@ POLICY = DestinationPolicy()
 def one_input(drawn: bytes) -> None:
     """Judge a URL."""
     url = "http://" + drawn.decode("utf-8", "surrogateescape")
-    if judge_url(url, POLICY).kind is VerdictKind.ALLOW:
+    if evaluate_url(url, POLICY).kind is VerdictKind.ALLOW:
         read = urlsplit(url)
         assert read.hostname
         assert read.hostname.lower() in url.lower()

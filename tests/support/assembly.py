@@ -38,7 +38,7 @@ from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.message_sink import MessageSink
 from notification_core.ports.outbox import Outbox
 from notification_core.ports.storage import Storage
-from notification_core.replays.replay_runner import Replaying
+from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import Replays
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
@@ -163,7 +163,7 @@ class App:
         return WebhookTester(
             store=self.storage.trials,
             webhooks=self.storage.webhooks,
-            keyring=self.key_cache,
+            key_cache=self.key_cache,
             deliver=self.attempts,
             clock=self.clock,
             ids=self.ids,
@@ -196,8 +196,8 @@ class App:
         )
 
     @cached_property
-    def replay_runner(self) -> Replaying:
-        return Replaying(self.storage.replays, self.observer)
+    def replay_runner(self) -> ReplayRunner:
+        return ReplayRunner(self.storage.replays, self.observer)
 
     @cached_property
     def ingest(self) -> Ingest:

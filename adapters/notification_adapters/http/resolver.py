@@ -14,7 +14,7 @@ from attrs import frozen
 from notification_adapters.http.destination_guard import DestinationDenied, require_allowed
 from notification_adapters.http.shortages import exhausted
 from notification_core.errors import Resource, ResourceShort
-from notification_core.model.destinations import DestinationPolicy, VerdictKind, judge_address
+from notification_core.model.destinations import DestinationPolicy, VerdictKind, evaluate_address
 
 KEPT = timedelta(seconds=5)
 """How long an answer is used again; the name service's own TTLs may be longer."""
@@ -169,7 +169,7 @@ class GuardedResolver:
         allowed = [
             address
             for address in _LOOPBACK
-            if judge_address(address, self._policy).kind is VerdictKind.ALLOW
+            if evaluate_address(address, self._policy).kind is VerdictKind.ALLOW
         ]
         if not allowed:
             raise DestinationDenied("The host is this machine, where webhooks are not sent to.")

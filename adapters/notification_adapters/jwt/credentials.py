@@ -20,7 +20,7 @@ from attrs import frozen
 from notification_adapters.jwt.key_set import KeySet
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import Caller, Scope
-from notification_core.model.text import text_complaints
+from notification_core.model.text import validate_text
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
 
@@ -139,7 +139,7 @@ class JwtCredentials(CredentialScheme):
         subject = claims["sub"]
         if not (isinstance(subject, str) and subject):
             raise CredentialRefused("The token does not say whose it is.")
-        if any(text_complaints("sub", subject, _MAX_NAME_LENGTH)):
+        if any(validate_text("sub", subject, _MAX_NAME_LENGTH)):
             raise CredentialRefused("The token's sub is too long, or no text that can be stored.")
         scope = _scope(claims.get(self._rules.scope_claim))
         environments = _environments(claims.get(self._rules.environments_claim))

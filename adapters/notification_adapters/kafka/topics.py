@@ -38,7 +38,9 @@ async def ensure_topics(brokers: Brokers, topics: Topics, replication_factor: in
 
 
 async def _ensure(admin: AIOKafkaAdminClient, topics: Topics, replication_factor: int) -> None:
-    missing = await _missing(admin, [*topics.sources, topics.dead_letters, topics.facts])
+    missing = await _missing(
+        admin, [*topics.sources, topics.dead_letters, topics.operational_events]
+    )
     await _create(
         admin, [NewTopic(name, _BROKERS_PARTITIONS, replication_factor, {})
                 for name in missing if name != topics.dead_letters],

@@ -143,7 +143,7 @@ class MemoryDeliveryStore(DeliveryStore):
         next_at = delivery.due_at if delivery.state is DeliveryState.PENDING else None
         self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
         if (before, delivery.state) == (DeliveryState.PENDING, DeliveryState.FAILED):
-            self._state.tell(delivery_failed(attempt, self._clock.now()))
+            self._state.append_operational_event(delivery_failed(attempt, self._clock.now()))
 
     def _reason_to_end(
         self, delivery: StoredDelivery, expired_before: datetime

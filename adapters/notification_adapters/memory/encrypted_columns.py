@@ -12,7 +12,7 @@ class MemorySealedStore(EncryptedColumns):
         """Return 0."""
         return 0
 
-    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:  # noqa: ARG002 - there are no rows
+    async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:  # noqa: ARG002 - there are no rows
         """Yield nothing."""
         nothing: tuple[ReencryptedBatch, ...] = ()
         for each in nothing:

@@ -20,7 +20,7 @@ class MemoryIdempotencyStore(IdempotencyStore):
         kept = self._state.answers.get((environment_id, request))
         return kept if kept is not None and kept.answered_at > since else None
 
-    async def forget(self, before: datetime, limit: int) -> int:
+    async def delete_before(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""
         async with self._state.writing:
             answers = self._state.answers

@@ -22,5 +22,5 @@ def page_from(
     looked_at = list(islice(newest_first, MOST_LOOKED_AT if passes_over else limit + 1))
     found = [row for row in looked_at if matches(row)]
     stopped = passes_over and len(looked_at) == MOST_LOOKED_AT
-    looked_to = place_of(looked_at[-1]) if stopped else None
-    return page_of(found[: limit + 1], limit, looked_to, place_of)
+    stopped_at = place_of(looked_at[-1]) if stopped else None
+    return page_of(found[: limit + 1], limit, stopped_at, place_of)

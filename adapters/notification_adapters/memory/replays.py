@@ -90,7 +90,7 @@ class MemoryReplayStore(ReplayStore):
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int
     ) -> ReplayCount:
         """Count what is selected now, looking at no more than ``most`` deliveries."""
-        rows = self._looked_at(environment_id, webhook_id, selection, None)[:most]
+        rows = self._deliveries_after(environment_id, webhook_id, selection, None)[:most]
         found = sum(self._is_selected(one, selection) for one in rows)
         return ReplayCount(found, is_exact=len(rows) < most)
 
@@ -120,8 +120,8 @@ class MemoryReplayStore(ReplayStore):
     def _advance(self, stored: StoredReplay, limit: int, free: int) -> ReplayProgress:
         replay, selection = stored.replay, stored.replay.selection
         key = replay.environment_id, replay.webhook_id
-        rows = self._looked_at(*key, selection, stored.looked_to)
-        looked_at, made = 0, 0
+        rows = self._deliveries_after(*key, selection, stored.cursor)
+        examined, made = 0, 0
         for one in rows[:limit]:
             if self._is_selected(one, selection):
                 if made == free:
@@ -130,14 +130,14 @@ class MemoryReplayStore(ReplayStore):
                 self._make(
                     one, self._ids(), origin=DeliveryOrigin.REPLAY, replay_id=replay.replay_id
                 )
-            looked_at += 1
-            stored.looked_to = one.delivery_id
-        done_until = rows[looked_at - 1].created_at if looked_at else replay.done_until
+            examined += 1
+            stored.cursor = one.delivery_id
+        done_until = rows[examined - 1].created_at if examined else replay.done_until
         replay = evolve(replay, replayed=replay.replayed + made, done_until=done_until)
-        if looked_at == len(rows) < limit:
+        if examined == len(rows) < limit:
             replay = _completed(replay, self._clock.now())
         stored.replay = replay
-        return ReplayProgress(looked_at, made)
+        return ReplayProgress(examined, made)
 
     def _running(self) -> list[Replay]:
         all_of_them = (one.replay for one in self._state.replays.values())
@@ -150,7 +150,7 @@ class MemoryReplayStore(ReplayStore):
             raise ReplayNotFound(replay_id)
         return stored
 
-    def _looked_at(
+    def _deliveries_after(
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, after: UUID | None
     ) -> list[StoredDelivery]:
         first, last = earliest_id(selection.since), earliest_id(selection.until)

@@ -16,7 +16,7 @@ class MemoryRetention(Retention):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def forget_attempts(self, before: datetime, limit: int) -> int:
+    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before."""
         async with self._state.writing:
             old = [one for one in sorted(self._state.attempts) if one < earliest_id(before)]
@@ -24,7 +24,7 @@ class MemoryRetention(Retention):
                 del self._state.attempts[log_id]
         return len(old[:limit])
 
-    async def forget_audit(self, before: datetime, limit: int) -> int:
+    async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before."""
         async with self._state.writing:
             old = [one for one in sorted(self._state.audit) if one < earliest_id(before)]
@@ -32,7 +32,7 @@ class MemoryRetention(Retention):
                 del self._state.audit[entry_id]
         return len(old[:limit])
 
-    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+    async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before."""
         async with self._state.writing:
             old = [one for one in sorted(self._state.dead_letters) if one < earliest_id(before)]
@@ -63,7 +63,7 @@ class MemoryRetention(Retention):
     def _deliveries_of(self, key: EventKey) -> list[StoredDelivery]:
         return [one for one in self._state.deliveries.values() if one.event_key == key]
 
-    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+    async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         async with self._state.writing:
             for replay_id, one in [*self._state.replays.items()]:

@@ -49,7 +49,7 @@ class MemoryKeyStore(KeyStore):
                     ends = min(each.expires_at or others_expire_at, others_expire_at)
                     self._put(evolve(each, expires_at=ends))
             self._put(key)
-            self._state.tell(key_rotated(key, others_expire_at))
+            self._state.append_operational_event(key_rotated(key, others_expire_at))
             self._state.keep(kept)
 
     def _put(self, key: SigningKey) -> None:

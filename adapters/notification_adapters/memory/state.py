@@ -23,8 +23,8 @@ from notification_core.model.message import DeadLetter, Topics
 from notification_core.model.outbox_message import (
     OperationalEvent,
     OutgoingMessage,
-    message_of_dead_letter,
-    message_of_fact,
+    dead_letter_message,
+    operational_event_message,
 )
 from notification_core.model.replay import Replay
 from notification_core.model.request_records import KEPT_FOR, AuditEntry, KeptAnswer, RequestRecords
@@ -109,7 +109,7 @@ class StoredReplay:
     """A replay as it is kept, and the last delivery that it has looked at."""
 
     replay: Replay
-    looked_to: UUID | None = None
+    cursor: UUID | None = None
 
 
 @define
@@ -167,16 +167,16 @@ class MemoryState:
                 case AuditEntry():
                     self.audit[each.entry_id] = each
 
-    def tell(self, fact: OperationalEvent) -> None:
-        """Put a fact into the outbox, if somebody is to send what is in it."""
+    def append_operational_event(self, event: OperationalEvent) -> None:
+        """Put an operational event into the outbox, if somebody is to send what is in it."""
         if self.topics:
-            message = message_of_fact(fact, self.new_id(), self.topics)
+            message = operational_event_message(event, self.new_id(), self.topics)
             self.outbox[message.message_id] = message
 
     def forward(self, letter: DeadLetter) -> None:
         """Put a dead letter into the outbox, if somebody is to send what is in it."""
         if self.topics:
-            message = message_of_dead_letter(letter, self.new_id(), self.topics)
+            message = dead_letter_message(letter, self.new_id(), self.topics)
             self.outbox[message.message_id] = message
 
     def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:

@@ -136,7 +136,9 @@ def disable(
         version=version + 1,
     )
     state.change(disabled)
-    state.tell(webhook_disabled(webhook.environment_id, webhook_id, reason, now))
+    state.append_operational_event(
+        webhook_disabled(webhook.environment_id, webhook_id, reason, now)
+    )
     return True
 
 

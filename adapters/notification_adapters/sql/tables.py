@@ -222,7 +222,7 @@ replays = sa.Table(
     sa.Column("states", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     # The last delivery that was looked at, and when that had been made.
-    sa.Column("looked_to", sa.Uuid),
+    sa.Column("cursor", sa.Uuid),
     sa.Column("done_until", Instant),
     sa.Column("replayed", sa.BigInteger, nullable=False),
     sa.Column("created_at", Instant, nullable=False),

@@ -34,7 +34,7 @@ from notification_core.ports.credentials import CredentialScheme
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.sender import HttpSender
 from notification_core.ports.storage import Storage
-from notification_core.replays.replay_runner import Replaying
+from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import Replays
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
@@ -246,7 +246,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
     return WebhookTester(
         store=runtime.storage.trials,
         webhooks=runtime.storage.webhooks,
-        keyring=runtime.key_cache,
+        key_cache=runtime.key_cache,
         deliver=runtime.attempts,
         clock=runtime.clock,
         ids=runtime.ids,
@@ -310,9 +310,9 @@ def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
         deliveries=storage.deliveries,
         webhooks=storage.webhooks,
         deliver=runtime.attempts,
-        keyring=runtime.key_cache,
-        replaying=Replaying(storage.replays, runtime.metrics),
-        erasing=ErasureRunner(storage.erasures, runtime.key_cache.forget),
+        key_cache=runtime.key_cache,
+        replay_runner=ReplayRunner(storage.replays, runtime.metrics),
+        erasure_runner=ErasureRunner(storage.erasures, runtime.key_cache.forget),
         upkeep=LeaseReaper(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,
@@ -322,7 +322,9 @@ def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
             observer=runtime.metrics,
             rules=upkeep_rules(settings),
         ),
-        forgetting=RetentionSweeper(storage.retention, runtime.clock, retention_rules(settings)),
+        retention_sweeper=RetentionSweeper(
+            storage.retention, runtime.clock, retention_rules(settings)
+        ),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=runtime.clock,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notification_core.replays.replay_runner import Replaying
+from notification_core.replays.replay_runner import ReplayRunner
 from notification_entrypoints.observability.metrics import Metrics
 from tests.entrypoints.api.test_deliveries import NOBODY
 from tests.entrypoints.api.test_reading import all_pages
@@ -83,7 +83,7 @@ class TestReplay:
         assert begun.json["states"] == ["cancelled", "failed", "skipped"]
         where = begun.headers["Location"].removeprefix("/api")
         assert (await api.get(where)).json == begun.json
-        await Replaying(stage.storage.replays, Metrics("1", "")).step()
+        await ReplayRunner(stage.storage.replays, Metrics("1", "")).advance_all()
         ended = (await api.get(where)).json
         assert (ended["state"], ended["replayed"]) == ("completed", 2)
         assert ended["done_until"] == ended["until"]
@@ -106,7 +106,7 @@ class TestReplay:
         where = f"{replays}/{begun.json['replay_id']}"
         for _ in range(2):
             assert (await api.delete(where)).status == 204
-        await Replaying(stage.storage.replays, Metrics("1", "")).step()
+        await ReplayRunner(stage.storage.replays, Metrics("1", "")).advance_all()
         ended = (await api.get(where)).json
         assert (ended["state"], ended["replayed"]) == ("cancelled", 0)
 
@@ -129,7 +129,7 @@ class TestReplay:
     ) -> None:
         for _ in range(3):
             await api.post(replays, SINCE)
-            await Replaying(stage.storage.replays, Metrics("1", "")).step()
+            await ReplayRunner(stage.storage.replays, Metrics("1", "")).advance_all()
         pages = await all_pages(api, f"{replays}?limit=2")
         assert [len(page) for page in pages] == [2, 1]
         ids = [one["replay_id"] for page in pages for one in page]

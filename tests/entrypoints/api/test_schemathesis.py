@@ -58,7 +58,7 @@ async def test_nothing_that_can_be_made_up_is_answered_as_the_document_does_not_
     await replay(stage)
     issued = await stage.application.api_keys.create(ApiKeyDraft("Everything", Scope.ADMIN, None))
     async with served(stage.but(credentials=[keys]), callers) as url:
-        code, report = await tried(f"{url}/api/openapi.json", issued.text, tmp_path)
+        code, report = await tried(f"{url}/api/openapi.json", issued.secret_text, tmp_path)
     print(report)  # noqa: T201 - for whoever asks pytest for it: what was tried
     assert code == 0
 

@@ -42,7 +42,7 @@ from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.sender import HttpRequest
-from notification_core.replays.replay_runner import ROOM, Replaying
+from notification_core.replays.replay_runner import ROOM, ReplayRunner
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.signatures import (
     CryptographySigner,
@@ -156,15 +156,15 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
     deliveries = FaultyDeliveries(storage.deliveries, trouble)
     worker = ids()
     await storage.worker_lock.acquire(worker)
-    keyring = SigningKeyCache(FaultyKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
+    key_cache = SigningKeyCache(FaultyKeys(storage.keys, trouble), clock, lambda: b"k" * 32)
     dispatcher = Dispatcher(
         worker=worker,
         deliveries=deliveries,
         webhooks=storage.webhooks,
         deliver=AttemptMaker(sender, SIGNATURES, clock, ids, DELIVERY_RULES, lambda: 0.0),
-        keyring=keyring,
-        replaying=Replaying(storage.replays, notebook),
-        erasing=ErasureRunner(storage.erasures, keyring.forget),
+        key_cache=key_cache,
+        replay_runner=ReplayRunner(storage.replays, notebook),
+        erasure_runner=ErasureRunner(storage.erasures, key_cache.forget),
         upkeep=LeaseReaper(
             deliveries=deliveries,
             webhooks=storage.webhooks,
@@ -174,7 +174,7 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
             observer=notebook,
             rules=UPKEEP_RULES,
         ),
-        forgetting=RetentionSweeper(storage.retention, clock, RETENTION),
+        retention_sweeper=RetentionSweeper(storage.retention, clock, RETENTION),
         lock=storage.worker_lock,
         waking=storage.waking,
         clock=clock,

@@ -139,11 +139,11 @@ async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(app:
     for number in range(1200):
         app.storage.state.keep([answer(number)])
     await app.clock.advance(KEPT_FOR.total_seconds() - 1)
-    await app.lease_reaper.forget_answers()
+    await app.lease_reaper.delete_old_answers()
     assert len(app.storage.state.answers) == 1200
     await app.clock.advance(1)
     app.storage.state.keep([answer(1200)])
-    await app.lease_reaper.forget_answers()
+    await app.lease_reaper.delete_old_answers()
     assert [request for _, request in app.storage.state.answers] == ["request 1200"]
 
 

@@ -14,15 +14,15 @@ from notification_core.model.api_key import (
     ApiKey,
     KeyState,
     api_key_id_in,
+    format_api_key,
     hash_api_key,
-    is_genuine,
-    written,
+    matches_hash,
 )
 from notification_core.model.caller import ANYBODY, Caller, Scope
 from tests.support.samples import ENVIRONMENT, NOW
 
 ID = UUID("019ab5c2-7a10-7c31-9f04-6a3d7e2b1c55")
-TEXT = written(ID, b"\xff" * SECRET_BYTES)
+TEXT = format_api_key(ID, b"\xff" * SECRET_BYTES)
 KEY = ApiKey(
     key_id=ID,
     name="Platform",
@@ -35,14 +35,14 @@ KEY = ApiKey(
 
 @given(st.uuids(), st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES))
 def test_a_key_tells_its_id_and_is_one_word(key_id: UUID, data: bytes) -> None:
-    text = written(key_id, data)
+    text = format_api_key(key_id, data)
     assert api_key_id_in(text) == key_id.hex
     assert re.fullmatch(r"whk_\w+", text, re.ASCII)
 
 
 @given(*[st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES)] * 2)
 def test_two_secrets_make_two_keys(one: bytes, another: bytes) -> None:
-    assert (written(ID, one) == written(ID, another)) is (one == another)
+    assert (format_api_key(ID, one) == format_api_key(ID, another)) is (one == another)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_what_is_no_key_has_no_id(text: str) -> None:
 
 
 def test_only_the_whole_key_is_genuine() -> None:
-    assert is_genuine(TEXT, KEY.digest)
-    another = written(ID, b"\xfe" * SECRET_BYTES)
-    assert not is_genuine(another, KEY.digest)
-    assert not is_genuine(TEXT, hash_api_key(TEXT[:-1]))
+    assert matches_hash(TEXT, KEY.digest)
+    another = format_api_key(ID, b"\xfe" * SECRET_BYTES)
+    assert not matches_hash(another, KEY.digest)
+    assert not matches_hash(TEXT, hash_api_key(TEXT[:-1]))
 
 
 def test_a_key_is_active_until_it_expires_or_is_revoked() -> None:

@@ -20,8 +20,8 @@ from notification_core.model.destinations import (
     VerdictKind,
     check_address,
     check_url,
-    judge_address,
-    judge_url,
+    evaluate_address,
+    evaluate_url,
     parse_hosts,
     parse_networks,
 )
@@ -36,19 +36,19 @@ FETCH_BAD_PORTS += [6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]
 
 
 def reason(url: str, policy: DestinationPolicy = STRICT) -> str:
-    return judge_url(url, policy).reason
+    return evaluate_url(url, policy).reason
 
 
 @pytest.mark.parametrize("vector", VECTORS["urls"], ids=lambda vector: repr(vector["url"]))
 def test_every_url_of_the_contract_gets_its_verdict_and_reason(vector: dict[str, str]) -> None:
-    verdict = judge_url(vector["url"], STRICT)
+    verdict = evaluate_url(vector["url"], STRICT)
 
     assert (verdict.kind, verdict.reason) == (vector["expect"], vector["reason"])
 
 
 @pytest.mark.parametrize("vector", VECTORS["ips"], ids=lambda vector: vector["ip"])
 def test_every_address_of_the_contract_gets_its_verdict(vector: dict[str, str]) -> None:
-    assert judge_address(vector["ip"], STRICT).reason == vector["verdict"]
+    assert evaluate_address(vector["ip"], STRICT).reason == vector["verdict"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["urls"], ids=lambda vector: repr(vector["url"]))
@@ -80,7 +80,7 @@ def test_check_url_raises_for_exactly_what_is_not_allowed(vector: dict[str, str]
     ],
 )
 def test_an_allowed_url_comes_with_its_parts(url: str, destination: Destination) -> None:
-    assert judge_url(url, STRICT).destination == destination
+    assert evaluate_url(url, STRICT).destination == destination
     assert check_url(url, STRICT) == destination
 
 
@@ -182,7 +182,7 @@ def test_an_allowed_suffix_opens_what_is_below_it_at_any_depth() -> None:
 def test_an_allowed_host_opens_no_address() -> None:
     policy = DestinationPolicy(allowed_hosts=("redis",))
 
-    assert judge_address("10.0.0.1", policy).reason == "deny:10.0.0.0/8"
+    assert evaluate_address("10.0.0.1", policy).reason == "deny:10.0.0.0/8"
 
 
 def test_an_allowed_network_opens_its_literals_and_addresses_alone() -> None:
@@ -190,25 +190,25 @@ def test_an_allowed_network_opens_its_literals_and_addresses_alone() -> None:
 
     assert reason("http://10.1.2.3:8080/", policy) == "allow"
     assert reason("http://[fd00:1::5]/", policy) == "allow"
-    assert judge_address("10.1.2.3", policy).kind is VerdictKind.ALLOW
-    assert judge_address(IPv6Address("fd00:1::5"), policy).kind is VerdictKind.ALLOW
-    assert judge_address("10.2.0.1", policy).reason == "deny:10.0.0.0/8"
-    assert judge_address("fd00:2::5", policy).reason == "deny:not-2000::/3"
+    assert evaluate_address("10.1.2.3", policy).kind is VerdictKind.ALLOW
+    assert evaluate_address(IPv6Address("fd00:1::5"), policy).kind is VerdictKind.ALLOW
+    assert evaluate_address("10.2.0.1", policy).reason == "deny:10.0.0.0/8"
+    assert evaluate_address("fd00:2::5", policy).reason == "deny:not-2000::/3"
 
 
 def test_an_ipv4_mapped_address_is_judged_as_the_ipv4_address_that_it_connects_to() -> None:
     policy = DestinationPolicy(allowed_networks=parse_networks("10.1.0.0/16"))
 
-    assert judge_address("::ffff:10.1.2.3", policy).reason == "allow"
+    assert evaluate_address("::ffff:10.1.2.3", policy).reason == "allow"
     assert reason("http://[::ffff:10.1.2.3]/", policy) == "allow"
-    assert judge_address("::ffff:10.2.0.1", policy).reason == "deny:10.0.0.0/8"
-    assert judge_address("::ffff:127.0.0.1", policy).reason == "deny:127.0.0.0/8"
+    assert evaluate_address("::ffff:10.2.0.1", policy).reason == "deny:10.0.0.0/8"
+    assert evaluate_address("::ffff:127.0.0.1", policy).reason == "deny:127.0.0.0/8"
 
 
 def test_ipv6_opened_as_a_whole_does_not_open_mapped_ipv4() -> None:
     policy = DestinationPolicy(allowed_networks=parse_networks("::/0"))
 
-    assert judge_address("::ffff:127.0.0.1", policy).reason == "deny:127.0.0.0/8"
+    assert evaluate_address("::ffff:127.0.0.1", policy).reason == "deny:127.0.0.0/8"
 
 
 def test_ports_are_judged_in_an_allowed_network_as_everywhere() -> None:
@@ -248,13 +248,13 @@ def test_plain_http_is_denied_where_https_is_required() -> None:
 
 @pytest.mark.parametrize("address", ["", "nonsense", "1.2.3", "0x7f000001", "127.0.0.1:80"])
 def test_what_is_no_address_is_not_connected_to(address: str) -> None:
-    assert judge_address(address, LOOPBACK).kind is VerdictKind.REJECT
+    assert evaluate_address(address, LOOPBACK).kind is VerdictKind.REJECT
     with pytest.raises(DestinationRefused):
         check_address(address, LOOPBACK)
 
 
 def test_a_zone_opens_nothing() -> None:
-    assert judge_address("fe80::1%eth0", STRICT).kind is VerdictKind.DENY
+    assert evaluate_address("fe80::1%eth0", STRICT).kind is VerdictKind.DENY
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def bent(draw: st.DrawFn) -> str:
 def test_no_reader_disagrees_about_an_allowed_urls_host_and_port(
     url: str, policy: DestinationPolicy
 ) -> None:
-    destination = judge_url(url, policy).destination
+    destination = evaluate_url(url, policy).destination
     if destination is None:
         return
     default = {"http": 80, "https": 443}[destination.scheme]
@@ -389,7 +389,7 @@ def test_no_reader_disagrees_about_an_allowed_urls_host_and_port(
 def test_browsers_and_rfc_3986_read_an_allowed_url_as_we_do(
     url: str, policy: DestinationPolicy
 ) -> None:
-    destination = judge_url(url, policy).destination
+    destination = evaluate_url(url, policy).destination
     if destination is None:
         return
     browsers, rfc = ada_url.URL(url), RFC_3986.fullmatch(url)
@@ -411,12 +411,12 @@ def test_browsers_and_rfc_3986_read_an_allowed_url_as_we_do(
 def test_no_allowed_url_is_an_address_outside_the_policy_to_the_system(
     url: str, policy: DestinationPolicy
 ) -> None:
-    destination = judge_url(url, policy).destination
+    destination = evaluate_url(url, policy).destination
     if destination is None or (address := systems_address(destination.host)) is None:
         return
 
     assert destination.address is not None
-    assert judge_address(address, policy).kind is VerdictKind.ALLOW
+    assert evaluate_address(address, policy).kind is VerdictKind.ALLOW
 
 
 def systems_address(host: str) -> str | None:
@@ -439,13 +439,13 @@ def pton6(host: str) -> bytes:
 @pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "127.1", "017700000001"])
 def test_what_the_system_reads_as_loopback_is_not_allowed(host: str) -> None:
     assert systems_address(host) == "127.0.0.1"
-    assert judge_url(f"http://{host}/", STRICT).kind is VerdictKind.REJECT
+    assert evaluate_url(f"http://{host}/", STRICT).kind is VerdictKind.REJECT
 
 
 @given(st.text())
 def test_no_text_upsets_the_judge(text: str) -> None:
-    assert judge_url(text, STRICT).kind in VerdictKind
-    assert judge_address(text, STRICT).kind in VerdictKind
+    assert evaluate_url(text, STRICT).kind in VerdictKind
+    assert evaluate_address(text, STRICT).kind in VerdictKind
 
 
 @given(st.ip_addresses())
@@ -457,4 +457,4 @@ def test_a_literal_in_a_url_is_judged_like_the_address(
     assume(not mapped)
     assume(address not in WELL_KNOWN_PREFIX)  # a name may lead there, and a URL may not
 
-    assert reason(f"https://{literal}/") == judge_address(address, STRICT).reason
+    assert reason(f"https://{literal}/") == evaluate_address(address, STRICT).reason

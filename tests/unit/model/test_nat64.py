@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from notification_core.model.destinations import (
     DestinationPolicy,
     VerdictKind,
-    judge_address,
-    judge_url,
+    evaluate_address,
+    evaluate_url,
     parse_networks,
 )
 from notification_core.model.nat64 import PREFIX_LENGTHS, embedded_ipv4, parse_nat64_prefixes
@@ -40,13 +40,13 @@ def test_the_address_inside_is_where_the_rfc_has_it(prefix: str, address: str) -
 
 
 def test_an_address_that_a_name_leads_to_is_judged_by_the_one_inside() -> None:
-    assert judge_address(PUBLIC, CLOSED).kind is VerdictKind.ALLOW
-    assert judge_address(INTERNAL, CLOSED).kind is VerdictKind.DENY
+    assert evaluate_address(PUBLIC, CLOSED).kind is VerdictKind.ALLOW
+    assert evaluate_address(INTERNAL, CLOSED).kind is VerdictKind.DENY
 
 
 def test_an_address_in_a_url_needs_its_prefix_opened_too() -> None:
-    assert judge_url(f"http://[{PUBLIC}]/", CLOSED).kind is VerdictKind.DENY
-    assert judge_url(f"http://[{PUBLIC}]/", OPENED).kind is VerdictKind.ALLOW
+    assert evaluate_url(f"http://[{PUBLIC}]/", CLOSED).kind is VerdictKind.DENY
+    assert evaluate_url(f"http://[{PUBLIC}]/", OPENED).kind is VerdictKind.ALLOW
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(PREFIX_LENGTHS))
@@ -59,9 +59,9 @@ def test_opening_a_prefix_opens_no_internal_address_inside_it(
         octets.insert(8, 0)
     address = IPv6Address(bytes([*octets, *bytes(16)][:16]))
     policy = evolve(OPENED, allowed_networks=(prefix,), nat64_prefixes=(prefix,))
-    expected = judge_address(inside, CLOSED).kind
-    assert judge_address(address, policy).kind is expected
-    assert judge_url(f"http://[{address}]/", policy).kind is expected
+    expected = evaluate_address(inside, CLOSED).kind
+    assert evaluate_address(address, policy).kind is expected
+    assert evaluate_url(f"http://[{address}]/", policy).kind is expected
 
 
 @pytest.mark.parametrize(

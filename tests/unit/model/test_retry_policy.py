@@ -19,8 +19,8 @@ from notification_core.model.retry_policy import (
     LONGEST_DELAY,
     RetryPolicy,
     error_in,
+    next_step_after,
     parse_retry_after,
-    verdict_on,
 )
 from notification_core.model.webhook import DisabledReason
 from tests.support.samples import NOW
@@ -40,7 +40,7 @@ def _verdict(code: int, *retry_after: str, failures: int = 0) -> NextStep:
     error = error_in(response)
     assert error
     policy = RetryPolicy(interval=timedelta(seconds=1))
-    return verdict_on(policy, failures, error, response, now=NOW, jitter=0.0)
+    return next_step_after(policy, failures, error, response, now=NOW, jitter=0.0)
 
 
 @given(st.integers(0, 50), JITTERS)
@@ -172,7 +172,7 @@ def test_410_ends_the_delivery_and_disables_the_webhook(failures: int) -> None:
 
 def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
     error = AttemptError(ErrorCode.DESTINATION_NOT_ALLOWED, "inside")
-    assert verdict_on(RetryPolicy(), 0, error, None, now=NOW, jitter=0.0) == Failed()
+    assert next_step_after(RetryPolicy(), 0, error, None, now=NOW, jitter=0.0) == Failed()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
     ],
 )
 def test_every_other_failure_is_retried(code: ErrorCode) -> None:
-    verdict = verdict_on(RetryPolicy(), 0, AttemptError(code, ""), None, now=NOW, jitter=0.0)
+    verdict = next_step_after(RetryPolicy(), 0, AttemptError(code, ""), None, now=NOW, jitter=0.0)
     assert verdict == Retry(timedelta(seconds=1))
 
 

@@ -144,5 +144,5 @@ async def test_more_replays_than_are_advanced_at_once_all_have_their_turn(app: M
         await app.add_webhook(webhook)
         await app.replays.start(ENVIRONMENT, webhook.webhook_id, ReplayDraft(SINCE))
     for _ in range(2):
-        await app.replay_runner.step()
+        await app.replay_runner.advance_all()
     assert {job.replay.state for job in app.storage.state.replays.values()} == {"completed"}

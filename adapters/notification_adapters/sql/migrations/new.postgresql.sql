@@ -105,7 +105,7 @@ CREATE TABLE replays (
     until TIMESTAMP WITH TIME ZONE NOT NULL, 
     states TEXT NOT NULL, 
     state TEXT NOT NULL, 
-    looked_to UUID, 
+    cursor UUID, 
     done_until TIMESTAMP WITH TIME ZONE, 
     replayed BIGINT NOT NULL, 
     created_at TIMESTAMP WITH TIME ZONE NOT NULL, 

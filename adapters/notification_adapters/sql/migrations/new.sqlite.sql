@@ -105,7 +105,7 @@ CREATE TABLE replays (
     until BIGINT NOT NULL, 
     states TEXT NOT NULL, 
     state TEXT NOT NULL, 
-    looked_to CHAR(32), 
+    cursor CHAR(32), 
     done_until BIGINT, 
     replayed BIGINT NOT NULL, 
     created_at BIGINT NOT NULL, 

@@ -188,7 +188,7 @@ class SqlDeliveryStore(DeliveryStore):
         await self._steps.log(connection, [one.attempt for one in all_ended])
         await self._steps.end(connection, [one.ending for one in all_ended])
         failed = (one.attempt for one in all_ended if one.ending.state is DeliveryState.FAILED)
-        await self._outbox.tell(connection, (delivery_failed(one, now) for one in failed), now)
+        await self._outbox.append(connection, (delivery_failed(one, now) for one in failed), now)
 
     async def _disable(
         self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime

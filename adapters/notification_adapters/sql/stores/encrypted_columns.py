@@ -37,7 +37,7 @@ class SqlSealedStore(EncryptedColumns):
                 count += (await connection.execute(former)).scalar_one()
         return count
 
-    async def reseal(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
+    async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         """Go through all texts once, and encrypt those anew that are not under the present one."""
         for column in SEALED:
             rows = await self._page(column, None, limit)

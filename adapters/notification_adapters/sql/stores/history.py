@@ -150,8 +150,8 @@ class SqlHistory(History):
             counts = await _counts(connection, environment_id, event_ids)
             end = await end_of_look(connection, looked_at, place) if wanted.passes_over else None
         found = [_summary(environment_id, row, counts[row.event_id]) for row in rows]
-        looked_to = None if end is None else EventPlace(end.stored_at, end.event_id)
-        return page_of(found, limit, looked_to, _event_place)
+        stopped_at = None if end is None else EventPlace(end.stored_at, end.event_id)
+        return page_of(found, limit, stopped_at, _event_place)
 
 
 def _rows() -> sa.Select[Any]:

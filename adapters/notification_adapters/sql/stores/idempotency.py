@@ -82,7 +82,7 @@ class SqlIdempotencyStore(IdempotencyStore):
             await self._database.confirm_found(connection)
         return self._answers.read(row)
 
-    async def forget(self, before: datetime, limit: int) -> int:
+    async def delete_before(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""
         old = sa.select(_k.request).where(_k.answered_at <= before).limit(limit)
         # A look through a reader first, so that a writer is not kept waiting for nothing.

@@ -18,8 +18,8 @@ from notification_core.model.message import DeadLetter, Headers, Topics
 from notification_core.model.outbox_message import (
     OperationalEvent,
     OutgoingMessage,
-    message_of_dead_letter,
-    message_of_fact,
+    dead_letter_message,
+    operational_event_message,
 )
 from notification_core.ports.outbox import Outbox
 
@@ -32,19 +32,19 @@ _headers = msgspec.json.Decoder(Headers)
 class OutboxRows:
     """Writes messages inside the transaction of what they tell of; none where there are no topics.
 
-    Facts may be given as a generator: it is not looked at where nobody wants to know.
+    Events may be given as a generator: it is not looked at where nobody wants to know.
     """
 
     def __init__(self, topics: Topics | None, ids: IdGenerator) -> None:
         self._topics = topics
         self._ids = ids
 
-    async def tell(
-        self, connection: AsyncConnection, facts: Iterable[OperationalEvent], now: datetime
+    async def append(
+        self, connection: AsyncConnection, events: Iterable[OperationalEvent], now: datetime
     ) -> None:
-        """Tell the platform of facts."""
+        """Write operational events for the platform."""
         if topics := self._topics:
-            messages = [message_of_fact(fact, self._ids(), topics) for fact in facts]
+            messages = [operational_event_message(event, self._ids(), topics) for event in events]
             await _add(connection, messages, now)
 
     async def forward(
@@ -52,7 +52,7 @@ class OutboxRows:
     ) -> None:
         """Pass dead letters on to their topic."""
         if topics := self._topics:
-            messages = [message_of_dead_letter(one, self._ids(), topics) for one in letters]
+            messages = [dead_letter_message(letter, self._ids(), topics) for letter in letters]
             await _add(connection, messages, now)
 
 

@@ -36,7 +36,7 @@ _r = replays.c
 class _Batch(NamedTuple):
     """Deliveries that were looked at, those of them to make, and whether they are the last."""
 
-    looked_at: Sequence[sa.Row[Any]]
+    examined: Sequence[sa.Row[Any]]
     chosen: Sequence[sa.Row[Any]]
     is_last: bool
 
@@ -45,11 +45,11 @@ async def count(
     connection: AsyncConnection, key: WebhookKey, selection: Selection, most: int
 ) -> ReplayCount:
     """Count what is selected, looking at no more than ``most`` deliveries."""
-    rows = _looked_at(key, selection, None, most)
+    rows = _deliveries_after(key, selection, None, most)
     selected = sa.func.count(sa.case((_is_selected(rows, selection), 1)))
     wanted = sa.select(sa.func.count(), selected).select_from(rows)
-    looked_at, found = (await connection.execute(wanted)).one()
-    return ReplayCount(found, is_exact=looked_at < most)
+    examined, found = (await connection.execute(wanted)).one()
+    return ReplayCount(found, is_exact=examined < most)
 
 
 async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within which bounds
@@ -67,7 +67,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     free = room - await _waiting(connection, replay, room)
     if free <= 0:
         return NO_PROGRESS
-    batch = await _next(connection, replay, job.looked_to, limit, free)
+    batch = await _next(connection, replay, job.cursor, limit, free)
     stored_at = await _stored_at(connection, replay, {row.event_id for row in batch.chosen})
     made = [
         {
@@ -86,7 +86,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     if made:
         await connection.execute(sa.insert(deliveries), made)
     await connection.execute(_progress(replay, batch, now))
-    return ReplayProgress(len(batch.looked_at), len(batch.chosen))
+    return ReplayProgress(len(batch.examined), len(batch.chosen))
 
 
 async def _stored_at(
@@ -111,7 +111,7 @@ async def _stored_at(
 
 async def _locked(connection: AsyncConnection, replay: Replay) -> sa.Row[Any] | None:
     """Return how far a running replay is; None where it has ended or somebody else is at it."""
-    wanted = sa.select(_r.looked_to).where(*_running(replay)).with_for_update(skip_locked=True)
+    wanted = sa.select(_r.cursor).where(*_running(replay)).with_for_update(skip_locked=True)
     return (await connection.execute(wanted)).first()
 
 
@@ -153,18 +153,18 @@ async def _next(
     connection: AsyncConnection, replay: Replay, after: UUID | None, limit: int, most: int
 ) -> _Batch:
     key = replay.environment_id, replay.webhook_id
-    rows = _looked_at(key, replay.selection, after, limit)
+    rows = _deliveries_after(key, replay.selection, after, limit)
     selected = _is_selected(rows, replay.selection).label("is_selected")
     wanted = sa.select(rows, selected).order_by(rows.c.delivery_id)
     found = (await connection.execute(wanted)).all()
     chosen = [row for row in found if row.is_selected]
     if len(chosen) <= most:
         return _Batch(found, chosen, is_last=len(found) < limit)
-    looked_at = found[: found.index(chosen[most - 1]) + 1]
-    return _Batch(looked_at, chosen[:most], is_last=False)
+    examined = found[: found.index(chosen[most - 1]) + 1]
+    return _Batch(examined, chosen[:most], is_last=False)
 
 
-def _looked_at(
+def _deliveries_after(
     key: WebhookKey, selection: Selection, after: UUID | None, limit: int
 ) -> sa.Subquery:
     """Return a webhook's deliveries of the time, oldest first; their ids tell when."""
@@ -227,8 +227,8 @@ def _progress(replay: Replay, batch: _Batch, now: datetime) -> sa.Update:
         return change.values(
             state=ReplayState.COMPLETED.value, done_until=replay.selection.until, ended_at=now
         )
-    last = batch.looked_at[-1]
-    return change.values(looked_to=last.delivery_id, done_until=last.created_at)
+    last = batch.examined[-1]
+    return change.values(cursor=last.delivery_id, done_until=last.created_at)
 
 
 def _running(replay: Replay) -> Sequence[sa.ColumnElement[bool]]:

@@ -68,15 +68,15 @@ class SqlRetention(Retention):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def forget_attempts(self, before: datetime, limit: int) -> int:
+    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before: their ids tell when."""
         return await self._forget(_a.log_id, before, limit)
 
-    async def forget_audit(self, before: datetime, limit: int) -> int:
+    async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before: their ids tell when."""
         return await self._forget(audit.c.entry_id, before, limit)
 
-    async def forget_dead_letters(self, before: datetime, limit: int) -> int:
+    async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before: their ids tell when."""
         return await self._forget(dead_letters.c.letter_id, before, limit)
 
@@ -111,7 +111,7 @@ class SqlRetention(Retention):
         return Swept(deleted, whole if len(chosen) == len(counts) else begin)
 
     @retry_lost_transaction
-    async def forget_webhooks(self, before: datetime, limit: int) -> int:
+    async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         empty = (
             sa.select(_w.webhook_id)

@@ -70,7 +70,7 @@ class SqlKeyStore(KeyStore):
                 .values(expires_at=others_expire_at)
             )
             now = await self._database.now(connection)
-            await self._outbox.tell(connection, [key_rotated(key, others_expire_at)], now)
+            await self._outbox.append(connection, [key_rotated(key, others_expire_at)], now)
 
     async def _read(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]

@@ -191,7 +191,7 @@ async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is
     )
     disabled = bool((await connection.execute(change)).rowcount)
     if disabled:
-        await outbox.tell(connection, [webhook_disabled(*key, reason, now)], now)
+        await outbox.append(connection, [webhook_disabled(*key, reason, now)], now)
     return disabled
 
 

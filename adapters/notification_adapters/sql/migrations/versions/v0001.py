@@ -177,7 +177,7 @@ def _create_replays() -> None:
         sa.Column("until", Instant, nullable=False),
         sa.Column("states", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("looked_to", sa.Uuid()),
+        sa.Column("cursor", sa.Uuid()),
         sa.Column("done_until", Instant),
         sa.Column("replayed", sa.BigInteger(), nullable=False),
         sa.Column("created_at", Instant, nullable=False),
