@@ -59,7 +59,7 @@ class GatedDatabase:
         self._gate = gate
         self._session_of = session_of
         self.session = 0
-        self.steps = cast("Dialect", _GatedSteps(database.steps, gate))
+        self.dialect = cast("Dialect", _GatedDialect(database.dialect, gate))
 
     def __getattr__(self, name: str) -> Any:
         """Return what is not changed here."""
@@ -82,13 +82,13 @@ class GatedDatabase:
             yield connection
 
 
-class _GatedSteps:
-    def __init__(self, steps: Dialect, gate: Gate) -> None:
-        self._steps = steps
+class _GatedDialect:
+    def __init__(self, dialect: Dialect, gate: Gate) -> None:
+        self._dialect = dialect
         self._gate = gate
 
     def __getattr__(self, name: str) -> Any:
-        step = getattr(self._steps, name)
+        step = getattr(self._dialect, name)
         if not asyncio.iscoroutinefunction(step):
             return step
 

@@ -85,13 +85,13 @@ async def opened(server: Server) -> AsyncIterator[SqlStorage]:
 
 async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
     async with storage.database.writing() as connection:
-        first = await storage.database.now(connection)
+        first = await storage.database.dialect.now(connection)
         await asyncio.sleep(0.01)
-        assert await storage.database.now(connection) == first, "one moment a transaction"
+        assert await storage.database.dialect.now(connection) == first, "one moment a transaction"
         told = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
     assert told == first
     async with storage.database.writing() as connection:
-        assert await storage.database.now(connection) > first
+        assert await storage.database.dialect.now(connection) > first
 
 
 async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:

@@ -13,7 +13,7 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres, pool, session
 from notification_adapters.sql.postgres.driver import fetch
-from notification_adapters.sql.postgres.lock_keys import lock_key
+from notification_adapters.sql.postgres.locks import lock_key
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, UnknownCommit, WorkerLockTaken
 from notification_core.model.event import Arrival

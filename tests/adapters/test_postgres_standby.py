@@ -2,7 +2,8 @@
 
 import pytest
 
-from notification_adapters.sql.postgres.database import open_database, server_time
+from notification_adapters.sql.postgres.database import open_database
+from notification_adapters.sql.postgres.dialect import server_time
 from notification_core.errors import StorageUnavailable
 from tests.conftest import require
 from tests.support.postgres_server import HOW_TO_GET_IT, find_programs, started
@@ -22,7 +23,7 @@ async def test_a_standby_is_read_from_and_counts_as_away_for_who_wants_to_write(
                     async with database.writing():
                         pass
             async with database.reading() as connection:
-                assert (await database.now(connection)).tzinfo
+                assert (await database.dialect.now(connection)).tzinfo
             await server.execute("SELECT pg_promote()")
             async with database.writing() as connection:
-                assert (await database.now(connection)).tzinfo
+                assert (await database.dialect.now(connection)).tzinfo

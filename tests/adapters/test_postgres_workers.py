@@ -12,7 +12,7 @@ from attrs import frozen
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import open_postgres
-from notification_adapters.sql.postgres.lock_keys import lock_key
+from notification_adapters.sql.postgres.locks import lock_key
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import WorkerLockTaken
 from notification_core.model.delivery import NewDelivery

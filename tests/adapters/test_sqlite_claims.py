@@ -14,9 +14,14 @@ from attrs import evolve
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
-from notification_adapters.sql.sqlite.attempt_results import OVERDUE
-from notification_adapters.sql.sqlite.claims import NEXT_DUE, QUEUES, WAITING
-from notification_adapters.sql.sqlite.unsendable import BLOCKED, UNSENDABLE
+from notification_adapters.sql.sqlite.claims import (
+    BLOCKED,
+    NEXT_DUE,
+    QUEUES,
+    UNSENDABLE,
+    WAITING,
+)
+from notification_adapters.sql.sqlite.results import OVERDUE
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim

@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import database as engine
 from notification_adapters.sql.sqlite import pool
-from notification_adapters.sql.sqlite.driver import Connection, put_off
-from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
+from notification_adapters.sql.sqlite.driver import CommitFailed, SqliteConnection, driver_of
+from notification_adapters.sql.sqlite.errors import map_errors
 from notification_adapters.sql.tables import changes
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
@@ -178,8 +178,10 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
 
     async def look_for_long() -> None:
         async with storage.database.reading() as connection:
-            put_off(connection, take_long)
-            await storage.database.steps.changes(connection)
+            driver = driver_of(connection)
+            assert isinstance(driver, SqliteConnection)
+            driver.put_off(take_long)
+            await storage.database.dialect.changes(connection)
 
     async def is_under_way() -> bool:
         return begun.is_set() and storage.database.open_transactions == 1
@@ -256,8 +258,8 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
     code: int,
     unknown: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    with pytest.raises(StorageUnavailable) as caught, map_commit_errors():
-        raise _failed(code)
+    with pytest.raises(StorageUnavailable) as caught, map_errors():
+        raise CommitFailed(_failed(code))
     assert isinstance(caught.value, UnknownCommit) is unknown
 
 
@@ -292,7 +294,7 @@ def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(
 
     async def open_a_directory() -> None:
         with pytest.raises(StorageUnavailable), map_errors():
-            async with pool.Pool(tmp_path, (), size=1).lend(None):
+            async with pool.SqlitePool(tmp_path, (), size=1).lend():
                 pass
 
     for _ in range(20):
@@ -311,7 +313,7 @@ async def test_a_connection_whose_caller_gave_up_is_closed_once_it_is_open() -> 
         opened.append(sqlite3.connect(":memory:", check_same_thread=False))
         return opened[0]
 
-    connecting = asyncio.ensure_future(_connected(Connection(open_slowly, 64)))
+    connecting = asyncio.ensure_future(_connected(SqliteConnection(open_slowly, 64)))
     await asyncio.sleep(0)
     connecting.cancel()
     go_on.set()
@@ -321,5 +323,5 @@ async def test_a_connection_whose_caller_gave_up_is_closed_once_it_is_open() -> 
         opened[0].execute("SELECT 1")
 
 
-async def _connected(connection: Connection) -> None:
+async def _connected(connection: SqliteConnection) -> None:
     await connection

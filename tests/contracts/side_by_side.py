@@ -256,7 +256,7 @@ async def _rows_of_database(storage: SqlStorage) -> Rows:
     async with storage.database.reading() as connection:
         found = (await connection.execute(made)).all()
         log = (await connection.execute(ended)).all()
-        changes = await storage.database.steps.changes(connection)
+        changes = await storage.database.dialect.changes(connection)
     return Rows(
         deliveries={(row.environment_id, row.delivery_id): stored_in_sql(row) for row in found},
         log=frozenset(Ended((row[0], row[1]), row[2], row[3]) for row in log),

@@ -3,13 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Dialect, Queue
+from notification_adapters.sql.dialect import Dialect
 from notification_core.model.delivery import AttemptResult
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.deliveries import IngestPlan
@@ -37,6 +36,9 @@ class SingleStatement(Protocol):
 class Database(Protocol):
     """Transactions to write in and to read in, and the batched steps to take in them."""
 
+    dialect: Dialect
+    """The statements in this engine's SQL."""
+
     one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
 
@@ -45,25 +47,6 @@ class Database(Protocol):
 
     schema: str | None
     """The schema that all tables are in, where the engine has such and it is not the usual one."""
-
-    @property
-    @abstractmethod
-    def steps(self) -> Dialect:
-        """Return the batched steps in this engine's SQL."""
-
-    @abstractmethod
-    async def now(self, connection: AsyncConnection) -> datetime:
-        """Return the storage's time, which schedules and leases go by."""
-
-    @abstractmethod
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the storage's time, in as few trips as can be."""
-
-    @abstractmethod
-    async def look(
-        self, connection: AsyncConnection, after: UUID | None, limit: int
-    ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the storage's time, and the next queues (:class:`Dialect`)."""
 
     @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -1,16 +1,18 @@
-"""What differs between the engines: the batched steps of which the stores are made.
+"""What differs between the engines: the batched statements of which the stores are made.
 
-A step is one or two statements inside a transaction that the caller opened, for a whole batch.
+Each method runs one or two statements inside a transaction that the caller opened, for a whole
+batch. An engine has them in three files of the same names: ``ingest``, ``claims``, ``results``.
 """
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.tables import webhooks
 from notification_core.model.delivery import (
     Attempt,
     ClaimedDelivery,
@@ -30,24 +32,11 @@ Handle = Any
 """What lets an engine find a row again within the same transaction; it is hashable."""
 
 
-class WebhookRow(NamedTuple):
-    """A webhook as it is stored: ``events`` is JSON, ``custom_headers`` is encrypted."""
+WEBHOOK_COLUMNS: Final = tuple(column.name for column in webhooks.c)
+"""What a webhook's row has, in this order."""
 
-    webhook_id: UUID
-    environment_id: UUID
-    name: str
-    url: str
-    method: str
-    events: str
-    description: str | None
-    custom_headers: str | None
-    disabled_until: datetime | None
-    disabled_reason: str | None
-    disabled_at: datetime | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
+WebhookRow = Mapping[str, Any]
+"""A webhook as it is stored, by column: ``events`` is JSON, ``custom_headers`` is encrypted."""
 
 
 class KnownEvent(NamedTuple):
@@ -72,14 +61,6 @@ class Queue(NamedTuple):
     due_at: datetime
     deleted: bool
     disabled_until: datetime | None
-
-
-class Look(NamedTuple):
-    """The queues at a moment: the change counter, and the time where the engine has one."""
-
-    changes: int
-    now: datetime | None
-    queues: Sequence[Queue]
 
 
 class Counts(NamedTuple):
@@ -146,7 +127,11 @@ class CancelledDelivery(NamedTuple):
 
 
 class Dialect(Protocol):
-    """The batched steps of one engine; a module of functions will do."""
+    """The batched statements in the SQL of one engine, and its time."""
+
+    @abstractmethod
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the storage's time, which schedules and leases go by."""
 
     @abstractmethod
     async def webhooks_of(
@@ -168,11 +153,15 @@ class Dialect(Protocol):
 
     @abstractmethod
     def webhook_row(self, raw: RawRow) -> WebhookRow:
-        """Return the values of a webhook's row that the driver gave."""
+        """Return the values of a webhook's row that the driver gave, by their columns."""
 
     @abstractmethod
     async def changes(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
+
+    @abstractmethod
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the storage's time, in as few trips as can be."""
 
     @abstractmethod
     async def add_events(
@@ -187,8 +176,13 @@ class Dialect(Protocol):
         """Insert deliveries; those that are begun under this lease, with attempt 1."""
 
     @abstractmethod
-    async def look(self, connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
-        """Return the next webhooks by id that have waiting deliveries, without walking these."""
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the storage's time, and the queues of the next webhooks by id.
+
+        The queues are found without walking them.
+        """
 
     @abstractmethod
     async def counts(self, connection: AsyncConnection, most: int) -> Counts:

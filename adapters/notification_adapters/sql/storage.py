@@ -113,7 +113,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     With ``topics`` the outbox is filled: somebody is to send what is in it.
     """
     commits, outbox = CommitHooks(), OutboxRows(topics, ids)
-    rows, answers = WebhookRows(database.steps, cipher), KeptAnswers(cipher)
+    rows, answers = WebhookRows(database.dialect, cipher), KeptAnswers(cipher)
     keeping = Keeping(answers)
     try:
         yield SqlStorage(

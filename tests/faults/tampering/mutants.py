@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
 import sqlalchemy as sa
 from attrs import evolve
@@ -26,7 +26,8 @@ from notification_core.model.delivery import (
 )
 from tests.faults.tampering.patching import Function, replaced, step_by_step
 
-_ENGINES: Final = ("sqlite", "postgres")
+_SQLITE: Final = "notification_adapters.sql.sqlite.dialect:SqliteDialect"
+_POSTGRES: Final = "notification_adapters.sql.postgres.dialect:PostgresDialect"
 _SLOW_COMMIT: Final = 5.0
 
 
@@ -35,8 +36,20 @@ def _replaced_step(
 ) -> None:
     if not shortcuts:
         step_by_step()
-    for engine in _ENGINES:
-        replaced(f"notification_adapters.sql.{engine}.dialect:{name}", by)
+    for dialect in (_SQLITE, _POSTGRES):
+        replaced(f"{dialect}.{name}", _as_method(by))
+
+
+def _as_method(by: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Have a method replaced by what is made of it without its object."""
+
+    def of(method: Function) -> Function:
+        async def replacement(dialect: Any, *arguments: Any) -> Any:
+            return await by(partial(method, dialect))(*arguments)
+
+        return replacement
+
+    return of
 
 
 def acknowledge_first() -> None:
@@ -150,7 +163,7 @@ def drop_the_fence() -> None:
     _replaced_step("held", by, shortcuts=True)
     _replaced_step("succeed", by, shortcuts=True)
     replaced("notification_adapters.sql.postgres.single_statement:FINISH", _of_anybody)
-    replaced("notification_adapters.sql.sqlite.attempt_results:held_of", _whoever_asks)
+    replaced("notification_adapters.sql.sqlite.single_statement:SUCCEED", _of_any_worker)
 
 
 def _of_anybody(finish: str) -> str:
@@ -158,16 +171,9 @@ def _of_anybody(finish: str) -> str:
     return finish.replace(fence, "AND d.worker IS NOT NULL")
 
 
-def _whoever_asks(held_of: Function) -> Function:
-    def anybodys(fences: Sequence[Fence], rows: Sequence[Any]) -> Any:
-        theirs = list(fences)
-        for place, environment, attempt, worker, *_ in rows:
-            if worker is not None:
-                who = fences[place].delivery_id, UUID(environment), attempt, UUID(worker)
-                theirs[place] = Fence(*who)
-        return held_of(theirs, rows)
-
-    return anybodys
+def _of_any_worker(succeed: str) -> str:
+    fence = "AND attempt = ? AND worker = ?"
+    return succeed.replace(fence, "AND worker IS NOT NULL AND ? IS NOT NULL AND ? IS NOT NULL")
 
 
 async def _owners(connection: AsyncConnection, fences: Sequence[Fence]) -> Mapping[Any, Fence]:
@@ -259,8 +265,8 @@ def finish_in_two_transactions() -> None:
         return and_commit
 
     step_by_step()
-    replaced("notification_adapters.sql.sqlite.dialect:log", by)
-    replaced("notification_adapters.sql.sqlite.dialect:succeed", by)
+    replaced(f"{_SQLITE}.log", _as_method(by))
+    replaced(f"{_SQLITE}.succeed", _as_method(by))
 
 
 def store_an_event_without_its_deliveries() -> None:
@@ -274,7 +280,7 @@ def store_an_event_without_its_deliveries() -> None:
         return later
 
     step_by_step()
-    replaced("notification_adapters.sql.sqlite.dialect:add_deliveries", by)
+    replaced(f"{_SQLITE}.add_deliveries", _as_method(by))
 
 
 async def _commit_and_go_on(connection: AsyncConnection) -> None:

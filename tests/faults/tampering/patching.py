@@ -29,7 +29,10 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
 
 def step_by_step() -> None:
     """Have storages take no shortcuts, as PostgreSQL behind a pooler: each step is reached then."""
-    for taken in ("postgres.database:PostgresShortcuts", "sqlite.database:SqliteShortcuts"):
+    for taken in (
+        "postgres.database:PostgresSingleStatement",
+        "sqlite.database:SqliteSingleStatement",
+    ):
         replaced(f"notification_adapters.sql.{taken}", lambda _: lambda *_: None)
 
 

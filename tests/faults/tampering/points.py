@@ -20,8 +20,8 @@ BEFORE: Final = {
     "stored": ["notification_adapters.kafka.event_source:KafkaSource.acknowledge"],
     # A batch of deliveries is about to be inserted; their events are, in the same transaction.
     "fanning out": [
-        "notification_adapters.sql.sqlite.dialect:add_deliveries",
-        "notification_adapters.sql.postgres.dialect:add_deliveries",
+        "notification_adapters.sql.sqlite.dialect:SqliteDialect.add_deliveries",
+        "notification_adapters.sql.postgres.dialect:PostgresDialect.add_deliveries",
     ],
     # A publish is committed, and nobody has been handed anything.
     "committed": ["notification_core.ingest.ingest:Ingest._hand_over"],
@@ -31,8 +31,8 @@ BEFORE: Final = {
     "answered": ["notification_core.dispatch.result_writer:ResultWriter.record"],
     # A delivery is at its end, and in the same transaction its attempt is not logged.
     "ending": [
-        "notification_adapters.sql.sqlite.dialect:log",
-        "notification_adapters.sql.postgres.dialect:log",
+        "notification_adapters.sql.sqlite.dialect:SqliteDialect.log",
+        "notification_adapters.sql.postgres.dialect:PostgresDialect.log",
     ],
     # Of the statements that make the schema another one is to be run, in one transaction. A few
     # that only look come first.
@@ -59,7 +59,7 @@ def arm(how: str) -> None:
         replaced(where, calling_before(act))
     for where in AFTER.get(point, ()):
         replaced(where, calling_after(act))
-    if any(".steps:" in where for where in [*BEFORE.get(point, ()), *AFTER.get(point, ())]):
+    if any(".dialect:" in where for where in [*BEFORE.get(point, ()), *AFTER.get(point, ())]):
         step_by_step()
     if point not in BEFORE | AFTER:
         raise LookupError(f"There is no point {point!r}.")

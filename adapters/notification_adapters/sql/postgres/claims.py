@@ -1,25 +1,37 @@
-"""Claiming: which webhooks have waiting deliveries, and taking a share of each queue.
+"""Claiming on PostgreSQL: which webhooks have waiting deliveries, taking a share of each queue.
 
-The partial index ``deliveries_waiting`` (webhook, due) serves each statement, in its own order:
-what a claim costs must depend on what it takes, never on how long the queues are.
+Counting what waits, and ending what can no longer be claimed, go by the same queues. The partial
+index ``deliveries_waiting`` (webhook, due) serves each statement, in its own order: what a claim
+costs must depend on what it takes, never on how long the queues are.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Handle, Lease, Look, Queue, RawRow, Waiting
-from notification_adapters.sql.postgres.driver import columns, fetch
-from notification_core.model.delivery import ClaimedDelivery, Fence
+from notification_adapters.sql.dialect import (
+    CancelledDelivery,
+    Counts,
+    Dialect,
+    Handle,
+    Lease,
+    Queue,
+    Waiting,
+)
+from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
 
-FIRST = UUID(int=0)
+_FIRST = UUID(int=0)
 """Comes before every webhook."""
+
+_ALL: Final = 2**31 - 1
 
 # A loose index scan of the webhooks after $1, at most $2, each with its first due time: one jump
 # into the index a queue. Ordering by both columns leaves no other index to choose.
-LOOSE_SCAN = """
+_LOOSE_SCAN = """
 WITH RECURSIVE queue (webhook_id, due_at, number) AS (
   (
     SELECT webhook_id, due_at, 1 FROM deliveries
@@ -35,14 +47,23 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
   ) AS d
   WHERE queue.number < $2
 )"""
-QUEUES = f"""{LOOSE_SCAN}
+_QUEUES = f"""{_LOOSE_SCAN}
 SELECT c.number, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
   w.disabled_until
 FROM (SELECT number FROM changes LIMIT 1) AS c LEFT JOIN queue AS q ON true
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 ORDER BY q.number
 """  # noqa: S608 - both halves are ours
-WAITING = """
+_COUNTS = """
+SELECT (
+  SELECT count(*) FROM (
+    SELECT 1 FROM deliveries WHERE state = 'pending' AND worker IS NULL LIMIT $1
+  ) AS waiting
+), (
+  SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE worker IS NOT NULL LIMIT $1) AS begun
+)
+"""
+_WAITING = """
 SELECT d.delivery_id, d.environment_id, w.webhook_id, (
   SELECT octet_length(e.body) FROM events AS e
   WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
@@ -55,7 +76,7 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS w (webhook_id, number) CROSS JOIN LAT
 ) AS d
 ORDER BY w.number, d.due_at, d.delivery_id
 """
-BEGIN = """
+_BEGIN = """
 WITH begun AS (
   UPDATE deliveries AS d
   SET worker = $3, leased_until = $4, started_at = $5, attempt = d.attempt + 1
@@ -78,43 +99,157 @@ FROM later LEFT JOIN (
 ) ON true
 ORDER BY b.number
 """
+# As ``reason_to_end`` says, but for the age of the event.
+_REASON = """CASE
+  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
+  WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
+  WHEN w.disabled_until > $3 THEN 'expired'
+END"""
+_BLOCKED = f"""{_LOOSE_SCAN}
+SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+WHERE {_REASON} IS NOT NULL
+"""  # noqa: S608 - all of it is ours
+# Of queues that a user paused, the age of the events is compared inside the index.
+_UNSENDABLE = f"""
+WITH blocked (webhook_id, reason) AS MATERIALIZED (
+  SELECT b.webhook_id, {_REASON}
+  FROM unnest($1::uuid[]) AS b (webhook_id)
+  LEFT JOIN webhooks AS w ON w.webhook_id = b.webhook_id
+)
+SELECT d.delivery_id, d.environment_id, b.reason
+FROM blocked AS b CROSS JOIN LATERAL (
+  SELECT delivery_id, environment_id FROM deliveries
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = b.webhook_id
+    AND event_stored_at < CASE WHEN b.reason = 'expired' THEN $4 ELSE 'infinity'::timestamptz END
+  ORDER BY webhook_id, due_at LIMIT $2
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE b.reason IS NOT NULL
+LIMIT $2
+"""  # noqa: S608 - the same
+_WAITING_OF = """
+SELECT delivery_id, environment_id FROM deliveries
+WHERE state = 'pending' AND worker IS NULL AND webhook_id = $1
+ORDER BY webhook_id, due_at LIMIT $2
+FOR UPDATE SKIP LOCKED
+"""
+_SETTLE = """
+UPDATE deliveries AS d SET state = s.state, reason = s.reason, ended_at = $5
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
+  AS s (delivery_id, environment_id, state, reason)
+WHERE d.delivery_id = s.delivery_id AND d.environment_id = s.environment_id
+"""
+# All that is being attempted is little; a webhook's deliveries may be a million.
+_CANCEL_BEGUN = """
+WITH begun AS MATERIALIZED (
+  SELECT delivery_id, environment_id, webhook_id FROM deliveries
+  WHERE worker IS NOT NULL ORDER BY worker, leased_until
+), theirs AS MATERIALIZED (
+  SELECT delivery_id, environment_id FROM begun WHERE webhook_id = $1 ORDER BY delivery_id
+)
+UPDATE deliveries AS d SET state = 'cancelled', reason = $3, ended_at = $2
+FROM theirs AS t
+WHERE d.delivery_id = t.delivery_id AND d.environment_id = t.environment_id
+  AND d.worker IS NOT NULL AND d.state = 'pending'
+"""
 
 
-async def look(connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
-    """Return the next webhooks by id that have waiting deliveries, without walking these."""
-    rows = await fetch(connection, QUEUES, after or FIRST, limit)
-    changes, now = rows[0][:2]
-    return Look(changes, now, [Queue(*row[2:]) for row in rows if row[2] is not None])
+class PostgresClaimStatements(Dialect):
+    """What PostgreSQL is asked of queues."""
 
+    has_server_time: bool
+    """Whether the storage's time is the server's."""
 
-async def waiting(
-    connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-) -> Sequence[Waiting]:
-    """Return and lock the first due deliveries of each webhook, at most ``share`` of one."""
-    rows = await fetch(connection, WAITING, webhook_ids, share, now)
-    return [
-        Waiting((one, environment), webhook, size or 0) for one, environment, webhook, size in rows
-    ]
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the storage's time, and the next queues by webhook."""
+        rows = await fetch(connection, _QUEUES, after or _FIRST, limit)
+        changes, server_time = rows[0][:2]
+        now = server_time if self.has_server_time else await self.now(connection)
+        return changes, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
 
+    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+        """Return how many deliveries wait and how many are begun, each at most ``most``."""
+        ((waiting, begun),) = await fetch(connection, _COUNTS, most)
+        return Counts(waiting, begun)
 
-async def begin(
-    connection: AsyncConnection, handles: Sequence[Handle], lease: Lease, watched: Sequence[UUID]
-) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
-    """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
-    assert lease.worker is not None  # noqa: S101 - for the type checker only
-    values = *columns(handles, 2), lease.worker, lease.until, lease.begun_at, watched
-    rows = await fetch(connection, BEGIN, *values)
-    next_due: datetime | None = rows[0][0]
-    return [_begun(row[1:], lease.worker) for row in rows if row[1] is not None], next_due
+    async def waiting(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
+    ) -> Sequence[Waiting]:
+        """Return and lock the first due deliveries of each webhook, at most ``share`` of one."""
+        return [
+            Waiting((delivery_id, environment_id), webhook_id, size or 0)
+            for delivery_id, environment_id, webhook_id, size in (
+                await fetch(connection, _WAITING, webhook_ids, share, now)
+            )
+        ]
 
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        handles: Sequence[Handle],
+        lease: Lease,
+        watched: Sequence[UUID],
+    ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
+        """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
+        worker = lease.worker
+        assert worker is not None  # noqa: S101 - for the type checker only
+        values = *columns(handles, 2), worker, lease.until, lease.begun_at, watched
+        rows = await fetch(connection, _BEGIN, *values)
+        next_due: datetime | None = rows[0][0]
+        begun = []
+        for _, delivery_id, environment_id, attempt, webhook_id, event_id, *rest in rows:
+            if delivery_id is not None:
+                event_type, failures, body = rest
+                begun.append(
+                    ClaimedDelivery(
+                        Fence(delivery_id, environment_id, attempt, worker),
+                        webhook_id=webhook_id,
+                        event_id=event_id,
+                        event_type=event_type,
+                        failures=failures,
+                        body=body,
+                    )
+                )
+        return begun, next_due
 
-def _begun(row: RawRow, worker: UUID) -> ClaimedDelivery:
-    delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
-    return ClaimedDelivery(
-        fence=Fence(delivery_id, environment_id, attempt, worker),
-        webhook_id=webhook_id,
-        event_id=event_id,
-        event_type=event_type,
-        failures=failures,
-        body=body,
-    )
+    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+        """Return the webhooks that have waiting deliveries and may not be sent to."""
+        rows = await fetch(connection, _BLOCKED, _FIRST, _ALL, now)
+        return [webhook_id for (webhook_id,) in rows]
+
+    async def unsendable(
+        self,
+        connection: AsyncConnection,
+        webhook_ids: Sequence[UUID],
+        limit: int,
+        now: datetime,
+        expired_before: datetime,
+    ) -> Sequence[CancelledDelivery]:
+        """Return and lock waiting deliveries of these webhooks that can no longer be sent."""
+        rows = await fetch(connection, _UNSENDABLE, webhook_ids, limit, now, expired_before)
+        return [
+            CancelledDelivery.because((delivery_id, environment_id), reason)
+            for delivery_id, environment_id, reason in rows
+        ]
+
+    async def waiting_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[Handle]:
+        """Return and lock waiting deliveries of one webhook, due or not."""
+        return await fetch(connection, _WAITING_OF, webhook_id, limit)
+
+    async def settle(
+        self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+    ) -> None:
+        """End waiting deliveries as they are said to end."""
+        rows = [(*handle, state, reason) for handle, state, reason in settled]
+        if rows:
+            await run(connection, _SETTLE, *columns(rows, 4), now)
+
+    async def cancel_begun(
+        self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
+    ) -> None:
+        """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+        await run(connection, _CANCEL_BEGUN, webhook_id, now, reason)

@@ -1,31 +1,27 @@
 """PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime, timedelta
-from typing import Final, cast
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Dialect, Queue
 from notification_adapters.sql.host_transactions import (
     check_driver,
     naming_missing_tables,
     take_note,
 )
-from notification_adapters.sql.postgres import dialect
+from notification_adapters.sql.postgres.dialect import Now, PostgresDialect
 from notification_adapters.sql.postgres.driver import driver_of, fetch, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.postgres.pool import Pool
+from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.postgres.single_statement import CONFIRM, PostgresSingleStatement
 from notification_core.errors import StorageUnavailable, StorageUnusable
-
-Now = Callable[[AsyncConnection], Awaitable[datetime]]
-"""Tells the storage's time inside a transaction."""
 
 _WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -34,19 +30,12 @@ _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # locks are of the latter.
 _ENVIRONMENT_LOCK: Final = 0x6E6D01
 _LOCK_ENVIRONMENT: Final = f"SELECT pg_advisory_xact_lock({_ENVIRONMENT_LOCK}, $1)"
-_MOMENT: Final = "SELECT number, now() FROM changes"
 _SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _LONG: Final = 3600.0
 _LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
 _LONGEST_COMMIT: Final = timedelta(seconds=5)
 _PROBE_AFTER: Final = timedelta(seconds=10)
 _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
-
-
-async def server_time(connection: AsyncConnection) -> datetime:
-    """Return when the server began the transaction."""
-    ((now,),) = await fetch(connection, "SELECT now()")
-    return cast("datetime", now)
 
 
 class PostgresDatabase(Database):
@@ -56,46 +45,15 @@ class PostgresDatabase(Database):
 
     def __init__(self, server: Server, now: Now) -> None:
         self.schema = server.schema
-        self.pool = Pool(server)
-        self._now = now
+        self.pool = PostgresPool(server)
+        self.dialect = PostgresDialect(now)
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
         self.shortcuts = (
-            PostgresSingleStatement(self.pool, self._stated_now)
-            if server.prepared_statements
-            else None
+            PostgresSingleStatement(self.pool, self.dialect) if server.prepared_statements else None
         )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
-
-    @property
-    def steps(self) -> Dialect:
-        """Return the batched steps in PostgreSQL's SQL."""
-        return dialect
-
-    async def now(self, connection: AsyncConnection) -> datetime:
-        """Return the server's time."""
-        return await self._now(connection)
-
-    async def _stated_now(self, connection: AsyncConnection) -> datetime | None:
-        """Return None: a statement asks the server, unless time comes from elsewhere."""
-        return None if self._now is server_time else await self._now(connection)
-
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the server's time, in one trip where it is the server's."""
-        if self._now is not server_time:
-            return await dialect.changes(connection), await self._now(connection)
-        ((number, now),) = await fetch(connection, _MOMENT)
-        return number, now
-
-    async def look(
-        self, connection: AsyncConnection, after: UUID | None, limit: int
-    ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the server's time, and the next queues."""
-        changes, now, queues = await dialect.look(connection, after, limit)
-        if now is None or self._now is not server_time:
-            now = await self._now(connection)
-        return changes, now, queues
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:

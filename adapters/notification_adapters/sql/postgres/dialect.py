@@ -1,58 +1,42 @@
-"""The batched steps on PostgreSQL: this module is what ``Steps`` asks for."""
+"""PostgreSQL's statements with its time, as one object."""
 
-from notification_adapters.sql.postgres.attempt_results import (
-    end,
-    give_back,
-    held,
-    leased,
-    log,
-    overdue,
-    owners,
-    succeed,
-)
-from notification_adapters.sql.postgres.claims import begin, look, waiting
-from notification_adapters.sql.postgres.counts import counts
-from notification_adapters.sql.postgres.erasures import publishing
-from notification_adapters.sql.postgres.events import add_deliveries, add_events
-from notification_adapters.sql.postgres.unsendable import (
-    blocked,
-    cancel_begun,
-    settle,
-    unsendable,
-    waiting_of,
-)
-from notification_adapters.sql.postgres.webhook_queries import (
-    changes,
-    webhook,
-    webhook_row,
-    webhooks_by_id,
-    webhooks_of,
-)
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, cast
 
-__all__ = [
-    "add_deliveries",
-    "add_events",
-    "begin",
-    "blocked",
-    "cancel_begun",
-    "changes",
-    "counts",
-    "end",
-    "give_back",
-    "held",
-    "leased",
-    "log",
-    "look",
-    "overdue",
-    "owners",
-    "publishing",
-    "settle",
-    "succeed",
-    "unsendable",
-    "waiting",
-    "waiting_of",
-    "webhook",
-    "webhook_row",
-    "webhooks_by_id",
-    "webhooks_of",
-]
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.postgres.claims import PostgresClaimStatements
+from notification_adapters.sql.postgres.driver import fetch
+from notification_adapters.sql.postgres.ingest import PostgresIngestStatements
+from notification_adapters.sql.postgres.results import PostgresResultStatements
+
+Now = Callable[[AsyncConnection], Awaitable[datetime]]
+"""Tells the storage's time inside a transaction."""
+
+_MOMENT: Final = "SELECT number, now() FROM changes"
+
+
+async def server_time(connection: AsyncConnection) -> datetime:
+    """Return when the server began the transaction."""
+    ((now,),) = await fetch(connection, "SELECT now()")
+    return cast("datetime", now)
+
+
+class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, PostgresResultStatements):
+    """The statements of PostgreSQL, which go by the server's clock unless another is given."""
+
+    def __init__(self, now: Now = server_time) -> None:
+        self._now = now
+        self.has_server_time = now is server_time
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """Return the server's time."""
+        return await self._now(connection)
+
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the server's time, in one trip where it is the server's."""
+        if not self.has_server_time:
+            return await self.changes(connection), await self._now(connection)
+        ((number, now),) = await fetch(connection, _MOMENT)
+        return number, now

@@ -8,7 +8,6 @@ from uuid import UUID
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.postgres.driver import fetch
 from notification_adapters.sql.postgres.errors import map_errors
-from notification_adapters.sql.postgres.lock_keys import lock_key
 from notification_adapters.sql.postgres.session import Session
 from notification_core.errors import WorkerLockTaken
 from notification_core.ports.clock import Clock
@@ -26,6 +25,11 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
 _KEY: Final = "l.classid::bigint << 32 | l.objid::bigint"
 _LOCKED: Final = f"SELECT {_KEY} {_ADVISORY}"
 _END_HOLDER: Final = f"SELECT bool_or(pg_terminate_backend(l.pid)) {_ADVISORY} AND {_KEY} = $1"
+
+
+def lock_key(worker: UUID) -> int:
+    """Return the number that a worker's lock goes by: the random half of its id."""
+    return int.from_bytes(worker.bytes[8:], signed=True)
 
 
 class SessionWorkerLock(WorkerLock):
@@ -82,7 +86,7 @@ class SessionWorkerLock(WorkerLock):
         if self._worker is None or self._session.gone.is_set():
             return frozenset()
         async with self._database.reading() as connection:
-            owners = set(await self._database.steps.owners(connection)) - {self._worker}
+            owners = set(await self._database.dialect.owners(connection)) - {self._worker}
             locked = {key for (key,) in await fetch(connection, _LOCKED)} if owners else set()
         now = self._clock.monotonic()
         missing = [one for one in owners if lock_key(one) not in locked]

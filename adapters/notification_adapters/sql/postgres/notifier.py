@@ -10,7 +10,7 @@ from math import inf
 from typing import Final
 from uuid import uuid4
 
-from notification_adapters.sql.postgres.pool import Pool
+from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_core.ports.dispatch_notifier import DispatchNotifier
 
 _PAUSE_SECONDS: Final = 0.005
@@ -22,7 +22,7 @@ _BUSY: Final = 800.0
 class PostgresNotifier(DispatchNotifier):
     """Tells others the first time at once, and then once a pause for all that came in it."""
 
-    def __init__(self, pool: Pool, channel: str) -> None:
+    def __init__(self, pool: PostgresPool, channel: str) -> None:
         self._pool = pool
         # What we say ourselves comes back to us as well.
         self._name = uuid4().hex

@@ -24,7 +24,7 @@ _BEGIN_SECONDS: Final = 5.0
 """To begin waits for nobody: a connection on which it takes longer hangs."""
 
 
-class Pool:
+class PostgresPool:
     """At most so many connections, the one used last lent first.
 
     SQLAlchemy's own pool costs as much as a statement each time, and begins and ends transactions

@@ -4,18 +4,23 @@ A trip costs both sides more than most of what is asked in it. Taken step by ste
 comes alone takes nine of them to be stored, and its result seven to be written.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import SingleStatement
-from notification_adapters.sql.postgres.attempt_results import LOGGED, attempt_row
+from notification_adapters.sql.postgres.dialect import PostgresDialect
 from notification_adapters.sql.postgres.driver import columns
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.postgres.events import delivery_columns, event_columns, known
-from notification_adapters.sql.postgres.pool import Pool
+from notification_adapters.sql.postgres.ingest import (
+    delivery_columns,
+    event_columns,
+    known_events,
+)
+from notification_adapters.sql.postgres.pool import PostgresPool
+from notification_adapters.sql.postgres.results import LOGGED, attempt_row
 from notification_adapters.sql.stores import ingest
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Retry, Succeeded
 from notification_core.model.event import Arrival, EventKey
@@ -30,9 +35,6 @@ after a commit whose wait for the standby was cancelled.
 
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
-
-StatedNow = Callable[[AsyncConnection], Awaitable[datetime | None]]
-"""Tells the storage's time, or None where the server's own is meant."""
 
 # The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
 STORE = """
@@ -94,19 +96,19 @@ SELECT delivery_id FROM ended
 class PostgresSingleStatement(SingleStatement):
     """What PostgreSQL does in one trip, on connections whose sessions keep our settings."""
 
-    def __init__(self, pool: Pool, stated_now: StatedNow) -> None:
+    def __init__(self, pool: PostgresPool, dialect: PostgresDialect) -> None:
         self._pool = pool
-        self._stated_now = stated_now
+        self._dialect = dialect
 
     async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
         events = sorted(planned.events, key=ingest.order)
-        async with self._lent() as connection:
+        async with self._lent() as (connection, now):
             rows = await self._pool.fetch_committed(
                 connection,
                 STORE,
                 planned.changes,
-                await self._stated_now(connection),
+                now,
                 planned.worker,
                 planned.lease,
                 *event_columns(events),
@@ -115,68 +117,69 @@ class PostgresSingleStatement(SingleStatement):
             if rows[0][0] != planned.changes:
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
-            others = [one for one in events if one.event.key not in new]
-            found = await known(connection, others) if others else {}
+            old = [stored for stored in events if stored.event.key not in new]
+            known = await known_events(connection, old) if old else {}
             if not new:
                 # The statement wrote nothing, so its commit has not waited for what was found.
                 await self._pool.commit(connection, CONFIRM)
         # What retention has deleted since was known all the same.
-        arrivals = ingest.arrivals(others, found)
+        arrivals = ingest.arrivals(old, known)
         there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
-        return {one.event.key: there.get(one.event.key, Arrival.NEW) for one in planned.events}
+        keys = (stored.event.key for stored in planned.events)
+        return {key: there.get(key, Arrival.NEW) for key in keys}
 
     async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
-        places = _ordinary(results) if len(results) <= _FEW else ()
+        places = _eligible(results) if len(results) <= _FEW else ()
         if not places:
             return results
-        ordinary = [results[place] for place in places]
-        async with self._lent() as connection:
+        eligible = [results[place] for place in places]
+        async with self._lent() as (connection, now):
             rows = await self._pool.fetch_committed(
                 connection,
                 FINISH,
-                await self._stated_now(connection),
-                *columns(map(_result_row, ordinary), 6),
-                *columns([attempt_row(one.attempt) for one in ordinary], len(LOGGED)),
+                now,
+                *columns(map(_result_row, eligible), 6),
+                *columns([attempt_row(result.attempt) for result in eligible], len(LOGGED)),
             )
         ended = {delivery_id for (delivery_id,) in rows}
-        done = {one for one in places if results[one].fence.delivery_id in ended}
-        return [one for place, one in enumerate(results) if place not in done]
+        done = {place for place in places if results[place].fence.delivery_id in ended}
+        return [result for place, result in enumerate(results) if place not in done]
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncGenerator[AsyncConnection]:
+    async def _lent(self) -> AsyncGenerator[tuple[AsyncConnection, datetime | None]]:
+        """Lend a connection, with the storage's time: None where the server's own is meant."""
         with map_errors():
             async with self._pool.lend() as connection:
+                server_time = self._dialect.has_server_time
+                now = None if server_time else await self._dialect.now(connection)
                 with map_commit_errors():
-                    yield connection
+                    yield connection, now
 
 
-def _ordinary(results: Sequence[AttemptResult]) -> Sequence[int]:
-    """Return the places of what only succeeded or is to be tried again, once for each delivery."""
-    first: dict[object, int] = {}
-    for place, one in enumerate(results):
-        first.setdefault(one.fence.delivery_id, place)
-    chosen = [place for place in first.values() if _is_ordinary(results[place])]
-    return sorted(chosen, key=lambda place: results[place].fence.delivery_id.int)
+def _eligible(results: Sequence[AttemptResult]) -> Sequence[int]:
+    """Return the places of what only succeeded or is to be tried again, once for each delivery.
 
-
-def _is_ordinary(result: AttemptResult) -> bool:
-    is_over = result.attempt.outcome is not AttemptOutcome.INTERRUPTED
-    return is_over and isinstance(result.verdict, Succeeded | Retry)
+    They are in the order of the deliveries' ids.
+    """
+    first: dict[int, int] = {}
+    for place, result in enumerate(results):
+        first.setdefault(result.fence.delivery_id.int, place)
+    return [
+        place
+        for _, place in sorted(first.items())
+        if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
+        and isinstance(results[place].verdict, Succeeded | Retry)
+    ]
 
 
 def _result_row(result: AttemptResult) -> Sequence[object]:
-    fence = result.fence
-    failed = int(result.attempt.outcome is AttemptOutcome.FAILED)
+    fence, verdict = result.fence, result.verdict
     return (
         fence.delivery_id,
         fence.environment_id,
         fence.attempt,
         fence.worker,
-        failed,
-        _after(result),
+        int(result.attempt.outcome is AttemptOutcome.FAILED),
+        verdict.after if isinstance(verdict, Retry) else None,
     )
-
-
-def _after(result: AttemptResult) -> timedelta | None:
-    return result.verdict.after if isinstance(result.verdict, Retry) else None

@@ -5,12 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import evolve
 
-from notification_adapters.sql.postgres.database import (
-    Now,
-    PostgresDatabase,
-    open_database,
-    server_time,
-)
+from notification_adapters.sql.postgres.database import PostgresDatabase, open_database
+from notification_adapters.sql.postgres.dialect import Now, server_time
 from notification_adapters.sql.postgres.locks import SessionWorkerLock
 from notification_adapters.sql.postgres.notifier import PostgresNotifier
 from notification_adapters.sql.postgres.server import Server

@@ -1,24 +1,36 @@
-"""Claiming: which webhooks have waiting deliveries, and taking a share of each queue.
+"""Claiming on SQLite: which webhooks have waiting deliveries, taking a share of each queue.
 
-The partial index ``deliveries_waiting`` (webhook, due) is named in each statement, so that a
-changed plan is an error and not a slow day: what a claim costs must depend on what it takes, never
-on how long the queues are.
+Counting what waits, and ending what can no longer be claimed, go by the same queues. The partial
+index ``deliveries_waiting`` (webhook, due) is named in each statement, so that a changed plan is an
+error and not a slow day: what a claim costs must depend on what it takes, never on how long the
+queues are.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Lease, Look, Queue, RawRow, Waiting
+from notification_adapters.sql.dialect import (
+    CancelledDelivery,
+    Counts,
+    Dialect,
+    Handle,
+    Lease,
+    Queue,
+    Waiting,
+)
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
-from notification_core.model.delivery import ClaimedDelivery, Fence
+from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
+
+_ALL: Final = 2**63 - 1
 
 # A loose index scan of the webhooks after ?1, at most ?2: SQLite jumps from queue to queue
 # instead of reading every row.
-LOOSE_SCAN = """
+_LOOSE_SCAN = """
 WITH RECURSIVE queue (webhook_id, number) AS (
   SELECT (
     SELECT webhook_id FROM deliveries INDEXED BY deliveries_waiting
@@ -33,7 +45,7 @@ WITH RECURSIVE queue (webhook_id, number) AS (
   ), number + 1
   FROM queue WHERE queue.webhook_id IS NOT NULL AND number < ?2
 )"""
-QUEUES = f"""{LOOSE_SCAN}
+QUEUES = f"""{_LOOSE_SCAN}
 SELECT c.number, q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
@@ -41,6 +53,18 @@ SELECT c.number, q.webhook_id, (
 ), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
 FROM changes AS c CROSS JOIN queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 """  # noqa: S608 - both halves are ours
+_COUNTS = """
+SELECT (
+  SELECT count(*) FROM (
+    SELECT 1 FROM deliveries INDEXED BY deliveries_waiting
+    WHERE state = 'pending' AND worker IS NULL LIMIT ?1
+  )
+), (
+  SELECT count(*) FROM (
+    SELECT 1 FROM deliveries INDEXED BY deliveries_leased WHERE worker IS NOT NULL LIMIT ?1
+  )
+)
+"""
 WAITING = """
 SELECT d.rowid, d.webhook_id, (
   SELECT length(e.body) FROM events AS e
@@ -53,13 +77,6 @@ FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
 )
 ORDER BY w.key, d.due_at, d.delivery_id
 """
-NEXT_DUE = """
-SELECT min((
-  SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
-  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value AND due_at > ?2
-  ORDER BY due_at LIMIT 1
-)) FROM json_each(?1) AS w
-"""
 _BEGIN = """
 UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt = attempt + 1
 WHERE rowid IN (SELECT value FROM json_each(?1))
@@ -71,60 +88,151 @@ FROM json_each(?1) AS h CROSS JOIN deliveries AS d ON d.rowid = h.value
 CROSS JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
 ORDER BY h.key
 """
+NEXT_DUE = """
+SELECT min((
+  SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
+  WHERE state = 'pending' AND worker IS NULL AND webhook_id = w.value AND due_at > ?2
+  ORDER BY due_at LIMIT 1
+)) FROM json_each(?1) AS w
+"""
+# As ``reason_to_end`` says, but for the age of the event.
+_REASON = """CASE
+  WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
+  WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
+  WHEN w.disabled_until > ?3 THEN 'expired'
+END"""
+BLOCKED = f"""{_LOOSE_SCAN}
+SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+WHERE q.webhook_id IS NOT NULL AND {_REASON} IS NOT NULL
+"""  # noqa: S608 - all of it is ours
+# Of queues that a user paused, the age of the events is compared inside the index.
+UNSENDABLE = f"""
+WITH blocked (webhook_id, reason) AS MATERIALIZED (
+  SELECT b.value, {_REASON}
+  FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
+)
+SELECT d.rowid, b.reason
+FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
+WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
+  AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?4)
+LIMIT ?2
+"""  # noqa: S608 - the same
+_WAITING_OF = """
+SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
+WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? LIMIT ?
+"""
+_SETTLE = "UPDATE deliveries SET state = ?, reason = ?, ended_at = ? WHERE rowid = ?"
+_CANCEL_BEGUN = """
+UPDATE deliveries SET state = 'cancelled', reason = ?3, ended_at = ?2
+WHERE rowid IN (
+  SELECT d.rowid FROM deliveries AS d INDEXED BY deliveries_leased
+  WHERE d.worker IS NOT NULL AND d.webhook_id = ?1 AND d.state = 'pending'
+)
+"""
 
 
-async def look(connection: AsyncConnection, after: UUID | None, limit: int) -> Look:
-    """Return the next webhooks by id that have waiting deliveries, without walking these."""
-    rows = await fetch(connection, QUEUES, "" if after is None else after.hex, limit)
-    # The scan ends with a row of nothing, unless the limit ends it before.
-    return Look(rows[0][0], None, [_queue(row[1:]) for row in rows if row[1] is not None])
+class SqliteClaimStatements(Dialect):
+    """What SQLite is asked of queues."""
 
+    async def look(
+        self, connection: AsyncConnection, after: UUID | None, limit: int
+    ) -> tuple[int, datetime, Sequence[Queue]]:
+        """Return the change counter, the clock's time, and the next queues by webhook."""
+        rows = await fetch(connection, QUEUES, "" if after is None else after.hex, limit)
+        queues = [
+            Queue(
+                UUID(webhook_id),
+                from_microseconds(due_at),
+                bool(is_deleted),
+                None if disabled_until is None else from_microseconds(disabled_until),
+            )
+            for _, webhook_id, due_at, is_deleted, disabled_until in rows
+            # The scan ends with a row of nothing, unless the limit ends it before.
+            if webhook_id is not None
+        ]
+        return rows[0][0], await self.now(connection), queues
 
-async def waiting(
-    connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-) -> Sequence[Waiting]:
-    """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
-    by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
-    rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
-    return [Waiting(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
+    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+        """Return how many deliveries wait and how many are begun, each at most ``most``."""
+        ((waiting, begun),) = await fetch(connection, _COUNTS, most)
+        return Counts(waiting, begun)
 
+    async def waiting(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
+    ) -> Sequence[Waiting]:
+        """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
+        by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
+        rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
+        return [Waiting(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
 
-async def begin(
-    connection: AsyncConnection, handles: Sequence[int], lease: Lease, watched: Sequence[UUID]
-) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
-    """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
-    assert lease.worker is not None  # noqa: S101 - for the type checker only
-    until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
-    chosen = as_json(handles)
-    await run_many(connection, _BEGIN, [(chosen, lease.worker.hex, until, begun_at)])
-    begun = [_begun(row, lease.worker) for row in await fetch(connection, _BEGUN, chosen)]
-    return begun, await _next_due(connection, watched, begun_at) if watched else None
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        handles: Sequence[Handle],
+        lease: Lease,
+        watched: Sequence[UUID],
+    ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
+        """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
+        worker = lease.worker
+        assert worker is not None  # noqa: S101 - for the type checker only
+        until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
+        chosen = as_json(handles)
+        await run_many(connection, _BEGIN, [(chosen, worker.hex, until, begun_at)])
+        begun = [
+            ClaimedDelivery(
+                Fence(UUID(delivery), UUID(environment), attempt, worker),
+                webhook_id=UUID(webhook),
+                event_id=event_id,
+                event_type=event_type,
+                failures=failures,
+                body=body,
+            )
+            for delivery, environment, attempt, webhook, event_id, event_type, failures, body in (
+                await fetch(connection, _BEGUN, chosen)
+            )
+        ]
+        if not watched:
+            return begun, None
+        webhook_ids = as_json(webhook_id.hex for webhook_id in watched)
+        ((due_at,),) = await fetch(connection, NEXT_DUE, webhook_ids, begun_at)
+        return begun, None if due_at is None else from_microseconds(due_at)
 
+    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+        """Return the webhooks that have waiting deliveries and may not be sent to."""
+        rows = await fetch(connection, BLOCKED, "", _ALL, to_microseconds(now))
+        return [UUID(webhook_id) for (webhook_id,) in rows]
 
-async def _next_due(
-    connection: AsyncConnection, webhook_ids: Sequence[UUID], now: int
-) -> datetime | None:
-    ((due_at,),) = await fetch(connection, NEXT_DUE, as_json(one.hex for one in webhook_ids), now)
-    return None if due_at is None else from_microseconds(due_at)
+    async def unsendable(
+        self,
+        connection: AsyncConnection,
+        webhook_ids: Sequence[UUID],
+        limit: int,
+        now: datetime,
+        expired_before: datetime,
+    ) -> Sequence[CancelledDelivery]:
+        """Return waiting deliveries of these webhooks that can no longer be sent, with reasons."""
+        times = to_microseconds(now), to_microseconds(expired_before)
+        queues = as_json(webhook_id.hex for webhook_id in webhook_ids)
+        rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
+        return [CancelledDelivery.because(handle, reason) for handle, reason in rows]
 
+    async def waiting_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[Handle]:
+        """Return waiting deliveries of one webhook, due or not."""
+        rows = await fetch(connection, _WAITING_OF, webhook_id.hex, limit)
+        return [handle for (handle,) in rows]
 
-def _queue(row: RawRow) -> Queue:
-    webhook_id, due_at, deleted, disabled_until = row
-    return Queue(
-        UUID(webhook_id),
-        from_microseconds(due_at),
-        bool(deleted),
-        None if disabled_until is None else from_microseconds(disabled_until),
-    )
+    async def settle(
+        self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+    ) -> None:
+        """End waiting deliveries as they are said to end."""
+        ended_at = to_microseconds(now)
+        rows = [(state.value, reason.value, ended_at, handle) for handle, state, reason in settled]
+        await run_many(connection, _SETTLE, rows)
 
-
-def _begun(row: RawRow, worker: UUID) -> ClaimedDelivery:
-    delivery_id, environment_id, attempt, webhook_id, event_id, event_type, failures, body = row
-    return ClaimedDelivery(
-        fence=Fence(UUID(delivery_id), UUID(environment_id), attempt, worker),
-        webhook_id=UUID(webhook_id),
-        event_id=event_id,
-        event_type=event_type,
-        failures=failures,
-        body=body,
-    )
+    async def cancel_begun(
+        self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
+    ) -> None:
+        """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+        await fetch(connection, _CANCEL_BEGUN, webhook_id.hex, to_microseconds(now), reason.value)

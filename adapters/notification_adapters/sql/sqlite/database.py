@@ -10,9 +10,8 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -20,16 +19,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Dialect, Queue
 from notification_adapters.sql.host_transactions import (
     check_driver,
     naming_missing_tables,
     take_note,
 )
-from notification_adapters.sql.sqlite import dialect
-from notification_adapters.sql.sqlite.driver import commit, put_off
-from notification_adapters.sql.sqlite.errors import map_commit_errors, map_errors
-from notification_adapters.sql.sqlite.pool import Pool
+from notification_adapters.sql.sqlite.dialect import SqliteDialect
+from notification_adapters.sql.sqlite.errors import map_errors
+from notification_adapters.sql.sqlite.pool import SqlitePool
 from notification_adapters.sql.sqlite.single_statement import SqliteSingleStatement
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
@@ -52,49 +49,25 @@ class SqliteDatabase(Database):
     one_writer = True
     schema = None
 
-    def __init__(self, writer: Pool, readers: Pool, clock: Clock) -> None:
+    def __init__(self, writer: SqlitePool, readers: SqlitePool, clock: Clock) -> None:
         self._writer = writer
         self._readers = readers
-        self._clock = clock
+        self.dialect = SqliteDialect(clock)
         self.shortcuts = SqliteSingleStatement(self.transact, clock)
-
-    @property
-    def steps(self) -> Dialect:
-        """Return the batched steps in SQLite's SQL."""
-        return dialect
-
-    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the machine's
-        """Return the clock's time."""
-        return self._clock.now()
-
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the clock's time."""
-        return await dialect.changes(connection), self._clock.now()
-
-    async def look(
-        self, connection: AsyncConnection, after: UUID | None, limit: int
-    ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the clock's time, and the next queues."""
-        changes, _, queues = await dialect.look(connection, after, limit)
-        return changes, self._clock.now(), queues
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """Open the one transaction that may write; others wait for it in their order."""
         with map_errors():
-            async with self._writer.lend("BEGIN IMMEDIATE") as connection:
-                yield connection
-                with map_commit_errors():
-                    refused = await commit(connection)
-                if refused:
-                    raise refused
+            async with self._writer.lend("BEGIN IMMEDIATE") as pooled:
+                yield pooled.connection
+                await pooled.driver.commit_all()
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do work as the one transaction that may write, in one trip to the driver's thread."""
-        done: list[T] = []
-        async with self.writing() as connection:
-            put_off(connection, lambda raw: done.append(work(raw)))
-        return done[0]
+        with map_errors():
+            async with self._writer.lend() as pooled:
+                return await pooled.driver.transact(work)
 
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
@@ -112,8 +85,8 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def _looking(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
         with map_errors():
-            async with self._readers.lend(how) as connection:
-                yield connection
+            async with self._readers.lend(how) as pooled:
+                yield pooled.connection
 
     def migrating(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may write: there is one at a time."""
@@ -159,8 +132,8 @@ async def open_database(
     _check(path, create=create)
     _keep_private(path, create=create)
     database = SqliteDatabase(
-        writer=Pool(path, _WRITER_PRAGMAS, size=1),
-        readers=Pool(path, _READER_PRAGMAS, size=READERS),
+        writer=SqlitePool(path, _WRITER_PRAGMAS, size=1),
+        readers=SqlitePool(path, _READER_PRAGMAS, size=READERS),
         clock=clock,
     )
     try:

@@ -1,58 +1,21 @@
-"""The batched steps on SQLite: this module is what ``Steps`` asks for."""
+"""SQLite's statements with its time, as one object."""
 
-from notification_adapters.sql.sqlite.attempt_results import (
-    end,
-    give_back,
-    held,
-    leased,
-    log,
-    overdue,
-    owners,
-    succeed,
-)
-from notification_adapters.sql.sqlite.claims import begin, look, waiting
-from notification_adapters.sql.sqlite.counts import counts
-from notification_adapters.sql.sqlite.erasures import publishing
-from notification_adapters.sql.sqlite.events import add_deliveries, add_events
-from notification_adapters.sql.sqlite.unsendable import (
-    blocked,
-    cancel_begun,
-    settle,
-    unsendable,
-    waiting_of,
-)
-from notification_adapters.sql.sqlite.webhook_queries import (
-    changes,
-    webhook,
-    webhook_row,
-    webhooks_by_id,
-    webhooks_of,
-)
+from datetime import datetime
 
-__all__ = [
-    "add_deliveries",
-    "add_events",
-    "begin",
-    "blocked",
-    "cancel_begun",
-    "changes",
-    "counts",
-    "end",
-    "give_back",
-    "held",
-    "leased",
-    "log",
-    "look",
-    "overdue",
-    "owners",
-    "publishing",
-    "settle",
-    "succeed",
-    "unsendable",
-    "waiting",
-    "waiting_of",
-    "webhook",
-    "webhook_row",
-    "webhooks_by_id",
-    "webhooks_of",
-]
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.sqlite.claims import SqliteClaimStatements
+from notification_adapters.sql.sqlite.ingest import SqliteIngestStatements
+from notification_adapters.sql.sqlite.results import SqliteResultStatements
+from notification_core.ports.clock import Clock
+
+
+class SqliteDialect(SqliteIngestStatements, SqliteClaimStatements, SqliteResultStatements):
+    """The statements of SQLite, which go by this machine's clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the machine's
+        """Return the clock's time."""
+        return self._clock.now()

@@ -25,22 +25,30 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
-class Cursor(aiosqlite.Cursor):
+class CommitFailed(Exception):
+    """A commit raised an error: whether it happened may be unknown."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class SqliteCursor(aiosqlite.Cursor):
     """A statement with all of its rows in one trip, as SQLAlchemy wants them anyhow.
 
     The driver's own takes a trip to be made, to execute, to fetch and to be closed.
     """
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "SqliteConnection") -> None:
         super().__init__(connection, cast("sqlite3.Cursor", None))
         self._connection = connection
         self._rows: Iterable[sqlite3.Row] = ()
 
-    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "Cursor":
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "SqliteCursor":
         """Run one statement."""
         return await self._run(sqlite3.Connection.execute, sql, parameters or ())
 
-    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> "Cursor":
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> "SqliteCursor":
         """Run one statement for each row of values."""
         return await self._run(sqlite3.Connection.executemany, sql, parameters)
 
@@ -51,12 +59,12 @@ class Cursor(aiosqlite.Cursor):
     async def close(self) -> None:
         """Return: it is closed already."""
 
-    async def _run(self, run: Callable[..., sqlite3.Cursor], *args: object) -> "Cursor":
+    async def _run(self, run: Callable[..., sqlite3.Cursor], *args: object) -> "SqliteCursor":
         self._cursor, self._rows = await self._connection.run_whole(run, *args)
         return self
 
 
-class Connection(aiosqlite.Connection):
+class SqliteConnection(aiosqlite.Connection):
     """A connection of ours, which can put work off until its next trip to the driver's thread.
 
     Whatever is asked of it next, by whomever, comes after what was put off, and fails with it.
@@ -86,7 +94,7 @@ class Connection(aiosqlite.Connection):
         self._stopped = super().stop()
         return self._stopped
 
-    async def _connect(self) -> "Connection":
+    async def _connect(self) -> "SqliteConnection":
         try:
             await super()._connect()
         except BaseException:
@@ -96,9 +104,9 @@ class Connection(aiosqlite.Connection):
             raise
         return self
 
-    def cursor(self) -> Cursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
+    def cursor(self) -> SqliteCursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
         """Return a cursor that is made with its statement."""
-        return Cursor(self)
+        return SqliteCursor(self)
 
     async def run_whole(
         self, run: Callable[..., sqlite3.Cursor], *args: object
@@ -109,17 +117,27 @@ class Connection(aiosqlite.Connection):
     def begin(self, how: str) -> None:
         """Begin a transaction; that it cannot be is said by what comes next."""
         self._begun = True
-        self.put_off(lambda raw: raw.execute(how))
+        self._put_off.append(lambda raw: raw.execute(how))
 
     def put_off(self, work: Work) -> None:
-        """Do this before anything else."""
+        """Do this before anything else, with the next trip to the driver's thread or the commit.
+
+        That thread has the interpreter's lock in common with everybody: the work is to run
+        statements, and to compute nothing that could be computed before.
+        """
         self._put_off.append(work)
 
-    async def commit_all(self) -> sqlite3.Error | None:
-        """Commit; return the error of what was put off, after which there was no commit."""
-        refused = await self._execute(_commit_after, self._conn, self._taken())
-        self._begun = refused is not None
-        return refused
+    async def commit_all(self) -> None:
+        """Do what was put off and commit; raise :class:`CommitFailed` if that fails."""
+        await self._execute(_commit, self._conn)
+        self._begun = False
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do work as one transaction in one trip; return what it returned, once it is committed.
+
+        Where it raises, the transaction is left to be rolled back.
+        """
+        return await self._execute(_transacted, self._conn, work)
 
     def roll_back(self) -> None:
         """Have all rolled back before anything else is done; what was put off is not done at all.
@@ -139,39 +157,17 @@ class Connection(aiosqlite.Connection):
 
     async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self._put_off:
-            fn = partial(_after, self._conn, self._taken(), fn)
+            put_off, self._put_off = self._put_off, []
+            fn = partial(_after, self._conn, put_off, fn)
         return cast("T", await super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]  # the driver has no types here
 
-    def _taken(self) -> Sequence[Work]:
-        put_off, self._put_off = self._put_off, []
-        return put_off
 
-
-def connected(path: str, **options: Any) -> Connection:
+def connected(path: str, **options: Any) -> SqliteConnection:
     """Return a connection that opens when it is awaited."""
-    return Connection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+    return SqliteConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
 
 
-def begin(connection: AsyncConnection, how: str) -> None:
-    """Begin a transaction on a connection of ours; that it cannot be is said by what comes next."""
-    _ours(connection).begin(how)
-
-
-def put_off(connection: AsyncConnection, work: Work) -> None:
-    """Do work on a connection of ours with its next trip to the driver's thread, or its commit.
-
-    That thread has the interpreter's lock in common with everybody: the work is to run statements,
-    and to compute nothing that could be computed before.
-    """
-    _ours(connection).put_off(work)
-
-
-async def commit(connection: AsyncConnection) -> sqlite3.Error | None:
-    """Commit; return the error of a statement that was put off: then nothing is committed."""
-    return await _ours(connection).commit_all()
-
-
-def bound(statement: str, values: Sequence[Value]) -> Any:
+def _bound(statement: str, values: Sequence[Value]) -> Any:
     """Return the values as the statement's placeholders want them, which are ``?`` or ``?1`` ….
 
     Python takes numbered ones for names: since 3.12 a sequence for them is deprecated.
@@ -181,14 +177,10 @@ def bound(statement: str, values: Sequence[Value]) -> Any:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
-def _all_bound(statement: str, rows: Sequence[Sequence[Value]]) -> Sequence[Any]:
-    return rows if "?1" not in statement else [bound(statement, row) for row in rows]
-
-
 async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
     """Run one statement and return all its rows."""
-    driver = _driver(connection)
-    return cast("list[RawRow]", await driver.execute_fetchall(statement, bound(statement, values)))
+    driver = driver_of(connection)
+    return cast("list[RawRow]", await driver.execute_fetchall(statement, _bound(statement, values)))
 
 
 async def run_many(
@@ -197,21 +189,12 @@ async def run_many(
     """Run one statement for each row of values, by the next statement at the latest."""
     if not rows:
         return
-    driver = _driver(connection)
-    if isinstance(driver, Connection):
-        driver.put_off(lambda raw: raw.executemany(statement, _all_bound(statement, rows)))
+    driver = driver_of(connection)
+    values = [_bound(statement, row) for row in rows]
+    if isinstance(driver, SqliteConnection):
+        driver.put_off(lambda raw: raw.executemany(statement, values))
     else:  # somebody else's, in whose transaction this takes part
-        await driver.executemany(statement, _all_bound(statement, rows))
-
-
-def roll_back(connection: AsyncConnection) -> None:
-    """Have undone what is not committed, without waiting for it."""
-    _ours(connection).roll_back()
-
-
-async def rolled_back(connection: AsyncConnection) -> None:
-    """Undo what is not committed, after whatever is under way."""
-    await _ours(connection).rollback()
+        await driver.executemany(statement, values)
 
 
 def as_json(values: Iterable[object]) -> str:
@@ -219,15 +202,12 @@ def as_json(values: Iterable[object]) -> str:
     return _encode(list(values)).decode()
 
 
-def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
+def driver_of(connection: AsyncConnection) -> aiosqlite.Connection:
+    """Return the driver's own connection: a :class:`SqliteConnection`, but for a host's."""
     # AsyncConnection.get_raw_connection() does the same through a greenlet, for 10 µs a call.
     raw = connection.sync_connection
     assert raw is not None  # noqa: S101 - for the type checker: the connection is open
     return cast("aiosqlite.Connection", raw.connection.driver_connection)
-
-
-def _ours(connection: AsyncConnection) -> Connection:
-    return cast("Connection", _driver(connection))
 
 
 def _whole(
@@ -242,19 +222,20 @@ def _whole(
 def _after(
     raw: sqlite3.Connection, put_off: Sequence[Work], work: Callable[..., T], *args: Any
 ) -> T:
-    _do(raw, put_off)
+    for put_off_work in put_off:
+        put_off_work(raw)
     return work(*args)
 
 
-def _commit_after(raw: sqlite3.Connection, put_off: Sequence[Work]) -> sqlite3.Error | None:
+def _transacted(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    raw.execute("BEGIN IMMEDIATE")
+    result = work(raw)
+    _commit(raw)
+    return result
+
+
+def _commit(raw: sqlite3.Connection) -> None:
     try:
-        _do(raw, put_off)
+        raw.execute("COMMIT")
     except sqlite3.Error as error:
-        return error
-    raw.execute("COMMIT")
-    return None
-
-
-def _do(raw: sqlite3.Connection, put_off: Sequence[Work]) -> None:
-    for one in put_off:
-        one(raw)
+        raise CommitFailed(error) from error

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from notification_adapters.sql.sqlite.driver import CommitFailed
 from notification_core.errors import (
     NotificationError,
     StorageUnavailable,
@@ -41,38 +42,28 @@ _CERTAINLY_NOT_COMMITTED = frozenset(
 def map_errors() -> Iterator[None]:
     """Raise what the driver raises as :class:`StorageUnavailable` or :class:`StorageUnusable`.
 
-    What neither of them fits is a mistake of ours and passes as it is.
+    For a commit whose outcome may be unknown that is :class:`UnknownCommit`. What none of them fits
+    is a mistake of ours and passes as it is.
     """
     try:
         yield
     except PoolTimeout as error:
         raise StorageUnavailable("No connection to the database became free in time.") from error
     except (sqlite3.Error, DBAPIError) as error:
-        mapped = _mapped(error)
-        if mapped is None:
-            raise
-        raise mapped from error
+        if mapped := _mapped(error):
+            raise mapped from error
+        raise
+    except CommitFailed as failed:
+        raise _mapped(failed.error, commits=True) or failed.error from failed
 
 
-@contextmanager
-def map_commit_errors() -> Iterator[None]:
-    """Do as :func:`map_errors` for a commit, whose outcome may stay unknown."""
-    try:
-        with map_errors():
-            yield
-    except StorageUnavailable as error:
-        if _code(error.__cause__) in _CERTAINLY_NOT_COMMITTED:
-            raise
-        raise UnknownCommit(f"{error} Whether the commit happened is not known.") from error
-
-
-def _mapped(error: BaseException) -> NotificationError | None:
-    code = _code(error)
-    if code in _AWAY:
-        return StorageUnavailable(_AWAY[code])
-    return StorageUnusable(_BROKEN[code]) if code in _BROKEN else None
-
-
-def _code(error: BaseException | None) -> int:
+def _mapped(error: BaseException, *, commits: bool = False) -> NotificationError | None:
     original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if code in _BROKEN:
+        return StorageUnusable(_BROKEN[code])
+    if code not in _AWAY:
+        return None
+    if commits and code not in _CERTAINLY_NOT_COMMITTED:
+        return UnknownCommit(f"{_AWAY[code]} Whether the commit happened is not known.")
+    return StorageUnavailable(_AWAY[code])

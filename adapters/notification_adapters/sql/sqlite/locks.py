@@ -47,7 +47,7 @@ class FileWorkerLock(WorkerLock):
         if self._worker is None:
             return frozenset()
         async with self._database.asking() as connection:
-            owners = await self._database.steps.owners(connection)
+            owners = await self._database.dialect.owners(connection)
         return frozenset(owners) - {self._worker}
 
     def _locked(self) -> int:

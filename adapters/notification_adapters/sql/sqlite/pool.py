@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 import aiosqlite
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from notification_adapters.sql.sqlite.driver import begin, connected, roll_back, rolled_back
+from notification_adapters.sql.sqlite.driver import SqliteConnection, connected, driver_of
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long a transaction waits for another process that writes to the same file."""
@@ -24,7 +25,14 @@ BUSY_TIMEOUT = timedelta(seconds=5)
 _BUSY_PAUSE = timedelta(milliseconds=10)
 
 
-class Pool:
+class PooledConnection(NamedTuple):
+    """A connection as SQLAlchemy has it, and the driver's beneath."""
+
+    connection: AsyncConnection
+    driver: SqliteConnection
+
+
+class SqlitePool:
     """At most so many connections, lent in the order in which they are asked for.
 
     SQLAlchemy's own pool costs as much as four statements each time, and begins and ends
@@ -34,13 +42,13 @@ class Pool:
     def __init__(self, path: Path, pragmas: Sequence[str], size: int) -> None:
         self._engine = _engine(path, pragmas)
         self._free = asyncio.Semaphore(size)
-        self._idle: list[AsyncConnection] = []
+        self._idle: list[PooledConnection] = []
         self._torn = False
         self.size = size
         self.lent = 0
 
     @asynccontextmanager
-    async def lend(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
+    async def lend(self, begin: str | None = None) -> AsyncGenerator[PooledConnection]:
         """Lend a connection that begins a transaction so; what is not committed is rolled back.
 
         Where none is to be begun each statement is a transaction of its own.
@@ -48,43 +56,45 @@ class Pool:
         async with self._free:
             self.lent += 1
             try:
-                connection = self._idle.pop() if self._idle else await self._connected()
+                pooled = self._idle.pop() if self._idle else await self._connect()
                 try:
-                    if how is not None:
-                        begin(connection, how)
-                    yield connection
+                    if begin is not None:
+                        pooled.driver.begin(begin)
+                    yield pooled
                 except BaseException:
-                    await asyncio.shield(self._recover(connection))
+                    await asyncio.shield(self._recover(pooled))
                     raise
-                roll_back(connection)
-                self._idle.append(connection)
+                if begin is not None:
+                    pooled.driver.roll_back()
+                self._idle.append(pooled)
             finally:
                 self.lent -= 1
 
     async def close(self) -> None:
         """Close all connections; none may be lent."""
         while self._idle:
-            await self._idle.pop().close()
+            await self._idle.pop().connection.close()
         await self._engine.dispose()
 
-    async def _connected(self) -> AsyncConnection:
+    async def _connect(self) -> PooledConnection:
         if self._torn:
             # SQLite keeps a closed connection's lock until the last of its statements is gone, and
             # that one hangs in a cycle of the error's frames: unless it is collected, nobody could
             # write before the interpreter comes to it by itself.
             gc.collect()
             self._torn = False
-        return await self._engine.connect()
+        connection = await self._engine.connect()
+        return PooledConnection(connection, cast("SqliteConnection", driver_of(connection)))
 
-    async def _recover(self, connection: AsyncConnection) -> None:
+    async def _recover(self, pooled: PooledConnection) -> None:
         """Wait for the end of what was under way: a statement that nobody awaits still runs."""
-        if connection.invalidated:
+        if pooled.connection.invalidated:
             # SQLAlchemy closes a connection whose statement is cancelled under way.
             self._torn = True
-            await connection.close()
+            await pooled.connection.close()
         else:
-            await rolled_back(connection)
-            self._idle.append(connection)
+            await pooled.driver.rollback()
+            self._idle.append(pooled)
 
 
 def _engine(path: Path, pragmas: Sequence[str]) -> AsyncEngine:

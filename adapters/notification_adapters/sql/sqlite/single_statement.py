@@ -12,14 +12,20 @@ from typing import Protocol, TypeVar
 
 from notification_adapters.sql.database import SingleStatement
 from notification_adapters.sql.dialect import KnownEvent, Lease
-from notification_adapters.sql.sqlite import attempt_results
-from notification_adapters.sql.sqlite import events as ingesting
-from notification_adapters.sql.sqlite.driver import Value, bound
-from notification_adapters.sql.sqlite.webhook_queries import CHANGES
-from notification_adapters.sql.stores.attempt_results import is_success
+from notification_adapters.sql.sqlite.driver import Value, as_json
+from notification_adapters.sql.sqlite.ingest import (
+    ADD_DELIVERY,
+    ADD_EVENT,
+    CHANGES,
+    KNOWN,
+    delivery_rows,
+    event_row,
+    known_of,
+)
+from notification_adapters.sql.sqlite.results import LOG, SUCCEED, attempt_row, succeed_row
 from notification_adapters.sql.stores.ingest import arrivals
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.model.delivery import AttemptResult, Fence
+from notification_core.model.delivery import AttemptOutcome, AttemptResult, Succeeded
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
@@ -48,33 +54,32 @@ class SqliteSingleStatement(SingleStatement):
         """Store the events that are new with their deliveries, unless something has changed."""
         now = self._clock.now()
         stored_at = to_microseconds(now)
-        lease = Lease(planned.worker, now, now + planned.lease)
-        rows = ingesting.delivery_rows(planned.deliveries, lease)
+        rows = delivery_rows(planned.deliveries, Lease(planned.worker, now, now + planned.lease))
+        keys = [delivery.event_key for delivery in planned.deliveries]
         known = await self._transact(
             partial(
                 _store,
                 planned.changes,
-                ingesting.ids_of(planned.events),
-                {one.event.key: ingesting.event_row(one, stored_at) for one in planned.events},
-                [(one.event_key, row) for one, row in zip(planned.deliveries, rows, strict=True)],
+                {stored.event.key: event_row(stored, stored_at) for stored in planned.events},
+                list(zip(keys, rows, strict=True)),
             )
         )
         return None if known is None else arrivals(planned.events, known)
 
     async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """End deliveries that have succeeded, if all have; return the results left to do."""
-        if not all(map(is_success, results)):
-            return results
-        now = self._clock.now()
-        fences = [result.fence for result in results]
-        logged = [attempt_results.attempt_row(result.attempt) for result in results]
-        ended = await self._transact(partial(_succeed, fences, logged, to_microseconds(now)))
-        return [one for number, one in enumerate(results) if number not in ended]
+        for result in results:
+            succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
+            if not succeeded or not isinstance(result.verdict, Succeeded):
+                return results
+        ended_at = to_microseconds(self._clock.now())
+        rows = [(succeed_row(one.fence, ended_at), attempt_row(one.attempt)) for one in results]
+        ended = await self._transact(partial(_succeed, rows))
+        return [result for place, result in enumerate(results) if place not in ended]
 
 
 def _store(
     changes: int,
-    ids: str,
     events: Mapping[EventKey, Row],
     deliveries: Sequence[tuple[EventKey, Row]],
     raw: sqlite3.Connection,
@@ -82,20 +87,17 @@ def _store(
     (number,) = raw.execute(CHANGES).fetchone()
     if number != changes:
         return None
-    known = ingesting.known_of(raw.execute(ingesting.KNOWN, (ids,)).fetchall(), events.keys())
-    raw.executemany(ingesting.ADD_EVENT, [row for key, row in events.items() if key not in known])
-    raw.executemany(ingesting.ADD_DELIVERY, [row for key, row in deliveries if key not in known])
-    return known
+    old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}
+    if not old:
+        raw.executemany(ADD_DELIVERY, [row for _, row in deliveries])
+        return {}
+    raw.executemany(ADD_DELIVERY, [row for key, row in deliveries if key not in old])
+    ids = as_json({event_id for _, event_id in old})
+    return known_of(raw.execute(KNOWN, (ids,)).fetchall(), old)
 
 
-def _succeed(
-    fences: Sequence[Fence], logged: Sequence[Row], ended_at: int, raw: sqlite3.Connection
-) -> Collection[int]:
-    rows = raw.execute(
-        attempt_results.HELD, bound(attempt_results.HELD, (attempt_results.ids_of(fences),))
-    ).fetchall()
-    places = attempt_results.places_of(attempt_results.held_of(fences, rows))
-    raw.executemany(attempt_results.SUCCEED, [(ended_at, handle) for handle in places])
-    ended = set(places.values())
-    raw.executemany(attempt_results.LOG, [logged[number] for number in sorted(ended)])
-    return ended
+def _succeed(rows: Sequence[tuple[Row, Row]], raw: sqlite3.Connection) -> Collection[int]:
+    """End deliveries by their fences; return the places of those that were held."""
+    ended = [place for place, (row, _) in enumerate(rows) if raw.execute(SUCCEED, row).rowcount]
+    raw.executemany(LOG, [rows[place][1] for place in ended])
+    return set(ended)

@@ -25,12 +25,11 @@ class SqlBacklog(Backlog):
         self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
     ) -> BacklogSize:
         """Return how much waits; raise :class:`StorageUnavailable`."""
-        steps = self._database.steps
+        dialect = self._database.dialect
         async with self._database.reading() as connection:
-            now = await self._database.now(connection)
-            counts = await steps.counts(connection, max_counted)
-            _, _, queues = await steps.look(connection, None, max_webhooks)
-            workers = await steps.owners(connection)
+            counts = await dialect.counts(connection, max_counted)
+            _, now, queues = await dialect.look(connection, None, max_webhooks)
+            workers = await dialect.owners(connection)
         return BacklogSize(
             waiting=counts.waiting,
             begun=counts.begun,
@@ -42,7 +41,7 @@ class SqlBacklog(Backlog):
     async def longer_than(self, most: int) -> Collection[UUID]:
         """Return the webhooks for which more than so many deliveries wait."""
         async with self._database.reading() as connection:
-            counts = await self._database.steps.counts(connection, most + 1)
+            counts = await self._database.dialect.counts(connection, most + 1)
             if counts.waiting <= most:
                 return frozenset()
             return {
@@ -54,8 +53,10 @@ class SqlBacklog(Backlog):
     async def _queues(self, connection: AsyncConnection) -> AsyncIterator[UUID]:
         """Yield all webhooks that have deliveries waiting."""
         after: UUID | None = None
-        look = self._database.steps.look
-        while queues := (await look(connection, after, _QUEUES_AT_ONCE)).queues:
+        while True:
+            _, _, queues = await self._database.dialect.look(connection, after, _QUEUES_AT_ONCE)
+            if not queues:
+                return
             for queue in queues:
                 yield queue.webhook_id
             after = queues[-1].webhook_id

@@ -64,7 +64,7 @@ class Claims:
 
     def __init__(self, database: Database, rows: WebhookRows) -> None:
         self._database = database
-        self._steps = database.steps
+        self._dialect = database.dialect
         self._webhooks = _Remembered(rows)
 
     async def acquire(self, claim: Claim) -> Claimed:
@@ -79,8 +79,7 @@ class Claims:
             return await self._take(connection, claim)
 
     async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
-        look = self._database.look(connection, claim.after, claim.max_webhooks)
-        changes, now, queues = await look
+        changes, now, queues = await self._dialect.look(connection, claim.after, claim.max_webhooks)
         return _Look(
             changes,
             now,
@@ -97,13 +96,13 @@ class Claims:
         if not look.open:
             return look.nothing()
         read = share(claim, look.open)
-        waiting = await self._steps.waiting(connection, look.open, read, look.now)
+        waiting = await self._dialect.waiting(connection, look.open, read, look.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
         choice = choose({one: list(queue) for one, queue in by_webhook}, claim, read)
         lease = Lease(claim.worker, look.now, look.now + claim.lease)
         chosen = [one.handle for one in choice.chosen]
         watched = () if choice.has_more else look.open
-        begun, later = await self._steps.begin(connection, chosen, lease, watched)
+        begun, later = await self._dialect.begin(connection, chosen, lease, watched)
         wanted = {one.webhook_id for one in begun}
         return Claimed(
             deliveries=tuple(begun),

@@ -51,7 +51,7 @@ class SqlDeliveryStore(DeliveryStore):
         ids: IdGenerator,
     ) -> None:
         self._database = database
-        self._steps = database.steps
+        self._dialect = database.dialect
         self._rows = rows
         self._keeping = keeping
         self._ids = ids
@@ -92,7 +92,7 @@ class SqlDeliveryStore(DeliveryStore):
             if not results:
                 return []
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
+            now = await self._dialect.now(connection)
             if all(map(is_success, results)):
                 heard = await self._succeed(connection, results, now)
             else:
@@ -103,8 +103,8 @@ class SqlDeliveryStore(DeliveryStore):
         self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime
     ) -> Collection[int]:
         """Write results that all are successes, as nearly all are, without a look at the rows."""
-        heard = await self._steps.succeed(connection, [result.fence for result in results], now)
-        await self._steps.log(connection, [results[number].attempt for number in sorted(heard)])
+        heard = await self._dialect.succeed(connection, [result.fence for result in results], now)
+        await self._dialect.log(connection, [results[number].attempt for number in sorted(heard)])
         return heard
 
     async def _judge(
@@ -115,7 +115,7 @@ class SqlDeliveryStore(DeliveryStore):
         interruption_delay: timedelta,
     ) -> Collection[int]:
         fences = [result.fence for result in results]
-        held = _each_once(await self._steps.held(connection, fences))
+        held = _each_once(await self._dialect.held(connection, fences))
         owned = {number: row for number, row in enumerate(held) if row}
         heard = [results[number] for number in owned]
         endings = [
@@ -130,14 +130,14 @@ class SqlDeliveryStore(DeliveryStore):
     async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
-            held = _each_once(await self._steps.held(connection, list(fences)))
-            await self._steps.give_back(connection, [row for row in held if row], now + after)
+            now = await self._dialect.now(connection)
+            held = _each_once(await self._dialect.held(connection, list(fences)))
+            await self._dialect.give_back(connection, [row for row in held if row], now + after)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""
         async with self._database.asking() as connection:
-            return await self._steps.leased(connection, worker)
+            return await self._dialect.leased(connection, worker)
 
     @retry_lost_transaction
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
@@ -145,8 +145,8 @@ class SqlDeliveryStore(DeliveryStore):
         if self._database.one_writer and not await self._anything_overdue(dead):
             return 0
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
-            overdue = await self._steps.overdue(connection, dead, now, _REAPED_AT_ONCE)
+            now = await self._dialect.now(connection)
+            overdue = await self._dialect.overdue(connection, dead, now, _REAPED_AT_ONCE)
             await self._write(
                 connection,
                 [reaped(one, self._ids(), now, interruption_delay) for one in overdue],
@@ -161,32 +161,34 @@ class SqlDeliveryStore(DeliveryStore):
         if not blocked:
             return 0
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
-            settled = await self._steps.unsendable(connection, blocked, limit, now, expired_before)
-            await self._steps.settle(connection, settled, now)
+            now = await self._dialect.now(connection)
+            settled = await self._dialect.unsendable(
+                connection, blocked, limit, now, expired_before
+            )
+            await self._dialect.settle(connection, settled, now)
         return len(settled)
 
     async def _anything_overdue(self, dead: Collection[UUID]) -> bool:
         """Look through a reader, so that a writer is not kept waiting for nothing."""
         async with self._database.reading() as connection:
-            now = await self._database.now(connection)
-            return bool(await self._steps.overdue(connection, dead, now, 1))
+            now = await self._dialect.now(connection)
+            return bool(await self._dialect.overdue(connection, dead, now, 1))
 
     async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
         """Return the webhooks to settle, found through a reader; none where nothing is to do."""
         async with self._database.reading() as connection:
-            now = await self._database.now(connection)
-            blocked = await self._steps.blocked(connection, now)
+            now = await self._dialect.now(connection)
+            blocked = await self._dialect.blocked(connection, now)
             if not blocked or not self._database.one_writer:
                 return blocked
-            found = await self._steps.unsendable(connection, blocked, 1, now, expired_before)
+            found = await self._dialect.unsendable(connection, blocked, 1, now, expired_before)
         return blocked if found else []
 
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
     ) -> None:
-        await self._steps.log(connection, [one.attempt for one in all_ended])
-        await self._steps.end(connection, [one.ending for one in all_ended])
+        await self._dialect.log(connection, [one.attempt for one in all_ended])
+        await self._dialect.end(connection, [one.ending for one in all_ended])
         failed = (one.attempt for one in all_ended if one.ending.state is DeliveryState.FAILED)
         await self._outbox.append(connection, (delivery_failed(one, now) for one in failed), now)
 

@@ -6,7 +6,6 @@ their keys: a planner that is given a subquery to delete by may walk the whole t
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +45,7 @@ async def running(connection: AsyncConnection) -> Collection[UUID]:
 
 
 async def advance(
-    connection: AsyncConnection, steps: Dialect, environment_id: UUID, limit: int, now: datetime
+    connection: AsyncConnection, dialect: Dialect, environment_id: UUID, limit: int
 ) -> ErasedBatch:
     """Delete the next rows of an environment; complete its erasure where none are left to come."""
     this = _e.environment_id == environment_id, _e.ended_at.is_(None)
@@ -59,9 +58,9 @@ async def advance(
         if erased is not None:
             await connection.execute(progress.values(erased=_e.erased + erased))
             return ErasedBatch(erased, is_last=False)
-    if await steps.publishing(connection, environment_id):
+    if await dialect.publishing(connection, environment_id):
         return NOTHING_ERASED
-    await connection.execute(progress.values(ended_at=now))
+    await connection.execute(progress.values(ended_at=await dialect.now(connection)))
     await count_change(connection)
     return ErasedBatch(0, is_last=True)
 

@@ -70,9 +70,9 @@ class SqlErasureStore(ErasureStore):
     async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:
         """Delete the next of what is stored of an environment, in one transaction."""
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
-            steps = self._database.steps
-            return await erasure_steps.advance(connection, steps, environment_id, limit, now)
+            return await erasure_steps.advance(
+                connection, self._database.dialect, environment_id, limit
+            )
 
 
 def _one(environment_id: UUID) -> sa.Select[Any]:

@@ -44,7 +44,7 @@ class SqlIngest(IngestTransaction):
 
     async def changes(self) -> int:
         """Return the change counter as this transaction sees it."""
-        number, self._began = await self._database.moment(self._connection)
+        number, self._began = await self._database.dialect.moment(self._connection)
         return number
 
     async def erasing(self) -> Collection[UUID]:
@@ -55,7 +55,7 @@ class SqlIngest(IngestTransaction):
         """Store the events that are new, in the order of their keys."""
         ordered = sorted(events, key=order)
         now = await self._now()
-        known = await self._database.steps.add_events(self._connection, ordered, now)
+        known = await self._database.dialect.add_events(self._connection, ordered, now)
         if known:
             await self._database.confirm_found(self._connection)
         return arrivals(events, known)
@@ -65,7 +65,7 @@ class SqlIngest(IngestTransaction):
     ) -> None:
         """Store deliveries, in the order of their ids; those that are begun with their lease."""
         now = await self._now()
-        await self._database.steps.add_deliveries(
+        await self._database.dialect.add_deliveries(
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
 
@@ -82,7 +82,7 @@ class SqlIngest(IngestTransaction):
     async def _now(self) -> datetime:
         """Return one time for all that the transaction stores."""
         if self._began is None:
-            self._began = await self._database.now(self._connection)
+            self._began = await self._database.dialect.now(self._connection)
         return self._began
 
 

@@ -72,7 +72,7 @@ class SqlOutbox(Outbox):
             if not (await connection.execute(_ANYTHING)).first():
                 return ()
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
+            now = await self._database.dialect.now(connection)
             if not (await connection.execute(_taken(worker, now, now + lease))).rowcount:
                 return ()
         async with self._database.reading() as connection:
@@ -82,7 +82,7 @@ class SqlOutbox(Outbox):
     async def renew(self, worker: UUID, lease: timedelta) -> None:
         """Keep the outbox to this worker for longer."""
         async with self._database.writing() as connection:
-            until = await self._database.now(connection) + lease
+            until = await self._database.dialect.now(connection) + lease
             held = outbox_lease.c.worker == worker
             await connection.execute(sa.update(outbox_lease).where(held).values(leased_until=until))
 

@@ -63,7 +63,7 @@ class SqlReplayStore(ReplayStore):
             stored_at = (await connection.execute(whole)).scalar()
             if stored_at is None:
                 raise EventGone(event_id)
-            now = await self._database.now(connection)
+            now = await self._database.dialect.now(connection)
             of = environment_id, delivery.webhook_id, event_id
             made = replay_steps.again(of, delivery_id, stored_at, now)
             await connection.execute(
@@ -157,7 +157,7 @@ class SqlReplayStore(ReplayStore):
     async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one transaction."""
         async with self._database.writing() as connection:
-            now = await self._database.now(connection)
+            now = await self._database.dialect.now(connection)
             return await replay_steps.advance(connection, replay, limit, room, now, self._ids)
 
 

@@ -69,7 +69,7 @@ class SqlKeyStore(KeyStore):
                 .where(*others, longer)
                 .values(expires_at=others_expire_at)
             )
-            now = await self._database.now(connection)
+            now = await self._database.dialect.now(connection)
             await self._outbox.append(connection, [key_rotated(key, others_expire_at)], now)
 
     async def _read(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect, RawRow, WebhookRow
@@ -30,8 +31,8 @@ class WebhookRows:
     cannot be stale: it saves the decryption, never the reading.
     """
 
-    def __init__(self, steps: Dialect, cipher: Cipher) -> None:
-        self._steps = steps
+    def __init__(self, dialect: Dialect, cipher: Cipher) -> None:
+        self._dialect = dialect
         self._cipher = cipher
         self._seen: dict[RawRow, Webhook] = {}
 
@@ -39,14 +40,14 @@ class WebhookRows:
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[Webhook]:
         """Return all webhooks of these environments, oldest first, tombstones left out."""
-        found = await self._steps.webhooks_of(connection, environment_ids)
+        found = await self._dialect.webhooks_of(connection, environment_ids)
         return [self._webhook(raw) for raw in found]
 
     async def get(
         self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
     ) -> Webhook:
         """Return one webhook; raise :class:`WebhookNotFound`, for a tombstone too."""
-        found = await self._steps.webhook(connection, environment_id, webhook_id)
+        found = await self._dialect.webhook(connection, environment_id, webhook_id)
         if not found:
             raise WebhookNotFound(webhook_id)
         return self._webhook(found[0])
@@ -55,77 +56,53 @@ class WebhookRows:
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Snapshot:
         """Return webhooks by id, tombstones too, with the change counter of the same moment."""
-        number = await self._steps.changes(connection)
+        number = await self._dialect.changes(connection)
         return Snapshot(await self.by_id(connection, webhook_ids), number)
 
     async def by_id(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Mapping[UUID, Webhook]:
         """Return webhooks of any environment by id, tombstones too."""
-        found = await self._steps.webhooks_by_id(connection, webhook_ids)
+        found = await self._dialect.webhooks_by_id(connection, webhook_ids)
         return {webhook.webhook_id: webhook for webhook in map(self._webhook, found)}
 
-    def columns(self, webhook: Webhook) -> Mapping[str, object]:
-        """Return the row of a webhook."""
+    def webhook_to_row(self, webhook: Webhook) -> WebhookRow:
+        """Return the row of a webhook: of each field the column of its name."""
+        headers = None
+        if webhook.custom_headers:
+            place = place_of(webhooks.c.custom_headers, webhook.environment_id, webhook.webhook_id)
+            # As a whole: a value that is encrypted alone could be moved below another name.
+            headers = self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
         return {
-            "webhook_id": webhook.webhook_id,
-            "environment_id": webhook.environment_id,
-            "name": webhook.name,
-            "url": webhook.url,
+            **asdict(webhook, recurse=False),
             "method": webhook.method.value,
             "events": _encode(sorted(webhook.events)).decode(),
-            "description": webhook.description,
-            "custom_headers": self._encrypted(webhook),
-            "disabled_until": webhook.disabled_until,
+            "custom_headers": headers,
             "disabled_reason": webhook.disabled_reason and webhook.disabled_reason.value,
-            "disabled_at": webhook.disabled_at,
-            "version": webhook.version,
-            "created_at": webhook.created_at,
-            "updated_at": webhook.updated_at,
-            "deleted_at": webhook.deleted_at,
         }
+
+    def row_to_webhook(self, row: WebhookRow) -> Webhook:
+        """Return the webhook of a row."""
+        headers, reason = row["custom_headers"], row["disabled_reason"]
+        if headers is not None:
+            place = place_of(webhooks.c.custom_headers, row["environment_id"], row["webhook_id"])
+            headers = _headers.decode(self._cipher.decrypt(headers, place))
+        converted = {
+            "method": Method(row["method"]),
+            "events": _event_types.decode(row["events"]),
+            "custom_headers": headers or {},
+            "disabled_reason": None if reason is None else DisabledReason(reason),
+        }
+        return Webhook(**{**row, **converted})
 
     def _webhook(self, raw: RawRow) -> Webhook:
         webhook = self._seen.get(raw)
         if webhook is None:
-            webhook = self._decoded(self._steps.webhook_row(raw))
+            webhook = self.row_to_webhook(self._dialect.webhook_row(raw))
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
             self._seen[raw] = webhook
         return webhook
-
-    def _decoded(self, row: WebhookRow) -> Webhook:
-        reason = row.disabled_reason
-        return Webhook(
-            webhook_id=row.webhook_id,
-            environment_id=row.environment_id,
-            name=row.name,
-            url=row.url,
-            events=_event_types.decode(row.events),
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            method=Method(row.method),
-            description=row.description,
-            disabled_until=row.disabled_until,
-            disabled_reason=None if reason is None else DisabledReason(reason),
-            disabled_at=row.disabled_at,
-            custom_headers=self._decrypted(row),
-            version=row.version,
-            deleted_at=row.deleted_at,
-        )
-
-    def _encrypted(self, webhook: Webhook) -> str | None:
-        if not webhook.custom_headers:
-            return None
-        place = place_of(webhooks.c.custom_headers, webhook.environment_id, webhook.webhook_id)
-        # As a whole: a value that is encrypted alone could be moved below another name.
-        return self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
-
-    def _decrypted(self, row: WebhookRow) -> Mapping[str, str]:
-        if row.custom_headers is None:
-            return {}
-        place = place_of(webhooks.c.custom_headers, row.environment_id, row.webhook_id)
-        return _headers.decode(self._cipher.decrypt(row.custom_headers, place))
 
 
 async def count_change(connection: AsyncConnection) -> int:

@@ -29,7 +29,7 @@ class SqlWebhookTestStore(WebhookTestStore):
 
     def __init__(self, database: Database, keeping: Keeping) -> None:
         self._database = database
-        self._steps = database.steps
+        self._dialect = database.dialect
         self._keeping = keeping
 
     @retry_lost_transaction
@@ -44,8 +44,8 @@ class SqlWebhookTestStore(WebhookTestStore):
         fence = delivery.fence
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept)
-            now = await self._database.now(connection)
-            await self._steps.add_events(connection, [event], now)
+            now = await self._dialect.now(connection)
+            await self._dialect.add_events(connection, [event], now)
             begun = sa.insert(deliveries).values(
                 delivery_id=fence.delivery_id,
                 environment_id=fence.environment_id,
@@ -73,12 +73,12 @@ class SqlWebhookTestStore(WebhookTestStore):
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
         async with self._database.writing() as connection:
             await self._keeping.write(connection, kept, replaces=True)
-            now = await self._database.now(connection)
-            (held,) = await self._steps.held(connection, [fence])
+            now = await self._dialect.now(connection)
+            (held,) = await self._dialect.held(connection, [fence])
             if held is None:
                 return False
-            await self._steps.log(connection, [attempt])
-            await self._steps.end(
+            await self._dialect.log(connection, [attempt])
+            await self._dialect.end(
                 connection, [DeliveryUpdate(held.handle, *after_test(attempt, now))]
             )
         return True

@@ -78,7 +78,7 @@ class SqlWebhookStore(WebhookStore):
             await self._database.lock_environment(connection, webhook.environment_id)
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
-            await connection.execute(sa.insert(webhooks), self._rows.columns(webhook))
+            await connection.execute(sa.insert(webhooks), self._rows.webhook_to_row(webhook))
             await self._keeping.write(connection, kept)
             await count_change(connection)
 
@@ -89,7 +89,7 @@ class SqlWebhookStore(WebhookStore):
         change = (
             sa.update(webhooks)
             .where(*_living(key), webhooks.c.version == webhook.version - 1)
-            .values(self._rows.columns(webhook))
+            .values(self._rows.webhook_to_row(webhook))
         )
         async with self._database.writing() as connection:
             if not (await connection.execute(change)).rowcount:
@@ -148,7 +148,7 @@ class SqlWebhookStore(WebhookStore):
     async def changes(self) -> int:
         """Return the change counter."""
         async with self._database.asking() as connection:
-            return await self._database.steps.changes(connection)
+            return await self._database.dialect.changes(connection)
 
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
         """Read webhooks of any environment afresh."""
@@ -157,11 +157,12 @@ class SqlWebhookStore(WebhookStore):
 
     async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
         """Cancel what is being attempted, and a first batch of what waits."""
-        steps, now = self._database.steps, await self._database.now(connection)
+        dialect = self._database.dialect
+        now = await dialect.now(connection)
         fate = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
-        await steps.cancel_begun(connection, webhook_id, fate[1], now)
-        waiting = await steps.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
-        await steps.settle(connection, [CancelledDelivery(one, *fate) for one in waiting], now)
+        await dialect.cancel_begun(connection, webhook_id, fate[1], now)
+        waiting = await dialect.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
+        await dialect.settle(connection, [CancelledDelivery(one, *fate) for one in waiting], now)
 
 
 async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told

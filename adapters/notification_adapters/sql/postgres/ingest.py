@@ -1,0 +1,164 @@
+"""Storing events with their deliveries on PostgreSQL, and reading the webhooks that get them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.dialect import (
+    WEBHOOK_COLUMNS,
+    Dialect,
+    KnownEvent,
+    Lease,
+    RawRow,
+    WebhookRow,
+)
+from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_core.model.delivery import NewDelivery
+from notification_core.model.event import EventKey, EventToStore
+
+_COLUMNS = ", ".join(WEBHOOK_COLUMNS)
+_WEBHOOKS_OF = f"""
+SELECT {_COLUMNS} FROM webhooks WHERE environment_id = ANY($1::uuid[]) AND deleted_at IS NULL
+ORDER BY created_at, webhook_id
+"""  # noqa: S608 - the columns' names are ours
+_WEBHOOK = f"""
+SELECT {_COLUMNS} FROM webhooks
+WHERE webhook_id = $1 AND environment_id = $2 AND deleted_at IS NULL
+"""  # noqa: S608 - the same
+_WEBHOOKS_BY_ID = f"""
+SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ANY($1::uuid[])
+"""  # noqa: S608 - the same
+CHANGES: Final = "SELECT number FROM changes"
+KNOWN: Final = """
+SELECT e.environment_id, e.event_id, e.type, e.body
+FROM unnest($1::text[], $2::uuid[]) AS k (event_id, environment_id)
+JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment_id
+"""
+# In the order of the arrays, so that overlapping batches wait for one another and never in a ring.
+_ADD_EVENTS = """
+INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
+SELECT event_id, environment_id, type, occurred_at, body, $6::timestamptz
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
+  AS new (event_id, environment_id, type, occurred_at, body)
+ON CONFLICT DO NOTHING
+RETURNING environment_id, event_id
+"""
+# What all of a batch share comes once: an array costs more than a column of COPY, and COPY a trip
+# to the server more, which one event on its own would wait for.
+_ADD_DELIVERIES = """
+INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, reason,
+  due_at, created_at, event_stored_at, failures, interruptions, attempt, worker, leased_until,
+  started_at, ended_at)
+SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, $8, 0, 0,
+  begun::int, CASE WHEN begun THEN $9::uuid END, CASE WHEN begun THEN $10::timestamptz END,
+  CASE WHEN begun THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
+"""
+# Everybody may read pg_locks: a transaction that has written has a lock on its own number, and one
+# that has stored events has one on their table.
+_PUBLISHING = """
+SELECT EXISTS (
+  SELECT FROM pg_locks AS stored
+  JOIN pg_database AS d ON d.oid = stored.database AND d.datname = current_database()
+  JOIN pg_locks AS own ON own.virtualtransaction = stored.virtualtransaction
+    AND own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock' AND own.granted
+  JOIN erasures AS e ON e.environment_id = $1 AND age(own.transactionid) >= age(e.xmin)
+  WHERE stored.locktype = 'relation' AND stored.relation = 'events'::regclass
+    AND stored.mode = 'RowExclusiveLock' AND stored.granted
+)
+"""
+
+_of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
+_of_delivery = attrgetter(
+    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
+)
+
+
+class PostgresIngestStatements(Dialect):
+    """What ingest asks of PostgreSQL."""
+
+    async def webhooks_of(
+        self, connection: AsyncConnection, environment_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return the webhooks of environments, oldest first, tombstones left out."""
+        return _rows(await fetch(connection, _WEBHOOKS_OF, environment_ids))
+
+    async def webhook(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Sequence[RawRow]:
+        """Return one webhook, or nothing; a tombstone is nothing."""
+        return _rows(await fetch(connection, _WEBHOOK, webhook_id, environment_id))
+
+    async def webhooks_by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return webhooks of any environment, tombstones too."""
+        return _rows(await fetch(connection, _WEBHOOKS_BY_ID, webhook_ids))
+
+    def webhook_row(self, raw: RawRow) -> WebhookRow:
+        """Return the values of a row that the driver gave, by the names of their columns."""
+        return dict(zip(WEBHOOK_COLUMNS, raw, strict=True))
+
+    async def changes(self, connection: AsyncConnection) -> int:
+        """Return the change counter."""
+        ((number,),) = await fetch(connection, CHANGES)
+        return int(number)
+
+    async def add_events(
+        self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+    ) -> Mapping[EventKey, KnownEvent]:
+        """Insert the events that are new; return those that are known."""
+        known: dict[EventKey, KnownEvent] = {}
+        left = list(events)
+        while left:
+            inserted = await fetch(connection, _ADD_EVENTS, *event_columns(left), now)
+            new = {tuple(row) for row in inserted}
+            left = [stored for stored in left if stored.event.key not in new]
+            if left:
+                known |= await known_events(connection, left)
+                # What retention has deleted between the two statements is new again.
+                left = [stored for stored in left if stored.event.key not in known]
+        return known
+
+    async def add_deliveries(
+        self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+    ) -> None:
+        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+        if deliveries:
+            values = delivery_columns(deliveries)
+            shared = lease.begun_at, lease.worker, lease.until
+            await run(connection, _ADD_DELIVERIES, *values, *shared)
+
+    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:
+        """Look for one that has stored events and is older than the erasure's last step."""
+        ((is_publishing,),) = await fetch(connection, _PUBLISHING, environment_id)
+        return bool(is_publishing)
+
+
+async def known_events(
+    connection: AsyncConnection, events: Sequence[EventToStore]
+) -> Mapping[EventKey, KnownEvent]:
+    """Return those of the events that are stored."""
+    keys = [(stored.event.event_id, stored.event.environment_id) for stored in events]
+    rows = await fetch(connection, KNOWN, *columns(keys, 2))
+    return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}
+
+
+def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
+    """Return what is stored of events, in arrays: id, environment, type, time and body."""
+    return columns([(*_of_event(stored.event), stored.body) for stored in events], 5)
+
+
+def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
+    """Return what deliveries do not share, in arrays: four ids, state, reason, begun or not."""
+    return columns(map(_of_delivery, deliveries), 7)
+
+
+def _rows(records: Sequence[RawRow]) -> Sequence[RawRow]:
+    """Let go of what the driver remembers beside the values: rows are kept for long."""
+    return [tuple(record) for record in records]

@@ -1,0 +1,162 @@
+"""Storing events with their deliveries on SQLite, and reading the webhooks that get them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.dialect import (
+    WEBHOOK_COLUMNS,
+    Dialect,
+    KnownEvent,
+    Lease,
+    RawRow,
+    WebhookRow,
+)
+from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_adapters.sql.tables import Instant, from_microseconds, to_microseconds, webhooks
+from notification_core.model.delivery import DeliveryState, NewDelivery
+from notification_core.model.event import EventKey, EventToStore
+
+_COLUMNS = ", ".join(f"w.{name}" for name in WEBHOOK_COLUMNS)
+_WEBHOOKS_OF = f"""
+SELECT {_COLUMNS} FROM json_each(?) AS e CROSS JOIN webhooks AS w ON w.environment_id = e.value
+WHERE w.deleted_at IS NULL ORDER BY w.created_at, w.webhook_id
+"""  # noqa: S608 - the columns' names are ours
+_WEBHOOK = f"""
+SELECT {_COLUMNS} FROM webhooks AS w
+WHERE w.webhook_id = ? AND w.environment_id = ? AND w.deleted_at IS NULL
+"""  # noqa: S608 - the same
+_WEBHOOKS_BY_ID = f"""
+SELECT {_COLUMNS} FROM json_each(?) AS i CROSS JOIN webhooks AS w ON w.webhook_id = i.value
+"""  # noqa: S608 - the same
+CHANGES: Final = "SELECT number FROM changes"
+# The outer table must stay outside: the planner knows nothing of the size of a JSON text.
+KNOWN: Final = """
+SELECT e.environment_id, e.event_id, e.type, e.body
+FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
+"""
+ADD_EVENT: Final = """
+INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+ADD_DELIVERY: Final = """
+INSERT INTO deliveries (
+  delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
+  interruptions, worker, leased_until, started_at, created_at, event_stored_at, ended_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)
+"""
+
+_READ: Final[Mapping[str, Callable[[Any], object]]] = {
+    column.name: UUID if isinstance(column.type, sa.Uuid) else from_microseconds
+    for column in webhooks.c
+    if isinstance(column.type, sa.Uuid | Instant)
+}
+"""The columns that the driver gives as values of another type than ours."""
+
+
+class SqliteIngestStatements(Dialect):
+    """What ingest asks of SQLite."""
+
+    async def webhooks_of(
+        self, connection: AsyncConnection, environment_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return the webhooks of environments, oldest first, tombstones left out."""
+        return await fetch(connection, _WEBHOOKS_OF, as_json(key.hex for key in environment_ids))
+
+    async def webhook(
+        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
+    ) -> Sequence[RawRow]:
+        """Return one webhook, or nothing; a tombstone is nothing."""
+        return await fetch(connection, _WEBHOOK, webhook_id.hex, environment_id.hex)
+
+    async def webhooks_by_id(
+        self, connection: AsyncConnection, webhook_ids: Collection[UUID]
+    ) -> Sequence[RawRow]:
+        """Return webhooks of any environment, tombstones too."""
+        return await fetch(connection, _WEBHOOKS_BY_ID, as_json(key.hex for key in webhook_ids))
+
+    def webhook_row(self, raw: RawRow) -> WebhookRow:
+        """Return the values of a row that the driver gave, by the names of their columns."""
+        return {
+            name: value if value is None or name not in _READ else _READ[name](value)
+            for name, value in zip(WEBHOOK_COLUMNS, raw, strict=True)
+        }
+
+    async def changes(self, connection: AsyncConnection) -> int:
+        """Return the change counter."""
+        ((number,),) = await fetch(connection, CHANGES)
+        return int(number)
+
+    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+        """Return the change counter and the clock's time."""
+        return await self.changes(connection), await self.now(connection)
+
+    async def add_events(
+        self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
+    ) -> Mapping[EventKey, KnownEvent]:
+        """Insert the events that are new; return those that are known."""
+        rows = {stored.event.key: event_row(stored, to_microseconds(now)) for stored in events}
+        ids = as_json({stored.event.event_id for stored in events})
+        known = known_of(await fetch(connection, KNOWN, ids), rows.keys())
+        new = [row for key, row in rows.items() if key not in known]
+        await run_many(connection, ADD_EVENT, new)
+        return known
+
+    async def add_deliveries(
+        self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
+    ) -> None:
+        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+        await run_many(connection, ADD_DELIVERY, delivery_rows(deliveries, lease))
+
+    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:  # noqa: ARG002 - nobody else writes
+        """Return False: who asks is the only one who writes."""
+        return False
+
+
+def known_of(rows: Sequence[RawRow], keys: Collection[EventKey]) -> Mapping[EventKey, KnownEvent]:
+    """Return the events among the rows of ``KNOWN`` that were asked for."""
+    stored = {
+        (UUID(environment), event_id): KnownEvent(type_, body)
+        for environment, event_id, type_, body in rows
+    }
+    # The same id in another environment is another event.
+    return {key: event for key, event in stored.items() if key in keys}
+
+
+def event_row(stored: EventToStore, stored_at: int) -> Sequence[Value]:
+    """Return the values of ``ADD_EVENT``."""
+    event = stored.event
+    return (
+        event.event_id,
+        event.environment_id.hex,
+        event.type,
+        to_microseconds(event.occurred_at),
+        stored.body,
+        stored_at,
+    )
+
+
+def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[Sequence[Value]]:
+    """Return the values of ``ADD_DELIVERY``, of each in order."""
+    now, until = to_microseconds(lease.begun_at), to_microseconds(lease.until)
+    worker = None if lease.worker is None else lease.worker.hex
+    begun = (1, worker, until, now, now, now)
+    due = (0, None, None, None, now, now)
+    return [
+        (
+            delivery.delivery_id.hex,
+            delivery.environment_id.hex,
+            delivery.webhook_id.hex,
+            delivery.event_id,
+            delivery.state.value,
+            None if delivery.reason is None else delivery.reason.value,
+            now,
+            *(begun if delivery.begun else due),
+            None if delivery.state is DeliveryState.PENDING else now,
+        )
+        for delivery in deliveries
+    ]

@@ -1,0 +1,199 @@
+"""Ending attempts on SQLite: results, releases, and leases whose worker is gone."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.dialect import (
+    DeliveryUpdate,
+    Dialect,
+    LockedDelivery,
+    Overdue,
+)
+from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
+from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
+
+_HELD = """
+SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
+FROM json_each(?) AS f CROSS JOIN deliveries AS d ON d.delivery_id = f.value
+"""
+SUCCEED: Final = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
+  ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
+  state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
+WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
+"""
+LOG: Final = """
+INSERT INTO attempts (
+  log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
+  started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
+  request_headers, http_code, response_headers, response_body, truncated
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_END = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?,
+  state = ?, reason = ?, due_at = coalesce(?, due_at), ended_at = ?
+WHERE rowid = ?
+"""
+# What had ended before only loses its worker.
+_LET_GO = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?
+WHERE rowid = ?
+"""
+_GIVE_BACK = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, attempt = attempt - 1, due_at = ?
+WHERE rowid = ?
+"""
+_LEASED = """
+SELECT delivery_id, environment_id, attempt FROM deliveries INDEXED BY deliveries_leased
+WHERE worker = ?
+"""
+_OWNERS = "SELECT DISTINCT worker FROM deliveries WHERE worker IS NOT NULL AND worker <> ?"
+OVERDUE: Final = """
+SELECT d.rowid, d.state, d.failures, d.interruptions, d.delivery_id, d.environment_id, d.attempt,
+  d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''), d.started_at
+FROM (
+  SELECT rowid AS handle FROM deliveries INDEXED BY deliveries_leased
+  WHERE worker IS NOT NULL
+    AND (leased_until < ?2 OR worker IN (SELECT value FROM json_each(?1)))
+  LIMIT ?3
+) AS o
+CROSS JOIN deliveries AS d ON d.rowid = o.handle
+LEFT JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SqliteResultStatements(Dialect):
+    """What SQLite is asked of attempts."""
+
+    async def held(
+        self, connection: AsyncConnection, fences: Sequence[Fence]
+    ) -> Sequence[LockedDelivery | None]:
+        """Return for each fence the delivery that it still holds, else None."""
+        held: list[LockedDelivery | None] = [None] * len(fences)
+        ids = as_json(fence.delivery_id.hex for fence in fences)
+        rows = await fetch(connection, _HELD, ids)
+        for place, environment, attempt, worker, handle, state, failures, interruptions in rows:
+            fence = fences[place]
+            theirs = (fence.environment_id.hex, fence.attempt, fence.worker.hex)
+            if theirs == (environment, attempt, worker):
+                held[place] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
+        return held
+
+    async def succeed(
+        self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
+    ) -> Collection[int]:
+        """End as succeeded what the fences still hold; return the places of those that do."""
+        held = await self.held(connection, fences)
+        first = {row.handle: place for place, row in reversed([*enumerate(held)]) if row}
+        places = sorted(first.values())
+        ended_at = to_microseconds(now)
+        await run_many(connection, SUCCEED, [succeed_row(fences[n], ended_at) for n in places])
+        return places
+
+    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+        """Insert attempts that have ended."""
+        await run_many(connection, LOG, [attempt_row(attempt) for attempt in attempts])
+
+    async def end(self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
+        """Write what becomes of deliveries after their attempts."""
+        ended = [
+            (
+                failures,
+                interruptions,
+                state.value,
+                None if reason is None else reason.value,
+                None if due_at is None else to_microseconds(due_at),
+                None if ended_at is None else to_microseconds(ended_at),
+                handle,
+            )
+            for handle, failures, interruptions, state, reason, due_at, ended_at in endings
+            if state is not None
+        ]
+        let_go = [
+            (ending.failures, ending.interruptions, ending.handle)
+            for ending in endings
+            if ending.state is None
+        ]
+        await run_many(connection, _END, ended)
+        await run_many(connection, _LET_GO, let_go)
+
+    async def give_back(
+        self, connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
+    ) -> None:
+        """Undo the begin of attempts: no worker, the number as before, due then."""
+        due = to_microseconds(due_at)
+        await run_many(connection, _GIVE_BACK, [(due, delivery.handle) for delivery in given])
+
+    async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
+        """Return every attempt that a worker has begun and not ended."""
+        return [
+            Fence(UUID(delivery_id), UUID(environment_id), attempt, worker)
+            for delivery_id, environment_id, attempt in await fetch(connection, _LEASED, worker.hex)
+        ]
+
+    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+        """Return the workers that own leases; those of trials are no worker's."""
+        return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER.hex)]
+
+    async def overdue(
+        self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
+    ) -> Sequence[Overdue]:
+        """Return attempts of dead workers and those whose lease is over."""
+        workers = as_json(worker.hex for worker in dead)
+        overdue = []
+        for row in await fetch(connection, OVERDUE, workers, to_microseconds(now), limit):
+            handle, state, failures, interruptions, delivery, environment, attempt, *rest = row
+            worker, webhook, event_id, event_type, begun_at = rest
+            overdue.append(
+                Overdue(
+                    LockedDelivery(handle, DeliveryState(state), failures, interruptions),
+                    Fence(UUID(delivery), UUID(environment), attempt, UUID(worker)),
+                    webhook_id=UUID(webhook),
+                    event_id=event_id,
+                    event_type=event_type,
+                    begun_at=from_microseconds(begun_at),
+                )
+            )
+        return overdue
+
+
+def succeed_row(fence: Fence, ended_at: int) -> Sequence[Value]:
+    """Return the values of ``SUCCEED``."""
+    ids = fence.delivery_id.hex, fence.environment_id.hex
+    return ended_at, *ids, fence.attempt, fence.worker.hex
+
+
+def attempt_row(attempt: Attempt) -> Sequence[Value]:
+    """Return the values of ``LOG``."""
+    error, next_at, duration = attempt.error, attempt.next_attempt_at, attempt.duration
+    request, response = attempt.request, attempt.response
+    return (
+        attempt.log_id.hex,
+        attempt.environment_id.hex,
+        attempt.webhook_id.hex,
+        attempt.delivery_id.hex,
+        attempt.event_id,
+        attempt.event_type,
+        attempt.number,
+        attempt.outcome.value,
+        to_microseconds(attempt.started_at),
+        None if duration is None else duration // MICROSECOND,
+        None if next_at is None else to_microseconds(next_at),
+        None if error is None else error.code.value,
+        None if error is None else error.message,
+        None if request is None else request.method,
+        None if request is None else request.url,
+        None if request is None else _encode(request.headers).decode(),
+        None if response is None else response.http_code,
+        None if response is None else _encode(response.headers).decode(),
+        None if response is None else response.body,
+        None if response is None else response.truncated,
+    )
