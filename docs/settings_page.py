@@ -1,13 +1,19 @@
 """The page of the variables: what each means, and where it takes effect, read off the code."""
 
 import ast
+import inspect
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, cast
 
-from notification_entrypoints.config.settings import Variable, variables
+from attrs import fields
+
+from notification_entrypoints.config.settings import Settings, variables
+from notification_entrypoints.config.variables import Variable
 
 GROUPS = {
     "API": "The API server",
@@ -71,7 +77,12 @@ PLACES: Mapping[str, str] = {
 """What is done in a package, in a module, or in one function of it."""
 
 _PACKAGE = Path(str(files("notification_entrypoints")))
-_SETTINGS = "config.settings"
+_SETTINGS = ("config.settings", "config.groups")
+_GROUP_CLASSES: Mapping[str, type] = {
+    attribute.name: attribute.metadata["group"]
+    for attribute in fields(Settings)
+    if "group" in attribute.metadata
+}
 _HOLDERS = frozenset(
     {"settings", "chosen", "self._settings"}
     | {f"{holder}.settings" for holder in ("application", "runtime", "self", "self._application")}
@@ -132,30 +143,41 @@ def _places() -> Mapping[str, AbstractSet[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted(_PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
-        if module != _SETTINGS:
-            for function, attribute in _reads(path, _HOLDERS):
+        if module not in _SETTINGS:
+            for function, attribute in _reads(path):
                 for name in known & derived.get(attribute, {attribute}):
                     found[name].add(_place(module, function))
     return found
 
 
 def _derived() -> Iterator[tuple[str, AbstractSet[str]]]:
-    """Yield what the settings make of several variables, and of which."""
-    reads: dict[str, set[str]] = defaultdict(set)
-    for function, attribute in _reads(
-        _PACKAGE.joinpath(*_SETTINGS.split(".")).with_suffix(".py"), {"self"}
-    ):
-        reads[function].add(attribute)
-    yield from reads.items()
+    """Yield what the groups make of several of their variables, and of which."""
+    for group, kind in _GROUP_CLASSES.items():
+        for name, made in vars(kind).items():
+            if isinstance(made, property):
+                tree = ast.parse(textwrap.dedent(inspect.getsource(cast("Any", made.fget))))
+                yield (
+                    f"{group}_{name}",
+                    {f"{group}_{node.attr}" for node in _attributes(tree, {"self"})},
+                )
 
 
-def _reads(path: Path, holders: AbstractSet[str]) -> Iterator[tuple[str, str]]:
-    """Yield each reading of an attribute of these, with the function that it is in."""
+def _reads(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each reading of a setting, by its variable in lower case, with the function around."""
     for function in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Attribute) and ast.unparse(node.value) in holders:
-                    yield function.name, node.attr
+            for node in _attributes(function, _HOLDERS):
+                yield function.name, node.attr
+            for group in _GROUP_CLASSES:
+                for node in _attributes(function, {f"{holder}.{group}" for holder in _HOLDERS}):
+                    yield function.name, f"{group}_{node.attr}"
+
+
+def _attributes(tree: ast.AST, holders: AbstractSet[str]) -> Iterator[ast.Attribute]:
+    """Yield each reading of an attribute of these."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in holders:
+            yield node
 
 
 def _place(module: str, function: str) -> str:

@@ -44,8 +44,8 @@ from notification_entrypoints.bootstrap.application import (
     Application,
     open_application,
 )
+from notification_entrypoints.config.report import unknown_variables
 from notification_entrypoints.config.settings import Settings, load_settings
-from notification_entrypoints.config.unknown_variables import unknown_variables
 from notification_entrypoints.observability.metrics import Metrics
 
 __all__ = [
@@ -210,7 +210,7 @@ class Notifications:
         Who may call it is said by ``API_AUTH``: "none" leaves it to the host. Raises
         :class:`InvalidSettings` where nothing is said.
         """
-        if not self._application.settings.api_auth:
+        if not self._application.settings.api.auth:
             problem = "API_AUTH must say who may call the API: api_key, or none if the host does"
             raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)])
         return api_app(self._application, prefix="")

@@ -42,6 +42,7 @@ from notification_entrypoints.bootstrap.application import (
     Application,
     open_application,
 )
+from notification_entrypoints.config.groups import DbSettings, WebhookSettings
 from notification_entrypoints.config.policies import webhook_rules
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.metrics import Metrics
@@ -58,14 +59,16 @@ _CLOCK = SystemClock()
 _IDS = IdGenerator(_CLOCK)
 _EVERY = EveryEnvironment()
 _SETTINGS = Settings(
-    db_encryption_secret="0123456789abcdef0123456789abcdef",
+    db=DbSettings(encryption_secret="0123456789abcdef0123456789abcdef"),
     project_management_api_uri=None,
     tz=ZONE,
-    webhooks_max_per_environment=MAX_WEBHOOKS,
-    webhooks_write_timeout=TRIAL_TIMEOUT,
-    webhooks_lease=LEASE,
-    webhooks_public_verification_key_signature_header="X-Signature",
-    webhooks_public_verification_key_signature_timestamp_header="X-Signature-Timestamp",
+    webhooks=WebhookSettings(
+        max_per_environment=MAX_WEBHOOKS,
+        write_timeout=TRIAL_TIMEOUT,
+        lease=LEASE,
+        public_verification_key_signature_header="X-Signature",
+        public_verification_key_signature_timestamp_header="X-Signature-Timestamp",
+    ),
 )
 
 
@@ -108,7 +111,7 @@ class Backstage:
         """Return the application with some of it, of its settings or of its storage replaced."""
         return evolve(
             self.application,
-            settings=evolve(self.application.settings, **(settings or {})),
+            settings=_changed(self.application.settings, settings or {}),
             storage=evolve(cast("Any", self.storage), **(storage or {})),
             **changes,
         )
@@ -125,6 +128,17 @@ class Backstage:
         """Write the end of an attempt as a worker would."""
         result = AttemptResult(begun.fence, attempt, verdict, webhook_version=1)
         assert not await self.storage.deliveries.finish([result], DELAY)
+
+
+def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return settings with others at these paths, such as ``api.rate_limit``."""
+    for path, value in changes.items():
+        group, _, name = path.rpartition(".")
+        changed = {name: value}
+        if group:
+            changed = {group: evolve(getattr(settings, group), **changed)}
+        settings = evolve(settings, **changed)
+    return settings
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ from notification_entrypoints.cli import main
 from notification_entrypoints.cli.captured import parse_captured
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import up_defaults
+from notification_entrypoints.config.policies import trust_of
 from notification_entrypoints.config.settings import load_settings
-from notification_entrypoints.config.tls import trust_of
 from tests.entrypoints.api_examples import DRAFT
 from tests.entrypoints.api_services import backstage, in_memory
 from tests.entrypoints.checked_api import called
@@ -44,7 +44,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 def test_a_secrets_file_may_have_one(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(codecs.BOM_UTF8 + f"{SECRET}\r\n".encode())
-    assert load_settings({"DB_ENCRYPTION_SECRET_FILE": str(file)}).db_encryption_secret == SECRET
+    assert load_settings({"DB_ENCRYPTION_SECRET_FILE": str(file)}).db.encryption_secret == SECRET
 
 
 @pytest.mark.parametrize("mark", UTF_16)

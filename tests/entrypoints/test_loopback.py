@@ -16,7 +16,7 @@ OPS = "http://127.0.0.1:3616/debug/settings"
 def policy_allows(folder: Path, environ: Mapping[str, str]) -> bool:
     settings = load_settings(environ, up_defaults(folder, environ))
     try:
-        check_url(OPS, settings.destinations)
+        check_url(OPS, settings.webhooks.destinations)
     except DestinationRefused:
         return False
     return True

@@ -25,7 +25,7 @@ from notification_entrypoints.api.security.authorization import (
     is_administrator,
 )
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.config.settings import is_loopback
+from notification_entrypoints.config.parsers import is_loopback
 from notification_entrypoints.observability.logs import NOT_SERVED
 
 _log = logging.getLogger(__name__)
@@ -48,16 +48,16 @@ def api_app(
     document = load_document(settings.tz)
     callers = callers or api_callers(application)
     origin_policy = OriginPolicy(
-        proxies=settings.api_trusted_proxies,
-        origins=settings.api_cors_origins,
+        proxies=settings.api.trusted_proxies,
+        origins=settings.api.cors_origins,
         open=application.credentials is None,
-        local=is_loopback(settings.api_server_host),
+        local=is_loopback(settings.api.server_host),
     )
     answering = handlers(application, document, callers, origin_policy)
     app = web.Application(middlewares=[_edge(application, origin_policy)])
     access = Access(callers, storage.webhooks, storage.history)
-    memory = BodyMemory(settings.api_server_max_buffered)
-    timeouts = Timeouts(settings.api_server_read_timeout, settings.api_server_write_timeout)
+    memory = BodyMemory(settings.api.server_max_buffered)
+    timeouts = Timeouts(settings.api.server_read_timeout, settings.api.server_write_timeout)
     endpoints = [
         Endpoint(operation, answering[operation.operation_id], timeouts, access, memory)
         for operation in document.operations
@@ -80,8 +80,8 @@ def api_callers(application: Application) -> Callers:
     return Callers(
         application.credentials,
         application.clock,
-        application.settings.api_trusted_proxies,
-        requests_per_second=application.settings.api_rate_limit,
+        application.settings.api.trusted_proxies,
+        requests_per_second=application.settings.api.rate_limit,
     )
 
 

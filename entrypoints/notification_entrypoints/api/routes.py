@@ -57,7 +57,7 @@ def handlers(
         erasures=application.erasures,
         idempotency=idempotency,
         audit_trail=audit_trail,
-        signature_headers=settings.signature_headers,
+        signature_headers=settings.webhooks.signature_headers,
         converter=converter,
         origin_policy=origin_policy,
     )

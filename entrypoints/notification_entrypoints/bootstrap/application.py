@@ -93,7 +93,7 @@ class Application:
 
         It is the same in every process, so that one takes what another gave.
         """
-        return hmac.digest(self.settings.db_encryption_secret.encode(), b"cursors/v1", "sha256")
+        return hmac.digest(self.settings.db.encryption_secret.encode(), b"cursors/v1", "sha256")
 
     def wind_down(self) -> None:
         """Begin no more attempts: the process is about to stop."""
@@ -196,7 +196,7 @@ async def _open_runtime(
     if (sender := overrides.sender) is None:
         sender = chosen_sender(settings, metrics.phase_finished)
         stack.push_async_callback(sender.close)
-    signatures = SignatureCache(settings.signature_headers, fastest_signer())
+    signatures = SignatureCache(settings.webhooks.signature_headers, fastest_signer())
     return Runtime(
         settings=settings,
         metrics=metrics,
@@ -220,7 +220,7 @@ async def _open_ingests(
         storage.backlog,
         runtime.clock,
         runtime.metrics,
-        runtime.settings.webhooks_max_pending_per_webhook,
+        runtime.settings.webhooks.max_pending_per_webhook,
     )
     await stack.enter_async_context(in_background(full_queues.run()))
     ingests = {
@@ -251,7 +251,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
         clock=runtime.clock,
         ids=runtime.ids,
         observer=runtime.metrics,
-        lease=runtime.settings.webhooks_lease,
+        lease=runtime.settings.webhooks.lease,
     )
 
 
@@ -290,7 +290,7 @@ async def _dispatching(runtime: Runtime) -> AsyncIterator[Dispatcher | None]:
     metrics.observe_dispatcher(
         in_flight=lambda: dispatcher.in_flight,
         queued=lambda: dispatcher.waiting,
-        limit=runtime.settings.webhooks_max_in_flight,
+        limit=runtime.settings.webhooks.max_in_flight,
     )
     metrics.observe_webhooks(dispatcher.environments, dispatcher.holds_back)
     await dispatcher.start()

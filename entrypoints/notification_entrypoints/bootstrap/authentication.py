@@ -11,7 +11,8 @@ from notification_core.errors import Detail, InvalidSettings
 from notification_core.model.api_key import hash_api_key
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
-from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
+from notification_entrypoints.config.parsers import Authentication, is_loopback
+from notification_entrypoints.config.settings import Settings
 
 _log = structlog.stdlib.get_logger("notification")
 
@@ -23,15 +24,15 @@ async def accepted_credentials(
     """Give the kinds of credentials that are accepted, None where nobody is asked."""
     async with AsyncExitStack() as stack:
         accepted: list[CredentialScheme] = []
-        if Authentication.API_KEY in settings.api_auth:
+        if Authentication.API_KEY in settings.api.auth:
             accepted += [*_bootstrap(settings), keys]
-        if Authentication.JWT in settings.api_auth:
+        if Authentication.JWT in settings.api.auth:
             accepted.append(await stack.enter_async_context(_tokens(settings, clock)))
-        yield None if Authentication.NONE in settings.api_auth else accepted
+        yield None if Authentication.NONE in settings.api.auth else accepted
 
 
 def _bootstrap(settings: Settings) -> Sequence[CredentialScheme]:
-    key = settings.api_bootstrap_key
+    key = settings.api.bootstrap_key
     return [BootstrapKey(hash_api_key(key))] if key else []
 
 
@@ -47,14 +48,14 @@ async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[CredentialS
         problem = "API_AUTH has jwt, which needs: pip install 'notification-management[jwt]'"
         raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)]) from error
     rules = TokenRules(
-        issuer=settings.api_jwt_issuer,
-        audience=settings.api_jwt_audience,
-        algorithms=tuple(settings.api_jwt_algorithms),
-        scope_claim=settings.api_jwt_scope_claim,
-        environments_claim=settings.api_jwt_environments_claim,
+        issuer=settings.api.jwt_issuer,
+        audience=settings.api.jwt_audience,
+        algorithms=tuple(settings.api.jwt_algorithms),
+        scope_claim=settings.api.jwt_scope_claim,
+        environments_claim=settings.api.jwt_environments_claim,
     )
-    _warn_of_plain_http(settings.api_jwt_jwks_url)
-    keys = KeySet(settings.api_jwt_jwks_url, clock)
+    _warn_of_plain_http(settings.api.jwt_jwks_url)
+    keys = KeySet(settings.api.jwt_jwks_url, clock)
     try:
         yield JwtCredentials(rules, keys, clock)
     finally:

@@ -4,8 +4,9 @@ from ssl import SSLContext
 
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.ports.sender import HttpSender, OnPhase
-from notification_entrypoints.config.settings import Sender, Settings
-from notification_entrypoints.config.tls import trust_of
+from notification_entrypoints.config.parsers import Sender
+from notification_entrypoints.config.policies import trust_of
+from notification_entrypoints.config.settings import Settings
 
 
 def chosen_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
@@ -15,8 +16,8 @@ def chosen_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
 
     Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
     """
-    trust = trust_of("WEBHOOKS_CA_FILE", settings.webhooks_ca_file)
-    match settings.webhooks_sender:
+    trust = trust_of("WEBHOOKS_CA_FILE", settings.webhooks.ca_file)
+    match settings.webhooks.sender:
         case Sender.AIOHTTP:
             return _aiohttp_sender(settings, trust)
         case Sender.NATIVE:
@@ -35,7 +36,7 @@ def _aiohttp_sender(settings: Settings, trust: SSLContext | None) -> HttpSender:
     from notification_adapters.http.aiohttp import AiohttpSender  # noqa: PLC0415 - only where chosen
 
     return AiohttpSender(
-        settings.destinations, ssl_context=trust, proxy=settings.webhooks_egress_proxy
+        settings.webhooks.destinations, ssl_context=trust, proxy=settings.webhooks.egress_proxy
     )
 
 
@@ -43,9 +44,9 @@ def _native_sender(settings: Settings, trust: SSLContext | None, on_phase: OnPha
     from notification_adapters.http.native import NativeSender  # noqa: PLC0415 - an extra
 
     return NativeSender(
-        settings.destinations,
+        settings.webhooks.destinations,
         ssl_context=trust,
-        proxy=settings.webhooks_egress_proxy,
+        proxy=settings.webhooks.egress_proxy,
         on_phase=on_phase,
     )
 

@@ -42,7 +42,7 @@ async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
     It waits for no broker. At the end, or once it is told to stop, nothing more is taken; what is
     in hand is stored, and its offsets are committed.
     """
-    settings, topics = application.settings, application.settings.topics
+    settings, topics = application.settings, application.settings.kafka.topics
     if topics is None:
         yield KafkaParts()
         return
@@ -51,14 +51,14 @@ async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
 
     brokers = brokers_of(settings)
     async with AsyncExitStack() as stack:
-        sink = KafkaSink(brokers, topics, settings.kafka_topic_replication_factor)
+        sink = KafkaSink(brokers, topics, settings.kafka.topic_replication_factor)
         relay = OutboxRelay(
             worker=application.ids(),
             outbox=application.storage.outbox,
             sink=sink,
             clock=application.clock,
             observer=application.metrics,
-            poll_interval=settings.webhooks_poll_interval,
+            poll_interval=settings.webhooks.poll_interval,
         )
         stack.push_async_callback(relay.release)
         stack.push_async_callback(sink.close)
@@ -105,16 +105,16 @@ async def _consuming(application: Application, source: EventSource) -> AsyncIter
 def brokers_of(settings: Settings) -> Brokers:
     """Return what the settings say of the brokers."""
     return Brokers(
-        addresses=settings.kafka_brokers,
-        protocol=settings.kafka_security_protocol,
+        addresses=settings.kafka.brokers,
+        protocol=settings.kafka.security_protocol,
         credentials=SaslCredentials(
-            mechanism=settings.kafka_sasl_mechanism,
-            username=settings.kafka_sasl_username,
-            password=settings.kafka_sasl_password,
-            ca=settings.kafka_ssl_ca_location,
-            certificate=settings.kafka_ssl_certificate_location,
-            key=settings.kafka_ssl_key_location,
-            key_password=settings.kafka_ssl_key_password,
+            mechanism=settings.kafka.sasl_mechanism,
+            username=settings.kafka.sasl_username,
+            password=settings.kafka.sasl_password,
+            ca=settings.kafka.ssl_ca_location,
+            certificate=settings.kafka.ssl_certificate_location,
+            key=settings.kafka.ssl_key_location,
+            key_password=settings.kafka.ssl_key_password,
         ),
     )
 
@@ -123,8 +123,8 @@ def consumer_config(settings: Settings, topics: Topics) -> ConsumerConfig:
     """Return what the settings say of consuming."""
     return ConsumerConfig(
         topics=topics,
-        replication_factor=settings.kafka_topic_replication_factor,
-        fetch_bytes=settings.kafka_consumer_fetch_bytes,
-        fetch_wait=settings.kafka_consumer_fetch_frequency,
-        start=settings.kafka_consumer_start,
+        replication_factor=settings.kafka.topic_replication_factor,
+        fetch_bytes=settings.kafka.consumer_fetch_bytes,
+        fetch_wait=settings.kafka.consumer_fetch_frequency,
+        start=settings.kafka.consumer_start,
     )

@@ -29,13 +29,13 @@ async def open_storage(
 ) -> AsyncIterator[SqlStorage]:
     """Open the database at ``DB_URI``, which has been migrated."""
     cipher = await _cipher(settings)
-    if file := file_of(settings.db_uri):
-        opening = open_sqlite(file, cipher, clock, ids, settings.topics)
+    if file := file_of(settings.db.uri):
+        opening = open_sqlite(file, cipher, clock, ids, settings.kafka.topics)
     else:
         from notification_adapters.sql.postgres import open_postgres  # noqa: PLC0415 - only where needed
 
         server = server_of(settings)
-        opening = open_postgres(server, cipher, clock, ids, topics=settings.topics)
+        opening = open_postgres(server, cipher, clock, ids, topics=settings.kafka.topics)
     async with opening as storage:
         yield storage
 
@@ -43,7 +43,7 @@ async def open_storage(
 async def migrate(settings: Settings) -> None:
     """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
     cipher = await _cipher(settings)
-    if file := file_of(settings.db_uri):
+    if file := file_of(settings.db.uri):
         await migrate_sqlite(file, cipher)
     else:
         from notification_adapters.sql.postgres import migrate_postgres  # noqa: PLC0415 - the same
@@ -65,29 +65,29 @@ async def migration_sql(settings: Settings) -> str:
 
 def place_of(settings: Settings) -> str:
     """Return where the storage is, without a secret, for people."""
-    if file := file_of(settings.db_uri):
+    if file := file_of(settings.db.uri):
         return str(file)
-    return server_uri(settings.db_uri, settings).place
+    return server_uri(settings.db.uri, settings).place
 
 
 def server_of(settings: Settings) -> "Server":
     """Return the PostgreSQL server that the settings name."""
     from notification_adapters.sql.postgres import Server  # noqa: PLC0415 - only where needed
 
-    direct = settings.db_direct_uri
+    direct = settings.db.direct_uri
     return Server(
-        uri=str(server_uri(settings.db_uri, settings)),
+        uri=str(server_uri(settings.db.uri, settings)),
         direct_uri=None if direct is None else str(server_uri(direct, settings)),
-        schema=settings.db_schema,
-        pool_size=settings.db_pool_size,
-        prepared_statements=settings.db_prepared_statements,
+        schema=settings.db.schema,
+        pool_size=settings.db.pool_size,
+        prepared_statements=settings.db.prepared_statements,
         application_name=f"notification-management {settings.pod_name}",
     )
 
 
 def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
     """Open a database for a look at its schema."""
-    if file := file_of(settings.db_uri):
+    if file := file_of(settings.db.uri):
         return open_sqlite_database(file, SystemClock())
     from notification_adapters.sql.postgres import open_postgres_database  # noqa: PLC0415 - the same
 
@@ -96,4 +96,4 @@ def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
 
 async def _cipher(settings: Settings) -> Cipher:
     opened = await unwrapped(settings)
-    return Cipher(opened.db_encryption_secret, opened.db_encryption_previous_secrets)
+    return Cipher(opened.db.encryption_secret, opened.db.encryption_previous_secrets)

@@ -24,9 +24,13 @@ from notification_entrypoints.config.databases import (
     secret_path,
     up_defaults_now,
 )
-from notification_entrypoints.config.report import SettingReport, describe
+from notification_entrypoints.config.report import (
+    SettingReport,
+    UnknownVariable,
+    describe,
+    unknown_variables,
+)
 from notification_entrypoints.config.settings import check_exposure, load_settings
-from notification_entrypoints.config.unknown_variables import UnknownVariable, unknown_variables
 
 _SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _TO_BE_MADE = "?" * 32  # stands for a secret that is not there yet: never shown

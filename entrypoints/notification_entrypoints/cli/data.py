@@ -8,7 +8,7 @@ import click
 
 from notification_entrypoints.cli.terminal import note
 from notification_entrypoints.config.databases import up_defaults_now
-from notification_entrypoints.config.unknown_variables import unknown_variables
+from notification_entrypoints.config.report import unknown_variables
 
 data_option = click.option(
     "--data",

@@ -7,7 +7,7 @@ import click
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.terminal import note
 from notification_entrypoints.commands import migrate
-from notification_entrypoints.config.unknown_variables import unknown_variables
+from notification_entrypoints.config.report import unknown_variables
 
 
 @click.command(

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from notification_entrypoints.commands.exit_codes import CommandFailed
-from notification_entrypoints.config.unknown_variables import UnknownVariable
+from notification_entrypoints.config.report import UnknownVariable
 
 _PIPE_WIDTH = 160
 

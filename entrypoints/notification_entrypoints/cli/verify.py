@@ -24,7 +24,7 @@ from notification_entrypoints.cli.verification import (
     published_keys,
 )
 from notification_entrypoints.commands.exit_codes import Exit
-from notification_entrypoints.config.secret_files import decoded
+from notification_entrypoints.config.variables import decoded
 
 _SIGNATURE_HEADER = "X-3dverse-Signature"
 _MAX_KEY_BYTES = 4096

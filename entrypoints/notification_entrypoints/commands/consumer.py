@@ -29,7 +29,7 @@ def run(environ: Mapping[str, str], workers: int = 1) -> None:
 
 def _load(environ: Mapping[str, str]) -> Settings:
     settings = load_settings(environ)
-    if not settings.kafka_brokers:
+    if not settings.kafka.brokers:
         problem = "KAFKA_BROKERS is empty, but a consumer has nothing to do without Kafka"
         raise InvalidSettings(f"{problem}.", [Detail("KAFKA_BROKERS", problem)])
     return settings

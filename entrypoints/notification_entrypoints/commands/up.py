@@ -84,7 +84,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
 
 def _secret_file(settings: Settings) -> Path | None:
     """Return the file of the embedded database's secret, if one was made."""
-    database = file_of(settings.db_uri)
+    database = file_of(settings.db.uri)
     path = secret_path(database) if database else None
     return path if path and path.exists() else None
 

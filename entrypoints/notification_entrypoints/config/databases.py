@@ -9,8 +9,9 @@ from tempfile import NamedTemporaryFile
 
 from notification_adapters.postgres_uri import PostgresUri, parse_postgres_uri
 from notification_core.errors import StorageUnusable
-from notification_entrypoints.config.secret_files import decoded, is_given
-from notification_entrypoints.config.settings import Authentication, Settings, is_loopback
+from notification_entrypoints.config.parsers import Authentication, is_loopback
+from notification_entrypoints.config.settings import Settings
+from notification_entrypoints.config.variables import decoded, is_given
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
@@ -78,9 +79,9 @@ def file_of(uri: str) -> Path | None:
 def server_uri(uri: str, settings: Settings) -> PostgresUri:
     """Give a server's URI what it leaves to the variables: user, password, database."""
     return parse_postgres_uri(uri if "://" in uri else f"postgresql://{uri}").completed(
-        user=settings.db_auth_user,
-        password=settings.db_auth_pass,
-        database=settings.db_database,
+        user=settings.db.auth_user,
+        password=settings.db.auth_pass,
+        database=settings.db.database,
     )
 
 

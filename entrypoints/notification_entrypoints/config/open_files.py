@@ -27,8 +27,8 @@ def most_connections(settings: Settings) -> int:
 
     If nothing is set, that is what sending and storage leave, and at least half of all.
     """
-    if settings.api_server_max_connections:
-        return settings.api_server_max_connections
+    if settings.api.server_max_connections:
+        return settings.api.server_max_connections
     limit = _limit()
     left = limit - _needed(settings, dispatches=True)
     return min(_MOST_CONNECTIONS, max(1, limit // 2, left))
@@ -56,5 +56,5 @@ def _limit() -> int:
 
 def _needed(settings: Settings, *, dispatches: bool) -> int:
     """Return how many the settings ask for at most, those of the API server left out."""
-    sending = settings.webhooks_max_in_flight + _IDLE if dispatches else 0
-    return _OTHERS + settings.db_pool_size + sending
+    sending = settings.webhooks.max_in_flight + _IDLE if dispatches else 0
+    return _OTHERS + settings.db.pool_size + sending

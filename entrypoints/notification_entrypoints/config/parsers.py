@@ -28,6 +28,47 @@ _SECRET_LENGTH = 32
 _WRAPPED = re.compile(r"vault:v[0-9]{1,9}:[A-Za-z0-9+/]{40,2000}={0,2}")
 
 
+class Authentication(StrEnum):
+    """How the API tells who is calling."""
+
+    NONE = "none"
+    API_KEY = "api_key"
+    JWT = "jwt"
+
+
+class JwtAlgorithm(StrEnum):
+    """What a token may be signed with: by a key that its issuer publishes half of."""
+
+    RS256 = "RS256"
+    RS384 = "RS384"
+    RS512 = "RS512"
+    PS256 = "PS256"
+    PS384 = "PS384"
+    PS512 = "PS512"
+    ES256 = "ES256"
+    ES384 = "ES384"
+    ES512 = "ES512"
+    EDDSA = "EdDSA"
+
+
+class Sender(StrEnum):
+    """What sends the requests."""
+
+    AUTO = "auto"
+    AIOHTTP = "aiohttp"
+    NATIVE = "native"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens on ``host``."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    # Python 3.13 calls a mapped 127.0.0.1 loopback, 3.11 does not: here it never is.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
+
+
 @frozen
 class Parser(Generic[T]):
     """How a variable's text is read, and in words what is accepted.

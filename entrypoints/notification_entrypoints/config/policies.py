@@ -1,8 +1,13 @@
-"""What the settings say of each part of the core, in its own words."""
+"""What the settings say of each part of the product, in its own words."""
 
+from pathlib import Path
+from ssl import SSLContext
+
+from notification_adapters.http.destination_guard import trust_in
 from notification_core.dispatch.attempt import DeliveryRules
 from notification_core.dispatch.dispatcher import DispatchRules
 from notification_core.dispatch.fair_queue import Bounds
+from notification_core.errors import Detail, InvalidSettings
 from notification_core.maintenance.lease_reaper import UpkeepRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
 from notification_core.model.event_types import EVENT_TYPES
@@ -14,22 +19,22 @@ from notification_entrypoints.config.settings import Settings
 def webhook_rules(settings: Settings) -> WebhookRules:
     """Return what the settings say of webhooks."""
     return WebhookRules(
-        destinations=settings.destinations,
-        reserved_headers=settings.signature_headers.names,
+        destinations=settings.webhooks.destinations,
+        reserved_headers=settings.webhooks.signature_headers.names,
         event_types=EVENT_TYPES.keys(),
-        max_webhooks=settings.webhooks_max_per_environment,
+        max_webhooks=settings.webhooks.max_per_environment,
     )
 
 
 def delivery_rules(settings: Settings) -> DeliveryRules:
     """Return what the settings say of attempts."""
     return DeliveryRules(
-        timeout=settings.webhooks_write_timeout,
+        timeout=settings.webhooks.write_timeout,
         retries=RetryPolicy(
-            max_retries=settings.webhooks_max_retries,
-            interval=settings.webhooks_retry_interval,
-            backoff=settings.webhooks_retry_backoff,
-            retry_after_max=settings.webhooks_retry_after_max,
+            max_retries=settings.webhooks.max_retries,
+            interval=settings.webhooks.retry_interval,
+            backoff=settings.webhooks.retry_backoff,
+            retry_after_max=settings.webhooks.retry_after_max,
         ),
     )
 
@@ -38,27 +43,47 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
     """Return what the settings say of dispatching."""
     return DispatchRules(
         bounds=Bounds(
-            in_flight=settings.webhooks_max_in_flight,
-            per_webhook=settings.webhooks_max_in_flight_per_webhook,
+            in_flight=settings.webhooks.max_in_flight,
+            per_webhook=settings.webhooks.max_in_flight_per_webhook,
         ),
-        lease=settings.webhooks_lease,
-        poll_interval=settings.webhooks_poll_interval,
+        lease=settings.webhooks.lease,
+        poll_interval=settings.webhooks.poll_interval,
     )
 
 
 def retention_rules(settings: Settings) -> RetentionRules:
     """Return what the settings say of how long things are kept."""
     return RetentionRules(
-        logs=settings.retention_logs,
-        audit=settings.retention_audit,
-        events=settings.retention_events,
+        logs=settings.retention.logs,
+        audit=settings.retention.audit,
+        events=settings.retention.events,
     )
 
 
 def upkeep_rules(settings: Settings) -> UpkeepRules:
     """Return what the settings say of how long things last."""
     return UpkeepRules(
-        interruption_delay=settings.webhooks_retry_interval,
-        disable_after=settings.webhooks_disable_after,
-        expire_after=settings.retention_events,
+        interruption_delay=settings.webhooks.retry_interval,
+        disable_after=settings.webhooks.disable_after,
+        expire_after=settings.retention.events,
     )
+
+
+def trust_of(variable: str, authorities: Path | None) -> SSLContext | None:
+    """Return what trusts the certificates of a file, None without one: the system's are trusted.
+
+    Raises :class:`InvalidSettings`, which names the variable, where the file cannot be read.
+    """
+    if authorities is None:
+        return None
+    try:
+        return trust_in(authorities)
+    except OSError as error:  # ssl.SSLError is one too
+        reason = error.strerror or error
+        problem = (
+            f"{variable} is {str(authorities)!r}, but must be a file of PEM certificates "
+            f"that this process can read ({reason})"
+        )
+        raise InvalidSettings(
+            f"The settings are refused: {problem}.", [Detail(variable, problem)]
+        ) from error

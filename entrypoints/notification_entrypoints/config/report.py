@@ -1,18 +1,29 @@
-"""The settings as they are shown to people: where each comes from, secrets masked."""
+"""What people are told of settings: where each comes from, secrets masked; and slips in names."""
 
+import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
 
 from attrs import frozen
 
-from notification_entrypoints.config.secret_files import file_variable
 from notification_entrypoints.config.settings import Settings, variables
+from notification_entrypoints.config.variables import file_variable, value_of
 
 _NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
+_PREFIXES = (
+    *("API_", "DB_", "KAFKA_", "OPS_SERVER_", "PROJECT_MANAGEMENT_API_", "RETENTION_"),
+    *("SHUTDOWN_", "STARTUP_", "WEBHOOKS_"),
+)
+# What Kubernetes injects for a Service called api or db: nobody wrote it, so it is no slip.
+_SERVICE_LINK = re.compile(
+    r".+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
-class Origin(Enum):
+class SettingOrigin(Enum):
     """Where a setting's value comes from."""
 
     ENVIRONMENT = "environment"
@@ -27,7 +38,7 @@ class SettingReport:
 
     variable: str
     value: str
-    origin: Origin
+    origin: SettingOrigin
     meaning: str
 
 
@@ -39,13 +50,40 @@ def describe(
     ``environ`` and ``defaults`` are what the settings were loaded from.
     """
     for name, variable in variables().items():
-        value = variable.show(getattr(settings, name.lower()))
+        value = variable.show(value_of(settings, name))
         yield SettingReport(name, value, _origin(name, environ, defaults), variable.meaning)
 
 
-def _origin(name: str, environ: Mapping[str, str], defaults: Mapping[str, str]) -> Origin:
+def _origin(name: str, environ: Mapping[str, str], defaults: Mapping[str, str]) -> SettingOrigin:
     if name in environ:
-        return Origin.ENVIRONMENT
+        return SettingOrigin.ENVIRONMENT
     if variables()[name].secret and file_variable(name) in environ:
-        return Origin.FILE
-    return Origin.COMMAND if name in defaults else Origin.DEFAULT
+        return SettingOrigin.FILE
+    return SettingOrigin.COMMAND if name in defaults else SettingOrigin.DEFAULT
+
+
+@frozen
+class UnknownVariable:
+    """A variable that is set and is no setting; ``nearest`` is the one that may be meant."""
+
+    name: str
+    nearest: str | None
+
+    @property
+    def message(self) -> str:
+        """What to tell whoever set it."""
+        hint = f"; did you mean {self.nearest}?" if self.nearest else "."
+        return f"{self.name} is set, but is no setting{hint}"
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[UnknownVariable]:
+    """Yield what begins as our settings do and is none of them, by name."""
+    known = set(variables())
+    known |= {file_variable(name) for name, variable in variables().items() if variable.secret}
+    for name in sorted(environ.keys() - known):
+        if name.startswith(_PREFIXES) and not _is_service_link(name, environ[name]):
+            yield UnknownVariable(name, next(iter(get_close_matches(name, known, n=1)), None))
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return bool(_SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.fullmatch(value))

@@ -10,8 +10,8 @@ from notification_adapters.null_objects import NoWrapping
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 from notification_entrypoints.config.parsers import is_plain_secret, is_wrapped
+from notification_entrypoints.config.policies import trust_of
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.config.tls import trust_of
 
 _SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _PREVIOUS = "DB_ENCRYPTION_PREVIOUS_SECRETS"
@@ -23,14 +23,15 @@ async def unwrapped(settings: Settings) -> Settings:
     Raises :class:`UnwrappingRefused` and :class:`KeyServiceUnavailable`, which name the variable.
     """
     async with _wrapping(settings) as vault:
-        previous = settings.db_encryption_previous_secrets
-        return evolve(
-            settings,
-            db_encryption_secret=await _secret(_SECRET, settings.db_encryption_secret, vault),
-            db_encryption_previous_secrets=tuple(
-                [await _secret(_PREVIOUS, each, vault) for each in previous]
-            ),
+        secret = await _secret(_SECRET, settings.db.encryption_secret, vault)
+        previous = [
+            await _secret(_PREVIOUS, configured, vault)
+            for configured in settings.db.encryption_previous_secrets
+        ]
+        db = evolve(
+            settings.db, encryption_secret=secret, encryption_previous_secrets=tuple(previous)
         )
+        return evolve(settings, db=db)
 
 
 async def _secret(variable: str, configured: str, vault: KeyWrapping) -> str:
@@ -49,16 +50,16 @@ async def _secret(variable: str, configured: str, vault: KeyWrapping) -> str:
 @asynccontextmanager
 async def _wrapping(settings: Settings) -> AsyncIterator[KeyWrapping]:
     """Give who unwraps what is wrapped."""
-    if not any(map(is_wrapped, settings.encryption_secrets)):
+    if not any(map(is_wrapped, settings.db.encryption_secrets)):
         yield NoWrapping()
         return
     from notification_adapters.vault import VaultTransit  # noqa: PLC0415 - only where needed
 
     vault = VaultTransit(
-        settings.db_encryption_vault_uri,
-        settings.db_encryption_vault_key,
-        settings.db_encryption_vault_token,
-        trust_of("DB_ENCRYPTION_VAULT_CA_FILE", settings.db_encryption_vault_ca_file)
+        settings.db.encryption_vault_uri,
+        settings.db.encryption_vault_key,
+        settings.db.encryption_vault_token,
+        trust_of("DB_ENCRYPTION_VAULT_CA_FILE", settings.db.encryption_vault_ca_file)
         or system_trust(),
     )
     try:

@@ -19,7 +19,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from notification_entrypoints.config.settings import Settings, is_loopback, variables
+from notification_entrypoints.config.parsers import is_loopback
+from notification_entrypoints.config.settings import Settings, variables
+from notification_entrypoints.config.variables import value_of
 
 _INDEX = """\
 /debug/tasks               the tasks of the event loop, with their stacks
@@ -66,7 +68,7 @@ def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) 
 
 
 def _guarded(handler: Handler, settings: Settings, refusal: Refusal) -> Handler:
-    on_loopback = is_loopback(settings.ops_server_host)
+    on_loopback = is_loopback(settings.ops.server_host)
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if on_loopback and is_loopback(request.url.host or ""):
@@ -131,7 +133,7 @@ def _threads() -> str:
 
 def _written(settings: Settings) -> str:
     return "".join(
-        f"{name}={variable.show(getattr(settings, name.lower()))}\n"
+        f"{name}={variable.show(value_of(settings, name))}\n"
         for name, variable in variables().items()
     )
 

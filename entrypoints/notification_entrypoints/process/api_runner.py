@@ -59,7 +59,7 @@ class _Protocol(PatientProtocol):
         limit: ConnectionLimit,
         **options: Any,
     ) -> None:
-        read_timeout = application.settings.api_server_read_timeout
+        read_timeout = application.settings.api.server_read_timeout
         super().__init__(server, read_timeout=read_timeout, **options)
         self._application = application
         self._limit = limit

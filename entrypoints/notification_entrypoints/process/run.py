@@ -11,8 +11,8 @@ from attrs import frozen
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.config.databases import file_of
 from notification_entrypoints.config.open_files import raise_limit, shortfall
+from notification_entrypoints.config.report import unknown_variables
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.config.unknown_variables import unknown_variables
 from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.observability.logs import configure_logging
 from notification_entrypoints.process.runtime import ServerProcess, run_to_the_end, serving
@@ -82,7 +82,7 @@ async def _run_one(
 
 
 def _check(role: ServerCommand, settings: Settings) -> None:
-    file = file_of(settings.db_uri)
+    file = file_of(settings.db.uri)
     if file and role.dispatches:
         problem = (
             f"DB_URI names the SQLite file {file}, which one process sends from; for --workers it "

@@ -233,7 +233,7 @@ def _ops_app(
         readiness,
         info_of(settings),
         stopping=stopping,
-        write_timeout=settings.ops_server_write_timeout,
+        write_timeout=settings.ops.server_write_timeout,
     )
 
     async def close(_: web.Application) -> None:
@@ -293,10 +293,10 @@ def info_of(settings: Settings) -> Info:
 
 def ops_runner(app: web.Application, settings: Settings) -> web.AppRunner:
     """Return what runs an ops server."""
-    protocol = partial(PatientProtocol, read_timeout=settings.ops_server_read_timeout)
+    protocol = partial(PatientProtocol, read_timeout=settings.ops.server_read_timeout)
     return ProtocolRunner(app, protocol, _OPS_SHUTDOWN.total_seconds)
 
 
 def ops_bind(settings: Settings) -> Bind:
     """Return where an ops server listens."""
-    return Bind(settings.ops_server_host, settings.ops_server_port, "OPS_SERVER_PORT")
+    return Bind(settings.ops.server_host, settings.ops.server_port, "OPS_SERVER_PORT")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from notification_entrypoints.api.app import api_app, api_callers
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.open_files import most_connections
-from notification_entrypoints.config.settings import Authentication
+from notification_entrypoints.config.parsers import Authentication
 from notification_entrypoints.process.api_runner import ApiRunner
 from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.serving.http_server import Bind, listening
@@ -27,7 +27,7 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
     )
     shared = process.berth is not None
     variable = "API_SERVER_PORT"
-    bind = Bind(settings.api_server_host, settings.api_server_port, variable, shared=shared)
+    bind = Bind(settings.api.server_host, settings.api.server_port, variable, shared=shared)
     async with listening(runner, bind) as url:
         yield url
         await process.until_delay_is_over()
@@ -38,7 +38,7 @@ async def access_summary(application: Application) -> str | None:
     settings = application.settings
     if application.credentials is None:
         return None
-    only_keys = settings.api_auth == (Authentication.API_KEY,)
-    if only_keys and not settings.api_bootstrap_key and not await application.api_keys.page(1):
+    only_keys = settings.api.auth == (Authentication.API_KEY,)
+    if only_keys and not settings.api.bootstrap_key and not await application.api_keys.page(1):
         return "nobody can call yet: start it with API_BOOTSTRAP_KEY, and make keys with that one"
     return "callers need a credential: client commands read it from NOTIFICATION_API_KEY"

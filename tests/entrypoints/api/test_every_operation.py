@@ -281,8 +281,8 @@ async def test_a_body_that_does_not_come(stage: Backstage, operation: Operation)
         await waiting.wait()
 
     timeouts = {
-        "api_server_read_timeout": timedelta(milliseconds=50),
-        "api_server_write_timeout": timedelta(seconds=60),
+        "api.server_read_timeout": timedelta(milliseconds=50),
+        "api.server_write_timeout": timedelta(seconds=60),
     }
     async with called(stage.but(settings=timeouts)) as api:
         answer = await operation.call(api, data=halting(), headers=JSON)

@@ -21,7 +21,7 @@ SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 ROTATE = f"/environments/{ENVIRONMENT}/settings/verification-keys"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 PAGE = "https://console.example.com"
-NAMED = {"api_cors_origins": (PAGE,)}
+NAMED = {"api.cors_origins": (PAGE,)}
 
 pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """Storage makes no difference to what is tested here."""
@@ -29,7 +29,8 @@ pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 
 async def ask(stage: Backstage, headers: Mapping[str, str], **settings: object) -> Answer:
     """Read webhooks with these headers, from an API with these settings."""
-    async with called(stage.but(settings=settings)) as api:
+    changed = {f"api.{name}": value for name, value in settings.items()}
+    async with called(stage.but(settings=changed)) as api:
         return await api.get(WEBHOOKS, headers=headers)
 
 
@@ -57,29 +58,29 @@ class TestBehindAProxy:
     SECURE: Mapping[str, str] = {"X-Forwarded-Proto": "https"}
 
     async def test_that_is_ours_tls_is_asked_for_again(self, stage: Backstage) -> None:
-        answer = await ask(stage, self.SECURE, api_trusted_proxies=LOOPBACK)
+        answer = await ask(stage, self.SECURE, trusted_proxies=LOOPBACK)
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
     async def test_that_is_not_ours_nothing_is_believed(self, stage: Backstage) -> None:
         elsewhere = (ip_network("10.0.0.0/8"),)
         for proxies in ((), elsewhere):
-            answer = await ask(stage, self.SECURE, api_trusted_proxies=proxies)
+            answer = await ask(stage, self.SECURE, trusted_proxies=proxies)
             assert "Strict-Transport-Security" not in answer.headers
 
 
 class TestPagesFromElsewhere:
     async def test_may_not_read_unless_they_are_named(self, stage: Backstage) -> None:
         for origins in ((), ("https://other.example.com",)):
-            answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=origins)
+            answer = await ask(stage, {"Origin": PAGE}, cors_origins=origins)
             assert "Access-Control-Allow-Origin" not in answer.headers
 
     async def test_that_are_named_may_read(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=(PAGE,))
+        answer = await ask(stage, {"Origin": PAGE}, cors_origins=(PAGE,))
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
         assert "Origin" in answer.headers["Vary"]
         assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
-        answer = await ask(stage, {"Origin": PAGE}, api_cors_origins=("*",))
+        answer = await ask(stage, {"Origin": PAGE}, cors_origins=("*",))
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
     async def test_that_are_named_are_told_before_what_they_may_send(
@@ -130,7 +131,7 @@ class TestAnApiThatAsksNobody:
 
     async def test_is_called_by_any_name_through_a_proxy_of_ours(self, stage: Backstage) -> None:
         headers = {"Host": "api.example.com"}
-        answer = await ask(stage, headers, api_trusted_proxies=LOOPBACK)
+        answer = await ask(stage, headers, trusted_proxies=LOOPBACK)
         assert answer.status == 200
 
     async def test_lets_no_page_change_anything(self, api: CheckedClient) -> None:
@@ -156,7 +157,7 @@ class TestAnApiThatAsksNobody:
         assert answer.status == 201
 
     async def test_on_a_network_is_called_by_any_name(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Host": "api.example.com"}, api_server_host="0.0.0.0")  # noqa: S104 - nothing binds
+        answer = await ask(stage, {"Host": "api.example.com"}, server_host="0.0.0.0")  # noqa: S104 - nothing binds
         assert answer.status == 200
 
 

@@ -142,7 +142,7 @@ async def test_a_cursor_is_of_its_own_list_and_filters(
         f"{EVENTS}?cursor={cursor}",
     ):
         refused(await api.get(path))
-    async with called(stage.but(settings={"db_encryption_secret": "another" * 5})) as elsewhere:
+    async with called(stage.but(settings={"db.encryption_secret": "another" * 5})) as elsewhere:
         refused(await elsewhere.get(f"{log}?cursor={cursor}"))
     assert (await api.get(f"{log}?outcome=succeeded&cursor={filtered}")).status == 200
 

@@ -33,8 +33,8 @@ JSON = {"Content-Type": "application/json"}
 JSON_HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 SHORT = timedelta(milliseconds=100)
 LONG = timedelta(seconds=60)
-IMPATIENT = {"api_server_read_timeout": SHORT, "api_server_write_timeout": LONG}
-PATIENT = {"api_server_read_timeout": LONG, "api_server_write_timeout": LONG}
+IMPATIENT = {"api.server_read_timeout": SHORT, "api.server_write_timeout": LONG}
+PATIENT = {"api.server_read_timeout": LONG, "api.server_write_timeout": LONG}
 MIB = 1024 * 1024
 
 
@@ -166,7 +166,7 @@ class TestTheBody:
     ) -> None:
         head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
         body = f"{head}Content-Length: {2 * MIB}\r\n\r\n".encode() + b" " * MIB
-        async with called(stage.but(settings={"api_server_max_buffered": 4 * MIB})) as api:
+        async with called(stage.but(settings={"api.server_max_buffered": 4 * MIB})) as api:
             connections = [await connected_to(api.url) for _ in range(6)]
             for _, writer in connections:
                 writer.write(body)
@@ -307,7 +307,7 @@ class TestFailuresBehindIt:
     async def test_an_answer_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
         ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
         slow = stage.but(
-            ingests={Source.HTTP: ingest}, settings={"api_server_write_timeout": SHORT}
+            ingests={Source.HTTP: ingest}, settings={"api.server_write_timeout": SHORT}
         )
         async with called(slow) as api:
             answer = await api.post(EVENTS, EVENT)
@@ -340,7 +340,7 @@ class TestFailuresBehindIt:
     ) -> None:
         application = stage.but(
             storage={"logs": FailingLogs(RuntimeError("the index is broken"))},
-            settings={"debug": True, "api_server_host": "0.0.0.0"},  # noqa: S104 - nothing binds
+            settings={"debug": True, "api.server_host": "0.0.0.0"},  # noqa: S104 - nothing binds
         )
         answer = await failed(application)
         assert answer.json["stacktrace"] == []

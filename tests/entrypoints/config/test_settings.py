@@ -17,17 +17,21 @@ from notification_core.errors import InvalidSettings
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.message import Topics
 from notification_core.signing.signatures import SignatureHeaders
-from notification_entrypoints.config.report import Origin, describe
-from notification_entrypoints.config.settings import (
+from notification_entrypoints.config.groups import DbSettings
+from notification_entrypoints.config.parsers import (
     Authentication,
     JwtAlgorithm,
     Sender,
+    is_loopback,
+)
+from notification_entrypoints.config.report import SettingOrigin, describe
+from notification_entrypoints.config.settings import (
     Settings,
     check_exposure,
-    is_loopback,
     load_settings,
     variables,
 )
+from notification_entrypoints.config.variables import value_of
 
 SECRET = "a secret of thirty-two letters !"
 FORMER = "commas, commas, commas, and more"
@@ -153,18 +157,18 @@ def test_every_variable_says_in_one_sentence_what_it_means() -> None:
 def test_only_the_encryption_secret_must_be_set() -> None:
     assert set(refusals({})) == {"DB_ENCRYPTION_SECRET"}
     settings = load()
-    assert settings.api_server_port == 3615
-    assert settings.kafka_brokers == ("localhost:9092",)
-    assert settings.kafka_consumer_fetch_frequency == timedelta(milliseconds=250)
+    assert settings.api.server_port == 3615
+    assert settings.kafka.brokers == ("localhost:9092",)
+    assert settings.kafka.consumer_fetch_frequency == timedelta(milliseconds=250)
     assert settings.tz == ZoneInfo("America/Montreal")
-    assert settings.webhooks_retry_backoff == 1.0
-    assert settings.webhooks_sender is Sender.AUTO
-    assert settings.retention_events == timedelta(days=30)
+    assert settings.webhooks.retry_backoff == 1.0
+    assert settings.webhooks.sender is Sender.AUTO
+    assert settings.retention.events == timedelta(days=30)
     assert not settings.debug
 
 
 def test_settings_can_be_made_in_code_with_the_same_defaults() -> None:
-    assert Settings(db_encryption_secret=SECRET) == load()
+    assert Settings(db=DbSettings(encryption_secret=SECRET)) == load()
 
 
 def test_settings_do_not_change() -> None:
@@ -242,7 +246,7 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
     ],
 )
 def test_reads(variable: str, text: str, value: object) -> None:
-    read = getattr(load(**{variable: text}), variable.lower())
+    read = value_of(load(**{variable: text}), variable)
     assert read == value
     assert type(read) is type(value)
 
@@ -336,27 +340,27 @@ def test_tells_everything_that_is_wrong_at_once() -> None:
 
 
 def test_the_lease_follows_the_write_timeout_unless_it_is_set() -> None:
-    assert load(WEBHOOKS_WRITE_TIMEOUT="4s").webhooks_lease == timedelta(seconds=12)
-    assert load(WEBHOOKS_LEASE="20s").webhooks_lease == timedelta(seconds=20)
+    assert load(WEBHOOKS_WRITE_TIMEOUT="4s").webhooks.lease == timedelta(seconds=12)
+    assert load(WEBHOOKS_LEASE="20s").webhooks.lease == timedelta(seconds=20)
 
 
 def test_the_servers_listen_on_the_address_of_the_pod_unless_told_otherwise() -> None:
     settings = load(POD_IP="10.1.2.3", OPS_SERVER_HOST="0.0.0.0")  # noqa: S104 - nothing binds
-    assert settings.api_server_host == "10.1.2.3"
-    assert settings.ops_server_host == "0.0.0.0"  # noqa: S104 - nothing binds
+    assert settings.api.server_host == "10.1.2.3"
+    assert settings.ops.server_host == "0.0.0.0"  # noqa: S104 - nothing binds
 
 
 def test_what_a_command_puts_in_the_place_of_a_default_gives_way_to_an_empty_value() -> None:
     defaults = {"KAFKA_BROKERS": "", "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
     loopback = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-    assert load_settings(REQUIRED, defaults).kafka_brokers == ()
-    assert load_settings(REQUIRED, defaults).webhooks_allowed_networks == loopback
+    assert load_settings(REQUIRED, defaults).kafka.brokers == ()
+    assert load_settings(REQUIRED, defaults).webhooks.allowed_networks == loopback
     emptied = REQUIRED | {"WEBHOOKS_ALLOWED_NETWORKS": ""}
-    assert load_settings(emptied, defaults).webhooks_allowed_networks == ()
+    assert load_settings(emptied, defaults).webhooks.allowed_networks == ()
 
 
 def test_a_command_can_bring_the_required_secret() -> None:
-    assert load_settings({}, REQUIRED).db_encryption_secret == SECRET
+    assert load_settings({}, REQUIRED).db.encryption_secret == SECRET
 
 
 def test_says_where_webhooks_may_be_sent() -> None:
@@ -365,7 +369,7 @@ def test_says_where_webhooks_may_be_sent() -> None:
         WEBHOOKS_ALLOWED_HOSTS="hooks.internal",
         WEBHOOKS_REQUIRE_HTTPS="true",
     )
-    assert settings.destinations == DestinationPolicy(
+    assert settings.webhooks.destinations == DestinationPolicy(
         (ip_network("10.0.0.0/8"),), ("hooks.internal",), require_https=True
     )
 
@@ -376,7 +380,9 @@ def test_says_how_the_signature_headers_are_called() -> None:
         WEBHOOKS_PUBLIC_VERIFICATION_KEY_SIGNATURE_TIMESTAMP_HEADER="X-Time",
         WEBHOOKS_STANDARD_SIGNATURE="false",
     )
-    assert settings.signature_headers == SignatureHeaders("X-Sig", "X-Time", standard=False)
+    assert settings.webhooks.signature_headers == SignatureHeaders(
+        "X-Sig", "X-Time", standard=False
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
@@ -384,7 +390,7 @@ def test_on_loopback_the_api_needs_no_word_on_who_may_call(host: str) -> None:
     assert is_loopback(host)
     settings = load(API_SERVER_HOST=host)
     check_exposure(settings)
-    assert settings.api_auth == (Authentication.NONE,)
+    assert settings.api.auth == (Authentication.NONE,)
 
 
 OPEN_HOSTS = ["0.0.0.0", "::", "10.1.2.3", "::ffff:127.0.0.1", "localhost.lan"]  # noqa: S104 - nothing binds
@@ -428,12 +434,12 @@ def test_a_bootstrap_key_that_would_open_nothing_is_a_mistake() -> None:
     key = {"API_BOOTSTRAP_KEY": "x" * 32}
     for auth in ({}, {"API_AUTH": "none"}):
         assert set(refusals(REQUIRED | key | auth)) == {"API_AUTH"}
-    assert load(API_AUTH="api_key", **key).api_bootstrap_key == "x" * 32
+    assert load(API_AUTH="api_key", **key).api.bootstrap_key == "x" * 32
 
 
 def test_tokens_are_accepted_only_where_it_is_said_whose() -> None:
     needed = {"API_JWT_ISSUER": "i", "API_JWT_AUDIENCE": "a", "API_JWT_JWKS_URL": "https://i/k"}
-    assert load(API_AUTH="api_key,jwt", **needed).api_auth[1] is Authentication.JWT
+    assert load(API_AUTH="api_key,jwt", **needed).api.auth[1] is Authentication.JWT
     for name in needed:
         some = {other: value for other, value in needed.items() if other != name}
         assert set(refusals(REQUIRED | some | {"API_AUTH": "jwt"})) == {name}
@@ -478,12 +484,12 @@ def test_a_sasl_protocol_wants_a_user() -> None:
         "KAFKA_SASL_USERNAME": "KAFKA_SASL_USERNAME must be set, because KAFKA_SECURITY_PROTOCOL "
         "is SASL_SSL"
     }
-    assert load(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="alice").topics
+    assert load(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="alice").kafka.topics
 
 
 def test_without_brokers_there_are_no_topics() -> None:
-    assert load(KAFKA_TOPIC_PREFIX="acme.").topics == Topics("acme.")
-    assert load(KAFKA_BROKERS="").topics is None
+    assert load(KAFKA_TOPIC_PREFIX="acme.").kafka.topics == Topics("acme.")
+    assert load(KAFKA_BROKERS="").kafka.topics is None
 
 
 def test_describes_each_setting_and_where_it_comes_from() -> None:
@@ -491,11 +497,11 @@ def test_describes_each_setting_and_where_it_comes_from() -> None:
     described = {each.variable: each for each in describe(load_settings(environ), environ)}
     assert set(described) == set(DEFAULTS)
     assert described["WEBHOOKS_WRITE_TIMEOUT"].value == "1s500ms"
-    assert described["WEBHOOKS_WRITE_TIMEOUT"].origin is Origin.ENVIRONMENT
+    assert described["WEBHOOKS_WRITE_TIMEOUT"].origin is SettingOrigin.ENVIRONMENT
     assert described["KAFKA_BROKERS"].value == ""
-    assert described["KAFKA_BROKERS"].origin is Origin.ENVIRONMENT
+    assert described["KAFKA_BROKERS"].origin is SettingOrigin.ENVIRONMENT
     assert described["WEBHOOKS_LEASE"].value == "4s500ms"
-    assert described["WEBHOOKS_LEASE"].origin is Origin.DEFAULT
+    assert described["WEBHOOKS_LEASE"].origin is SettingOrigin.DEFAULT
     assert described["DB_ENCRYPTION_SECRET"].value == "***"
     assert described["DB_AUTH_PASS"].value == ""
     assert described["DEBUG"].value == "false"
@@ -521,7 +527,7 @@ def test_any_environment_is_read_or_refused_with_the_names_of_its_variables(
 
 def test_loading_reads_no_environment_but_the_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_SERVER_PORT", "1")
-    assert load().api_server_port == 3615
+    assert load().api.server_port == 3615
 
 
 def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
@@ -529,9 +535,9 @@ def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None
     file.write_text(f"{SECRET}\n")
     environ = {"DB_ENCRYPTION_SECRET_FILE": str(file)}
     settings = load_settings(environ, {"DB_ENCRYPTION_SECRET": "0" * 32})
-    assert settings.db_encryption_secret == SECRET
+    assert settings.db.encryption_secret == SECRET
     described = {each.variable: each for each in describe(settings, environ)}
-    assert described["DB_ENCRYPTION_SECRET"].origin is Origin.FILE
+    assert described["DB_ENCRYPTION_SECRET"].origin is SettingOrigin.FILE
     assert SECRET not in str(described)
 
 
@@ -571,7 +577,7 @@ def test_every_secret_can_be_in_a_file_and_nothing_else(tmp_path: Path, name: st
     file = tmp_path / "secret"
     file.write_text(SECRET)
     settings = load_settings(REQUIRED | {f"{name}_FILE": str(file)})
-    assert SECRET in getattr(settings, name.lower())
+    assert SECRET in str(value_of(settings, name))
     assert load_settings(REQUIRED | {"ENV_FILE": str(file)}).env == "development"
 
 

@@ -533,7 +533,7 @@ async def test_vault_is_asked_by_the_name_of_the_key_and_only_if_it_is_trusted(
             "DB_ENCRYPTION_VAULT_TOKEN": TOKEN,
             "DB_ENCRYPTION_VAULT_CA_FILE": str(tmp_path / "authority.pem"),
         }
-        assert (await unwrapped(load_settings(chosen))).db_encryption_secret == "s" * 32
+        assert (await unwrapped(load_settings(chosen))).db.encryption_secret == "s" * 32
         with pytest.raises(UnwrappingRefused):
             await unwrapped(load_settings(chosen | {"DB_ENCRYPTION_VAULT_KEY": "another"}))
         del chosen["DB_ENCRYPTION_VAULT_CA_FILE"]
@@ -548,7 +548,7 @@ async def test_vault_is_asked_by_the_name_of_the_key_and_only_if_it_is_trusted(
 async def ops(**chosen: str) -> AsyncIterator[str]:
     """Serve the ops server as these variables set it up; gives its URL."""
     loaded = load_settings({**SECRET, "OPS_SERVER_PORT": "0", **chosen})
-    write = loaded.ops_server_write_timeout
+    write = loaded.ops.server_write_timeout
     parts = Readiness({"storage": asyncio.Event().wait})  # type: ignore[dict-item] # it never returns
     app = ops_app(
         Metrics("1", ""), parts, info_of(loaded), stopping=asyncio.Event(), write_timeout=write

@@ -26,7 +26,7 @@ from notification_entrypoints.api.http.connections import is_secure, peer_is_wit
 from notification_entrypoints.api.openapi.document import AccessRule, Reach
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.api.security.authentication import CHALLENGE, Callers
-from notification_entrypoints.config.settings import is_loopback
+from notification_entrypoints.config.parsers import is_loopback
 
 CALLER = web.RequestKey("caller", Caller)
 """Where it stands who sends a request, once the caller is identified."""

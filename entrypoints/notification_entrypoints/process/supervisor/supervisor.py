@@ -93,7 +93,7 @@ async def _answering(
         CrewParts(slots),
         info_of(settings),
         stopping=stopping,
-        write_timeout=settings.ops_server_write_timeout,
+        write_timeout=settings.ops.server_write_timeout,
     )
     add_status_page(app, CrewReport(slots))
     add_debug_door(app, settings, slots)
@@ -108,7 +108,7 @@ def _environ(settings: Settings, crew: WorkerPool) -> Iterator[Mapping[str, str]
         yield crew.environ
         return
     variable = "API_SERVER_PORT"
-    with sharing(Bind(settings.api_server_host, settings.api_server_port, variable)) as port:
+    with sharing(Bind(settings.api.server_host, settings.api.server_port, variable)) as port:
         yield {**crew.environ, variable: str(port)}
 
 

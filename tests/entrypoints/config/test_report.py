@@ -11,8 +11,8 @@ import pytest
 
 from notification_core.errors import InvalidSettings
 from notification_entrypoints import embedded
+from notification_entrypoints.config.report import unknown_variables
 from notification_entrypoints.config.settings import load_settings, variables
-from notification_entrypoints.config.unknown_variables import unknown_variables
 
 RUN = [
     sys.executable,
