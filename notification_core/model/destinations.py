@@ -1,7 +1,8 @@
 """Destinations: where this system sends to, and where it does not.
 
-A webhook's URL is judged when it is written, by a parser of our own that is stricter than any that
-reads the URL later, and without looking a name up. Every address is judged when connecting to it.
+A webhook's URL is evaluated when it is written, by a parser of our own that is stricter than any
+that reads the URL later, and without looking a name up. Every address is evaluated when connecting
+to it.
 A verdict is ``allow``, ``deny`` (understood, and refused) or ``reject`` (malformed, or read in two
 ways by two readers); its reason says by which rule.
 """
@@ -108,7 +109,7 @@ class Destination:
 
 @frozen
 class DestinationVerdict:
-    """A judgement with its reason; ``destination`` is set on a URL that is allowed."""
+    """A verdict with its reason; ``destination`` is set on a URL that is allowed."""
 
     kind: VerdictKind
     reason: str
@@ -116,11 +117,22 @@ class DestinationVerdict:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Return the networks of a comma-separated list of CIDRs; empty where the text is.
+    """Return the networks of a comma-separated list of CIDRs; empty if the text is.
 
     Raises ``ValueError`` that says which entry is wrong and how.
     """
-    return tuple(_network(entry) for entry in _entries(text))
+    networks: list[Network] = []
+    for entry in _entries(text):
+        if "%" in entry:
+            raise ValueError(f"{entry!r} names a zone; leave it out.")
+        try:
+            network = ip_network(entry)
+        except ValueError as error:
+            raise ValueError(f"{entry!r} is no network such as 10.0.0.0/8: {error}.") from None
+        if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
+            raise ValueError(f"{entry!r} stands for IPv4 addresses; write it as an IPv4 network.")
+        networks.append(network)
+    return tuple(networks)
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:
@@ -128,7 +140,16 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 
     Raises ``ValueError`` that says which entry is wrong and how.
     """
-    return tuple(_host_pattern(entry) for entry in _entries(text))
+    names = []
+    for entry in _entries(text):
+        name = entry.lower().removesuffix(".")
+        labels = name.removeprefix("*.").split(".")
+        if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+            raise ValueError(f"{entry!r} is no host name and no *.suffix, such as *.example.com.")
+        if _NUMBER.fullmatch(labels[-1]):
+            raise ValueError(f"{entry!r} is an address; open it as a network.")
+        names.append(name)
+    return tuple(names)
 
 
 def check_url(url: str, policy: DestinationPolicy) -> Destination:
@@ -152,30 +173,36 @@ def check_address(address: str | Address, policy: DestinationPolicy) -> None:
 def has_same_origin(url: str, other: str) -> bool:
     """Tell whether two URLs have the same scheme, host and port; not if one is malformed."""
     try:
-        one, two = _parsed(url), _parsed(other)
+        origin, other_origin = [
+            (parsed.scheme, parsed.host, parsed.port) for parsed in map(_parse, (url, other))
+        ]
     except _Malformed:
         return False
-    return (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
+    return origin == other_origin
 
 
 def evaluate_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
-    """Judge a webhook's URL. Nothing is looked up: the addresses of a name are judged later."""
+    """Evaluate a webhook's URL. Nothing is looked up: a name's addresses are evaluated later."""
     try:
-        destination = _parsed(url)
+        destination = _parse(url)
     except _Malformed as malformed:
         return _rejected(malformed.reason)
     if denial := _denial(destination, policy):
         return _denied(denial)
-    if not _is_canonical(destination):
-        return _rejected("noncanonical-ip")
-    reason = "allow(dns)" if destination.address is None else "allow"
+    address = destination.address
+    if isinstance(address, IPv6Address):
+        # As RFC 5952 writes it.
+        mapped = address.ipv4_mapped
+        if destination.host != (f"::ffff:{mapped}" if mapped else str(address)):
+            return _rejected("noncanonical-ip")
+    reason = "allow(dns)" if address is None else "allow"
     return DestinationVerdict(VerdictKind.ALLOW, reason, destination)
 
 
 def evaluate_address(address: str | Address, policy: DestinationPolicy) -> DestinationVerdict:
-    """Judge an address that is about to be connected to.
+    """Evaluate an address that is about to be connected to.
 
-    A literal has been judged with its URL, so that this one may come of a name server's DNS64.
+    A literal was evaluated with its URL, so that this one may come from a name server's DNS64.
     """
     try:
         parsed = ip_address(address)
@@ -201,16 +228,8 @@ def _rejected(rule: str) -> DestinationVerdict:
     return DestinationVerdict(VerdictKind.REJECT, f"reject:{rule}")
 
 
-def _parsed(url: str) -> Destination:
-    """Take a URL apart; raise _Malformed where a reader could disagree."""
-    scheme, authority, rest = _parts(url)
-    host, port = _host_and_port(authority)
-    address = _ipv6(host) if host.startswith("[") else _ipv4_or_none(host)
-    target = rest if rest.startswith("/") else f"/{rest}"
-    return Destination(scheme, host.strip("[]"), port or _DEFAULT_PORTS[scheme], address, target)
-
-
-def _parts(url: str) -> tuple[str, str, str]:
+def _parse(url: str) -> Destination:
+    """Take a URL apart; raise _Malformed if two readers could disagree."""
     if len(url) > MAX_URL_LENGTH:
         raise _Malformed("length")
     if not _CHARACTERS.fullmatch(url):
@@ -220,13 +239,10 @@ def _parts(url: str) -> tuple[str, str, str]:
     form = _FORM.fullmatch(url)
     if form is None:
         raise _Malformed("scheme-or-form")
-    if "[" in form["rest"] or "]" in form["rest"]:
+    scheme, authority, target = form["scheme"].lower(), form["authority"].lower(), form["rest"]
+    if "[" in target or "]" in target:
         # RFC 3986 knows brackets around an address only.
         raise _Malformed("brackets")
-    return form["scheme"].lower(), form["authority"].lower(), form["rest"]
-
-
-def _host_and_port(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
         raise _Malformed("userinfo")
     if "%" in authority:
@@ -234,24 +250,25 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         raise _Malformed("ipv6-literal" if authority.startswith("[") else "authority")
-    return match["host"], None if match["port"] is None else _port(match["port"])
-
-
-def _port(digits: str) -> int:
-    if not _PORT.fullmatch(digits) or int(digits) > _HIGHEST_PORT:
+    host, port = match["host"], match["port"] or str(_DEFAULT_PORTS[scheme])
+    if not _PORT.fullmatch(port) or int(port) > _HIGHEST_PORT:
         raise _Malformed("port")
-    return int(digits)
+    return Destination(
+        scheme,
+        host.strip("[]"),
+        int(port),
+        _address_in(host),
+        target if target.startswith("/") else f"/{target}",
+    )
 
 
-def _ipv6(literal: str) -> IPv6Address:
-    try:
-        return IPv6Address(literal[1:-1])
-    except ValueError:
-        raise _Malformed("ipv6-literal") from None
-
-
-def _ipv4_or_none(host: str) -> IPv4Address | None:
-    """Return the address that a host is, None where it is a name."""
+def _address_in(host: str) -> Address | None:
+    """Return the address that a host is, None if it is a name."""
+    if host.startswith("["):
+        try:
+            return IPv6Address(host[1:-1])
+        except ValueError:
+            raise _Malformed("ipv6-literal") from None
     name = host.removesuffix(".")
     labels = name.split(".")
     if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
@@ -264,23 +281,20 @@ def _ipv4_or_none(host: str) -> IPv4Address | None:
         raise _Malformed("noncanonical-ip") from None
 
 
-def _is_canonical(destination: Destination) -> bool:
-    """Tell whether an address is written as RFC 5952 writes it."""
-    if not isinstance(destination.address, IPv6Address):
-        return True
-    mapped = destination.address.ipv4_mapped
-    return destination.host == (f"::ffff:{mapped}" if mapped else str(destination.address))
-
-
 def _denial(destination: Destination, policy: DestinationPolicy) -> str | None:
-    """Return the rule that a URL breaks, None where it breaks none."""
-    if destination.address is None:
+    """Return the rule that a URL breaks, None if it breaks none."""
+    address = destination.address
+    if address is None:
         denial = _name_denial(destination.host.removesuffix("."), policy)
     else:
-        denial = _literal_denial(destination.address, policy)
+        denial = _address_denial(address, policy)
+        inside = _translated(address, policy)
+        if denial is None and inside is not None:  # both have to be allowed
+            denial = _address_denial(inside, policy)
     if denial:
         return denial
-    if not _is_open_port(destination.port):
+    port = destination.port
+    if port in _BAD_PORTS or (port < _FIRST_OPEN_PORT and port not in _DEFAULT_PORTS.values()):
         return "port"
     if policy.require_https and destination.scheme != "https":
         return "http"
@@ -288,9 +302,12 @@ def _denial(destination: Destination, policy: DestinationPolicy) -> str | None:
 
 
 def _name_denial(name: str, policy: DestinationPolicy) -> str | None:
-    if any(_covers(pattern, name) for pattern in policy.allowed_hosts):
-        return None
-    if _is_or_is_below(name, "localhost") and _opens_loopback(policy):
+    for pattern in policy.allowed_hosts:
+        if name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])):
+            return None
+    if _is_or_is_below(name, "localhost") and any(
+        address in network for address in _LOOPBACK for network in policy.allowed_networks
+    ):
         return None
     if "." not in name:
         return "single-label"
@@ -299,22 +316,8 @@ def _name_denial(name: str, policy: DestinationPolicy) -> str | None:
     return None
 
 
-def _covers(pattern: str, name: str) -> bool:
-    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
-
-
 def _is_or_is_below(name: str, parent: str) -> bool:
     return name == parent or name.endswith(f".{parent}")
-
-
-def _opens_loopback(policy: DestinationPolicy) -> bool:
-    return any(address in network for address in _LOOPBACK for network in policy.allowed_networks)
-
-
-def _literal_denial(address: Address, policy: DestinationPolicy) -> str | None:
-    """Return the rule that an address in a URL breaks: both rules of one that is translated."""
-    denial, inside = _address_denial(address, policy), _translated(address, policy)
-    return denial if denial or inside is None else _address_denial(inside, policy)
 
 
 def _translated(address: Address, policy: DestinationPolicy) -> IPv4Address | None:
@@ -324,7 +327,8 @@ def _translated(address: Address, policy: DestinationPolicy) -> IPv4Address | No
 
 
 def _address_denial(address: Address, policy: DestinationPolicy) -> str | None:
-    address = _unwrapped(address)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped  # what an IPv4-mapped address connects to
     if any(address in network for network in policy.allowed_networks):
         return None
     if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6:
@@ -333,39 +337,5 @@ def _address_denial(address: Address, policy: DestinationPolicy) -> str | None:
     return next((str(network) for network in denied if address in network), None)
 
 
-def _unwrapped(address: Address) -> Address:
-    """Return the IPv4 address that an IPv4-mapped one connects to."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _is_open_port(port: int) -> bool:
-    if port >= _FIRST_OPEN_PORT:
-        return port not in _BAD_PORTS
-    return port in _DEFAULT_PORTS.values()
-
-
 def _entries(text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",")] if text.strip() else []
-
-
-def _network(entry: str) -> Network:
-    if "%" in entry:
-        raise ValueError(f"{entry!r} names a zone; leave it out.")
-    try:
-        network = ip_network(entry)
-    except ValueError as error:
-        raise ValueError(f"{entry!r} is no network such as 10.0.0.0/8: {error}.") from None
-    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
-        raise ValueError(f"{entry!r} stands for IPv4 addresses; write it as an IPv4 network.")
-    return network
-
-
-def _host_pattern(entry: str) -> str:
-    name = entry.lower().removesuffix(".")
-    labels = name.removeprefix("*.").split(".")
-    if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(f"{entry!r} is no host name and no *.suffix, such as *.example.com.")
-    if _NUMBER.fullmatch(labels[-1]):
-        raise ValueError(f"{entry!r} is an address; open it as a network.")
-    return name
