@@ -6,6 +6,7 @@ masked here, all of them unless a writer is to see some, so that no way out of t
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -109,8 +110,9 @@ class ApiConverter:
 
     def __init__(self, zone: tzinfo) -> None:
         self._converter = make_converter()
-        for teach in _LESSONS:
-            teach(self._converter)
+        _register_webhooks(self._converter)
+        _register_deliveries(self._converter)
+        _register_administration(self._converter)
         self._converter.register_structure_hook(UUID, lambda text, _: UUID(text))
         self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
 
@@ -187,116 +189,80 @@ def new_api_key(issued: IssuedApiKey, now: datetime) -> ShownApiKey:
     return evolve(shown_api_key(issued.key, now), key=issued.secret_text)
 
 
-def _teach_webhooks(converter: MsgspecJsonConverter) -> None:
-    converter.register_unstructure_hook(
+def _register_webhooks(converter: MsgspecJsonConverter) -> None:
+    """Have webhooks written with what they last did, and event types.
+
+    A field of a webhook that is not named here is written as it is, if it has a value.
+    """
+    _register(
+        converter,
         Webhook,
-        make_dict_unstructure_fn(
-            Webhook,
-            converter,
-            _cattrs_omit_if_default=True,
-            events=override(unstruct_hook=sorted),
-            method=override(omit_if_default=False),
-            custom_headers=override(unstruct_hook=masked),
-            disabled_at=override(omit=True),
-            version=override(omit=True),
-            deleted_at=override(omit=True),
-        ),
+        _cattrs_omit_if_default=True,
+        events=override(unstruct_hook=sorted),
+        method=override(omit_if_default=False),
+        custom_headers=override(unstruct_hook=masked),
+        disabled_at=override(omit=True),
+        version=override(omit=True),
+        deleted_at=override(omit=True),
     )
-
-
-def _teach_logs(converter: MsgspecJsonConverter) -> None:
-    """Teach a converter how attempts are written, from the inside out."""
-    converter.register_unstructure_hook(
-        SentRequest,
-        make_dict_unstructure_fn(SentRequest, converter, headers=override(unstruct_hook=_joined)),
-    )
-    converter.register_unstructure_hook(
-        ReceivedResponse,
-        make_dict_unstructure_fn(
-            ReceivedResponse,
-            converter,
-            headers=override(unstruct_hook=_joined),
-            body=override(unstruct_hook=_text),
-        ),
-    )
-    converter.register_unstructure_hook(
-        Attempt,
-        make_dict_unstructure_fn(
-            Attempt,
-            converter,
-            _cattrs_omit_if_default=True,
-            environment_id=override(omit=True),
-            event_type=override(rename="event"),
-            number=override(rename="attempt"),
-            duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
-        ),
-    )
-
-
-def _teach_activity(converter: MsgspecJsonConverter) -> None:
-    converter.register_unstructure_hook(
+    _register(
+        converter,
         LastAttempt,
-        make_dict_unstructure_fn(
-            LastAttempt,
-            converter,
-            _cattrs_omit_if_default=True,
-            event_type=override(rename="event"),
-            duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
-        ),
+        _cattrs_omit_if_default=True,
+        event_type=override(rename="event"),
+        duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
     )
-    converter.register_unstructure_hook(
-        Activity, make_dict_unstructure_fn(Activity, converter, _cattrs_omit_if_default=True)
-    )
+    _register(converter, Activity, _cattrs_omit_if_default=True)
 
-    def format_api_key(shown: ShownWebhook) -> dict[str, object]:
+    def shown_webhook_fields(shown: ShownWebhook) -> dict[str, object]:
         fields: dict[str, object] = converter.unstructure(shown.webhook)
         fields |= converter.unstructure(shown.activity)
         if shown.to_writer and shown.webhook.custom_headers:
             fields["custom_headers"] = without_secrets(shown.webhook.custom_headers)
         return fields
 
-    converter.register_unstructure_hook(ShownWebhook, format_api_key)
-
-
-def _teach_event_types(converter: MsgspecJsonConverter) -> None:
-    converter.register_unstructure_hook(
+    converter.register_unstructure_hook(ShownWebhook, shown_webhook_fields)
+    _register(
+        converter,
         EventType,
-        make_dict_unstructure_fn(
-            EventType,
-            converter,
-            schema=override(unstruct_hook=dict),
-            example=override(unstruct_hook=dict),
-        ),
+        schema=override(unstruct_hook=dict),
+        example=override(unstruct_hook=dict),
     )
 
 
-def _teach_keys(converter: MsgspecJsonConverter) -> None:
-    for shown in (VerificationKey, ShownApiKey):
-        hook = make_dict_unstructure_fn(shown, converter, _cattrs_omit_if_default=True)
-        converter.register_unstructure_hook(shown, hook)
-
-
-def _teach_audit(converter: MsgspecJsonConverter) -> None:
-    converter.register_unstructure_hook(
-        AuditEntry, make_dict_unstructure_fn(AuditEntry, converter, _cattrs_omit_if_default=True)
+def _register_deliveries(converter: MsgspecJsonConverter) -> None:
+    """Have attempts, deliveries and events written, from the inside out."""
+    _register(converter, SentRequest, headers=override(unstruct_hook=_joined))
+    _register(
+        converter,
+        ReceivedResponse,
+        headers=override(unstruct_hook=_joined),
+        body=override(unstruct_hook=_text),
     )
-
-
-def _teach_history(converter: MsgspecJsonConverter) -> None:
-    """Teach a converter how deliveries and events are written, with the attempts known."""
-    for record in (DeliveryView, EventRecord, EventSummary):
-        hook = make_dict_unstructure_fn(
-            record,
+    _register(
+        converter,
+        Attempt,
+        _cattrs_omit_if_default=True,
+        environment_id=override(omit=True),
+        event_type=override(rename="event"),
+        number=override(rename="attempt"),
+        duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+    )
+    for view in (DeliveryView, EventRecord, EventSummary):
+        _register(
             converter,
+            view,
             _cattrs_omit_if_default=True,
             environment_id=override(omit=True),
             event_type=override(rename="event"),
         )
-        converter.register_unstructure_hook(record, hook)
 
 
-def _teach_replays(converter: MsgspecJsonConverter) -> None:
-    write = make_dict_unstructure_fn(
+def _register_administration(converter: MsgspecJsonConverter) -> None:
+    """Have keys, audit entries, replays and erasures written."""
+    for value in (VerificationKey, ShownApiKey, AuditEntry):
+        _register(converter, value, _cattrs_omit_if_default=True)
+    stored_replay_fields = make_dict_unstructure_fn(
         Replay,
         converter,
         _cattrs_omit_if_default=True,
@@ -306,34 +272,28 @@ def _teach_replays(converter: MsgspecJsonConverter) -> None:
         replayed=override(omit_if_default=False),
     )
 
-    def format_api_key(replay: Replay) -> dict[str, object]:
+    def replay_fields(replay: Replay) -> dict[str, object]:
         selection = replay.selection
-        chosen = {
+        return {
+            **stored_replay_fields(replay),
             "since": converter.unstructure(selection.since),
             "until": converter.unstructure(selection.until),
             "states": sorted(selection.states),
         }
-        return {**write(replay), **chosen}
 
-    converter.register_unstructure_hook(Replay, format_api_key)
-
-
-def _teach_erasures(converter: MsgspecJsonConverter) -> None:
-    write = make_dict_unstructure_fn(
+    converter.register_unstructure_hook(Replay, replay_fields)
+    stored_erasure_fields = make_dict_unstructure_fn(
         Erasure, converter, _cattrs_omit_if_default=True, erased=override(omit_if_default=False)
     )
 
-    def format_api_key(erasure: Erasure) -> dict[str, object]:
-        return {**write(erasure), "state": erasure.state.value}
+    def erasure_fields(erasure: Erasure) -> dict[str, object]:
+        return {**stored_erasure_fields(erasure), "state": erasure.state.value}
 
-    converter.register_unstructure_hook(Erasure, format_api_key)
+    converter.register_unstructure_hook(Erasure, erasure_fields)
 
 
-# Each stands on those before it.
-_LESSONS = (
-    *(_teach_webhooks, _teach_logs, _teach_activity, _teach_history),
-    *(_teach_event_types, _teach_keys, _teach_replays, _teach_erasures, _teach_audit),
-)
+def _register(converter: MsgspecJsonConverter, cls: type, **options: Any) -> None:
+    converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **options))
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -342,7 +302,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, value in headers:
         values.setdefault(names.setdefault(name.lower(), name), []).append(value)
-    return {name: ", ".join(several) for name, several in values.items()}
+    return {name: ", ".join(repeated) for name, repeated in values.items()}
 
 
 def _text(body: bytes) -> str:

@@ -6,7 +6,7 @@ whatever is answered says nothing about the webhook's deliveries: it never disab
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelive
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.request_records import RecordsOf, records_for
-from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
@@ -76,7 +75,8 @@ class WebhookTester:
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if len(self._running) >= MOST_AT_ONCE:
             raise TooManyTrials("Too many webhooks are being tried out. Try again in a moment.")
-        event = self._event(webhook, event_type or self._first_of(webhook))
+        subscribed = (name for name in EVENT_TYPES if name in webhook.events)
+        event = self._example_event(webhook, event_type or next(subscribed))
         running = asyncio.create_task(self._send(webhook, event, keep))
         self._running.add(running)
         running.add_done_callback(self._ended)
@@ -96,9 +96,21 @@ class WebhookTester:
         self, webhook: Webhook, event: EventToStore, keep: RecordsOf[Attempt | None] | None
     ) -> Attempt:
         keys = await self._key_cache.keys(webhook.environment_id)
-        begun = self._begun(webhook, event)
-        await self._store.begin(event, begun, self._lease, records_for(keep, None))
-        attempt = await self._attempt(begun, webhook, keys)
+        delivery = ClaimedDelivery(
+            fence=Fence(self._ids(), webhook.environment_id, 1, TEST_WORKER),
+            webhook_id=webhook.webhook_id,
+            event_id=event.event.event_id,
+            event_type=event.event.type,
+            failures=0,
+            body=event.body or b"",
+        )
+        await self._store.begin(event, delivery, self._lease, records_for(keep, None))
+        try:
+            attempt = (await self._deliver.attempt(delivery, webhook, keys)).attempt
+        except ResourceShort as shortage:
+            # Nobody tries it again: that it ended on our side is all that there is to say.
+            self._observer.resource_exhausted(shortage.resource)
+            attempt = self._deliver.interrupted(delivery, webhook).attempt
         if await self._store.finish(attempt, records_for(keep, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
@@ -106,20 +118,7 @@ class WebhookTester:
             self._observer.results_fenced(1)
         return attempt
 
-    async def _attempt(
-        self, begun: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
-    ) -> Attempt:
-        try:
-            return (await self._deliver.attempt(begun, webhook, keys)).attempt
-        except ResourceShort as shortage:
-            # Nobody tries it again: that it ended on our side is all that there is to say.
-            self._observer.resource_exhausted(shortage.resource)
-            return self._deliver.interrupted(begun, webhook).attempt
-
-    def _first_of(self, webhook: Webhook) -> str:
-        return next(name for name in EVENT_TYPES if name in webhook.events)
-
-    def _event(self, webhook: Webhook, event_type: str) -> EventToStore:
+    def _example_event(self, webhook: Webhook, event_type: str) -> EventToStore:
         example = EVENT_TYPES[event_type].example
         event = Event(
             event_id=f"test-{self._ids()}",
@@ -129,14 +128,3 @@ class WebhookTester:
             data=json.dumps(dict(example), separators=(",", ":")).encode(),
         )
         return EventToStore(event, body_of(event))
-
-    def _begun(self, webhook: Webhook, stored: EventToStore) -> ClaimedDelivery:
-        event = stored.event
-        return ClaimedDelivery(
-            fence=Fence(self._ids(), event.environment_id, 1, TEST_WORKER),
-            webhook_id=webhook.webhook_id,
-            event_id=event.event_id,
-            event_type=event.type,
-            failures=0,
-            body=stored.body or b"",
-        )

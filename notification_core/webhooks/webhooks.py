@@ -1,11 +1,11 @@
-"""Subscribing: what a customer may make of a webhook, and what a change of one brings about."""
+"""Webhooks: what a customer may make of one, and what a change of one brings about."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from notification_core.environments.directory import Environments
 from notification_core.errors import (
@@ -39,6 +39,7 @@ class WebhookDraft:
     ``events`` are as they came, so that repetitions can be told. A mask among the values of
     ``custom_headers`` keeps the stored value of that header, unless the origin of ``url`` changes.
     What is left out is None or has its default.
+    Each field is one of :class:`Webhook` too.
     """
 
     name: str
@@ -198,33 +199,40 @@ class WebhookService:
             raise WebhookOutdated(webhook_id)
         return stored
 
-    def judge(self, draft: WebhookDraft) -> Sequence[Detail]:
-        """Return all that is wrong with a draft, masks apart; nothing where it is good."""
-        return [*_complaints(draft, self._rules)]
+    def validate(self, draft: WebhookDraft) -> Sequence[Detail]:
+        """Return all that is wrong with a draft, masks apart; nothing if it is good."""
+        return [*_errors(draft, self._rules)]
 
     def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
         """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
-        kept = {} if stored is None else _headers_to_keep(stored, draft)
-        details = [*self.judge(draft), *_unknown_masks(draft.custom_headers, kept)]
+        details = [*self.validate(draft)]
+        try:
+            restored(
+                draft.custom_headers or {},
+                {} if stored is None else _headers_to_keep(stored, draft),
+            )
+        except InvalidInput as refused:
+            details += refused.details
         if details:
             raise InvalidWebhook("The webhook is refused: see the details.", details)
 
 
 def _drawn_over(webhook: Webhook, draft: WebhookDraft) -> Webhook:
-    """Return the webhook with everything of the draft, which has been checked."""
+    """Return the webhook with every field of the draft, which has been checked."""
     until = draft.disabled_until and draft.disabled_until.astimezone(UTC)
     stays = until == webhook.disabled_until
     return evolve(
         webhook,
-        name=draft.name,
-        url=draft.url,
-        events=frozenset(draft.events),
-        method=draft.method,
-        description=draft.description,
-        disabled_until=until,
-        disabled_reason=webhook.disabled_reason if stays else None,
-        disabled_at=webhook.disabled_at if stays else None,
-        custom_headers=restored(draft.custom_headers or {}, _headers_to_keep(webhook, draft)),
+        **asdict(draft, recurse=False)
+        | {
+            "events": frozenset(draft.events),
+            "disabled_until": until,
+            "disabled_reason": webhook.disabled_reason if stays else None,
+            "disabled_at": webhook.disabled_at if stays else None,
+            "custom_headers": restored(
+                draft.custom_headers or {}, _headers_to_keep(webhook, draft)
+            ),
+        },
     )
 
 
@@ -233,59 +241,37 @@ def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
     return stored.custom_headers if has_same_origin(stored.url, draft.url) else {}
 
 
-def _complaints(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
-    yield from _name_complaints(draft.name)
-    yield from _url_complaints(draft.url, rules.destinations)
-    yield from _events_complaints(draft.events, rules.event_types)
+def _errors(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
+    if not draft.name:
+        yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
+    yield from validate_text("name", draft.name, MAX_NAME_LENGTH)
+    try:
+        check_url(draft.url, rules.destinations)
+    except DestinationRefused as refused:
+        yield Detail("url", str(refused))
+    yield from _event_errors(draft.events, rules.event_types)
     if draft.description is not None:
         yield from validate_text("description", draft.description, MAX_DESCRIPTION_LENGTH)
     if draft.disabled_until is not None:
-        yield from _instant_complaints(draft.disabled_until)
+        if draft.disabled_until.utcoffset() is None:
+            yield Detail("disabled_until", "The time has no offset from UTC. Give one, such as Z.")
+        else:
+            try:
+                draft.disabled_until.astimezone(UTC)
+            except OverflowError:
+                problem = "The time is not within the years 1 to 9999 in UTC."
+                yield Detail("disabled_until", problem)
     if draft.custom_headers is not None:
         yield from check_custom_headers(draft.custom_headers, rules.reserved_headers)
 
 
-def _name_complaints(name: str) -> Iterator[Detail]:
-    if not name:
-        yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
-    yield from validate_text("name", name, MAX_NAME_LENGTH)
-
-
-def _url_complaints(url: str, destinations: DestinationPolicy) -> Iterator[Detail]:
-    try:
-        check_url(url, destinations)
-    except DestinationRefused as refused:
-        yield Detail("url", str(refused))
-
-
-def _events_complaints(events: Sequence[str], known: Collection[str]) -> Iterator[Detail]:
+def _event_errors(events: Sequence[str], event_types: Collection[str]) -> Iterator[Detail]:
+    names = ", ".join(event_types)
     if not events:
-        yield Detail("events", f"There are no events. Give at least one of {_listed(known)}.")
+        yield Detail("events", f"There are no events. Give at least one of {names}.")
     for name, count in Counter(events).items():
-        if name not in known:
+        if name not in event_types:
             shown = name[:_MAX_SHOWN]
-            yield Detail("events", f"There is no event {shown!r}. Choose from {_listed(known)}.")
+            yield Detail("events", f"There is no event {shown!r}. Choose from {names}.")
         elif count > 1:
             yield Detail("events", f"The event {name!r} is there {count} times. Give it once.")
-
-
-def _instant_complaints(at: datetime) -> Iterator[Detail]:
-    if at.utcoffset() is None:
-        yield Detail("disabled_until", "The time has no offset from UTC. Give one, such as Z.")
-        return
-    try:
-        at.astimezone(UTC)
-    except OverflowError:
-        yield Detail("disabled_until", "The time is not within the years 1 to 9999 in UTC.")
-
-
-def _unknown_masks(headers: Mapping[str, str] | None, known: Mapping[str, str]) -> Sequence[Detail]:
-    try:
-        restored(headers or {}, known)
-    except InvalidInput as refused:
-        return refused.details
-    return ()
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -156,7 +156,7 @@ class WebhookOperations:
 
     def validate(self, fields: Mapping[str, object]) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
-        return self.subscriptions.judge(self.converter.draft({**_NOTHING, **fields}))
+        return self.subscriptions.validate(self.converter.draft({**_NOTHING, **fields}))
 
     def _records(self, call: ApiCall) -> RequestRecords:
         return [self.audit_trail.entry_for(call, call.parameters.id("webhook_id"))]
