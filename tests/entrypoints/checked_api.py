@@ -47,7 +47,7 @@ class Answer:
         """The fields that an error names."""
         return {detail["field"] for detail in self.json["details"]}
 
-    def complaint_about(self, name: str) -> str:
+    def error_about(self, name: str) -> str:
         """Return what an error says of a field."""
         return " ".join(each["message"] for each in self.json["details"] if each["field"] == name)
 

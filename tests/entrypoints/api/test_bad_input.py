@@ -100,7 +100,7 @@ class TestWrongWebhooks:
         answer = await api.post(WEBHOOKS, wrong.draft)
         assert (answer.status, answer.json["error_code"]) == (400, 1100)
         assert wrong.where in answer.wrong_fields
-        assert wrong.says in answer.complaint_about(wrong.where)
+        assert wrong.says in answer.error_about(wrong.where)
         assert (await api.get(WEBHOOKS)).json == []
 
     async def test_a_put_is_judged_like_a_post_and_changes_nothing(
@@ -158,7 +158,7 @@ class TestWrongWebhooks:
         answer = await api.post(WEBHOOKS, but(**fields))
         assert (answer.status, answer.json["error_code"]) == (400, 1100)
         assert answer.wrong_fields == {where}
-        assert "1,000 or fewer" in answer.complaint_about(where)
+        assert "1,000 or fewer" in answer.error_about(where)
 
 
 @frozen
@@ -193,7 +193,7 @@ class TestWrongBodies:
     ) -> None:
         answer = await api.call("POST", WEBHOOKS, data=wrong.body, headers=JSON)
         assert (answer.status, answer.json["error_code"]) == (400, wrong.code)
-        assert wrong.says in answer.complaint_about(wrong.where)
+        assert wrong.says in answer.error_about(wrong.where)
 
     @pytest.mark.parametrize("path", [WEBHOOKS, EVENTS])
     @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ class TestWrongEvents:
         answer = await api.post(EVENTS, wrong.body)
         assert (answer.status, answer.json["error_code"]) == (400, 1300)
         assert answer.wrong_fields == {wrong.where}
-        assert wrong.says in answer.complaint_about(wrong.where)
+        assert wrong.says in answer.error_about(wrong.where)
 
     async def test_more_than_a_thousand_at_once_are_too_many(self, api: CheckedClient) -> None:
         answer = await api.post(EVENTS, [EVENT] * 1001)
@@ -314,7 +314,7 @@ async def test_a_wrong_parameter_is_refused_with_its_name_and_what_would_be_righ
     answer = await api.get(wrong.path)
     assert (answer.status, answer.json["error_code"]) == (400, 1101)
     assert answer.wrong_fields == {wrong.where}
-    assert wrong.says in answer.complaint_about(wrong.where)
+    assert wrong.says in answer.error_about(wrong.where)
 
 
 @pytest.mark.parametrize("rest", ["", "/logs"])

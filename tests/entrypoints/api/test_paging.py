@@ -150,7 +150,7 @@ async def test_a_cursor_is_of_its_own_list_and_filters(
 def refused(answer: Answer) -> None:
     assert (answer.status, answer.json["error_code"]) == (400, 1101)
     assert answer.wrong_fields == {"cursor"}
-    assert "Link header" in answer.complaint_about("cursor")
+    assert "Link header" in answer.error_about("cursor")
 
 
 async def test_a_head_of_a_page_has_its_link(api: CheckedClient, log: str) -> None:
