@@ -10,6 +10,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from notification_entrypoints.api.problems import Problem, RequestRefused
+
 LARGE = 16 * 1024
 """From this many bytes on a response is worth compressing; for less it only costs time."""
 
@@ -21,13 +23,14 @@ _LONGEST_REMEMBERED: Final = 256
 """Whoever says more has it read each time: what is remembered is bounded in size as in number."""
 
 
-def is_accepted(request: web.Request, media_types: Collection[str]) -> bool:
-    """Tell whether a caller takes one of these media types; parameters make no difference."""
-    # Nearly every caller says one of these, or nothing.
-    if request.headers.get(hdrs.ACCEPT, "*/*") in {"*/*", *media_types}:
-        return True
+def check_accepted(request: web.Request, media_types: Collection[str]) -> None:
+    """Raise :class:`RequestRefused` unless a caller takes one of these media types.
+
+    Parameters make no difference.
+    """
     weights = _weights(request, hdrs.ACCEPT)
-    return not weights or any(_weight_of(name, weights) > 0 for name in media_types)
+    if weights and all(_weight_of(name, weights) == 0 for name in media_types):
+        raise RequestRefused(Problem.NOT_ACCEPTABLE)
 
 
 def compress(request: web.Request, response: web.StreamResponse) -> None:

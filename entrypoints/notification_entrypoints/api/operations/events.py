@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import tzinfo
 from functools import partial
+from itertools import filterfalse
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -118,7 +119,7 @@ class EventOperations:
             zone=self.zone,
             make_event_id=make_event_id,
         )
-        return events, single, [event for event in events if not self.schemas.fits(event)]
+        return events, single, [*filterfalse(self.schemas.fits, events)]
 
 
 def _index(field: str) -> str:

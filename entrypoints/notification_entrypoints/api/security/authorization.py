@@ -170,7 +170,7 @@ class OriginPolicy:
         A browser says so by ``Origin`` or, of requests that have none, by ``Sec-Fetch-Site``.
         """
         origin = request.headers.get(hdrs.ORIGIN)
-        if self._may_call(origin):
+        if _ANY in self.origins or origin in self.origins:
             return
         is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
         if is_cross_site or (origin is not None and _host_of(origin) != request.host):
@@ -195,7 +195,7 @@ class OriginPolicy:
         origin, headers = request.headers.get(hdrs.ORIGIN), response.headers
         if _ANY not in self.origins:
             headers.add(hdrs.VARY, hdrs.ORIGIN)
-        if origin is None or not self._may_call(origin):
+        if origin is None or not (_ANY in self.origins or origin in self.origins):
             return
         headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = _ANY if _ANY in self.origins else origin
         headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED
@@ -203,9 +203,6 @@ class OriginPolicy:
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = headers.get(hdrs.ALLOW, "")
             headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _TAKEN
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _PREFLIGHT_SECONDS
-
-    def _may_call(self, origin: str | None) -> bool:
-        return _ANY in self.origins or origin in self.origins
 
 
 def _host_of(origin: str) -> str | None:
