@@ -66,19 +66,19 @@ class GatedDatabase:
         return getattr(self._database, name)
 
     @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+    async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a transaction to write in."""
         await self._gate.pass_by("write")
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             self.session = self._session_of(connection)
             yield cast("AsyncConnection", _GatedConnection(connection, self._gate))
             await self._gate.pass_by("commit")
 
     @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+    async def read_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view, whose statements go by as one: none sees what happens meanwhile."""
         await self._gate.pass_by("look")
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             yield connection
 
 

@@ -111,7 +111,7 @@ async def plans(storage: SqlStorage) -> AsyncIterator[list[str]]:
         yield lines
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
-    async with storage.database.reading() as connection:
+    async with storage.database.read_transaction() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
         for statement, values in said:

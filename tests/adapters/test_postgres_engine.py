@@ -84,20 +84,20 @@ async def opened(server: Server) -> AsyncIterator[SqlStorage]:
 
 
 async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         first = await storage.database.dialect.now(connection)
         await asyncio.sleep(0.01)
         assert await storage.database.dialect.now(connection) == first, "one moment a transaction"
         told = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
     assert told == first
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         assert await storage.database.dialect.now(connection) > first
 
 
 async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
-    async with storage.database.reading() as connection:
+    async with storage.database.read_transaction() as connection:
         before = (await connection.execute(sa.select(changes.c.number))).scalar_one()
-        async with storage.database.writing() as writer:
+        async with storage.database.write_transaction() as writer:
             await writer.execute(sa.update(changes).values(number=99))
         assert (await connection.execute(sa.select(changes.c.number))).scalar_one() == before
     assert await storage.webhooks.changes() == 99
@@ -105,7 +105,7 @@ async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
-        async with storage.database.reading() as connection:
+        async with storage.database.read_transaction() as connection:
             await connection.execute(sa.update(changes).values(number=1))
     assert await storage.webhooks.changes() == 0
 
@@ -234,7 +234,7 @@ async def test_who_waits_too_long_for_a_connection_is_told(
 ) -> None:
     monkeypatch.setattr(pool, "_WAIT_SECONDS", 0.05)
     async with opened(evolve(place.server, pool_size=1)) as storage:
-        async with storage.database.reading():
+        async with storage.database.read_transaction():
             with pytest.raises(StorageUnavailable, match="became free"):
                 await storage.webhooks.changes()
         assert await storage.webhooks.changes() == 0
@@ -321,25 +321,25 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
 
 
 async def _change_and_stumble(storage: SqlStorage) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         await connection.execute(sa.update(changes).values(number=7))
         await connection.exec_driver_sql("SELECT nonsense")
 
 
 async def _change_and_raise(storage: SqlStorage) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         await connection.execute(sa.update(changes).values(number=7))
         raise KeyError
 
 
 async def _change_when_read_only(storage: SqlStorage) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         await run(connection, "SET TRANSACTION READ ONLY")
         await connection.execute(sa.update(changes).values(number=7))
 
 
 async def _pid(storage: SqlStorage) -> int:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         return driver_of(connection).get_server_pid()
 
 

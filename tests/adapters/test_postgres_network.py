@@ -35,7 +35,7 @@ class Reached:
 
     async def is_held(self, worker: UUID) -> bool:
         """Tell whether a worker's lock is held, as the server sees it."""
-        async with self.past_it.database.reading() as connection:
+        async with self.past_it.database.read_transaction() as connection:
             held = await fetch(
                 connection,
                 "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
@@ -48,7 +48,7 @@ class Reached:
         """Leave several connections idle."""
         async with AsyncExitStack() as stack:
             for _ in range(IDLE):
-                await stack.enter_async_context(self.storage.database.reading())
+                await stack.enter_async_context(self.storage.database.read_transaction())
 
 
 @pytest.fixture

@@ -89,7 +89,10 @@ async def test_migrating_makes_a_schema_and_again_changes_nothing(place: Place) 
 async def test_migrating_may_take_longer_than_any_other_statement(place: Place) -> None:
     impatient = evolve(place.server, answer_seconds=0.001)
     with pytest.raises(StorageUnavailable, match="in time"):
-        async with open_postgres_database(impatient) as database, database.reading() as connection:
+        async with (
+            open_postgres_database(impatient) as database,
+            database.read_transaction() as connection,
+        ):
             await connection.exec_driver_sql("SELECT pg_sleep(0.1)")
     await migrate_postgres(impatient, CIPHER)
     await place.open()
@@ -102,7 +105,7 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(
     async with postgres.database(empty=True) as plain:
         async with (
             open_postgres_database(postgres.server(plain)) as database,
-            database.writing() as connection,
+            database.write_transaction() as connection,
         ):
             await connection.run_sync(metadata.create_all)
         assert await place.look() == await Place(postgres, plain).look()
@@ -115,7 +118,7 @@ async def test_a_new_database_is_what_the_migrations_come_to_one_by_one(
     async with postgres.database(empty=True) as upgraded:
         async with (
             open_postgres_database(postgres.server(upgraded)) as database,
-            database.migrating() as connection,
+            database.migration_transaction() as connection,
         ):
             await connection.run_sync(upgrading.upgrade)
         assert await place.look() == await Place(postgres, upgraded).look()

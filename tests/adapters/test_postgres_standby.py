@@ -20,10 +20,10 @@ async def test_a_standby_is_read_from_and_counts_as_away_for_who_wants_to_write(
         async with open_database(server.server("postgres"), server_time) as database:
             for _ in range(2):
                 with pytest.raises(StorageUnavailable, match="read-only"):
-                    async with database.writing():
+                    async with database.write_transaction():
                         pass
-            async with database.reading() as connection:
+            async with database.read_transaction() as connection:
                 assert (await database.dialect.now(connection)).tzinfo
             await server.execute("SELECT pg_promote()")
-            async with database.writing() as connection:
+            async with database.write_transaction() as connection:
                 assert (await database.dialect.now(connection)).tzinfo

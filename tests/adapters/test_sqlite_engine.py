@@ -45,7 +45,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
 async def test_a_commit_survives_a_power_cut_and_readers_do_not_block(
     storage: SqlStorage,
 ) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one()
         synchronous = (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one()
     assert (mode, synchronous) == ("wal", 2), "2 is FULL"
@@ -55,7 +55,7 @@ async def test_writers_wait_their_turn_and_no_update_gets_lost(storage: SqlStora
     order: list[int] = []
 
     async def count(number: int) -> None:
-        async with storage.database.writing() as connection:
+        async with storage.database.write_transaction() as connection:
             order.append(number)
             seen = (await connection.execute(sa.select(changes.c.number))).scalar_one()
             await asyncio.sleep(0)
@@ -76,9 +76,9 @@ async def test_two_processes_lose_no_update(storage: SqlStorage, tmp_path: Path)
 
 
 async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
-    async with storage.database.reading() as connection:
+    async with storage.database.read_transaction() as connection:
         before = (await connection.execute(sa.select(changes.c.number))).scalar_one()
-        async with storage.database.writing() as writer:
+        async with storage.database.write_transaction() as writer:
             await writer.execute(sa.update(changes).values(number=99))
         assert (await connection.execute(sa.select(changes.c.number))).scalar_one() == before
     assert await storage.webhooks.changes() == 99
@@ -86,7 +86,7 @@ async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
-        async with storage.database.reading() as connection:
+        async with storage.database.read_transaction() as connection:
             await connection.execute(sa.update(changes).values(number=1))
     assert await storage.webhooks.changes() == 0
 
@@ -177,11 +177,11 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
         let_go.wait(PATIENCE)
 
     async def look_for_long() -> None:
-        async with storage.database.reading() as connection:
+        async with storage.database.read_transaction() as connection:
             driver = driver_of(connection)
             assert isinstance(driver, SqliteConnection)
             driver.put_off(take_long)
-            await storage.database.dialect.changes(connection)
+            await storage.database.dialect.webhooks_revision(connection)
 
     async def is_under_way() -> bool:
         return begun.is_set() and storage.database.open_transactions == 1
@@ -264,7 +264,7 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
 
 
 async def _change_and_stumble(storage: SqlStorage) -> None:
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         await connection.execute(sa.update(changes).values(number=7))
         await connection.exec_driver_sql("SELECT nonsense")
 

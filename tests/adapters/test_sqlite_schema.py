@@ -87,7 +87,7 @@ async def test_a_new_file_is_what_the_migrations_come_to_one_by_one(tmp_path: Pa
     upgraded = tmp_path / "upgraded.sqlite"
     async with (
         open_sqlite_database(upgraded, SystemClock(), create=True) as opened,
-        opened.migrating() as connection,
+        opened.migration_transaction() as connection,
     ):
         await connection.run_sync(upgrading.upgrade)
     await migrate_sqlite(upgraded, CIPHER)

@@ -135,19 +135,19 @@ async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
 
 # The statements that a transaction makes while it has all its locks go by with the one before.
 ACTS: Mapping[str, Act] = {
-    "claim": Act(_claim, ("look", "waiting", "commit"), looks_first=True),
-    "succeed": Act(_finish(), ("held", "commit")),
-    "retry later": Act(_finish(Retry(DELAY)), ("held", "commit")),
+    "claim": Act(_claim, ("look", "lock_due", "commit"), looks_first=True),
+    "succeed": Act(_finish(), ("lock_held", "commit")),
+    "retry later": Act(_finish(Retry(DELAY)), ("lock_held", "commit")),
     "find it gone": Act(
-        _finish(Failed(disables=DisabledReason.GONE)), ("held", "execute", "commit")
+        _finish(Failed(disables=DisabledReason.GONE)), ("lock_held", "execute", "commit")
     ),
-    "give back": Act(_give_back, ("held", "commit")),
-    "reap": Act(_reap, ("overdue", "commit"), looks_first=True),
-    "expire": Act(_expire, ("overdue", "commit"), looks_first=True),
-    "delete": Act(_delete, ("execute", "cancel_begun", "waiting_of", "commit")),
+    "give back": Act(_give_back, ("lock_held", "commit")),
+    "reap": Act(_reap, ("lock_overdue", "commit"), looks_first=True),
+    "expire": Act(_expire, ("lock_overdue", "commit"), looks_first=True),
+    "delete": Act(_delete, ("execute", "cancel_claimed", "lock_waiting", "commit")),
     "disable": Act(_disable, ("execute", "commit")),
     "enable": Act(_enable, ("execute", "commit")),
-    "settle": Act(_settle, ("unsendable", "commit"), looks_first=True),
+    "settle": Act(_settle, ("lock_unsendable", "commit"), looks_first=True),
     "forget": Act(_forget, ("look", "execute", "execute", "commit"), looks_first=True),
     "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
 }

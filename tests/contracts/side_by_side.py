@@ -253,10 +253,10 @@ async def _rows_of_database(storage: SqlStorage) -> Rows:
     ended = sa.select(
         *(attempts.c[name] for name in ("environment_id", "delivery_id", "attempt", "outcome"))
     )
-    async with storage.database.reading() as connection:
+    async with storage.database.read_transaction() as connection:
         found = (await connection.execute(made)).all()
         log = (await connection.execute(ended)).all()
-        changes = await storage.database.dialect.changes(connection)
+        changes = await storage.database.dialect.webhooks_revision(connection)
     return Rows(
         deliveries={(row.environment_id, row.delivery_id): stored_in_sql(row) for row in found},
         log=frozenset(Ended((row[0], row[1]), row[2], row[3]) for row in log),

@@ -71,7 +71,7 @@ async def rekey(world: World) -> Rekeyed:
 
 async def texts_of(storage: SqlStorage) -> list[str]:
     """Return every encrypted text of a database."""
-    async with storage.database.reading() as connection:
+    async with storage.database.read_transaction() as connection:
         return [
             text
             for column in (*SEALED, instance.c.canary)
@@ -179,7 +179,7 @@ async def test_a_change_between_the_look_and_the_writing_stands_too(
     async with world.under(BOTH) as storage:
         if not isinstance(storage, SqlStorage):
             return
-        writing, turns = storage.database.writing, count(1)
+        writing, turns = storage.database.write_transaction, count(1)
 
         @asynccontextmanager
         async def changed_before() -> AsyncIterator[AsyncConnection]:
@@ -188,7 +188,7 @@ async def test_a_change_between_the_look_and_the_writing_stands_too(
             async with writing() as connection:
                 yield connection
 
-        monkeypatch.setattr(storage.database, "writing", changed_before)
+        monkeypatch.setattr(storage.database, "write_transaction", changed_before)
         async for _ in storage.sealed.reencrypt(100):
             pass
         monkeypatch.undo()
@@ -226,7 +226,7 @@ async def test_what_no_secret_opens_stays_is_named_and_stops_nothing_else(world:
         return
     foreign = Cipher("x" * 32).encrypt(b"{}", ("webhooks", "custom_headers", "", ""))
     broken = sa.update(webhooks).where(webhooks.c.webhook_id == webhook.webhook_id)
-    async with world.storage.database.writing() as connection:
+    async with world.storage.database.write_transaction() as connection:
         await connection.execute(broken.values(custom_headers=foreign))
     done = await rekey(world)
     assert (done.count, done.unreadable) == (3, 1)

@@ -199,7 +199,7 @@ async def _mine(world: World, mine: Furnished) -> Sequence[object]:
 async def _rows(world: World) -> Sequence[object]:
     assert isinstance(world.storage, SqlStorage)
     found: list[object] = []
-    async with world.storage.database.reading() as connection:
+    async with world.storage.database.read_transaction() as connection:
         for table in metadata.sorted_tables:
             if "environment_id" in table.c:
                 its = sa.select(table).where(table.c.environment_id == world.environment_id)

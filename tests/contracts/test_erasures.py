@@ -61,7 +61,7 @@ async def _rows(world: World, environment_id: UUID) -> dict[str, int]:
     """Return how many rows a SQL database has of an environment, by table."""
     assert isinstance(world.storage, SqlStorage)
     found = {}
-    async with world.storage.database.reading() as connection:
+    async with world.storage.database.read_transaction() as connection:
         for table in metadata.tables.values():
             if "environment_id" in table.c and table.name not in OF_NO_ENVIRONMENT:
                 count = sa.select(sa.func.count()).where(table.c.environment_id == environment_id)

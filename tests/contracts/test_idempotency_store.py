@@ -134,7 +134,7 @@ async def test_old_answers_are_forgotten_in_small_batches(world: World) -> None:
 async def test_in_a_database_an_answer_cannot_be_read_without_the_secret(world: World) -> None:
     assert isinstance(world.storage, SqlStorage)
     await publish_an_event(world, world.storage, _kept(world, answer=b"north"))
-    async with world.storage.database.reading() as connection:
+    async with world.storage.database.read_transaction() as connection:
         row = (await connection.execute(kept_answers.select())).one()
     assert "north" not in repr(row)
     assert row.answer.startswith("v1.")

@@ -253,7 +253,7 @@ def sql_probe(storage: SqlStorage) -> Probe:
 
     async def probe(delivery_id: UUID) -> Stored:
         wanted = sa.select(*STORED).where(delivery_table.c.delivery_id == delivery_id)
-        async with storage.database.reading() as connection:
+        async with storage.database.read_transaction() as connection:
             return stored_in_sql((await connection.execute(wanted)).one())
 
     return probe

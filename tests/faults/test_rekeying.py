@@ -95,7 +95,7 @@ async def filled(storage: SqlStorage) -> Sequence[SigningKey]:
         }
         for key in keys
     ]
-    async with storage.database.writing() as connection:
+    async with storage.database.write_transaction() as connection:
         await connection.execute(sa.insert(environment_keys), rows)
     return keys
 

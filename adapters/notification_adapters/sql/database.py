@@ -34,34 +34,34 @@ class SingleStatement(Protocol):
 
 
 class Database(Protocol):
-    """Transactions to write in and to read in, and the batched steps to take in them."""
+    """Transactions to write in and to read in, and the statements to run in them."""
 
     dialect: Dialect
     """The statements in this engine's SQL."""
 
-    one_writer: bool
+    has_one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
 
-    shortcuts: "SingleStatement | None"
+    single_statement: "SingleStatement | None"
     """What the engine does in single statements; None where it has none, or they cannot be used."""
 
     schema: str | None
     """The schema that all tables are in, where the engine has such and it is not the usual one."""
 
     @abstractmethod
-    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write_transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
 
     @abstractmethod
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read_transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a consistent view of the database that cannot be written to."""
 
     @abstractmethod
-    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def query(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a view for one statement alone, which is consistent without a transaction."""
 
     @abstractmethod
-    def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def migration_transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may take long, and that no other migration runs beside."""
 
     @abstractmethod
@@ -69,7 +69,7 @@ class Database(Protocol):
         """Let others that lock the same environment wait until this transaction ends."""
 
     @abstractmethod
-    def visiting(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+    def borrow(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
         """Have our tables found on a connection of somebody else's, within their transaction.
 
         Raises :class:`StorageUnusable` where it is no connection to this kind of database.
@@ -98,5 +98,5 @@ class Database(Protocol):
 
     @property
     @abstractmethod
-    def most_transactions(self) -> int:
+    def max_transactions(self) -> int:
         """How many transactions can be open at the same time; others wait."""

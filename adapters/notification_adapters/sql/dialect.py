@@ -63,14 +63,14 @@ class Queue(NamedTuple):
     disabled_until: datetime | None
 
 
-class Counts(NamedTuple):
+class DeliveryCounts(NamedTuple):
     """How many deliveries wait, and how many a worker has begun."""
 
     waiting: int
     begun: int
 
 
-class Waiting(NamedTuple):
+class DueDelivery(NamedTuple):
     """A delivery that is due, and the size of its body."""
 
     handle: Handle
@@ -87,7 +87,7 @@ class LockedDelivery(NamedTuple):
     interruptions: int
 
 
-class Overdue(NamedTuple):
+class OverdueAttempt(NamedTuple):
     """An attempt whose worker is dead or whose lease is over, as it is to be logged."""
 
     held: LockedDelivery
@@ -156,11 +156,11 @@ class Dialect(Protocol):
         """Return the values of a webhook's row that the driver gave, by their columns."""
 
     @abstractmethod
-    async def changes(self, connection: AsyncConnection) -> int:
+    async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
 
     @abstractmethod
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+    async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the storage's time, in as few trips as can be."""
 
     @abstractmethod
@@ -176,7 +176,7 @@ class Dialect(Protocol):
         """Insert deliveries; those that are begun under this lease, with attempt 1."""
 
     @abstractmethod
-    async def look(
+    async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
         """Return the change counter, the storage's time, and the queues of the next webhooks by id.
@@ -185,20 +185,20 @@ class Dialect(Protocol):
         """
 
     @abstractmethod
-    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+    async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
         """Return how many deliveries wait and how many are begun, each at most ``most``."""
 
     @abstractmethod
-    async def waiting(
+    async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[Waiting]:
+    ) -> Sequence[DueDelivery]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order.
 
         They are locked where the engine locks rows; those that others hold are passed over.
         """
 
     @abstractmethod
-    async def begin(
+    async def claim(
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
@@ -212,7 +212,7 @@ class Dialect(Protocol):
         """
 
     @abstractmethod
-    async def held(
+    async def lock_held(
         self, connection: AsyncConnection, fences: Sequence[Fence]
     ) -> Sequence[LockedDelivery | None]:
         """Return (and lock) for each fence the delivery that it still holds, else None."""
@@ -228,15 +228,17 @@ class Dialect(Protocol):
         """
 
     @abstractmethod
-    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+    async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
 
     @abstractmethod
-    async def end(self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
+    async def update_deliveries(
+        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+    ) -> None:
         """Write what becomes of deliveries after their attempts."""
 
     @abstractmethod
-    async def give_back(
+    async def release(
         self, connection: AsyncConnection, held: Collection[LockedDelivery], due_at: datetime
     ) -> None:
         """Undo the begin of attempts: no worker, the number as before, due then."""
@@ -246,27 +248,27 @@ class Dialect(Protocol):
         """Return every attempt that a worker has begun and not ended."""
 
     @abstractmethod
-    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+    async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
         """Return the workers that own leases; those of trials are no worker's."""
 
     @abstractmethod
-    async def overdue(
+    async def lock_overdue(
         self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
-    ) -> Sequence[Overdue]:
+    ) -> Sequence[OverdueAttempt]:
         """Return (and lock) attempts of dead workers and those whose lease is over."""
 
     @abstractmethod
-    async def cancel_begun(
+    async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
 
     @abstractmethod
-    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
 
     @abstractmethod
-    async def unsendable(
+    async def lock_unsendable(
         self,
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
@@ -280,13 +282,13 @@ class Dialect(Protocol):
         """
 
     @abstractmethod
-    async def waiting_of(
+    async def lock_waiting(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Handle]:
         """Return (and lock) waiting deliveries of one webhook, due or not."""
 
     @abstractmethod
-    async def settle(
+    async def cancel_unsendable(
         self,
         connection: AsyncConnection,
         settled: Sequence[CancelledDelivery],
@@ -295,7 +297,7 @@ class Dialect(Protocol):
         """End waiting deliveries as they are said to end."""
 
     @abstractmethod
-    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:
+    async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:
         """Tell whether somebody who began before it may still store events of an environment.
 
         It is being erased, and its erasure was written to just before.

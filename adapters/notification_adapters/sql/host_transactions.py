@@ -114,7 +114,7 @@ def check_driver(connection: AsyncConnection, driver: str) -> None:
         )
 
 
-async def take_note(connection: AsyncConnection) -> None:
+async def begin_implicitly(connection: AsyncConnection) -> None:
     """Let SQLAlchemy begin its transaction: it knows nothing of what goes straight to the driver.
 
     Without this it would find nothing to commit where our statements are the first ones.
@@ -123,7 +123,7 @@ async def take_note(connection: AsyncConnection) -> None:
 
 
 @contextmanager
-def naming_missing_tables(error: type[Exception], words: str = "") -> Iterator[None]:
+def explain_missing_tables(error: type[Exception], words: str = "") -> Iterator[None]:
     """Say in words what it means where our tables are not there."""
     try:
         yield

@@ -67,7 +67,7 @@ class SqlStorage(Storage):
         A third gains nothing, and makes each smaller. If there is one writer, they would only wait
         in line.
         """
-        return 1 if self.database.one_writer else 2
+        return 1 if self.database.has_one_writer else 2
 
     @property
     def open_transactions(self) -> int:
@@ -77,13 +77,13 @@ class SqlStorage(Storage):
     @property
     def max_transactions(self) -> int:
         """How many transactions can be open at the same time; others wait."""
-        return self.database.most_transactions
+        return self.database.max_transactions
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""
         # First: commits that hang take up connections, and one to read with may not become free.
         await self.database.check_commits()
-        async with self.database.asking() as connection:
+        async with self.database.query() as connection:
             await connection.execute(sa.select(1))
 
     async def check_schema(self) -> None:

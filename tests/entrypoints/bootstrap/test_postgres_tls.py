@@ -77,7 +77,7 @@ async def opened(settings: Settings) -> AsyncIterator[SqlStorage]:
 async def test_a_server_that_proves_who_it_is_is_talked_to_encrypted(place: Place) -> None:
     settings = place.settings("localhost", place.authority)
     await migrate(settings)
-    async with opened(settings) as storage, storage.database.reading() as connection:
+    async with opened(settings) as storage, storage.database.read_transaction() as connection:
         ((is_encrypted,),) = await fetch(connection, _IS_ENCRYPTED)
         assert is_encrypted
         await storage.ping()

@@ -48,7 +48,7 @@ async def _put_in_every_key(path: Path, text: str) -> None:
     clock = SystemClock()
     async with (
         open_sqlite(path, Cipher(FORMER), clock, IdGenerator(clock)) as storage,
-        storage.database.writing() as connection,
+        storage.database.write_transaction() as connection,
     ):
         await connection.execute(sa.update(environment_keys).values(private_key=text))
 

@@ -137,8 +137,8 @@ def begin_when_it_has_ended() -> None:
         return begun_now
 
     _replaced_step("add_deliveries", adding)
-    _replaced_step("begin", beginning)
-    _replaced_step("held", holding)
+    _replaced_step("claim", beginning)
+    _replaced_step("lock_held", holding)
     _replaced_step("succeed", holding)
 
 
@@ -160,7 +160,7 @@ def drop_the_fence() -> None:
 
         return anybodys
 
-    _replaced_step("held", by, shortcuts=True)
+    _replaced_step("lock_held", by, shortcuts=True)
     _replaced_step("succeed", by, shortcuts=True)
     replaced("notification_adapters.sql.postgres.single_statement:FINISH", _of_anybody)
     replaced("notification_adapters.sql.sqlite.single_statement:SUCCEED", _of_any_worker)
@@ -197,7 +197,7 @@ def claim_what_is_leased() -> None:
 
         return all_of_them
 
-    _replaced_step("waiting", by)
+    _replaced_step("lock_due", by)
 
 
 def take_the_living_for_dead() -> None:
@@ -210,7 +210,7 @@ def take_the_living_for_dead() -> None:
         return all_of_them
 
     owners = sa.select(deliveries.c.worker).where(deliveries.c.worker.is_not(None)).distinct()
-    _replaced_step("overdue", by)
+    _replaced_step("lock_overdue", by)
 
 
 def leave_what_the_dead_held() -> None:
@@ -222,7 +222,7 @@ def leave_what_the_dead_held() -> None:
 
         return none_of_them
 
-    _replaced_step("overdue", by)
+    _replaced_step("lock_overdue", by)
 
 
 def take_the_interrupted_for_delivered() -> None:
@@ -250,7 +250,7 @@ def log_no_interruption() -> None:
 
         return known_ones
 
-    _replaced_step("log", by)
+    _replaced_step("log_attempts", by)
 
 
 def finish_in_two_transactions() -> None:
@@ -265,7 +265,7 @@ def finish_in_two_transactions() -> None:
         return and_commit
 
     step_by_step()
-    replaced(f"{_SQLITE}.log", _as_method(by))
+    replaced(f"{_SQLITE}.log_attempts", _as_method(by))
     replaced(f"{_SQLITE}.succeed", _as_method(by))
 
 

@@ -31,8 +31,8 @@ BEFORE: Final = {
     "answered": ["notification_core.dispatch.result_writer:ResultWriter.record"],
     # A delivery is at its end, and in the same transaction its attempt is not logged.
     "ending": [
-        "notification_adapters.sql.sqlite.dialect:SqliteDialect.log",
-        "notification_adapters.sql.postgres.dialect:PostgresDialect.log",
+        "notification_adapters.sql.sqlite.dialect:SqliteDialect.log_attempts",
+        "notification_adapters.sql.postgres.dialect:PostgresDialect.log_attempts",
     ],
     # Of the statements that make the schema another one is to be run, in one transaction. A few
     # that only look come first.

@@ -35,7 +35,7 @@ async def migrate(database: Database) -> None:
     database holds tables of another program under our names, and :class:`IncompatibleSchema`
     where the schema is newer than this version.
     """
-    async with database.migrating() as connection:
+    async with database.migration_transaction() as connection:
         current = await connection.run_sync(_current)
         if current is None:
             await connection.run_sync(_refuse_foreign)
@@ -53,7 +53,7 @@ async def migration_sql(database: Database) -> str:
 
     They are to run as one transaction. Raises as :func:`migrate` does.
     """
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         current = await connection.run_sync(_current)
         if current is None:
             await connection.run_sync(_refuse_foreign)
@@ -73,7 +73,7 @@ def _prelude(schema: str | None) -> str:
 
 async def check_schema(database: Database) -> None:
     """Raise :class:`IncompatibleSchema` unless this version can work on the database."""
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         current = await connection.run_sync(_current)
         if current is None:
             raise IncompatibleSchema(f"The database has not been set up yet. {_COMMAND}")
@@ -90,7 +90,7 @@ async def check_secret(database: Database, cipher: Cipher) -> None:
 
     The first one to open a database leaves the canary in it.
     """
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         canary = await _canary(connection)
     if canary is None:
         canary = await _leave_canary(database, cipher)
@@ -107,7 +107,7 @@ async def check_secret(database: Database, cipher: Cipher) -> None:
 
 async def renew_canary(database: Database, cipher: Cipher) -> None:
     """Let the canary be read under the present secret only; done again it changes nothing."""
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         standing = await _canary(connection)
         if standing is None or not cipher.is_current(standing):
             canary = cipher.encrypt(_CANARY, _CANARY_PLACE)
@@ -136,7 +136,7 @@ async def _canary(connection: AsyncConnection) -> str | None:
 
 async def _leave_canary(database: Database, cipher: Cipher) -> str:
     """Write the canary unless another process has just done so; return the one that stands."""
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         standing = await _canary(connection)
         if standing is not None:
             return standing

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
     CancelledDelivery,
-    Counts,
+    DeliveryCounts,
     Dialect,
+    DueDelivery,
     Handle,
     Lease,
     Queue,
-    Waiting,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
@@ -160,7 +160,7 @@ class PostgresClaimStatements(Dialect):
     has_server_time: bool
     """Whether the storage's time is the server's."""
 
-    async def look(
+    async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
         """Return the change counter, the storage's time, and the next queues by webhook."""
@@ -169,23 +169,23 @@ class PostgresClaimStatements(Dialect):
         now = server_time if self.has_server_time else await self.now(connection)
         return changes, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
 
-    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+    async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
         """Return how many deliveries wait and how many are begun, each at most ``most``."""
         ((waiting, begun),) = await fetch(connection, _COUNTS, most)
-        return Counts(waiting, begun)
+        return DeliveryCounts(waiting, begun)
 
-    async def waiting(
+    async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[Waiting]:
+    ) -> Sequence[DueDelivery]:
         """Return and lock the first due deliveries of each webhook, at most ``share`` of one."""
         return [
-            Waiting((delivery_id, environment_id), webhook_id, size or 0)
+            DueDelivery((delivery_id, environment_id), webhook_id, size or 0)
             for delivery_id, environment_id, webhook_id, size in (
                 await fetch(connection, _WAITING, webhook_ids, share, now)
             )
         ]
 
-    async def begin(
+    async def claim(
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
@@ -214,12 +214,12 @@ class PostgresClaimStatements(Dialect):
                 )
         return begun, next_due
 
-    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
         rows = await fetch(connection, _BLOCKED, _FIRST, _ALL, now)
         return [webhook_id for (webhook_id,) in rows]
 
-    async def unsendable(
+    async def lock_unsendable(
         self,
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
@@ -234,13 +234,13 @@ class PostgresClaimStatements(Dialect):
             for delivery_id, environment_id, reason in rows
         ]
 
-    async def waiting_of(
+    async def lock_waiting(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Handle]:
         """Return and lock waiting deliveries of one webhook, due or not."""
         return await fetch(connection, _WAITING_OF, webhook_id, limit)
 
-    async def settle(
+    async def cancel_unsendable(
         self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
@@ -248,7 +248,7 @@ class PostgresClaimStatements(Dialect):
         if rows:
             await run(connection, _SETTLE, *columns(rows, 4), now)
 
-    async def cancel_begun(
+    async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""

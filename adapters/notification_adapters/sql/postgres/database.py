@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.host_transactions import (
+    begin_implicitly,
     check_driver,
-    naming_missing_tables,
-    take_note,
+    explain_missing_tables,
 )
 from notification_adapters.sql.postgres.dialect import Now, PostgresDialect
 from notification_adapters.sql.postgres.driver import driver_of, fetch, run
@@ -41,7 +41,7 @@ _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
 class PostgresDatabase(Database):
     """A PostgreSQL database. Close it by :func:`open_database`'s context."""
 
-    one_writer = False
+    has_one_writer = False
 
     def __init__(self, server: Server, now: Now) -> None:
         self.schema = server.schema
@@ -49,14 +49,14 @@ class PostgresDatabase(Database):
         self.dialect = PostgresDialect(now)
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
-        self.shortcuts = (
+        self.single_statement = (
             PostgresSingleStatement(self.pool, self.dialect) if server.prepared_statements else None
         )
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
 
     @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+    async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a transaction beside those of others."""
         with map_errors():
             async with self.pool.lend(self._write) as connection:
@@ -65,16 +65,16 @@ class PostgresDatabase(Database):
                     await self.pool.commit(connection)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+    async def read_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view of one moment."""
         with map_errors():
             async with self.pool.lend(self._read) as connection:
                 yield connection
                 await run(connection, "COMMIT")
 
-    def asking(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def query(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open the same for one statement: its begin finds out whether a connection still works."""
-        return self.reading()
+        return self.read_transaction()
 
     async def confirm_found(self, connection: AsyncConnection) -> None:
         """Write a record to the log, without which a commit waits for no standby."""
@@ -90,13 +90,13 @@ class PostgresDatabase(Database):
                 "standby, check that it is connected."
             )
         if commits.idle_for > _PROBE_AFTER and not commits.oldest_age:
-            async with self.writing() as connection:
+            async with self.write_transaction() as connection:
                 await self.confirm_found(connection)
 
     @asynccontextmanager
-    async def migrating(self) -> AsyncGenerator[AsyncConnection]:
+    async def migration_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a transaction that waits for other migrations, and may take its time."""
-        async with self.writing() as connection:
+        async with self.write_transaction() as connection:
             await run(connection, "SET LOCAL statement_timeout = 0")
             await driver_of(connection).execute(_LOCK_MIGRATION, timeout=_LONG)
             if self.schema is not None and not await fetch(connection, _SCHEMA, self.schema):
@@ -110,11 +110,11 @@ class PostgresDatabase(Database):
         await fetch(connection, _LOCK_ENVIRONMENT, key)
 
     @asynccontextmanager
-    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+    async def borrow(self, connection: AsyncConnection) -> AsyncGenerator[None]:
         """Have our tables found on somebody else's connection, then theirs again."""
         check_driver(connection, "asyncpg")
-        with map_errors(), naming_missing_tables(asyncpg.UndefinedTableError):
-            await take_note(connection)
+        with map_errors(), explain_missing_tables(asyncpg.UndefinedTableError):
+            await begin_implicitly(connection)
             if self._search_path is None:
                 yield
                 return
@@ -130,7 +130,7 @@ class PostgresDatabase(Database):
         return self.pool.lent
 
     @property
-    def most_transactions(self) -> int:
+    def max_transactions(self) -> int:
         """As many as there may be connections."""
         return self.pool.size
 
@@ -147,7 +147,7 @@ async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatab
     """
     database = PostgresDatabase(server, now)
     try:
-        async with database.reading() as connection:
+        async with database.read_transaction() as connection:
             ((encoding,),) = await fetch(connection, "SHOW server_encoding")
         if encoding != "UTF8":
             raise StorageUnusable(

@@ -34,9 +34,9 @@ class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, Postgre
         """Return the server's time."""
         return await self._now(connection)
 
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+    async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the server's time, in one trip where it is the server's."""
         if not self.has_server_time:
-            return await self.changes(connection), await self._now(connection)
+            return await self.webhooks_revision(connection), await self._now(connection)
         ((number, now),) = await fetch(connection, _MOMENT)
         return number, now

@@ -104,7 +104,7 @@ class PostgresIngestStatements(Dialect):
         """Return the values of a row that the driver gave, by the names of their columns."""
         return dict(zip(WEBHOOK_COLUMNS, raw, strict=True))
 
-    async def changes(self, connection: AsyncConnection) -> int:
+    async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
         ((number,),) = await fetch(connection, CHANGES)
         return int(number)
@@ -134,7 +134,7 @@ class PostgresIngestStatements(Dialect):
             shared = lease.begun_at, lease.worker, lease.until
             await run(connection, _ADD_DELIVERIES, *values, *shared)
 
-    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:
+    async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:
         """Look for one that has stored events and is older than the erasure's last step."""
         ((is_publishing,),) = await fetch(connection, _PUBLISHING, environment_id)
         return bool(is_publishing)

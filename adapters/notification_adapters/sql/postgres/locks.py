@@ -85,8 +85,8 @@ class SessionWorkerLock(WorkerLock):
         """Return the workers that own leases and whose lock was missing in two looks."""
         if self._worker is None or self._session.gone.is_set():
             return frozenset()
-        async with self._database.reading() as connection:
-            owners = set(await self._database.dialect.owners(connection)) - {self._worker}
+        async with self._database.read_transaction() as connection:
+            owners = set(await self._database.dialect.lease_owners(connection)) - {self._worker}
             locked = {key for (key,) in await fetch(connection, _LOCKED)} if owners else set()
         now = self._clock.monotonic()
         missing = [one for one in owners if lock_key(one) not in locked]

@@ -10,7 +10,6 @@ from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.commits import CommitTracker
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
@@ -75,12 +74,6 @@ class PostgresPool:
         is closed, and counts as lent until its backend is gone.
         """
         await self.commits.execute(driver_of(connection), statement)
-
-    async def fetch_committed(
-        self, connection: AsyncConnection, statement: str, *values: object
-    ) -> list[RawRow]:
-        """Do the same with a statement that is a transaction of its own, and return its rows."""
-        return await self.commits.fetch(driver_of(connection), statement, *values)
 
     async def close(self) -> None:
         """Close all connections; none may be lent."""

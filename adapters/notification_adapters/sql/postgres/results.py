@@ -10,7 +10,12 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import DeliveryUpdate, Dialect, LockedDelivery, Overdue
+from notification_adapters.sql.dialect import (
+    DeliveryUpdate,
+    Dialect,
+    LockedDelivery,
+    OverdueAttempt,
+)
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.locks import lock_key
 from notification_adapters.sql.tables import MICROSECOND
@@ -109,7 +114,7 @@ _encode = msgspec.json.Encoder().encode
 class PostgresResultStatements(Dialect):
     """What PostgreSQL is asked of attempts."""
 
-    async def held(
+    async def lock_held(
         self, connection: AsyncConnection, fences: Sequence[Fence]
     ) -> Sequence[LockedDelivery | None]:
         """Return and lock for each fence the delivery that it still holds, else None."""
@@ -129,20 +134,22 @@ class PostgresResultStatements(Dialect):
         rows = await fetch(connection, _SUCCEED, *_by_id(fences), now)
         return {place for (place,) in rows}
 
-    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+    async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
         if attempts:
             names = (*LOGGED, "next_attempt_at")
             rows = [(*attempt_row(attempt), attempt.next_attempt_at) for attempt in attempts]
             await copy(connection, "attempts", names, rows)
 
-    async def end(self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
+    async def update_deliveries(
+        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+    ) -> None:
         """Write what becomes of deliveries after their attempts."""
         if endings:
             rows = [(*handle, *values) for handle, *values in endings]
             await run(connection, _END, *columns(rows, 8))
 
-    async def give_back(
+    async def release(
         self, connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
     ) -> None:
         """Undo the begin of attempts: no worker, the number as before, due then."""
@@ -157,13 +164,13 @@ class PostgresResultStatements(Dialect):
             for delivery_id, environment_id, attempt in await fetch(connection, _LEASED, worker)
         ]
 
-    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+    async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
         """Return the workers that own leases; those of trials are no worker's."""
         return [worker for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER)]
 
-    async def overdue(
+    async def lock_overdue(
         self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
-    ) -> Sequence[Overdue]:
+    ) -> Sequence[OverdueAttempt]:
         """Return and lock attempts of dead workers and those whose lease is over."""
         workers = list(dead)
         keys = [lock_key(worker) for worker in workers]
@@ -173,7 +180,7 @@ class PostgresResultStatements(Dialect):
             worker, webhook_id, event_id, event_type, begun_at = rest
             handle = delivery_id, environment_id
             overdue.append(
-                Overdue(
+                OverdueAttempt(
                     LockedDelivery(handle, DeliveryState(state), failures, interruptions),
                     Fence(delivery_id, environment_id, attempt, worker),
                     webhook_id=webhook_id,

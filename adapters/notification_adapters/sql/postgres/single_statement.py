@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import SingleStatement
 from notification_adapters.sql.postgres.dialect import PostgresDialect
-from notification_adapters.sql.postgres.driver import columns
+from notification_adapters.sql.postgres.driver import columns, driver_of
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
 from notification_adapters.sql.postgres.ingest import (
     delivery_columns,
@@ -104,8 +104,8 @@ class PostgresSingleStatement(SingleStatement):
         """Store the events that are new with their deliveries, unless something has changed."""
         events = sorted(planned.events, key=ingest.order)
         async with self._lent() as (connection, now):
-            rows = await self._pool.fetch_committed(
-                connection,
+            rows = await self._pool.commits.fetch(
+                driver_of(connection),
                 STORE,
                 planned.changes,
                 now,
@@ -135,8 +135,8 @@ class PostgresSingleStatement(SingleStatement):
             return results
         eligible = [results[place] for place in places]
         async with self._lent() as (connection, now):
-            rows = await self._pool.fetch_committed(
-                connection,
+            rows = await self._pool.commits.fetch(
+                driver_of(connection),
                 FINISH,
                 now,
                 *columns(map(_result_row, eligible), 6),

@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
     CancelledDelivery,
-    Counts,
+    DeliveryCounts,
     Dialect,
+    DueDelivery,
     Handle,
     Lease,
     Queue,
-    Waiting,
 )
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.tables import from_microseconds, to_microseconds
@@ -134,7 +134,7 @@ WHERE rowid IN (
 class SqliteClaimStatements(Dialect):
     """What SQLite is asked of queues."""
 
-    async def look(
+    async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
         """Return the change counter, the clock's time, and the next queues by webhook."""
@@ -152,20 +152,20 @@ class SqliteClaimStatements(Dialect):
         ]
         return rows[0][0], await self.now(connection), queues
 
-    async def counts(self, connection: AsyncConnection, most: int) -> Counts:
+    async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
         """Return how many deliveries wait and how many are begun, each at most ``most``."""
         ((waiting, begun),) = await fetch(connection, _COUNTS, most)
-        return Counts(waiting, begun)
+        return DeliveryCounts(waiting, begun)
 
-    async def waiting(
+    async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[Waiting]:
+    ) -> Sequence[DueDelivery]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
         by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
         rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
-        return [Waiting(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
+        return [DueDelivery(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
 
-    async def begin(
+    async def claim(
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
@@ -197,12 +197,12 @@ class SqliteClaimStatements(Dialect):
         ((due_at,),) = await fetch(connection, NEXT_DUE, webhook_ids, begun_at)
         return begun, None if due_at is None else from_microseconds(due_at)
 
-    async def blocked(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
         rows = await fetch(connection, BLOCKED, "", _ALL, to_microseconds(now))
         return [UUID(webhook_id) for (webhook_id,) in rows]
 
-    async def unsendable(
+    async def lock_unsendable(
         self,
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
@@ -216,14 +216,14 @@ class SqliteClaimStatements(Dialect):
         rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
         return [CancelledDelivery.because(handle, reason) for handle, reason in rows]
 
-    async def waiting_of(
+    async def lock_waiting(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Handle]:
         """Return waiting deliveries of one webhook, due or not."""
         rows = await fetch(connection, _WAITING_OF, webhook_id.hex, limit)
         return [handle for (handle,) in rows]
 
-    async def settle(
+    async def cancel_unsendable(
         self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
@@ -231,7 +231,7 @@ class SqliteClaimStatements(Dialect):
         rows = [(state.value, reason.value, ended_at, handle) for handle, state, reason in settled]
         await run_many(connection, _SETTLE, rows)
 
-    async def cancel_begun(
+    async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""

@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.host_transactions import (
+    begin_implicitly,
     check_driver,
-    naming_missing_tables,
-    take_note,
+    explain_missing_tables,
 )
 from notification_adapters.sql.sqlite.dialect import SqliteDialect
 from notification_adapters.sql.sqlite.errors import map_errors
@@ -46,17 +46,17 @@ T = TypeVar("T")
 class SqliteDatabase(Database):
     """An SQLite file. Close it by :func:`open_database`'s context."""
 
-    one_writer = True
+    has_one_writer = True
     schema = None
 
     def __init__(self, writer: SqlitePool, readers: SqlitePool, clock: Clock) -> None:
         self._writer = writer
         self._readers = readers
         self.dialect = SqliteDialect(clock)
-        self.shortcuts = SqliteSingleStatement(self.transact, clock)
+        self.single_statement = SqliteSingleStatement(self.transact, clock)
 
     @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+    async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open the one transaction that may write; others wait for it in their order."""
         with map_errors():
             async with self._writer.lend("BEGIN IMMEDIATE") as pooled:
@@ -74,23 +74,23 @@ class SqliteDatabase(Database):
         await self._readers.close()
         await self._writer.close()
 
-    def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+    def read_transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a view of the database that no writer holds up."""
-        return self._looking("BEGIN")
+        return self._read("BEGIN")
 
-    def asking(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+    def query(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open the same for one statement alone."""
-        return self._looking(None)
+        return self._read(None)
 
     @asynccontextmanager
-    async def _looking(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
+    async def _read(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
         with map_errors():
             async with self._readers.lend(how) as pooled:
                 yield pooled.connection
 
-    def migrating(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+    def migration_transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may write: there is one at a time."""
-        return self.writing()
+        return self.write_transaction()
 
     async def lock_environment(self, connection: AsyncConnection, environment_id: UUID) -> None:
         """Return: whoever writes is alone already."""
@@ -102,11 +102,11 @@ class SqliteDatabase(Database):
         """Return: a commit waits for this machine's disk alone."""
 
     @asynccontextmanager
-    async def visiting(self, connection: AsyncConnection) -> AsyncGenerator[None]:
+    async def borrow(self, connection: AsyncConnection) -> AsyncGenerator[None]:
         """Have our tables found on somebody else's connection: they are in the same file."""
         check_driver(connection, "aiosqlite")
-        with map_errors(), naming_missing_tables(sqlite3.OperationalError, "no such table"):
-            await take_note(connection)
+        with map_errors(), explain_missing_tables(sqlite3.OperationalError, "no such table"):
+            await begin_implicitly(connection)
             yield
 
     @property
@@ -115,7 +115,7 @@ class SqliteDatabase(Database):
         return self._writer.lent + self._readers.lent
 
     @property
-    def most_transactions(self) -> int:
+    def max_transactions(self) -> int:
         """One that writes, and as many as there are readers."""
         return self._writer.size + self._readers.size
 
@@ -139,7 +139,7 @@ async def open_database(
     try:
         with naming(path):
             # The first connection sets the journal's mode, and so reads the file's head.
-            async with database.writing():
+            async with database.write_transaction():
                 pass
         yield database
     finally:

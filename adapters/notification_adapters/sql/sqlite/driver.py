@@ -135,9 +135,10 @@ class SqliteConnection(aiosqlite.Connection):
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do work as one transaction in one trip; return what it returned, once it is committed.
 
-        Where it raises, the transaction is left to be rolled back.
+        Nothing may have been put off. Where it raises, the transaction is left to be rolled back.
         """
-        return await self._execute(_transacted, self._conn, work)
+        done = await super()._execute(_transacted, self._conn, work)  # type: ignore[no-untyped-call]  # the driver has no types here
+        return cast("T", done)
 
     def roll_back(self) -> None:
         """Have all rolled back before anything else is done; what was put off is not done at all.
@@ -230,7 +231,10 @@ def _after(
 def _transacted(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     raw.execute("BEGIN IMMEDIATE")
     result = work(raw)
-    _commit(raw)
+    try:
+        raw.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise CommitFailed(error) from error
     return result
 
 

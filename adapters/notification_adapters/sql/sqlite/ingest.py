@@ -86,14 +86,14 @@ class SqliteIngestStatements(Dialect):
             for name, value in zip(WEBHOOK_COLUMNS, raw, strict=True)
         }
 
-    async def changes(self, connection: AsyncConnection) -> int:
+    async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
         ((number,),) = await fetch(connection, CHANGES)
         return int(number)
 
-    async def moment(self, connection: AsyncConnection) -> tuple[int, datetime]:
+    async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the change counter and the clock's time."""
-        return await self.changes(connection), await self.now(connection)
+        return await self.webhooks_revision(connection), await self.now(connection)
 
     async def add_events(
         self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
@@ -112,7 +112,7 @@ class SqliteIngestStatements(Dialect):
         """Insert deliveries; those that are begun under this lease, with attempt 1."""
         await run_many(connection, ADD_DELIVERY, delivery_rows(deliveries, lease))
 
-    async def publishing(self, connection: AsyncConnection, environment_id: UUID) -> bool:  # noqa: ARG002 - nobody else writes
+    async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:  # noqa: ARG002 - nobody else writes
         """Return False: who asks is the only one who writes."""
         return False
 

@@ -46,8 +46,8 @@ class FileWorkerLock(WorkerLock):
         """Return all other workers that own leases: none of them can have the lock."""
         if self._worker is None:
             return frozenset()
-        async with self._database.asking() as connection:
-            owners = await self._database.dialect.owners(connection)
+        async with self._database.query() as connection:
+            owners = await self._database.dialect.lease_owners(connection)
         return frozenset(owners) - {self._worker}
 
     def _locked(self) -> int:

@@ -12,7 +12,7 @@ from notification_adapters.sql.dialect import (
     DeliveryUpdate,
     Dialect,
     LockedDelivery,
-    Overdue,
+    OverdueAttempt,
 )
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
@@ -21,12 +21,6 @@ from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState
 _HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
 FROM json_each(?) AS f CROSS JOIN deliveries AS d ON d.delivery_id = f.value
-"""
-SUCCEED: Final = """
-UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
-  ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
-  state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
-WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
 """
 LOG: Final = """
 INSERT INTO attempts (
@@ -73,7 +67,7 @@ _encode = msgspec.json.Encoder().encode
 class SqliteResultStatements(Dialect):
     """What SQLite is asked of attempts."""
 
-    async def held(
+    async def lock_held(
         self, connection: AsyncConnection, fences: Sequence[Fence]
     ) -> Sequence[LockedDelivery | None]:
         """Return for each fence the delivery that it still holds, else None."""
@@ -91,18 +85,24 @@ class SqliteResultStatements(Dialect):
         self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
     ) -> Collection[int]:
         """End as succeeded what the fences still hold; return the places of those that do."""
-        held = await self.held(connection, fences)
-        first = {row.handle: place for place, row in reversed([*enumerate(held)]) if row}
-        places = sorted(first.values())
-        ended_at = to_microseconds(now)
-        await run_many(connection, SUCCEED, [succeed_row(fences[n], ended_at) for n in places])
-        return places
+        held = await self.lock_held(connection, fences)
+        first = {row.handle: (place, row) for place, row in reversed([*enumerate(held)]) if row}
+        updates = [
+            DeliveryUpdate(handle, row.failures, 0, DeliveryState.SUCCEEDED, ended_at=now)
+            if row.state is DeliveryState.PENDING
+            else DeliveryUpdate(handle, row.failures, 0)
+            for handle, (_, row) in first.items()
+        ]
+        await self.update_deliveries(connection, updates)
+        return {place for place, _ in first.values()}
 
-    async def log(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
+    async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
         await run_many(connection, LOG, [attempt_row(attempt) for attempt in attempts])
 
-    async def end(self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]) -> None:
+    async def update_deliveries(
+        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+    ) -> None:
         """Write what becomes of deliveries after their attempts."""
         ended = [
             (
@@ -125,7 +125,7 @@ class SqliteResultStatements(Dialect):
         await run_many(connection, _END, ended)
         await run_many(connection, _LET_GO, let_go)
 
-    async def give_back(
+    async def release(
         self, connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
     ) -> None:
         """Undo the begin of attempts: no worker, the number as before, due then."""
@@ -139,13 +139,13 @@ class SqliteResultStatements(Dialect):
             for delivery_id, environment_id, attempt in await fetch(connection, _LEASED, worker.hex)
         ]
 
-    async def owners(self, connection: AsyncConnection) -> Collection[UUID]:
+    async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
         """Return the workers that own leases; those of trials are no worker's."""
         return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER.hex)]
 
-    async def overdue(
+    async def lock_overdue(
         self, connection: AsyncConnection, dead: Collection[UUID], now: datetime, limit: int
-    ) -> Sequence[Overdue]:
+    ) -> Sequence[OverdueAttempt]:
         """Return attempts of dead workers and those whose lease is over."""
         workers = as_json(worker.hex for worker in dead)
         overdue = []
@@ -153,7 +153,7 @@ class SqliteResultStatements(Dialect):
             handle, state, failures, interruptions, delivery, environment, attempt, *rest = row
             worker, webhook, event_id, event_type, begun_at = rest
             overdue.append(
-                Overdue(
+                OverdueAttempt(
                     LockedDelivery(handle, DeliveryState(state), failures, interruptions),
                     Fence(UUID(delivery), UUID(environment), attempt, UUID(worker)),
                     webhook_id=UUID(webhook),
@@ -163,12 +163,6 @@ class SqliteResultStatements(Dialect):
                 )
             )
         return overdue
-
-
-def succeed_row(fence: Fence, ended_at: int) -> Sequence[Value]:
-    """Return the values of ``SUCCEED``."""
-    ids = fence.delivery_id.hex, fence.environment_id.hex
-    return ended_at, *ids, fence.attempt, fence.worker.hex
 
 
 def attempt_row(attempt: Attempt) -> Sequence[Value]:

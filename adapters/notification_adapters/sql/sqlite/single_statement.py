@@ -8,7 +8,7 @@ import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from notification_adapters.sql.database import SingleStatement
 from notification_adapters.sql.dialect import KnownEvent, Lease
@@ -22,13 +22,21 @@ from notification_adapters.sql.sqlite.ingest import (
     event_row,
     known_of,
 )
-from notification_adapters.sql.sqlite.results import LOG, SUCCEED, attempt_row, succeed_row
+from notification_adapters.sql.sqlite.results import LOG, attempt_row
 from notification_adapters.sql.stores.ingest import arrivals
 from notification_adapters.sql.tables import to_microseconds
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Succeeded
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
+
+# What had ended before stays as it is, and only loses its worker.
+SUCCEED: Final = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
+  ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
+  state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
+WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
+"""
 
 T = TypeVar("T")
 
@@ -73,8 +81,12 @@ class SqliteSingleStatement(SingleStatement):
             if not succeeded or not isinstance(result.verdict, Succeeded):
                 return results
         ended_at = to_microseconds(self._clock.now())
-        rows = [(succeed_row(one.fence, ended_at), attempt_row(one.attempt)) for one in results]
-        ended = await self._transact(partial(_succeed, rows))
+        fences = [
+            (ended_at, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
+            for f in (result.fence for result in results)
+        ]
+        attempts = [attempt_row(result.attempt) for result in results]
+        ended = await self._transact(partial(_succeed, fences, attempts))
         return [result for place, result in enumerate(results) if place not in ended]
 
 
@@ -96,8 +108,10 @@ def _store(
     return known_of(raw.execute(KNOWN, (ids,)).fetchall(), old)
 
 
-def _succeed(rows: Sequence[tuple[Row, Row]], raw: sqlite3.Connection) -> Collection[int]:
+def _succeed(
+    fences: Sequence[Row], attempts: Sequence[Row], raw: sqlite3.Connection
+) -> Collection[int]:
     """End deliveries by their fences; return the places of those that were held."""
-    ended = [place for place, (row, _) in enumerate(rows) if raw.execute(SUCCEED, row).rowcount]
-    raw.executemany(LOG, [rows[place][1] for place in ended])
+    ended = [place for place, row in enumerate(fences) if raw.execute(SUCCEED, row).rowcount]
+    raw.executemany(LOG, [attempts[place] for place in ended])
     return set(ended)

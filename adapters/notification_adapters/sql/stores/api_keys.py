@@ -31,14 +31,14 @@ class SqlApiKeyStore(ApiKeyStore):
     @retry_lost_transaction
     async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         """Store a new key."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept)
             await connection.execute(sa.insert(api_keys), _columns(key))
 
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""
         wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         return _found(row, key_id)
 
@@ -47,7 +47,7 @@ class SqlApiKeyStore(ApiKeyStore):
         wanted = sa.select(api_keys).order_by(api_keys.c.key_id.desc()).limit(limit)
         if before is not None:
             wanted = wanted.where(api_keys.c.key_id < before)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return [_key(row) for row in await connection.execute(wanted)]
 
     @retry_lost_transaction
@@ -59,7 +59,7 @@ class SqlApiKeyStore(ApiKeyStore):
             .values(revoked_at=at)
         )
         wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             if (await connection.execute(revoked)).rowcount:
                 await self._keeping.write(connection, kept)
             else:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from notification_adapters.sql.dialect import DeliveryUpdate, LockedDelivery, Overdue
+from notification_adapters.sql.dialect import DeliveryUpdate, LockedDelivery, OverdueAttempt
 from notification_core.model.delivery import (
     INTERRUPTED,
     Attempt,
@@ -43,7 +43,7 @@ def ended(
 
 
 def reaped(
-    overdue: Overdue, log_id: UUID, now: datetime, interruption_delay: timedelta
+    overdue: OverdueAttempt, log_id: UUID, now: datetime, interruption_delay: timedelta
 ) -> LoggedAttempt:
     """Return what becomes of a delivery whose worker brings no result any more."""
     attempt = Attempt(

@@ -26,10 +26,10 @@ class SqlBacklog(Backlog):
     ) -> BacklogSize:
         """Return how much waits; raise :class:`StorageUnavailable`."""
         dialect = self._database.dialect
-        async with self._database.reading() as connection:
-            counts = await dialect.counts(connection, max_counted)
-            _, now, queues = await dialect.look(connection, None, max_webhooks)
-            workers = await dialect.owners(connection)
+        async with self._database.read_transaction() as connection:
+            counts = await dialect.count_deliveries(connection, max_counted)
+            _, now, queues = await dialect.scan_queues(connection, None, max_webhooks)
+            workers = await dialect.lease_owners(connection)
         return BacklogSize(
             waiting=counts.waiting,
             begun=counts.begun,
@@ -40,8 +40,8 @@ class SqlBacklog(Backlog):
 
     async def longer_than(self, most: int) -> Collection[UUID]:
         """Return the webhooks for which more than so many deliveries wait."""
-        async with self._database.reading() as connection:
-            counts = await self._database.dialect.counts(connection, most + 1)
+        async with self._database.read_transaction() as connection:
+            counts = await self._database.dialect.count_deliveries(connection, most + 1)
             if counts.waiting <= most:
                 return frozenset()
             return {
@@ -54,7 +54,9 @@ class SqlBacklog(Backlog):
         """Yield all webhooks that have deliveries waiting."""
         after: UUID | None = None
         while True:
-            _, _, queues = await self._database.dialect.look(connection, after, _QUEUES_AT_ONCE)
+            _, _, queues = await self._database.dialect.scan_queues(
+                connection, after, _QUEUES_AT_ONCE
+            )
             if not queues:
                 return
             for queue in queues:

@@ -69,17 +69,19 @@ class Claims:
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""
-        if self._database.one_writer:
+        if self._database.has_one_writer:
             # A look through a reader first: where nothing is due, no writer is kept waiting.
-            async with self._database.asking() as connection:
+            async with self._database.query() as connection:
                 look = await self._look(connection, claim)
                 if not look.open:
                     return look.nothing()
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             return await self._take(connection, claim)
 
     async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
-        changes, now, queues = await self._dialect.look(connection, claim.after, claim.max_webhooks)
+        changes, now, queues = await self._dialect.scan_queues(
+            connection, claim.after, claim.max_webhooks
+        )
         return _Look(
             changes,
             now,
@@ -96,13 +98,13 @@ class Claims:
         if not look.open:
             return look.nothing()
         read = share(claim, look.open)
-        waiting = await self._dialect.waiting(connection, look.open, read, look.now)
+        waiting = await self._dialect.lock_due(connection, look.open, read, look.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
         choice = choose({one: list(queue) for one, queue in by_webhook}, claim, read)
         lease = Lease(claim.worker, look.now, look.now + claim.lease)
         chosen = [one.handle for one in choice.chosen]
         watched = () if choice.has_more else look.open
-        begun, later = await self._dialect.begin(connection, chosen, lease, watched)
+        begun, later = await self._dialect.claim(connection, chosen, lease, watched)
         wanted = {one.webhook_id for one in begun}
         return Claimed(
             deliveries=tuple(begun),

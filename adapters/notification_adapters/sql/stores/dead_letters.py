@@ -70,13 +70,13 @@ class SqlDeadLetters(DeadLetters):
         wanted = newest_first.limit(limit)
         if before is not None:
             wanted = wanted.where(dead_letters.c.letter_id < before)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
 
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter."""
         wanted = sa.select(dead_letters).where(dead_letters.c.letter_id == letter_id)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         if row is None:
             raise DeadLetterNotFound(letter_id)
@@ -85,7 +85,7 @@ class SqlDeadLetters(DeadLetters):
     async def remove(self, letter_id: UUID) -> None:
         """Delete a dead letter."""
         gone = sa.delete(dead_letters).where(dead_letters.c.letter_id == letter_id)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await connection.execute(gone)
 
 

@@ -62,19 +62,19 @@ class SqlDeliveryStore(DeliveryStore):
     @asynccontextmanager
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
     async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        if self._database.shortcuts:
-            return await self._database.shortcuts.store(planned)
+        if self._database.single_statement:
+            return await self._database.single_statement.store(planned)
         return await super().store(planned)
 
     @asynccontextmanager
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
-        async with self._database.visiting(connection):
+        async with self._database.borrow(connection):
             yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
 
     @retry_lost_transaction
@@ -87,11 +87,11 @@ class SqlDeliveryStore(DeliveryStore):
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        if self._database.shortcuts:
-            results = await self._database.shortcuts.finish(results)
+        if self._database.single_statement:
+            results = await self._database.single_statement.finish(results)
             if not results:
                 return []
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             if all(map(is_success, results)):
                 heard = await self._succeed(connection, results, now)
@@ -104,7 +104,9 @@ class SqlDeliveryStore(DeliveryStore):
     ) -> Collection[int]:
         """Write results that all are successes, as nearly all are, without a look at the rows."""
         heard = await self._dialect.succeed(connection, [result.fence for result in results], now)
-        await self._dialect.log(connection, [results[number].attempt for number in sorted(heard)])
+        await self._dialect.log_attempts(
+            connection, [results[number].attempt for number in sorted(heard)]
+        )
         return heard
 
     async def _judge(
@@ -115,7 +117,7 @@ class SqlDeliveryStore(DeliveryStore):
         interruption_delay: timedelta,
     ) -> Collection[int]:
         fences = [result.fence for result in results]
-        held = _each_once(await self._dialect.held(connection, fences))
+        held = _each_once(await self._dialect.lock_held(connection, fences))
         owned = {number: row for number, row in enumerate(held) if row}
         heard = [results[number] for number in owned]
         endings = [
@@ -129,24 +131,24 @@ class SqlDeliveryStore(DeliveryStore):
     @retry_lost_transaction
     async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
-            held = _each_once(await self._dialect.held(connection, list(fences)))
-            await self._dialect.give_back(connection, [row for row in held if row], now + after)
+            held = _each_once(await self._dialect.lock_held(connection, list(fences)))
+            await self._dialect.release(connection, [row for row in held if row], now + after)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return await self._dialect.leased(connection, worker)
 
     @retry_lost_transaction
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         """Free the leases of dead workers and those whose time is over; return how many."""
-        if self._database.one_writer and not await self._anything_overdue(dead):
+        if self._database.has_one_writer and not await self._anything_overdue(dead):
             return 0
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
-            overdue = await self._dialect.overdue(connection, dead, now, _REAPED_AT_ONCE)
+            overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
             await self._write(
                 connection,
                 [reaped(one, self._ids(), now, interruption_delay) for one in overdue],
@@ -160,35 +162,35 @@ class SqlDeliveryStore(DeliveryStore):
         blocked = await self._with_unsendable(expired_before)
         if not blocked:
             return 0
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
-            settled = await self._dialect.unsendable(
+            settled = await self._dialect.lock_unsendable(
                 connection, blocked, limit, now, expired_before
             )
-            await self._dialect.settle(connection, settled, now)
+            await self._dialect.cancel_unsendable(connection, settled, now)
         return len(settled)
 
     async def _anything_overdue(self, dead: Collection[UUID]) -> bool:
         """Look through a reader, so that a writer is not kept waiting for nothing."""
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             now = await self._dialect.now(connection)
-            return bool(await self._dialect.overdue(connection, dead, now, 1))
+            return bool(await self._dialect.lock_overdue(connection, dead, now, 1))
 
     async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
         """Return the webhooks to settle, found through a reader; none where nothing is to do."""
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             now = await self._dialect.now(connection)
-            blocked = await self._dialect.blocked(connection, now)
-            if not blocked or not self._database.one_writer:
+            blocked = await self._dialect.blocked_webhooks(connection, now)
+            if not blocked or not self._database.has_one_writer:
                 return blocked
-            found = await self._dialect.unsendable(connection, blocked, 1, now, expired_before)
+            found = await self._dialect.lock_unsendable(connection, blocked, 1, now, expired_before)
         return blocked if found else []
 
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
     ) -> None:
-        await self._dialect.log(connection, [one.attempt for one in all_ended])
-        await self._dialect.end(connection, [one.ending for one in all_ended])
+        await self._dialect.log_attempts(connection, [one.attempt for one in all_ended])
+        await self._dialect.update_deliveries(connection, [one.ending for one in all_ended])
         failed = (one.attempt for one in all_ended if one.ending.state is DeliveryState.FAILED)
         await self._outbox.append(connection, (delivery_failed(one, now) for one in failed), now)
 

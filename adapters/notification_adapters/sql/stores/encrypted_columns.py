@@ -31,7 +31,7 @@ class SqlSealedStore(EncryptedColumns):
     async def outdated(self) -> int:
         """Return how many texts are encrypted under another secret than the present one."""
         count = 0
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             for column in SEALED:
                 former = sa.select(sa.func.count()).where(~self._is_current(column))
                 count += (await connection.execute(former)).scalar_one()
@@ -59,7 +59,7 @@ class SqlSealedStore(EncryptedColumns):
         if after is not None:
             place = (sa.literal(value, part.type) for part, value in zip(key, after, strict=False))
             page = page.where(sa.tuple_(*key) > sa.tuple_(*place))
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found = await connection.execute(page)
             return [(each[0], each[1], each[2]) for each in found]
 
@@ -88,7 +88,7 @@ class SqlSealedStore(EncryptedColumns):
     @retry_lost_transaction
     async def _write(self, column: sa.Column[Any], changes: Sequence[_Change]) -> None:
         """Write the new texts, each only where the old one still stands."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await _replace(connection, column, changes)
 
 

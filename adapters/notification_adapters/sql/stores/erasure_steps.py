@@ -58,7 +58,7 @@ async def advance(
         if erased is not None:
             await connection.execute(progress.values(erased=_e.erased + erased))
             return ErasedBatch(erased, is_last=False)
-    if await dialect.publishing(connection, environment_id):
+    if await dialect.has_open_publish(connection, environment_id):
         return NOTHING_ERASED
     await connection.execute(progress.values(ended_at=await dialect.now(connection)))
     await count_change(connection)

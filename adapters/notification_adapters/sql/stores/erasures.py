@@ -45,7 +45,7 @@ class SqlErasureStore(ErasureStore):
             .where(webhooks.c.environment_id == environment_id, webhooks.c.deleted_at.is_(None))
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             begins = await insert_if_absent(connection, erasures, new)
             if begins or (await connection.execute(anew)).rowcount:
                 await self._keeping.write(connection, kept)
@@ -55,7 +55,7 @@ class SqlErasureStore(ErasureStore):
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(_one(environment_id))).first()
         if row is None:
             raise ErasureNotFound(environment_id)
@@ -63,13 +63,13 @@ class SqlErasureStore(ErasureStore):
 
     async def running(self) -> Collection[UUID]:
         """Return the environments whose erasure runs."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return await erasure_steps.running(connection)
 
     @retry_lost_transaction
     async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:
         """Delete the next of what is stored of an environment, in one transaction."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             return await erasure_steps.advance(
                 connection, self._database.dialect, environment_id, limit
             )

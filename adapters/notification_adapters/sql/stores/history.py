@@ -46,7 +46,7 @@ class SqlHistory(History):
     async def environment_of(self, delivery_id: UUID) -> UUID:
         """Return the environment of a delivery."""
         values = {"delivery_id": delivery_id}
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise DeliveryNotFound(delivery_id)
@@ -62,7 +62,7 @@ class SqlHistory(History):
             )
             .order_by(attempts.c.attempt)
         )
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             row = (await connection.execute(_records(_rows().where(*one).subquery()))).first()
             ended = [attempt_from(each) for each in await connection.execute(made)]
         if row is None:
@@ -86,7 +86,7 @@ class SqlHistory(History):
             .limit(length_of_look(limit, passes_over=wanted.passes_over))
             .subquery()
         )
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             rows = await connection.execute(_matching(looked_at, wanted, limit + 1))
             found = [_record(row) for row in rows]
             end = None
@@ -103,7 +103,7 @@ class SqlHistory(History):
         wanted = sa.select(*columns).where(
             _e.event_id == event_id, _e.environment_id == environment_id
         )
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None:
             raise EventNotFound(event_id)
@@ -121,7 +121,7 @@ class SqlHistory(History):
             .limit(limit + 1)
             .subquery()
         )
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found = [_record(row) for row in await connection.execute(_records(made))]
         return page_of(found, limit, None, _delivery_id)
 
@@ -144,7 +144,7 @@ class SqlHistory(History):
         matching = sa.select(looked_at).order_by(*(column.desc() for column in place))
         if wanted.event_type is not None:
             matching = matching.where(looked_at.c.type == wanted.event_type)
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             rows = (await connection.execute(matching.limit(limit + 1))).all()
             event_ids = [row.event_id for row in rows[:limit]]
             counts = await _counts(connection, environment_id, event_ids)

@@ -73,12 +73,12 @@ class SqlIdempotencyStore(IdempotencyStore):
         wanted = sa.select(kept_answers).where(
             _k.request == request, _k.environment_id == environment_id, _k.answered_at > since
         )
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None:
             return None
         # The response acknowledges the first request's effect again.
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._database.confirm_found(connection)
         return self._answers.read(row)
 
@@ -86,9 +86,9 @@ class SqlIdempotencyStore(IdempotencyStore):
         """Forget answers that were given until then; return how many, at most ``limit``."""
         old = sa.select(_k.request).where(_k.answered_at <= before).limit(limit)
         # A look through a reader first, so that a writer is not kept waiting for nothing.
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             if (await connection.execute(old.limit(1))).first() is None:
                 return 0
         forgotten = sa.delete(kept_answers).where(_k.request.in_(old), _k.answered_at <= before)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             return (await connection.execute(forgotten)).rowcount

@@ -44,7 +44,7 @@ class SqlIngest(IngestTransaction):
 
     async def changes(self) -> int:
         """Return the change counter as this transaction sees it."""
-        number, self._began = await self._database.dialect.moment(self._connection)
+        number, self._began = await self._database.dialect.revision_and_time(self._connection)
         return number
 
     async def erasing(self) -> Collection[UUID]:
@@ -90,7 +90,11 @@ def arrivals(
     events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
 ) -> Mapping[EventKey, Arrival]:
     """Return of each event whether it is new, given those that are not."""
-    return {one.event.key: _arrival(one, known.get(one.event.key)) for one in events}
+    keys = [stored.event.key for stored in events]
+    return {
+        key: _arrival(stored, known[key]) if key in known else Arrival.NEW
+        for key, stored in zip(keys, events, strict=True)
+    }
 
 
 def order(stored: EventToStore) -> tuple[int, str]:
@@ -99,9 +103,8 @@ def order(stored: EventToStore) -> tuple[int, str]:
     return stored.event.environment_id.int, stored.event.event_id
 
 
-def _arrival(arrived: EventToStore, known: KnownEvent | None) -> Arrival:
-    if known is None:
-        return Arrival.NEW
+def _arrival(arrived: EventToStore, known: KnownEvent) -> Arrival:
+    """Tell whether an event is one that is known, or another one under its id."""
     # Of an event that no webhook wanted only the type is left to compare.
     same = known.type == arrived.event.type and (
         known.body is None or holds_data_of(known.body, arrived.event)

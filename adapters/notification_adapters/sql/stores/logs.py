@@ -62,9 +62,9 @@ class SqlLogStore(LogStore):
             .limit(length_of_look(limit, passes_over=wanted.passes_over))
         )
         if wanted.passes_over:
-            async with self._database.reading() as connection:
+            async with self._database.read_transaction() as connection:
                 return await _sifted(connection, environment_id, look.subquery(), limit, wanted)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found = [attempt_from(row) for row in await connection.execute(look)]
         return page_of(found, limit, None, _log_id)
 
@@ -76,7 +76,7 @@ class SqlLogStore(LogStore):
         if webhook_id is not None:
             values["webhook_id"] = webhook_id
         told: dict[UUID, Activity] = {}
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
             for row in await connection.execute(statement, values):
                 activity = told.get(row.webhook_id, Activity())

@@ -68,20 +68,20 @@ class SqlOutbox(Outbox):
     ) -> Sequence[OutgoingMessage]:
         """Return the oldest messages, and keep the outbox to this worker."""
         # A look through a reader first: where nothing is to be sent, no writer is kept waiting.
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             if not (await connection.execute(_ANYTHING)).first():
                 return ()
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._database.dialect.now(connection)
             if not (await connection.execute(_taken(worker, now, now + lease))).rowcount:
                 return ()
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             return await _oldest(connection, limit, limit_bytes)
 
     @retry_lost_transaction
     async def renew(self, worker: UUID, lease: timedelta) -> None:
         """Keep the outbox to this worker for longer."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             until = await self._database.dialect.now(connection) + lease
             held = outbox_lease.c.worker == worker
             await connection.execute(sa.update(outbox_lease).where(held).values(leased_until=until))
@@ -91,13 +91,13 @@ class SqlOutbox(Outbox):
         """Delete messages that have been sent."""
         if not message_ids:
             return
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await connection.execute(sa.delete(outbox).where(outbox.c.message_id.in_(message_ids)))
 
     @retry_lost_transaction
     async def release(self, worker: UUID) -> None:
         """Let other workers have the outbox at once."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await connection.execute(
                 sa.update(outbox_lease)
                 .where(outbox_lease.c.worker == worker)

@@ -58,7 +58,7 @@ class SqlReplayStore(ReplayStore):
             )
             .with_for_update(read=True)
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept)
             stored_at = (await connection.execute(whole)).scalar()
             if stored_at is None:
@@ -76,13 +76,13 @@ class SqlReplayStore(ReplayStore):
             await self._add(replay, kept)
         except ReplayRunning:
             # A caller that is told that a replay is running relies on it.
-            async with self._database.writing() as connection:
+            async with self._database.write_transaction() as connection:
                 await self._database.confirm_found(connection)
             raise
 
     @retry_lost_transaction
     async def _add(self, replay: Replay, kept: RequestRecords) -> None:
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept)
             if not await insert_if_absent(connection, replays, _columns(replay)):
                 raise ReplayRunning(replay.webhook_id)
@@ -90,7 +90,7 @@ class SqlReplayStore(ReplayStore):
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
         wanted = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None:
             raise ReplayNotFound(replay_id)
@@ -108,7 +108,7 @@ class SqlReplayStore(ReplayStore):
         )
         if before is not None:
             wanted = wanted.where(_r.replay_id < before)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found = [_replay(row) for row in await connection.execute(wanted)]
         return page_of(found, limit, None, lambda one: one.replay_id)
 
@@ -128,7 +128,7 @@ class SqlReplayStore(ReplayStore):
             .where(*one, _r.state == ReplayState.RUNNING.value)
             .values(state=ReplayState.CANCELLED.value, ended_at=now)
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             if (await connection.execute(end)).rowcount:
                 await self._keeping.write(connection, kept)
                 return
@@ -140,7 +140,7 @@ class SqlReplayStore(ReplayStore):
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int
     ) -> ReplayCount:
         """Count what is selected now, looking at no more than ``most`` deliveries."""
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             return await replay_steps.count(
                 connection, (environment_id, webhook_id), selection, most
             )
@@ -150,13 +150,13 @@ class SqlReplayStore(ReplayStore):
         wanted = sa.select(replays).where(RUNNING).order_by(_r.webhook_id).limit(limit)
         if after is not None:
             wanted = wanted.where(_r.webhook_id > after)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return [_replay(row) for row in await connection.execute(wanted)]
 
     @retry_lost_transaction
     async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one transaction."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             now = await self._database.dialect.now(connection)
             return await replay_steps.advance(connection, replay, limit, room, now, self._ids)
 

@@ -56,7 +56,7 @@ class SqlAuditLog(AuditLog):
         )
         if before is not None:
             wanted = wanted.where(audit.c.entry_id < before)
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return [_entry(row) for row in await connection.execute(wanted)]
 
 

@@ -84,18 +84,18 @@ class SqlRetention(Retention):
     async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
         """Delete the first rows of a table whose ids are older; return how many."""
         old = sa.select(key).where(key < earliest_id(before)).order_by(key)
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             found = (await connection.execute(old.limit(limit))).scalars().all()
         if not found:
             return 0
         forget = sa.delete(key.table).where(key <= found[-1])
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             return (await connection.execute(forget)).rowcount
 
     @retry_lost_transaction
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
         """Delete events that were stored before, with their deliveries."""
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             batch = await _next_batch(connection, before, after, limit)
             if batch is None:
                 return Swept(0, None)
@@ -104,7 +104,7 @@ class SqlRetention(Retention):
         whole = EventMark(batch.environment_id, batch.until)
         if not chosen:
             return Swept(0, whole)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             deleted = await _delete(connection, batch.environment_id, chosen)
         # What was left out is found again, since what was deleted no longer is.
         begin = EventMark(batch.environment_id, batch.after)
@@ -123,13 +123,13 @@ class SqlRetention(Retention):
             replays.c.state != ReplayState.RUNNING.value,
         )
         old_replay = sa.select(sa.literal(1)).select_from(replays).where(*ended).limit(1)
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             found = (await connection.execute(empty)).scalars().all()
             replayed = (await connection.execute(old_replay)).first()
         if not found and replayed is None:
             return 0
         forget = sa.delete(webhooks).where(_w.webhook_id.in_(found), _w.deleted_at < before)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await connection.execute(sa.delete(replays).where(*ended))
             return (await connection.execute(forget)).rowcount
 

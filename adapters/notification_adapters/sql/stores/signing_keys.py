@@ -37,13 +37,13 @@ class SqlKeyStore(KeyStore):
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         """Return all keys of these environments, newest first."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return await self._read(connection, environment_ids)
 
     @retry_lost_transaction
     async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             if await insert_if_absent(connection, environment_keys, self._columns(key)):
                 await self._keeping.write(connection, kept)
             else:
@@ -56,7 +56,7 @@ class SqlKeyStore(KeyStore):
         """Store a key with the next number, and let the environment's other ones end."""
         others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept)
             new = await insert_if_absent(connection, environment_keys, self._columns(key))
             if not new:

@@ -56,7 +56,7 @@ class WebhookRows:
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Snapshot:
         """Return webhooks by id, tombstones too, with the change counter of the same moment."""
-        number = await self._dialect.changes(connection)
+        number = await self._dialect.webhooks_revision(connection)
         return Snapshot(await self.by_id(connection, webhook_ids), number)
 
     async def by_id(

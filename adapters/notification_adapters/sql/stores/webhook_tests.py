@@ -42,7 +42,7 @@ class SqlWebhookTestStore(WebhookTestStore):
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept)
             now = await self._dialect.now(connection)
             await self._dialect.add_events(connection, [event], now)
@@ -71,14 +71,14 @@ class SqlWebhookTestStore(WebhookTestStore):
     async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._keeping.write(connection, kept, replaces=True)
             now = await self._dialect.now(connection)
-            (held,) = await self._dialect.held(connection, [fence])
+            (held,) = await self._dialect.lock_held(connection, [fence])
             if held is None:
                 return False
-            await self._dialect.log(connection, [attempt])
-            await self._dialect.end(
+            await self._dialect.log_attempts(connection, [attempt])
+            await self._dialect.update_deliveries(
                 connection, [DeliveryUpdate(held.handle, *after_test(attempt, now))]
             )
         return True

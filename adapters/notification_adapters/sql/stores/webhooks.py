@@ -52,7 +52,7 @@ class SqlWebhookStore(WebhookStore):
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
         values = {"webhook_id": webhook_id}
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
         if found is None:
             raise WebhookNotFound(webhook_id)
@@ -60,12 +60,12 @@ class SqlWebhookStore(WebhookStore):
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return await self._rows.of_environments(connection, [environment_id])
 
     async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
         """Return one webhook."""
-        async with self._database.asking() as connection:
+        async with self._database.query() as connection:
             return await self._rows.get(connection, environment_id, webhook_id)
 
     @retry_lost_transaction
@@ -74,7 +74,7 @@ class SqlWebhookStore(WebhookStore):
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._database.lock_environment(connection, webhook.environment_id)
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
@@ -91,7 +91,7 @@ class SqlWebhookStore(WebhookStore):
             .where(*_living(key), webhooks.c.version == webhook.version - 1)
             .values(self._rows.webhook_to_row(webhook))
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._keeping.write(connection, kept)
@@ -99,7 +99,7 @@ class SqlWebhookStore(WebhookStore):
 
     async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
         """Return once all that can be read now is durable."""
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             await self._database.confirm_found(connection)
 
     @retry_lost_transaction
@@ -118,7 +118,7 @@ class SqlWebhookStore(WebhookStore):
             .where(*_living(key), sa.true() if version is None else webhooks.c.version == version)
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._cancel(connection, webhook_id)
@@ -132,11 +132,11 @@ class SqlWebhookStore(WebhookStore):
         """Disable a webhook of which all attempts since then and one before it have failed."""
         key = environment_id, webhook_id
         # The long look at the log goes through a reader; the version holds what it found.
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             version = await _version_of_failing(connection, key, since)
         if version is None:
             return False
-        async with self._database.writing() as connection:
+        async with self._database.write_transaction() as connection:
             failing = DisabledReason.FAILING
             disabled = await disable(
                 connection, key, failing, now, version=version, outbox=self._outbox
@@ -147,12 +147,12 @@ class SqlWebhookStore(WebhookStore):
 
     async def changes(self) -> int:
         """Return the change counter."""
-        async with self._database.asking() as connection:
-            return await self._database.dialect.changes(connection)
+        async with self._database.query() as connection:
+            return await self._database.dialect.webhooks_revision(connection)
 
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
         """Read webhooks of any environment afresh."""
-        async with self._database.reading() as connection:
+        async with self._database.read_transaction() as connection:
             return await self._rows.snapshot(connection, webhook_ids)
 
     async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
@@ -160,9 +160,11 @@ class SqlWebhookStore(WebhookStore):
         dialect = self._database.dialect
         now = await dialect.now(connection)
         fate = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
-        await dialect.cancel_begun(connection, webhook_id, fate[1], now)
-        waiting = await dialect.waiting_of(connection, webhook_id, _CANCELLED_AT_ONCE)
-        await dialect.settle(connection, [CancelledDelivery(one, *fate) for one in waiting], now)
+        await dialect.cancel_claimed(connection, webhook_id, fate[1], now)
+        waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
+        await dialect.cancel_unsendable(
+            connection, [CancelledDelivery(one, *fate) for one in waiting], now
+        )
 
 
 async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told
