@@ -17,7 +17,7 @@ import pytest
 from attrs import frozen
 
 from tests.entrypoints.checked_api import operations
-from tests.entrypoints.example_world import IDS
+from tests.entrypoints.example_data import IDS
 from tests.faults.stage import Api, Up, running
 
 pytestmark = pytest.mark.timeout(300)

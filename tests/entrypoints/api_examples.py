@@ -6,6 +6,10 @@ from tests.entrypoints.checked_api import Answer, CheckedClient
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 ANOTHER = "6d3e1f50-9a1b-4a53-8a6f-0f1e2d3c4b5a"
+WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
+EVENTS = f"/environments/{ENVIRONMENT}/events"
+SETTINGS = f"/environments/{ENVIRONMENT}/settings"
+JSON = {"Content-Type": "application/json"}
 
 DRAFT: dict[str, Any] = {
     "name": "Job results",

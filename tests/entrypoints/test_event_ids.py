@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, EVENTS
 from tests.entrypoints.api_services import MAX_WEBHOOKS, backstage, in_memory
 from tests.entrypoints.checked_api import served
 
-EVENTS = f"/environments/{ENVIRONMENT}/events"
 ODD = [
     *("/", "//", "a/b", "?", "a?b=c", "#", "%", "%2F", "%252f", "%00", "%FF", "&", "+", ";", ","),
     *("-", "--", "-x", "-h", "--json", "--help", "--limit=5", "-json", "...", ".a", "a/..", "../"),

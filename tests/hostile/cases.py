@@ -4,7 +4,6 @@ The contract suite holds every sender to it on every loop, and ``nox -s hostile`
 """
 
 import gzip
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -17,10 +16,11 @@ from tests.hostile.stages import OpenStage, Stage, receiver
 from tests.support.name_server import NO_SUCH_NAME, SERVER_FAILURE
 from tests.support.raw_receivers import Act, Connection, closes, hangs, resets, says, says_for_ever
 from tests.support.sending import CHUNKED, EMPTY, OK
+from tests.support.vectors import vectors
 
 _NOT_ALLOWED = "destination_not_allowed"
 _LARGE = 16 * 2**20
-_VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "ssrf.json").read_text())
+_VECTORS = vectors("ssrf")
 _EARLY = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
 

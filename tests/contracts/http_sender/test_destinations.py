@@ -1,13 +1,11 @@
 """Where every HTTP sender connects to, where it does not, and whom it trusts there."""
 
 import asyncio
-import json
 import socket
 import time
 from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
@@ -26,12 +24,13 @@ from tests.support.sending import (
     failure,
     send,
 )
+from tests.support.vectors import vectors
 
 NOTHING_OPEN = DestinationPolicy()
 ONE_OPEN = DestinationPolicy(allowed_networks=(ip_network("127.0.0.2/32"),))
 OPEN, DENIED = "127.0.0.2", "127.0.0.1"
 NAME = "receiver.example"
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "ssrf.json").read_text())
+VECTORS = vectors("ssrf")
 LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create, publish
+from tests.entrypoints.api_examples import DRAFT, EVENT, WEBHOOKS, create, publish
 from tests.entrypoints.api_services import (
     Backstage,
     log_gone,
@@ -11,8 +11,6 @@ from tests.entrypoints.api_services import (
     log_success_of,
 )
 from tests.entrypoints.checked_api import CheckedClient
-
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
 
 
 def path_of(webhook: dict[str, Any]) -> str:

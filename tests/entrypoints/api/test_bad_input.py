@@ -7,13 +7,9 @@ from uuid import uuid4
 import pytest
 from attrs import field, frozen
 
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, EVENTS, JSON, WEBHOOKS, create
 from tests.entrypoints.api_services import in_memory
 from tests.entrypoints.checked_api import CheckedClient
-
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-EVENTS = f"/environments/{ENVIRONMENT}/events"
-JSON = {"Content-Type": "application/json"}
 
 pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """What is refused never comes to storage: one is enough."""

@@ -7,12 +7,17 @@ from uuid import UUID
 import pytest
 
 from notification_adapters.memory.environments import MemoryEnvironmentDirectory
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create, publish
+from tests.entrypoints.api_examples import (
+    DRAFT,
+    ENVIRONMENT,
+    EVENT,
+    SETTINGS,
+    WEBHOOKS,
+    create,
+    publish,
+)
 from tests.entrypoints.api_services import Backstage, backstage, on_sqlite
 from tests.entrypoints.checked_api import CheckedClient, called
-
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 
+from tests.entrypoints.api_examples import JSON
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import (
     DOCUMENT,
@@ -22,14 +23,13 @@ from tests.entrypoints.checked_api import (
     operations,
     resolved,
 )
-from tests.entrypoints.example_world import IDS, furnish
+from tests.entrypoints.example_data import IDS, furnish
 
 pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """What is refused never comes to storage: one is enough."""
 
 Node = Mapping[str, Any]
 
-JSON = {"Content-Type": "application/json"}
 WRONG: Mapping[str, object] = {
     "string": 7,
     "integer": "seven",

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from tests.entrypoints.api_services import Backstage
 from tests.entrypoints.checked_api import DOCUMENT, CheckedClient, operations, resolved
-from tests.entrypoints.example_world import IDS, furnish, replay
+from tests.entrypoints.example_data import IDS, furnish, replay
 
 Values = Mapping[str, Any]
 

@@ -11,12 +11,18 @@ from notification_core.model.caller import Caller, Scope
 from notification_core.model.event import Source
 from notification_core.model.request_records import KEPT_FOR
 from tests.entrypoints.api.test_server import WaitingIngest
-from tests.entrypoints.api_examples import ANOTHER, DRAFT, ENVIRONMENT, EVENT, FULL, create
+from tests.entrypoints.api_examples import (
+    ANOTHER,
+    DRAFT,
+    EVENT,
+    EVENTS,
+    FULL,
+    WEBHOOKS,
+    create,
+)
 from tests.entrypoints.api_services import MAX_WEBHOOKS, Backstage
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
 
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-EVENTS = f"/environments/{ENVIRONMENT}/events"
 KEY = "8f14e45f"
 
 

@@ -9,10 +9,9 @@ import pytest
 
 from notification_entrypoints.api.security.authentication import FAILURES_AT_ONCE
 from tests.entrypoints.api_callers import BOOTSTRAP, Guarded, bearer, guarded
-from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT
+from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT, WEBHOOKS
 from tests.entrypoints.checked_api import Answer
 
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
 ADMIN = {"Authorization": bearer(BOOTSTRAP)}
 DRAFT = {"name": "Publisher", "scope": "write", "environments": [ENVIRONMENT]}
 

@@ -10,13 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, EVENTS, WEBHOOKS, create
 from tests.entrypoints.api_services import in_memory
 from tests.entrypoints.checked_api import CheckedClient, operations
-from tests.entrypoints.example_world import IDS
+from tests.entrypoints.example_data import IDS
 
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-EVENTS = f"/environments/{ENVIRONMENT}/events"
 LARGE, SMALL = "/openapi.json", f"/environments/{ENVIRONMENT}/settings"
 
 pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)

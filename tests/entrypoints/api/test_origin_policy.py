@@ -12,12 +12,10 @@ from notification_adapters.memory.clock import ManualClock
 from notification_adapters.memory.credentials import MemoryCredentials
 from notification_core.model.caller import Caller, Scope
 from notification_entrypoints.api.security.authentication import Callers
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, create
+from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, SETTINGS, WEBHOOKS, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
 
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 ROTATE = f"/environments/{ENVIRONMENT}/settings/verification-keys"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 PAGE = "https://console.example.com"

@@ -8,11 +8,10 @@ from urllib.parse import quote
 import pytest
 
 from tests.entrypoints.api.test_reading import all_pages, next_path
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create, publish
+from tests.entrypoints.api_examples import DRAFT, EVENT, EVENTS, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone, log_success
 from tests.entrypoints.checked_api import Answer, CheckedClient, called
 
-EVENTS = f"/environments/{ENVIRONMENT}/events"
 LATER = "2099-01-01T00:00:00Z"
 
 

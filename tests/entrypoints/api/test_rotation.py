@@ -1,9 +1,8 @@
 """Rotating the signing key over the API."""
 
-from tests.entrypoints.api_examples import ENVIRONMENT
+from tests.entrypoints.api_examples import ENVIRONMENT, SETTINGS
 from tests.entrypoints.checked_api import CheckedClient
 
-SETTINGS = f"/environments/{ENVIRONMENT}/settings"
 KEYS = f"{SETTINGS}/verification-keys"
 
 

@@ -26,7 +26,7 @@ from tests.entrypoints.api_services import (
     on_sqlite,
 )
 from tests.entrypoints.checked_api import served
-from tests.entrypoints.example_world import furnish, replay
+from tests.entrypoints.example_data import furnish, replay
 
 CONFIGURATION = Template(Path(__file__).parents[1].joinpath("schemathesis.toml").read_text())
 EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "20"))

@@ -23,13 +23,10 @@ from notification_core.model.request_records import RecordsOf
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.bootstrap.application import Application
-from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, EVENT, create
+from tests.entrypoints.api_examples import DRAFT, EVENT, EVENTS, JSON, WEBHOOKS, create
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
 
-EVENTS = f"/environments/{ENVIRONMENT}/events"
-WEBHOOKS = f"/environments/{ENVIRONMENT}/webhooks"
-JSON = {"Content-Type": "application/json"}
 JSON_HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 SHORT = timedelta(milliseconds=100)
 LONG = timedelta(seconds=60)

@@ -13,8 +13,7 @@ import pytest
 from notification_entrypoints.cli import main, program
 from notification_entrypoints.cli.ids import EVENT_ID, ID
 from notification_entrypoints.commands.exit_codes import Exit
-
-Said = pytest.CaptureFixture[str]
+from tests.support.output import Output
 
 WRONG = "~wrong~"
 
@@ -75,7 +74,7 @@ def right(parameter: click.Parameter) -> str:
 def test_a_value_that_is_none_is_a_wrong_call_and_named(
     words: list[str],
     parameter: click.Parameter,
-    capsys: Said,
+    capsys: Output,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -89,6 +88,6 @@ def test_a_value_that_is_none_is_a_wrong_call_and_named(
 
 
 @pytest.mark.parametrize("path", [" ".join(path) for path, _ in commands(program)])
-def test_an_option_that_does_not_exist_is_a_wrong_call(path: str, capsys: Said) -> None:
+def test_an_option_that_does_not_exist_is_a_wrong_call(path: str, capsys: Output) -> None:
     assert main([*path.split(), "--colour", "blue"]) == Exit.USAGE
     assert "--colour" in capsys.readouterr().err

@@ -9,8 +9,7 @@ from notification_core.model.custom_headers import MASK
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.settings import variables
-
-Said = pytest.CaptureFixture[str]
+from tests.support.output import Output
 
 SECRET = "a secret of thirty-two letters !"
 
@@ -22,14 +21,14 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def checked(capsys: Said, *arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
+def checked(capsys: Output, *arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
     """Return the exit code, and of each setting what is said of it."""
     code = main(["config", "check", "--json", *arguments])
     settings = json.loads(capsys.readouterr().out)["settings"]
     return code, {each["variable"]: each for each in settings}
 
 
-def test_with_nothing_set_up_can_start_and_nothing_is_made(capsys: Said, tmp_path: Path) -> None:
+def test_with_nothing_set_up_can_start_and_nothing_is_made(capsys: Output, tmp_path: Path) -> None:
     code, settings = checked(capsys)
     assert code == Exit.OK
     assert settings.keys() == variables().keys()
@@ -43,7 +42,7 @@ def test_with_nothing_set_up_can_start_and_nothing_is_made(capsys: Said, tmp_pat
 
 
 def test_each_origin_is_told_and_secrets_are_masked(
-    capsys: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pass").write_text("hunter2hunter2")
     monkeypatch.setenv("DB_AUTH_PASS_FILE", "pass")
@@ -59,7 +58,7 @@ def test_each_origin_is_told_and_secrets_are_masked(
     assert settings["DB_ENCRYPTION_SECRET"]["value"] == MASK
 
 
-def test_a_secret_that_up_has_kept_is_found_and_masked(capsys: Said, tmp_path: Path) -> None:
+def test_a_secret_that_up_has_kept_is_found_and_masked(capsys: Output, tmp_path: Path) -> None:
     (tmp_path / "notification-management.sqlite.secret").write_text(SECRET)
     _, settings = checked(capsys)
     assert settings["DB_ENCRYPTION_SECRET"]["value"] == MASK
@@ -67,7 +66,7 @@ def test_a_secret_that_up_has_kept_is_found_and_masked(capsys: Said, tmp_path: P
 
 
 def test_all_that_is_wrong_is_told_at_once_with_an_exit_code_of_its_own(
-    capsys: Said, monkeypatch: pytest.MonkeyPatch
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_SERVER_PORT", "many")
     monkeypatch.setenv("DEBUG", "perhaps")
@@ -82,19 +81,19 @@ def test_all_that_is_wrong_is_told_at_once_with_an_exit_code_of_its_own(
 
 
 def test_what_up_would_not_start_with_is_told_too(
-    capsys: Said, monkeypatch: pytest.MonkeyPatch
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POD_IP", "10.0.0.1")
     assert main(["config", "check"]) == Exit.SETTINGS
     assert "API_AUTH must be set" in capsys.readouterr().err
 
 
-def test_what_another_command_needs_is_missed(capsys: Said) -> None:
+def test_what_another_command_needs_is_missed(capsys: Output) -> None:
     assert main(["config", "check", "--for", "migrate"]) == Exit.SETTINGS
     assert "DB_ENCRYPTION_SECRET must be set" in capsys.readouterr().err
 
 
-def test_a_slip_in_a_name_is_noticed(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slip_in_a_name_is_noticed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOKS_MAX_RETRY", "5")
     assert main(["config", "check"]) == 0
     assert "did you mean WEBHOOKS_MAX_RETRIES?" in capsys.readouterr().err

@@ -1,29 +1,18 @@
 """What client commands say where the API does not let them in."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 TYPES = ["events", "types"]
 PATH = "/webhooks/events"
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        monkeypatch.delenv("NOTIFICATION_API_KEY", raising=False)
-        yield api
-
-
 def test_whoever_has_no_key_is_told_where_it_goes_and_who_makes_one(
-    api: FakeApi, capsys: Said
+    api: FakeApi, capsys: Output
 ) -> None:
     api.answers("GET", PATH, (401, {"message": "Say who calls."}))
     assert main(TYPES) == Exit.DENIED
@@ -34,7 +23,7 @@ def test_whoever_has_no_key_is_told_where_it_goes_and_who_makes_one(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_whoever_has_a_key_that_does_not_fit_is_told_why_and_never_which(
-    api: FakeApi, capsys: Said, monkeypatch: pytest.MonkeyPatch, status: int
+    api: FakeApi, capsys: Output, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "whk_secret\n")
     api.answers("GET", PATH, (status, {"message": "The API key was revoked."}))
@@ -47,7 +36,7 @@ def test_whoever_has_a_key_that_does_not_fit_is_told_why_and_never_which(
 
 
 def test_what_is_no_key_is_not_sent(
-    api: FakeApi, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "two\r\nX-Lines: 1")
     assert main(TYPES) == Exit.USAGE

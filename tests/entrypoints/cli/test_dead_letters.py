@@ -17,9 +17,8 @@ from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import FILE_NAME
 from notification_entrypoints.config.settings import variables
+from tests.support.output import Output
 from tests.support.samples import an_id
-
-Said = pytest.CaptureFixture[str]
 
 SECRET = "k" * 32
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
@@ -53,19 +52,19 @@ async def _prepared(path: Path, letters: Sequence[DeadLetter]) -> None:
         await transaction.add_dead_letters(letters)
 
 
-def listed(capsys: Said, folder: Path, *arguments: str) -> list[dict[str, object]]:
+def listed(capsys: Output, folder: Path, *arguments: str) -> list[dict[str, object]]:
     assert main(["dead-letters", "list", "--json", "--data", str(folder), *arguments]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_dead_letters_are_listed_newest_first_with_the_reason(folder: Path, capsys: Said) -> None:
+def test_dead_letters_are_listed_newest_first_with_the_reason(folder: Path, capsys: Output) -> None:
     assert main(["dead-letters", "list", "--data", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "job-events" in said
     assert said.index("No event \N{REPLACEMENT CHARACTER}[31m2.") < said.index("31m1.")
 
 
-def test_programs_get_the_bytes_too(folder: Path, capsys: Said) -> None:
+def test_programs_get_the_bytes_too(folder: Path, capsys: Output) -> None:
     newest, oldest = listed(capsys, folder)
     assert (newest["offset"], oldest["offset"], oldest["partition"]) == (2, 1, 3)
     assert (oldest["key"], oldest["value"]) == (None, b64encode(b"\xff{").decode())
@@ -74,7 +73,7 @@ def test_programs_get_the_bytes_too(folder: Path, capsys: Said) -> None:
 
 
 def test_the_database_may_also_be_named_by_the_settings(
-    folder: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_URI", f"sqlite:///{folder / FILE_NAME}")
     monkeypatch.setenv("DB_ENCRYPTION_SECRET", SECRET)
@@ -82,7 +81,7 @@ def test_the_database_may_also_be_named_by_the_settings(
     assert "job-events" in capsys.readouterr().out
 
 
-def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, capsys: Said) -> None:
+def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, capsys: Output) -> None:
     assert main(["dead-letters", "replay", "--all", "--data", str(folder)]) == Exit.FAILED
     said = capsys.readouterr()
     assert " is event " in said.out
@@ -92,7 +91,7 @@ def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, caps
     assert left["offset"] == 1
 
 
-def test_single_ones_are_tried_again(folder: Path, capsys: Said) -> None:
+def test_single_ones_are_tried_again(folder: Path, capsys: Output) -> None:
     newest, _ = listed(capsys, folder)
     letter_id = str(newest["letter_id"])
     assert main(["dead-letters", "replay", letter_id, "--data", str(folder)]) == 0
@@ -102,6 +101,6 @@ def test_single_ones_are_tried_again(folder: Path, capsys: Said) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", str(an_id())], ["x"]])
-def test_it_must_be_said_which_are_tried_again(arguments: list[str], capsys: Said) -> None:
+def test_it_must_be_said_which_are_tried_again(arguments: list[str], capsys: Output) -> None:
     assert main(["dead-letters", "replay", *arguments]) == Exit.USAGE
     assert "Usage" in capsys.readouterr().err

@@ -1,15 +1,11 @@
 """``deliveries``: what it asks of the API, and what it shows."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 WEBHOOK = "019ab5c2-7a10-7c31-9f04-6a3d7e2b1c55"
 ID = "019ab5c3-8a02-7d15-8e55-4b0f7a0d9e11"
@@ -25,14 +21,7 @@ DELIVERY = {
 }
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Said) -> None:
+def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", f"/webhooks/{WEBHOOK}/deliveries", (200, [DELIVERY]))
     assert main(["deliveries", "list", WEBHOOK, "--state", "skipped"]) == 0
     said = capsys.readouterr().out
@@ -43,13 +32,13 @@ def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Said) -> None:
     assert json.loads(capsys.readouterr().out) == [DELIVERY]
 
 
-def test_a_delivery_is_shown_with_its_attempts(api: FakeApi, capsys: Said) -> None:
+def test_a_delivery_is_shown_with_its_attempts(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": [{"attempt": 1}]}))
     assert main(["deliveries", "show", ID]) == 0
     assert '[{"attempt":1}]' in capsys.readouterr().out
 
 
-def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Said) -> None:
+def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Output) -> None:
     made = DELIVERY | {"state": "pending", "origin": "retry"}
     api.answers("POST", f"/deliveries/{ID}/retry", (202, made))
     assert main(["deliveries", "retry", ID]) == 0
@@ -57,7 +46,7 @@ def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Said) -> None:
 
 
 def test_a_delivery_that_is_not_there_has_an_exit_code_of_its_own(
-    api: FakeApi, capsys: Said
+    api: FakeApi, capsys: Output
 ) -> None:
     api.answers("POST", f"/deliveries/{ID}/retry", (404, {"message": "There is no such delivery."}))
     assert main(["deliveries", "retry", ID]) == Exit.NOT_FOUND

@@ -1,15 +1,11 @@
 """``events list`` and ``events show``: what they ask of the API, and what they show."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 LIST = f"/environments/{ENVIRONMENT}/events"
@@ -32,18 +28,11 @@ DELIVERY = {
 }
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
 def next_page(cursor: str, path: str = LIST) -> dict[str, str]:
     return {"Link": f'</api{path}?limit=100&cursor={cursor}>; rel="next"'}
 
 
-def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys: Said) -> None:
+def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys: Output) -> None:
     unwanted = SUMMARY | {"event_id": "job\x1b[2J", "deliveries": dict.fromkeys(("pending",), 0)}
     api.answers("GET", LIST, (200, [SUMMARY, unwanted]))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
@@ -54,7 +43,7 @@ def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys:
     assert "\x1b" not in said
 
 
-def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Said) -> None:
+def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LIST, (200, [SUMMARY] * 100, next_page("b")), (200, [SUMMARY] * 100))
     filters = ["--event", "job-completed", "--since", "2026-03-01T00:00:00Z", "--limit", "150"]
     assert main(["events", "list", "--environment", ENVIRONMENT, *filters, "--json"]) == 0
@@ -64,13 +53,13 @@ def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Said) -
     assert second.endswith("?limit=100&cursor=b")
 
 
-def test_where_there_are_no_events_it_says_so(api: FakeApi, capsys: Said) -> None:
+def test_where_there_are_no_events_it_says_so(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LIST, (200, []))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
     assert capsys.readouterr().out == "There are no such events.\n"
 
 
-def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Said) -> None:
+def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Output) -> None:
     path = f"{LIST}/a%2Fb%20%C3%BC"
     skipped = DELIVERY | {"state": "skipped", "reason": "webhook_disabled", "attempt": 0}
     del skipped["next_attempt_at"]
@@ -90,7 +79,7 @@ def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Said
     assert json.loads(capsys.readouterr().out)["deliveries"] == [skipped]
 
 
-def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Said) -> None:
+def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Output) -> None:
     path = f"{LIST}/job-7"
     page = (200, SUMMARY | {"deliveries": [DELIVERY] * 2}, next_page("b", path))
     api.answers("GET", path, page)
@@ -100,13 +89,13 @@ def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Said) 
     assert len(api.requests) == 2
 
 
-def test_an_event_that_no_webhook_wanted_is_told_as_such(api: FakeApi, capsys: Said) -> None:
+def test_an_event_that_no_webhook_wanted_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", f"{LIST}/job-7", (200, SUMMARY | {"deliveries": []}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == 0
     assert "No webhook wanted it" in capsys.readouterr().out
 
 
-def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Said) -> None:
+def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", f"{LIST}/job-7", (404, {"message": "There is no such event."}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such event.\n"

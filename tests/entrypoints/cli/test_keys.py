@@ -1,15 +1,11 @@
 """``keys``: what it asks of the API, what it shows, and what it never does."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 ID = "019ab5c0-1f3e-7a44-8d21-5c9e0a7b6d31"
@@ -26,14 +22,7 @@ TEXT = "whk_019ab5c01f3e7a448d215c9e0a7b6d31_0000thisIsAnExampleAndOpensNothing0
 CREATE = ["keys", "create", "--name", "Publisher", "--scope", "write"]
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_a_new_key_is_all_that_goes_to_standard_output(api: FakeApi, capsys: Said) -> None:
+def test_a_new_key_is_all_that_goes_to_standard_output(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", "/keys", (201, {**KEY, "key": TEXT}))
     chosen = [*CREATE, "--environment", ENVIRONMENT, "--expires", "2127-06-30T00:00:00Z"]
     assert main(chosen) == 0
@@ -48,7 +37,7 @@ def test_a_new_key_is_all_that_goes_to_standard_output(api: FakeApi, capsys: Sai
     }
 
 
-def test_all_environments_are_said_and_never_meant_by_silence(api: FakeApi, capsys: Said) -> None:
+def test_all_environments_are_said_and_never_meant_by_silence(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", "/keys", (201, {**KEY, "key": TEXT}))
     for unclear in (CREATE, [*CREATE, "--all-environments", "--environment", ENVIRONMENT]):
         assert main(unclear) == Exit.USAGE
@@ -64,7 +53,7 @@ def test_a_key_does_not_end_in_the_past(api: FakeApi) -> None:
     assert not api.requests
 
 
-def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Said) -> None:
+def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Output) -> None:
     other = {**KEY, "key_id": ID[:-1] + "2", "name": "Anna", "environments": "all"}
     link = {"Link": '</api/keys?cursor=x&limit=100>; rel="next"'}
     api.answers("GET", "/keys", (200, [KEY], link), (200, [other]), (200, [KEY], link))
@@ -77,7 +66,7 @@ def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Said) -> None:
     assert json.loads(capsys.readouterr().out) == [KEY]
 
 
-def test_a_key_is_revoked_only_by_one_who_means_it(api: FakeApi, capsys: Said) -> None:
+def test_a_key_is_revoked_only_by_one_who_means_it(api: FakeApi, capsys: Output) -> None:
     api.answers("DELETE", f"/keys/{ID}", (204, None))
     assert main(["keys", "revoke", ID]) == Exit.USAGE
     assert not api.requests

@@ -13,10 +13,9 @@ import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 from tests.support.waiting import PATIENCE
-
-Said = pytest.CaptureFixture[str]
 
 ID = "019aa5b0-0000-7000-8000-000000000001"
 ATTEMPT = {
@@ -36,14 +35,7 @@ ATTEMPT = {
 LOGS = f"/webhooks/{ID}/logs"
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Said) -> None:
+def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Output) -> None:
     interrupted = {
         name: ATTEMPT[name] for name in ("log_id", "event_id", "event", "attempt", "started_at")
     } | {"outcome": "interrupted", "error": {"code": "interrupted", "message": "Killed."}}
@@ -59,13 +51,13 @@ def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Said) -> None:
     assert api.requests[0].path.endswith("?limit=2")
 
 
-def test_an_unknown_webhook_is_said_as_the_api_says_it(api: FakeApi, capsys: Said) -> None:
+def test_an_unknown_webhook_is_said_as_the_api_says_it(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LOGS, (404, {"message": "There is no such webhook."}))
     assert main(["logs", ID]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such webhook.\n"
 
 
-def test_what_is_not_this_api_is_told_as_such(api: FakeApi, capsys: Said) -> None:
+def test_what_is_not_this_api_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LOGS, (404, "a page of something else"))
     assert main(["logs", ID]) == Exit.NOT_FOUND
     assert "what answers there is not this API" in capsys.readouterr().err
@@ -83,19 +75,21 @@ def told(process: "subprocess.Popen[str]", count: int) -> list[int]:
     return [int(line.partition("  evt-")[2].split()[0]) for line in lines(process, count)]
 
 
-def test_programs_get_attempts_as_the_api_tells_them(api: FakeApi, capsys: Said) -> None:
+def test_programs_get_attempts_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LOGS, (200, [ATTEMPT]))
     assert main(["logs", ID, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [ATTEMPT]
 
 
-def test_an_empty_log_says_so(api: FakeApi, capsys: Said) -> None:
+def test_an_empty_log_says_so(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LOGS, (200, []))
     assert main(["logs", ID]) == 0
     assert capsys.readouterr().out == "There are no such attempts yet.\n"
 
 
-def test_more_attempts_than_a_page_holds_are_read_page_by_page(api: FakeApi, capsys: Said) -> None:
+def test_more_attempts_than_a_page_holds_are_read_page_by_page(
+    api: FakeApi, capsys: Output
+) -> None:
     first = [attempt(200 - number) for number in range(100)]
     second = [attempt(100 - number) for number in range(100)]
     link = {"Link": f'</api{LOGS}?limit=100&cursor=abc>; rel="next"'}

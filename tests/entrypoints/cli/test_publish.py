@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
@@ -26,12 +25,6 @@ LINE = b'{"event_id":"evt-1","event":"job-created","data":{}}'
 
 def published(number: int, *, duplicate: bool = False) -> tuple[int, object]:
     return 202, [{"event_id": f"evt-{n}", "duplicate": duplicate} for n in range(number)]
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with fake_api() as api:
-        yield api
 
 
 def publish(api: FakeApi | str, *arguments: str) -> int:

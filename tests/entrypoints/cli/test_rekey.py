@@ -18,8 +18,7 @@ from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import FILE_NAME
 from notification_entrypoints.config.settings import variables
-
-Said = pytest.CaptureFixture[str]
+from tests.support.output import Output
 
 FORMER, SECRET = "f" * 32, "s" * 32
 
@@ -54,7 +53,7 @@ async def _put_in_every_key(path: Path, text: str) -> None:
 
 
 def test_it_says_how_far_it_is_and_that_the_former_secret_may_go(
-    folder: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["rekey", "--data", str(folder)]) == Exit.OK
     said = capsys.readouterr()
@@ -66,7 +65,7 @@ def test_it_says_how_far_it_is_and_that_the_former_secret_may_go(
 
 
 def test_without_the_former_secret_it_is_refused_by_name(
-    folder: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DB_ENCRYPTION_PREVIOUS_SECRETS")
     assert main(["rekey", "--data", str(folder)]) == Exit.FAILED
@@ -75,7 +74,7 @@ def test_without_the_former_secret_it_is_refused_by_name(
     assert SECRET not in said
 
 
-def test_what_no_secret_opens_is_named_by_its_place(folder: Path, capsys: Said) -> None:
+def test_what_no_secret_opens_is_named_by_its_place(folder: Path, capsys: Output) -> None:
     foreign = Cipher("x" * 32).encrypt(b"x", [""] * 4)
     asyncio.run(_put_in_every_key(folder / FILE_NAME, foreign))
     assert main(["rekey", "--data", str(folder)]) == Exit.FAILED

@@ -1,15 +1,13 @@
 """``webhooks replay`` and ``replays``: what they ask of the API, and what they show."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 WEBHOOK = "019ab5c2-7a10-7c31-9f04-6a3d7e2b1c55"
 ID = "019ab6f0-2200-7b01-a2b3-c4d5e6f70819"
@@ -28,14 +26,7 @@ RUNNING = {
 COMPLETED = RUNNING | {"state": "completed", "replayed": 1240}
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_a_replay_is_waited_for(api: FakeApi, capsys: Said) -> None:
+def test_a_replay_is_waited_for(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", PATH, (202, RUNNING))
     api.answers("GET", f"{PATH}/{ID}", (200, RUNNING), (503, {"message": "away"}), (200, COMPLETED))
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE, "--state", "failed"]) == 0
@@ -45,7 +36,7 @@ def test_a_replay_is_waited_for(api: FakeApi, capsys: Said) -> None:
     assert "1,240" in said
 
 
-def test_a_detached_one_is_not(api: FakeApi, capsys: Said) -> None:
+def test_a_detached_one_is_not(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", PATH, (202, RUNNING))
     assert main(["webhooks", "replay", WEBHOOK, "--since", "2h", "--detach", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == RUNNING
@@ -57,7 +48,7 @@ def test_a_detached_one_is_not(api: FakeApi, capsys: Said) -> None:
     ("exact", "said"), [(True, "1,240 deliveries"), (False, "1,240 or more deliveries")]
 )
 def test_a_dry_run_says_how_many_there_are(
-    api: FakeApi, capsys: Said, *, exact: bool, said: str
+    api: FakeApi, capsys: Output, *, exact: bool, said: str
 ) -> None:
     api.answers("POST", PATH, (200, {"count": 1240, "is_exact": exact}))
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE, "--dry-run"]) == 0
@@ -65,7 +56,7 @@ def test_a_dry_run_says_how_many_there_are(
     assert said in capsys.readouterr().out
 
 
-def test_replays_are_listed_shown_and_cancelled(api: FakeApi, capsys: Said) -> None:
+def test_replays_are_listed_shown_and_cancelled(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", PATH, (200, [COMPLETED]))
     api.answers("GET", f"{PATH}/{ID}", (200, RUNNING))
     api.answers("DELETE", f"{PATH}/{ID}", (204, None))
@@ -77,7 +68,7 @@ def test_replays_are_listed_shown_and_cancelled(api: FakeApi, capsys: Said) -> N
     assert capsys.readouterr().out == f"Replay {ID} makes nothing more.\n"
 
 
-def test_a_replay_that_cannot_be_begun_says_why(api: FakeApi, capsys: Said) -> None:
+def test_a_replay_that_cannot_be_begun_says_why(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", PATH, (409, {"message": "A replay of this webhook is running."}))
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE]) == Exit.REFUSED
     assert capsys.readouterr().err == "Error: A replay of this webhook is running.\n"

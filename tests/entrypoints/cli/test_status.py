@@ -12,9 +12,8 @@ import pytest
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
+from tests.support.output import Output
 from tests.support.waiting import PATIENCE
-
-Said = pytest.CaptureFixture[str]
 
 STATUS = {
     "waiting": 1234,
@@ -35,11 +34,11 @@ def ops(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
         yield api
 
 
-def shown(capsys: Said) -> str:
+def shown(capsys: Output) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
-def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Said) -> None:
+def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
     ops.answers("GET", "/status", (200, STATUS))
     assert main(["status"]) == 0
     assert shown(capsys) == (
@@ -49,7 +48,7 @@ def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Said) -> None:
     )
 
 
-def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: Said) -> None:
+def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: Output) -> None:
     other = {"waiting_is_exact": False, "oldest_due_seconds": None, "dispatching": False}
     ops.answers("GET", "/status", (200, STATUS | other))
     assert main(["status"]) == 0
@@ -59,27 +58,27 @@ def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: 
     assert "only publishes" in said
 
 
-def test_programs_get_what_the_server_answers(ops: FakeApi, capsys: Said) -> None:
+def test_programs_get_what_the_server_answers(ops: FakeApi, capsys: Output) -> None:
     ops.answers("GET", "/status", (200, STATUS))
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
 
 
-def test_a_server_that_is_away_is_told_with_the_way_out(capsys: Said) -> None:
+def test_a_server_that_is_away_is_told_with_the_way_out(capsys: Output) -> None:
     assert main(["status", "--ops", "http://127.0.0.1:9"]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
     assert said.startswith("Error: The ops server at http://127.0.0.1:9 cannot be reached")
     assert "--ops" in said
 
 
-def test_a_process_that_still_starts_is_told_as_such(ops: FakeApi, capsys: Said) -> None:
+def test_a_process_that_still_starts_is_told_as_such(ops: FakeApi, capsys: Output) -> None:
     ops.answers("GET", "/status", (503, {"message": "The process is starting."}))
     assert main(["status"]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
     assert said == "Error: The ops server answers 503: The process is starting.\n"
 
 
-def test_what_is_no_address_is_a_wrong_call(capsys: Said) -> None:
+def test_what_is_no_address_is_a_wrong_call(capsys: Output) -> None:
     assert main(["status", "--ops", "localhost"]) == Exit.USAGE
     assert "like http://127.0.0.1:3616" in capsys.readouterr().err
 

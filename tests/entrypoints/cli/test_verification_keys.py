@@ -1,15 +1,11 @@
 """``verification-keys rotate``: what it asks of the API, what it shows, and what it asks before."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 PATH = f"/environments/{ENVIRONMENT}/settings/verification-keys"
@@ -22,14 +18,9 @@ KEY = {
 }
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(api: FakeApi, capsys: Said) -> None:
+def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(
+    api: FakeApi, capsys: Output
+) -> None:
     api.answers("POST", PATH, (201, KEY))
     assert main(ROTATE) == 0
     said = capsys.readouterr().out
@@ -39,7 +30,7 @@ def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(api: FakeApi, ca
     assert json.loads(capsys.readouterr().out) == KEY
 
 
-def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: Said) -> None:
+def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", PATH, (201, KEY | {"status": "active"}))
     assert main([*ROTATE, "--emergency"]) == Exit.USAGE
     assert "--yes" in capsys.readouterr().err
@@ -48,7 +39,9 @@ def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: 
     assert json.loads(api.bodies()[0]) == {"emergency": True}
 
 
-def test_a_rotation_that_comes_too_soon_says_when_to_come_again(api: FakeApi, capsys: Said) -> None:
+def test_a_rotation_that_comes_too_soon_says_when_to_come_again(
+    api: FakeApi, capsys: Output
+) -> None:
     api.answers("POST", PATH, (409, {"message": "A new key is published already."}))
     assert main(ROTATE) == Exit.REFUSED
     assert capsys.readouterr().err == "Error: A new key is published already.\n"

@@ -18,8 +18,7 @@ from notification_core.signing.signatures import SignatureHeaders, message_id, s
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.support.output import Output
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 HEADERS = SignatureHeaders("X-3dverse-Signature", "X-3dverse-Signature-Timestamp")
@@ -62,13 +61,13 @@ def verified(tmp_path: Path, data: bytes, *arguments: str) -> int:
     return main(["verify", str(file), *arguments])
 
 
-def checked(capsys: Said) -> list[dict[str, Any]]:
+def checked(capsys: Output) -> list[dict[str, Any]]:
     checks: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["checks"]
     return checks
 
 
 def test_a_request_as_it_came_holds_by_both_schemes(
-    api: FakeApi, tmp_path: Path, capsys: Said
+    api: FakeApi, tmp_path: Path, capsys: Output
 ) -> None:
     assert verified(tmp_path, wire(signed(), BODY)) == Exit.OK
     lines = capsys.readouterr().out.splitlines()
@@ -129,7 +128,7 @@ def test_bare_line_breaks_and_an_editors_last_one_do_no_harm(tmp_path: Path) -> 
     assert verified(tmp_path, data, "--key", FORMS.hex) == Exit.OK
 
 
-def test_one_signature_is_enough_where_nobody_knows_better(tmp_path: Path, capsys: Said) -> None:
+def test_one_signature_is_enough_where_nobody_knows_better(tmp_path: Path, capsys: Output) -> None:
     headers = signed()
     del headers["webhook-signature"]
     assert verified(tmp_path, wire(headers, BODY), "--key", FORMS.hex, "--json") == Exit.OK
@@ -137,7 +136,7 @@ def test_one_signature_is_enough_where_nobody_knows_better(tmp_path: Path, capsy
 
 
 def test_a_signature_that_should_be_there_is_missed(
-    api: FakeApi, tmp_path: Path, capsys: Said
+    api: FakeApi, tmp_path: Path, capsys: Output
 ) -> None:
     headers = signed()
     del headers["webhook-signature"]
@@ -148,13 +147,13 @@ def test_a_signature_that_should_be_there_is_missed(
     assert api.requests
 
 
-def test_a_request_without_any_signature_does_not_hold(tmp_path: Path, capsys: Said) -> None:
+def test_a_request_without_any_signature_does_not_hold(tmp_path: Path, capsys: Output) -> None:
     data = wire({"Content-Type": "application/json"}, BODY)
     assert verified(tmp_path, data, "--key", FORMS.hex) == Exit.NOT_VERIFIED
     assert "X-3dverse-Signature: The timestamp is missing." in capsys.readouterr().out
 
 
-def test_an_old_request_is_told_from_a_forged_one(tmp_path: Path, capsys: Said) -> None:
+def test_an_old_request_is_told_from_a_forged_one(tmp_path: Path, capsys: Output) -> None:
     old = wire(signed(age=timedelta(hours=1)), BODY)
     assert verified(tmp_path, old, "--key", FORMS.hex, "--json") == Exit.NOT_VERIFIED
     for check in checked(capsys):
@@ -171,13 +170,13 @@ def test_an_old_request_is_told_from_a_forged_one(tmp_path: Path, capsys: Said) 
     ],
 )
 def test_what_became_of_the_body_is_told_where_it_can_be_known(
-    tmp_path: Path, capsys: Said, body: bytes, hint: str
+    tmp_path: Path, capsys: Output, body: bytes, hint: str
 ) -> None:
     assert verified(tmp_path, wire(signed(), body), "--key", FORMS.hex) == Exit.NOT_VERIFIED
     assert capsys.readouterr().out.count(hint) == 2
 
 
-def test_the_wrong_key_is_told_by_its_name(tmp_path: Path, capsys: Said) -> None:
+def test_the_wrong_key_is_told_by_its_name(tmp_path: Path, capsys: Output) -> None:
     wrong = public_forms(OTHER.public_key).hex
     assert verified(tmp_path, wire(signed(), BODY), "--key", wrong) == Exit.NOT_VERIFIED
     said = capsys.readouterr().out
@@ -185,7 +184,7 @@ def test_the_wrong_key_is_told_by_its_name(tmp_path: Path, capsys: Said) -> None
     assert f"names the key {KEY.key_id}" in said
 
 
-def test_a_forged_body_gets_no_excuse(tmp_path: Path, capsys: Said) -> None:
+def test_a_forged_body_gets_no_excuse(tmp_path: Path, capsys: Output) -> None:
     forged = BODY.replace(b'"1"', b'"2"')
     data = wire(signed(), forged)
     assert verified(tmp_path, data, "--key", FORMS.hex, "--json") == Exit.NOT_VERIFIED
@@ -207,7 +206,7 @@ def test_a_forged_body_gets_no_excuse(tmp_path: Path, capsys: Said) -> None:
     ],
 )
 def test_what_is_no_request_is_one_sentence(
-    tmp_path: Path, capsys: Said, data: bytes, reason: str
+    tmp_path: Path, capsys: Output, data: bytes, reason: str
 ) -> None:
     assert verified(tmp_path, data, "--key", FORMS.hex) == Exit.REFUSED
     said = capsys.readouterr().err
@@ -216,7 +215,7 @@ def test_what_is_no_request_is_one_sentence(
 
 
 def test_a_body_that_names_no_environment_needs_an_option(
-    api: FakeApi, tmp_path: Path, capsys: Said
+    api: FakeApi, tmp_path: Path, capsys: Output
 ) -> None:
     assert verified(tmp_path, wire(signed(b"[]"), b"[]")) == Exit.REFUSED
     assert "--environment or --key" in capsys.readouterr().err
@@ -226,7 +225,7 @@ def test_a_body_that_names_no_environment_needs_an_option(
 
 
 def test_another_environments_event_does_not_hold(
-    api: FakeApi, tmp_path: Path, capsys: Said
+    api: FakeApi, tmp_path: Path, capsys: Output
 ) -> None:
     data = wire(signed(), BODY)
     other = "00000000-0000-4000-8000-000000000000"
@@ -241,7 +240,7 @@ def test_key_and_environment_are_not_both_taken(tmp_path: Path) -> None:
 
 
 def test_colours_are_for_terminals_and_not_where_nobody_wants_them(
-    tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = wire(signed(), BODY)
     monkeypatch.delenv("NO_COLOR", raising=False)

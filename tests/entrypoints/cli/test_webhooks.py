@@ -1,16 +1,12 @@
 """``webhooks``, ``events types`` and ``settings``: what they ask of the API, and what they show."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
-from tests.entrypoints.fake_api import FakeApi, fake_api
-
-Said = pytest.CaptureFixture[str]
+from tests.entrypoints.fake_api import FakeApi
+from tests.support.output import Output
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 WEBHOOK = {
@@ -27,14 +23,7 @@ ONE = f"/webhooks/{WEBHOOK['webhook_id']}"
 ID = str(WEBHOOK["webhook_id"])
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    with fake_api() as api:
-        monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        yield api
-
-
-def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Said) -> None:
+def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     disabled = {"disabled_until": "9999-12-31T23:59:59Z", "disabled_reason": "gone"}
     api.answers("GET", LIST, (200, [WEBHOOK, WEBHOOK | {"name": "Old\x1b[2J"} | disabled]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
@@ -45,7 +34,7 @@ def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Said) -> None:
     assert "\x1b" not in said
 
 
-def test_a_webhook_is_created(api: FakeApi, capsys: Said) -> None:
+def test_a_webhook_is_created(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", LIST, (201, WEBHOOK))
     arguments = ["--url", "https://example.com/hook", "--name", "Tickets", "--method", "put"]
     events = ["--event", "job-completed", "--event", "job-created"]
@@ -67,7 +56,7 @@ def test_a_webhook_without_named_events_gets_all_there_are(api: FakeApi) -> None
     assert json.loads(api.bodies()[0])["events"] == ["a", "b"]
 
 
-def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Said) -> None:
+def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Output) -> None:
     detail = {"field": "url", "message": "Loopback is not allowed."}
     api.answers("GET", "/webhooks/events", (200, [{"name": "a"}]))
     api.answers("POST", LIST, (400, {"message": "Wrong: see the details.", "details": [detail]}))
@@ -79,13 +68,15 @@ def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Said) 
     assert said == "Error: The API refuses this: url: Loopback is not allowed.\n"
 
 
-def test_programs_get_webhooks_as_the_api_tells_them(api: FakeApi, capsys: Said) -> None:
+def test_programs_get_webhooks_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", LIST, (200, [WEBHOOK]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [WEBHOOK]
 
 
-def test_an_environment_without_webhooks_is_told_how_to_get_one(api: FakeApi, capsys: Said) -> None:
+def test_an_environment_without_webhooks_is_told_how_to_get_one(
+    api: FakeApi, capsys: Output
+) -> None:
     api.answers("GET", LIST, (200, []))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
     assert "webhooks create" in capsys.readouterr().out
@@ -101,13 +92,13 @@ def test_a_webhook_is_created_with_headers_and_a_description(api: FakeApi) -> No
     assert sent["description"] == "Tickets"
 
 
-def test_a_header_without_a_colon_is_a_wrong_call(capsys: Said) -> None:
+def test_a_header_without_a_colon_is_a_wrong_call(capsys: Output) -> None:
     arguments = ["--environment", ENVIRONMENT, "--url", "https://x.example", "--header", "X"]
     assert main(["webhooks", "create", *arguments]) == Exit.USAGE
     assert "'Name: value'" in capsys.readouterr().err
 
 
-def test_a_webhook_is_shown_field_by_field(api: FakeApi, capsys: Said) -> None:
+def test_a_webhook_is_shown_field_by_field(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", ONE, (200, WEBHOOK | {"custom_headers": {"X-Token": "***"}}))
     assert main(["webhooks", "show", ID]) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
@@ -150,7 +141,7 @@ def test_an_update_can_remove_the_last_header_and_the_description(api: FakeApi) 
     assert "description" not in sent
 
 
-def test_an_update_of_nothing_is_a_wrong_call(capsys: Said) -> None:
+def test_an_update_of_nothing_is_a_wrong_call(capsys: Output) -> None:
     assert main(["webhooks", "update", ID]) == Exit.USAGE
     assert "Say what is to change" in capsys.readouterr().err
 
@@ -162,12 +153,12 @@ def test_a_webhook_is_disabled_until_a_time_or_for_good(api: FakeApi) -> None:
     assert put(api, "disable", ID)["disabled_until"] == "9999-12-31T23:59:59Z"
 
 
-def test_a_time_that_is_none_is_a_wrong_call(capsys: Said) -> None:
+def test_a_time_that_is_none_is_a_wrong_call(capsys: Output) -> None:
     assert main(["webhooks", "disable", ID, "--until", "tomorrow"]) == Exit.USAGE
     assert "2026-12-24T18:00:00Z" in capsys.readouterr().err
 
 
-def test_a_time_that_is_over_disables_nothing(capsys: Said) -> None:
+def test_a_time_that_is_over_disables_nothing(capsys: Output) -> None:
     assert main(["webhooks", "disable", ID, "--until", "2020-01-01T00:00:00Z"]) == Exit.USAGE
     assert "is over" in capsys.readouterr().err
 
@@ -178,7 +169,7 @@ def test_a_webhook_is_enabled_again(api: FakeApi) -> None:
 
 
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
-    api: FakeApi, capsys: Said
+    api: FakeApi, capsys: Output
 ) -> None:
     api.answers("GET", ONE, (200, WEBHOOK, {"ETag": '"7"'}))
     api.answers("PUT", ONE, (412, {"message": "The webhook was changed: read it again."}))
@@ -186,7 +177,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
     assert capsys.readouterr().err == "Error: The webhook was changed: read it again.\n"
 
 
-def test_a_webhook_is_deleted_only_by_one_who_says_so(api: FakeApi, capsys: Said) -> None:
+def test_a_webhook_is_deleted_only_by_one_who_says_so(api: FakeApi, capsys: Output) -> None:
     api.answers("DELETE", ONE, (204, None))
     assert main(["webhooks", "delete", ID]) == Exit.USAGE
     assert "--yes" in capsys.readouterr().err
@@ -209,7 +200,7 @@ ATTEMPT = {
 }
 
 
-def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Said) -> None:
+def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Output) -> None:
     api.answers("POST", f"{ONE}/test", (200, ATTEMPT))
     assert main(["webhooks", "test", ID, "--event", "job-completed"]) == 0
     assert json.loads(api.bodies()[0]) == {"event": "job-completed"}
@@ -219,7 +210,7 @@ def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Said)
     assert json.loads(capsys.readouterr().out) == ATTEMPT
 
 
-def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Said) -> None:
+def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Output) -> None:
     error = {"code": "http_status", "message": "The receiver answered 500; 2xx is expected."}
     failed = ATTEMPT | {"outcome": "failed", "response": {"http_code": 500}, "error": error}
     api.answers("POST", f"{ONE}/test", (200, failed))
@@ -229,13 +220,13 @@ def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Sa
     assert told.err == "Error: The receiver answered 500; 2xx is expected.\n"
 
 
-def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Said) -> None:
+def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", ONE, (404, {"message": "There is no such webhook."}))
     assert main(["webhooks", "show", ID]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such webhook.\n"
 
 
-def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Said) -> None:
+def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Output) -> None:
     nowhere = ["--api", "http://127.0.0.1:9/api"]
     assert main(["events", "types", *nowhere]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
@@ -245,13 +236,13 @@ def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Said) -> None:
     )
 
 
-def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Said) -> None:
+def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.answers("GET", "/webhooks/events", (200, "a page", {"Content-Type": "text/html"}))
     assert main(["events", "types"]) == Exit.FAILED
     assert capsys.readouterr().err == f"Error: What answers at {api.url} is not our API.\n"
 
 
-def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Said) -> None:
+def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Output) -> None:
     types = [{"name": "job-completed", "description": "A job is done.", "schema": {}}]
     api.answers("GET", "/webhooks/events", (200, types))
     assert main(["events", "types"]) == 0
@@ -266,7 +257,7 @@ KEY = {"id": "k1", "status": "active", "hex": "ab", "base64": "qw==", "pem": "--
        "whpk": "whpk_qw=="}  # fmt: skip
 
 
-def test_the_keys_of_an_environment_are_shown(api: FakeApi, capsys: Said) -> None:
+def test_the_keys_of_an_environment_are_shown(api: FakeApi, capsys: Output) -> None:
     old = KEY | {"id": "k0", "status": "retiring", "expires_at": "2026-12-24T18:00:00Z"}
     settings = {"public_verification_key": KEY, "verification_keys": [KEY, old]}
     api.answers("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))

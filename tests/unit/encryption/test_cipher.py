@@ -1,16 +1,14 @@
 """Secrets at rest: readable with the right secret in the right place, and not otherwise."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import UndecipherableText
+from tests.support.vectors import vectors
 
-VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "encryption.json").read_text())
+VECTOR = vectors("encryption")
 SECRET = VECTOR["secret"]
 PLACE = VECTOR["aad"][1:]
 OTHER_SECRET = "fedcba9876543210fedcba9876543210"

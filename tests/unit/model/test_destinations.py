@@ -1,10 +1,8 @@
 """Which destinations are allowed, denied and rejected, and what the customer is told."""
 
-import json
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import ada_url
@@ -26,8 +24,9 @@ from notification_core.model.destinations import (
     parse_networks,
 )
 from notification_core.model.nat64 import WELL_KNOWN_PREFIX
+from tests.support.vectors import vectors
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "ssrf.json").read_text())
+VECTORS = vectors("ssrf")
 STRICT = DestinationPolicy()
 LOOPBACK = DestinationPolicy(allowed_networks=parse_networks("127.0.0.0/8, ::1/128"))
 

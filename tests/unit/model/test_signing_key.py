@@ -1,9 +1,7 @@
 """Signing keys and the forms of their public halves."""
 
 import base64
-import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +22,9 @@ from notification_core.model.signing_key import (
     thumbprint,
     trusted_at,
 )
+from tests.support.vectors import vectors
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
+VECTORS = vectors("signing")
 KEYS = pytest.mark.parametrize("vector", VECTORS["keys"], ids=lambda vector: vector["name"])
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

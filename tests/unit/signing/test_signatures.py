@@ -1,10 +1,8 @@
 """The signatures of a request, as receivers and their libraries see them."""
 
 import base64
-import json
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +19,9 @@ from notification_core.signing.signatures import (
     message_id,
     sign,
 )
+from tests.support.vectors import vectors
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
+VECTORS = vectors("signing")
 SEEDS = {key["name"]: bytes.fromhex(key["seed_hex"]) for key in VECTORS["keys"]}
 SIGNED = [vector for vector in VECTORS["vectors"] if "whsec" not in vector]
 HEADERS = SignatureHeaders("X-3dverse-Signature", "X-3dverse-Signature-Timestamp")

@@ -1,10 +1,8 @@
 """What the published verifiers accept, and how they name what they refuse."""
 
 import base64
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +19,9 @@ from notification_core.signing.verification import (
     verify_signature,
     verify_standard_webhook,
 )
+from tests.support.vectors import vectors
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
+VECTORS = vectors("signing")
 PUBLIC = {key["name"]: key for key in VECTORS["keys"]}
 SIGNED = [vector for vector in VECTORS["vectors"] if "whsec" not in vector]
 (V1,) = [vector for vector in VECTORS["vectors"] if "whsec" in vector]

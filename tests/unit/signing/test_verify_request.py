@@ -2,10 +2,8 @@
 
 import base64
 import hmac
-import json
 from datetime import UTC, datetime, timedelta
 from email.message import Message
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +15,9 @@ from multidict import CIMultiDict
 from notification_core import InvalidSignature, verify_request
 from notification_core.model.signing_key import new_signing_key, public_forms
 from notification_core.signing.signatures import SignatureHeaders, sign
+from tests.support.vectors import vectors
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
+VECTORS = vectors("signing")
 (V1,) = [vector for vector in VECTORS["vectors"] if "whsec" in vector]
 AT = 1_700_000_000
 NOW = datetime.fromtimestamp(AT, UTC)

@@ -1,4 +1,4 @@
-"""The world that the examples of the document tell of, by the same ids."""
+"""The data that the examples of the document speak of, by the same ids."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -39,7 +39,7 @@ IDS = {each["name"]: each["example"] for each in PARAMETERS.values() if each["in
 
 
 async def furnish(stage: Backstage) -> None:
-    """Put into storage what the examples tell of."""
+    """Put into storage what the examples speak of."""
     await stage.storage.erasures.begin(ENVIRONMENT, NOW)
     assert (await stage.storage.erasures.advance(ENVIRONMENT, 1)).is_last
     headers = {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"}
