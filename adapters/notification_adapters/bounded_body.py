@@ -1,17 +1,17 @@
-"""Reading what a service answers that we ask: no more of it than it may be."""
+"""Reading the response of a service that we use: no more of it than it may be."""
 
 from aiohttp import ClientError, ClientResponse
 
 
-class AnswerTooLong(ClientError):
-    """An answer that goes on for longer than any good one would."""
+class ResponseTooLong(ClientError):
+    """A response that goes on for longer than any good one would."""
 
 
-async def body_of(response: ClientResponse, most: int) -> bytes:
-    """Return the body; raise :class:`AnswerTooLong` once it has more than ``most`` bytes."""
+async def read_at_most(response: ClientResponse, limit: int) -> bytes:
+    """Return the body; raise :class:`ResponseTooLong` once it has more than ``limit`` bytes."""
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > most:
-            raise AnswerTooLong(f"The answer has more than {most} bytes.")
+        if len(body) > limit:
+            raise ResponseTooLong(f"The response has more than {limit} bytes.")
     return body

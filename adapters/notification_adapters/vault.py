@@ -15,7 +15,6 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorSSLError,
     ClientError,
-    ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
@@ -29,7 +28,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from notification_adapters.bounded_body import AnswerTooLong, body_of
+from notification_adapters.bounded_body import ResponseTooLong, read_at_most
 from notification_core.errors import KeyServiceUnavailable, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 
@@ -53,11 +52,11 @@ class _Data(msgspec.Struct):
     plaintext: str
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     data: _Data
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+_RESPONSE = msgspec.json.Decoder(_Response)
 
 
 class VaultTransit(KeyWrapping):
@@ -90,17 +89,34 @@ class VaultTransit(KeyWrapping):
             wait=wait_random_exponential(multiplier=0.1, max=_LONGEST_PAUSE),
             reraise=True,
         )
-        return _secret(await asking(self._ask, wrapped))
+        body: bytes = await asking(self._ask, wrapped)
+        try:
+            return b64decode(_RESPONSE.decode(body).data.plaintext, validate=True).decode()
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            # Python's own error would show a part of what was unwrapped.
+            raise UnwrappingRefused(
+                "Vault gives an answer that is no wrapped text of ours."
+            ) from None
 
     async def close(self) -> None:
         """Close idle connections."""
         await self._session.close()
 
     async def _ask(self, wrapped: str) -> bytes:
-        asked = {"ciphertext": wrapped}
+        ciphertext = {"ciphertext": wrapped}
         try:
-            async with self._session.post(self._url, json=asked, allow_redirects=False) as response:
-                return await _body(response)
+            async with self._session.post(
+                self._url, json=ciphertext, allow_redirects=False
+            ) as response:
+                status = response.status
+                if status in _PASSING:
+                    raise KeyServiceUnavailable(
+                        f"Vault answers {status}: it may be sealed, or busy."
+                    )
+                if status != _OK:
+                    meaning = _MEANING.get(status, "200 is expected of the node that is named")
+                    raise UnwrappingRefused(f"Vault answers {status}: {meaning}.")
+                return await read_at_most(response, MAX_BYTES)
         except (ClientConnectorCertificateError, ClientConnectorSSLError) as error:
             raise UnwrappingRefused(
                 "Vault shows a certificate that is not trusted: name who vouches for it in "
@@ -108,26 +124,7 @@ class VaultTransit(KeyWrapping):
             ) from error
         except (ClientConnectionError, TimeoutError) as error:
             raise KeyServiceUnavailable("Vault does not answer.") from error
-        except AnswerTooLong as error:
+        except ResponseTooLong as error:
             raise UnwrappingRefused("Vault gives an answer that is too long.") from error
         except ClientError as error:
             raise UnwrappingRefused("Vault gives an answer that is not HTTP.") from error
-
-
-async def _body(response: ClientResponse) -> bytes:
-    """Return the body of a good answer, as long as it is no longer than it may be."""
-    status = response.status
-    if status in _PASSING:
-        raise KeyServiceUnavailable(f"Vault answers {status}: it may be sealed, or busy.")
-    if status != _OK:
-        meaning = _MEANING.get(status, "200 is expected of the node that is named")
-        raise UnwrappingRefused(f"Vault answers {status}: {meaning}.")
-    return await body_of(response, MAX_BYTES)
-
-
-def _secret(body: bytes) -> str:
-    try:
-        return b64decode(_ANSWER.decode(body).data.plaintext, validate=True).decode()
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        # Python's own error would show a part of what was unwrapped.
-        raise UnwrappingRefused("Vault gives an answer that is no wrapped text of ours.") from None

@@ -143,7 +143,7 @@ async def rebound(_: Path) -> AsyncIterator[Stage]:
     @asynccontextmanager
     async def before(sender: HttpSender) -> AsyncIterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("notification_adapters.http.resolver.KEPT", timedelta(0))
+            patch.setattr("notification_adapters.http.resolver.CACHED_FOR", timedelta(0))
             assert (await send(sender, url)).http_code == 204
             there.connections = 0
             yield

@@ -90,7 +90,7 @@ def _structured(value: bytes, media_type: str) -> tuple[_Attributes, bytes]:
     document = _scanned(value, "body")
     if not isinstance(document, Pairs):
         _refuse("body", f"A CloudEvent is a JSON object with {', '.join(_REQUIRED)} and data.")
-    _refuse_doubles([name for name, _ in document])
+    _refuse_duplicates([name for name, _ in document])
     # A null says that the attribute is not set.
     attributes = {name: value for name, value in document if value is not None}
     return attributes, _data_of(value)
@@ -111,7 +111,7 @@ def _data_of(value: bytes) -> bytes:
         data = b64decode(payload.data_base64, validate=True)
     except ValueError:
         _refuse("data_base64", "This is not Base64.")
-    _judge_data(data)
+    _check_data(data)
     return data
 
 
@@ -121,14 +121,20 @@ def _binary(value: bytes, headers: Headers, media_type: str) -> tuple[_Attribute
     named = [
         (name.removeprefix(_PREFIX), text) for name, text in headers if name.startswith(_PREFIX)
     ]
-    _refuse_doubles([name for name, _ in named])
-    attributes = {name: _text(name, text) for name, text in named if text is not None}
-    _judge_data(value)
+    _refuse_duplicates([name for name, _ in named])
+    attributes = {}
+    for name, text in named:
+        if text is not None:
+            try:
+                attributes[name] = text.decode()
+            except UnicodeDecodeError:
+                _refuse(cut(name), "This is not UTF-8.")
+    _check_data(value)
     return attributes, value
 
 
-def _judge_data(data: bytes) -> None:
-    """Judge data that stands alone as strictly as inside an envelope, which is one level more."""
+def _check_data(data: bytes) -> None:
+    """Check data that stands alone as strictly as inside an envelope, which is one level more."""
     if error := depth_error(b"[%b]" % data):
         _refuse("data", error)
     _scanned(data, "data")
@@ -143,9 +149,13 @@ def _scanned(text: bytes, where: str) -> object:
 
 def _errors(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
     rules: Mapping[str, Callable[[object], str | None]] = {
-        "specversion": _version_error,
+        "specversion": lambda value: (
+            None if value == _VERSION else f"Only CloudEvents {_VERSION} is read."
+        ),
         "id": id_error,
-        "source": _source_error,
+        "source": lambda value: (
+            None if isinstance(value, str) and value else "A source is a URI, and not empty."
+        ),
         "type": type_error,
         "environmentid": environment_error,
         "time": lambda value: time_error(value, zone),
@@ -157,14 +167,6 @@ def _errors(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
             yield name, "This attribute is required."
 
 
-def _version_error(value: object) -> str | None:
-    return None if value == _VERSION else f"Only CloudEvents {_VERSION} is read."
-
-
-def _source_error(value: object) -> str | None:
-    return None if isinstance(value, str) and value else "A source is a URI, and not empty."
-
-
 def _media_type(headers: Headers) -> str:
     """Return the media type without its parameters, in lower case; empty where none is said."""
     for name, value in headers:
@@ -173,14 +175,7 @@ def _media_type(headers: Headers) -> str:
     return ""
 
 
-def _text(name: str, value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        _refuse(cut(name), "This is not UTF-8.")
-
-
-def _refuse_doubles(names: Sequence[str]) -> None:
+def _refuse_duplicates(names: Sequence[str]) -> None:
     repeated = ((name, count) for name, count in Counter(names).items() if count > 1)
     details = [
         Detail(cut(name), f"This attribute stands here {count} times; it may stand once.")

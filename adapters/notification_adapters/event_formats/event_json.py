@@ -119,7 +119,7 @@ def read_event(  # noqa: PLR0913 - a message, and what it may leave out
             return _event_of(envelope, environment_id, now, zone, make_event_id)
     except ValueError:
         pass  # The close look below says why, or that it is right all the same.
-    _look_closely(message, _rules(environment_id, zone), where)
+    _look_closely(message, environment_id, zone, where)
     return _event_of(decoder.decode(message), environment_id, now, zone, make_event_id)
 
 
@@ -200,11 +200,13 @@ def _event_of(
 # The close look.
 
 _Rules = dict[str, Callable[[object], str | None]]
+"""What is wrong with each field's value, as a function of the value."""
+
 _REQUIRED = ("event", "data", "environment_id")
 
 
-def _rules(environment_id: UUID | None, zone: tzinfo) -> _Rules:
-    """Return what is wrong with each field's value, as a function of the value."""
+def _look_closely(message: bytes, environment_id: UUID | None, zone: tzinfo, where: str) -> None:
+    """Validate a message completely; raise :class:`InvalidEvent` with all that is wrong."""
     rules: _Rules = {
         "event": type_error,
         "event_id": id_error,
@@ -213,11 +215,6 @@ def _rules(environment_id: UUID | None, zone: tzinfo) -> _Rules:
     }
     if environment_id is None:
         rules["environment_id"] = environment_error
-    return rules
-
-
-def _look_closely(message: bytes, rules: _Rules, where: str) -> None:
-    """Validate a message completely; raise :class:`InvalidEvent` with all that is wrong."""
     fields = ", ".join(rules)
     try:
         value = scanned(message)

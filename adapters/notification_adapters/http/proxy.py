@@ -45,10 +45,8 @@ def parse_proxy(url: str) -> EgressProxy:
     form = _FORM.fullmatch(url)
     if form is None or int(form["port"]) > _HIGHEST_PORT:
         raise ValueError
-    authorization = None if form["user"] is None else _basic(form["user"], form["password"])
+    authorization = None
+    if form["user"] is not None:
+        credentials = f"{unquote(form['user'])}:{unquote(form['password'])}"
+        authorization = f"Basic {b64encode(credentials.encode()).decode()}"
     return EgressProxy(form["host"].strip("[]"), int(form["port"]), authorization)
-
-
-def _basic(user: str, password: str) -> str:
-    credentials = f"{unquote(user)}:{unquote(password)}"
-    return f"Basic {b64encode(credentials.encode()).decode()}"

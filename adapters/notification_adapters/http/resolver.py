@@ -1,4 +1,4 @@
-"""Looking names up: all addresses of an absolute name, judged, and kept for some seconds."""
+"""Looking names up: all addresses of an absolute name, checked, and cached for some seconds."""
 
 import asyncio
 import socket
@@ -16,10 +16,10 @@ from notification_adapters.http.shortages import exhausted
 from notification_core.errors import Resource, ResourceShort
 from notification_core.model.destinations import DestinationPolicy, VerdictKind, evaluate_address
 
-KEPT = timedelta(seconds=5)
+CACHED_FOR = timedelta(seconds=5)
 """How long an answer is used again; the name service's own TTLs may be longer."""
 
-MAX_KEPT = 4096
+MAX_CACHED = 4096
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _NO_SUCH_NAME = frozenset(
@@ -41,7 +41,7 @@ class NameNotFound(LookupFailed):
 
 
 class NameService(Protocol):
-    """Asks for the addresses of names; judges and keeps nothing."""
+    """Asks for the addresses of names; checks and caches nothing."""
 
     @abstractmethod
     async def addresses(self, name: str) -> Sequence[str]:
@@ -69,7 +69,9 @@ class Dns(NameService):
 
     async def addresses(self, name: str) -> Sequence[str]:
         """Ask for both families at once."""
-        resolver = self._started()
+        if self._resolver is None:
+            self._resolver = aiodns.DNSResolver(self._servers)
+        resolver = self._resolver
         try:
             answer = await resolver.getaddrinfo(name, socket.AF_UNSPEC, type=socket.SOCK_STREAM)
         except aiodns.error.DNSError as error:
@@ -96,20 +98,15 @@ class Dns(NameService):
             self._resolver = None
             await resolver.close()
 
-    def _started(self) -> aiodns.DNSResolver:
-        if self._resolver is None:
-            self._resolver = aiodns.DNSResolver(self._servers)
-        return self._resolver
-
 
 @frozen
-class _Kept:
+class _CachedAnswer:
     addresses: Sequence[str]
     until: float
 
 
 class GuardedResolver:
-    """Looks a name up once at a time, and refuses it whole where one of its addresses is denied.
+    """Looks a name up once at a time, and refuses it whole if one of its addresses is denied.
 
     A look-up that a request no longer waits for goes on for those that do.
     """
@@ -117,8 +114,8 @@ class GuardedResolver:
     def __init__(self, policy: DestinationPolicy, names: NameService) -> None:
         self._policy = policy
         self._names = names
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[Sequence[str]]] = {}
+        self._cache: OrderedDict[str, _CachedAnswer] = OrderedDict()
+        self._running: dict[str, asyncio.Task[Sequence[str]]] = {}
 
     async def addresses(self, host: str) -> Sequence[str]:
         """Return all addresses of a name.
@@ -126,51 +123,46 @@ class GuardedResolver:
         Raises :class:`DestinationDenied` and :class:`LookupFailed`.
         """
         name = host.lower().removesuffix(".")
-        kept = self._kept.get(name)
-        if kept is not None and asyncio.get_running_loop().time() < kept.until:
-            return kept.addresses
-        return await asyncio.shield(self._asked.get(name) or self._ask(name))
+        cached = self._cache.get(name)
+        if cached is not None and asyncio.get_running_loop().time() < cached.until:
+            return cached.addresses
+        lookup = self._running.get(name)
+        if lookup is None:
+            lookup = self._running[name] = asyncio.create_task(self._look_up(name))
+            lookup.add_done_callback(lambda done: self._finish(name, done))
+        return await asyncio.shield(lookup)
 
     async def close(self) -> None:
         """End the look-ups that go on."""
-        for task in self._asked.values():
-            task.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        for lookup in self._running.values():
+            lookup.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
         await self._names.close()
 
-    def _ask(self, name: str) -> asyncio.Task[Sequence[str]]:
-        task = asyncio.create_task(self._judged_addresses(name))
-        self._asked[name] = task
-        task.add_done_callback(lambda done: self._answered(name, done))
-        return task
-
-    def _answered(self, name: str, task: asyncio.Task[Sequence[str]]) -> None:
-        del self._asked[name]
-        if task.cancelled() or task.exception() is not None:
+    def _finish(self, name: str, lookup: asyncio.Task[Sequence[str]]) -> None:
+        del self._running[name]
+        if lookup.cancelled() or lookup.exception() is not None:
             return
-        until = asyncio.get_running_loop().time() + KEPT.total_seconds()
-        self._kept[name] = _Kept(task.result(), until)
-        self._kept.move_to_end(name)
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        until = asyncio.get_running_loop().time() + CACHED_FOR.total_seconds()
+        self._cache[name] = _CachedAnswer(lookup.result(), until)
+        self._cache.move_to_end(name)
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
 
-    async def _judged_addresses(self, name: str) -> Sequence[str]:
+    async def _look_up(self, name: str) -> Sequence[str]:
         if name == "localhost" or name.endswith(".localhost"):
-            return self._loopback()
+            # RFC 6761, section 6.3: these names never leave the machine.
+            allowed = [
+                address
+                for address in _LOOPBACK
+                if evaluate_address(address, self._policy).kind is VerdictKind.ALLOW
+            ]
+            if not allowed:
+                raise DestinationDenied("The host is this machine, where webhooks are not sent to.")
+            return allowed
         addresses = await self._names.addresses(f"{name}.")
         for address in addresses:
             require_allowed(address, self._policy)
         if not addresses:
             raise NameNotFound("The host's name has no address.")
         return addresses
-
-    def _loopback(self) -> Sequence[str]:
-        """RFC 6761, section 6.3: these names never leave the machine."""
-        allowed = [
-            address
-            for address in _LOOPBACK
-            if evaluate_address(address, self._policy).kind is VerdictKind.ALLOW
-        ]
-        if not allowed:
-            raise DestinationDenied("The host is this machine, where webhooks are not sent to.")
-        return allowed

@@ -34,7 +34,7 @@ def shortage_of(error: OSError) -> Resource | None:
 
 
 @contextmanager
-def told_apart() -> Iterator[None]:
+def raising_shortages() -> Iterator[None]:
     """Raise :class:`ResourceShort` in place of an ``OSError`` if a socket lacked something.
 
     One of several addresses is enough: nobody knows whether that one would have been reached.

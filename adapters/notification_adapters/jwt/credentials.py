@@ -27,7 +27,7 @@ from notification_core.ports.credentials import CredentialScheme
 MAX_LENGTH = 8000
 """The most characters that a token has; longer ones fit into no header either."""
 
-REMEMBERED_FOR = timedelta(seconds=60)
+CACHED_FOR = timedelta(seconds=60)
 """How long a token is not checked again."""
 
 LEEWAY = timedelta(seconds=10)
@@ -36,7 +36,7 @@ LEEWAY = timedelta(seconds=10)
 ALL = "all"
 """What stands in the claim of the environments for all of them."""
 
-_MOST_REMEMBERED = 10_000
+_MOST_CACHED = 10_000
 _MAX_NAME_LENGTH = 256
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -70,7 +70,7 @@ class JwtCredentials(CredentialScheme):
         self._rules = rules
         self._keys = keys
         self._clock = clock
-        self._known: OrderedDict[bytes, _Checked] = OrderedDict()
+        self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
 
     def takes(self, credential: str) -> bool:
         """Tell whether a credential looks like a token."""
@@ -81,16 +81,18 @@ class JwtCredentials(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return whose token this is."""
-        digest = _digest(credential)
-        known = self._known.get(digest)
-        if known is None or not self._is_fresh(known):
-            known = self._remember(digest, await self._check(credential))
-        return known.caller
-
-    def _is_fresh(self, known: _Checked) -> bool:
-        age = self._clock.monotonic() - known.checked_at
-        in_time = self._clock.now().timestamp() < known.expires_at
-        return in_time and age < REMEMBERED_FOR.total_seconds()
+        digest = hashlib.sha256(credential.encode()).digest()
+        checked = self._checked.get(digest)
+        if (
+            checked is None
+            or self._clock.now().timestamp() >= checked.expires_at
+            or self._clock.monotonic() - checked.checked_at >= CACHED_FOR.total_seconds()
+        ):
+            checked = self._checked[digest] = await self._check(credential)
+            self._checked.move_to_end(digest)
+            if len(self._checked) > _MOST_CACHED:
+                self._checked.popitem(last=False)
+        return checked.caller
 
     async def _check(self, token: str) -> _Checked:
         try:
@@ -98,10 +100,25 @@ class JwtCredentials(CredentialScheme):
             algorithm = header.get("alg")
             if algorithm not in self._rules.algorithms:
                 raise CredentialRefused("The token is not signed by an accepted algorithm.")
-            if not _is_accepted_type(header.get("typ", "JWT")):
+            typ = header.get("typ", "JWT")
+            if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in _TYPES:
                 raise CredentialRefused("The token's typ must be JWT or at+jwt, or be left out.")
             key = await self._keys.key(header.get("kid"), algorithm)
-            claims = self._claims(token, key, algorithm)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=self._rules.issuer,
+                audience=self._rules.audience,
+                options={
+                    "require": _REQUIRED,
+                    "enforce_minimum_key_length": True,
+                    # By our clock, and for longer than this once: see _check_times().
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
         except jwt.PyJWTError as error:
             # The library's own words may quote the token.
             raise CredentialRefused("The token is not one of our issuer for us.") from error
@@ -118,23 +135,6 @@ class JwtCredentials(CredentialScheme):
             raise CredentialRefused("The token is not good yet.")
         return expires_at + leeway
 
-    def _claims(self, token: str, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
-        return jwt.decode(
-            token,
-            key,
-            algorithms=[algorithm],
-            issuer=self._rules.issuer,
-            audience=self._rules.audience,
-            options={
-                "require": _REQUIRED,
-                "enforce_minimum_key_length": True,
-                # By our clock, and for longer than this once: see _check_times().
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-            },
-        )
-
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         subject = claims["sub"]
         if not (isinstance(subject, str) and subject):
@@ -144,17 +144,6 @@ class JwtCredentials(CredentialScheme):
         scope = _scope(claims.get(self._rules.scope_claim))
         environments = _environments(claims.get(self._rules.environments_claim))
         return Caller(f"jwt:{subject}", scope, environments)
-
-    def _remember(self, digest: bytes, checked: _Checked) -> _Checked:
-        self._known[digest] = checked
-        self._known.move_to_end(digest)
-        if len(self._known) > _MOST_REMEMBERED:
-            self._known.popitem(last=False)
-        return checked
-
-
-def _is_accepted_type(typ: object) -> bool:
-    return isinstance(typ, str) and typ.lower().removeprefix("application/") in _TYPES
 
 
 def _seconds(claim: object) -> float:
@@ -178,10 +167,6 @@ def _environments(claim: Any) -> frozenset[UUID] | None:
         return None
     listed = [] if claim is None else claim if isinstance(claim, list) else [claim]
     try:
-        return frozenset(UUID(each) for each in listed)
+        return frozenset(map(UUID, listed))
     except (ValueError, AttributeError, TypeError):
         raise CredentialRefused("The token's environments are no ids.") from None
-
-
-def _digest(credential: str) -> bytes:
-    return hashlib.sha256(credential.encode()).digest()

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, hdrs
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, hdrs
 from jwt import PyJWK, PyJWTError
 
-from notification_adapters.bounded_body import body_of
+from notification_adapters.bounded_body import read_at_most
 from notification_core.errors import CredentialRefused, IssuerUnavailable
 from notification_core.ports.clock import Clock
 
@@ -70,21 +70,18 @@ class KeySet:
         A token without an id of a key means the one that there is, where there is only one.
         Raises :class:`CredentialRefused`, and :class:`IssuerUnavailable`.
         """
-        if not self._is_fresh(kid):
+        if kid not in self._published or self._age() >= FRESH_FOR.total_seconds():
             await self._refresh()
         if kid not in self._published:
             raise CredentialRefused(_UNKNOWN)
         ready = self._ready.get((kid, algorithm))
         if ready is None:
-            ready = self._ready[kid, algorithm] = _prepared(self._published[kid], algorithm)
+            ready = self._ready[kid, algorithm] = _bound_to(self._published[kid], algorithm)
         return ready
 
     async def close(self) -> None:
         """Close idle connections."""
         await self._session.close()
-
-    def _is_fresh(self, kid: str | None) -> bool:
-        return kid in self._published and self._age() < FRESH_FOR.total_seconds()
 
     def _age(self) -> float:
         return self._clock.monotonic() - self._read_at
@@ -103,38 +100,32 @@ class KeySet:
         read_at = self._clock.monotonic()
         try:
             async with self._session.get(self._url, allow_redirects=False) as response:
-                published = _keys(await _body(response))
+                if response.status != _OK:
+                    return False
+                published = _keys(await read_at_most(response, MAX_BYTES))
         except (ClientError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError):
             return False
         self._published, self._ready, self._read_at = published, {}, read_at
         return True
 
 
-async def _body(response: ClientResponse) -> bytes:
-    """Return the body of a good answer, as long as it is no longer than it may be."""
-    if response.status != _OK:
-        raise ClientError(f"The issuer answered {response.status}.")
-    return await body_of(response, MAX_BYTES)
-
-
 def _keys(body: bytes) -> Mapping[str | None, _JWK]:
     """Return the public keys that sign, by their ids; a single one also by no id."""
     try:
-        listed = [each for each in _SET.decode(body).keys[:MAX_KEYS] if _signs(each)]
+        keys = _SET.decode(body).keys[:MAX_KEYS]
     except RecursionError as error:
         raise ClientError("The issuer's keys are nested too deeply.") from error
-    named: dict[str | None, _JWK] = {
-        each["kid"]: each for each in listed if isinstance(each.get("kid"), str)
+    # A secret key is nobody's to publish.
+    public = [
+        key for key in keys if key.get("use", "sig") == "sig" and "d" not in key and "k" not in key
+    ]
+    by_id: dict[str | None, _JWK] = {
+        key["kid"]: key for key in public if isinstance(key.get("kid"), str)
     }
-    return named | {None: listed[0]} if len(listed) == 1 else named
+    return by_id | {None: public[0]} if len(public) == 1 else by_id
 
 
-def _signs(key: _JWK) -> bool:
-    """Tell whether a key is a public one for signatures; a secret one is nobody's to publish."""
-    return key.get("use", "sig") == "sig" and "d" not in key and "k" not in key
-
-
-def _prepared(key: _JWK, algorithm: str) -> PyJWK:
+def _bound_to(key: _JWK, algorithm: str) -> PyJWK:
     """Return a key bound to an algorithm that it is for."""
     if key.get("alg", algorithm) != algorithm:
         raise CredentialRefused("The token's algorithm is not that of its issuer's key.")

@@ -26,17 +26,12 @@ async def read(response: ClientResponse, body: bytearray) -> bool:
         return content.at_eof()
     try:
         with _ended_by_close(response, content):
-            return await _read_on(content, body)
-    except _Malformed as error:
-        raise malformed_body() from error
-
-
-async def _read_on(content: StreamReader, body: bytearray) -> bool:
-    try:
-        while len(body) < MAX_RESPONSE_BYTES and not content.at_eof():
-            body += await content.read(MAX_RESPONSE_BYTES - len(body))
+            while len(body) < MAX_RESPONSE_BYTES and not content.at_eof():
+                body += await content.read(MAX_RESPONSE_BYTES - len(body))
     except ClientPayloadError:
         return False
+    except _Malformed as error:
+        raise malformed_body() from error
     return content.at_eof()
 
 

@@ -21,7 +21,7 @@ from notification_adapters.http.aiohttp.protocol import OneResponse
 from notification_adapters.http.destination_guard import guarded_sockets
 from notification_adapters.http.messages import IDLE
 from notification_adapters.http.resolver import GuardedResolver
-from notification_adapters.http.shortages import told_apart
+from notification_adapters.http.shortages import raising_shortages
 from notification_core.model.destinations import DestinationPolicy
 
 POOL_KEY: ContextVar[Hashable] = ContextVar("pool_key")
@@ -62,7 +62,7 @@ class GuardedConnector(TCPConnector):
         What a server sends while the connection is idle (a 408 before it closes, a second
         response) would be taken for the answer to the next request.
         """
-        with told_apart():
+        with raising_shortages():
             connection = await super().connect(req, traces, timeout)
             while self._is_stale(connection):
                 connection.close()
@@ -77,7 +77,16 @@ class GuardedConnector(TCPConnector):
         # always speaks first.
         if protocol is None or protocol not in self._used:
             return False
-        return protocol.should_close or _has_come(connection.transport)
+        if protocol.should_close:
+            return True
+        # A busy loop may not have read what came, or seen that the connection was closed.
+        transport = connection.transport
+        raw = None if transport is None else transport.get_extra_info("socket")
+        if raw is None or raw.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(raw.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class PooledRequest(ClientRequest):
@@ -94,16 +103,6 @@ class PooledRequest(ClientRequest):
         return key._replace(proxy_headers_hash=kept)  # type: ignore[arg-type] # nothing calculates with it
 
 
-def _has_come(transport: asyncio.Transport | None) -> bool:
-    """Tell whether a socket has something that a busy loop has not read yet, or was closed."""
-    raw = None if transport is None else transport.get_extra_info("socket")
-    if raw is None or raw.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(raw.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
 class _Resolver(AbstractResolver):
     """Our look-ups as aiohttp asks for them."""
 
@@ -117,18 +116,17 @@ class _Resolver(AbstractResolver):
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - always both families
     ) -> list[ResolveResult]:
         addresses = await self._resolver.addresses(host)
-        return [_result(host, port, address) for address in addresses]
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in addresses
+        ]
 
     async def close(self) -> None:
         """Leave what is not aiohttp's alone: the sender closes it."""
-
-
-def _result(host: str, port: int, address: str) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=0,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

@@ -26,32 +26,25 @@ def failure_of(error: ClientError, *, proxied: bool) -> SendingFailed:
 
     ``proxied`` tells that nothing but a proxy is looked up and connected to.
     """
-    return (_of_proxy(error) if proxied else None) or _of_receiver(error)
-
-
-def _of_proxy(error: ClientError) -> SendingFailed | None:
     match error:
-        case ClientConnectorDNSError() | ClientProxyConnectionError():
-            return failures.proxy_unreachable()
-        case ClientResponseError() if error.request_info.method == hdrs.METH_CONNECT:
-            return failures.proxy_refused()
-        case _:
-            return None
-
-
-def _of_receiver(error: ClientError) -> SendingFailed:
-    match error:
+        case ClientConnectorDNSError() | ClientProxyConnectionError() if proxied:
+            failure = failures.proxy_unreachable()
+        case ClientResponseError() if proxied and error.request_info.method == hdrs.METH_CONNECT:
+            failure = failures.proxy_refused()
         case ClientConnectorError():
-            return _not_connected(error)
+            failure = _not_connected(error)
         case ServerDisconnectedError():
             early = isinstance(error.message, str)
-            return failures.closed_early() if early else failures.closed_amid_headers()
+            failure = failures.closed_early() if early else failures.closed_amid_headers()
+        case ClientOSError(__cause__=ssl.SSLError() as cause):
+            failure = failures.tls_failed(cause)
         case ClientOSError():
-            return _cut_off(error.__cause__)
+            failure = failures.reset_early()
         case ClientResponseError():
-            return _invalid_head(error.message)
+            failure = _invalid_head(error.message)
         case _:
-            return failures.unsent()
+            failure = failures.unsent()
+    return failure
 
 
 def _invalid_head(message: str) -> SendingFailed:
@@ -75,7 +68,3 @@ def _not_connected(error: ClientConnectorError) -> SendingFailed:
             return failures.not_looked_up(error.os_error)
         case _:
             return failures.not_connected(error.os_error)
-
-
-def _cut_off(cause: BaseException | None) -> SendingFailed:
-    return failures.tls_failed(cause) if isinstance(cause, ssl.SSLError) else failures.reset_early()

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache, partial
 from io import BytesIO
@@ -75,7 +74,10 @@ class AiohttpSender(HttpSender):
 
         Raises :class:`InvalidInput` where a header would make something else of the request.
         """
-        url = self._allowed(request.url)
+        try:
+            url = self._destination(request.url)
+        except DestinationRefused as error:
+            raise refused(error) from error
         body = bytearray()
         response: ClientResponse | None = None
         try:
@@ -98,19 +100,19 @@ class AiohttpSender(HttpSender):
         await self._session.close()
         await self._resolver.close()
 
-    def _allowed(self, url: str) -> URL:
-        try:
-            return self._destination(url)
-        except DestinationRefused as error:
-            raise refused(error) from error
-
     async def _begin(self, request: HttpRequest, url: URL) -> ClientResponse:
         """Send the request, and return when the response's headers are there."""
         headers = request.headers
         names = checked_names(tuple([name for name, _ in headers]))
         # One of its own is equal to no other key.
         POOL_KEY.set(object() if request.pool_key is None else request.pool_key)
-        _check_values([value for _, value in headers])
+        values = "".join([value for _, value in headers])
+        # Visible ASCII and spaces: no line can end.
+        if not (values.isascii() and values.isprintable()):
+            raise invalid_value()
+        # The name whose certificate is awaited in a tunnel: aiohttp leaves the last dot on it.
+        is_tunnelled = self._proxy is not None and url.scheme == "https"
+        tunnelled_to = (url.raw_host or "").removesuffix(".") if is_tunnelled else None
         try:
             return await self._session.request(
                 request.method,
@@ -118,7 +120,7 @@ class AiohttpSender(HttpSender):
                 # In a tunnel the proxy reads nothing, and those for it would reach the receiver.
                 headers=headers if url.scheme == "https" else headers + self._opening,
                 proxy_headers=self._opening,
-                server_hostname=_tunnelled_to(url) if self._proxy else None,
+                server_hostname=tunnelled_to,
                 skip_auto_headers=_ADDED_BY_AIOHTTP - names,
                 data=request.body
                 if len(request.body) <= _MAX_PLAIN_BODY
@@ -152,15 +154,3 @@ def _destination(policy: DestinationPolicy, url: str) -> URL:
     check_url(url, policy)
     # Already in the form that goes out: not one character of it is to be written in another way.
     return URL(url, encoded=True)
-
-
-def _tunnelled_to(url: URL) -> str | None:
-    """Return whose certificate is awaited in a tunnel: aiohttp leaves the last dot on the name."""
-    return (url.raw_host or "").removesuffix(".") if url.scheme == "https" else None
-
-
-def _check_values(values: Iterable[str]) -> None:
-    """Raise :class:`InvalidInput` unless all are visible ASCII and spaces: no line can end."""
-    joined = "".join(values)
-    if not (joined.isascii() and joined.isprintable()):
-        raise invalid_value()

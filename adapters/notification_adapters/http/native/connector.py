@@ -11,7 +11,7 @@ from notification_adapters.http.native.connection import HttpConnection
 from notification_adapters.http.native.request import HttpOrigin
 from notification_adapters.http.native.routes import PhaseTimer, Route
 from notification_adapters.http.resolver import LookupFailed
-from notification_adapters.http.shortages import told_apart
+from notification_adapters.http.shortages import raising_shortages
 from notification_core.ports.sender import Phase
 
 # For an orderly end of TLS, which nobody waits for.
@@ -32,7 +32,7 @@ class Connector:
 
         Raises :class:`SendingFailed`, and :class:`ResourceShort` if this machine lacks something.
         """
-        with _translated_errors(), told_apart():
+        with _translated_errors(), raising_shortages():
             trust = await self._trust() if origin.scheme == "https" else None
             connected = await self._route.open(origin)
             connection = HttpConnection(origin, self._loop, connected)

@@ -17,7 +17,7 @@ from notification_adapters.http.messages import MAX_HEADER_BYTES
 from notification_adapters.http.native.request import HttpOrigin
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import GuardedResolver
-from notification_adapters.http.shortages import told_apart
+from notification_adapters.http.shortages import raising_shortages
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.ports.sender import OnPhase, Phase
 
@@ -97,7 +97,7 @@ class ProxyRoute(Route):
     async def open(self, origin: HttpOrigin) -> socket.socket:
         """Connect to the proxy, and have it make a tunnel where TLS will go through it."""
         try:
-            with told_apart():
+            with raising_shortages():
                 connected = await self._to_proxy.open(self._proxy)
         except OSError as error:
             raise failures.proxy_unreachable() from error
@@ -111,33 +111,25 @@ class ProxyRoute(Route):
 
     async def _tunnel(self, connected: socket.socket, origin: HttpOrigin) -> None:
         """Make the socket one to the origin (RFC 9110, section 9.3.6)."""
-        try:
-            await self._loop.sock_sendall(connected, self._connect_request(origin))
-            head = await self._read_head(connected)
-        except OSError as error:
-            raise failures.proxy_refused() from error
-        # What follows the head would be the origin's, which does not speak first in TLS.
-        if not (_OPENED.match(head) and head.endswith(_END)):
-            raise failures.proxy_refused()
-
-    def _connect_request(self, origin: HttpOrigin) -> bytes:
         host = f"[{origin.host}]" if ":" in origin.host else origin.host.removesuffix(".")
         lines = [
             f"CONNECT {host}:{origin.port} HTTP/1.1",
             f"Host: {host}:{origin.port}",
             *([f"Proxy-Authorization: {self._authorization}"] if self._authorization else []),
         ]
-        return "\r\n".join(lines).encode() + _END
-
-    async def _read_head(self, connected: socket.socket) -> bytes:
-        """Return what the proxy sent up to the end of the head, or as far as it came."""
         head = bytearray()
-        while _END not in head and len(head) <= MAX_HEADER_BYTES:
-            piece = await self._loop.sock_recv(connected, 4096)
-            if not piece:
-                break
-            head += piece
-        return bytes(head)
+        try:
+            await self._loop.sock_sendall(connected, "\r\n".join(lines).encode() + _END)
+            while _END not in head and len(head) <= MAX_HEADER_BYTES:
+                piece = await self._loop.sock_recv(connected, 4096)
+                if not piece:
+                    break
+                head += piece
+        except OSError as error:
+            raise failures.proxy_refused() from error
+        # What follows the head would be the origin's, which does not speak first in TLS.
+        if not (_OPENED.match(head) and head.endswith(_END)):
+            raise failures.proxy_refused()
 
 
 def _is_address(host: str) -> bool:
