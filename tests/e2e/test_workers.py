@@ -116,7 +116,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_no_counter_goes_back
         assert other in up.workers
         await until("nothing waits", place.is_done)
         (line,) = lines(up, "worker_exited")
-        assert (line["pid"], line["why"]) == (one, "SIGKILL ended it")
+        assert (line["pid"], line["reason"]) == (one, "SIGKILL ended it")
         assert await up.terminate(within=15) == 0
     events = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(events) == 200, "nothing is lost"
@@ -146,7 +146,7 @@ async def test_while_a_worker_is_away_readiness_says_which_and_why_and_the_other
             await until("it has ended", partial(_have_ended, up, life))
             if life == 1:
                 await until("another one is there", lambda: _are_there(up, 2))
-        assert [line["again_in_seconds"] for line in lines(up, "worker_exited")] == [0.1, 0.2]
+        assert [line["restart_delay_seconds"] for line in lines(up, "worker_exited")] == [0.1, 0.2]
         assert await api.try_to_publish([event_named("meanwhile")]) == HTTPStatus.ACCEPTED
         states = await parts(up)
         assert [state for state in states.values() if state != "ok"] == [
@@ -169,7 +169,7 @@ async def test_a_worker_that_is_told_to_stop_by_itself_is_replaced_too(
         one, _ = up.workers
         os.kill(one, signal.SIGTERM)
         await until("it has ended", lambda: _have_ended(up, 1))
-        assert lines(up, "worker_exited")[0]["why"] == "it ended with exit code 0"
+        assert lines(up, "worker_exited")[0]["reason"] == "it ended with exit code 0"
         await until("another one serves in its place", lambda: _all_are_ready(up))
 
 

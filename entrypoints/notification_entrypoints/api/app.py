@@ -26,10 +26,10 @@ from notification_entrypoints.api.security.authorization import (
 )
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import is_loopback
-from notification_entrypoints.observability.logs import NOT_SERVED
+from notification_entrypoints.observability.logs import UNAVAILABLE
 
 _log = logging.getLogger(__name__)
-_log_not_served = logging.getLogger(NOT_SERVED)
+_log_unavailable = logging.getLogger(UNAVAILABLE)
 
 _NO_ROUTE = "unmatched"
 _SERVER_ERROR = 500
@@ -127,8 +127,9 @@ def _may_see_causes(request: web.Request, origin_policy: OriginPolicy) -> bool:
 
 def _tell_operator(error: Exception, request_id: str, status: int) -> None:
     """Log what the answer does not say: the cause of a failure of ours."""
-    extra = {"request_id": request_id}
     if status == _SERVER_ERROR:
-        _log.error("request_failed", extra=extra, exc_info=error)
+        _log.error("request_failed", extra={"request_id": request_id}, exc_info=error)
     elif status > _SERVER_ERROR:
-        _log_not_served.warning("request_not_served", extra=extra | {"cause": str(error)})
+        _log_unavailable.warning(
+            "service_unavailable", extra={"request_id": request_id, "cause": str(error)}
+        )

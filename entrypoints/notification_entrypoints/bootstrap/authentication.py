@@ -66,4 +66,4 @@ def _warn_of_plain_http(url: str) -> None:
     """Say that whoever is on the way to the issuer's keys can put others in their place."""
     parts = urlsplit(url)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        _log.warning("issuer_keys_over_plain_http", variable="API_JWT_JWKS_URL")
+        _log.warning("jwks_over_plain_http", variable="API_JWT_JWKS_URL")

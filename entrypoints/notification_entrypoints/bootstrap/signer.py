@@ -29,5 +29,5 @@ def checked(signer: Signer) -> Signer:
     reference = CryptographySigner()
     if signer.sign(_TRIAL_KEY, _TRIAL) == reference.sign(_TRIAL_KEY, _TRIAL):
         return signer
-    _log.error("signer_left_out", signer=type(signer).__name__, reason="its signatures are wrong")
+    _log.error("signer_rejected", signer=type(signer).__name__, reason="its signatures are wrong")
     return reference

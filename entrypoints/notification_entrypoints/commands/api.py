@@ -43,10 +43,10 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         process.ready(application)
         _log.info(
             "started",
-            api=f"{api_url}/api",
-            ops=process.ops_url,
+            api_url=f"{api_url}/api",
+            ops_url=process.ops_url,
             storage=place_of(settings),
-            access=access or "nobody is asked",
+            access=access or "authentication is disabled",
         )
         await process.until_stopped()
         application.wind_down()

@@ -44,7 +44,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         process.ready(application, required=kafka.checks)
         _log.info(
             "started",
-            ops=process.ops_url,
+            ops_url=process.ops_url,
             storage=place_of(settings),
             dispatching=bool(application.dispatcher),
         )

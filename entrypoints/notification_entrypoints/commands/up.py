@@ -76,7 +76,12 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             access=access,
         )
         process.ready(application, _announcement(served), shown=kafka.checks)
-        _log.info("started", api=served.api, ops=served.ops_url, dispatching=served.dispatching)
+        _log.info(
+            "started",
+            api_url=served.api,
+            ops_url=served.ops_url,
+            dispatching=served.dispatching,
+        )
         await process.until_stopped()
         kafka.stop()
         application.wind_down()

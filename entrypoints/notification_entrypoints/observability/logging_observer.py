@@ -53,15 +53,23 @@ class LoggingObserver(Metrics):
         """Warn: a producer has used an event id twice."""
         super().event_conflicted(environment_id, event_id)
         if count := self._count_to_log("event_conflicted"):
-            ids = {"environment_id": str(environment_id), "event_id": event_id}
-            _log.warning("event_conflicted", **ids, count=count)
+            _log.warning(
+                "event_conflicted",
+                environment_id=str(environment_id),
+                event_id=event_id,
+                count=count,
+            )
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
         """Log a delivery whose retries are used up, and how many have since the one before."""
         super().delivery_failed(webhook_id, delivery_id)
         if count := self._count_to_log("delivery_failed"):
-            ids = {"webhook_id": str(webhook_id), "delivery_id": str(delivery_id)}
-            _log.info("delivery_failed", **ids, count=count)
+            _log.info(
+                "delivery_failed",
+                webhook_id=str(webhook_id),
+                delivery_id=str(delivery_id),
+                count=count,
+            )
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         """Log a webhook that the system disabled."""
@@ -105,8 +113,13 @@ class LoggingObserver(Metrics):
         """Log an error that a background task survived, but not each time that it comes again."""
         super().background_task_failed(task, error)
         if count := self._count_to_log(f"{task} failed"):
-            failure = {"task": task, "error": type(error).__name__, "message": str(error)}
-            _log.error("background_task_failed", **failure, count=count)
+            _log.error(
+                "background_task_failed",
+                task=task,
+                error=type(error).__name__,
+                message=str(error),
+                count=count,
+            )
 
     def _count_to_log(self, event: str, count: int = 1) -> int:
         """Return how many there were since this was last logged; 0 if that was just now."""

@@ -18,10 +18,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from notification_core.model.custom_headers import MASK
 from notification_entrypoints.observability.log_output import LogOutput
 
-NOT_SERVED = "notification_entrypoints.api.not_served"
+UNAVAILABLE = "notification_entrypoints.api.unavailable"
 """The logger that says, once in a while, why requests are answered with 503."""
 
-_TALKATIVE = ("aiokafka", NOT_SERVED)
+_TALKATIVE = ("aiokafka", UNAVAILABLE)
 _SELDOM_SECONDS = 20.0
 _MOST_REMEMBERED = 1_000
 _OURS = ("notification_adapters", "notification_entrypoints")

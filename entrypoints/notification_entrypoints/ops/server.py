@@ -129,7 +129,7 @@ class Readiness(Parts):
             case NotificationError() as error:
                 return str(error)
             case error:
-                _log.error("a readiness check failed unexpectedly", part=part, exc_info=error)
+                _log.error("readiness_check_failed", part=part, exc_info=error)
                 return f"{type(error).__name__}: see the log"
 
     def _no_answer(self) -> str:
@@ -193,7 +193,7 @@ def _errors_as_json(counts: Counts, write_timeout: timedelta) -> Middleware:
         except NotificationError as error:
             return _error(503, str(error))
         except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
-            _log.exception("an ops request failed", path=request.path)
+            _log.exception("ops_request_failed", path=request.path)
             counts.background_task_failed("ops", error)
             return _error(500, "Something went wrong here: see the log.")
 

@@ -49,7 +49,7 @@ def end_in_any_case(within: timedelta = FOR_ALL) -> None:
     """End this process after a time, whatever it hangs in then: its leases tell of what it held."""
 
     def end() -> None:
-        _log.error("stop_cut_short", why=f"it took longer than {within.total_seconds():g} s")
+        _log.error("shutdown_forced", reason=f"it took longer than {within.total_seconds():g} s")
         logging.shutdown()  # which waits for no reader of the log, but for a moment
         os._exit(0)
 

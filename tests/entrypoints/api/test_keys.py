@@ -141,7 +141,7 @@ async def test_a_refusal_is_logged_with_where_it_came_from_and_never_with_what_w
     wrong = made["key"][:-1] + ("A" if made["key"][-1] != "A" else "B")
     for guess in ("a-guess", wrong):
         await read(door, guess)
-    first, second = [each for each in caplog.records if each.message == "caller_refused"]
+    first, second = [each for each in caplog.records if each.message == "authentication_failed"]
     assert (first.__dict__["address"], first.__dict__["claimed"]) == ("127.0.0.1", [])
     assert second.__dict__["claimed"] == [f"key:{UUID(made['key_id']).hex}"]
     assert "a-guess" not in str(first.__dict__)

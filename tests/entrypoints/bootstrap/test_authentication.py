@@ -75,4 +75,4 @@ async def test_keys_that_anybody_on_the_way_could_change_are_warned_of(
 ) -> None:
     with capture_logs() as logs:
         await accepted(**JWT | {"API_JWT_JWKS_URL": url})
-    assert ("issuer_keys_over_plain_http" in str(logs)) is warned
+    assert ("jwks_over_plain_http" in str(logs)) is warned

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
-from notification_entrypoints.observability.logs import NOT_SERVED, configure_logging
+from notification_entrypoints.observability.logs import UNAVAILABLE, configure_logging
 
 MONTREAL = ZoneInfo("America/Montreal")
 PASSWORD = "hunter2"
@@ -262,7 +262,7 @@ def test_why_requests_are_not_served_is_said_once_in_a_while_for_each_cause(
     stream: io.StringIO,
 ) -> None:
     for cause in ["away", "away", "full", "away"]:
-        logging.getLogger(NOT_SERVED).warning("request_not_served", extra={"cause": cause})
+        logging.getLogger(UNAVAILABLE).warning("service_unavailable", extra={"cause": cause})
     assert [one["cause"] for one in lines(stream)] == ["away", "full"]
 
 

@@ -106,7 +106,8 @@ class Callers:
         if wait > 0:
             return _too_many(Problem.TOO_MANY_FAILURES, wait)
         _log.info(
-            "caller_refused", extra={"address": address, "claimed": watched[1:], "cause": cause}
+            "authentication_failed",
+            extra={"address": address, "claimed": watched[1:], "cause": cause},
         )
         return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
 

@@ -49,7 +49,7 @@ class SupervisedWorker:
                 if not self._deaths:
                     raise
                 # As when a worker dies: what keeps a process from being made now may pass.
-                await self._pause(f"none could be started: {error}", 0.0)
+                await self._pause(f"none could be started: {error}", 0.0, None)
                 continue
             if self._stopping.is_set():
                 child.stop()
@@ -58,9 +58,9 @@ class SupervisedWorker:
                 return
             self._check(child, code)
             gone(self.number)
-            why = child.refused.reason if child.refused else ending(code)
+            reason = child.refused.reason if child.refused else ending(code)
             lived = self._clock.monotonic() - began
-            await self._pause(why, lived, pid=child.process.pid)
+            await self._pause(reason, lived, child.process.pid)
 
     def stop(self) -> None:
         """Have the worker stop, and no other follow."""
@@ -92,11 +92,17 @@ class SupervisedWorker:
         if refused and not (refused.passes and self.ready.is_set()):
             raise WorkerRefused(refused.reason, code)
 
-    async def _pause(self, why: str, lived: float, **told: object) -> None:
+    async def _pause(self, reason: str, lived: float, pid: int | None) -> None:
         self._deaths = 1 if lived >= _WELL_AFTER else self._deaths + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 1, 10))
-        self.problem = f"it is started again: {why}"
-        _log.error("worker_exited", worker=self.number, **told, why=why, again_in_seconds=pause)
+        self.problem = f"it is started again: {reason}"
+        _log.error(
+            "worker_exited",
+            worker=self.number,
+            pid=pid,
+            reason=reason,
+            restart_delay_seconds=pause,
+        )
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stopping.wait()

@@ -75,7 +75,7 @@ async def supervise(settings: Settings, crew: WorkerPool, log: LogOutput) -> Non
             berth = WorkerAddress(number, folder / f"{number}.sock", ops_url, os.getpid())
             return await spawned(crew.command, berth, environ)
 
-        _log.info("supervising", workers=crew.size, ops=ops_url)
+        _log.info("supervisor_started", workers=crew.size, ops_url=ops_url)
         lives = [asyncio.create_task(slot.run(start, counts.ended)) for slot in slots]
         await _live(slots, lives, stop, stopping)
 
@@ -143,7 +143,7 @@ async def _end(slots: Sequence[SupervisedWorker], lives: Sequence[asyncio.Task[N
         slot.stop()
     _, late = await asyncio.wait(lives, timeout=LONGEST_STOP)
     if late:
-        _log.error("workers_killed", why=f"they have not stopped within {LONGEST_STOP:.0f} s")
+        _log.error("workers_killed", reason=f"they have not stopped within {LONGEST_STOP:.0f} s")
         for slot in slots:
             slot.kill()
         await asyncio.wait(lives)
