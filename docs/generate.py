@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import yaml
 from api_page import api_page
+from log_events_page import log_events_page
 from metrics_page import metrics_page
 from settings_page import settings_page
 
@@ -126,6 +127,7 @@ WRITTEN: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "api.md": reference_page,
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "errors.md": errors_page,
+    REFERENCE / "log-events.md": lambda: _page(log_events_page()),
     REFERENCE / "metrics.md": lambda: _page(metrics_page()),
     REFERENCE / "ports.md": ports_page,
     REFERENCE / "settings.md": lambda: _page(settings_page()),

@@ -53,7 +53,8 @@ class Metrics(Observer):
     def __init__(self, version: str, commit: str, pod: str = "", *, serves: bool = True) -> None:
         self.registry = MetricRegistry()
         self._define_ingest()
-        self._define_dispatch()
+        self._define_attempts()
+        self._define_deliveries()
         self._define_storage()
         self._requests = self.registry.counters(
             "api_requests", "Requests to the API.", ["route", "http_code"]
@@ -113,7 +114,7 @@ class Metrics(Observer):
         self._claim_batch = batches.labels("claim")
         self._results_batch = batches.labels("write_results")
 
-    def _define_dispatch(self) -> None:
+    def _define_attempts(self) -> None:
         registry = self.registry
         self._attempts = registry.counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
@@ -145,6 +146,14 @@ class Metrics(Observer):
             "Environments of the last ten minutes, by the latest attempts of their webhooks.",
             ["outcome"],
         )
+        self._exhausted = registry.counters(
+            "resource_exhausted", "Requests not sent because this host lacked it.", ["resource"]
+        )
+        for resource in Resource:
+            self._exhausted[resource,].inc(0)
+
+    def _define_deliveries(self) -> None:
+        registry = self.registry
         self._queued = registry.gauge(
             "deliveries_queued", "Deliveries that wait in memory for their attempt."
         )
@@ -160,11 +169,6 @@ class Metrics(Observer):
         self._released = registry.counter(
             "leases_released", "Leases of deliveries that were released without an attempt."
         )
-        self._exhausted = registry.counters(
-            "resource_exhausted", "Requests not sent because this host lacked it.", ["resource"]
-        )
-        for resource in Resource:
-            self._exhausted[resource,].inc(0)
         self._fenced = registry.counter(
             "results_fenced", "Results that were rejected because the lease had ended."
         )

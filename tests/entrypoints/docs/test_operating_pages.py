@@ -82,6 +82,11 @@ def test_every_line_that_a_page_quotes_can_be_said(page: Path) -> None:
             assert [line[key] for key in TOLD if line.get(key, "") not in _sources()] == []
 
 
+def test_every_event_in_the_log_is_named_in_snake_case() -> None:
+    events = {event for _, event in _said_in_code()} - {"%s"}  # a host that embeds reads sentences
+    assert [event for event in events if not re.fullmatch("[a-z_]+", event)] == []
+
+
 def test_every_page_can_be_found() -> None:
     index = (ROOT / "docs/how-to/operate/index.md").read_text()
     others = [page.name for page in PAGES if page.stem != "index"]
