@@ -16,7 +16,7 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import Server, open_postgres, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.tables import changes
+from notification_adapters.sql.tables import webhooks_revision
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
     InvalidInput,
@@ -96,17 +96,18 @@ async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
 
 async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
     async with storage.database.read_transaction() as connection:
-        before = (await connection.execute(sa.select(changes.c.number))).scalar_one()
+        before = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
         async with storage.database.write_transaction() as writer:
-            await writer.execute(sa.update(changes).values(number=99))
-        assert (await connection.execute(sa.select(changes.c.number))).scalar_one() == before
+            await writer.execute(sa.update(webhooks_revision).values(revision=99))
+        after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
+        assert after == before
     assert await storage.webhooks.changes() == 99
 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
         async with storage.database.read_transaction() as connection:
-            await connection.execute(sa.update(changes).values(number=1))
+            await connection.execute(sa.update(webhooks_revision).values(revision=1))
     assert await storage.webhooks.changes() == 0
 
 
@@ -184,7 +185,8 @@ async def test_what_is_slow_again_and_again_is_given_up(storage: SqlStorage, pla
 async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place: Place) -> None:
     webhook = await _webhook(storage)
     async with place.postgres.connected(place.database) as other:
-        await other.execute("SET deadlock_timeout = '10s'; BEGIN; UPDATE changes SET number = 7")
+        await other.execute("SET deadlock_timeout = '10s'; BEGIN")
+        await other.execute("UPDATE webhooks_revision SET revision = 7")
         changing = asyncio.create_task(
             storage.webhooks.replace(evolve(webhook, name="new", version=2))
         )
@@ -322,20 +324,20 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
 
 async def _change_and_stumble(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(changes).values(number=7))
+        await connection.execute(sa.update(webhooks_revision).values(revision=7))
         await connection.exec_driver_sql("SELECT nonsense")
 
 
 async def _change_and_raise(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(changes).values(number=7))
+        await connection.execute(sa.update(webhooks_revision).values(revision=7))
         raise KeyError
 
 
 async def _change_when_read_only(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
         await run(connection, "SET TRANSACTION READ ONLY")
-        await connection.execute(sa.update(changes).values(number=7))
+        await connection.execute(sa.update(webhooks_revision).values(revision=7))
 
 
 async def _pid(storage: SqlStorage) -> int:

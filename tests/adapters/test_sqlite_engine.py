@@ -18,7 +18,7 @@ from notification_adapters.sql.sqlite import database as engine
 from notification_adapters.sql.sqlite import pool
 from notification_adapters.sql.sqlite.driver import CommitFailed, SqliteConnection, driver_of
 from notification_adapters.sql.sqlite.errors import map_errors
-from notification_adapters.sql.tables import changes
+from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
 from notification_core.model.webhook import Webhook
@@ -57,9 +57,9 @@ async def test_writers_wait_their_turn_and_no_update_gets_lost(storage: SqlStora
     async def count(number: int) -> None:
         async with storage.database.write_transaction() as connection:
             order.append(number)
-            seen = (await connection.execute(sa.select(changes.c.number))).scalar_one()
+            seen = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
             await asyncio.sleep(0)
-            await connection.execute(sa.update(changes).values(number=seen + 1))
+            await connection.execute(sa.update(webhooks_revision).values(revision=seen + 1))
 
     await asyncio.gather(*(count(number) for number in range(50)))
     assert await storage.webhooks.changes() == 50
@@ -77,17 +77,18 @@ async def test_two_processes_lose_no_update(storage: SqlStorage, tmp_path: Path)
 
 async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
     async with storage.database.read_transaction() as connection:
-        before = (await connection.execute(sa.select(changes.c.number))).scalar_one()
+        before = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
         async with storage.database.write_transaction() as writer:
-            await writer.execute(sa.update(changes).values(number=99))
-        assert (await connection.execute(sa.select(changes.c.number))).scalar_one() == before
+            await writer.execute(sa.update(webhooks_revision).values(revision=99))
+        after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
+        assert after == before
     assert await storage.webhooks.changes() == 99
 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
         async with storage.database.read_transaction() as connection:
-            await connection.execute(sa.update(changes).values(number=1))
+            await connection.execute(sa.update(webhooks_revision).values(revision=1))
     assert await storage.webhooks.changes() == 0
 
 
@@ -265,7 +266,7 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
 
 async def _change_and_stumble(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(changes).values(number=7))
+        await connection.execute(sa.update(webhooks_revision).values(revision=7))
         await connection.exec_driver_sql("SELECT nonsense")
 
 

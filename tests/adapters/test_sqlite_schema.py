@@ -57,7 +57,7 @@ def _first_rows(path: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(
             "SELECT changes.*, outbox_lease.*, oldest_compatible, version_num "
-            "FROM changes, outbox_lease, instance, notification_schema"
+            "FROM webhooks_revision, outbox_lease, instance, notification_schema"
         ).fetchall()
 
 

@@ -91,17 +91,17 @@ async def test_whenever_it_is_cancelled_all_is_stored_or_nothing(
 
 
 def _a_mistake_of_ours(raw: sqlite3.Connection) -> None:
-    raw.execute("UPDATE changes SET number = 9")
+    raw.execute("UPDATE webhooks_revision SET revision = 9")
     raise OverflowError
 
 
 def _a_statement_that_is_none(raw: sqlite3.Connection) -> None:
-    raw.execute("UPDATE changes SET number = 9")
+    raw.execute("UPDATE webhooks_revision SET revision = 9")
     raw.execute("SELEC")
 
 
 def _a_commit_that_fails(raw: sqlite3.Connection) -> None:
-    raw.execute("UPDATE changes SET number = 9")
+    raw.execute("UPDATE webhooks_revision SET revision = 9")
     raw.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
     raw.execute("CREATE TABLE children (id REFERENCES parents DEFERRABLE INITIALLY DEFERRED)")
     raw.execute("INSERT INTO children VALUES (1)")

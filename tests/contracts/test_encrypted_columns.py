@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import SEALED, instance, webhooks
+from notification_adapters.sql.tables import ENCRYPTED, instance, webhooks
 from notification_core.encryption.cipher import Cipher
 from notification_core.encryption.reencryption import Reencryption, Rekeyed
 from notification_core.errors import (
@@ -74,7 +74,7 @@ async def texts_of(storage: SqlStorage) -> list[str]:
     async with storage.database.read_transaction() as connection:
         return [
             text
-            for column in (*SEALED, instance.c.canary)
+            for column in (*ENCRYPTED, instance.c.canary)
             for (text,) in await connection.execute(sa.select(column))
             if text is not None
         ]

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import kept_answers
+from notification_adapters.sql.tables import idempotent_responses
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
 from notification_core.model.request_records import KEPT_FOR, KeptAnswer
 from notification_core.model.signing_key import new_signing_key
@@ -135,6 +135,6 @@ async def test_in_a_database_an_answer_cannot_be_read_without_the_secret(world: 
     assert isinstance(world.storage, SqlStorage)
     await publish_an_event(world, world.storage, _kept(world, answer=b"north"))
     async with world.storage.database.read_transaction() as connection:
-        row = (await connection.execute(kept_answers.select())).one()
+        row = (await connection.execute(idempotent_responses.select())).one()
     assert "north" not in repr(row)
-    assert row.answer.startswith("v1.")
+    assert row.response.startswith("v1.")

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from attrs import frozen
 
-from notification_adapters.sql.tables import SEALED, instance, metadata
+from notification_adapters.sql.tables import ENCRYPTED, instance, metadata
 from notification_core.encryption.cipher import Cipher
 from notification_core.webhooks.webhooks import WebhookDraft
 from notification_entrypoints import embedded
@@ -163,7 +163,7 @@ async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
     assert "aiokafka" in up.said(), "brokers were looked for"
     assert "SQL parameters hidden" in up.said(), "and a statement failed"
     assert found({**secrets, **seeds}, told) == []
-    rekeyed = {f"{column.table.name}.{column.name}" for column in (*SEALED, instance.c.canary)}
+    rekeyed = {f"{column.table.name}.{column.name}" for column in (*ENCRYPTED, instance.c.canary)}
     assert "webhooks.custom_headers" in await _encrypted(place)
     assert await _encrypted(place) <= rekeyed, "`rekey` knows every column of encrypted texts"
 

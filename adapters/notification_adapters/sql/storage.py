@@ -16,11 +16,11 @@ from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.encrypted_columns import SqlSealedStore
 from notification_adapters.sql.stores.erasures import SqlErasureStore
 from notification_adapters.sql.stores.history import SqlHistory
-from notification_adapters.sql.stores.idempotency import KeptAnswers, SqlIdempotencyStore
+from notification_adapters.sql.stores.idempotency import SqlIdempotencyStore
 from notification_adapters.sql.stores.logs import SqlLogStore
 from notification_adapters.sql.stores.outbox import OutboxRows, SqlOutbox
 from notification_adapters.sql.stores.replays import SqlReplayStore
-from notification_adapters.sql.stores.request_records import Keeping, SqlAuditLog
+from notification_adapters.sql.stores.request_records import RequestRecordRows, SqlAuditLog
 from notification_adapters.sql.stores.retention import SqlRetention
 from notification_adapters.sql.stores.signing_keys import SqlKeyStore
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
@@ -113,23 +113,22 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     With ``topics`` the outbox is filled: somebody is to send what is in it.
     """
     commits, outbox = CommitHooks(), OutboxRows(topics, ids)
-    rows, answers = WebhookRows(database.dialect, cipher), KeptAnswers(cipher)
-    keeping = Keeping(answers)
+    rows, records = WebhookRows(database.dialect, cipher), RequestRecordRows(cipher)
     try:
         yield SqlStorage(
             database=database,
-            webhooks=SqlWebhookStore(database, rows, keeping, outbox),
-            deliveries=SqlDeliveryStore(database, rows, keeping, outbox, ids),
-            keys=SqlKeyStore(database, cipher, keeping, outbox),
-            api_keys=SqlApiKeyStore(database, keeping),
+            webhooks=SqlWebhookStore(database, rows, records, outbox),
+            deliveries=SqlDeliveryStore(database, rows, records, outbox, ids),
+            keys=SqlKeyStore(database, cipher, records, outbox),
+            api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),
             logs=SqlLogStore(database),
             history=SqlHistory(database),
             backlog=SqlBacklog(database),
-            idempotency=SqlIdempotencyStore(database, answers),
-            replays=SqlReplayStore(database, keeping, ids),
-            trials=SqlWebhookTestStore(database, keeping),
-            erasures=SqlErasureStore(database, keeping),
+            idempotency=SqlIdempotencyStore(database, records),
+            replays=SqlReplayStore(database, records, ids),
+            trials=SqlWebhookTestStore(database, records),
+            erasures=SqlErasureStore(database, records),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             outbox=SqlOutbox(database),

@@ -271,18 +271,18 @@ environment_keys = sa.Table(
     sa.UniqueConstraint("environment_id", "number"),
 )
 
-kept_answers = sa.Table(
-    "kept_answers",
+idempotent_responses = sa.Table(
+    "idempotent_responses",
     metadata,
     # A digest of caller, route and Idempotency-Key.
     sa.Column("request", sa.Text, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
     sa.Column("fingerprint", sa.Text, nullable=False),
     # Encrypted: it may show what a webhook sends along.
-    sa.Column("answer", sa.Text, nullable=False),
-    sa.Column("answered_at", Instant, nullable=False),
-    sa.Index("kept_answers_age", "answered_at"),
-    sa.Index("kept_answers_environment", "environment_id"),
+    sa.Column("response", sa.Text, nullable=False),
+    sa.Column("responded_at", Instant, nullable=False),
+    sa.Index("idempotent_responses_age", "responded_at"),
+    sa.Index("idempotent_responses_environment", "environment_id"),
 )
 
 api_keys = sa.Table(
@@ -358,12 +358,12 @@ audit = sa.Table(
     sa.Index("audit_environment", "environment_id", "entry_id"),
 )
 
-changes = sa.Table(
-    "changes",
+webhooks_revision = sa.Table(
+    "webhooks_revision",
     metadata,
     # One row: it counts the changes of webhooks that running workers must notice.
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
 )
 
 instance = sa.Table(
@@ -377,5 +377,9 @@ instance = sa.Table(
     sa.Column("oldest_compatible", sa.Text, nullable=False),
 )
 
-SEALED = (environment_keys.c.private_key, webhooks.c.custom_headers, kept_answers.c.answer)
+ENCRYPTED = (
+    environment_keys.c.private_key,
+    webhooks.c.custom_headers,
+    idempotent_responses.c.response,
+)
 """Every column of encrypted texts, each bound to its row by :func:`place_of`."""

@@ -140,18 +140,18 @@ CREATE TABLE environment_keys (
     CONSTRAINT environment_keys_environment_id_number_key UNIQUE (environment_id, number)
 );
 
-CREATE TABLE kept_answers (
+CREATE TABLE idempotent_responses (
     request TEXT NOT NULL, 
     environment_id UUID NOT NULL, 
     fingerprint TEXT NOT NULL, 
-    answer TEXT NOT NULL, 
-    answered_at TIMESTAMP WITH TIME ZONE NOT NULL, 
-    CONSTRAINT kept_answers_pkey PRIMARY KEY (request, environment_id)
+    response TEXT NOT NULL, 
+    responded_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT idempotent_responses_pkey PRIMARY KEY (request, environment_id)
 );
 
-CREATE INDEX kept_answers_age ON kept_answers (answered_at);
+CREATE INDEX idempotent_responses_age ON idempotent_responses (responded_at);
 
-CREATE INDEX kept_answers_environment ON kept_answers (environment_id);
+CREATE INDEX idempotent_responses_environment ON idempotent_responses (environment_id);
 
 CREATE TABLE api_keys (
     key_id UUID NOT NULL, 
@@ -212,10 +212,10 @@ CREATE TABLE outbox_lease (
     CONSTRAINT outbox_lease_pkey PRIMARY KEY (id)
 );
 
-CREATE TABLE changes (
+CREATE TABLE webhooks_revision (
     id SMALLINT NOT NULL, 
-    number BIGINT NOT NULL, 
-    CONSTRAINT changes_pkey PRIMARY KEY (id)
+    revision BIGINT NOT NULL, 
+    CONSTRAINT webhooks_revision_pkey PRIMARY KEY (id)
 );
 
 CREATE TABLE instance (
@@ -227,7 +227,7 @@ CREATE TABLE instance (
 
 INSERT INTO outbox_lease (id) VALUES (1);
 
-INSERT INTO changes (id, number) VALUES (1, 0);
+INSERT INTO webhooks_revision (id, revision) VALUES (1, 0);
 
 INSERT INTO instance (id, oldest_compatible) VALUES (1, '0001');
 

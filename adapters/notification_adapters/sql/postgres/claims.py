@@ -48,9 +48,9 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
   WHERE queue.number < $2
 )"""
 _QUEUES = f"""{_LOOSE_SCAN}
-SELECT c.number, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
+SELECT c.revision, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
   w.disabled_until
-FROM (SELECT number FROM changes LIMIT 1) AS c LEFT JOIN queue AS q ON true
+FROM (SELECT revision FROM webhooks_revision LIMIT 1) AS c LEFT JOIN queue AS q ON true
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 ORDER BY q.number
 """  # noqa: S608 - both halves are ours

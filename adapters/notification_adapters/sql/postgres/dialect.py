@@ -14,7 +14,7 @@ from notification_adapters.sql.postgres.results import PostgresResultStatements
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
 """Tells the storage's time inside a transaction."""
 
-_MOMENT: Final = "SELECT number, now() FROM changes"
+_REVISION_AND_TIME: Final = "SELECT revision, now() FROM webhooks_revision"
 
 
 async def server_time(connection: AsyncConnection) -> datetime:
@@ -38,5 +38,5 @@ class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, Postgre
         """Return the change counter and the server's time, in one trip where it is the server's."""
         if not self.has_server_time:
             return await self.webhooks_revision(connection), await self._now(connection)
-        ((number, now),) = await fetch(connection, _MOMENT)
+        ((number, now),) = await fetch(connection, _REVISION_AND_TIME)
         return number, now

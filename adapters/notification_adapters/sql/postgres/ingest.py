@@ -32,7 +32,7 @@ WHERE webhook_id = $1 AND environment_id = $2 AND deleted_at IS NULL
 _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ANY($1::uuid[])
 """  # noqa: S608 - the same
-CHANGES: Final = "SELECT number FROM changes"
+REVISION: Final = "SELECT revision FROM webhooks_revision"
 KNOWN: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM unnest($1::text[], $2::uuid[]) AS k (event_id, environment_id)
@@ -106,7 +106,7 @@ class PostgresIngestStatements(Dialect):
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
-        ((number,),) = await fetch(connection, CHANGES)
+        ((number,),) = await fetch(connection, REVISION)
         return int(number)
 
     async def add_events(

@@ -38,13 +38,13 @@ _FEW = 50
 
 # The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
 STORE = """
-WITH counter AS MATERIALIZED (SELECT number FROM changes), new AS (
+WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
   INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
   SELECT e.event_id, e.environment_id, e.type, e.occurred_at, e.body,
     coalesce($2::timestamptz, now())
   FROM counter CROSS JOIN unnest($5::text[], $6::uuid[], $7::text[], $8::timestamptz[], $9::bytea[])
     AS e (event_id, environment_id, type, occurred_at, body)
-  WHERE counter.number = $1
+  WHERE counter.revision = $1
   ON CONFLICT DO NOTHING
   RETURNING environment_id, event_id
 ), added AS (
@@ -61,7 +61,7 @@ WITH counter AS MATERIALIZED (SELECT number FROM changes), new AS (
   ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
 )
-SELECT counter.number, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
+SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
 """
 # In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring.
 FINISH = f"""

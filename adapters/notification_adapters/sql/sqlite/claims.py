@@ -46,12 +46,13 @@ WITH RECURSIVE queue (webhook_id, number) AS (
   FROM queue WHERE queue.webhook_id IS NOT NULL AND number < ?2
 )"""
 QUEUES = f"""{_LOOSE_SCAN}
-SELECT c.number, q.webhook_id, (
+SELECT c.revision, q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
   ORDER BY due_at LIMIT 1
 ), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
-FROM changes AS c CROSS JOIN queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+FROM webhooks_revision AS c CROSS JOIN queue AS q
+LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 """  # noqa: S608 - both halves are ours
 _COUNTS = """
 SELECT (

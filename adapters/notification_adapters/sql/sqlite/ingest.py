@@ -33,7 +33,7 @@ WHERE w.webhook_id = ? AND w.environment_id = ? AND w.deleted_at IS NULL
 _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM json_each(?) AS i CROSS JOIN webhooks AS w ON w.webhook_id = i.value
 """  # noqa: S608 - the same
-CHANGES: Final = "SELECT number FROM changes"
+REVISION: Final = "SELECT revision FROM webhooks_revision"
 # The outer table must stay outside: the planner knows nothing of the size of a JSON text.
 KNOWN: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
@@ -88,7 +88,7 @@ class SqliteIngestStatements(Dialect):
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the change counter."""
-        ((number,),) = await fetch(connection, CHANGES)
+        ((number,),) = await fetch(connection, REVISION)
         return int(number)
 
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:

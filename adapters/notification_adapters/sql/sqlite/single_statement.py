@@ -16,8 +16,8 @@ from notification_adapters.sql.sqlite.driver import Value, as_json
 from notification_adapters.sql.sqlite.ingest import (
     ADD_DELIVERY,
     ADD_EVENT,
-    CHANGES,
     KNOWN,
+    REVISION,
     delivery_rows,
     event_row,
     known_of,
@@ -96,7 +96,7 @@ def _store(
     deliveries: Sequence[tuple[EventKey, Row]],
     raw: sqlite3.Connection,
 ) -> Mapping[EventKey, KnownEvent] | None:
-    (number,) = raw.execute(CHANGES).fetchone()
+    (number,) = raw.execute(REVISION).fetchone()
     if number != changes:
         return None
     old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import api_keys
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.errors import ApiKeyNotFound
@@ -24,15 +24,15 @@ _environments = msgspec.json.Decoder(frozenset[UUID])
 class SqlApiKeyStore(ApiKeyStore):
     """Keeps API keys in a SQL database."""
 
-    def __init__(self, database: Database, keeping: Keeping) -> None:
+    def __init__(self, database: Database, records: RequestRecordRows) -> None:
         self._database = database
-        self._keeping = keeping
+        self._records = records
 
     @retry_lost_transaction
     async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
         """Store a new key."""
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             await connection.execute(sa.insert(api_keys), _columns(key))
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -61,7 +61,7 @@ class SqlApiKeyStore(ApiKeyStore):
         wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.write_transaction() as connection:
             if (await connection.execute(revoked)).rowcount:
-                await self._keeping.write(connection, kept)
+                await self._records.write(connection, kept)
             else:
                 await self._database.confirm_found(connection)
             row = (await connection.execute(wanted)).one_or_none()

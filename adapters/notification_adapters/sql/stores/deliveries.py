@@ -19,7 +19,7 @@ from notification_adapters.sql.stores.claims import Claims
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.ingest import SqlIngest
 from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
@@ -46,14 +46,14 @@ class SqlDeliveryStore(DeliveryStore):
         self,
         database: Database,
         rows: WebhookRows,
-        keeping: Keeping,
+        records: RequestRecordRows,
         outbox: OutboxRows,
         ids: IdGenerator,
     ) -> None:
         self._database = database
         self._dialect = database.dialect
         self._rows = rows
-        self._keeping = keeping
+        self._records = records
         self._ids = ids
         self._outbox = outbox
         self._letters = DeadLetterRows(outbox, ids)
@@ -63,7 +63,7 @@ class SqlDeliveryStore(DeliveryStore):
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._database.write_transaction() as connection:
-            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
+            yield SqlIngest(connection, self._database, self._rows, self._records, self._letters)
 
     async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
@@ -75,7 +75,7 @@ class SqlDeliveryStore(DeliveryStore):
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
         async with self._database.borrow(connection):
-            yield SqlIngest(connection, self._database, self._rows, self._keeping, self._letters)
+            yield SqlIngest(connection, self._database, self._rows, self._records, self._letters)
 
     @retry_lost_transaction
     async def acquire(self, claim: Claim) -> Claimed:

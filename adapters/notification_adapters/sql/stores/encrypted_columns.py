@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.migrations import schema
-from notification_adapters.sql.tables import SEALED, place_of
+from notification_adapters.sql.tables import ENCRYPTED, place_of
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import UndecipherableText
@@ -32,14 +32,14 @@ class SqlSealedStore(EncryptedColumns):
         """Return how many texts are encrypted under another secret than the present one."""
         count = 0
         async with self._database.read_transaction() as connection:
-            for column in SEALED:
+            for column in ENCRYPTED:
                 former = sa.select(sa.func.count()).where(~self._is_current(column))
                 count += (await connection.execute(former)).scalar_one()
         return count
 
     async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
         """Go through all texts once, and encrypt those anew that are not under the present one."""
-        for column in SEALED:
+        for column in ENCRYPTED:
             rows = await self._page(column, None, limit)
             yield await self._resealed(column, rows)
             # A short page is the last one: whoever adds rows meanwhile cannot make it endless.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores import erasure_steps
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import count_change
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.upsert import insert_if_absent
@@ -25,9 +25,9 @@ _e = erasures.c
 class SqlErasureStore(ErasureStore):
     """Erases environments from a SQL database."""
 
-    def __init__(self, database: Database, keeping: Keeping) -> None:
+    def __init__(self, database: Database, records: RequestRecordRows) -> None:
         self._database = database
-        self._keeping = keeping
+        self._records = records
 
     @retry_lost_transaction
     async def begin(
@@ -48,7 +48,7 @@ class SqlErasureStore(ErasureStore):
         async with self._database.write_transaction() as connection:
             begins = await insert_if_absent(connection, erasures, new)
             if begins or (await connection.execute(anew)).rowcount:
-                await self._keeping.write(connection, kept)
+                await self._records.write(connection, kept)
             await connection.execute(bury)
             row = (await connection.execute(_one(environment_id))).one()
             return _erasure(row), await count_change(connection)

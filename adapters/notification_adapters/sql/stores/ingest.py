@@ -10,7 +10,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import KnownEvent, Lease
 from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
@@ -28,13 +28,13 @@ class SqlIngest(IngestTransaction):
         connection: AsyncConnection,
         database: Database,
         rows: WebhookRows,
-        keeping: Keeping,
+        records: RequestRecordRows,
         letters: DeadLetterRows,
     ) -> None:
         self._connection = connection
         self._database = database
         self._rows = rows
-        self._keeping = keeping
+        self._records = records
         self._letters = letters
         self._began: datetime | None = None
 
@@ -71,7 +71,7 @@ class SqlIngest(IngestTransaction):
 
     async def keep(self, kept: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
-        await self._keeping.write(self._connection, kept)
+        await self._records.write(self._connection, kept)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores import replay_steps
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
 from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.ids import IdGenerator
@@ -37,9 +37,9 @@ _states = msgspec.json.Decoder(frozenset[DeliveryState])
 class SqlReplayStore(ReplayStore):
     """Makes further deliveries of the events in a SQL database."""
 
-    def __init__(self, database: Database, keeping: Keeping, ids: IdGenerator) -> None:
+    def __init__(self, database: Database, records: RequestRecordRows, ids: IdGenerator) -> None:
         self._database = database
-        self._keeping = keeping
+        self._records = records
         self._ids = ids
 
     @retry_lost_transaction
@@ -59,7 +59,7 @@ class SqlReplayStore(ReplayStore):
             .with_for_update(read=True)
         )
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             stored_at = (await connection.execute(whole)).scalar()
             if stored_at is None:
                 raise EventGone(event_id)
@@ -83,7 +83,7 @@ class SqlReplayStore(ReplayStore):
     @retry_lost_transaction
     async def _add(self, replay: Replay, kept: RequestRecords) -> None:
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             if not await insert_if_absent(connection, replays, _columns(replay)):
                 raise ReplayRunning(replay.webhook_id)
 
@@ -130,7 +130,7 @@ class SqlReplayStore(ReplayStore):
         )
         async with self._database.write_transaction() as connection:
             if (await connection.execute(end)).rowcount:
-                await self._keeping.write(connection, kept)
+                await self._records.write(connection, kept)
                 return
             if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
                 raise ReplayNotFound(replay_id)

@@ -1,41 +1,89 @@
 """What is kept of requests, as part of other stores' transactions; and the audit log on SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from attrs import asdict
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.stores.idempotency import KeptAnswers
-from notification_adapters.sql.tables import audit
-from notification_core.model.request_records import AuditEntry, KeptAnswer, RequestRecords
+from notification_adapters.sql.tables import audit, idempotent_responses, place_of
+from notification_core.encryption.cipher import Cipher
+from notification_core.errors import AlreadyAnswered
+from notification_core.model.request_records import (
+    KEPT_FOR,
+    AuditEntry,
+    KeptAnswer,
+    RequestRecords,
+)
 from notification_core.ports.audit import AuditLog
+
+_r = idempotent_responses.c
 
 # Stands for the installation, which is no environment: every row of the table has one.
 _INSTALLATION = UUID(int=0)
 
 
-class Keeping:
-    """Writes what is kept beside an effect."""
+class RequestRecordRows:
+    """Writes what is kept of requests as part of other stores' transactions.
 
-    def __init__(self, answers: KeptAnswers) -> None:
-        self._answers = answers
+    The answers to requests that may be sent again are encrypted, bound to their request.
+    """
+
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
 
     async def write(
         self, connection: AsyncConnection, kept: RequestRecords, *, replaces: bool = False
     ) -> None:
-        """Write it; raise :class:`AlreadyAnswered` if the request has an answer.
+        """Write it; raise :class:`AlreadyAnswered` if the request has an answer to be kept.
 
-        One that ``replaces`` takes the place of what was kept when the effect began.
+        One that ``replaces`` takes the place of what was kept when the effect began. On PostgreSQL
+        a transaction that is answering the same request is waited for.
         """
-        for each in kept:
-            match each:
+        for record in kept:
+            match record:
                 case KeptAnswer():
-                    await self._answers.keep(connection, each, replaces=replaces)
+                    await self._write_answer(connection, record, replaces=replaces)
                 case AuditEntry():
-                    await connection.execute(sa.insert(audit), _columns(each))
+                    row = asdict(record)
+                    row["environment_id"] = record.environment_id or _INSTALLATION
+                    await connection.execute(sa.insert(audit), row)
+
+    async def _write_answer(
+        self, connection: AsyncConnection, answer: KeptAnswer, *, replaces: bool
+    ) -> None:
+        of_the_request = sa.delete(idempotent_responses).where(
+            _r.request == answer.request, _r.environment_id == answer.environment_id
+        )
+        outlived = of_the_request.where(_r.responded_at <= answer.answered_at - KEPT_FOR)
+        await connection.execute(of_the_request if replaces else outlived)
+        place = place_of(_r.response, answer.environment_id, answer.request)
+        row = {
+            "request": answer.request,
+            "environment_id": answer.environment_id,
+            "fingerprint": answer.fingerprint,
+            "response": self._cipher.encrypt(answer.answer, place),
+            "responded_at": answer.answered_at,
+        }
+        try:
+            await connection.execute(sa.insert(idempotent_responses), row)
+        except IntegrityError as error:
+            raise AlreadyAnswered("This request was answered already.") from error
+
+    def read_answer(self, row: sa.Row[Any]) -> KeptAnswer:
+        """Return the answer that a row holds."""
+        place = place_of(_r.response, row.environment_id, row.request)
+        return KeptAnswer(
+            environment_id=row.environment_id,
+            request=row.request,
+            fingerprint=row.fingerprint,
+            answer=self._cipher.decrypt(row.response, place),
+            answered_at=row.responded_at,
+        )
 
 
 class SqlAuditLog(AuditLog):
@@ -48,6 +96,8 @@ class SqlAuditLog(AuditLog):
         self, environment_id: UUID | None, limit: int, before: UUID | None = None
     ) -> Sequence[AuditEntry]:
         """Return the entries of an environment by falling id, those below ``before`` only."""
+        if environment_id == _INSTALLATION:
+            environment_id = None
         wanted = (
             sa.select(audit)
             .where(audit.c.environment_id == (environment_id or _INSTALLATION))
@@ -57,30 +107,5 @@ class SqlAuditLog(AuditLog):
         if before is not None:
             wanted = wanted.where(audit.c.entry_id < before)
         async with self._database.query() as connection:
-            return [_entry(row) for row in await connection.execute(wanted)]
-
-
-def _entry(row: sa.Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        entry_id=row.entry_id,
-        environment_id=None if row.environment_id == _INSTALLATION else row.environment_id,
-        at=row.at,
-        actor=row.actor,
-        address=row.address,
-        action=row.action,
-        subject=row.subject,
-        request_id=row.request_id,
-    )
-
-
-def _columns(entry: AuditEntry) -> Mapping[str, object]:
-    return {
-        "entry_id": entry.entry_id,
-        "environment_id": entry.environment_id or _INSTALLATION,
-        "at": entry.at,
-        "actor": entry.actor,
-        "address": entry.address,
-        "action": entry.action,
-        "subject": entry.subject,
-        "request_id": entry.request_id,
-    }
+            rows = (await connection.execute(wanted)).mappings().all()
+        return [AuditEntry(**{**row, "environment_id": environment_id}) for row in rows]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import environment_keys, place_of
 from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
@@ -28,11 +28,11 @@ class SqlKeyStore(KeyStore):
     """Keeps signing keys in a SQL database."""
 
     def __init__(
-        self, database: Database, cipher: Cipher, keeping: Keeping, outbox: OutboxRows
+        self, database: Database, cipher: Cipher, records: RequestRecordRows, outbox: OutboxRows
     ) -> None:
         self._outbox = outbox
         self._database = database
-        self._keeping = keeping
+        self._records = records
         self._cipher = cipher
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
@@ -45,7 +45,7 @@ class SqlKeyStore(KeyStore):
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.write_transaction() as connection:
             if await insert_if_absent(connection, environment_keys, self._columns(key)):
-                await self._keeping.write(connection, kept)
+                await self._records.write(connection, kept)
             else:
                 await self._database.confirm_found(connection)
             return await self._read(connection, [key.environment_id])
@@ -57,7 +57,7 @@ class SqlKeyStore(KeyStore):
         others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             new = await insert_if_absent(connection, environment_keys, self._columns(key))
             if not new:
                 raise KeysChanged(key.environment_id)

@@ -9,7 +9,7 @@ from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect, RawRow, WebhookRow
-from notification_adapters.sql.tables import changes, place_of, webhooks
+from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
 from notification_core.model.webhook import DisabledReason, Method, Webhook
@@ -17,7 +17,8 @@ from notification_core.ports.webhooks import Snapshot
 
 _REMEMBERED = 20_000
 
-_CHANGE = sa.update(changes).values(number=changes.c.number + 1).returning(changes.c.number)
+_revision = webhooks_revision.c.revision
+_CHANGE = sa.update(webhooks_revision).values(revision=_revision + 1).returning(_revision)
 
 _headers = msgspec.json.Decoder(dict[str, str])
 _event_types = msgspec.json.Decoder(frozenset[str])

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import DeliveryUpdate
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import deliveries
 from notification_core.concurrency.lost_transactions import retry_lost_transaction
 from notification_core.model.delivery import (
@@ -27,10 +27,10 @@ from notification_core.ports.webhook_tests import WebhookTestStore
 class SqlWebhookTestStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
-    def __init__(self, database: Database, keeping: Keeping) -> None:
+    def __init__(self, database: Database, records: RequestRecordRows) -> None:
         self._database = database
         self._dialect = database.dialect
-        self._keeping = keeping
+        self._records = records
 
     @retry_lost_transaction
     async def begin(
@@ -43,7 +43,7 @@ class SqlWebhookTestStore(WebhookTestStore):
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             now = await self._dialect.now(connection)
             await self._dialect.add_events(connection, [event], now)
             begun = sa.insert(deliveries).values(
@@ -72,7 +72,7 @@ class SqlWebhookTestStore(WebhookTestStore):
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
         async with self._database.write_transaction() as connection:
-            await self._keeping.write(connection, kept, replaces=True)
+            await self._records.write(connection, kept, replaces=True)
             now = await self._dialect.now(connection)
             (held,) = await self._dialect.lock_held(connection, [fence])
             if held is None:

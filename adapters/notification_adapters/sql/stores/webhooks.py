@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import CancelledDelivery
 from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.stores.request_records import Keeping
+from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_core.concurrency.ids import earliest_id
@@ -42,12 +42,12 @@ class SqlWebhookStore(WebhookStore):
     """Keeps webhooks in a SQL database."""
 
     def __init__(
-        self, database: Database, rows: WebhookRows, keeping: Keeping, outbox: OutboxRows
+        self, database: Database, rows: WebhookRows, records: RequestRecordRows, outbox: OutboxRows
     ) -> None:
         self._outbox = outbox
         self._database = database
         self._rows = rows
-        self._keeping = keeping
+        self._records = records
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
@@ -79,7 +79,7 @@ class SqlWebhookStore(WebhookStore):
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks), self._rows.webhook_to_row(webhook))
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             await count_change(connection)
 
     @retry_lost_transaction
@@ -94,7 +94,7 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.write_transaction() as connection:
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             return await count_change(connection)
 
     async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
@@ -122,7 +122,7 @@ class SqlWebhookStore(WebhookStore):
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._cancel(connection, webhook_id)
-            await self._keeping.write(connection, kept)
+            await self._records.write(connection, kept)
             return await count_change(connection)
 
     @retry_lost_transaction

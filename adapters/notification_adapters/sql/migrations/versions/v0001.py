@@ -24,16 +24,16 @@ def upgrade() -> None:
     _create_replays()
     _create_erasures()
     _create_environment_keys()
-    _create_kept_answers()
+    _create_idempotent_responses()
     _create_api_keys()
     _create_audit()
     _create_dead_letters()
     _create_outbox()
     outbox_lease = _create_outbox_lease()
-    changes = _create_changes()
+    webhooks_revision = _create_webhooks_revision()
     instance = _create_instance()
     op.bulk_insert(outbox_lease, [{"id": 1}])
-    op.bulk_insert(changes, [{"id": 1, "number": 0}])
+    op.bulk_insert(webhooks_revision, [{"id": 1, "revision": 0}])
     op.bulk_insert(instance, [{"id": 1, "oldest_compatible": revision}])
 
 
@@ -232,18 +232,22 @@ def _create_environment_keys() -> None:
     )
 
 
-def _create_kept_answers() -> None:
+def _create_idempotent_responses() -> None:
     op.create_table(
-        "kept_answers",
+        "idempotent_responses",
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
-        sa.Column("answer", sa.Text(), nullable=False),
-        sa.Column("answered_at", Instant, nullable=False),
-        sa.PrimaryKeyConstraint("request", "environment_id", name="kept_answers_pkey"),
+        sa.Column("response", sa.Text(), nullable=False),
+        sa.Column("responded_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("request", "environment_id", name="idempotent_responses_pkey"),
     )
-    op.create_index("kept_answers_age", "kept_answers", ["answered_at"], unique=False)
-    op.create_index("kept_answers_environment", "kept_answers", ["environment_id"], unique=False)
+    op.create_index(
+        "idempotent_responses_age", "idempotent_responses", ["responded_at"], unique=False
+    )
+    op.create_index(
+        "idempotent_responses_environment", "idempotent_responses", ["environment_id"], unique=False
+    )
 
 
 def _create_api_keys() -> None:
@@ -319,12 +323,12 @@ def _create_audit() -> None:
     op.create_index("audit_environment", "audit", ["environment_id", "entry_id"], unique=False)
 
 
-def _create_changes() -> sa.Table:
+def _create_webhooks_revision() -> sa.Table:
     return op.create_table(
-        "changes",
+        "webhooks_revision",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="changes_pkey"),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="webhooks_revision_pkey"),
     )
 
 
