@@ -1,4 +1,4 @@
-"""Issuing API keys: making them, showing which there are, and revoking them."""
+"""API keys: making them, showing which there are, and revoking them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -42,7 +42,7 @@ class IssuedApiKey:
 class ApiKeyService:
     """Makes API keys and revokes them; each method raises :class:`StorageUnavailable`.
 
-    ``revoked`` is called before a revocation is answered, so that this process heeds it at once;
+    ``on_revoked`` is called before a revocation is answered, so that it takes effect here at once;
     every other one does within a second.
     """
 
@@ -52,13 +52,13 @@ class ApiKeyService:
         clock: Clock,
         ids: Callable[[], UUID],
         new_secret: Callable[[], bytes],
-        revoked: Callable[[UUID], None],
+        on_revoked: Callable[[UUID], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._new_secret = new_secret
-        self._revoked = revoked
+        self._on_revoked = on_revoked
 
     async def create(
         self, draft: ApiKeyDraft, keep: RecordsOf[IssuedApiKey] | None = None
@@ -68,17 +68,17 @@ class ApiKeyService:
         if details := [*_errors(draft, now)]:
             raise InvalidApiKey("The API key is refused: see the details.", details)
         key_id = self._ids()
-        text = format_api_key(key_id, self._new_secret())
+        secret_text = format_api_key(key_id, self._new_secret())
         key = ApiKey(
             key_id=key_id,
             name=draft.name,
             scope=draft.scope,
             environments=draft.environments,
-            digest=hash_api_key(text),
+            digest=hash_api_key(secret_text),
             created_at=now,
             expires_at=draft.expires_at,
         )
-        issued = IssuedApiKey(key, text)
+        issued = IssuedApiKey(key, secret_text)
         await self._store.add(key, records_for(keep, issued))
         return issued
 
@@ -87,9 +87,9 @@ class ApiKeyService:
         return await self._store.page(limit, before)
 
     async def revoke(self, key_id: UUID, kept: RequestRecords = ()) -> ApiKey:
-        """Revoke a key for good and return it; raise :class:`ApiKeyNotFound`."""
+        """Revoke a key permanently and return it; raise :class:`ApiKeyNotFound`."""
         key = await self._store.revoke(key_id, self._clock.now(), kept)
-        self._revoked(key_id)
+        self._on_revoked(key_id)
         return key
 
 

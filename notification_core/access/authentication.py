@@ -1,4 +1,4 @@
-"""Telling who calls, by an API key."""
+"""Authentication by API keys."""
 
 import asyncio
 from collections import OrderedDict
@@ -21,7 +21,7 @@ FRESH_FOR = timedelta(seconds=1)
 A revocation takes effect within it, and a store is asked for no id more often.
 """
 
-_MOST_REMEMBERED = 10_000
+_MOST_CACHED = 10_000
 _FRESH_SECONDS = FRESH_FOR.total_seconds()
 _UNKNOWN = "There is no such API key. Make one with `notification-management keys create`."
 
@@ -90,23 +90,22 @@ class StoredKeys(CredentialScheme):
         lock = self._reading.setdefault(key_id, asyncio.Lock())
         try:
             async with lock:
-                return self._fresh(key_id) or await self._read_now(key_id)
+                if entry := self._fresh(key_id):
+                    return entry
+                # From before the read, so that what is revoked while it runs is known in time too.
+                read_at = self._clock.monotonic()
+                try:
+                    key = await self._store.find(UUID(key_id))
+                except ApiKeyNotFound:
+                    self._missing.count(key_id, read_at)
+                    raise CredentialRefused(_UNKNOWN) from None
+                entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
+                self._entries.move_to_end(key_id)
+                if len(self._entries) > _MOST_CACHED:
+                    self._entries.popitem(last=False)
+                return entry
         finally:
             self._reading.pop(key_id, None)
-
-    async def _read_now(self, key_id: str) -> _Entry:
-        # From before the read, so that what is revoked while it runs is heeded in time as well.
-        read_at = self._clock.monotonic()
-        try:
-            key = await self._store.find(UUID(key_id))
-        except ApiKeyNotFound:
-            self._missing.count(key_id, read_at)
-            raise CredentialRefused(_UNKNOWN) from None
-        entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
-        self._entries.move_to_end(key_id)
-        if len(self._entries) > _MOST_REMEMBERED:
-            self._entries.popitem(last=False)
-        return entry
 
 
 class BootstrapKey(CredentialScheme):

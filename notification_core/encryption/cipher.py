@@ -37,8 +37,8 @@ class Cipher:
     """Encrypts under a secret; decrypts under it and under those that came before it."""
 
     def __init__(self, secret: str, previous: Iterable[str] = ()) -> None:
-        self._current, *former = [_derived(one) for one in (secret, *previous)]
-        self._by_kid = {key.kid: key for key in (*former, self._current)}
+        self._current, *earlier = map(_derived, (secret, *previous))
+        self._by_kid = {key.kid: key for key in (*earlier, self._current)}
 
     def __repr__(self) -> str:
         return f"Cipher(kid={self.kid!r})"
@@ -122,15 +122,12 @@ def _encoded(sealed: bytes) -> str:
 def _parsed(text: str) -> tuple[str, bytes]:
     """Return the key's id and the sealed bytes of a text."""
     match = _TEXT.fullmatch(text)
-    sealed = _decoded(match["sealed"]) if match else b""
+    try:
+        encoded = match["sealed"] if match else ""
+        sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except ValueError:
+        sealed = b""
     # Of several texts that stand for the same bytes only the one that we write is taken.
     if match is None or len(sealed) <= _NONCE_LENGTH or _encoded(sealed) != match["sealed"]:
         raise UndecipherableText("This is no encrypted text (v1.<key>.<base64url>).")
     return match["kid"], sealed
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        return b""

@@ -1,4 +1,4 @@
-"""Encrypting everything anew under the present secret, so that the former ones may be forgotten.
+"""Re-encrypting everything under the present secret, so that previous ones may be retired.
 
 Nothing is written down of how far it is: the texts themselves say under which secret they are.
 """
@@ -19,7 +19,7 @@ _MOST_NAMED = 10
 
 @define
 class Rekeyed:
-    """How many were encrypted anew, and how many no secret opens, with the places of some."""
+    """How many were re-encrypted, and how many no secret decrypts, with the places of some."""
 
     count: int = 0
     unreadable: int = 0
@@ -37,17 +37,24 @@ class Reencryption:
         """Return how many texts are under another secret now."""
         return await self._store.outdated()
 
-    async def run(self, tell: Callable[[int], None]) -> Rekeyed:
-        """Encrypt anew until a look at everything finds nothing left; then let go of the former.
+    async def run(self, on_progress: Callable[[int], None]) -> Rekeyed:
+        """Re-encrypt until a look at everything finds nothing left; then retire previous secrets.
 
-        With anything that no secret opens the former ones go on opening the storage. ``tell`` is
-        called with how many were done so far. Whoever still writes under a former secret would
-        make it endless: then :class:`RekeyOvertaken`.
+        If there is anything that no secret decrypts, the previous ones go on opening the storage.
+        ``on_progress`` is called with how many were done so far. Whoever still writes under a
+        previous secret would make it endless: then :class:`RekeyOvertaken`.
         """
         rekeyed = Rekeyed()
         for _ in range(_MOST_PASSES):
             before = rekeyed.count
-            await self._pass(rekeyed, tell)
+            rekeyed.unreadable, rekeyed.places = 0, []
+            async for batch in self._store.reencrypt(_BATCH):
+                rekeyed.unreadable += len(batch.unreadable)
+                rekeyed.places = [*rekeyed.places, *batch.unreadable][:_MOST_NAMED]
+                if batch.count:
+                    rekeyed.count += batch.count
+                    on_progress(rekeyed.count)
+                    await self._clock.sleep(_REST)  # between two batches others come first
             if rekeyed.count == before:
                 break
         else:
@@ -58,14 +65,3 @@ class Reencryption:
         if not rekeyed.unreadable:
             await self._store.finish()
         return rekeyed
-
-    async def _pass(self, rekeyed: Rekeyed, tell: Callable[[int], None]) -> None:
-        """Go through everything once; between two batches others come first."""
-        rekeyed.unreadable, rekeyed.places = 0, []
-        async for batch in self._store.reencrypt(_BATCH):
-            rekeyed.unreadable += len(batch.unreadable)
-            rekeyed.places = [*rekeyed.places, *batch.unreadable][:_MOST_NAMED]
-            if batch.count:
-                rekeyed.count += batch.count
-                tell(rekeyed.count)
-                await self._clock.sleep(_REST)

@@ -17,7 +17,7 @@ EXISTS_FOR = timedelta(seconds=60)
 MISSING_FOR = timedelta(seconds=5)
 """How long it is believed that one does not: it may be made at any moment."""
 
-_MOST_REMEMBERED = 10_000
+_MOST_CACHED = 10_000
 
 
 @frozen
@@ -49,7 +49,13 @@ class Environments:
         await self.refuse_erased(environment_id)
         answer = self._answers.get(environment_id)
         if answer is None or self._clock.monotonic() >= answer.until:
-            answer = self._remember(environment_id, await self._directory.exists(environment_id))
+            exists = await self._directory.exists(environment_id)
+            lasts = EXISTS_FOR if exists else MISSING_FOR
+            answer = _Answer(exists, self._clock.monotonic() + lasts.total_seconds())
+            self._answers[environment_id] = answer
+            self._answers.move_to_end(environment_id)
+            if len(self._answers) > _MOST_CACHED:
+                self._answers.popitem(last=False)
         if not answer.exists:
             raise EnvironmentNotFound(environment_id)
 
@@ -57,12 +63,3 @@ class Environments:
         """Raise :class:`EnvironmentBeingErased` while it is, and :class:`StorageUnavailable`."""
         if environment_id in await self._erasures.running():
             raise EnvironmentBeingErased(environment_id)
-
-    def _remember(self, environment_id: UUID, exists: bool) -> _Answer:  # noqa: FBT001 - the directory's answer
-        lasts = EXISTS_FOR if exists else MISSING_FOR
-        answer = _Answer(exists, self._clock.monotonic() + lasts.total_seconds())
-        self._answers[environment_id] = answer
-        self._answers.move_to_end(environment_id)
-        if len(self._answers) > _MOST_REMEMBERED:
-            self._answers.popitem(last=False)
-        return answer

@@ -1,12 +1,10 @@
-"""Relaying: what storage keeps in its outbox goes to its topics, and is deleted there then."""
+"""The relay of the outbox: its messages go to their topics, and are deleted from storage then."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from notification_core.errors import StorageUnavailable
-from notification_core.model.outbox_message import OutgoingMessage
 from notification_core.ports.clock import Clock
 from notification_core.ports.message_sink import MessageSink
 from notification_core.ports.observer import Observer
@@ -56,19 +54,15 @@ class OutboxRelay:
         messages = await self._outbox.acquire(self._worker, _LEASE, _LIMIT, _LIMIT_BYTES)
         if not messages:
             return self._poll_interval.total_seconds()
-        sent = await self._sent(messages)
-        await self._outbox.remove([message.message_id for message in messages[:sent]])
-        self._observer.messages_relayed(sent)
-        return 0 if sent == len(messages) else _PAUSE
-
-    async def _sent(self, messages: Sequence[OutgoingMessage]) -> int:
-        """Send messages while nobody else may; return how many were acknowledged."""
-        renewing = asyncio.create_task(self._renew())
+        renewing = asyncio.create_task(self._renew())  # nobody else may send meanwhile
         try:
-            return await self._sink.send(messages)
+            sent = await self._sink.send(messages)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+        await self._outbox.remove([message.message_id for message in messages[:sent]])
+        self._observer.messages_relayed(sent)
+        return 0 if sent == len(messages) else _PAUSE
 
     async def _renew(self) -> None:
         while True:

@@ -14,7 +14,7 @@ def embedded_ipv4(address: IPv6Address, prefixes: Sequence[IPv6Network]) -> IPv4
     The prefixes' lengths are those of :data:`PREFIX_LENGTHS`; bits 64 to 71 are skipped, as
     RFC 6052, section 2.2 says.
     """
-    prefix = next((each for each in prefixes if address in each), None)
+    prefix = next((prefix for prefix in prefixes if address in prefix), None)
     if prefix is None:
         return None
     octets, first = address.packed, prefix.prefixlen // 8
@@ -27,15 +27,15 @@ def parse_nat64_prefixes(text: str) -> tuple[IPv6Network, ...]:
 
     Raises ``ValueError`` that says which entry is wrong and how.
     """
-    return tuple(_prefix(entry.strip()) for entry in text.split(",")) if text.strip() else ()
-
-
-def _prefix(entry: str) -> IPv6Network:
-    try:
-        prefix = IPv6Network(entry)
-    except ValueError as error:
-        raise ValueError(f"{entry!r} is not an IPv6 prefix: {error}") from error
-    if prefix.prefixlen not in PREFIX_LENGTHS:
-        lengths = ", ".join(map(str, PREFIX_LENGTHS))
-        raise ValueError(f"{entry!r} has another length than {lengths} (RFC 6052)")
-    return prefix
+    prefixes = []
+    for entry in text.split(",") if text.strip() else ():
+        name = entry.strip()
+        try:
+            prefix = IPv6Network(name)
+        except ValueError as error:
+            raise ValueError(f"{name!r} is not an IPv6 prefix: {error}") from error
+        if prefix.prefixlen not in PREFIX_LENGTHS:
+            lengths = ", ".join(map(str, PREFIX_LENGTHS))
+            raise ValueError(f"{name!r} has another length than {lengths} (RFC 6052)")
+        prefixes.append(prefix)
+    return tuple(prefixes)

@@ -33,7 +33,10 @@ def parse_public_key(text: str | bytes) -> bytes:
     Raises :class:`InvalidInput` for anything else, also for a key of another algorithm or one of
     small order, under which anybody can sign (RFC 8032, section 7; "ed25519-speccheck").
     """
-    text = _ascii(text).strip()
+    try:
+        text = (text.decode("ascii") if isinstance(text, bytes) else text).strip()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"This is not a public key in text form. {_ACCEPTED}") from None
     if text.startswith("-----BEGIN"):
         key = _from_pem(text)
     elif _HEX.fullmatch(text):
@@ -55,13 +58,6 @@ def decoded_base64(text: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise binascii.Error("Not canonical base64")
     return data
-
-
-def _ascii(text: str | bytes) -> str:
-    try:
-        return text.decode("ascii") if isinstance(text, bytes) else text
-    except UnicodeDecodeError:
-        raise InvalidInput(f"This is not a public key in text form. {_ACCEPTED}") from None
 
 
 def _from_pem(text: str) -> bytes:

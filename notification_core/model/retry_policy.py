@@ -45,22 +45,19 @@ class RetryPolicy:
     def after_failure(
         self, failures: int, jitter: float, retry_after: timedelta | None = None
     ) -> NextStep:
-        """Return the verdict on a delivery that had failed ``failures`` times and fails again.
+        """Return what becomes of a delivery that had failed ``failures`` times and fails again.
 
         ``jitter`` is a random number in [0, 1). ``retry_after`` is what the receiver asked for:
         it can make the delay longer, up to ``retry_after_max``, and never shorter.
         """
         if failures >= self.max_retries:
             return Failed()
-        asked = min(retry_after or timedelta(), self.retry_after_max)
-        return Retry(max(self._delay(failures, jitter), asked))
-
-    def _delay(self, failures: int, jitter: float) -> timedelta:
         try:
             seconds = self.interval.total_seconds() * self.backoff**failures
-            return min(timedelta(seconds=seconds * (1 + JITTER * jitter)), LONGEST_DELAY)
+            delay = min(timedelta(seconds=seconds * (1 + JITTER * jitter)), LONGEST_DELAY)
         except OverflowError:
-            return LONGEST_DELAY
+            delay = LONGEST_DELAY
+        return Retry(max(delay, min(retry_after or timedelta(), self.retry_after_max)))
 
 
 def error_in(response: ReceivedResponse) -> AttemptError | None:
@@ -93,14 +90,11 @@ def next_step_after(  # noqa: PLR0913 - everything that the rule depends on, sai
         return Failed(disables=DisabledReason.GONE)
     if error.code is ErrorCode.DESTINATION_NOT_ALLOWED:
         return Failed()
-    return policy.after_failure(failures, jitter, _retry_after(response, now))
-
-
-def _retry_after(response: ReceivedResponse | None, now: datetime) -> timedelta | None:
-    if response is None or response.http_code not in _THROTTLING:
-        return None
-    values = [value for name, value in response.headers if name.lower() == "retry-after"]
-    return parse_retry_after(values[0], now) if len(values) == 1 else None
+    retry_after = None
+    if response is not None and response.http_code in _THROTTLING:
+        values = [value for name, value in response.headers if name.lower() == "retry-after"]
+        retry_after = parse_retry_after(values[0], now) if len(values) == 1 else None
+    return policy.after_failure(failures, jitter, retry_after)
 
 
 def parse_retry_after(value: str, now: datetime) -> timedelta | None:

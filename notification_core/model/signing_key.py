@@ -143,7 +143,14 @@ def public_forms(public_key: bytes) -> PublicForms:
         base64=plain,
         pem=_pem(public_key),
         whpk=PUBLIC_KEY_PREFIX + plain,
-        jwk=_jwk(public_key),
+        jwk={
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "x": base64url(public_key),
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": thumbprint(public_key),
+        },
     )
 
 
@@ -157,14 +164,3 @@ def _pem(public_key: bytes) -> str:
 
     key = Ed25519PublicKey.from_public_bytes(public_key)
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-def _jwk(public_key: bytes) -> Jwk:
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "x": base64url(public_key),
-        "alg": "EdDSA",
-        "use": "sig",
-        "kid": thumbprint(public_key),
-    }

@@ -74,13 +74,10 @@ class SigningKeyCache:
                     keys = tuple(
                         signing_at(await self.load_or_create(environment_id), self._clock.now())
                     )
-                    self._remember(environment_id, _Entry(keys, read_at))
+                    self._entries[environment_id] = _Entry(keys, read_at)
+                    self._entries.move_to_end(environment_id)
+                    while len(self._entries) > _MOST_ENVIRONMENTS:
+                        self._entries.popitem(last=False)
         finally:
             self._reading.pop(environment_id, None)
         return keys
-
-    def _remember(self, environment_id: UUID, entry: _Entry) -> None:
-        self._entries[environment_id] = entry
-        self._entries.move_to_end(environment_id)
-        while len(self._entries) > _MOST_ENVIRONMENTS:
-            self._entries.popitem(last=False)

@@ -116,20 +116,20 @@ class SigningKeyService:
         now = self._clock.now()
         not_before = now if emergency else now + PUBLISHED_BEFORE
         if not emergency:
-            _check(keys, now, not_before)
+            # It must not come before the last one signs, or make one too many sign.
+            for trusted in trusted_at(keys, now):
+                if trusted.status is KeyStatus.PENDING:
+                    why = "A new key is published already and will sign"
+                    raise _too_soon(why, trusted.key.not_before)
+            expiries = sorted(
+                key.expires_at for key in keys if key.expires_at and key.is_trusted(not_before)
+            )
+            # With the latest one, which is to be kept too, and the new one.
+            if len(expiries) + 2 > MAX_SIGNING_KEYS:
+                why = f"{MAX_SIGNING_KEYS} keys sign, and the oldest is no longer needed"
+                raise _too_soon(why, expiries[0] - PUBLISHED_BEFORE)
         number = max(key.number for key in keys) + 1
         return new_signing_key(environment_id, now, self._new_seed(), number, not_before)
-
-
-def _check(keys: Sequence[SigningKey], now: datetime, not_before: datetime) -> None:
-    """Refuse a key that would come before the last one signs, or make one too many sign."""
-    pending = [each.key for each in trusted_at(keys, now) if each.status is KeyStatus.PENDING]
-    if pending:
-        raise _too_soon("A new key is published already and will sign", pending[0].not_before)
-    kept = sorted(key.expires_at for key in keys if key.expires_at and key.is_trusted(not_before))
-    if len(kept) + 2 > MAX_SIGNING_KEYS:  # the latest one, which is to be kept too, and the new one
-        why = f"{MAX_SIGNING_KEYS} keys sign, and the oldest is no longer needed"
-        raise _too_soon(why, kept[0] - PUBLISHED_BEFORE)
 
 
 def _too_soon(why: str, at: datetime) -> RotationTooSoon:
