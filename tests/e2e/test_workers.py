@@ -26,7 +26,9 @@ FAILED, SETTINGS, INTERRUPTED = 1, 7, 130
 
 
 @asynccontextmanager
-async def crew(folder: Path, command: str = "up", **settings: str) -> AsyncIterator[tuple[Up, Api]]:
+async def worker_pool(
+    folder: Path, command: str = "up", **settings: str
+) -> AsyncIterator[tuple[Up, Api]]:
     """Run two workers under a supervisor for the length of the block."""
     up = Up(folder, settings, command=command, options=("--workers", "2"))
     async with served_by(up) as api:
@@ -70,7 +72,10 @@ def is_there(pid: int) -> bool:
 async def test_two_workers_serve_one_port_and_are_told_of_as_one(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings, DEBUG="true") as (up, api), Receiver() as receiver:
+    async with (
+        worker_pool(tmp_path, **place.settings, DEBUG="true") as (up, api),
+        Receiver() as receiver,
+    ):
         await api.subscribe(receiver.url)
         served: set[object] = set()
         for number in range(40):
@@ -102,7 +107,7 @@ async def test_two_workers_serve_one_port_and_are_told_of_as_one(
 async def test_a_worker_that_is_killed_is_started_again_and_no_counter_goes_backwards(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
+    async with worker_pool(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
         await api.subscribe(receiver.url)
         await api.publish(*(f"a{number}" for number in range(200)))
         await receiver.wait_for(50)
@@ -140,7 +145,7 @@ async def _all_are_ready(up: Up) -> bool:
 async def test_while_a_worker_is_away_readiness_says_which_and_why_and_the_other_serves(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings) as (up, api):
+    async with worker_pool(tmp_path, **place.settings) as (up, api):
         for life in (1, 2):
             os.kill(up.workers[-1], signal.SIGKILL)
             await until("it has ended", partial(_have_ended, up, life))
@@ -165,7 +170,7 @@ async def _are_there(up: Up, count: int) -> bool:
 async def test_a_worker_that_is_told_to_stop_by_itself_is_replaced_too(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings) as (up, _):
+    async with worker_pool(tmp_path, **place.settings) as (up, _):
         one, _ = up.workers
         os.kill(one, signal.SIGTERM)
         await until("it has ended", lambda: _have_ended(up, 1))
@@ -176,7 +181,7 @@ async def test_a_worker_that_is_told_to_stop_by_itself_is_replaced_too(
 async def test_when_the_supervisor_is_killed_its_workers_end_too(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
+    async with worker_pool(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
         await api.subscribe(receiver.url)
         await api.publish(*(f"a{number}" for number in range(20)))
         await receiver.wait_for(1)
@@ -193,7 +198,7 @@ async def test_when_the_supervisor_is_killed_its_workers_end_too(
 async def test_a_signal_to_all_processes_at_once_is_one_signal_to_each(
     place: Place, tmp_path: Path
 ) -> None:
-    async with crew(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
+    async with worker_pool(tmp_path, **place.settings) as (up, api), Receiver(_slowly) as receiver:
         await api.subscribe(receiver.url)
         await api.publish(*(f"a{number}" for number in range(50)))
         await receiver.wait_for(1)
@@ -205,7 +210,7 @@ async def test_a_signal_to_all_processes_at_once_is_one_signal_to_each(
 
 
 async def test_a_second_signal_ends_all_at_once(place: Place, tmp_path: Path) -> None:
-    async with crew(tmp_path, **place.settings) as (up, api), Receiver("hang") as receiver:
+    async with worker_pool(tmp_path, **place.settings) as (up, api), Receiver("hang") as receiver:
         await api.subscribe(receiver.url)
         await api.publish("event")
         await receiver.wait_for(1)
@@ -298,7 +303,7 @@ async def test_several_apis_may_store_in_one_file(tmp_path: Path) -> None:
         "PROJECT_MANAGEMENT_API_URI": "",
     }
     await Up(tmp_path, settings, command="migrate").ended_well()
-    async with crew(tmp_path, "api", **settings) as (up, api):
+    async with worker_pool(tmp_path, "api", **settings) as (up, api):
         await asyncio.gather(*(api.publish(f"event-{number}") for number in range(50)))
         assert len((await up.stored()).events) == 50
         publishing = asyncio.create_task(acknowledged_until_the_end(api))

@@ -19,7 +19,7 @@ from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.process.api_runner import ApiRunner
+from notification_entrypoints.process.serve_api import ApiRunner
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
 BASE = "/api"

@@ -25,8 +25,8 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_table,
 )
-from notification_entrypoints.commands.dead_letters import open_letters
 from notification_entrypoints.commands.exit_codes import CommandFailed
+from notification_entrypoints.commands.maintenance import open_dead_letters
 
 _MOST_SHOWN = 100_000
 
@@ -80,7 +80,7 @@ def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> N
 
 
 async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
-    async with open_letters(os.environ, defaults_of(data)) as letters:
+    async with open_dead_letters(os.environ, defaults_of(data)) as letters:
         found: list[StoredDeadLetter] = []
         async for letter in letters.all():
             found.append(letter)
@@ -92,7 +92,7 @@ async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
 async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
     """Replay these, or all; return how many are no events still."""
     left = 0
-    async with open_letters(os.environ, defaults_of(data)) as letters:
+    async with open_dead_letters(os.environ, defaults_of(data)) as letters:
         async for letter_id in _chosen(letters, letter_ids):
             try:
                 event = await letters.replay(letter_id)

@@ -6,7 +6,7 @@ import click
 
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.terminal import note
-from notification_entrypoints.commands import migrate
+from notification_entrypoints.commands import maintenance
 from notification_entrypoints.config.report import unknown_variables
 
 
@@ -22,9 +22,9 @@ def command(*, check: bool, sql: bool) -> None:
         raise click.UsageError("Either --check or --sql: each only looks.")
     note(unknown_variables(os.environ))
     if sql:
-        click.echo(migrate.sql(os.environ), nl=False)
+        click.echo(maintenance.migration_sql(os.environ), nl=False)
     elif check:
-        migrate.check(os.environ)
+        maintenance.check_schema(os.environ)
         click.echo("The schema fits this version.")
     else:
-        migrate.migrate(os.environ)
+        maintenance.migrate(os.environ)

@@ -14,7 +14,7 @@ from notification_entrypoints.cli.data import data_option, defaults_of
 from notification_entrypoints.cli.examples import examples
 from notification_entrypoints.cli.terminal import messages, run
 from notification_entrypoints.commands.exit_codes import CommandFailed
-from notification_entrypoints.commands.rekey import open_rekeying
+from notification_entrypoints.commands.maintenance import open_reencryption
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -43,7 +43,7 @@ def command(data: Path | None) -> None:
 
 
 async def _rekey(data: Path | None) -> Rekeyed:
-    async with open_rekeying(os.environ, defaults_of(data)) as rekeying:
+    async with open_reencryption(os.environ, defaults_of(data)) as rekeying:
         with _progress(await rekeying.outdated()) as tell:
             return await rekeying.run(tell)
 

@@ -8,8 +8,7 @@ import structlog
 from notification_entrypoints.bootstrap.application import AdapterOverrides, open_application
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
-from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.run import ServerCommand, run_command
 from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.process.serve_api import access_summary, serve_api
 
@@ -23,7 +22,7 @@ def run(environ: Mapping[str, str], workers: int = 1) -> None:
 
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
     """
-    roles.run(ROLE, environ, workers)
+    run_command(COMMAND, environ, workers)
 
 
 def _load(environ: Mapping[str, str]) -> Settings:
@@ -36,7 +35,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         application = await stack.enter_async_context(
-            open_application(settings, process.watch, _ONLY_STORES)
+            open_application(settings, process.observer, _ONLY_STORES)
         )
         api_url = await stack.enter_async_context(serve_api(application, process))
         access = await access_summary(application)
@@ -52,4 +51,4 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         application.wind_down()
 
 
-ROLE = ServerCommand("api", _load, _serve, has_api=True, dispatches=False)
+COMMAND = ServerCommand("api", _load, _serve, has_api=True, dispatches=False)

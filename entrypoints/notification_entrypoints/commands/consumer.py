@@ -11,8 +11,7 @@ from notification_entrypoints.bootstrap.application import open_application
 from notification_entrypoints.bootstrap.kafka import open_kafka
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, load_settings
-from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.run import ServerCommand, run_command
 from notification_entrypoints.process.runtime import ServerProcess
 
 _log = structlog.stdlib.get_logger("notification")
@@ -24,7 +23,7 @@ def run(environ: Mapping[str, str], workers: int = 1) -> None:
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
     Brokers that are away are waited for.
     """
-    roles.run(ROLE, environ, workers)
+    run_command(COMMAND, environ, workers)
 
 
 def _load(environ: Mapping[str, str]) -> Settings:
@@ -38,7 +37,7 @@ def _load(environ: Mapping[str, str]) -> Settings:
 async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
-        application = await stack.enter_async_context(open_application(settings, process.watch))
+        application = await stack.enter_async_context(open_application(settings, process.observer))
         kafka = await stack.enter_async_context(open_kafka(application))
         process.administrators.opened(api_callers(application))
         process.ready(application, required=kafka.checks)
@@ -53,4 +52,4 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         application.wind_down()
 
 
-ROLE = ServerCommand("consumer", _load, _serve, has_api=False, dispatches=True)
+COMMAND = ServerCommand("consumer", _load, _serve, has_api=False, dispatches=True)

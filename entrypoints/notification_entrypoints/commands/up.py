@@ -15,8 +15,7 @@ from notification_entrypoints.bootstrap.application import open_application
 from notification_entrypoints.bootstrap.kafka import open_kafka
 from notification_entrypoints.config.databases import file_of, secret_path, up_defaults
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
-from notification_entrypoints.process import run as roles
-from notification_entrypoints.process.run import ServerCommand
+from notification_entrypoints.process.run import ServerCommand, run_command
 from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.process.serve_api import access_summary, serve_api
 
@@ -42,10 +41,10 @@ def run(data: Path | None, environ: Mapping[str, str], workers: int = 1) -> None
 
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
     """
-    roles.run(role(data), environ, workers)
+    run_command(command(data), environ, workers)
 
 
-def role(data: Path | None) -> ServerCommand:
+def command(data: Path | None) -> ServerCommand:
     """Return what each process of ``up`` does."""
     return ServerCommand(
         "up", partial(_load, data or Path()), _serve, has_api=True, dispatches=True
@@ -62,7 +61,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
     """Open everything in the order of need, say where it is, and close it in the opposite one."""
     async with AsyncExitStack() as stack:
         await storage.migrate(settings)
-        application = await stack.enter_async_context(open_application(settings, process.watch))
+        application = await stack.enter_async_context(open_application(settings, process.observer))
         api_url = await stack.enter_async_context(serve_api(application, process))
         # Behind the API: what ends first leaves the group while the API still accepts requests.
         kafka = await stack.enter_async_context(open_kafka(application))

@@ -1,6 +1,6 @@
 """One of several worker processes: ``python -m notification_entrypoints.commands.worker …``.
 
-It is for a supervisor to start, which keeps its standard input open and hears its standard output.
+It is for a supervisor to start, which keeps its standard input open and reads its standard output.
 """
 
 import os
@@ -13,23 +13,22 @@ from notification_entrypoints.serving.gc_tuning import imported_for_good
 
 with imported_for_good():
     from notification_entrypoints.commands import api, consumer, up
-    from notification_entrypoints.process import run
-    from notification_entrypoints.process.run import ServerCommand
+    from notification_entrypoints.process.run import ServerCommand, run_worker
     from notification_entrypoints.process.runtime import UNREACHABLE
-    from notification_entrypoints.serving.worker_channel import WorkerAddress, say_refused
+    from notification_entrypoints.serving.worker_channel import WorkerAddress, report_refusal
 
-_ROLES: Mapping[str, ServerCommand] = {
-    each.command: each for each in (api.ROLE, consumer.ROLE, up.role(None))
+_COMMANDS: Mapping[str, ServerCommand] = {
+    command.name: command for command in (api.COMMAND, consumer.COMMAND, up.command(None))
 }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve as one of several, and return the exit code."""
-    command, *place = arguments
+    name, *address = arguments
     try:
-        run.run_worker(_ROLES[command], os.environ, WorkerAddress.of(place))  # noqa: TID251 - hands the environment to Settings
+        run_worker(_COMMANDS[name], os.environ, WorkerAddress.parse(address))  # noqa: TID251 - hands the environment to Settings
     except (NotificationError, OSError) as error:
-        say_refused(sys.stdout, str(error), passes=isinstance(error, UNREACHABLE))
+        report_refusal(sys.stdout, str(error), passes=isinstance(error, UNREACHABLE))
         return exit_of(error)
     return Exit.OK
 

@@ -52,7 +52,7 @@ class Health:
     is_ready: bool
 
 
-class Parts(Protocol):
+class HealthSource(Protocol):
     """Knows how the parts of a process do."""
 
     async def health(self) -> Health:
@@ -62,7 +62,7 @@ class Parts(Protocol):
 _UNKNOWN = Health({}, is_ready=False)
 
 
-class Counts(Protocol):
+class MetricsSource(Protocol):
     """Knows what a process counts."""
 
     async def exposed(self) -> bytes:
@@ -72,7 +72,7 @@ class Counts(Protocol):
         """Count an error that was survived."""
 
 
-class Readiness(Parts):
+class Readiness(HealthSource):
     """Asks the parts whether they work.
 
     A part is asked once at a time, however many want to know: a part that hangs, even one that
@@ -108,15 +108,20 @@ class Readiness(Parts):
             task.cancel()
 
     def _ask(self, part: str, check: Check) -> Task[None]:
+        async def ask() -> None:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                await check()
+
+        def read_error(task: Task[None]) -> None:
+            """Read an error that nobody may wait for any more, or asyncio complains of it."""
+            if not task.cancelled():
+                task.exception()
+
         task = self._asked.get(part)
         if task is None or task.done():
-            task = self._asked[part] = asyncio.create_task(self._answer(check))
-            task.add_done_callback(_take_note)
+            task = self._asked[part] = asyncio.create_task(ask())
+            task.add_done_callback(read_error)
         return task
-
-    async def _answer(self, check: Check) -> None:
-        async with asyncio.timeout(self._timeout.total_seconds()):
-            await check()
 
     def _state(self, part: str, task: Task[None]) -> str:
         if not task.done() or task.cancelled():
@@ -137,8 +142,8 @@ class Readiness(Parts):
 
 
 def ops_app(
-    counts: Counts,
-    parts: Parts,
+    metrics: MetricsSource,
+    parts: HealthSource,
     info: Info,
     *,
     stopping: Event,
@@ -161,26 +166,27 @@ def ops_app(
             return _json({"status": OK, "parts": health.parts})
         return _json({"status": "unavailable", "parts": health.parts}, status=503)
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def expose_metrics(_: web.Request) -> web.Response:
         headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NO_STORE}
-        return web.Response(body=await counts.exposed(), headers=headers)
+        return web.Response(body=await metrics.exposed(), headers=headers)
 
-    async def tell_info(_: web.Request) -> web.Response:
+    async def describe_build(_: web.Request) -> web.Response:
         return _json(asdict(info))
 
-    app = web.Application(middlewares=[_errors_as_json(counts, write_timeout)])
+    app = web.Application(middlewares=[_errors_as_json(metrics, write_timeout)])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/info", tell_info)
+    app.router.add_get("/metrics", expose_metrics)
+    app.router.add_get("/info", describe_build)
     return app
 
 
-def _errors_as_json(counts: Counts, write_timeout: timedelta) -> Middleware:
+def _errors_as_json(metrics: MetricsSource, write_timeout: timedelta) -> Middleware:
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(_seconds_for(request, write_timeout)):
+            is_measuring = request.path.startswith("/debug/")
+            async with asyncio.timeout(None if is_measuring else write_timeout.total_seconds()):
                 return await handler(request)
         except TimeoutError:
             return _error(503, f"No answer was to be had within {format_duration(write_timeout)}.")
@@ -194,14 +200,10 @@ def _errors_as_json(counts: Counts, write_timeout: timedelta) -> Middleware:
             return _error(503, str(error))
         except Exception as error:  # noqa: BLE001 - a server's loop survives a request, and counts it
             _log.exception("ops_request_failed", path=request.path)
-            counts.background_task_failed("ops", error)
+            metrics.background_task_failed("ops", error)
             return _error(500, "Something went wrong here: see the log.")
 
     return answer_errors
-
-
-def _seconds_for(request: web.Request, write_timeout: timedelta) -> float | None:
-    return None if request.path.startswith("/debug/") else write_timeout.total_seconds()
 
 
 def _error(status: int, message: str) -> web.Response:
@@ -217,9 +219,3 @@ def _error(status: int, message: str) -> web.Response:
 
 def _json(fields: Mapping[str, object], *, status: int = 200) -> web.Response:
     return web.json_response(fields, status=status, headers=_NO_STORE)
-
-
-def _take_note(task: Task[None]) -> None:
-    """Read a check's error that nobody may wait for any more, or asyncio complains of it."""
-    if not task.cancelled():
-        task.exception()

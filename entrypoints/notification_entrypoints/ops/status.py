@@ -18,11 +18,11 @@ from notification_core.model.delivery import AttemptOutcome
 from notification_core.ports.backlog import MAX_COUNTED, Backlog, BacklogSize
 from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
 
-_KEPT_SECONDS = 1.0
+_FRESH_SECONDS = 1.0
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
 
-class Report(Protocol):
+class StatusSource(Protocol):
     """Tells how the system does."""
 
     async def read(self) -> Mapping[str, object]:
@@ -36,7 +36,7 @@ class _Measured:
 
 
 @define(eq=False)
-class StatusReport(Report):
+class StatusReport(StatusSource):
     """Tells how a process does; its ``worker`` is None where it sends nothing."""
 
     done: LastMinute
@@ -65,12 +65,15 @@ class StatusReport(Report):
             "begun": size.begun,
             "webhooks_waiting": size.webhooks,
             "oldest_due_seconds": None if oldest is None else oldest.total_seconds(),
-            "workers": sorted(str(one) for one in {*size.workers, self.worker} if one),
+            "workers": sorted(str(worker) for worker in {*size.workers, self.worker} if worker),
             "dispatching": self.worker is not None,
-            "last_minute": self._last_minute(),
+            "last_minute": {
+                **{name: self.done.total(name) for name in (EVENTS, *AttemptOutcome)},
+                "seconds": round(self.done.seconds, 1),
+            },
         }
 
-    async def size(self, at_most_old: float = _KEPT_SECONDS) -> BacklogSize:
+    async def size(self, at_most_old: float = _FRESH_SECONDS) -> BacklogSize:
         """Return how much waits, measured so many seconds ago at most.
 
         Raises :class:`StorageUnavailable`, also as long as no storage is open.
@@ -78,17 +81,13 @@ class StatusReport(Report):
         if self._backlog is None:
             raise StorageUnavailable("The process is starting: ask again in a moment.")
         async with self._turn:
-            known, now = self._measured, self.monotonic()
-            if known is None or now - known.at >= at_most_old:
-                known = self._measured = _Measured(await self._backlog.size(), now)
-            return known.size
-
-    def _last_minute(self) -> Mapping[str, object]:
-        counts = {name: self.done.total(name) for name in (EVENTS, *AttemptOutcome)}
-        return {**counts, "seconds": round(self.done.seconds, 1)}
+            latest, now = self._measured, self.monotonic()
+            if latest is None or now - latest.at >= at_most_old:
+                latest = self._measured = _Measured(await self._backlog.size(), now)
+            return latest.size
 
 
-def add_status_page(app: web.Application, report: Report) -> None:
+def add_status_page(app: web.Application, report: StatusSource) -> None:
     """Serve the report at ``/status``."""
 
     async def status(_: web.Request) -> web.Response:

@@ -1,10 +1,9 @@
 """What every serving process has: a loop, an ops server that tells how it does, and an end."""
 
 import asyncio
-import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
@@ -12,7 +11,6 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from attrs import define
 
 from notification_adapters.clock import SystemClock
 from notification_core.errors import (
@@ -20,7 +18,6 @@ from notification_core.errors import (
     NotificationError,
     StorageUnavailable,
 )
-from notification_core.ports.clock import Clock
 from notification_core.version import VERSION
 from notification_entrypoints.api.security.authorization import Administrators
 from notification_entrypoints.bootstrap.application import Application
@@ -30,6 +27,8 @@ from notification_entrypoints.observability.logging_observer import LoggingObser
 from notification_entrypoints.ops.debug import add_debug_pages
 from notification_entrypoints.ops.server import Check, Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
+from notification_entrypoints.serving.background import in_background
+from notification_entrypoints.serving.gc_tuning import collect_rarely
 from notification_entrypoints.serving.http_server import (
     Bind,
     PatientProtocol,
@@ -38,8 +37,8 @@ from notification_entrypoints.serving.http_server import (
     listening_at,
     stop_signals,
 )
-from notification_entrypoints.serving.shutdown import end_in_any_case
-from notification_entrypoints.serving.worker_channel import WorkerAddress, say_ready
+from notification_entrypoints.serving.shutdown import force_exit_after
+from notification_entrypoints.serving.worker_channel import WorkerAddress, report_ready
 
 COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
@@ -61,25 +60,63 @@ class Starting(NotificationError):
     """The process is not ready yet."""
 
 
-@define
 class ServerProcess:
-    """A process that serves: who watches it, and what the ops server tells of it.
+    """A process that serves: it stops on signals, and its ops server tells how it does.
 
-    ``berth`` is its place among others that serve the same, None where it is alone.
+    ``address`` is its place among others that serve the same, None where it is alone.
+    ``observer`` counts what happens in it, and ``administrators`` may see its debug pages.
     """
 
-    watch: LoggingObserver
-    ops_url: str
-    berth: WorkerAddress | None
-    administrators: Administrators
-    _settings: Settings
-    _clock: Clock
-    _status: StatusReport
-    _checks: dict[str, Check]
-    _shown: dict[str, Check]
-    _stop: asyncio.Event
-    _start: "_Start"
-    _stopped_at: float = 0.0
+    def __init__(
+        self, settings: Settings, log: LogOutput, address: WorkerAddress | None = None
+    ) -> None:
+        self.address = address
+        self.administrators = Administrators()
+        self.ops_url = ""
+        self._settings = settings
+        self._clock = SystemClock()
+        self.observer = LoggingObserver(VERSION, COMMIT, self._clock.monotonic, settings.pod_name)
+        self.observer.observe_log(log)
+        self._status = StatusReport(self.observer.last_minute, self._clock.monotonic)
+        self._checks: dict[str, Check] = {"start": self._check_start}
+        self._shown: dict[str, Check] = {}
+        self._start_problem = ""
+        self._stop = asyncio.Event()
+        self._stopped_at = 0.0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Heed signals, and serve the ops server, which says that the process is starting."""
+        async with AsyncExitStack() as stack:
+            self._stop = stack.enter_context(stop_signals())
+            if self.address:
+                # The supervisor closes the standard input to stop it, or is not there any more.
+                loop = asyncio.get_running_loop()
+                loop.add_reader(sys.stdin, self._stop_with_supervisor)
+                stack.callback(loop.remove_reader, sys.stdin)
+            readiness = Readiness(self._checks, shown=self._shown)
+            app = ops_app(
+                self.observer,
+                readiness,
+                info_of(self._settings),
+                stopping=self._stop,
+                write_timeout=self._settings.ops.server_write_timeout,
+            )
+            app.on_cleanup.append(lambda _: readiness.close())
+            add_status_page(app, self._status)
+            add_debug_pages(app, self._settings, self.administrators.refusal)
+            runner = ops_runner(app, self._settings)
+            if self.address:
+                await stack.enter_async_context(listening_at(runner, self.address.socket))
+                stack.callback(self.address.remove_socket)
+                self.ops_url = self.address.ops_url
+            else:
+                self.ops_url = await stack.enter_async_context(
+                    listening(runner, ops_bind(self._settings))
+                )
+            # From the start on: what a process waits for before it serves may take long as well.
+            await stack.enter_async_context(in_background(self._bound_stop()))
+            yield
 
     async def run(self, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run what serves to its end.
@@ -95,8 +132,8 @@ class ServerProcess:
                 is_starting = "start" in self._checks
                 if not is_starting or self._clock.monotonic() >= until:
                     raise
-                self._start.problem = str(error)
-                self.watch.background_task_failed("start", error)
+                self._start_problem = str(error)
+                self.observer.background_task_failed("start", error)
             else:
                 return
             with suppress(TimeoutError):
@@ -121,14 +158,14 @@ class ServerProcess:
         if dispatcher:
             self._shown["sending"] = dispatcher.check
         self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
-        self.watch.observe_storage(partial(self._status.size, _MEASURED_SECONDS))
+        self.observer.observe_storage(partial(self._status.size, _MEASURED_SECONDS))
         if storage.max_transactions is not None:
             count = lambda: storage.open_transactions  # noqa: E731 - one line
-            self.watch.observe_transactions(count, storage.max_transactions)
+            self.observer.observe_transactions(count, storage.max_transactions)
         del self._checks["start"]
-        _collect_rarely()
-        if self.berth:
-            say_ready(sys.stdout, announcement)
+        collect_rarely()
+        if self.address:
+            report_ready(sys.stdout, announcement)
         else:
             announce(announcement, sys.stdout)
 
@@ -143,147 +180,32 @@ class ServerProcess:
         end = self._stopped_at + self._settings.shutdown_delay.total_seconds()
         await self._clock.sleep(max(0.0, end - self._clock.monotonic()))
 
-
-@define
-class _Start:
-    """The start of a process, and what it waits for."""
-
-    problem: str = ""
-
-    async def check(self) -> None:
+    async def _check_start(self) -> None:
         """Raise :class:`Starting`: once it is over, nobody asks any more."""
-        raise Starting(f"the process is starting: {self.problem}".removesuffix(": "))
+        raise Starting(f"the process is starting: {self._start_problem}".removesuffix(": "))
+
+    def _stop_with_supervisor(self) -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        self._stop.set()
+
+    async def _bound_stop(self) -> None:
+        """Once told to stop, be at the end in a bounded time."""
+        await self._stop.wait()
+        force_exit_after()
 
 
-def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's coroutine on the fastest loop there is."""
-    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(main)
+def run_event_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine to its end, on uvloop where it is installed.
 
-
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return uvloop's where it is installed: it is worth a tenth and more."""
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - an extra
-    except ImportError:
-        return asyncio.new_event_loop
-    return new_event_loop
-
-
-@asynccontextmanager
-async def serving(
-    settings: Settings, log: LogOutput, berth: WorkerAddress | None = None
-) -> AsyncIterator[ServerProcess]:
-    """Heed signals, and serve the ops server, which says that the process is starting."""
-    clock = SystemClock()
-    watch = LoggingObserver(VERSION, COMMIT, clock.monotonic, settings.pod_name)
-    watch.observe_log(log)
-    status = StatusReport(watch.last_minute, clock.monotonic)
-    start = _Start()
-    checks: dict[str, Check] = {"start": start.check}
-    shown: dict[str, Check] = {}
-    async with AsyncExitStack() as stack:
-        stop = stack.enter_context(stop_signals())
-        if berth:
-            stack.enter_context(_stopped_with_supervisor(stop))
-        administrators = Administrators()
-        app = _ops_app(settings, watch, Readiness(checks, shown=shown), stop)
-        add_status_page(app, status)
-        add_debug_pages(app, settings, administrators.refusal)
-        ops_url = await stack.enter_async_context(
-            _listening(ops_runner(app, settings), settings, berth)
-        )
-        # From the start on: what a process waits for before it serves may take long as well.
-        stack.enter_context(_ended_in_time(stop))
-        yield ServerProcess(
-            watch,
-            ops_url,
-            berth,
-            administrators,
-            settings,
-            clock,
-            status,
-            checks,
-            shown,
-            stop,
-            start,
-        )
-
-
-@contextmanager
-def _ended_in_time(stop: asyncio.Event) -> Iterator[None]:
-    """Once told to stop, be at the end in a bounded time."""
-
-    async def heed() -> None:
-        await stop.wait()
-        end_in_any_case()
-
-    task = asyncio.create_task(heed())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-def _ops_app(
-    settings: Settings, watch: LoggingObserver, readiness: Readiness, stopping: asyncio.Event
-) -> web.Application:
-    app = ops_app(
-        watch,
-        readiness,
-        info_of(settings),
-        stopping=stopping,
-        write_timeout=settings.ops.server_write_timeout,
-    )
-
-    async def close(_: web.Application) -> None:
-        await readiness.close()
-
-    app.on_cleanup.append(close)
-    return app
-
-
-@asynccontextmanager
-async def _listening(
-    ops: web.AppRunner, settings: Settings, berth: WorkerAddress | None
-) -> AsyncIterator[str]:
-    """Serve the ops server where everybody asks, or where the supervisor does."""
-    if berth is None:
-        async with listening(ops, ops_bind(settings)) as url:
-            yield url
-        return
-    async with listening_at(ops, berth.socket):
-        try:
-            yield berth.ops_url
-        finally:
-            berth.leave()
-
-
-@contextmanager
-def _stopped_with_supervisor(stop: asyncio.Event) -> Iterator[None]:
-    """Stop once the supervisor closes the standard input, or is not there any more."""
-    loop = asyncio.get_running_loop()
-
-    def heed() -> None:
-        loop.remove_reader(sys.stdin)
-        stop.set()
-
-    loop.add_reader(sys.stdin, heed)
-    try:
-        yield
-    finally:
-        loop.remove_reader(sys.stdin)
-
-
-def _collect_rarely() -> None:
-    """Keep the garbage collector from looking at what lives long, and at each batch anew.
-
-    Deliveries are many small values without cycles, which die by their reference counts: at the
-    default threshold the collector's walks cost a tenth of all deliveries per second.
+    That is worth a tenth and more.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with suppress(ImportError):
+        from uvloop import new_event_loop  # noqa: PLC0415 - an extra
+
+        loop_factory = new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main)
 
 
 def info_of(settings: Settings) -> Info:
@@ -300,3 +222,9 @@ def ops_runner(app: web.Application, settings: Settings) -> web.AppRunner:
 def ops_bind(settings: Settings) -> Bind:
     """Return where an ops server listens."""
     return Bind(settings.ops.server_host, settings.ops.server_port, "OPS_SERVER_PORT")
+
+
+def api_bind(settings: Settings, *, shared: bool = False) -> Bind:
+    """Return where an API server listens; several processes may have a ``shared`` port."""
+    host, port = settings.api.server_host, settings.api.server_port
+    return Bind(host, port, "API_SERVER_PORT", shared=shared)

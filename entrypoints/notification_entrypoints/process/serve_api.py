@@ -1,15 +1,33 @@
-"""Serving the HTTP API of an application in a process."""
+"""Serving the HTTP API of an application in a process.
 
+What aiohttp answers before any route is known has the one shape too: a request that is no HTTP
+never reaches the application, nor does one with an expectation that nobody meets. The server's
+protocol answers them, by hooks of aiohttp 3.14.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from notification_entrypoints.api.app import api_app, api_callers
+from notification_entrypoints.api.http.connections import ConnectionLimit
+from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.config.open_files import most_connections
 from notification_entrypoints.config.parsers import Authentication
-from notification_entrypoints.process.api_runner import ApiRunner
-from notification_entrypoints.process.runtime import ServerProcess
-from notification_entrypoints.serving.http_server import Bind, listening
+from notification_entrypoints.process.open_files import most_connections
+from notification_entrypoints.process.runtime import ServerProcess, api_bind
+from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner, listening
+
+_NAME = "notification-management"
+_BAD_REQUEST = 400
+# Longer than the proxies in front of a server keep a connection: it is for them to close it.
+_KEEP_ALIVE = timedelta(seconds=620)
 
 
 @asynccontextmanager
@@ -25,9 +43,7 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
     runner = ApiRunner(
         api_app(application, callers), application, max_connections=most_connections(settings)
     )
-    shared = process.berth is not None
-    variable = "API_SERVER_PORT"
-    bind = Bind(settings.api.server_host, settings.api.server_port, variable, shared=shared)
+    bind = api_bind(settings, shared=process.address is not None)
     async with listening(runner, bind) as url:
         yield url
         await process.until_delay_is_over()
@@ -42,3 +58,111 @@ async def access_summary(application: Application) -> str | None:
     if only_keys and not settings.api.bootstrap_key and not await application.api_keys.page(1):
         return "nobody can call yet: start it with API_BOOTSTRAP_KEY, and make keys with that one"
     return "callers need a credential: client commands read it from NOTIFICATION_API_KEY"
+
+
+class ApiRunner(ProtocolRunner):
+    """Runs the API's application, as :class:`aiohttp.web.AppRunner` does.
+
+    From the beginning of its ``deadline`` on each response closes its connection, so that a client
+    with a connection of its own finds another server too before this one ends.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        application: Application,
+        *,
+        max_connections: int = 10_000,
+    ) -> None:
+        limit = ConnectionLimit(max_connections)
+        super().__init__(
+            app,
+            partial(_Protocol, application=application, limit=limit),
+            lambda: application.deadline.left,
+            keepalive_timeout=_KEEP_ALIVE.total_seconds(),
+        )
+
+
+class _Protocol(PatientProtocol):
+    """Speaks HTTP on one connection."""
+
+    __slots__ = ("_application", "_limit")
+
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        application: Application,
+        limit: ConnectionLimit,
+        **options: Any,
+    ) -> None:
+        read_timeout = application.settings.api.server_read_timeout
+        super().__init__(server, read_timeout=read_timeout, **options)
+        self._application = application
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, in the place of an idle one if there are as many as may be."""
+        super().connection_made(transport)
+        descriptor = transport.get_extra_info("socket").fileno()
+        surplus = self._limit.opened(self, descriptor)
+        if surplus is self:
+            self._refuse(cast("asyncio.WriteTransport", transport))
+        if surplus is not None:
+            surplus.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._limit.used(self)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another connection."""
+        self._limit.closed(self)
+        super().connection_lost(exc)
+
+    def _refuse(self, transport: asyncio.WriteTransport) -> None:
+        """Answer before a request has come: there will be no place to read it."""
+        answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
+        body = cast("bytes", answer.body)
+        answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        answer.headers[hdrs.CONNECTION] = "close"
+        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached the application."""
+        if isinstance(exc, ContentEncodingError):
+            return self._answer(RequestRefused(Problem.WRONG_CODING))
+        if exc is None or status == _BAD_REQUEST:
+            return self._answer(RequestRefused(Problem.MALFORMED_REQUEST))
+        # A failure of ours: aiohttp's own handler logs it.
+        super().handle_error(request, status, exc, message)
+        return self._answer(RequestRefused(Problem.UNEXPECTED))
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; one that aiohttp made up is given the one shape before."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._answer(resp)
+        if self._application.deadline.has_begun:
+            resp.force_close()
+        # In place of a header that tells the versions of everything.
+        resp.headers.setdefault(hdrs.SERVER, _NAME)
+        return await super().finish_response(request, resp, start_time)
+
+    def _answer(self, error: Exception) -> web.Response:
+        response = error_answer(error, str(self._application.ids()), debug=False)
+        response.force_close()
+        return response

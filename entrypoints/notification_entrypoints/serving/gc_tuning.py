@@ -1,4 +1,4 @@
-"""Importing what stays until the process ends, without the garbage collector."""
+"""Tuning the garbage collector: what lives as long as the process is not walked over."""
 
 import gc
 from collections.abc import Iterator
@@ -18,3 +18,14 @@ def imported_for_good() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def collect_rarely() -> None:
+    """Keep the garbage collector from looking at what lives long, and at each batch anew.
+
+    Deliveries are many small values without cycles, which die by their reference counts: at the
+    default threshold the collector's walks cost a tenth of all deliveries per second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)

@@ -10,10 +10,10 @@ import structlog
 
 from notification_core.ports.clock import Clock
 
-FOR_WORK: Final = timedelta(seconds=12)
+WORK_TIMEOUT: Final = timedelta(seconds=12)
 """How long work that is under way may take to end, from when the process was told to stop."""
 
-FOR_ALL: Final = timedelta(seconds=13.5)
+EXIT_TIMEOUT: Final = timedelta(seconds=13.5)
 """How long it may take until the process has ended, whatever does not heed the first bound."""
 
 _log = structlog.stdlib.get_logger("notification")
@@ -22,15 +22,15 @@ _log = structlog.stdlib.get_logger("notification")
 class ShutdownDeadline:
     """Says how much of the time is left; it begins when it is begun, or first asked for."""
 
-    def __init__(self, clock: Clock, whole: timedelta = FOR_WORK) -> None:
+    def __init__(self, clock: Clock, timeout: timedelta = WORK_TIMEOUT) -> None:
         self._clock = clock
-        self._whole = whole.total_seconds()
+        self._seconds = timeout.total_seconds()
         self._until: float | None = None
 
     def begin(self) -> None:
         """Let the time run from now on; doing it again changes nothing."""
         if self._until is None:
-            self._until = self._clock.monotonic() + self._whole
+            self._until = self._clock.monotonic() + self._seconds
 
     @property
     def has_begun(self) -> bool:
@@ -45,14 +45,14 @@ class ShutdownDeadline:
         return max(0.0, self._until - self._clock.monotonic())
 
 
-def end_in_any_case(within: timedelta = FOR_ALL) -> None:
+def force_exit_after(timeout: timedelta = EXIT_TIMEOUT) -> None:
     """End this process after a time, whatever it hangs in then: its leases tell of what it held."""
 
-    def end() -> None:
-        _log.error("shutdown_forced", reason=f"it took longer than {within.total_seconds():g} s")
+    def exit_now() -> None:
+        _log.error("shutdown_forced", reason=f"it took longer than {timeout.total_seconds():g} s")
         logging.shutdown()  # which waits for no reader of the log, but for a moment
         os._exit(0)
 
-    timer = threading.Timer(within.total_seconds(), end)
+    timer = threading.Timer(timeout.total_seconds(), exit_now)
     timer.daemon = True
     timer.start()

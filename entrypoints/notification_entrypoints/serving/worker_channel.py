@@ -1,7 +1,7 @@
-"""What a supervisor and its workers know of each other, and how they talk.
+"""What a supervisor and its workers know of each other, and the channel between them.
 
-A worker's standard input stays open for as long as its supervisor lives and wants it: at its end
-the worker stops. On its standard output it says in one line of JSON that it is ready, or why it
+A worker's standard input stays open for as long as its supervisor runs and wants it: at its end
+the worker stops. On its standard output it reports in one line of JSON that it is ready, or why it
 cannot start. Its ops server listens on a socket that only its supervisor's user can reach.
 """
 
@@ -35,16 +35,16 @@ class WorkerAddress:
     supervisor: int
 
     def arguments(self) -> Sequence[str]:
-        """Return how this is said to a worker on its command line."""
+        """Return this as a worker has it on its command line."""
         return (str(self.number), str(self.socket), self.ops_url, str(self.supervisor))
 
     @classmethod
-    def of(cls, arguments: Sequence[str]) -> Self:
-        """Return what the command line says."""
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """Return what the command line has."""
         number, socket, ops_url, supervisor = arguments
         return cls(int(number), Path(socket), ops_url, int(supervisor))
 
-    def leave(self) -> None:
+    def remove_socket(self) -> None:
         """Remove the socket; a worker that has survived its supervisor tidies up for it."""
         with suppress(OSError):
             self.socket.unlink()
@@ -68,13 +68,13 @@ class Refused:
     passes: bool
 
 
-def heard(line: bytes) -> Ready | Refused | None:
-    """Return what a worker has said; None for what was printed by something else."""
+def parse_report(line: bytes) -> Ready | Refused | None:
+    """Return what a worker has reported; None for what was printed by something else."""
     try:
-        said = json.loads(line)
+        report = json.loads(line)
     except ValueError:
         return None
-    match said:
+    match report:
         case {"ready": str(announcement)}:
             return Ready(announcement)
         case {"refused": str(reason), "passes": bool(passes)}:
@@ -83,17 +83,17 @@ def heard(line: bytes) -> Ready | Refused | None:
             return None
 
 
-def say_ready(stream: TextIO, announcement: str) -> None:
-    """Say to the supervisor that this worker serves."""
-    _say(stream, {"ready": announcement})
+def report_ready(stream: TextIO, announcement: str) -> None:
+    """Report to the supervisor that this worker serves."""
+    _report(stream, {"ready": announcement})
 
 
-def say_refused(stream: TextIO, reason: str, *, passes: bool) -> None:
-    """Say to the supervisor why this worker cannot start."""
-    _say(stream, {"refused": reason, "passes": passes})
+def report_refusal(stream: TextIO, reason: str, *, passes: bool) -> None:
+    """Report to the supervisor why this worker cannot start."""
+    _report(stream, {"refused": reason, "passes": passes})
 
 
-def _say(stream: TextIO, said: object) -> None:
-    with suppress(BrokenPipeError):  # nobody is left to hear it
-        stream.write(f"{json.dumps(said)}\n")
+def _report(stream: TextIO, report: object) -> None:
+    with suppress(BrokenPipeError):  # the supervisor is gone
+        stream.write(f"{json.dumps(report)}\n")
         stream.flush()

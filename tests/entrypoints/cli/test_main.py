@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-import notification_entrypoints.commands.migrate
+import notification_entrypoints.commands.maintenance
 import notification_entrypoints.commands.up
 from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli import main, program
@@ -107,7 +107,7 @@ def test_how_many_are_to_serve_is_bounded(count: str, capsys: pytest.CaptureFixt
 
 def test_migrate_is_given_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(notification_entrypoints.commands.migrate, "migrate", calls.append)
+    monkeypatch.setattr(notification_entrypoints.commands.maintenance, "migrate", calls.append)
     assert main(["migrate"]) == 0
     assert calls == [os.environ]
 

@@ -9,7 +9,7 @@ import pytest
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.process import runtime
-from notification_entrypoints.process.runtime import serving
+from notification_entrypoints.process.runtime import ServerProcess
 from notification_entrypoints.serving.http_server import stop_signals
 from tests.support.ports import free_ports
 from tests.support.waiting import until
@@ -19,14 +19,15 @@ async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bounded: list[bool] = []
-    monkeypatch.setattr(runtime, "end_in_any_case", lambda: bounded.append(True))
+    monkeypatch.setattr(runtime, "force_exit_after", lambda: bounded.append(True))
     (port,) = free_ports(1)
     settings = load_settings({"DB_ENCRYPTION_SECRET": "s" * 32, "OPS_SERVER_PORT": str(port)})
 
     async def its_end_is_bounded() -> bool:
         return bool(bounded)
 
-    async with serving(settings, LogOutput(io.StringIO())) as process:
+    process = ServerProcess(settings, LogOutput(io.StringIO()))
+    async with process.open():
         os.kill(os.getpid(), signal.SIGTERM)
         await until("its end is bounded, though it does not serve yet", its_end_is_bounded)
         await process.until_stopped()

@@ -13,12 +13,14 @@ from notification_adapters.clock import SystemClock
 from notification_core.errors import NotificationError
 from notification_core.model.event import Source
 from notification_entrypoints.observability.metrics import Metrics
-from notification_entrypoints.process.supervisor import aggregate
-from notification_entrypoints.process.supervisor import supervised_worker as slots
-from notification_entrypoints.process.supervisor.aggregate import CrewCounts
-from notification_entrypoints.process.supervisor.sockets import socket_folder
+from notification_entrypoints.process.supervisor import supervised_worker
+from notification_entrypoints.process.supervisor.aggregate import WorkerPoolMetrics
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
-from notification_entrypoints.process.supervisor.worker_process import Answer, WorkerProcess
+from notification_entrypoints.process.supervisor.supervisor import socket_folder
+from notification_entrypoints.process.supervisor.worker_process import (
+    WorkerProcess,
+    WorkerResponse,
+)
 from notification_entrypoints.serving.worker_channel import WorkerAddress
 from tests.support.waiting import until
 
@@ -29,7 +31,7 @@ input()
 """
 
 
-async def child_of(program: str) -> WorkerProcess:
+async def process_of(program: str) -> WorkerProcess:
     """Start a program in a worker's place."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdin=PIPE, stdout=PIPE
@@ -44,32 +46,32 @@ def metrics(events: int) -> bytes:
 
 
 async def test_a_line_that_is_too_long_to_be_meant_for_us_is_passed_over() -> None:
-    child = await child_of(_LONG_LINE_THEN_READY)
-    ending = asyncio.create_task(child.ended())
-    assert await child.ready == "here I am"
-    child.stop()
+    process = await process_of(_LONG_LINE_THEN_READY)
+    ending = asyncio.create_task(process.wait())
+    assert await process.ready == "here I am"
+    process.stop()
     assert await ending != 0, "it found nothing to read"
 
 
 async def test_where_no_process_can_be_made_for_a_time_a_worker_is_started_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slots, "FIRST_PAUSE", 0.001)
-    slot, started = SupervisedWorker(1, SystemClock()), 0
+    monkeypatch.setattr(supervised_worker, "FIRST_PAUSE", 0.001)
+    worker, started = SupervisedWorker(1, SystemClock()), 0
 
     async def start(_: int) -> WorkerProcess:
         nonlocal started
         started += 1
         if started in {2, 3}:
             raise OSError("Resource temporarily unavailable")
-        return await child_of("" if started == 1 else "input()")
+        return await process_of("" if started == 1 else "input()")
 
     async def runs_again() -> bool:
-        return started == 4 and slot.child is not None
+        return started == 4 and worker.process is not None
 
-    running = asyncio.create_task(slot.run(start, lambda _: None))
+    running = asyncio.create_task(worker.run(start, lambda _: None))
     await until("it runs again", runs_again)
-    slot.stop()
+    worker.stop()
     await running
 
 
@@ -110,24 +112,24 @@ def test_without_any_folder_the_message_says_what_to_set() -> None:
 async def test_what_a_worker_told_before_it_died_is_not_counted_again_as_its_successors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slot = SupervisedWorker(1, SystemClock())
-    slot.child = former = await child_of("")
-    counts = CrewCounts([slot], Metrics("1.2.3", "abc"))
+    worker = SupervisedWorker(1, SystemClock())
+    worker.process = former = await process_of("")
+    counts = WorkerPoolMetrics([worker], Metrics("1.2.3", "abc"))
 
-    async def tell(_: SupervisedWorker, __: str) -> Answer | None:
-        return Answer(200, "text/plain", metrics(events=100))
+    async def respond(*_: object) -> WorkerResponse | None:
+        return WorkerResponse(200, "text/plain", metrics(events=100))
 
-    async def tell_and_die(slot: SupervisedWorker, path: str) -> Answer | None:
-        answer = await tell(slot, path)
-        counts.ended(1)
-        slot.child = successor
-        return answer
+    async def respond_and_die(*_: object) -> WorkerResponse | None:
+        response = await respond()
+        counts.worker_exited(1)
+        worker.process = successor
+        return response
 
-    monkeypatch.setattr(aggregate, "_asked", tell)
+    monkeypatch.setattr(SupervisedWorker, "ask", respond)
     await counts.exposed()
-    successor = await child_of("")
-    monkeypatch.setattr(aggregate, "_asked", tell_and_die)
+    successor = await process_of("")
+    monkeypatch.setattr(SupervisedWorker, "ask", respond_and_die)
     exposed = (await counts.exposed()).decode()
     assert 'notification_events_total{result="accepted",source="http"} 100.0' in exposed
-    for child in (former, successor):
-        await child.ended()
+    for process in (former, successor):
+        await process.wait()

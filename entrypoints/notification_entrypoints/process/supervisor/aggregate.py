@@ -1,30 +1,33 @@
-"""How a supervisor's ops server speaks for its workers: it asks them, and puts it together."""
+"""How a supervisor's ops server speaks for its workers: it asks them, and aggregates.
+
+What a process has counted stays in the sums when it exits, so that no counter goes backwards; what
+it only shows, such as how much it has in hand, goes with it.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import hdrs, web
-from attrs import frozen
+from attrs import define, field, frozen
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from notification_core.errors import StorageUnavailable
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.observability.log_output import LogOutput
-from notification_entrypoints.observability.metrics import Metrics
-from notification_entrypoints.ops.server import OK, Counts, Health, Parts
-from notification_entrypoints.ops.status import Report
+from notification_entrypoints.observability.metrics import SHARED_GAUGES, Metrics
+from notification_entrypoints.ops.server import OK, Health, HealthSource, MetricsSource
+from notification_entrypoints.ops.status import StatusSource
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
-from notification_entrypoints.process.supervisor.totals import Totals
-from notification_entrypoints.process.supervisor.worker_process import Answer
 
-LOOK_SECONDS: Final = 5.0
-"""How often the counts are looked at: what a worker counts after that is lost when it is killed."""
+COLLECT_SECONDS: Final = 5.0
+"""How often metrics are collected: what a worker counts after that is lost when it is killed."""
 
-_ASK_SECONDS: Final = 2.5  # a worker gives its own parts 2 s
 _DEBUG_SECONDS: Final = 70.0  # the longest measurement takes 60 s
-_ITSELF: Final = 0
+_SUPERVISOR: Final = 0
+_ACCUMULATED: Final = frozenset({"counter", "histogram"})
 _PASSED_ON: Final = (hdrs.HOST, hdrs.AUTHORIZATION)
 _HEADERS: Final = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
 _INDEX: Final = """\
@@ -32,116 +35,199 @@ Each worker has debug pages of its own, by its number:
 
 """
 
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A series: its name and its labels."""
+
 
 @frozen
-class CrewParts(Parts):
+class WorkerPoolHealth(HealthSource):
     """Knows how the parts of all workers do."""
 
-    slots: Sequence[SupervisedWorker]
+    workers: Sequence[SupervisedWorker]
 
     async def health(self) -> Health:
         """Return how each part of each worker does; all of them have to be ready."""
-        found = await asyncio.gather(*map(_health_of, self.slots))
-        parts = {part: state for health in found for part, state in health.parts.items()}
-        return Health(parts, all(health.is_ready for health in found))
+        of_workers = await asyncio.gather(*map(self._health_of, self.workers))
+        parts = {part: state for health in of_workers for part, state in health.parts.items()}
+        return Health(parts, all(health.is_ready for health in of_workers))
+
+    async def _health_of(self, worker: SupervisedWorker) -> Health:
+        name = f"worker {worker.number}"
+        response = await worker.ask("/readyz")
+        if response is None:
+            serves = worker.process is not None and worker.ready.is_set()
+            return Health({name: "no answer" if serves else worker.problem}, is_ready=False)
+        fields = json.loads(response.body)
+        if not fields["parts"]:
+            return Health({name: OK if response.is_ok else fields["status"]}, response.is_ok)
+        parts = {f"{name}: {part}": state for part, state in fields["parts"].items()}
+        return Health(parts, response.is_ok)
 
 
-async def _health_of(slot: SupervisedWorker) -> Health:
-    name = f"worker {slot.number}"
-    answer = await _asked(slot, "/readyz")
-    if answer is None:
-        problem = slot.problem if slot.child is None or not slot.ready.is_set() else "no answer"
-        return Health({name: problem}, is_ready=False)
-    told = json.loads(answer.body)
-    if not told["parts"]:
-        return Health({name: OK if answer.is_ok else told["status"]}, answer.is_ok)
-    parts = {f"{name}: {part}": state for part, state in told["parts"].items()}
-    return Health(parts, answer.is_ok)
+class WorkerPoolMetrics(MetricsSource):
+    """Knows what all workers have counted, those that have exited too."""
 
-
-class CrewCounts(Counts):
-    """Knows what all workers have counted, those that have ended too."""
-
-    def __init__(self, slots: Sequence[SupervisedWorker], own: Metrics) -> None:
-        self._slots = slots
+    def __init__(self, workers: Sequence[SupervisedWorker], own: Metrics) -> None:
+        self._workers = workers
         self._own = own
-        self._totals = Totals()
+        self._totals = MetricTotals()
 
     async def exposed(self) -> bytes:
         """Return the sums in Prometheus' text format."""
-        silent = await self._look()
+        silent = await self._collect()
         return self._totals.exposed(silent)
 
-    def ended(self, number: int) -> None:
-        """Keep what a worker has counted that has ended although nobody told it to."""
-        self._totals.ended(number)
+    def worker_exited(self, number: int) -> None:
+        """Keep what a worker has counted that has exited although nobody told it to."""
+        self._totals.retire(number)
         self._own.worker_exited()
-
-    def observe_log(self, log: LogOutput) -> None:
-        """Count the lines that the supervisor's own log lacks."""
-        self._own.observe_log(log)
 
     def background_task_failed(self, task: str, error: Exception) -> None:
         """Count an error of the supervisor itself."""
         self._own.background_task_failed(task, error)
 
-    async def keep_looking(self) -> None:
-        """Look from time to time, so that little is lost where a worker is killed."""
+    async def keep_collecting(self) -> None:
+        """Collect from time to time, so that little is lost where a worker is killed."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._look()
+            await asyncio.sleep(COLLECT_SECONDS)
+            await self._collect()
 
-    async def _look(self) -> Sequence[int]:
-        """Have all workers tell; return who does not answer."""
-        self._totals.learn(_ITSELF, self._own.rendered())
-        asked = [slot.child for slot in self._slots]
-        answers = await asyncio.gather(*(_asked(slot, "/metrics") for slot in self._slots))
+    async def _collect(self) -> Sequence[int]:
+        """Ask all workers; return the numbers of those that do not respond."""
+        self._totals.update(_SUPERVISOR, self._own.rendered())
+        asked = [worker.process for worker in self._workers]
+        responses = await asyncio.gather(*(worker.ask("/metrics") for worker in self._workers))
         silent = []
-        for slot, child, answer in zip(self._slots, asked, answers, strict=True):
-            # Of one that has ended meanwhile everything is counted already.
-            if answer is not None and answer.is_ok and slot.child is child:
-                self._totals.learn(slot.number, answer.body)
+        for worker, process, response in zip(self._workers, asked, responses, strict=True):
+            # Of one that has exited meanwhile everything is counted already.
+            if response is not None and response.is_ok and worker.process is process:
+                self._totals.update(worker.number, response.body)
             else:
-                silent.append(slot.number)
+                silent.append(worker.number)
         return silent
 
 
+@define
+class _Family:
+    """A metric, and the value of each of its series."""
+
+    name: str
+    kind: str
+    meaning: str
+    values: dict[Key, float] = field(factory=dict)
+
+    def metric(self) -> Metric:
+        """Return it as it is exposed."""
+        metric = Metric(self.name, self.meaning, self.kind)
+        for (name, labels), value in self.values.items():
+            metric.add_sample(name, dict(labels), value)
+        return metric
+
+
+_Families = Mapping[str, _Family]
+
+
+class MetricTotals:
+    """The sums over several processes, by their numbers."""
+
+    def __init__(self) -> None:
+        self._latest: dict[int, _Families] = {}
+        self._retired: dict[str, _Family] = {}
+
+    def update(self, number: int, text: bytes) -> None:
+        """Take in what a process exposes now, in place of what it has exposed before."""
+        self._latest[number] = {
+            family.name: _Family(
+                family.name,
+                family.type,
+                family.documentation,
+                {
+                    (sample.name, tuple(sample.labels.items())): sample.value
+                    for sample in family.samples
+                },
+            )
+            for family in text_string_to_metric_families(text.decode())
+        }
+
+    def retire(self, number: int) -> None:
+        """Keep what a process has counted, and forget what it had in hand."""
+        families = self._latest.pop(number, {}).values()
+        _add(self._retired, (family for family in families if family.kind in _ACCUMULATED))
+
+    def exposed(self, silent: Iterable[int] = ()) -> bytes:
+        """Return the sums in Prometheus' text format.
+
+        Of those that are ``silent`` now only what they have counted is in it.
+        """
+        silent = frozenset(silent)
+        sums: dict[str, _Family] = {}
+        for number, families in self._latest.items():
+            _add(
+                sums,
+                (
+                    family
+                    for family in families.values()
+                    if family.kind in _ACCUMULATED or number not in silent
+                ),
+            )
+        _add(sums, self._retired.values())
+        return generate_latest(_Exposed(sums))
+
+
+class _Exposed(Collector):
+    def __init__(self, families: _Families) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families."""
+        yield from (family.metric() for family in self._families.values())
+
+
+def _add(sums: dict[str, _Family], families: Iterable[_Family]) -> None:
+    for family in families:
+        total = sums.setdefault(family.name, _Family(family.name, family.kind, family.meaning))
+        is_shared = family.name in SHARED_GAUGES
+        for key, value in family.values.items():
+            before = total.values.get(key, 0.0)
+            total.values[key] = max(before, value) if is_shared else before + value
+
+
 @frozen
-class CrewReport(Report):
+class WorkerPoolStatus(StatusSource):
     """Tells how all workers do together."""
 
-    slots: Sequence[SupervisedWorker]
+    workers: Sequence[SupervisedWorker]
 
     async def read(self) -> Mapping[str, object]:
-        """Return the sums; raise :class:`StorageUnavailable` where no worker answers."""
-        answers = await asyncio.gather(*(_asked(slot, "/status") for slot in self.slots))
-        told = [json.loads(answer.body) for answer in answers if answer and answer.is_ok]
-        if not told:
+        """Return the sums; raise :class:`StorageUnavailable` where no worker responds."""
+        responses = await asyncio.gather(*(worker.ask("/status") for worker in self.workers))
+        reports = [json.loads(each.body) for each in responses if each and each.is_ok]
+        if not reports:
             raise StorageUnavailable("No worker answers: see /readyz.")
-        return _together(told)
+        return _together(reports)
 
 
-def _together(told: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+def _together(reports: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
     """Put reports together: all look at one storage, but each has done something else."""
-    oldest = [one["oldest_due_seconds"] for one in told if one["oldest_due_seconds"] is not None]
-    last_minutes = [one["last_minute"] for one in told]
+    oldest = [report["oldest_due_seconds"] for report in reports]
+    last_minutes = [report["last_minute"] for report in reports]
     return {
-        "waiting": max(one["waiting"] for one in told),
-        "waiting_is_exact": all(one["waiting_is_exact"] for one in told),
-        "begun": max(one["begun"] for one in told),
-        "webhooks_waiting": max(one["webhooks_waiting"] for one in told),
-        "oldest_due_seconds": max(oldest, default=None),
-        "workers": sorted({worker for one in told for worker in one["workers"]}),
-        "dispatching": any(one["dispatching"] for one in told),
+        "waiting": max(report["waiting"] for report in reports),
+        "waiting_is_exact": all(report["waiting_is_exact"] for report in reports),
+        "begun": max(report["begun"] for report in reports),
+        "webhooks_waiting": max(report["webhooks_waiting"] for report in reports),
+        "oldest_due_seconds": max((age for age in oldest if age is not None), default=None),
+        "workers": sorted({worker for report in reports for worker in report["workers"]}),
+        "dispatching": any(report["dispatching"] for report in reports),
         "last_minute": {
-            **{name: sum(one[name] for one in last_minutes) for name in last_minutes[0]},
-            "seconds": max(one["seconds"] for one in last_minutes),
+            **{name: sum(minute[name] for minute in last_minutes) for name in last_minutes[0]},
+            "seconds": max(minute["seconds"] for minute in last_minutes),
         },
     }
 
 
-def add_debug_door(
-    app: web.Application, settings: Settings, slots: Sequence[SupervisedWorker]
+def add_debug_proxy(
+    app: web.Application, settings: Settings, workers: Sequence[SupervisedWorker]
 ) -> None:
     """Lead to the workers' debug pages, where the settings ask for them.
 
@@ -149,10 +235,10 @@ def add_debug_door(
     """
     if not settings.debug:
         return
-    by_number = {str(slot.number): slot for slot in slots}
+    by_number = {str(worker.number): worker for worker in workers}
 
     async def index(request: web.Request) -> web.Response:
-        first = await _debug_page(slots[0], request, "")
+        first = await _debug_page(workers[0], request, "")
         if first.status != web.HTTPOk.status_code:
             return first
         lines = [f"/debug/{number}/\n" for number in by_number]
@@ -161,48 +247,26 @@ def add_debug_door(
         )
 
     async def page(request: web.Request) -> web.Response:
-        slot = by_number.get(request.match_info["number"])
-        if slot is None:
+        worker = by_number.get(request.match_info["number"])
+        if worker is None:
             raise web.HTTPNotFound
-        return await _debug_page(slot, request, request.match_info["page"])
+        return await _debug_page(worker, request, request.match_info["page"])
 
     app.router.add_get("/debug/", index)
     app.router.add_get("/debug/{number}/{page:[a-z]*}", page)
 
 
-async def _debug_page(slot: SupervisedWorker, request: web.Request, page: str) -> web.Response:
+async def _debug_page(worker: SupervisedWorker, request: web.Request, page: str) -> web.Response:
     query = f"?{request.query_string}" if request.query_string else ""
     headers: Mapping[str, str] = {
         name: request.headers[name] for name in _PASSED_ON if name in request.headers
     }
-    answer = await _asked(slot, f"/debug/{page}{query}", seconds=_DEBUG_SECONDS, headers=headers)
-    if answer is None:
-        raise StorageUnavailable(f"Worker {slot.number} does not answer: see /readyz.")
+    response = await worker.ask(f"/debug/{page}{query}", seconds=_DEBUG_SECONDS, headers=headers)
+    if response is None:
+        raise StorageUnavailable(f"Worker {worker.number} does not answer: see /readyz.")
     return web.Response(
-        body=answer.body,
-        status=answer.status,
-        content_type=answer.media_type,
+        body=response.body,
+        status=response.status,
+        content_type=response.media_type,
         headers=_HEADERS,
     )
-
-
-async def _asked(
-    slot: SupervisedWorker,
-    path: str,
-    *,
-    seconds: float = _ASK_SECONDS,
-    headers: Mapping[str, str] | None = None,
-) -> Answer | None:
-    child = slot.child
-    return await child.ask(path, seconds=seconds, headers=headers) if child else None
-
-
-@asynccontextmanager
-async def running(counts: CrewCounts) -> AsyncIterator[None]:
-    """Keep an eye on the counts for the length of the block."""
-    looking = asyncio.create_task(counts.keep_looking())
-    try:
-        yield
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)

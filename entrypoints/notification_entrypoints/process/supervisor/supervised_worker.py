@@ -1,100 +1,117 @@
-"""A worker's place among the others, in which one process follows another."""
+"""One of several workers, in whose place one process follows another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from notification_core.ports.clock import Clock
-from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, ending
+from notification_entrypoints.process.supervisor.worker_process import (
+    WorkerProcess,
+    WorkerResponse,
+    describe_exit,
+)
 from notification_entrypoints.serving.worker_channel import WorkerRefused
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
-_WELL_AFTER: Final = 30.0
-"""A worker that has lived so long ended for a reason of its own: the pauses begin anew."""
+ASK_SECONDS: Final = 2.5  # a worker gives its own parts 2 s
+_STABLE_SECONDS: Final = 30.0
+"""A process that ran so long ended for a reason of its own: the pauses begin anew."""
 
-Start = Callable[[int], Awaitable[WorkerProcess]]
+Spawn = Callable[[int], Awaitable[WorkerProcess]]
 """Starts a process of the worker of this number."""
 
 _log = structlog.stdlib.get_logger("notification")
 
 
 class SupervisedWorker:
-    """Keeps one worker running: whenever it ends, another one is started, not too fast."""
+    """Keeps one worker running: whenever it exits, another one is started, not too fast.
+
+    ``process`` is the one that runs now, if any.
+    """
 
     def __init__(self, number: int, clock: Clock) -> None:
         self.number = number
-        self.child: WorkerProcess | None = None
+        self.process: WorkerProcess | None = None
         self.ready = asyncio.Event()
         self.announcement = ""
         self.problem = "it is starting"
         self._clock = clock
         self._stopping = asyncio.Event()
-        self._deaths = 0
+        self._exits = 0
 
-    async def run(self, start: Start, gone: Callable[[int], None]) -> None:
-        """Have a worker run until told to stop; ``gone`` is called when it ends before that.
+    async def run(self, spawn: Spawn, on_exit: Callable[[int], None]) -> None:
+        """Have a worker run until told to stop; ``on_exit`` is called when it exits before that.
 
         Raises :class:`WorkerRefused` where none can run, and :class:`OSError` where the first one
         cannot be started.
         """
         while not self._stopping.is_set():
-            began = self._clock.monotonic()
+            started_at = self._clock.monotonic()
             try:
-                self.child = child = await start(self.number)
+                self.process = process = await spawn(self.number)
             except OSError as error:
-                if not self._deaths:
+                if not self._exits:
                     raise
                 # As when a worker dies: what keeps a process from being made now may pass.
                 await self._pause(f"none could be started: {error}", 0.0, None)
                 continue
             if self._stopping.is_set():
-                child.stop()
-            code = await self._lived(child)
+                process.stop()
+            code = await self._wait(process)
             if self._stopping.is_set():
                 return
-            self._check(child, code)
-            gone(self.number)
-            reason = child.refused.reason if child.refused else ending(code)
-            lived = self._clock.monotonic() - began
-            await self._pause(reason, lived, child.process.pid)
+            refused = process.refused
+            # Why none can start does not pass by itself, unless it is said to, and one has served.
+            if refused and not (refused.passes and self.ready.is_set()):
+                raise WorkerRefused(refused.reason, code)
+            on_exit(self.number)
+            reason = refused.reason if refused else describe_exit(code)
+            ran_for = self._clock.monotonic() - started_at
+            await self._pause(reason, ran_for, process.process.pid)
 
     def stop(self) -> None:
         """Have the worker stop, and no other follow."""
         self._stopping.set()
-        if self.child:
-            self.child.stop()
+        if self.process:
+            self.process.stop()
 
     def kill(self) -> None:
         """End the worker at once."""
-        if self.child:
-            self.child.kill()
+        if self.process:
+            self.process.kill()
 
-    async def _lived(self, child: WorkerProcess) -> int:
-        """Wait for the end of a life; return the exit code."""
-        becoming_ready = asyncio.create_task(self._note_ready(child))
+    async def ask(
+        self,
+        path: str,
+        *,
+        seconds: float = ASK_SECONDS,
+        headers: Mapping[str, str] | None = None,
+    ) -> WorkerResponse | None:
+        """Ask the ops server of the process that runs; None if there is no response in time."""
+        process = self.process
+        return await process.ask(path, seconds=seconds, headers=headers) if process else None
+
+    async def _wait(self, process: WorkerProcess) -> int:
+        """Wait for the exit of a process; return the exit code."""
+
+        async def note_ready() -> None:
+            self.announcement = await process.ready
+            self.ready.set()
+
+        becoming_ready = asyncio.create_task(note_ready())
         try:
-            return await child.ended()
+            return await process.wait()
         finally:
             becoming_ready.cancel()
-            self.child = None
+            self.process = None
 
-    async def _note_ready(self, child: WorkerProcess) -> None:
-        self.announcement = await child.ready
-        self.ready.set()
-
-    def _check(self, child: WorkerProcess, code: int) -> None:
-        """Give up where a worker has said why none can start, unless that may pass."""
-        refused = child.refused
-        if refused and not (refused.passes and self.ready.is_set()):
-            raise WorkerRefused(refused.reason, code)
-
-    async def _pause(self, reason: str, lived: float, pid: int | None) -> None:
-        self._deaths = 1 if lived >= _WELL_AFTER else self._deaths + 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 1, 10))
+    async def _pause(self, reason: str, ran_for: float, pid: int | None) -> None:
+        self._exits = 1 if ran_for >= _STABLE_SECONDS else self._exits + 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._exits - 1, 10))
         self.problem = f"it is started again: {reason}"
         _log.error(
             "worker_exited",

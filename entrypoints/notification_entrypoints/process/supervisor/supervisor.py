@@ -10,40 +10,60 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import structlog
 from attrs import frozen
 
 from notification_adapters.clock import SystemClock
+from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.log_output import LogOutput, announce
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.server import ops_app
 from notification_entrypoints.ops.status import add_status_page
-from notification_entrypoints.process.runtime import COMMIT, info_of, ops_bind, ops_runner
-from notification_entrypoints.process.supervisor.aggregate import (
-    CrewCounts,
-    CrewParts,
-    CrewReport,
-    add_debug_door,
-    running,
+from notification_entrypoints.process.runtime import (
+    COMMIT,
+    api_bind,
+    info_of,
+    ops_bind,
+    ops_runner,
 )
-from notification_entrypoints.process.supervisor.sockets import socket_folder
+from notification_entrypoints.process.supervisor.aggregate import (
+    WorkerPoolHealth,
+    WorkerPoolMetrics,
+    WorkerPoolStatus,
+    add_debug_proxy,
+)
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
-from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, spawned
-from notification_entrypoints.serving.http_server import Bind, listening, sharing, stop_signals
+from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, spawn
+from notification_entrypoints.serving.background import in_background
+from notification_entrypoints.serving.http_server import listening, sharing, stop_signals
 from notification_entrypoints.serving.worker_channel import WorkerAddress
 
 LONGEST_STOP: Final = 14.0
-"""A worker that has not ended by itself so long after it was told to is killed."""
+"""A worker that has not exited by itself so long after it was told to stop is killed."""
 
 _SECOND_SIGNAL: Final = 130
 
+PARENTS: Final[Sequence[str | None]] = (None, "/dev/shm")  # noqa: S108 - the folder in it is private
+"""Where a folder is made: where temporary files go, else in the memory that Linux offers.
+
+The latter can usually be written to in a container whose root file system is read-only.
+"""
+
+_LONGEST_PATH: Final = 100  # of 107 bytes that a socket's address has room for, without its name
+
 _log = structlog.stdlib.get_logger("notification")
+
+
+class SocketFolderUnavailable(NotificationError):
+    """No folder can be made for the sockets; the message says what to set."""
 
 
 @frozen
@@ -56,107 +76,117 @@ class WorkerPool:
     shares_port: bool
 
 
-async def supervise(settings: Settings, crew: WorkerPool, log: LogOutput) -> None:
-    """Have a crew serve until SIGINT or SIGTERM; a second signal ends all of it at once.
+async def supervise(settings: Settings, pool: WorkerPool, log: LogOutput) -> None:
+    """Have a pool serve until SIGINT or SIGTERM; a second signal ends all of it at once.
 
-    Raises :class:`WorkerRefused` where none of them can start.
+    Raises :class:`WorkerRefused` where none of its workers can start.
     """
     stopping = asyncio.Event()
-    slots = [SupervisedWorker(number, SystemClock()) for number in range(1, crew.size + 1)]
-    counts = CrewCounts(slots, Metrics(VERSION, COMMIT, settings.pod_name, serves=False))
-    counts.observe_log(log)
+    workers = [SupervisedWorker(number, SystemClock()) for number in range(1, pool.size + 1)]
+    own = Metrics(VERSION, COMMIT, settings.pod_name, serves=False)
+    own.observe_log(log)
+    metrics = WorkerPoolMetrics(workers, own)
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(stop_signals(lambda: _end_at_once(slots)))
-        ops_url = await stack.enter_async_context(_answering(settings, slots, counts, stopping))
-        environ = stack.enter_context(_environ(settings, crew))
+        stop = stack.enter_context(stop_signals(lambda: _exit_at_once(workers)))
+        app = ops_app(
+            metrics,
+            WorkerPoolHealth(workers),
+            info_of(settings),
+            stopping=stopping,
+            write_timeout=settings.ops.server_write_timeout,
+        )
+        add_status_page(app, WorkerPoolStatus(workers))
+        add_debug_proxy(app, settings, workers)
+        ops_url = await stack.enter_async_context(
+            listening(ops_runner(app, settings), ops_bind(settings))
+        )
+        await stack.enter_async_context(in_background(metrics.keep_collecting()))
+        environ = pool.environ
+        if pool.shares_port:
+            # The port is kept for the workers, also where the setting leaves it to the system.
+            port = stack.enter_context(sharing(api_bind(settings)))
+            environ = {**environ, "API_SERVER_PORT": str(port)}
         folder = stack.enter_context(socket_folder())
 
-        async def start(number: int) -> WorkerProcess:
-            berth = WorkerAddress(number, folder / f"{number}.sock", ops_url, os.getpid())
-            return await spawned(crew.command, berth, environ)
+        async def spawn_worker(number: int) -> WorkerProcess:
+            address = WorkerAddress(number, folder / f"{number}.sock", ops_url, os.getpid())
+            return await spawn(pool.command, address, environ)
 
-        _log.info("supervisor_started", workers=crew.size, ops_url=ops_url)
-        lives = [asyncio.create_task(slot.run(start, counts.ended)) for slot in slots]
-        await _live(slots, lives, stop, stopping)
-
-
-@asynccontextmanager
-async def _answering(
-    settings: Settings,
-    slots: Sequence[SupervisedWorker],
-    counts: CrewCounts,
-    stopping: asyncio.Event,
-) -> AsyncIterator[str]:
-    """Answer on the ops port for all workers; gives the URL."""
-    app = ops_app(
-        counts,
-        CrewParts(slots),
-        info_of(settings),
-        stopping=stopping,
-        write_timeout=settings.ops.server_write_timeout,
-    )
-    add_status_page(app, CrewReport(slots))
-    add_debug_door(app, settings, slots)
-    async with listening(ops_runner(app, settings), ops_bind(settings)) as url, running(counts):
-        yield url
+        _log.info("supervisor_started", workers=pool.size, ops_url=ops_url)
+        runs = [
+            asyncio.create_task(worker.run(spawn_worker, metrics.worker_exited))
+            for worker in workers
+        ]
+        await _run_until_stopped(workers, runs, stop, stopping)
 
 
-@contextmanager
-def _environ(settings: Settings, crew: WorkerPool) -> Iterator[Mapping[str, str]]:
-    """Give the workers' environment; the API's port is kept for them where they share one."""
-    if not crew.shares_port:
-        yield crew.environ
-        return
-    variable = "API_SERVER_PORT"
-    with sharing(Bind(settings.api.server_host, settings.api.server_port, variable)) as port:
-        yield {**crew.environ, variable: str(port)}
-
-
-async def _live(
-    slots: Sequence[SupervisedWorker],
-    lives: Sequence[asyncio.Task[None]],
+async def _run_until_stopped(
+    workers: Sequence[SupervisedWorker],
+    runs: Sequence[asyncio.Task[None]],
     stop: asyncio.Event,
     stopping: asyncio.Event,
 ) -> None:
-    """Let the workers run until told to stop, or until one says that none can."""
-    told = asyncio.create_task(stop.wait())
-    announcing = asyncio.create_task(_announce(slots))
-    await asyncio.wait([told, *lives], return_when=asyncio.FIRST_COMPLETED)
-    stopping.set()
-    _log.info("stopping")
-    await _cancelled([told, announcing])
-    await _end(slots, lives)
-    for life in lives:
-        life.result()
+    """Let the workers run until told to stop, or until one says that none can.
 
+    Then they may exit in order, for so long as that may take, and are killed after that.
+    """
 
-async def _announce(slots: Sequence[SupervisedWorker]) -> None:
-    """Say once what the workers say, when all of them serve."""
-    for slot in slots:
-        await slot.ready.wait()
-    announce(slots[0].announcement, sys.stdout)
+    async def announce_once_all_serve() -> None:
+        for worker in workers:
+            await worker.ready.wait()
+        announce(workers[0].announcement, sys.stdout)
 
+    async def wait_for_stop() -> None:
+        await stop.wait()
 
-async def _end(slots: Sequence[SupervisedWorker], lives: Sequence[asyncio.Task[None]]) -> None:
-    """Let the workers end in order, for so long as that may take, and then at once."""
-    for slot in slots:
-        slot.stop()
-    _, late = await asyncio.wait(lives, timeout=LONGEST_STOP)
+    async with in_background(announce_once_all_serve()), in_background(wait_for_stop()) as told:
+        await asyncio.wait([told, *runs], return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()
+        _log.info("stopping")
+    for worker in workers:
+        worker.stop()
+    _, late = await asyncio.wait(runs, timeout=LONGEST_STOP)
     if late:
         _log.error("workers_killed", reason=f"they have not stopped within {LONGEST_STOP:.0f} s")
-        for slot in slots:
-            slot.kill()
-        await asyncio.wait(lives)
+        for worker in workers:
+            worker.kill()
+        await asyncio.wait(runs)
+    for run in runs:
+        run.result()
 
 
-def _end_at_once(slots: Sequence[SupervisedWorker]) -> None:
-    for slot in slots:
-        slot.kill()
+def _exit_at_once(workers: Sequence[SupervisedWorker]) -> None:
+    for worker in workers:
+        worker.kill()
     logging.shutdown()
     os._exit(_SECOND_SIGNAL)
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+@contextmanager
+def socket_folder(parents: Sequence[str | None] = PARENTS) -> Iterator[Path]:
+    """Give a folder that nobody else can enter, for the length of the block.
+
+    Raises :class:`SocketFolderUnavailable`.
+    """
+    with _made_folder(parents) as name:
+        yield Path(name)
+
+
+def _made_folder(parents: Sequence[str | None]) -> "TemporaryDirectory[str]":
+    reasons = []
+    for parent in parents:
+        try:
+            folder = TemporaryDirectory(
+                prefix="notification-", dir=parent, ignore_cleanup_errors=True
+            )
+        except OSError as error:
+            reasons.append(error.strerror or str(error))
+            continue
+        if len(os.fsencode(folder.name)) <= _LONGEST_PATH - len("/1000.sock"):
+            return folder
+        folder.cleanup()
+        reasons.append(f"the path {folder.name} is too long for a socket")
+    raise SocketFolderUnavailable(
+        f"--workers needs a folder for sockets, and none can be made ({'; '.join(reasons)}): set "
+        "TMPDIR to a folder that can be written to, in Kubernetes the mount of an emptyDir volume."
+    )

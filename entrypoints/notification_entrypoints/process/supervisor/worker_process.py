@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
@@ -13,14 +13,19 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 from attrs import define, field, frozen
 
-from notification_entrypoints.serving.worker_channel import Ready, Refused, WorkerAddress, heard
+from notification_entrypoints.serving.worker_channel import (
+    Ready,
+    Refused,
+    WorkerAddress,
+    parse_report,
+)
 
 _MODULE: Final = "notification_entrypoints.commands.worker"
 
 
 @frozen
-class Answer:
-    """What a worker's ops server answered."""
+class WorkerResponse:
+    """A response of a worker's ops server."""
 
     status: int
     media_type: str
@@ -28,32 +33,37 @@ class Answer:
 
     @property
     def is_ok(self) -> bool:
-        """Tell whether it answered what was asked for."""
+        """Tell whether it has what was asked for."""
         return self.status == HTTPStatus.OK
 
 
 @define(eq=False)
 class WorkerProcess:
-    """One life of a worker, from its start to its end."""
+    """One process of a worker, from its start to its exit."""
 
-    berth: WorkerAddress
+    address: WorkerAddress
     process: Process
     ready: asyncio.Future[str] = field(factory=lambda: asyncio.get_running_loop().create_future())
     refused: Refused | None = None
 
-    async def ended(self) -> int:
-        """Hear what it says until it ends; return its exit code, negative for a signal's number."""
+    async def wait(self) -> int:
+        """Read its reports until it exits; return its exit code, negative for a signal's number."""
         stream = self.process.stdout
         assert stream  # noqa: S101 - it was started with one
-        while line := await _line(stream):
-            match heard(line):
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # longer than any line that is meant for us
+                continue
+            if not line:
+                return await self.process.wait()
+            match parse_report(line):
                 case Ready(announcement) if not self.ready.done():
                     self.ready.set_result(announcement)
                 case Refused() as refused:
                     self.refused = refused
                 case _:
                     pass
-        return await self.process.wait()
 
     def stop(self) -> None:
         """Tell it to stop; doing it again changes nothing."""
@@ -67,46 +77,35 @@ class WorkerProcess:
 
     async def ask(
         self, path: str, *, seconds: float, headers: Mapping[str, str] | None = None
-    ) -> Answer | None:
-        """Ask its ops server; None where it does not answer in time."""
-        connector = UnixConnector(str(self.berth.socket))
+    ) -> WorkerResponse | None:
+        """Ask its ops server; None where it does not respond in time."""
+        connector = UnixConnector(str(self.address.socket))
         timeout = ClientTimeout(total=seconds)
         try:
             async with (
                 ClientSession(connector=connector, timeout=timeout) as session,
                 session.get(f"http://worker{path}", headers=headers) as response,
             ):
-                return Answer(response.status, response.content_type, await response.read())
+                body = await response.read()
+                return WorkerResponse(response.status, response.content_type, body)
         except (ClientError, OSError):  # a time-out is one of these
             return None
 
 
-async def spawned(command: str, berth: WorkerAddress, environ: Mapping[str, str]) -> WorkerProcess:
+async def spawn(command: str, address: WorkerAddress, environ: Mapping[str, str]) -> WorkerProcess:
     """Start a worker: a process of its own, which inherits nothing but its standard streams."""
     process = await asyncio.create_subprocess_exec(
-        *_program(command, berth), env=_environ(environ), stdin=PIPE, stdout=PIPE
+        # -P: a file in the current folder must not stand in for a module.
+        *(sys.executable, "-P", "-m", _MODULE, command, *address.arguments()),
+        # Modules are found where they are found here, however this program was started.
+        env={**environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=PIPE,
+        stdout=PIPE,
     )
-    return WorkerProcess(berth, process)
+    return WorkerProcess(address, process)
 
 
-async def _line(stream: asyncio.StreamReader) -> bytes:
-    """Return the next line; one that is longer than any that is meant for us is passed over."""
-    while True:
-        with suppress(ValueError):
-            return await stream.readline()
-
-
-def _program(command: str, berth: WorkerAddress) -> Sequence[str]:
-    # -P: a file in the current folder must not stand in for a module.
-    return (sys.executable, "-P", "-m", _MODULE, command, *berth.arguments())
-
-
-def _environ(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Have modules found where they are found here, however this program was started."""
-    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Return in words how a process ended."""
     if code >= 0:
         return f"it ended with exit code {code}"

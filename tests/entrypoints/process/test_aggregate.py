@@ -11,7 +11,7 @@ from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.ports.backlog import BacklogSize
 from notification_entrypoints.observability.metrics import Metrics
-from notification_entrypoints.process.supervisor.totals import Totals
+from notification_entrypoints.process.supervisor.aggregate import MetricTotals
 
 
 def metrics(events: int, in_hand: int = 0) -> Metrics:
@@ -25,13 +25,13 @@ def metrics(events: int, in_hand: int = 0) -> Metrics:
 
 
 async def test_what_all_of_them_see_alike_is_told_once() -> None:
-    totals = Totals()
+    totals = MetricTotals()
     for number, oldest in ((1, 90), (2, 100)):
         made = metrics(events=1)
         made.observe_storage(measured(oldest))
         made.observe_webhooks(dict, lambda *_: False)
-        totals.learn(number, await made.exposed())
-    totals.learn(3, metrics(events=1).rendered())  # its storage does not answer
+        totals.update(number, await made.exposed())
+    totals.update(3, metrics(events=1).rendered())  # its storage does not answer
     told = read(totals.exposed())
     assert told["notification_deliveries_pending", ("unclaimed",)] == 12
     assert told["notification_oldest_due_delivery_age_seconds", ()] == 100
@@ -61,14 +61,14 @@ BUILD = "notification_build_info", ("abc", "", "1.2.3")
 
 
 @pytest.fixture
-def totals() -> Totals:
-    totals = Totals()
-    totals.learn(1, metrics(events=5, in_hand=3).rendered())
-    totals.learn(2, metrics(events=7, in_hand=4).rendered())
+def totals() -> MetricTotals:
+    totals = MetricTotals()
+    totals.update(1, metrics(events=5, in_hand=3).rendered())
+    totals.update(2, metrics(events=7, in_hand=4).rendered())
     return totals
 
 
-def test_what_each_has_counted_and_has_in_hand_is_added_up(totals: Totals) -> None:
+def test_what_each_has_counted_and_has_in_hand_is_added_up(totals: MetricTotals) -> None:
     told = read(totals.exposed())
     assert told[ACCEPTED] == 12
     assert told[SUCCEEDED] == 12
@@ -81,38 +81,40 @@ def test_what_each_has_counted_and_has_in_hand_is_added_up(totals: Totals) -> No
     assert told[PROCESSES] == 2
 
 
-def test_what_all_see_alike_is_not_added_up(totals: Totals) -> None:
+def test_what_all_see_alike_is_not_added_up(totals: MetricTotals) -> None:
     assert read(totals.exposed())[BUILD] == 1
 
 
-def test_a_series_that_only_one_has_is_there(totals: Totals) -> None:
+def test_a_series_that_only_one_has_is_there(totals: MetricTotals) -> None:
     failing = metrics(events=7)
     failing.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
-    totals.learn(2, failing.rendered())
+    totals.update(2, failing.rendered())
     told = read(totals.exposed())
     assert told[FAILED] == 1
     assert told[SUCCEEDED] == 12
 
 
-def test_no_counter_goes_backwards_when_a_process_ends_and_another_begins(totals: Totals) -> None:
-    totals.ended(2)
+def test_no_counter_goes_backwards_when_a_process_ends_and_another_begins(
+    totals: MetricTotals,
+) -> None:
+    totals.retire(2)
     told = read(totals.exposed())
     assert told[ACCEPTED] == 12
     assert told["notification_attempt_duration_seconds_count", ()] == 12
     assert (told[IN_FLIGHT], told[PROCESSES]) == (3, 1), "what it had in hand is gone"
-    totals.learn(2, metrics(events=1, in_hand=1).rendered())
+    totals.update(2, metrics(events=1, in_hand=1).rendered())
     told = read(totals.exposed())
     assert told[ACCEPTED] == 13
     assert (told[IN_FLIGHT], told[PROCESSES]) == (4, 2)
 
 
-def test_of_one_that_does_not_answer_only_what_it_has_counted_is_told(totals: Totals) -> None:
+def test_of_one_that_does_not_answer_only_what_it_has_counted_is_told(totals: MetricTotals) -> None:
     told = read(totals.exposed(silent=[2]))
     assert told[ACCEPTED] == 12
     assert told[IN_FLIGHT] == 3
 
 
-def test_one_that_ends_before_it_was_ever_heard_changes_nothing(totals: Totals) -> None:
+def test_one_that_ends_before_it_was_ever_heard_changes_nothing(totals: MetricTotals) -> None:
     before = totals.exposed()
-    totals.ended(3)
+    totals.retire(3)
     assert totals.exposed() == before

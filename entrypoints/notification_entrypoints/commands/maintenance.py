@@ -1,0 +1,66 @@
+"""Commands on the storage at ``DB_URI``, without a server: schema, secrets, dead letters.
+
+They may run while servers do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Final
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.kafka.message_reader import MessageReader
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.encryption.reencryption import Reencryption
+from notification_core.ingest.dead_letters import DeadLetterReplay
+from notification_core.ingest.ingest import Ingest
+from notification_core.model.event import Source
+from notification_core.version import VERSION
+from notification_entrypoints.bootstrap import storage
+from notification_entrypoints.config.settings import load_settings
+from notification_entrypoints.observability.metrics import Metrics
+
+_NO_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def migrate(environ: Mapping[str, str]) -> None:
+    """Bring the schema up to this version; others that do so meanwhile are waited for."""
+    asyncio.run(storage.migrate(load_settings(environ)))
+
+
+def check_schema(environ: Mapping[str, str]) -> None:
+    """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""
+    asyncio.run(storage.check_schema(load_settings(environ)))
+
+
+def migration_sql(environ: Mapping[str, str]) -> str:
+    """Return the statements that would bring the schema up to this version."""
+    return asyncio.run(storage.migration_sql(load_settings(environ)))
+
+
+@asynccontextmanager
+async def open_reencryption(
+    environ: Mapping[str, str], defaults: Mapping[str, str]
+) -> AsyncIterator[Reencryption]:
+    """Open what re-encrypts stored secrets; raises where no given secret opens the storage."""
+    settings = load_settings(environ, defaults)
+    clock = SystemClock()
+    async with storage.open_storage(settings, clock, IdGenerator(clock)) as stores:
+        yield Reencryption(stores.sealed, clock)
+
+
+@asynccontextmanager
+async def open_dead_letters(
+    environ: Mapping[str, str], defaults: Mapping[str, str] = _NO_DEFAULTS
+) -> AsyncIterator[DeadLetterReplay]:
+    """Open the dead letters; what is ingested from here is sent by the process that dispatches."""
+    settings = load_settings(environ, defaults)
+    clock = SystemClock()
+    ids = IdGenerator(clock)
+    async with storage.open_storage(settings, clock, ids) as stores:
+        metrics = Metrics(VERSION, "")  # counts that are gone when the command ends
+        ingest = Ingest(
+            stores.deliveries, clock, ids, metrics, None, stores.waking, source=Source.KAFKA
+        )
+        yield DeadLetterReplay(stores.dead_letters, ingest, MessageReader(clock, settings.tz))
