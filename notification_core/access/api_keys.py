@@ -61,7 +61,7 @@ class ApiKeyService:
         self._on_revoked = on_revoked
 
     async def create(
-        self, draft: ApiKeyDraft, keep: RecordsOf[IssuedApiKey] | None = None
+        self, draft: ApiKeyDraft, make_records: RecordsOf[IssuedApiKey] | None = None
     ) -> IssuedApiKey:
         """Make a key; raise :class:`InvalidApiKey`, which names all that is wrong."""
         now = self._clock.now()
@@ -79,16 +79,16 @@ class ApiKeyService:
             expires_at=draft.expires_at,
         )
         issued = IssuedApiKey(key, secret_text)
-        await self._store.add(key, records_for(keep, issued))
+        await self._store.add(key, records_for(make_records, issued))
         return issued
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys, the newest first, those before ``before`` only."""
         return await self._store.page(limit, before)
 
-    async def revoke(self, key_id: UUID, kept: RequestRecords = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, records: RequestRecords = ()) -> ApiKey:
         """Revoke a key permanently and return it; raise :class:`ApiKeyNotFound`."""
-        key = await self._store.revoke(key_id, self._clock.now(), kept)
+        key = await self._store.revoke(key_id, self._clock.now(), records)
         self._on_revoked(key_id)
         return key
 

@@ -75,24 +75,26 @@ class DeliveryRunner(DirectDispatch):
 
     # Taking deliveries in: from ingest (the Taker port), and from claims.
 
-    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+    def reserve(
+        self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
+    ) -> bool:
         """Keep a place; what is being committed counts as held."""
-        if self._halted or not self.lanes.reserve(webhook, changes, size):
+        if self._halted or not self.lanes.reserve(webhook, webhooks_revision, size):
             return False
         self._held[delivery_id] += 1
         return True
 
-    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
+    def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Give the places back; if the commit happened after all, the rows are found unheld."""
-        for delivery in begun:
+        for delivery in claimed:
             self.lanes.unreserve(delivery.webhook_id, len(delivery.body))
             self._let_go(delivery.fence)
 
-    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
+    def hand_over(self, claimed: Sequence[ClaimedDelivery], leased_from: float) -> None:
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
-        fresh = [self.lanes.fill(QueuedDelivery(delivery, leased_until)) for delivery in begun]
-        self._go_on(begun, fresh=all(fresh))
+        fresh = [self.lanes.fill(QueuedDelivery(delivery, leased_until)) for delivery in claimed]
+        self._go_on(claimed, fresh=all(fresh))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
         """Let claimed deliveries wait in their lanes."""
@@ -103,7 +105,7 @@ class DeliveryRunner(DirectDispatch):
             self._left.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
             fresh &= self.lanes.add(
-                QueuedDelivery(delivery, leased_until), webhook, claimed.changes
+                QueuedDelivery(delivery, leased_until), webhook, claimed.webhooks_revision
             )
         self._go_on(claimed.deliveries, fresh=fresh)
 
@@ -230,7 +232,7 @@ class DeliveryRunner(DirectDispatch):
         if shortage.everywhere:
             self.shortage = shortage
             self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS
-        self._recorder.give_back([held.delivery.fence], self._deliver.rules.retries.interval)
+        self._recorder.release([held.delivery.fence], self._deliver.rules.retries.interval)
 
     def _note(self, flight: InFlightRequest, result: AttemptResult) -> None:
         """Tell the lane how its webhook has answered."""
@@ -251,7 +253,7 @@ class DeliveryRunner(DirectDispatch):
             webhook = snapshot.webhooks.get(webhook_id)
             if webhook is not None and not webhook.may_be_sent_to(now):
                 webhook = None
-            self._return(self.lanes.refresh(webhook_id, webhook, snapshot.changes))
+            self._return(self.lanes.refresh(webhook_id, webhook, snapshot.webhooks_revision))
         self.fill()
 
     def tick(self) -> None:
@@ -267,7 +269,7 @@ class DeliveryRunner(DirectDispatch):
 
     def _return(self, helds: Sequence[QueuedDelivery]) -> None:
         if helds:
-            self._recorder.give_back([held.delivery.fence for held in helds])
+            self._recorder.release([held.delivery.fence for held in helds])
 
     # When others may take this worker for dead.
 

@@ -67,7 +67,7 @@ class Dispatcher:
         retention_sweeper: RetentionSweeper,
         erasure_runner: ErasureRunner,
         lock: WorkerLock,
-        waking: DispatchNotifier,
+        notifier: DispatchNotifier,
         clock: Clock,
         observer: Observer,
         rules: DispatchRules,
@@ -113,7 +113,7 @@ class Dispatcher:
             wanting=self._claim_now,
             stale=self._stale_signal.set,
         )
-        self._waking = waking
+        self._notifier = notifier
         self._retention_sweeper = retention_sweeper
         self._lifeline = WorkerLockGuard(
             lock=lock,
@@ -164,7 +164,7 @@ class Dispatcher:
         The worker's lock must be held. Raises :class:`StorageUnavailable`.
         """
         await self._upkeep.reap()
-        self._lanes.changed(await self._webhooks.changes())
+        self._lanes.on_webhooks_changed(await self._webhooks.webhooks_revision())
         self._tasks = [
             asyncio.create_task(self._recorder.run()),
             self._loop("tick", self._tick, Wakeup(self._clock)),
@@ -203,9 +203,9 @@ class Dispatcher:
             self.sending.abandon()
             await _cancel(self._tasks)
 
-    def changed(self, changes: int) -> None:
+    def on_webhooks_changed(self, webhooks_revision: int) -> None:
         """Take in that webhooks have changed: nothing more is sent before they are read again."""
-        if self._lanes.changed(changes):
+        if self._lanes.on_webhooks_changed(webhooks_revision):
             self._stale_signal.set()
             self._upkeep_signal.set()
             self._erase_signal.set()
@@ -322,9 +322,9 @@ class Dispatcher:
 
     async def _poll(self) -> float:
         """See to changes of webhooks, deliveries that nobody holds, and dead workers."""
-        self.changed(await self._webhooks.changes())
+        self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         async with self._claiming:
-            freed = await self._upkeep.free_unheld(self.worker, self.sending.holds)
+            freed = await self._upkeep.release_orphaned(self.worker, self.sending.holds)
         if await self._upkeep.reap() or freed:
             self._claim_now()
         return self._rules.poll_interval.total_seconds()
@@ -337,10 +337,10 @@ class Dispatcher:
 
     async def _keep_up(self) -> float:
         self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
-        await self._upkeep.settle()
+        await self._upkeep.cancel_unsendable()
         await self._upkeep.delete_old_answers()
         if await self._upkeep.disable_failing():
-            self.changed(await self._webhooks.changes())
+            self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         return _UPKEEP_SECONDS
 
     async def _replay(self) -> float:
@@ -353,14 +353,14 @@ class Dispatcher:
         return _FORGET_PAUSE if await self._retention_sweeper.sweep_batch() else _UPKEEP_SECONDS
 
     async def _keep_lock(self) -> float:
-        await self._lifeline.mended()
+        await self._lifeline.recover_once()
         # Whatever was told meanwhile was not heard.
         self._poll_signal.set()
         self._claim_now()
         return 0.0
 
     async def _hear(self) -> float:
-        await self._waking.woken()
+        await self._notifier.wait()
         self._claim_now()
         return 0.0
 

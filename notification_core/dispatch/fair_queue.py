@@ -136,11 +136,11 @@ class FairQueue:
     def _own_room(self, lane: WebhookQueue) -> int:
         return max(0, lane.limit - lane.in_flight - lane.kept)
 
-    def reserve(self, webhook: Webhook, changes: int, size: int) -> bool:
+    def reserve(self, webhook: Webhook, webhooks_revision: int, size: int) -> bool:
         """Keep a place for a delivery of this size; tell whether there is one."""
         if not self.room(webhook.webhook_id, size):
             return False
-        lane = self._lane(webhook, changes)
+        lane = self._lane(webhook, webhooks_revision)
         lane.reserved += 1
         self._count(lane, 1, size)
         return True
@@ -159,28 +159,28 @@ class FairQueue:
         self._queue(lane)
         return self.is_fresh(lane)
 
-    def add(self, held: QueuedDelivery, webhook: Webhook, changes: int) -> bool:
+    def add(self, held: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
         """Let a begun delivery wait in its webhook's lane; tell whether that is fresh."""
-        lane = self._lane(webhook, changes)
+        lane = self._lane(webhook, webhooks_revision)
         lane.waiting.append(held)
         self._count(lane, 1, len(held.delivery.body))
         self._queue(lane)
         return self.is_fresh(lane)
 
-    def _lane(self, webhook: Webhook, changes: int) -> WebhookQueue:
+    def _lane(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
         lane = self._lanes.get(webhook.webhook_id)
         if lane is None:
-            lane = WebhookQueue(webhook, changes, self.bounds.per_webhook, self._unproven)
+            lane = WebhookQueue(webhook, webhooks_revision, self.bounds.per_webhook, self._unproven)
             self._lanes[webhook.webhook_id] = lane
         else:
-            self._renew(lane, webhook, changes)
+            self._renew(lane, webhook, webhooks_revision)
         return lane
 
-    def _renew(self, lane: WebhookQueue, webhook: Webhook, changes: int) -> None:
+    def _renew(self, lane: WebhookQueue, webhook: Webhook, webhooks_revision: int) -> None:
         """Take in a webhook unless a later reading of it is known; what waited may go on."""
-        if changes >= lane.changes:
+        if webhooks_revision >= lane.webhooks_revision:
             was_held_back = not self.is_fresh(lane)
-            lane.webhook, lane.changes = webhook, changes
+            lane.webhook, lane.webhooks_revision = webhook, webhooks_revision
             if was_held_back:
                 self._queue(lane)
 
@@ -253,7 +253,7 @@ class FairQueue:
 
     def is_fresh(self, lane: WebhookQueue) -> bool:
         """Tell whether a lane's webhook was read after the latest change that is known."""
-        return lane.changes >= self._changes
+        return lane.webhooks_revision >= self._changes
 
     @staticmethod
     def _land(flight: InFlightRequest) -> None:
@@ -310,10 +310,10 @@ class FairQueue:
 
     # What changes meanwhile.
 
-    def changed(self, changes: int) -> bool:
+    def on_webhooks_changed(self, webhooks_revision: int) -> bool:
         """Hold back every lane that was read before this change; tell whether that is news."""
-        news = changes > self._changes
-        self._changes = max(changes, self._changes)
+        news = webhooks_revision > self._changes
+        self._changes = max(webhooks_revision, self._changes)
         return news
 
     def stale(self) -> list[UUID]:
@@ -321,23 +321,23 @@ class FairQueue:
         return [
             webhook_id
             for webhook_id, lane in self._lanes.items()
-            if lane.waiting and lane.changes < self._changes
+            if lane.waiting and lane.webhooks_revision < self._changes
         ]
 
     def refresh(
-        self, webhook_id: UUID, webhook: Webhook | None, changes: int
+        self, webhook_id: UUID, webhook: Webhook | None, webhooks_revision: int
     ) -> list[QueuedDelivery]:
-        """Take in a webhook as read at ``changes``; return what must not be sent any more.
+        """Take in a webhook as read at ``webhooks_revision``; return what must not be sent.
 
         None says that nothing may be sent to it now.
         """
         lane = self._lanes.get(webhook_id)
-        if lane is None or changes < lane.changes:
+        if lane is None or webhooks_revision < lane.webhooks_revision:
             return []
         if webhook is None:
             # The lane stays held back: what was read before and arrives later is judged again.
             return self._drain(lane)
-        self._renew(lane, webhook, changes)
+        self._renew(lane, webhook, webhooks_revision)
         return []
 
     def expiring(self, before: float) -> list[QueuedDelivery]:

@@ -64,7 +64,7 @@ class ResultWriter:
         self._results.append(result)
         self._wake()
 
-    def give_back(self, fences: Iterable[Fence], after: timedelta = AT_ONCE) -> None:
+    def release(self, fences: Iterable[Fence], after: timedelta = AT_ONCE) -> None:
         """Take deliveries that were begun and not sent: they are due again ``after`` this."""
         self._unsent.extend((fence, after) for fence in fences)
         self._wake()
@@ -132,7 +132,7 @@ class ResultWriter:
         alike = takewhile(lambda unsent: unsent[1] == after, self._unsent)
         batch = [fence for fence, _ in islice(alike, _BATCH)]
         try:
-            await self._store.give_back(batch, after)
+            await self._store.release(batch, after)
         except UnknownCommit:
             # If it happened, the same attempt may be begun again by now, and giving that back
             # would send it twice. If it did not, the next poll finds that nobody holds these.

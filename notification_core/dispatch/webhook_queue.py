@@ -26,7 +26,7 @@ class WebhookQueue:
     """
 
     webhook: Webhook
-    changes: int
+    webhooks_revision: int
     limit: int
     half: "CapacityShare" = field(repr=False)  # whose repr is that of its lanes
     waiting: deque[QueuedDelivery] = field(factory=deque)

@@ -40,7 +40,7 @@ class WorkerLockGuard:
         self._observer = observer
         self._new_worker = new_worker
 
-    async def mended(self) -> None:
+    async def recover_once(self) -> None:
         """Return after a loss of the lock, once it is held again and sending goes on."""
         await self._lock.lost()
         self._sending.suspend()

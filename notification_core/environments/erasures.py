@@ -17,19 +17,23 @@ _REST = 60.0
 class ErasureService:
     """Begins erasures, and tells how they stand; raises :class:`StorageUnavailable`.
 
-    ``changed`` is called with the change counter before an erasure is answered, so that this
-    process stops sending at once.
+    ``on_webhooks_changed`` is called with the webhooks' revision before an erasure is answered, so
+    that this process stops sending at once.
     """
 
-    def __init__(self, store: ErasureStore, clock: Clock, changed: Callable[[int], None]) -> None:
+    def __init__(
+        self, store: ErasureStore, clock: Clock, on_webhooks_changed: Callable[[int], None]
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._changed = changed
+        self._on_webhooks_changed = on_webhooks_changed
 
-    async def begin(self, environment_id: UUID, kept: RequestRecords = ()) -> Erasure:
+    async def begin(self, environment_id: UUID, records: RequestRecords = ()) -> Erasure:
         """Begin to delete all that is of an environment; where that runs already, return it."""
-        erasure, changes = await self._store.begin(environment_id, self._clock.now(), kept)
-        self._changed(changes)
+        erasure, webhooks_revision = await self._store.begin(
+            environment_id, self._clock.now(), records
+        )
+        self._on_webhooks_changed(webhooks_revision)
         return erasure
 
     async def get(self, environment_id: UUID) -> Erasure:

@@ -52,12 +52,11 @@ class Joined:
 class Ingest:
     """Publishes events of one source: each is stored once, with its deliveries.
 
-    With a ``taker``, deliveries that this process can send soon are stored as begun by it and
-    handed over in memory after the commit; all others are stored due, for any worker to claim,
-    and the workers of other processes are woken.
-    ``full`` holds, at any time, the webhooks whose queues take no more: their deliveries are
-    skipped. What is published at the same time shares a transaction; so many ``side_by_side``
-    make sense.
+    With a ``direct_dispatch``, deliveries that this process can send soon are stored as begun by it
+    and handed over in memory after the commit; all others are stored due, for any worker to claim,
+    and the workers of other processes are woken. ``full`` holds, at any time, the webhooks whose
+    queues take no more: their deliveries are skipped. What is published at the same time shares a
+    transaction; so many ``parallel`` make sense.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
@@ -66,28 +65,28 @@ class Ingest:
         clock: Clock,
         ids: IdGenerator,
         observer: Observer,
-        taker: DirectDispatch | None,
-        waking: DispatchNotifier,
+        direct_dispatch: DirectDispatch | None,
+        notifier: DispatchNotifier,
         *,
         source: Source = Source.HTTP,
         full: AbstractSet[UUID] = frozenset(),
-        side_by_side: int = 1,
+        parallel: int = 1,
     ) -> None:
         self._source = source
         self._deliveries = store
         self._clock = clock
         self._observer = observer
-        self._taker = taker
+        self._direct_dispatch = direct_dispatch
         self._planner = IngestPlanner(ids, full)
         self._directory = WebhookCache()
-        self._waking = waking
+        self._notifier = notifier
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
         self._together = GroupCommit(
             self._store_together,
             size=_size_of,
             most=_MOST_BYTES_TOGETHER,
             shared=StorageUnavailable,
-            side_by_side=side_by_side,
+            parallel=parallel,
         )
 
     async def publish(
@@ -95,14 +94,14 @@ class Ingest:
     ) -> Sequence[Published]:
         """Store a batch of events, all or nothing; return what became of each, in order.
 
-        Idempotent by (environment, event id), and by the request whose answer ``keep`` makes.
-        Once it has begun it runs to its end even if the caller is cancelled: a commit must not be
-        torn from its hand-over. Raises :class:`TooManyDeliveries`, :class:`AlreadyAnswered`,
+        Idempotent by (environment, event id), and by the request whose answer ``make_records``
+        makes. Once it has begun it runs to its end even if the caller is cancelled: a commit must
+        not be torn from its hand-over. Raises :class:`TooManyDeliveries`, :class:`AlreadyAnswered`,
         :class:`StorageUnavailable` (nothing was stored) and :class:`UnknownCommit` (publish
         again: what was stored is known by its id).
         """
         if keep is None:
-            return await self._together.ask(events)
+            return await self._together.submit(events)
         return await self._to_the_end(self._store_alone(events, (), keep))
 
     async def take_in(
@@ -135,9 +134,9 @@ class Ingest:
         storing.add_done_callback(self._storing.discard)
         return await asyncio.shield(storing)
 
-    async def settled(self) -> None:
+    async def drain(self) -> None:
         """Return once no publish is under way."""
-        await self._together.settled()
+        await self._together.drain()
         await asyncio.gather(*self._storing, return_exceptions=True)
 
     @retry_lost_transaction
@@ -177,7 +176,7 @@ class Ingest:
             if dead_letters:
                 await transaction.add_dead_letters(dead_letters)
             if keep is not None:
-                await transaction.keep(keep(published))
+                await transaction.add_records(keep(published))
         for dead_letter in dead_letters:
             self._observer.message_dead_lettered(dead_letter)
         return published
@@ -185,7 +184,7 @@ class Ingest:
     # By what is remembered of webhooks, which saves most trips to storage.
 
     def _recalled(self, events: Sequence[Event]) -> FanOut | None:
-        known = self._directory.recall({event.environment_id for event in events})
+        known = self._directory.get_cached({event.environment_id for event in events})
         return None if known is None else fan_out(events, known, self._clock.now())
 
     async def _store_at_once(self, wanted: FanOut, events: Sequence[Event]) -> PlannedBatch | None:
@@ -193,7 +192,9 @@ class Ingest:
         async with self._handing_over() as batch:
             self._planner.plan(batch, wanted, events)
             if batch.stored:
-                arrivals = await self._deliveries.store(batch.planned(wanted.known.changes))
+                arrivals = await self._deliveries.store(
+                    batch.planned(wanted.known.webhooks_revision)
+                )
                 if arrivals is None:
                     batch.give_up()
                     return None
@@ -217,7 +218,7 @@ class Ingest:
     async def _fan_out(
         self, transaction: IngestTransaction, events: Sequence[Event], directory: WebhookCache
     ) -> FanOut:
-        known = await directory.look_up(transaction, {event.environment_id for event in events})
+        known = await directory.load(transaction, {event.environment_id for event in events})
         return fan_out(events, known, self._clock.now())
 
     async def _store(
@@ -242,7 +243,7 @@ class Ingest:
     @asynccontextmanager
     async def _handing_over(self) -> AsyncIterator[PlannedBatch]:
         """Hand over what was begun once the block has ended, and tell of it."""
-        batch = PlannedBatch(self._taker)
+        batch = PlannedBatch(self._direct_dispatch)
         leased_from = self._clock.monotonic()
         try:
             yield batch
@@ -253,20 +254,20 @@ class Ingest:
         self._tell(batch)
 
     def _hand_over(self, batch: PlannedBatch, leased_from: float) -> None:
-        if self._taker and batch.begun:
-            self._taker.hand_over(batch.begun, leased_from)
+        if self._direct_dispatch and batch.claimed:
+            self._direct_dispatch.hand_over(batch.claimed, leased_from)
         if batch.due:
-            if self._taker:
-                self._taker.wake()
-            self._waking.wake()
+            if self._direct_dispatch:
+                self._direct_dispatch.wake()
+            self._notifier.wake()
 
     def _tell(self, batch: PlannedBatch) -> None:
         if not batch.taken:
             return
         new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
         self._observer.events_ingested(self._source, new, len(batch.taken) - new)
-        begun, due = len(batch.begun), batch.due
-        self._observer.deliveries_stored(begun, due, len(batch.deliveries) - begun - due)
+        claimed, due = len(batch.claimed), batch.due
+        self._observer.deliveries_stored(claimed, due, len(batch.deliveries) - claimed - due)
         for environment_id, event_id in batch.conflicts():
             self._observer.event_conflicted(environment_id, event_id)
 

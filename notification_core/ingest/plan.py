@@ -30,15 +30,17 @@ class DirectDispatch(Protocol):
     lease: timedelta
 
     @abstractmethod
-    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+    def reserve(
+        self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
+    ) -> bool:
         """Keep a place for a delivery about to be stored as begun; False where there is none."""
 
     @abstractmethod
-    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
+    def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Give reserved places back: the transaction failed, or its outcome is unknown."""
 
     @abstractmethod
-    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
+    def hand_over(self, claimed: Sequence[ClaimedDelivery], leased_from: float) -> None:
         """Give committed deliveries to the places that were reserved for them."""
 
     @abstractmethod
@@ -51,44 +53,50 @@ class PlannedBatch:
     """What a transaction is to store, and what is handed over after it.
 
     ``taken`` are the events that were asked for, doubles too; those of environments that are being
-    erased are not among them. ``taker`` is who may take deliveries at once, None where all are to
-    be stored due.
+    erased are not among them. ``direct_dispatch`` is who may take deliveries at once, None where
+    all are to be stored due.
     """
 
-    taker: DirectDispatch | None
+    direct_dispatch: DirectDispatch | None
     taken: Sequence[Event] = ()
     stored: Mapping[EventKey, EventToStore] = field(factory=dict)
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
-    begun: list[ClaimedDelivery] = field(factory=list)
+    claimed: list[ClaimedDelivery] = field(factory=list)
 
     @property
     def owner(self) -> tuple[UUID | None, timedelta]:
         """Return whose the deliveries are that are begun, and for how long."""
-        return (self.taker.worker, self.taker.lease) if self.taker else (None, timedelta())
+        return (
+            (self.direct_dispatch.worker, self.direct_dispatch.lease)
+            if self.direct_dispatch
+            else (None, timedelta())
+        )
 
     @property
     def due(self) -> int:
         """Return how many deliveries are left for any worker to claim."""
-        return sum(one.state is DeliveryState.PENDING and not one.begun for one in self.deliveries)
+        return sum(
+            one.state is DeliveryState.PENDING and not one.claimed for one in self.deliveries
+        )
 
-    def planned(self, changes: int) -> IngestPlan:
-        """Return all of it, as it is to be stored while the change counter stands at this."""
-        return IngestPlan(changes, [*self.stored.values()], self.deliveries, *self.owner)
+    def planned(self, webhooks_revision: int) -> IngestPlan:
+        """Return all of it, as it is to be stored while the webhooks' revision stands at this."""
+        return IngestPlan(webhooks_revision, [*self.stored.values()], self.deliveries, *self.owner)
 
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
         """Take in which events are new; the others get none of the deliveries planned for them."""
         self.arrivals = arrivals
         known = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
         if known:
-            self._release([one for one in self.begun if one.event_key in known])
-            self.begun = [one for one in self.begun if one.event_key not in known]
+            self._release([one for one in self.claimed if one.event_key in known])
+            self.claimed = [one for one in self.claimed if one.event_key not in known]
             self.deliveries = [one for one in self.deliveries if one.event_key not in known]
 
     def give_up(self) -> None:
         """Store nothing of it."""
-        self._release(self.begun)
-        self.taken, self.stored, self.deliveries, self.begun = (), {}, [], []
+        self._release(self.claimed)
+        self.taken, self.stored, self.deliveries, self.claimed = (), {}, [], []
 
     def conflicts(self) -> Iterator[EventKey]:
         """Yield the keys that are known for other data, or that come with other data themselves."""
@@ -101,9 +109,9 @@ class PlannedBatch:
             if (event.type, event.data) != (first.type, first.data):
                 yield key
 
-    def _release(self, begun: Sequence[ClaimedDelivery]) -> None:
-        if self.taker and begun:
-            self.taker.release(begun)
+    def _release(self, claimed: Sequence[ClaimedDelivery]) -> None:
+        if self.direct_dispatch and claimed:
+            self.direct_dispatch.release(claimed)
 
 
 @frozen
@@ -131,13 +139,15 @@ class IngestPlanner:
     def _plan(
         self, batch: PlannedBatch, stored: EventToStore, webhook: Webhook, wanted: FanOut
     ) -> None:
-        event, body, taker = stored.event, stored.body or b"", batch.taker
+        event, body, direct_dispatch = stored.event, stored.body or b"", batch.direct_dispatch
         delivery_id = self.ids()
         reason = self._reason_to_skip(webhook, wanted.now)
-        begun = (
+        claimed = (
             reason is None
-            and taker is not None
-            and taker.reserve(delivery_id, webhook, wanted.known.changes, len(body))
+            and direct_dispatch is not None
+            and direct_dispatch.reserve(
+                delivery_id, webhook, wanted.known.webhooks_revision, len(body)
+            )
         )
         batch.deliveries.append(
             NewDelivery(
@@ -147,12 +157,12 @@ class IngestPlanner:
                 event.event_id,
                 DeliveryState.SKIPPED if reason else DeliveryState.PENDING,
                 reason,
-                begun,
+                claimed,
             )
         )
-        if begun and taker:
-            fence = Fence(delivery_id, event.environment_id, 1, taker.worker)
-            batch.begun.append(
+        if claimed and direct_dispatch:
+            fence = Fence(delivery_id, event.environment_id, 1, direct_dispatch.worker)
+            batch.claimed.append(
                 ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
             )
 

@@ -16,19 +16,19 @@ _MOST_REMEMBERED = 20_000
 class CachedWebhooks:
     """The webhooks of some environments, and which environments are being erased.
 
-    ``changes`` is the change counter from before they were read.
+    ``webhooks_revision`` is the one from before they were read.
     """
 
-    changes: int
+    webhooks_revision: int
     webhooks: Sequence[Webhook]
     erasing: Collection[UUID]
 
 
 @define
 class _Edition:
-    """What was read while the change counter stood at a number."""
+    """What was read while the webhooks' revision stood at a number."""
 
-    changes: int
+    webhooks_revision: int
     erasing: Collection[UUID]
     webhooks: dict[UUID, Sequence[Webhook]] = field(factory=dict)
     _size: int = 0
@@ -50,15 +50,15 @@ class _Edition:
 class WebhookCache:
     """Looks up webhooks, and reads again only what a change may have touched.
 
-    Whatever changes webhooks, or begins or ends an erasure, raises the change counter within the
-    same transaction. So one small read inside a transaction tells whether all that is remembered
-    is what that transaction would read.
+    Whatever changes webhooks, or begins or ends an erasure, raises the webhooks' revision within
+    the same transaction. So one small read inside a transaction tells whether all that is
+    remembered is what that transaction would read.
     """
 
     def __init__(self) -> None:
         self._latest: _Edition | None = None
 
-    def recall(self, environment_ids: Collection[UUID]) -> CachedWebhooks | None:
+    def get_cached(self, environment_ids: Collection[UUID]) -> CachedWebhooks | None:
         """Return what is remembered of these environments; None where that is not all of it.
 
         Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
@@ -68,9 +68,9 @@ class WebhookCache:
         if edition is None or not all(map(edition.remembers, environment_ids)):
             return None
         webhooks = [*chain.from_iterable(edition.webhooks[one] for one in environment_ids)]
-        return CachedWebhooks(edition.changes, webhooks, edition.erasing)
+        return CachedWebhooks(edition.webhooks_revision, webhooks, edition.erasing)
 
-    async def look_up(
+    async def load(
         self, transaction: IngestTransaction, environment_ids: Collection[UUID]
     ) -> CachedWebhooks:
         """Return the webhooks of these environments, as the transaction sees them."""
@@ -82,15 +82,15 @@ class WebhookCache:
             edition.remember(read)
             found |= read
         webhooks = [*chain.from_iterable(each or () for each in found.values())]
-        return CachedWebhooks(edition.changes, webhooks, edition.erasing)
+        return CachedWebhooks(edition.webhooks_revision, webhooks, edition.erasing)
 
     async def _edition(self, transaction: IngestTransaction) -> _Edition:
         # The counter first: a change between two reads must not seem to be known already. Who
         # looks up at the same time may see another number: each fills the edition that it began.
-        changes = await transaction.changes()
+        webhooks_revision = await transaction.webhooks_revision()
         edition = self._latest
-        if edition is None or edition.changes != changes:
-            edition = _Edition(changes, await transaction.erasing())
+        if edition is None or edition.webhooks_revision != webhooks_revision:
+            edition = _Edition(webhooks_revision, await transaction.erasing())
             self._latest = edition
         return edition
 

@@ -61,7 +61,7 @@ class LeaseReaper:
             self._observer.leases_reaped(total)
         return total
 
-    async def free_unheld(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
+    async def release_orphaned(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
         """Give back what this worker owns in storage and does not hold in memory; count it.
 
         That is what a commit of unknown outcome leaves behind; nothing of it was ever sent. The
@@ -71,14 +71,14 @@ class LeaseReaper:
         leased = await self._deliveries.leased(worker)
         unheld = [fence for fence in leased if not holds(fence.delivery_id)]
         if unheld:
-            await self._deliveries.give_back(unheld)
+            await self._deliveries.release(unheld)
             self._observer.leases_released(len(unheld))
         return len(unheld)
 
-    async def settle(self) -> None:
+    async def cancel_unsendable(self) -> None:
         """End the waiting deliveries that can no longer be sent, batch by batch."""
         expired_before = self._clock.now() - self._rules.expire_after
-        while await self._deliveries.settle(_SETTLE_BATCH, expired_before):
+        while await self._deliveries.cancel_unsendable(_SETTLE_BATCH, expired_before):
             pass
 
     async def delete_old_answers(self) -> None:

@@ -69,7 +69,7 @@ class ErrorCode(StrEnum):
 class NewDelivery:
     """A delivery to be stored together with its event.
 
-    With ``begun`` it is stored as taken by the ingesting worker (attempt 1, leased), without it
+    With ``claimed`` it is stored as taken by the ingesting worker (attempt 1, leased), without it
     as due at once. ``state`` is ``pending``, or ``skipped`` with its ``reason``.
     """
 
@@ -79,7 +79,7 @@ class NewDelivery:
     event_id: str
     state: DeliveryState = DeliveryState.PENDING
     reason: EndReason | None = None
-    begun: bool = False
+    claimed: bool = False
 
     @property
     def event_key(self) -> tuple[UUID, str]:

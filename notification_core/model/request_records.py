@@ -1,9 +1,9 @@
 """What is written of a request beside its effect: its response, and who made the change.
 
 It is written in the effect's own transaction, so that neither is there without the other. A use
-case with an effect takes the records, or a ``keep`` that makes them of what was done; its store
-writes them with the rest. Requests that their callers may send again have their effect once, and
-their response is kept.
+case with an effect takes the records, or a ``make_records`` that makes them of what was done; its
+store writes them with the rest. Requests that their callers may send again have their effect once,
+and their response is kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class AuditEntry:
 
 
 @frozen
-class KeptAnswer:
+class StoredResponse:
     """What a request was answered.
 
     ``request`` names it: a digest of its caller, its route and the key that the caller gave it.
@@ -52,7 +52,7 @@ class KeptAnswer:
     answered_at: datetime
 
 
-RequestRecords: TypeAlias = Sequence[KeptAnswer | AuditEntry]
+RequestRecords: TypeAlias = Sequence[StoredResponse | AuditEntry]
 """What a store writes with an effect."""
 
 _Outcome = TypeVar("_Outcome")
@@ -65,6 +65,6 @@ committed before the effect begins, and keeps the request from having it again.
 """
 
 
-def records_for(keep: RecordsOf[_Outcome] | None, outcome: _Outcome) -> RequestRecords:
+def records_for(make_records: RecordsOf[_Outcome] | None, outcome: _Outcome) -> RequestRecords:
     """Return what is to be kept of an outcome: nothing where nobody asked for it."""
-    return () if keep is None else keep(outcome)
+    return () if make_records is None else make_records(outcome)

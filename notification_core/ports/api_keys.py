@@ -18,8 +18,8 @@ class ApiKeyStore(Protocol):
     """
 
     @abstractmethod
-    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
-        """Store a new key, and ``kept`` with it."""
+    async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
+        """Store a new key, and ``records`` with it."""
 
     @abstractmethod
     async def find(self, key_id: UUID) -> ApiKey:
@@ -30,9 +30,9 @@ class ApiKeyStore(Protocol):
         """Return keys by falling id, so the newest first, those below ``before`` only."""
 
     @abstractmethod
-    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, records: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; raise :class:`ApiKeyNotFound`.
 
-        One that is revoked already stays as it is: the first time counts, and only then ``kept``
+        One that is revoked already stays as it is: the first time counts, and only then ``records``
         is written. A revocation that was there is as durable then as a commit of this call.
         """

@@ -11,8 +11,9 @@ from notification_core.model.request_records import AuditEntry
 class AuditLog(Protocol):
     """Reads what somebody changed.
 
-    A method of another store that makes a change which callers ask for takes ``kept``, and writes
-    the entries in it in the change's own transaction: they are there if and only if it was made.
+    A method of another store that makes a change which callers ask for takes ``records``, and
+    writes the entries in it in the change's own transaction: they are there if and only if it was
+    made.
     """
 
     @abstractmethod

@@ -20,7 +20,7 @@ class BacklogSize:
     """What waits, and who works on it.
 
     ``waiting`` are pending deliveries that nobody sends now, those for a later retry too;
-    ``begun`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
+    ``claimed`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
     ``due`` says of each webhook that may be sent to, and has deliveries that are due and taken by
     nobody, for how long the oldest of them has been. ``workers`` are those that have taken
     something.

@@ -47,27 +47,27 @@ class Claimed:
     """What a claim took, and where the next one goes on.
 
     ``webhooks`` are those of the deliveries, read in the claim's own transaction, as of change
-    number ``changes``. ``after`` is the last webhook looked at, None once the round has reached
-    the end. ``next_due`` is how long it takes until the earliest delivery is due that was seen
-    and is not due yet.
+    number ``webhooks_revision``. ``after`` is the last webhook looked at, None once the round has
+    reached the end. ``next_due`` is how long it takes until the earliest delivery is due that was
+    seen and is not due yet.
     """
 
     deliveries: tuple[ClaimedDelivery, ...]
     webhooks: Mapping[UUID, Webhook]
-    changes: int
+    webhooks_revision: int
     after: UUID | None
     next_due: timedelta | None
 
 
 @frozen
 class IngestPlan:
-    """Events with their deliveries, planned by what was known of webhooks at a change counter.
+    """Events with their deliveries, planned by what was known of webhooks at a webhooks' revision.
 
-    The keys of the events are distinct. Deliveries that are ``begun`` belong to ``worker`` for
+    The keys of the events are distinct. Deliveries that are ``claimed`` belong to ``worker`` for
     ``lease``, with attempt 1.
     """
 
-    changes: int
+    webhooks_revision: int
     events: Sequence[EventToStore]
     deliveries: Sequence[NewDelivery]
     worker: UUID | None
@@ -82,8 +82,8 @@ class IngestTransaction(Protocol):
         """Return all webhooks of these environments, tombstones left out, in one query."""
 
     @abstractmethod
-    async def changes(self) -> int:
-        """Return the change counter (see :class:`WebhookStore`) as this transaction sees it."""
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision (see :class:`WebhookStore`) as this transaction sees it."""
 
     @abstractmethod
     async def erasing(self) -> Collection[UUID]:
@@ -105,11 +105,11 @@ class IngestTransaction(Protocol):
     ) -> None:
         """Store deliveries of events that this transaction stored.
 
-        Those that are ``begun`` belong to ``worker`` for ``lease``, with attempt 1.
+        Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1.
         """
 
     @abstractmethod
-    async def keep(self, kept: RequestRecords) -> None:
+    async def add_records(self, records: RequestRecords) -> None:
         """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
 
         The transaction is of no more use where this raises :class:`AlreadyAnswered`.
@@ -137,12 +137,12 @@ class DeliveryStore(Protocol):
         """Store the events that are new, each with its deliveries, as one committed batch.
 
         Tell of each event whether it is new: one that is known is left as it is, gets no more
-        deliveries, and is as durable as a new one (:meth:`IngestTransaction.add_events`). Where
-        the change counter is another one by now nothing is stored, and None returned. Here it goes
+        deliveries, and is as durable as a new one (:meth:`IngestTransaction.add_events`). Where the
+        webhooks' revision is another one by now nothing is stored, and None returned. Here it goes
         step by step; where that takes many trips, a storage may do better.
         """
         async with self.ingesting() as transaction:
-            if await transaction.changes() != planned.changes:
+            if await transaction.webhooks_revision() != planned.webhooks_revision:
                 return None
             arrivals = await transaction.add_events(planned.events)
             new = [one for one in planned.deliveries if arrivals[one.event_key] is Arrival.NEW]
@@ -167,13 +167,13 @@ class DeliveryStore(Protocol):
         written already, nothing changes; these fences are returned. A delivery that is no longer
         ``pending`` keeps its state, and the attempt is logged all the same. A ``Retry`` is due at
         the storage's now plus its delay. A ``Failed`` that disables its webhook does so if the
-        webhook still has the version that was sent to, and raises the change counter. A result
+        webhook still has the version that was sent to, and raises the webhooks' revision. A result
         whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`).
         Calling it again with the same results changes nothing.
         """
 
     @abstractmethod
-    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+    async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent: due ``after`` this, number as before.
 
         Fenced like :meth:`finish`, so that doing it twice changes nothing.
@@ -193,7 +193,7 @@ class DeliveryStore(Protocol):
         """
 
     @abstractmethod
-    async def settle(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many, at most ``limit``.
 
         Those of deleted webhooks become ``cancelled(webhook_deleted)``; those of webhooks that

@@ -18,7 +18,7 @@ class DispatchNotifier(Protocol):
         """
 
     @abstractmethod
-    async def woken(self) -> None:
+    async def wait(self) -> None:
         """Return once another process has said so since the last return, as far as is known."""
 
     @abstractmethod

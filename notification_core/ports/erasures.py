@@ -20,12 +20,12 @@ class ErasureStore(Protocol):
 
     @abstractmethod
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
+        self, environment_id: UUID, now: datetime, records: RequestRecords = ()
     ) -> tuple[Erasure, int]:
-        """Begin an erasure, or return the one that runs; with the change counter, which grew.
+        """Begin an erasure, or return the one that runs; with the webhooks' revision, which grew.
 
         All webhooks of the environment are tombstones then. After an erasure that was completed
-        it is a new one. ``kept`` is written where one begins.
+        it is a new one. ``records`` is written where one begins.
         """
 
     @abstractmethod
@@ -43,5 +43,6 @@ class ErasureStore(Protocol):
         About ``limit`` rows of each kind go at most. A delivery of which an attempt is being made
         is left until that has ended, and its event with it. Once there is nothing left, and no
         transaction is open that has published since before, the erasure is completed, and the
-        change counter grows. Where it does not run, or another process is at it, nothing is erased.
+        webhooks' revision grows. Where it does not run, or another process is at it, nothing is
+        erased.
         """

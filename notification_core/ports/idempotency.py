@@ -5,20 +5,22 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 
 
 class IdempotencyStore(Protocol):
     """Finds and forgets kept answers; the stores of the effects write them.
 
-    A method with an effect that a request may ask for twice takes ``kept``, and writes what is in
-    it in the effect's own transaction. Where the request has been answered within
+    A method with an effect that a request may ask for twice takes ``records``, and writes what is
+    in it in the effect's own transaction. Where the request has been answered within
     :data:`KEPT_FOR` it raises :class:`AlreadyAnswered`, and nothing of the effect is there. Answers
     are encrypted at rest. Statements are scoped to the environment; :meth:`forget` cannot be.
     """
 
     @abstractmethod
-    async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
+    async def find(
+        self, environment_id: UUID, request: str, since: datetime
+    ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was.
 
         The response is as durable as a commit of this call would be, since the request is

@@ -20,7 +20,7 @@ class ReplayStore(Protocol):
 
     @abstractmethod
     async def retry(
-        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+        self, delivery: DeliveryView, delivery_id: UUID, records: RequestRecords = ()
     ) -> None:
         """Store one more delivery, of this id, of the same event to the same webhook.
 
@@ -29,7 +29,7 @@ class ReplayStore(Protocol):
         """
 
     @abstractmethod
-    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
+    async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins.
 
         Raises :class:`ReplayRunning` where the webhook has one that runs: of several callers at
@@ -54,11 +54,11 @@ class ReplayStore(Protocol):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is.
 
-        ``kept`` is written where that ends it. An end that was there is as durable then as a
+        ``records`` is written where that ends it. An end that was there is as durable then as a
         commit of this call. Raises :class:`ReplayNotFound`.
         """
 

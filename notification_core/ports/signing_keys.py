@@ -21,21 +21,23 @@ class KeyStore(Protocol):
         """Return all keys of these environments, newest first."""
 
     @abstractmethod
-    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
+    async def add_first(
+        self, key: SigningKey, records: RequestRecords = ()
+    ) -> Sequence[SigningKey]:
         """Store the first key of an environment, number 1; return the environment's keys.
 
         Of two callers at the same time one wins, and both get the winner's key; only the
-        winner's ``kept`` is written.
+        winner's ``records`` is written.
         """
 
     @abstractmethod
     async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+        self, key: SigningKey, others_expire_at: datetime, records: RequestRecords = ()
     ) -> None:
         """Store a key with the next number, and let the environment's other ones end.
 
         Those that would be trusted for longer expire at ``others_expire_at``; those that had
         expired when the key was made are forgotten. Raises :class:`KeysChanged`, and changes
         nothing, where the number is taken: of several callers at the same time one wins. With
-        ``kept`` it raises :class:`AlreadyAnswered` before that.
+        ``records`` it raises :class:`AlreadyAnswered` before that.
         """

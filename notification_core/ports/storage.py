@@ -115,7 +115,7 @@ class Storage(Protocol):
 
     @property
     @abstractmethod
-    def waking(self) -> DispatchNotifier:
+    def notifier(self) -> DispatchNotifier:
         """How this process wakes other workers and is woken."""
 
     @property

@@ -22,7 +22,7 @@ class WebhookTestStore(Protocol):
         event: EventToStore,
         delivery: ClaimedDelivery,
         lease: timedelta,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made.
 
@@ -33,9 +33,9 @@ class WebhookTestStore(Protocol):
         """
 
     @abstractmethod
-    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
+    async def finish(self, attempt: Attempt, records: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done.
 
-        It is not where the lease had run out. ``kept`` takes the place of what was kept at
+        It is not where the lease had run out. ``records`` takes the place of what was kept at
         :meth:`begin`.
         """

@@ -14,16 +14,16 @@ from notification_core.model.webhook import Webhook
 
 @frozen
 class Snapshot:
-    """Webhooks as they were at change number ``changes``; tombstones are among them."""
+    """Webhooks as they were at change number ``webhooks_revision``; tombstones are among them."""
 
     webhooks: Mapping[UUID, Webhook]
-    changes: int
+    webhooks_revision: int
 
 
 class WebhookStore(Protocol):
     """Keeps the webhooks of all environments, and counts their changes.
 
-    The change counter grows, in the same transaction, with each webhook created, replaced,
+    The webhooks' revision grows, in the same transaction, with each webhook created, replaced,
     disabled or deleted: what is remembered of webhooks holds for as long as it stands still.
     Statements are scoped to the environment; :meth:`environment_of`, :meth:`changes` and
     :meth:`snapshot` cannot be.
@@ -42,15 +42,15 @@ class WebhookStore(Protocol):
         """Return one webhook; raise :class:`WebhookNotFound`."""
 
     @abstractmethod
-    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
         """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already.
 
-        ``kept`` is written with it, as :class:`IdempotencyStore` says.
+        ``records`` is written with it, as :class:`IdempotencyStore` says.
         """
 
     @abstractmethod
-    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
-        """Store a changed webhook; return the change counter. ``kept`` is written with it.
+    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+        """Store a changed webhook; return the webhooks' revision. ``records`` is written with it.
 
         ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
         the stored version is another, and :class:`WebhookNotFound`.
@@ -70,16 +70,20 @@ class WebhookStore(Protocol):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> int:
-        """Leave a tombstone, cancel pending deliveries, return the change counter.
+        """Leave a tombstone, cancel pending deliveries, return the webhooks' revision.
 
-        ``kept`` is written with that.
+        ``records`` is written with that.
 
         The deliveries that an attempt is being made of are all cancelled here, of the others as
-        many as one small batch takes; :meth:`DeliveryStore.settle` cancels the rest. Raises
+        many as one small batch takes; :meth:`DeliveryStore.cancel_unsendable` cancels the rest.
+
+        Raises
+        ------
         :class:`WebhookNotFound`, and :class:`WebhookChanged` where a ``version`` is given and
         the stored one is another.
+
         """
 
     @abstractmethod
@@ -88,13 +92,13 @@ class WebhookStore(Protocol):
     ) -> bool:
         """Disable a webhook of which all attempts since ``since`` and one before it have failed.
 
-        Tells whether it did so; then the change counter has grown. A webhook that was changed
+        Tells whether it did so; then the webhooks' revision has grown. A webhook that was changed
         after ``since`` is left alone. Trials do not count.
         """
 
     @abstractmethod
-    async def changes(self) -> int:
-        """Return the change counter."""
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision."""
 
     @abstractmethod
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:

@@ -61,13 +61,16 @@ class Replays:
         self._started = started
 
     async def retry(
-        self, environment_id: UUID, delivery_id: UUID, keep: RecordsOf[DeliveryView] | None = None
+        self,
+        environment_id: UUID,
+        delivery_id: UUID,
+        make_records: RecordsOf[DeliveryView] | None = None,
     ) -> DeliveryView:
         """Make one more delivery of an event to the same webhook, whatever became of the first.
 
         It is tried again like any other. Raises :class:`DeliveryNotFound`,
         :class:`WebhookDeleted`, :class:`WebhookDisabled`, :class:`EventGone`, and
-        :class:`AlreadyAnswered` where the request whose answer ``keep`` makes was.
+        :class:`AlreadyAnswered` where the request whose answer ``make_records`` makes was.
         """
         retried = await self._history.delivery(environment_id, delivery_id)
         try:
@@ -87,7 +90,7 @@ class Replays:
             origin=DeliveryOrigin.RETRY,
             next_attempt_at=now,
         )
-        await self._store.retry(retried, made.delivery_id, records_for(keep, made))
+        await self._store.retry(retried, made.delivery_id, records_for(make_records, made))
         self._wake()
         return made
 
@@ -96,13 +99,13 @@ class Replays:
         environment_id: UUID,
         webhook_id: UUID,
         draft: ReplayDraft,
-        keep: RecordsOf[Replay] | None = None,
+        make_records: RecordsOf[Replay] | None = None,
     ) -> Replay:
         """Begin to make the selected deliveries of a webhook once more; return how that stands.
 
         Raises :class:`InvalidReplay`, :class:`WebhookNotFound`, :class:`WebhookDisabled`,
         :class:`ReplayRunning`, and :class:`AlreadyAnswered` where the request whose answer
-        ``keep`` makes was.
+        ``make_records`` makes was.
         """
         await self._check_webhook(environment_id, webhook_id)
         now = self._clock.now()
@@ -113,7 +116,7 @@ class Replays:
             selection=_selection(draft, now),
             created_at=now,
         )
-        await self._store.add(replay, records_for(keep, replay))
+        await self._store.add(replay, records_for(make_records, replay))
         self._started()
         return replay
 
@@ -135,10 +138,10 @@ class Replays:
         return await self._store.of_webhook(environment_id, webhook_id, limit, before)
 
     async def cancel(
-        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, kept: RequestRecords = ()
+        self, environment_id: UUID, webhook_id: UUID, replay_id: UUID, records: RequestRecords = ()
     ) -> None:
         """Let a replay make nothing more; what it has made is sent. Raises as :meth:`get` does."""
-        await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now(), kept)
+        await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now(), records)
 
     async def _check_webhook(self, environment_id: UUID, webhook_id: UUID) -> None:
         """Refuse what could not be sent now; what changes later is judged before it is sent."""

@@ -40,17 +40,17 @@ class SigningKeyCache:
         return self._fresh(environment_id) or await self._read(environment_id)
 
     async def load_or_create(
-        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
+        self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
     ) -> Sequence[SigningKey]:
         """Return all keys that are stored, at least one; raise :class:`StorageUnavailable`.
 
-        If the first one is made now, what ``keep`` makes of it is written with it.
+        If the first one is made now, what ``make_records`` makes of it is written with it.
         """
         keys = await self._store.keys_of([environment_id])
         if keys:
             return keys
         key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
-        return await self._store.add_first(key, records_for(keep, key))
+        return await self._store.add_first(key, records_for(make_records, key))
 
     def forget(self, environment_id: UUID) -> None:
         """Read the keys anew when they are needed next: they have changed."""

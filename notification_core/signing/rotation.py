@@ -61,13 +61,13 @@ class SigningKeyService:
         self._new_seed = new_seed
 
     async def published(
-        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
+        self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
     ) -> Sequence[TrustedKey]:
         """Return the keys to trust as they stand now, the active one first.
 
-        If the first one is made now, what ``keep`` makes of it is written with it.
+        If the first one is made now, what ``make_records`` makes of it is written with it.
         """
-        return trusted_at(await self._stored(environment_id, keep), self._clock.now())
+        return trusted_at(await self._stored(environment_id, make_records), self._clock.now())
 
     async def known(self, environment_id: UUID) -> Sequence[TrustedKey]:
         """Return the same without making anything: nothing where the environment has no key."""
@@ -76,7 +76,7 @@ class SigningKeyService:
     async def rotate(
         self,
         environment_id: UUID,
-        keep: RecordsOf[TrustedKey] | None = None,
+        make_records: RecordsOf[TrustedKey] | None = None,
         *,
         emergency: bool = False,
     ) -> TrustedKey:
@@ -86,7 +86,7 @@ class SigningKeyService:
         longer to be trusted. In an emergency it signs at once, and no other key is trusted after
         a minute. Raises :class:`RotationTooSoon`, but in an emergency never,
         :class:`KeysChanged` where too many rotate at once, and :class:`AlreadyAnswered` where the
-        request whose answer ``keep`` makes was.
+        request whose answer ``make_records`` makes was.
         """
         await self._environments.refuse_erased(environment_id)
         for _ in range(_MAX_OVERTAKEN):
@@ -94,7 +94,9 @@ class SigningKeyService:
             kept_for = EMERGENCY_TRUSTED_AFTER if emergency else TRUSTED_AFTER
             made = TrustedKey(key, KeyStatus.ACTIVE if emergency else KeyStatus.PENDING)
             try:
-                await self._store.rotate(key, key.not_before + kept_for, records_for(keep, made))
+                await self._store.rotate(
+                    key, key.not_before + kept_for, records_for(make_records, made)
+                )
             except KeysChanged:
                 continue
             self._key_cache.forget(environment_id)
@@ -102,13 +104,13 @@ class SigningKeyService:
         raise KeysChanged(environment_id)
 
     async def _stored(
-        self, environment_id: UUID, keep: RecordsOf[SigningKey] | None = None
+        self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
     ) -> Sequence[SigningKey]:
         keys = await self._store.keys_of([environment_id])
         if keys:
             return keys
         await self._environments.require(environment_id)
-        return await self._key_cache.load_or_create(environment_id, keep)
+        return await self._key_cache.load_or_create(environment_id, make_records)
 
     async def _next(self, environment_id: UUID, *, emergency: bool) -> SigningKey:
         """Return the key that comes after those that are stored, if it may come now."""

@@ -62,13 +62,13 @@ class WebhookTester:
         environment_id: UUID,
         webhook_id: UUID,
         event_type: str | None = None,
-        keep: RecordsOf[Attempt | None] | None = None,
+        make_records: RecordsOf[Attempt | None] | None = None,
     ) -> Attempt:
         """Send an example of this event type, by default of one that the webhook subscribes to.
 
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
-        caller is cancelled, and the request whose answer ``keep`` makes never sends another one,
-        whatever becomes of this. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
+        caller is cancelled, and the request whose answer ``make_records`` makes never sends another
+        one, whatever becomes of this. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
         :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
         has begun.
         """
@@ -77,7 +77,7 @@ class WebhookTester:
             raise TooManyTrials("Too many webhooks are being tried out. Try again in a moment.")
         subscribed = (name for name in EVENT_TYPES if name in webhook.events)
         event = self._example_event(webhook, event_type or next(subscribed))
-        running = asyncio.create_task(self._send(webhook, event, keep))
+        running = asyncio.create_task(self._send(webhook, event, make_records))
         self._running.add(running)
         running.add_done_callback(self._ended)
         return await asyncio.shield(running)
@@ -88,12 +88,12 @@ class WebhookTester:
         if not running.cancelled():
             running.exception()
 
-    async def settled(self) -> None:
+    async def drain(self) -> None:
         """Return once no trial is under way."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _send(
-        self, webhook: Webhook, event: EventToStore, keep: RecordsOf[Attempt | None] | None
+        self, webhook: Webhook, event: EventToStore, make_records: RecordsOf[Attempt | None] | None
     ) -> Attempt:
         keys = await self._key_cache.keys(webhook.environment_id)
         delivery = ClaimedDelivery(
@@ -104,14 +104,14 @@ class WebhookTester:
             failures=0,
             body=event.body or b"",
         )
-        await self._store.begin(event, delivery, self._lease, records_for(keep, None))
+        await self._store.begin(event, delivery, self._lease, records_for(make_records, None))
         try:
             attempt = (await self._deliver.attempt(delivery, webhook, keys)).attempt
         except ResourceShort as shortage:
             # Nobody tries it again: that it ended on our side is all that there is to say.
             self._observer.resource_exhausted(shortage.resource)
             attempt = self._deliver.interrupted(delivery, webhook).attempt
-        if await self._store.finish(attempt, records_for(keep, attempt)):
+        if await self._store.finish(attempt, records_for(make_records, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
         else:

@@ -69,8 +69,9 @@ class WebhookService:
     """Lists, creates, reads, replaces and deletes the webhooks of an environment.
 
     Each method raises :class:`StorageUnavailable`, and where it takes a webhook's id
-    :class:`WebhookNotFound`, also for a webhook of another environment. ``changed`` is called
-    with the change counter before a change is answered, so that this process acts on it at once.
+    :class:`WebhookNotFound`, also for a webhook of another environment. ``on_webhooks_changed`` is
+    called with the webhooks' revision before a change is answered, so that this process acts on it
+    at once.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
@@ -80,14 +81,14 @@ class WebhookService:
         ids: Callable[[], UUID],
         rules: WebhookRules,
         environments: Environments,
-        changed: Callable[[int], None],
+        on_webhooks_changed: Callable[[int], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._rules = rules
         self._environments = environments
-        self._changed = changed
+        self._on_webhooks_changed = on_webhooks_changed
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""
@@ -98,13 +99,16 @@ class WebhookService:
         return await self._store.get(environment_id, webhook_id)
 
     async def create(
-        self, environment_id: UUID, draft: WebhookDraft, keep: RecordsOf[Webhook] | None = None
+        self,
+        environment_id: UUID,
+        draft: WebhookDraft,
+        make_records: RecordsOf[Webhook] | None = None,
     ) -> Webhook:
         """Store a new webhook and return it.
 
         Raises :class:`InvalidWebhook`, which names all that is wrong,
         :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
-        :class:`AlreadyAnswered` where the request whose answer ``keep`` makes was.
+        :class:`AlreadyAnswered` where the request whose answer ``make_records`` makes was.
         """
         self._check(draft, None)
         await self._environments.require(environment_id)
@@ -119,7 +123,7 @@ class WebhookService:
             updated_at=now,
         )
         webhook = _drawn_over(blank, draft)
-        await self._store.add(webhook, self._rules.max_webhooks, records_for(keep, webhook))
+        await self._store.add(webhook, self._rules.max_webhooks, records_for(make_records, webhook))
         return webhook
 
     async def replace(
@@ -128,10 +132,10 @@ class WebhookService:
         webhook_id: UUID,
         draft: WebhookDraft,
         expected: Collection[int] | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> Webhook:
         """Make a webhook what the draft says and return it, as :meth:`change` does."""
-        return await self.change(environment_id, webhook_id, lambda _: draft, expected, kept)
+        return await self.change(environment_id, webhook_id, lambda _: draft, expected, records)
 
     async def change(
         self,
@@ -139,7 +143,7 @@ class WebhookService:
         webhook_id: UUID,
         redraft: Callable[[Webhook], WebhookDraft],
         expected: Collection[int] | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> Webhook:
         """Make a webhook what ``redraft`` says of the stored one; the last one who writes wins.
 
@@ -159,7 +163,7 @@ class WebhookService:
                 return stored
             changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
             try:
-                self._changed(await self._store.replace(changed, kept))
+                self._on_webhooks_changed(await self._store.replace(changed, records))
             except WebhookChanged:
                 continue
             return changed
@@ -170,7 +174,7 @@ class WebhookService:
         environment_id: UUID,
         webhook_id: UUID,
         expected: Collection[int] | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Delete a webhook; what it still waits for is cancelled.
 
@@ -183,10 +187,12 @@ class WebhookService:
                 version = stored.version
             now = self._clock.now()
             try:
-                changes = await self._store.delete(environment_id, webhook_id, now, version, kept)
+                changes = await self._store.delete(
+                    environment_id, webhook_id, now, version, records
+                )
             except WebhookChanged:
                 continue
-            self._changed(changes)
+            self._on_webhooks_changed(changes)
             return
         raise WebhookChanged(webhook_id)
 

@@ -23,7 +23,7 @@ from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import Arrival
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.replay import Replay, Selection
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
@@ -72,7 +72,9 @@ async def _new_by_statement(storage: SqlStorage) -> None:
 async def _store(storage: SqlStorage) -> Arrival:
     """Store an event in one statement that commits by itself."""
     stored = event("e-1")
-    planned = IngestPlan(await storage.webhooks.changes(), [stored], [], None, timedelta(seconds=9))
+    planned = IngestPlan(
+        await storage.webhooks.webhooks_revision(), [stored], [], None, timedelta(seconds=9)
+    )
     arrivals = await storage.deliveries.store(planned)
     assert arrivals
     return arrivals[stored.event.key]
@@ -94,13 +96,13 @@ async def _letter(storage: SqlStorage) -> None:
         await transaction.add_dead_letters([LETTER])
 
 
-ANSWER = KeptAnswer(ENVIRONMENT_ID, "request", "fingerprint", b"answer", NOW)
+ANSWER = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"answer", NOW)
 WEBHOOK_ID, REPLAY_ID, KEY_ID = uuid4(), uuid4(), uuid4()
 
 
 async def _keep(storage: SqlStorage) -> None:
     async with storage.deliveries.ingesting() as transaction:
-        await transaction.keep([ANSWER])
+        await transaction.add_records([ANSWER])
 
 
 async def _answer(storage: SqlStorage) -> None:

@@ -12,7 +12,7 @@ from attrs import evolve
 from notification_adapters.sql import SqlStorage
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.event import Arrival
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
@@ -66,7 +66,7 @@ async def _visible(server: OwnServer, database: str) -> int:
 async def _store(storage: SqlStorage, event_id: str, how: str) -> Arrival:
     if how == "step by step":
         return (await ingest(storage, event(event_id)))[0]
-    known = await storage.webhooks.changes()
+    known = await storage.webhooks.webhooks_revision()
     stored = event(event_id)
     arrivals = await storage.deliveries.store(IngestPlan(known, [stored], [], None, _lease()))
     assert arrivals
@@ -83,7 +83,7 @@ async def test_a_commit_that_is_given_up_is_never_cancelled(
     own_server: OwnServer, database: str, how: str, given_up: str
 ) -> None:
     async with impatient(own_server, database, 0.3 if given_up == "timeout" else 60) as storage:
-        await storage.webhooks.changes()
+        await storage.webhooks.webhooks_revision()
         await remove_standby(own_server)
         publishing = asyncio.create_task(_store(storage, "e-1", how))
         if given_up == "timeout":
@@ -106,7 +106,7 @@ async def test_a_cancelled_caller_finds_a_commit_done_that_ends_soon(
     own_server: OwnServer, database: str, how: str
 ) -> None:
     async with impatient(own_server, database, 60) as storage:
-        await storage.webhooks.changes()
+        await storage.webhooks.webhooks_revision()
         await remove_standby(own_server)
         publishing = asyncio.create_task(_store(storage, "e-1", how))
         await until("the commit waits", lambda: commits_wait(own_server, database))
@@ -127,7 +127,7 @@ async def test_a_loop_that_ends_cancels_no_commit(
     inner_first: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     async with impatient(own_server, database, 60) as storage:
-        await storage.webhooks.changes()
+        await storage.webhooks.webhooks_revision()
         await remove_standby(own_server)
         others = asyncio.all_tasks()
         publishing = asyncio.create_task(_store(storage, "e-1", how))
@@ -159,13 +159,13 @@ async def test_behind_a_pooler_the_backend_that_was_given_up_counts_too(
             pool_size=1,
         )
         async with opened(server) as storage:
-            await storage.webhooks.changes()
+            await storage.webhooks.webhooks_revision()
             await remove_standby(own_server)
             with pytest.raises(UnknownCommit):
                 await ingest(storage, event("e-1"))
             await asyncio.sleep(1.5)  # longer than the pause between two looks for its backend
             with pytest.raises(StorageUnavailable, match="became free"):
-                await storage.webhooks.changes()
+                await storage.webhooks.webhooks_revision()
             assert await commits_wait(own_server, database, 1)
             await restore_standby(own_server)
 
@@ -192,10 +192,10 @@ async def test_other_acknowledgements_of_what_was_found_wait_for_the_standby_too
     own_server: OwnServer, database: str
 ) -> None:
     now = datetime.now(UTC)
-    kept = KeptAnswer(ENVIRONMENT_ID, "request", "fingerprint", b"response", now)
+    kept = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"response", now)
     async with impatient(own_server, database) as storage:
         async with storage.deliveries.ingesting() as transaction:
-            await transaction.keep([kept])
+            await transaction.add_records([kept])
         await remove_standby(own_server)
         with pytest.raises(UnknownCommit):
             await storage.idempotency.find(
@@ -209,7 +209,7 @@ async def test_a_backend_that_was_given_up_counts_until_it_is_gone(
 ) -> None:
     monkeypatch.setattr("notification_adapters.sql.postgres.pool._WAIT_SECONDS", 0.1)
     async with impatient(own_server, database, pool_size=2) as storage:
-        await storage.webhooks.changes()
+        await storage.webhooks.webhooks_revision()
         await remove_standby(own_server)
         for number in range(2):
             with pytest.raises(UnknownCommit):

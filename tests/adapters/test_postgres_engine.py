@@ -101,14 +101,14 @@ async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) 
             await writer.execute(sa.update(webhooks_revision).values(revision=99))
         after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
         assert after == before
-    assert await storage.webhooks.changes() == 99
+    assert await storage.webhooks.webhooks_revision() == 99
 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
         async with storage.database.read_transaction() as connection:
             await connection.execute(sa.update(webhooks_revision).values(revision=1))
-    assert await storage.webhooks.changes() == 0
+    assert await storage.webhooks.webhooks_revision() == 0
 
 
 async def test_what_breaks_inside_undoes_all_and_leaves_the_connection_fit(
@@ -119,16 +119,16 @@ async def test_what_breaks_inside_undoes_all_and_leaves_the_connection_fit(
             await _change_and_stumble(storage)
         with pytest.raises(KeyError):
             await _change_and_raise(storage)
-        assert await storage.webhooks.changes() == 0
+        assert await storage.webhooks.webhooks_revision() == 0
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
 
 
 async def test_cut_connections_are_opened_anew(storage: SqlStorage, place: Place) -> None:
     for _ in range(3):
-        assert await storage.webhooks.changes() == 0
+        assert await storage.webhooks.webhooks_revision() == 0
         await place.cut_off()
-        assert await storage.webhooks.changes() == 0
+        assert await storage.webhooks.webhooks_revision() == 0
 
 
 async def test_a_transaction_that_is_cut_off_stores_nothing(
@@ -222,7 +222,7 @@ async def test_of_two_in_a_deadlock_events_get_through_too(
 
 async def test_more_who_want_a_connection_than_there_are_wait_for_one(place: Place) -> None:
     async with opened(evolve(place.server, pool_size=2)) as storage:
-        reading = [storage.webhooks.changes() for _ in range(100)]
+        reading = [storage.webhooks.webhooks_revision() for _ in range(100)]
         assert set(await asyncio.gather(*reading)) == {0}
         async with place.postgres.connected() as other:
             count = await other.fetchval(
@@ -238,8 +238,8 @@ async def test_who_waits_too_long_for_a_connection_is_told(
     async with opened(evolve(place.server, pool_size=1)) as storage:
         async with storage.database.read_transaction():
             with pytest.raises(StorageUnavailable, match="became free"):
-                await storage.webhooks.changes()
-        assert await storage.webhooks.changes() == 0
+                await storage.webhooks.webhooks_revision()
+        assert await storage.webhooks.webhooks_revision() == 0
 
 
 async def test_a_server_that_is_not_there_is_away() -> None:
@@ -258,7 +258,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     storage: SqlStorage, turns: int
 ) -> None:
     webhook = await _webhook(storage)
-    before = await storage.webhooks.changes()
+    before = await storage.webhooks.webhooks_revision()
     deleting = asyncio.create_task(
         storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
     )
@@ -268,7 +268,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     with suppress(asyncio.CancelledError):
         await deleting
     listed = await storage.webhooks.list(ENVIRONMENT_ID)
-    assert await storage.webhooks.changes() == before + (0 if listed else 1)
+    assert await storage.webhooks.webhooks_revision() == before + (0 if listed else 1)
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
 

@@ -87,7 +87,7 @@ async def test_of_connections_that_hang_one_is_waited_for_and_all_are_given_up(
     reached.proxy.swallow()
     reached.proxy.pass_on()
     before = reached.proxy.came
-    assert await reached.storage.webhooks.changes() == 0
+    assert await reached.storage.webhooks.webhooks_revision() == 0
     # A new one, and beside it the driver's own, which tells the server to give up what hung.
     assert reached.proxy.came - before <= 2
 
@@ -95,18 +95,18 @@ async def test_of_connections_that_hang_one_is_waited_for_and_all_are_given_up(
 async def test_connections_that_end_for_one_side_are_opened_anew(reached: Reached) -> None:
     await reached.fill_the_pool()
     reached.proxy.half_close()
-    assert await reached.storage.webhooks.changes() == 0
+    assert await reached.storage.webhooks.webhooks_revision() == 0
 
 
 async def test_what_is_refused_and_accepted_again_is_found_again(reached: Reached) -> None:
     await reached.fill_the_pool()
     reached.proxy.refuse()
     with pytest.raises(StorageUnavailable):
-        await reached.storage.webhooks.changes()
+        await reached.storage.webhooks.webhooks_revision()
     await reached.proxy.accept()
-    assert await asyncio.gather(*(reached.storage.webhooks.changes() for _ in range(IDLE))) == (
-        [0] * IDLE
-    )
+    assert await asyncio.gather(
+        *(reached.storage.webhooks.webhooks_revision() for _ in range(IDLE))
+    ) == ([0] * IDLE)
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["under its name", "under another name"])

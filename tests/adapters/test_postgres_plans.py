@@ -162,7 +162,7 @@ async def test_taking_from_a_million_costs_what_is_taken(
             claimed = await storage.deliveries.acquire(claim)
         assert {one.webhook_id for one in claimed.deliveries} == {DEAD}
         with reading_at_most(plans, 1_000):
-            await storage.deliveries.give_back([one.fence for one in claimed.deliveries])
+            await storage.deliveries.release([one.fence for one in claimed.deliveries])
 
 
 async def test_a_page_of_a_log_of_a_million_reads_a_page(
@@ -265,7 +265,7 @@ async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batch
     await storage.webhooks.replace(gone)
     for _ in range(TIMES):
         with reading_at_most(plans, 5_000):
-            assert await storage.deliveries.settle(1_000, BEGAN) == 1_000
+            assert await storage.deliveries.cancel_unsendable(1_000, BEGAN) == 1_000
     with reading_at_most(plans, 5_000):
         await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
 

@@ -45,7 +45,7 @@ class Place:
         """Store a delivery that this worker has begun."""
         stored = event(str(uuid4()))
         delivery = NewDelivery(
-            uuid4(), stored.event.environment_id, uuid4(), stored.event.event_id, begun=True
+            uuid4(), stored.event.environment_id, uuid4(), stored.event.event_id, claimed=True
         )
         async with self.one.deliveries.ingesting() as transaction:
             await transaction.add_events([stored])
@@ -126,7 +126,7 @@ async def test_thousands_of_commits_are_told_in_few_words(place: Place) -> None:
 
     async def listen() -> None:
         while True:
-            await place.other.waking.woken()
+            await place.other.notifier.wait()
             heard.append(asyncio.get_running_loop().time())
 
     async def anything() -> bool:
@@ -136,7 +136,7 @@ async def test_thousands_of_commits_are_told_in_few_words(place: Place) -> None:
     began = asyncio.get_running_loop().time()
     for _ in range(50):
         for _ in range(100):
-            place.one.waking.wake()
+            place.one.notifier.wake()
         await asyncio.sleep(0.005)
     await until("something is heard", anything)
     listening.cancel()

@@ -62,7 +62,7 @@ async def test_writers_wait_their_turn_and_no_update_gets_lost(storage: SqlStora
             await connection.execute(sa.update(webhooks_revision).values(revision=seen + 1))
 
     await asyncio.gather(*(count(number) for number in range(50)))
-    assert await storage.webhooks.changes() == 50
+    assert await storage.webhooks.webhooks_revision() == 50
     assert order == sorted(order)
 
 
@@ -82,14 +82,14 @@ async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) 
             await writer.execute(sa.update(webhooks_revision).values(revision=99))
         after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
         assert after == before
-    assert await storage.webhooks.changes() == 99
+    assert await storage.webhooks.webhooks_revision() == 99
 
 
 async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(StorageUnavailable, match="read-only"):
         async with storage.database.read_transaction() as connection:
             await connection.execute(sa.update(webhooks_revision).values(revision=1))
-    assert await storage.webhooks.changes() == 0
+    assert await storage.webhooks.webhooks_revision() == 0
 
 
 @pytest.mark.experiment(24, "another process holds the file")
@@ -103,7 +103,7 @@ async def test_a_database_that_another_process_holds_is_busy_and_then_free(
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StorageUnavailable, match="busy"):
                 await ingest(storage, event("e-1"))
-            assert await storage.webhooks.changes() == 0, "reading goes on"
+            assert await storage.webhooks.webhooks_revision() == 0, "reading goes on"
         assert await ingest(storage, event("e-1")) == [Arrival.NEW]
 
 
@@ -123,7 +123,7 @@ async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Pat
 
 
 async def test_more_readers_than_connections_wait_for_one(storage: SqlStorage) -> None:
-    reading = [storage.webhooks.changes() for _ in range(10 * engine.READERS)]
+    reading = [storage.webhooks.webhooks_revision() for _ in range(10 * engine.READERS)]
     assert set(await asyncio.gather(*reading)) == {0}
 
 
@@ -133,7 +133,7 @@ async def test_an_error_inside_leaves_the_connection_fit_for_the_next(
     for _ in range(3):
         with pytest.raises(OperationalError):
             await _change_and_stumble(storage)
-        assert await storage.webhooks.changes() == 0
+        assert await storage.webhooks.webhooks_revision() == 0
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
 
 
@@ -153,7 +153,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     storage: SqlStorage, turns: int
 ) -> None:
     webhook = await _webhook(storage)
-    before = await storage.webhooks.changes()
+    before = await storage.webhooks.webhooks_revision()
     deleting = asyncio.create_task(
         storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
     )
@@ -163,7 +163,7 @@ async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on
     with suppress(asyncio.CancelledError):
         await deleting
     listed = await storage.webhooks.list(ENVIRONMENT_ID)
-    assert await storage.webhooks.changes() == before + (0 if listed else 1)
+    assert await storage.webhooks.webhooks_revision() == before + (0 if listed else 1)
     assert await ingest(storage, event("e-1")) == [Arrival.NEW]
     assert storage.database.open_transactions == 0
 
@@ -193,7 +193,7 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
     looking = asyncio.create_task(look_for_long())
     await until("it is under way", is_under_way)
     looking.cancel()
-    others = [storage.webhooks.changes() for _ in range(2 * engine.READERS)]
+    others = [storage.webhooks.webhooks_revision() for _ in range(2 * engine.READERS)]
     assert set(await asyncio.gather(*others)) == {0}
     assert await is_under_way()
     let_go.set()
@@ -211,7 +211,7 @@ async def test_whenever_a_reader_is_cancelled_it_holds_on_to_nothing(
             (busy, _, _) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    readings = [asyncio.create_task(storage.webhooks.changes()) for _ in range(2)]
+    readings = [asyncio.create_task(storage.webhooks.webhooks_revision()) for _ in range(2)]
     for _ in range(turns):
         await asyncio.sleep(0)
     for reading in readings:

@@ -92,7 +92,7 @@ async def _claim(storage: SqlStorage, scene: Scene) -> Claimed:
 
 
 async def _give_back(storage: SqlStorage, scene: Scene) -> None:
-    await storage.deliveries.give_back([scene.held.fence])
+    await storage.deliveries.release([scene.held.fence])
 
 
 async def _reap(storage: SqlStorage, scene: Scene) -> None:
@@ -116,7 +116,7 @@ async def _enable(storage: SqlStorage, scene: Scene) -> None:
 
 
 async def _settle(storage: SqlStorage, scene: Scene) -> None:
-    await storage.deliveries.settle(100, scene.world.clock.now() - timedelta(days=1))
+    await storage.deliveries.cancel_unsendable(100, scene.world.clock.now() - timedelta(days=1))
 
 
 async def _forget(storage: SqlStorage, scene: Scene) -> Swept:
@@ -254,7 +254,7 @@ class Stage:
         gate, memory = Gate(frozenset(stops)), memory_storage(self.clock)
         gated = GatedDatabase(self.databases[at], gate, self.session_of)
         stores = open_stores(
-            cast("Database", gated), CIPHER, self.ids, memory.worker_lock, memory.waking, None
+            cast("Database", gated), CIPHER, self.ids, memory.worker_lock, memory.notifier, None
         )
         async with stores as storage:
             yield Actor(does(storage, scene), gate, lambda: self.waits(gated.session))
@@ -281,7 +281,7 @@ async def _drain(scene: Scene) -> int:
     await store.reap(owners, DELAY)
     scene.world.clock.jump(DELAY * 2)
     while True:
-        await store.settle(100, scene.world.clock.now() - timedelta(days=1))
+        await store.cancel_unsendable(100, scene.world.clock.now() - timedelta(days=1))
         claimed = await scene.world.claim()
         if not claimed.deliveries:
             return sent

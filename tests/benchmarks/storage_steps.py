@@ -116,7 +116,7 @@ class Load:
                 self._environment_id,
                 self._webhooks[number % WEBHOOKS],
                 one.event.event_id,
-                begun=begun,
+                claimed=begun,
             )
             for number, one in enumerate(events)
         ]

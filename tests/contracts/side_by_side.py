@@ -65,7 +65,7 @@ class Rows:
 
     deliveries: Mapping[Handle, Stored]
     log: frozenset[Ended]
-    changes: int
+    webhooks_revision: int
 
 
 @frozen
@@ -244,7 +244,7 @@ def _rows_of_memory(storage: MemoryStorage) -> Rows:
             Ended((one.environment_id, one.delivery_id), one.number, one.outcome.value)
             for one in state.attempts.values()
         ),
-        changes=state.changes,
+        webhooks_revision=state.webhooks_revision,
     )
 
 
@@ -256,9 +256,9 @@ async def _rows_of_database(storage: SqlStorage) -> Rows:
     async with storage.database.read_transaction() as connection:
         found = (await connection.execute(made)).all()
         log = (await connection.execute(ended)).all()
-        changes = await storage.database.dialect.webhooks_revision(connection)
+        webhooks_revision = await storage.database.dialect.webhooks_revision(connection)
     return Rows(
         deliveries={(row.environment_id, row.delivery_id): stored_in_sql(row) for row in found},
         log=frozenset(Ended((row[0], row[1]), row[2], row[3]) for row in log),
-        changes=changes,
+        webhooks_revision=webhooks_revision,
     )

@@ -18,7 +18,7 @@ from notification_core.errors import (
 from notification_core.model.api_key import ApiKey, hash_api_key
 from notification_core.model.caller import Scope
 from notification_core.model.replay import Replay, Selection
-from notification_core.model.request_records import AuditEntry, KeptAnswer, RequestRecords
+from notification_core.model.request_records import AuditEntry, RequestRecords, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from tests.contracts.world import DELAY, World
 
@@ -148,7 +148,7 @@ async def test_what_is_not_changed_is_not_told_of(world: World) -> None:
 
 
 async def test_what_was_answered_already_is_not_told_of_again(world: World) -> None:
-    answer = KeptAnswer(world.environment_id, "create", "asked", b"", world.clock.now())
+    answer = StoredResponse(world.environment_id, "create", "asked", b"", world.clock.now())
     first, again = _entry(world), _entry(world)
     await create_a_webhook(world, [answer, first])
     with pytest.raises(AlreadyAnswered):

@@ -37,14 +37,14 @@ async def test_a_claim_comes_with_the_webhooks_as_they_are_now(world: World) -> 
     changed = await world.change(webhook, url="https://other.example.com/", custom_headers={})
     claimed = await world.claim()
     assert claimed.webhooks == {webhook.webhook_id: changed}
-    assert claimed.changes == await world.storage.webhooks.changes()
+    assert claimed.webhooks_revision == await world.storage.webhooks.webhooks_revision()
 
 
 async def test_a_claim_of_nothing_tells_the_change_counter_as_well(world: World) -> None:
     await world.change(await world.webhook())
     claimed = await world.claim()
     assert (claimed.deliveries, claimed.webhooks) == ((), {})
-    assert claimed.changes == await world.storage.webhooks.changes()
+    assert claimed.webhooks_revision == await world.storage.webhooks.webhooks_revision()
 
 
 async def test_what_is_not_due_yet_waits_and_tells_how_long(world: World) -> None:

@@ -173,7 +173,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def crash_while_publishing(self, webhook: int) -> None:
         to = self._webhook(webhook)
         event = self._world.event(environment_id=to.environment_id)
-        new = self._world.to(to, event, begun=True)
+        new = self._world.to(to, event, claimed=True)
         self._all(lambda world: _torn(world, event, new))
         self.restart()
 
@@ -198,18 +198,18 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._all(lambda world: world.storage.deliveries.finish(results, DELAY))
 
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def release(self, data: st.DataObject) -> None:
         fences = [begun.fence for begun in self._some(data)]
-        self._all(lambda world: world.storage.deliveries.give_back(fences))
+        self._all(lambda world: world.storage.deliveries.release(fences))
 
     @rule(dead=st.lists(st.sampled_from(WORKERS), unique=True))
     def reap(self, dead: list[UUID]) -> None:
         self._all(lambda world: world.storage.deliveries.reap(dead, DELAY))
 
     @rule(age=st.integers(0, 60))
-    def settle(self, age: int) -> None:
+    def cancel_unsendable(self, age: int) -> None:
         before = self._ago(age)
-        self._all(lambda world: world.storage.deliveries.settle(1000, before))
+        self._all(lambda world: world.storage.deliveries.cancel_unsendable(1000, before))
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 31]))
     def wait(self, seconds: float) -> None:
@@ -359,7 +359,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         if not open_to:
             return
         event = self._world.event(environment_id=open_to[0].environment_id)
-        new = [self._world.to(one, event, begun=begun, **how) for one in open_to]
+        new = [self._world.to(one, event, claimed=begun, **how) for one in open_to]
         self._all(lambda world: world.ingest([event], new, WORKERS[0]))
         if begun:
             self._begun += [

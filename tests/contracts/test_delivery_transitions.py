@@ -81,7 +81,7 @@ async def _attempted(world: World, histories: Sequence[Any]) -> dict[UUID, Any]:
         held = {one: ends[one] for one in begun if number < len(ends[one]) - 1}
         results = [world.result(begun[one], *history[number]) for one, history in held.items()]
         assert not await world.storage.deliveries.finish(results, DELAY)
-        await world.storage.deliveries.give_back(
+        await world.storage.deliveries.release(
             [begun[one].fence for one in begun if one not in held]
         )
     return ends
@@ -168,7 +168,7 @@ async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(world: World) ->
         if before[one].state is DeliveryState.PENDING
         and (reason := reason_to_end(webhook, stored_at, now, expired_before))
     }
-    assert await world.storage.deliveries.settle(1000, expired_before) == len(expected)
+    assert await world.storage.deliveries.cancel_unsendable(1000, expired_before) == len(expected)
     for one, row in before.items():
         reason = expected.get(one)
         ended = evolve(row, state=UNSENDABLE[reason], reason=reason) if reason else row
@@ -181,7 +181,7 @@ async def _three(world: World, webhook: Webhook) -> list[UUID]:
     begun = {one.fence.delivery_id: one for one in (await world.claim()).deliveries}
     await world.finish(begun.pop(ids[1]), Retry(9 * HOUR))
     await world.finish(begun.pop(ids[2]), Succeeded())
-    await world.storage.deliveries.give_back([one.fence for one in begun.values()])
+    await world.storage.deliveries.release([one.fence for one in begun.values()])
     return ids
 
 
@@ -195,7 +195,7 @@ async def test_a_redelivery_of_an_old_event_expires_with_the_event(world: World)
     await world.storage.replays.retry(old, again)
     (young,) = await world.publish(webhook)
     await world.change(webhook, disabled_until=FOREVER)
-    assert await world.storage.deliveries.settle(1000, world.clock.now() - HOUR) == 1
+    assert await world.storage.deliveries.cancel_unsendable(1000, world.clock.now() - HOUR) == 1
     expired = await world.probe(again)
     assert (expired.state, expired.reason) == (DeliveryState.CANCELLED, "expired")
     assert (await world.probe(young)).state is DeliveryState.PENDING

@@ -20,7 +20,7 @@ from notification_core.errors import (
     UndecipherableText,
     WrongEncryptionSecret,
 )
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
@@ -42,8 +42,10 @@ async def fill(world: World) -> Webhook:
         await world.webhook(custom_headers=headers) for headers in (HEADERS, HEADERS, {})
     ]
     now = world.clock.now()
-    kept = KeptAnswer(world.environment_id, "first", "asked", b"\x00answer", now)
-    await world.storage.webhooks.delete(world.environment_id, buried.webhook_id, now, kept=[kept])
+    kept = StoredResponse(world.environment_id, "first", "asked", b"\x00answer", now)
+    await world.storage.webhooks.delete(
+        world.environment_id, buried.webhook_id, now, records=[kept]
+    )
     return standing
 
 

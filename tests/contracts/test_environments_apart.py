@@ -24,7 +24,7 @@ from notification_core.errors import EventGone
 from notification_core.model.delivery import Failed
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
-from notification_core.model.request_records import KEPT_FOR, AuditEntry, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import World
@@ -40,13 +40,13 @@ class Furnished:
     webhook: Webhook
     delivery: DeliveryView
     replay: Replay
-    answer: KeptAnswer
+    answer: StoredResponse
 
 
 async def _furnish(world: World) -> Furnished:
     store, now = world.storage, world.clock.now()
     entry = AuditEntry(world.ids(), now, "anna", "::1", "x", "y", "z", world.environment_id)
-    answer = KeptAnswer(world.environment_id, "asked", "x", b"answer", now)
+    answer = StoredResponse(world.environment_id, "asked", "x", b"answer", now)
     webhook = await world.webhook()
     await store.keys.add_first(new_signing_key(world.environment_id, now, os.urandom(32)))
     begun = await world.hand_over(webhook)
@@ -174,7 +174,8 @@ def test_every_method_that_takes_an_environment_is_asked() -> None:
             import_module(f"{ports.__name__}.{module.name}"), inspect.isclass
         )
         for name, method in vars(methods).items()
-        if getattr(method, "__isabstractmethod__", False)
+        if inspect.isfunction(method)
+        and getattr(method, "__isabstractmethod__", False)
         and any("environment" in one for one in inspect.signature(method).parameters)
     }
     assert found - OF_NO_STORE == set(QUESTIONS)

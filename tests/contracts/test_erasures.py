@@ -15,7 +15,7 @@ from notification_core.model.delivery import Failed, Retry
 from notification_core.model.erasure import NOTHING_ERASED, ErasureState
 from notification_core.model.event import Arrival
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
-from notification_core.model.request_records import AuditEntry, KeptAnswer
+from notification_core.model.request_records import AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import World, ids_of
@@ -32,10 +32,10 @@ async def _fill(world: World, environment_id: UUID) -> Webhook:
     await world.finish(await world.hand_over(webhook), Retry(timedelta(hours=1)))
     await world.publish(webhook, 3)
     unwanted = world.event(environment_id=environment_id, whole=False)
-    kept = KeptAnswer(environment_id, str(world.ids()), "x", b"answer", now)
+    kept = StoredResponse(environment_id, str(world.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:
         await transaction.add_events([unwanted])
-        await transaction.keep([kept, _entry(world, environment_id)])
+        await transaction.add_records([kept, _entry(world, environment_id)])
     selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
     replay = Replay(world.ids(), environment_id, webhook.webhook_id, selection, now)
     await store.replays.add(replay)
@@ -124,9 +124,11 @@ async def test_its_webhooks_are_deleted_before_anything_else_and_workers_are_tol
     webhook = await world.webhook()
     other = await world.webhook(world.other_environment_id)
     await world.publish(webhook, 2)
-    before = await world.storage.webhooks.changes()
-    _, changes = await world.storage.erasures.begin(world.environment_id, world.clock.now())
-    assert changes == await world.storage.webhooks.changes() > before
+    before = await world.storage.webhooks.webhooks_revision()
+    _, webhooks_revision = await world.storage.erasures.begin(
+        world.environment_id, world.clock.now()
+    )
+    assert webhooks_revision == await world.storage.webhooks.webhooks_revision() > before
     assert list(await world.storage.webhooks.list(world.environment_id)) == []
     with pytest.raises(WebhookNotFound):
         await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
@@ -171,12 +173,12 @@ async def test_whoever_stores_events_learns_what_is_being_erased(world: World) -
     await world.storage.erasures.begin(world.environment_id, world.clock.now())
     async with world.storage.deliveries.ingesting() as transaction:
         assert set(await transaction.erasing()) == {world.environment_id}
-        changes = await transaction.changes()
+        webhooks_revision = await transaction.webhooks_revision()
     assert set(await world.rival.erasures.running()) == {world.environment_id}
     assert (await world.storage.erasures.advance(world.environment_id, 10)).is_last
     async with world.storage.deliveries.ingesting() as transaction:
         assert set(await transaction.erasing()) == set()
-        assert await transaction.changes() > changes
+        assert await transaction.webhooks_revision() > webhooks_revision
 
 
 async def test_what_came_in_meanwhile_goes_as_well(world: World) -> None:

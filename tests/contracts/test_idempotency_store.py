@@ -11,17 +11,17 @@ from attrs import evolve
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import idempotent_responses
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
-from notification_core.model.request_records import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.storage import Storage
 from tests.contracts.world import World
 
-Effect = Callable[[World, Storage, KeptAnswer], Awaitable[None]]
+Effect = Callable[[World, Storage, StoredResponse], Awaitable[None]]
 
 
-def _kept(world: World, request: str = "first", **changes: Any) -> KeptAnswer:
-    kept = KeptAnswer(world.environment_id, request, "asked", b"\x00answer", world.clock.now())
+def _kept(world: World, request: str = "first", **changes: Any) -> StoredResponse:
+    kept = StoredResponse(world.environment_id, request, "asked", b"\x00answer", world.clock.now())
     return evolve(kept, **changes)
 
 
@@ -31,20 +31,20 @@ def _webhook(world: World) -> Webhook:
     return Webhook(world.ids(), world.environment_id, "n", "https://a.example/", events, now, now)
 
 
-async def create_a_webhook(world: World, storage: Storage, kept: KeptAnswer) -> None:
+async def create_a_webhook(world: World, storage: Storage, kept: StoredResponse) -> None:
     await storage.webhooks.add(_webhook(world), 100, [kept])
 
 
-async def publish_an_event(world: World, storage: Storage, kept: KeptAnswer) -> None:
+async def publish_an_event(world: World, storage: Storage, kept: StoredResponse) -> None:
     webhooks = await storage.webhooks.list(world.environment_id)
     event = world.event()
     async with storage.deliveries.ingesting() as transaction:
         await transaction.add_events([event])
         await transaction.add_deliveries([world.to(one, event) for one in webhooks], None, KEPT_FOR)
-        await transaction.keep([kept])
+        await transaction.add_records([kept])
 
 
-async def rotate_the_key(world: World, storage: Storage, kept: KeptAnswer) -> None:
+async def rotate_the_key(world: World, storage: Storage, kept: StoredResponse) -> None:
     now, number = world.clock.now(), len(await storage.keys.keys_of([world.environment_id])) + 1
     key = new_signing_key(world.environment_id, now, os.urandom(32), number)
     await storage.keys.rotate(key, now + KEPT_FOR, [kept])
@@ -57,7 +57,7 @@ def effect(request: pytest.FixtureRequest) -> Effect:
     return had
 
 
-async def _found(world: World, kept: KeptAnswer) -> KeptAnswer | None:
+async def _found(world: World, kept: StoredResponse) -> StoredResponse | None:
     since = world.clock.now() - KEPT_FOR
     return await world.rival.idempotency.find(kept.environment_id, kept.request, since)
 

@@ -140,17 +140,17 @@ async def test_subscriptions_are_never_stale(world: World) -> None:
     webhook = await world.webhook()
     async with world.storage.deliveries.ingesting() as transaction:
         await transaction.subscriptions({world.environment_id})
-        before = await transaction.changes()
+        before = await transaction.webhooks_revision()
     changed = await world.change(webhook, custom_headers={"x-new": "1"})
     async with world.storage.deliveries.ingesting() as transaction:
         assert list(await transaction.subscriptions({world.environment_id})) == [changed]
-        assert await transaction.changes() > before
+        assert await transaction.webhooks_revision() > before
 
 
 async def test_stored_at_once_are_new_events_with_their_deliveries(world: World) -> None:
     webhook = await world.webhook()
     events = [world.event(one) for one in ("b", "a", "unwanted")]
-    begun, due = world.to(webhook, events[0], begun=True), world.to(webhook, events[1])
+    begun, due = world.to(webhook, events[0], claimed=True), world.to(webhook, events[1])
     skipped = evolve(
         due, delivery_id=world.ids(), state=DeliveryState.SKIPPED, reason=EndReason.QUEUE_FULL
     )
@@ -176,10 +176,10 @@ async def test_stored_at_once_a_known_event_gets_no_more_deliveries(world: World
 
 async def test_planned_before_a_change_nothing_is_stored(world: World) -> None:
     webhook = await world.webhook()
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.change(webhook, name="changed")
     event = world.event("e-1")
-    assert await world.store([event], [world.to(webhook, event)], changes=before) is None
+    assert await world.store([event], [world.to(webhook, event)], webhooks_revision=before) is None
     assert not (await world.claim()).deliveries
     assert await world.ingest([event]) == {(world.environment_id, "e-1"): Arrival.NEW}
 
@@ -196,7 +196,7 @@ async def test_of_the_same_event_stored_twice_at_once_one_is_new(world: World) -
 async def test_begun_deliveries_belong_to_their_worker(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()
-    begun, due = world.to(webhook, event, begun=True), world.to(webhook, event)
+    begun, due = world.to(webhook, event, claimed=True), world.to(webhook, event)
     await world.ingest([event], [begun, due], worker=world.worker)
     fence = Fence(begun.delivery_id, world.environment_id, 1, world.worker)
     assert list(await world.storage.deliveries.leased(world.worker)) == [fence]
@@ -206,7 +206,7 @@ async def test_begun_deliveries_belong_to_their_worker(world: World) -> None:
 async def test_a_begun_delivery_goes_to_others_when_its_lease_is_over(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()
-    begun = world.to(webhook, event, begun=True)
+    begun = world.to(webhook, event, claimed=True)
     await world.ingest([event], [begun], worker=world.worker)
     await world.clock.advance(LEASE.total_seconds() + 1)
     assert await world.storage.deliveries.reap([], LEASE) == 1

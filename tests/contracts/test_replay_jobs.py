@@ -20,7 +20,7 @@ from notification_core.model.replay import (
     ReplayState,
     Selection,
 )
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.model.webhook import FOREVER, Webhook
 from tests.contracts.world import World, ids_of
 
@@ -335,7 +335,7 @@ async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(world: World
 
 async def test_a_replay_that_was_answered_is_not_begun_again(world: World) -> None:
     webhook = await world.webhook()
-    kept = KeptAnswer(world.environment_id, "replay", "asked", b"answer", world.clock.now())
+    kept = StoredResponse(world.environment_id, "replay", "asked", b"answer", world.clock.now())
     replay = await _run(world, await _start(world, webhook))
     once = evolve(replay, replay_id=world.ids(), state=ReplayState.RUNNING)
     await world.storage.replays.add(once, [kept])

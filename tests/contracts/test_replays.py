@@ -5,7 +5,7 @@ import pytest
 from notification_core.errors import AlreadyAnswered, EventGone
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, Failed
 from notification_core.model.read_models import DeliveryView
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from tests.contracts.world import World, ids_of
 
 
@@ -49,7 +49,7 @@ async def test_an_event_whose_body_is_gone_cannot_be_sent_again(world: World) ->
 
 async def test_a_retry_that_was_answered_is_not_made_again(world: World) -> None:
     failed = await _failed(world)
-    kept = KeptAnswer(world.environment_id, "retry", "asked", b"answer", world.clock.now())
+    kept = StoredResponse(world.environment_id, "retry", "asked", b"answer", world.clock.now())
     once = world.ids()
     await world.storage.replays.retry(failed, once, [kept])
     with pytest.raises(AlreadyAnswered):

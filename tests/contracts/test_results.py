@@ -107,7 +107,7 @@ async def test_of_successes_in_a_batch_those_are_heard_that_hold_their_fence(wor
     await world.publish(webhook, 10)
     begun = (await world.claim()).deliveries
     late = [world.result(one) for one in begun[::2]]
-    await world.storage.deliveries.give_back([one.fence for one in late])
+    await world.storage.deliveries.release([one.fence for one in late])
     fenced = await world.storage.deliveries.finish([world.result(one) for one in begun], DELAY)
     assert {*fenced} == {one.fence for one in late}
     states = [(await world.probe(one.fence.delivery_id)).state for one in begun]
@@ -170,7 +170,7 @@ async def test_a_cancelled_delivery_stays_cancelled_and_its_attempt_is_logged(
 async def test_gone_disables_the_webhook_that_was_sent_to(world: World) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.clock.advance(3)
     await world.finish(begun, GONE, webhook_version=1)
     disabled = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
@@ -183,28 +183,28 @@ async def test_gone_disables_the_webhook_that_was_sent_to(world: World) -> None:
         updated_at=now,
         version=2,
     )
-    assert await world.storage.webhooks.changes() > before
+    assert await world.storage.webhooks.webhooks_revision() > before
 
 
 async def test_gone_leaves_a_webhook_alone_that_has_changed_meanwhile(world: World) -> None:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     changed = await world.change(webhook, url="https://new.example.com/")
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.finish(begun, GONE, webhook_version=1)
     assert await world.storage.webhooks.get(world.environment_id, webhook.webhook_id) == changed
-    assert await world.storage.webhooks.changes() == before
+    assert await world.storage.webhooks.webhooks_revision() == before
     assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.FAILED
 
 
 async def test_gone_is_the_last_word_on_a_webhook_that_was_failing(world: World) -> None:
     webhook = await world.webhook(disabled_until=FOREVER, disabled_reason=DisabledReason.FAILING)
     sent = await world.hand_over(webhook)
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.finish(sent, GONE, webhook_version=1)
     stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
     assert (stored.disabled_reason, stored.version) == (DisabledReason.GONE, 2)
-    assert await world.storage.webhooks.changes() == before + 1
+    assert await world.storage.webhooks.webhooks_revision() == before + 1
 
 
 async def test_a_fenced_result_disables_nothing(world: World) -> None:
@@ -220,11 +220,11 @@ async def test_many_gones_of_one_batch_disable_once(world: World) -> None:
     webhook = await world.webhook()
     await world.publish(webhook, 3)
     begun = (await world.claim()).deliveries
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.storage.deliveries.finish([world.result(one, GONE) for one in begun], DELAY)
     stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
     assert stored.version == 2
-    assert await world.storage.webhooks.changes() == before + 1
+    assert await world.storage.webhooks.webhooks_revision() == before + 1
 
 
 async def test_an_interrupted_result_is_made_again_and_uses_up_no_retry(world: World) -> None:
@@ -268,7 +268,7 @@ async def test_a_delivery_that_is_given_back_is_due_at_once_with_its_number(
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     await world.clock.advance(3)
-    await world.storage.deliveries.give_back([begun.fence])
+    await world.storage.deliveries.release([begun.fence])
     stored = await world.probe(begun.fence.delivery_id)
     assert (stored.attempt, stored.worker, stored.due_at) == (0, None, world.clock.now())
     (again,) = (await world.claim(worker=world.other_worker)).deliveries
@@ -279,7 +279,7 @@ async def test_a_delivery_that_is_given_back_is_due_at_once_with_its_number(
 
 async def test_a_delivery_that_is_given_back_for_later_is_not_due_before(world: World) -> None:
     begun = await world.begin(await world.webhook())
-    await world.storage.deliveries.give_back([begun.fence], DELAY)
+    await world.storage.deliveries.release([begun.fence], DELAY)
     stored = await world.probe(begun.fence.delivery_id)
     assert (stored.attempt, stored.worker) == (0, None)
     assert stored.due_at == world.clock.now() + DELAY
@@ -294,15 +294,15 @@ async def test_giving_back_twice_is_giving_back_once(world: World) -> None:
     await world.finish(begun, Retry(DELAY))
     await world.clock.advance(1)
     (begun,) = (await world.claim()).deliveries
-    await world.storage.deliveries.give_back([begun.fence])
-    await world.storage.deliveries.give_back([begun.fence, begun.fence])
+    await world.storage.deliveries.release([begun.fence])
+    await world.storage.deliveries.release([begun.fence, begun.fence])
     assert (await world.probe(begun.fence.delivery_id)).attempt == 1
 
 
 async def test_nobody_gives_back_what_another_holds(world: World) -> None:
     begun = await world.begin(await world.webhook())
     for forged in _forgeries(world, begun.fence).values():
-        await world.storage.deliveries.give_back([forged])
+        await world.storage.deliveries.release([forged])
         assert list(await world.storage.deliveries.leased(world.worker)) == [begun.fence]
 
 
@@ -310,7 +310,7 @@ async def test_a_result_is_not_given_back(world: World) -> None:
     begun = await world.begin(await world.webhook())
     await world.finish(begun)
     before = await world.probe(begun.fence.delivery_id)
-    await world.storage.deliveries.give_back([begun.fence])
+    await world.storage.deliveries.release([begun.fence])
     assert await world.probe(begun.fence.delivery_id) == before
 
 
@@ -318,7 +318,7 @@ async def test_what_was_cancelled_before_it_is_given_back_stays_cancelled(world:
     webhook = await world.webhook()
     begun = await world.begin(webhook)
     await _delete(world, webhook)
-    await world.storage.deliveries.give_back([begun.fence])
+    await world.storage.deliveries.release([begun.fence])
     stored = await world.probe(begun.fence.delivery_id)
     assert (stored.state, stored.attempt, stored.worker) == (DeliveryState.CANCELLED, 0, None)
     assert not (await world.claim()).deliveries
@@ -398,7 +398,7 @@ async def test_the_dead_workers_attempt_of_a_cancelled_delivery_is_logged_too(
 async def test_thousands_of_leases_are_freed_in_batches(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()
-    deliveries = [world.to(webhook, event, begun=True) for _ in range(5000)]
+    deliveries = [world.to(webhook, event, claimed=True) for _ in range(5000)]
     await world.ingest([event], deliveries, world.worker)
     counts = []
     while count := await world.storage.deliveries.reap([world.worker], DELAY):
@@ -425,7 +425,7 @@ async def test_fences_are_values(world: World) -> None:
     begun = await world.begin(await world.webhook())
     fence = begun.fence
     same = Fence(fence.delivery_id, fence.environment_id, fence.attempt, fence.worker)
-    await world.storage.deliveries.give_back([same])
+    await world.storage.deliveries.release([same])
     assert not await world.storage.deliveries.leased(world.worker)
 
 

@@ -87,7 +87,7 @@ async def test_an_event_of_which_a_delivery_waits_stays_with_all_its_deliveries(
 ) -> None:
     one, other = await world.webhook(), await world.webhook()
     event = world.event()
-    arrived, waits = world.to(one, event, begun=True), world.to(other, event)
+    arrived, waits = world.to(one, event, claimed=True), world.to(other, event)
     await world.ingest([event], [arrived, waits], world.worker)
     (leased,) = await world.storage.deliveries.leased(world.worker)
     begun = ClaimedDelivery(leased, one.webhook_id, event.event.event_id, event.event.type, 0, b"")

@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 
 async def _settle(world: World, limit: int = 1000, expired_before: datetime | None = None) -> int:
     before = expired_before or world.clock.now() - HOUR
-    return await world.storage.deliveries.settle(limit, before)
+    return await world.storage.deliveries.cancel_unsendable(limit, before)
 
 
 async def _states(world: World, ids: list[UUID]) -> set[tuple[DeliveryState, EndReason | None]]:
@@ -35,8 +35,8 @@ async def test_what_a_deleted_webhook_left_behind_is_cancelled_in_batches(world:
     await world.storage.webhooks.delete(
         webhook.environment_id, webhook.webhook_id, world.clock.now()
     )
-    while settled := await _settle(world, limit=400):
-        assert settled <= 400
+    while drain := await _settle(world, limit=400):
+        assert drain <= 400
     ids = [one.delivery_id for one in deliveries]
     assert await _states(world, ids[:50] + ids[-50:]) == {
         (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
@@ -59,7 +59,7 @@ async def test_what_a_user_paused_waits_and_expires(world: World) -> None:
     old = await world.publish(webhook, 2)
     retried = await world.begin(webhook)
     await world.finish(retried, Retry(timedelta(hours=5)))
-    await world.storage.deliveries.give_back(await world.storage.deliveries.leased(world.worker))
+    await world.storage.deliveries.release(await world.storage.deliveries.leased(world.worker))
     await world.clock.advance(2 * HOUR.total_seconds())
     young = await world.publish(webhook, 2)
     await world.change(webhook, disabled_until=world.clock.now() + HOUR)

@@ -103,7 +103,7 @@ async def test_of_several_who_take_the_last_place_at_once_one_gets_it(world: Wor
 async def test_a_change_replaces_everything_and_is_counted(world: World) -> None:
     webhook = await world.webhook(**FULL)
     store = world.storage.webhooks
-    before = await store.changes()
+    before = await store.webhooks_revision()
     blank = Webhook(
         webhook_id=webhook.webhook_id,
         environment_id=webhook.environment_id,
@@ -116,19 +116,19 @@ async def test_a_change_replaces_everything_and_is_counted(world: World) -> None
     )
     number = await store.replace(blank)
     assert await store.get(world.environment_id, webhook.webhook_id) == blank
-    assert number == await store.changes() == before + 1
+    assert number == await store.webhooks_revision() == before + 1
 
 
 async def test_a_change_of_a_version_that_is_no_longer_there_is_refused(world: World) -> None:
     webhook = await world.webhook()
     changed = await world.change(webhook, name="first")
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     for version in (1, 2, 4):
         with pytest.raises(WebhookChanged):
             await world.storage.webhooks.replace(evolve(changed, name="second", version=version))
     stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
     assert stored == changed
-    assert await world.storage.webhooks.changes() == before
+    assert await world.storage.webhooks.webhooks_revision() == before
 
 
 async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(world: World) -> None:
@@ -142,14 +142,17 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(world: Worl
 
 
 async def test_a_new_webhook_is_a_change_that_is_counted(world: World) -> None:
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     await world.webhook()
-    assert await world.storage.webhooks.changes() == before + 1
+    assert await world.storage.webhooks.webhooks_revision() == before + 1
 
 
 async def test_the_change_counter_is_seen_by_other_processes(world: World) -> None:
     await world.change(await world.webhook())
-    assert await world.rival.webhooks.changes() == await world.storage.webhooks.changes()
+    assert (
+        await world.rival.webhooks.webhooks_revision()
+        == await world.storage.webhooks.webhooks_revision()
+    )
 
 
 async def test_a_webhook_is_deleted_at_the_version_that_is_named_only(world: World) -> None:
@@ -168,9 +171,9 @@ async def test_a_deleted_webhook_is_gone_but_for_its_tombstone(world: World) -> 
     webhook = await world.webhook(**FULL)
     store = world.storage.webhooks
     await world.clock.advance(5)
-    before = await store.changes()
+    before = await store.webhooks_revision()
     number = await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
-    assert number == await store.changes() == before + 1
+    assert number == await store.webhooks_revision() == before + 1
     with pytest.raises(WebhookNotFound):
         await store.get(world.environment_id, webhook.webhook_id)
     with pytest.raises(WebhookNotFound):
@@ -189,9 +192,9 @@ async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_r
 ) -> None:
     webhook, other = await world.webhook(), await world.webhook()
     event = world.event()
-    begun = [world.to(webhook, event, begun=True) for _ in range(1500)]
+    begun = [world.to(webhook, event, claimed=True) for _ in range(1500)]
     waiting = [world.to(webhook, event) for _ in range(10)]
-    neighbours = [world.to(other, event, begun=True), world.to(other, event)]
+    neighbours = [world.to(other, event, claimed=True), world.to(other, event)]
     await world.ingest([event], [*begun, *waiting, *neighbours], world.worker)
     await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
     for one in [*begun[::100], *waiting]:
@@ -220,7 +223,7 @@ async def test_a_snapshot_shows_webhooks_of_any_environment_and_tombstones(
     wanted = [mine.webhook_id, theirs.webhook_id, uuid4()]
     snapshot = await world.storage.webhooks.snapshot(wanted)
     assert snapshot.webhooks == {mine.webhook_id: mine, theirs.webhook_id: theirs}
-    assert snapshot.changes == await world.storage.webhooks.changes()
+    assert snapshot.webhooks_revision == await world.storage.webhooks.webhooks_revision()
     assert (await world.storage.webhooks.snapshot([])).webhooks == {}
 
 
@@ -234,7 +237,7 @@ class TestDisablingWhatFails:
         since = world.clock.now() + HOUR / 2
         await world.clock.advance(HOUR.total_seconds())
         await _attempt(world, webhook, AttemptOutcome.FAILED)
-        before = await world.storage.webhooks.changes()
+        before = await world.storage.webhooks.webhooks_revision()
         assert await _disable(world, webhook, since) is True
         now = world.clock.now()
         stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
@@ -246,7 +249,7 @@ class TestDisablingWhatFails:
             updated_at=now,
             version=2,
         )
-        assert await world.storage.webhooks.changes() == before + 1
+        assert await world.storage.webhooks.webhooks_revision() == before + 1
         assert await _disable(world, webhook, since) is False
 
     @pytest.mark.parametrize(

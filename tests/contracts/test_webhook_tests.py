@@ -18,7 +18,7 @@ from notification_core.model.delivery import (
     Fence,
     Succeeded,
 )
-from notification_core.model.request_records import KeptAnswer, RequestRecords
+from notification_core.model.request_records import RequestRecords, StoredResponse
 from notification_core.model.webhook import Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
 
@@ -132,7 +132,7 @@ async def test_trials_do_not_keep_a_webhook_from_failing(world: World) -> None:
 async def test_a_request_that_has_begun_a_trial_begins_no_other(world: World) -> None:
     webhook = await world.webhook()
     since = world.clock.now() - timedelta(hours=1)
-    has_begun = KeptAnswer(world.environment_id, "test", "asked", b"", world.clock.now())
+    has_begun = StoredResponse(world.environment_id, "test", "asked", b"", world.clock.now())
     answered = evolve(has_begun, answer=b"answer")
     begun = await _begin(world, webhook, [has_begun])
     found = [await world.storage.idempotency.find(world.environment_id, "test", since)]

@@ -156,12 +156,12 @@ class World:
         events: Sequence[EventToStore],
         deliveries: Sequence[NewDelivery] = (),
         worker: UUID | None = None,
-        changes: int | None = None,
+        webhooks_revision: int | None = None,
     ) -> Mapping[EventKey, Arrival] | None:
-        """Store them at once, as planned at a number of changes: by default the present one."""
-        if changes is None:
-            changes = await self.storage.webhooks.changes()
-        planned = IngestPlan(changes, events, deliveries, worker, LEASE)
+        """Store them as planned at a revision of the webhooks, by default the present one."""
+        if webhooks_revision is None:
+            webhooks_revision = await self.storage.webhooks.webhooks_revision()
+        planned = IngestPlan(webhooks_revision, events, deliveries, worker, LEASE)
         return await self.storage.deliveries.store(planned)
 
     async def publish(self, webhook: Webhook, count: int = 1, data: bytes = b"{}") -> list[UUID]:
@@ -184,7 +184,7 @@ class World:
     async def hand_over(self, webhook: Webhook) -> ClaimedDelivery:
         """Store one delivery that is begun already, whether or not a claim would give it."""
         event = self.event(environment_id=webhook.environment_id)
-        begun = self.to(webhook, event, begun=True)
+        begun = self.to(webhook, event, claimed=True)
         await self.ingest([event], [begun], self.worker)
         fence = Fence(begun.delivery_id, webhook.environment_id, 1, self.worker)
         return ClaimedDelivery(

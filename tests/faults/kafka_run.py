@@ -28,7 +28,7 @@ class Run:
     async def produce(self, count: int, every: int = 20) -> None:
         await self.stage.produce(self.account, count, self.experiment.random, every)
 
-    async def settled(self) -> None:
+    async def drain(self) -> None:
         """Wait for the end of the run, and have it checked."""
         stage, account = self.stage, self.account
         await until("all is taken in", lambda: stage.is_caught_up(account), 90)

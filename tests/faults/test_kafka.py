@@ -56,7 +56,7 @@ async def test_kills_lose_nothing_and_poison_goes_to_its_topic(
             await consumer.kill()
             await producing
             await consumer.start()
-        await run.settled()
+        await run.drain()
         assert await consumer.terminate(15) == 0
 
 
@@ -70,7 +70,7 @@ async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_deli
             values = [event(run.account), poison, event(run.account)]
             run.account.poison.append(poison)
             await kafka.send(EVENTS, *values, partition=0, key=b"k")
-        await run.settled()
+        await run.drain()
         assert run.requests == 2 * len(POISON)
 
 
@@ -104,7 +104,7 @@ async def test_killed_on_either_side_of_the_storages_commit_it_reads_again_and_s
         assert not await kafka.committed(EVENTS)
         consumer.tampering = ()
         await consumer.start()
-        await run.settled()
+        await run.drain()
         assert run.requests == len(values)
 
 
@@ -141,7 +141,7 @@ async def stop_under_load(
         assert interruptions(stopped.attempts) == 0
         assert not any(one.held for one in stopped.deliveries)
         await run.stage.consumer.start()
-        await run.settled()
+        await run.drain()
         assert run.requests == len(run.account.published)
 
 
@@ -169,7 +169,7 @@ async def test_without_brokers_it_stays_and_says_so_and_its_end_does_not_wait_fo
             return (await readiness(consumer))[0] == HTTPStatus.OK
 
         await until("all is well again", is_well, 30)
-        await run.settled()
+        await run.drain()
         broker.server.freeze()
         try:
             assert await consumer.terminate(15) == 0
@@ -202,7 +202,7 @@ async def test_consumers_that_come_and_go_lose_nothing_and_cut_nothing_off(
             assert await goes.terminate(15) == 0
             await producing
             await goes.start()
-        await run.settled()
+        await run.drain()
         assert run.requests == len(run.account.published)
 
 
@@ -234,7 +234,7 @@ async def test_of_two_that_consume_on_postgresql_one_is_killed_and_nothing_is_lo
         await asyncio.gather(producing, publishing)
         if two == TWO_CONSUMERS:
             await run.stage.consumer.start()
-        await run.settled()
+        await run.drain()
 
 
 @pytest.mark.long
@@ -267,7 +267,7 @@ async def test_of_two_that_consume_one_takes_over_what_the_killed_one_read(
         assert took <= GROUP_SESSION + RECOVERY or not experiment.judged
         if two == TWO_CONSUMERS:
             await run.stage.consumer.start()
-        await run.settled()
+        await run.drain()
 
 
 async def kill_one(stage: Stage) -> None:

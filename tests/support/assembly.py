@@ -207,7 +207,7 @@ class App:
             self.ids,
             self.observer,
             self.direct_dispatch,
-            self.storage.waking,
+            self.storage.notifier,
             source=self.source,
             full=self.full_queues,
         )
@@ -285,7 +285,7 @@ class MemoryApp(App):
         storage = evolve(
             self.storage,
             worker_lock=self.storage.another_worker_lock(),
-            waking=self.storage.another_waking(),
+            notifier=self.storage.another_waking(),
         )
         return super().another_process(**{"storage": storage, **changes})
 

@@ -104,8 +104,8 @@ class FaultyDeliveries(DeliveryStore):
             "finish", lambda: self._store.finish(results, interruption_delay)
         )
 
-    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
-        await self._trouble.call("give_back", lambda: self._store.give_back(fences, after))
+    async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+        await self._trouble.call("release", lambda: self._store.release(fences, after))
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         return await self._trouble.call("leased", lambda: self._store.leased(worker))
@@ -113,8 +113,10 @@ class FaultyDeliveries(DeliveryStore):
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         return await self._trouble.call("reap", lambda: self._store.reap(dead, interruption_delay))
 
-    async def settle(self, limit: int, expired_before: datetime) -> int:
-        return await self._trouble.call("settle", lambda: self._store.settle(limit, expired_before))
+    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
+        return await self._trouble.call(
+            "settle", lambda: self._store.cancel_unsendable(limit, expired_before)
+        )
 
 
 class FaultyKeys(KeyStore):

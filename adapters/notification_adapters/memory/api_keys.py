@@ -19,10 +19,10 @@ class MemoryApiKeyStore(ApiKeyStore):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
+    async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
         """Store a new key."""
         async with self._state.writing:
-            self._state.keep(kept)
+            self._state.add_records(records)
             self._state.api_keys[key.key_id] = key
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -36,11 +36,11 @@ class MemoryApiKeyStore(ApiKeyStore):
         below = (key_id for key_id in self._state.api_keys if before is None or key_id < before)
         return [self._state.api_keys[key_id] for key_id in sorted(below, reverse=True)[:limit]]
 
-    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, records: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         async with self._state.writing:
             key = await self.find(key_id)
             if key.revoked_at is None:
                 self._state.api_keys[key_id] = evolve(key, revoked_at=at)
-                self._state.keep(kept)
+                self._state.add_records(records)
             return self._state.api_keys[key_id]

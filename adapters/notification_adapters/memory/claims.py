@@ -38,7 +38,7 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     return Claimed(
         deliveries=tuple(_begun(state, one, claim.worker) for one in chosen),
         webhooks=seen.webhooks,
-        changes=seen.changes,
+        webhooks_revision=seen.webhooks_revision,
         after=choice.cut_at or ([*queues][-1] if len(queues) == claim.max_webhooks else None),
         next_due=timedelta() if choice.has_more else min(later, default=None),
     )

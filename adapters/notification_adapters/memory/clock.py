@@ -37,14 +37,14 @@ class ManualClock(Clock):
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), woken))
-        await woken
+        wait = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), wait))
+        await wait
 
     @property
     def sleeping(self) -> int:
         """How many tasks sleep now."""
-        return sum(not woken.done() for _, _, woken in self._sleepers)
+        return sum(not wait.done() for _, _, wait in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
         """Move on by so many seconds and wake sleepers on the way, each at its own moment.
@@ -55,10 +55,10 @@ class ManualClock(Clock):
         target = self._monotonic + seconds
         await _turns()
         while self._sleepers and self._sleepers[0][0] <= target:
-            at, _, woken = heapq.heappop(self._sleepers)
-            if not woken.done():
+            at, _, wait = heapq.heappop(self._sleepers)
+            if not wait.done():
                 self._move_to(at)
-                woken.set_result(None)
+                wait.set_result(None)
                 await _turns()
         self._move_to(target)
 

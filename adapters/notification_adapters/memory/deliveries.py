@@ -76,7 +76,7 @@ class MemoryDeliveryStore(DeliveryStore):
                     self._finish(delivery, result, interruption_delay)
         return fenced
 
-    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+    async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._state.writing:
             for delivery in map(self._held, fences):
@@ -102,14 +102,14 @@ class MemoryDeliveryStore(DeliveryStore):
                 self._log(delivery, attempt, before)
         return len(over[:_REAPED_AT_ONCE])
 
-    async def settle(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         async with self._state.writing:
             waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
             ends = ((one, self._reason_to_end(one, expired_before)) for one in waiting)
             unsendable = [(one, reason) for one, reason in ends if reason][:limit]
             for delivery, reason in unsendable:
-                delivery.settle(UNSENDABLE[reason], reason)
+                delivery.cancel_unsendable(UNSENDABLE[reason], reason)
         return len(unsendable)
 
     def _held(self, fence: Fence) -> StoredDelivery | None:

@@ -19,7 +19,7 @@ class MemoryWaking(DispatchNotifier):
             if other is not self:
                 other._event.set()  # noqa: SLF001 - one of our own
 
-    async def woken(self) -> None:
+    async def wait(self) -> None:
         """Return once another one has called :meth:`wake`."""
         await self._event.wait()
         self._event.clear()

@@ -27,20 +27,20 @@ class MemoryErasureStore(ErasureStore):
         self._clock = clock
 
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
+        self, environment_id: UUID, now: datetime, records: RequestRecords = ()
     ) -> tuple[Erasure, int]:
-        """Begin an erasure, or return the one that runs; with the change counter."""
+        """Begin an erasure, or return the one that runs; with the webhooks' revision."""
         state = self._state
         async with state.writing:
             if environment_id not in state.erasing():
                 state.erasures[environment_id] = Erasure(environment_id, now)
-                state.keep(kept)
+                state.add_records(records)
             for webhook in list(state.webhooks.values()):
                 if webhook.environment_id == environment_id and not webhook.deleted_at:
                     buried = evolve(webhook, deleted_at=now, version=webhook.version + 1)
                     state.webhooks[webhook.webhook_id] = buried
-            state.changes += 1
-            return state.erasures[environment_id], state.changes
+            state.webhooks_revision += 1
+            return state.erasures[environment_id], state.webhooks_revision
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""
@@ -62,7 +62,7 @@ class MemoryErasureStore(ErasureStore):
             if erased is None:
                 ended = evolve(known, ended_at=self._clock.now())
                 self._state.erasures[environment_id] = ended
-                self._state.changes += 1
+                self._state.webhooks_revision += 1
                 return ErasedBatch(0, is_last=True)
             self._state.erasures[environment_id] = evolve(known, erased=known.erased + erased)
             return ErasedBatch(erased, is_last=False)

@@ -5,7 +5,7 @@ from itertools import islice
 from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.ports.idempotency import IdempotencyStore
 
 
@@ -15,7 +15,9 @@ class MemoryIdempotencyStore(IdempotencyStore):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
+    async def find(
+        self, environment_id: UUID, request: str, since: datetime
+    ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
         kept = self._state.answers.get((environment_id, request))
         return kept if kept is not None and kept.answered_at > since else None

@@ -32,9 +32,9 @@ class MemoryIngest(IngestTransaction):
         """Return all webhooks of these environments."""
         return webhooks_of(self._state, environment_ids)
 
-    async def changes(self) -> int:
-        """Return the change counter."""
-        return self._state.changes
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision."""
+        return self._state.webhooks_revision
 
     async def erasing(self) -> Collection[UUID]:
         """Return the environments that are being erased."""
@@ -50,14 +50,14 @@ class MemoryIngest(IngestTransaction):
         """Store deliveries; those that are begun with their lease."""
         for one in deliveries:
             stored = _stored(one, self._now)
-            if one.begun and worker is not None:
+            if one.claimed and worker is not None:
                 stored.begin(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
-    async def keep(self, kept: RequestRecords) -> None:
+    async def add_records(self, records: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
-        self._state.check_unanswered(kept)
-        self._kept.append(kept)
+        self._state.check_unanswered(records)
+        self._kept.append(records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
@@ -73,8 +73,8 @@ class MemoryIngest(IngestTransaction):
         """Store all of it."""
         self._state.events.update(self._events)
         self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
-        for kept in self._kept:
-            self._state.keep(kept)
+        for records in self._kept:
+            self._state.add_records(records)
         for one in self._dead_letters:
             self._state.dead_letters[one.letter_id] = one
             self._state.forward(one.dead_letter)

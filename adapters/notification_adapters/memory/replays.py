@@ -34,26 +34,26 @@ class MemoryReplayStore(ReplayStore):
         self._ids = ids
 
     async def retry(
-        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+        self, delivery: DeliveryView, delivery_id: UUID, records: RequestRecords = ()
     ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.check_unanswered(records)
             stored = self._state.deliveries.get(delivery.delivery_id)
             mine = stored and stored.environment_id == delivery.environment_id
             if stored is None or not mine or not self._has_body(stored):
                 raise EventGone(delivery.event_id)
             self._make(stored, delivery_id, origin=DeliveryOrigin.RETRY)
-            self._state.keep(kept)
+            self._state.add_records(records)
 
-    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
+    async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins."""
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.check_unanswered(records)
             if replay.webhook_id in {one.webhook_id for one in self._running()}:
                 raise ReplayRunning(replay.webhook_id)
             self._state.replays[replay.replay_id] = StoredReplay(replay)
-            self._state.keep(kept)
+            self._state.add_records(records)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
@@ -77,14 +77,14 @@ class MemoryReplayStore(ReplayStore):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         async with self._state.writing:
             stored = self._stored(environment_id, webhook_id, replay_id)
             if stored.replay.state is ReplayState.RUNNING:
                 stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
-                self._state.keep(kept)
+                self._state.add_records(records)
 
     async def count(
         self, environment_id: UUID, webhook_id: UUID, selection: Selection, most: int

@@ -26,20 +26,22 @@ class MemoryKeyStore(KeyStore):
         found = [one for one in keys if one.environment_id in environment_ids]
         return sorted(found, key=lambda key: key.number, reverse=True)
 
-    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
+    async def add_first(
+        self, key: SigningKey, records: RequestRecords = ()
+    ) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._state.writing:
             if not await self.keys_of([key.environment_id]):
                 self._put(key)
-                self._state.keep(kept)
+                self._state.add_records(records)
             return await self.keys_of([key.environment_id])
 
     async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+        self, key: SigningKey, others_expire_at: datetime, records: RequestRecords = ()
     ) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.check_unanswered(records)
             stored = await self.keys_of([key.environment_id])
             if key.number in {each.number for each in stored}:
                 raise KeysChanged(key.environment_id)
@@ -50,7 +52,7 @@ class MemoryKeyStore(KeyStore):
                     self._put(evolve(each, expires_at=ends))
             self._put(key)
             self._state.append_operational_event(key_rotated(key, others_expire_at))
-            self._state.keep(kept)
+            self._state.add_records(records)
 
     def _put(self, key: SigningKey) -> None:
         self._state.keys[key.environment_id, key.key_id] = key

@@ -27,7 +27,12 @@ from notification_core.model.outbox_message import (
     operational_event_message,
 )
 from notification_core.model.replay import Replay
-from notification_core.model.request_records import KEPT_FOR, AuditEntry, KeptAnswer, RequestRecords
+from notification_core.model.request_records import (
+    KEPT_FOR,
+    AuditEntry,
+    RequestRecords,
+    StoredResponse,
+)
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
@@ -98,7 +103,7 @@ class StoredDelivery:
             self.state, self.reason = transition.state, transition.reason
             self.due_at = transition.due_at or self.due_at
 
-    def settle(self, state: DeliveryState, reason: EndReason | None = None) -> None:
+    def cancel_unsendable(self, state: DeliveryState, reason: EndReason | None = None) -> None:
         """End it, unless it has ended before."""
         if self.state is DeliveryState.PENDING:
             self.state, self.reason = state, reason
@@ -123,14 +128,14 @@ class MemoryState:
     keys: dict[tuple[UUID, str], SigningKey] = field(factory=dict)
     replays: dict[UUID, StoredReplay] = field(factory=dict)
     erasures: dict[UUID, Erasure] = field(factory=dict)
-    answers: dict[tuple[UUID, str], KeptAnswer] = field(factory=dict)
+    answers: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     audit: dict[UUID, AuditEntry] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
     new_id: Callable[[], UUID] = uuid4
-    changes: int = 0
+    webhooks_revision: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
     def living(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
@@ -141,28 +146,28 @@ class MemoryState:
         return webhook
 
     def change(self, webhook: Webhook) -> int:
-        """Keep a changed webhook; return the change counter."""
+        """Keep a changed webhook; return the webhooks' revision."""
         self.webhooks[webhook.webhook_id] = webhook
-        self.changes += 1
-        return self.changes
+        self.webhooks_revision += 1
+        return self.webhooks_revision
 
     def erasing(self) -> Collection[UUID]:
         """Return the environments that are being erased."""
         running = ErasureState.RUNNING
         return frozenset(key for key, one in self.erasures.items() if one.state is running)
 
-    def check_unanswered(self, kept: RequestRecords) -> None:
+    def check_unanswered(self, records: RequestRecords) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""
-        for answer in (each for each in kept if isinstance(each, KeptAnswer)):
+        for answer in (each for each in records if isinstance(each, StoredResponse)):
             known = self.answers.get((answer.environment_id, answer.request))
             if known is not None and known.answered_at > answer.answered_at - KEPT_FOR:
                 raise AlreadyAnswered("This request was answered already.")
 
-    def keep(self, kept: RequestRecords) -> None:
+    def add_records(self, records: RequestRecords) -> None:
         """Keep what is kept beside an effect."""
-        for each in kept:
+        for each in records:
             match each:
-                case KeptAnswer():
+                case StoredResponse():
                     self.answers[each.environment_id, each.request] = each
                 case AuditEntry():
                     self.audit[each.entry_id] = each

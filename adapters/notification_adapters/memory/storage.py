@@ -53,7 +53,7 @@ class MemoryStorage(Storage):
     outbox: MemoryOutbox
     sealed: MemorySealedStore
     worker_lock: MemoryWorkerLock
-    waking: MemoryWaking
+    notifier: MemoryWaking
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
     circle: list[MemoryWaking] = field(repr=False)
@@ -115,7 +115,7 @@ def memory_storage(
         outbox=MemoryOutbox(state, clock),
         sealed=MemorySealedStore(),
         worker_lock=MemoryWorkerLock(state, holder),
-        waking=MemoryWaking(circle),
+        notifier=MemoryWaking(circle),
         state=state,
         holder=holder,
         circle=circle,

@@ -29,7 +29,7 @@ class MemoryWebhookTestStore(WebhookTestStore):
         event: EventToStore,
         delivery: ClaimedDelivery,
         lease: timedelta,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         now, fence, arrived = self._clock.now(), delivery.fence, event.event
@@ -46,17 +46,17 @@ class MemoryWebhookTestStore(WebhookTestStore):
         )
         stored.begin(fence.worker, now, now + lease)
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.check_unanswered(records)
             self._state.events[stored.event_key] = StoredEvent(
                 arrived.type, arrived.occurred_at, event.body, now
             )
             self._state.deliveries[fence.delivery_id] = stored
-            self._state.keep(kept)
+            self._state.add_records(records)
 
-    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
+    async def finish(self, attempt: Attempt, records: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         async with self._state.writing:
-            self._state.keep(kept)
+            self._state.add_records(records)
             delivery = self._state.deliveries.get(attempt.delivery_id)
             if delivery is None or delivery.worker is None:
                 return False

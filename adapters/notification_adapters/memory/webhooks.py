@@ -37,22 +37,22 @@ class MemoryWebhookStore(WebhookStore):
         """Return one webhook."""
         return self._state.living(environment_id, webhook_id)
 
-    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
         """Store a new webhook."""
         async with self._state.writing:
-            self._state.check_unanswered(kept)
+            self._state.check_unanswered(records)
             if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             self._state.change(webhook)
-            self._state.keep(kept)
+            self._state.add_records(records)
 
-    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
-        """Store a changed webhook; return the change counter."""
+    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+        """Store a changed webhook; return the webhooks' revision."""
         async with self._state.writing:
             stored = self._state.living(webhook.environment_id, webhook.webhook_id)
             if stored.version != webhook.version - 1:
                 raise WebhookChanged(webhook.webhook_id)
-            self._state.keep(kept)
+            self._state.add_records(records)
             return self._state.change(webhook)
 
     async def confirm(self, webhook: Webhook) -> None:
@@ -64,18 +64,18 @@ class MemoryWebhookStore(WebhookStore):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> int:
-        """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        """Leave a tombstone, cancel pending deliveries, return the webhooks' revision."""
         async with self._state.writing:
             stored = self._state.living(environment_id, webhook_id)
             if version is not None and stored.version != version:
                 raise WebhookChanged(webhook_id)
             for delivery in self._state.deliveries.values():
                 if delivery.webhook_id == webhook_id:
-                    delivery.settle(DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
+                    delivery.cancel_unsendable(DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
             buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)
-            self._state.keep(kept)
+            self._state.add_records(records)
             return self._state.change(buried)
 
     async def disable_failing(
@@ -98,9 +98,9 @@ class MemoryWebhookStore(WebhookStore):
                 return False
             return disable(self._state, webhook_id, webhook.version, DisabledReason.FAILING, now)
 
-    async def changes(self) -> int:
-        """Return the change counter."""
-        return self._state.changes
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision."""
+        return self._state.webhooks_revision
 
     async def snapshot(self, webhook_ids: Collection[UUID]) -> Snapshot:
         """Read webhooks of any environment afresh."""
@@ -115,9 +115,9 @@ def webhooks_of(state: MemoryState, environment_ids: Collection[UUID]) -> Sequen
 
 
 def snapshot(state: MemoryState, webhook_ids: Collection[UUID]) -> Snapshot:
-    """Return webhooks by id, tombstones too, with the change counter."""
+    """Return webhooks by id, tombstones too, with the webhooks' revision."""
     known = state.webhooks.keys() & set(webhook_ids)
-    return Snapshot({one: state.webhooks[one] for one in known}, state.changes)
+    return Snapshot({one: state.webhooks[one] for one in known}, state.webhooks_revision)
 
 
 def disable(

@@ -157,11 +157,11 @@ class Dialect(Protocol):
 
     @abstractmethod
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
-        """Return the change counter."""
+        """Return the webhooks' revision."""
 
     @abstractmethod
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the storage's time, in as few trips as can be."""
+        """Return the webhooks' revision and the storage's time, in as few trips as can be."""
 
     @abstractmethod
     async def add_events(
@@ -173,13 +173,13 @@ class Dialect(Protocol):
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:
-        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+        """Insert deliveries; those that are claimed under this lease, with attempt 1."""
 
     @abstractmethod
     async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the storage's time, and the queues of the next webhooks by id.
+        """Return the webhooks' revision, the time, and the queues of the next webhooks by id.
 
         The queues are found without walking them.
         """
@@ -278,7 +278,7 @@ class Dialect(Protocol):
     ) -> Sequence[CancelledDelivery]:
         """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
 
-        What :meth:`DeliveryStore.settle` says of them is judged by the webhooks as they are now.
+        What :meth:`DeliveryStore.cancel_unsendable` says is judged by the webhooks as of now.
         """
 
     @abstractmethod

@@ -57,7 +57,7 @@ class SqlStorage(Storage):
     outbox: SqlOutbox
     sealed: SqlSealedStore
     worker_lock: WorkerLock
-    waking: DispatchNotifier
+    notifier: DispatchNotifier
     commits: CommitHooks
 
     @property
@@ -105,7 +105,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     cipher: Cipher,
     ids: IdGenerator,
     worker_lock: WorkerLock,
-    waking: DispatchNotifier,
+    notifier: DispatchNotifier,
     topics: Topics | None,
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
@@ -134,12 +134,12 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             outbox=SqlOutbox(database),
             sealed=SqlSealedStore(database, cipher),
             worker_lock=worker_lock,
-            waking=waking,
+            notifier=notifier,
             commits=commits,
         )
     finally:
         await commits.close()
-        await waking.close()
+        await notifier.close()
         await worker_lock.release()
 
 

@@ -25,7 +25,12 @@ from aiohttp import web
 from attrs import frozen
 
 from notification_core.errors import AlreadyAnswered, Detail
-from notification_core.model.request_records import KEPT_FOR, KeptAnswer, RecordsOf, RequestRecords
+from notification_core.model.request_records import (
+    KEPT_FOR,
+    RecordsOf,
+    RequestRecords,
+    StoredResponse,
+)
 from notification_core.ports.clock import Clock
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_entrypoints.api.audit_trail import AuditTrail
@@ -90,7 +95,7 @@ class Idempotency:
         def records(outcome: _Outcome | None) -> RequestRecords:
             answer = b"" if outcome is None else _encoded(render(outcome))
             now = self._clock.now()
-            kept_answer = KeptAnswer(environment_id, request, fingerprint, answer, now)
+            kept_answer = StoredResponse(environment_id, request, fingerprint, answer, now)
             return [kept_answer, *audited(outcome)]
 
         with self._alone(environment_id, request):
@@ -115,7 +120,7 @@ class Idempotency:
         finally:
             self._running.discard(running)
 
-    async def _find(self, environment_id: UUID, request: str) -> KeptAnswer | None:
+    async def _find(self, environment_id: UUID, request: str) -> StoredResponse | None:
         return await self._store.find(environment_id, request, self._clock.now() - KEPT_FOR)
 
 
@@ -138,7 +143,7 @@ def _encoded(response: web.Response) -> bytes:
     return msgspec.msgpack.encode(_Answer(response.status, dict(response.headers), body))
 
 
-def _again(kept_answer: KeptAnswer | None, fingerprint: str) -> web.Response:
+def _again(kept_answer: StoredResponse | None, fingerprint: str) -> web.Response:
     if kept_answer is None:
         # What a process that was faster had answered was forgotten since: 24 hours ended just now.
         raise RequestRefused(Problem.STILL_ANSWERING)

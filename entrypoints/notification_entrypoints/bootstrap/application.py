@@ -154,9 +154,9 @@ async def open_application(
             stack.push_async_callback(directory.close)
         environments = Environments(directory, storage.erasures, clock)
         # Without a dispatcher here, the dispatching process sees the change at its next poll.
-        on_webhooks_changed = dispatcher.changed if dispatcher else lambda _: None
+        on_webhooks_changed = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
         webhook_tester = _webhook_tester(runtime)
-        stack.push_async_callback(_within, runtime.deadline, webhook_tester.settled)
+        stack.push_async_callback(_within, runtime.deadline, webhook_tester.drain)
         stored_keys = StoredKeys(storage.api_keys, clock)
         new_secret = partial(os.urandom, SECRET_BYTES)
         yield Application(
@@ -230,15 +230,15 @@ async def _open_ingests(
             runtime.ids,
             runtime.metrics,
             dispatcher.sending if dispatcher else None,
-            storage.waking,
+            storage.notifier,
             full=full_queues.webhooks,
             source=source,
-            side_by_side=storage.parallel_ingests,
+            parallel=storage.parallel_ingests,
         )
         for source in Source
     }
     for ingest in ingests.values():
-        stack.push_async_callback(ingest.settled)
+        stack.push_async_callback(ingest.drain)
     return ingests
 
 
@@ -262,7 +262,7 @@ def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> Replays:
         """Tell all who dispatch that something is due."""
         if dispatcher:
             dispatcher.sending.wake()
-        storage.waking.wake()
+        storage.notifier.wake()
 
     return Replays(
         store=storage.replays,
@@ -326,7 +326,7 @@ def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
             storage.retention, runtime.clock, retention_rules(settings)
         ),
         lock=storage.worker_lock,
-        waking=storage.waking,
+        notifier=storage.notifier,
         clock=runtime.clock,
         observer=runtime.metrics,
         rules=dispatch_rules(settings),

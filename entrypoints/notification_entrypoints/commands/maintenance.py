@@ -61,6 +61,6 @@ async def open_dead_letters(
     async with storage.open_storage(settings, clock, ids) as stores:
         metrics = Metrics(VERSION, "")  # counts that are gone when the command ends
         ingest = Ingest(
-            stores.deliveries, clock, ids, metrics, None, stores.waking, source=Source.KAFKA
+            stores.deliveries, clock, ids, metrics, None, stores.notifier, source=Source.KAFKA
         )
         yield DeadLetterReplay(stores.dead_letters, ingest, MessageReader(clock, settings.tz))

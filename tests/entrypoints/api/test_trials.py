@@ -75,7 +75,7 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
     again = await api.call("POST", path, headers=named)
     assert (again.status, again.json["error_code"]) == (409, 1010)
     stage.sender.release(DRAFT["url"])
-    await stage.application.webhook_tester.settled()
+    await stage.application.webhook_tester.drain()
     answered = await api.call("POST", path, headers=named)
     assert (answered.status, answered.json["response"]["http_code"]) == (200, 200)
     assert answered.headers["Idempotent-Replayed"] == "true"

@@ -155,7 +155,7 @@ class World:
     async def until(self, condition: Callable[[], object], within: float = 0) -> None:
         await advance_until(condition, self.clock, within=within)
 
-    async def settled(self) -> None:
+    async def drain(self) -> None:
         """Return once nothing is being sent or written."""
         dispatcher = self.notifications._application.dispatcher  # noqa: SLF001 - the test's own look inside
         assert dispatcher
@@ -214,7 +214,7 @@ async def test_the_next_attempt_comes_after_the_interval_and_later_ones_after_mo
         made: list[float] = []
         while len(made) < 3:
             made += [opened.clock.monotonic()] * (len(opened.sender.requests) - len(made))
-            await opened.settled()
+            await opened.drain()
             await opened.clock.advance(0.5)
             assert opened.clock.monotonic() < 60
         # A fifth of it is chance, and it may be found by the next poll only.
@@ -278,7 +278,7 @@ async def test_a_webhook_that_has_only_failed_for_so_long_is_disabled() -> None:
         opened.sender.answer(URL, 500)
         for pause in (55, 10):  # it is looked at once a minute
             await opened.publish()
-            await opened.settled()
+            await opened.drain()
             await opened.clock.advance(pause)
         found = await opened.notifications.webhooks.get(ENVIRONMENT, webhook.webhook_id)
         assert found.disabled_reason is DisabledReason.FAILING
@@ -297,7 +297,7 @@ async def test_logs_and_events_are_kept_for_so_long() -> None:
     async with world(RETENTION_LOGS="30s", RETENTION_EVENTS="200s") as opened:
         webhook = await opened.webhook()
         event_id = await opened.publish()
-        await opened.settled()
+        await opened.drain()
         logs, history = opened.notifications.logs, opened.notifications.history
         assert (await logs.page(ENVIRONMENT, webhook.webhook_id, 10)).rows
         await opened.clock.advance(100)

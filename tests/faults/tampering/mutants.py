@@ -115,7 +115,7 @@ def begin_when_it_has_ended() -> None:
 
     def adding(add: Function) -> Function:
         async def due(c: AsyncConnection, new: Sequence[NewDelivery], lease: Lease) -> None:
-            await add(c, [evolve(one, begun=False) for one in new], lease)
+            await add(c, [evolve(one, claimed=False) for one in new], lease)
 
         return due
 

@@ -43,17 +43,15 @@ def work() -> Work:
     return Work()
 
 
-def grouped(work: Work, *, most: int = 1_000, side_by_side: int = 1) -> GroupCommit[int, int]:
-    return GroupCommit(
-        work, size=lambda number: number, most=most, shared=Away, side_by_side=side_by_side
-    )
+def grouped(work: Work, *, most: int = 1_000, parallel: int = 1) -> GroupCommit[int, int]:
+    return GroupCommit(work, size=lambda number: number, most=most, shared=Away, parallel=parallel)
 
 
 async def asked(
     group: GroupCommit[int, int], work: Work, *numbers: int
 ) -> list[int | BaseException]:
     """Ask all of these while the first one is being worked on."""
-    tasks = [asyncio.create_task(group.ask(number)) for number in numbers]
+    tasks = [asyncio.create_task(group.submit(number)) for number in numbers]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     work.open.set()
@@ -62,7 +60,7 @@ async def asked(
 
 async def test_nobody_waits_for_a_group_to_fill(work: Work) -> None:
     work.open.set()
-    assert await grouped(work).ask(1) == 2
+    assert await grouped(work).submit(1) == 2
     assert work.groups == [[1]]
 
 
@@ -70,7 +68,7 @@ async def test_what_is_asked_meanwhile_is_answered_in_one_go_and_each_by_its_own
     work: Work,
 ) -> None:
     group = grouped(work)
-    first = asyncio.create_task(group.ask(1))
+    first = asyncio.create_task(group.submit(1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await asked(group, work, 2, 3, 4) == [4, 6, 8]
@@ -90,9 +88,9 @@ async def test_who_asks_at_the_moment_at_which_the_work_ends_is_answered(work: W
 
     async def ask_as_it_ends() -> int:
         await ended.wait()
-        return await group.ask(2)
+        return await group.submit(2)
 
-    first, second = asyncio.create_task(group.ask(1)), asyncio.create_task(ask_as_it_ends())
+    first, second = asyncio.create_task(group.submit(1)), asyncio.create_task(ask_as_it_ends())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     # In this order: the work goes on and ends, then the second asks, in one turn of the loop.
@@ -106,7 +104,7 @@ async def test_who_asks_at_the_moment_at_which_the_work_ends_is_answered(work: W
 async def test_what_had_no_room_is_asked_again_in_its_turn(work: Work) -> None:
     work.answered_at_once = 2
     group = grouped(work)
-    first = asyncio.create_task(group.ask(9))
+    first = asyncio.create_task(group.submit(9))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await asked(group, work, 1, 2, 3, 4, 5) == [2, 4, 6, 8, 10]
@@ -127,13 +125,13 @@ async def test_what_concerns_everybody_is_everybodys_answer(work: Work) -> None:
     answers = await asked(group, work, 1, 2, 3)
     assert [type(answer) for answer in answers] == [Away, Away, Away]
     work.away = False
-    assert await group.ask(4) == 8
+    assert await group.submit(4) == 8
 
 
 async def test_one_that_breaks_the_work_takes_nobody_along(work: Work) -> None:
     work.breaks_at = 3
     group = grouped(work)
-    first = asyncio.create_task(group.ask(9))
+    first = asyncio.create_task(group.submit(9))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     one, three, five = await asked(group, work, 1, 3, 5)
@@ -144,7 +142,7 @@ async def test_one_that_breaks_the_work_takes_nobody_along(work: Work) -> None:
 
 
 async def test_groups_are_worked_on_side_by_side_as_far_as_that_makes_sense(work: Work) -> None:
-    group = grouped(work, most=1, side_by_side=2)
+    group = grouped(work, most=1, parallel=2)
     assert await asked(group, work, 1, 1, 1, 1) == [2, 2, 2, 2]
     assert work.most_at_once == 2
 
@@ -152,12 +150,12 @@ async def test_groups_are_worked_on_side_by_side_as_far_as_that_makes_sense(work
 async def test_the_work_goes_on_when_nobody_waits_for_it_any_more(work: Work) -> None:
     group = grouped(work)
     work.refused = {1}
-    leaving = asyncio.create_task(group.ask(1))
+    leaving = asyncio.create_task(group.submit(1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     leaving.cancel()
     work.open.set()
-    await group.settled()
+    await group.drain()
     assert work.groups == [[1]]
     with pytest.raises(asyncio.CancelledError):
         await leaving

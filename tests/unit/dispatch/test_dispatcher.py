@@ -108,17 +108,17 @@ class World:
     async def change(self, webhook: Webhook, *, here: bool) -> Webhook:
         """Store a changed webhook, in this process or in another one."""
         changed = attrs.evolve(webhook, version=webhook.version + 1)
-        changes = await self.storage.webhooks.replace(changed)
+        webhooks_revision = await self.storage.webhooks.replace(changed)
         if here:
-            self.dispatcher.changed(changes)
+            self.dispatcher.on_webhooks_changed(webhooks_revision)
         return changed
 
     async def delete(self, webhook: Webhook, *, here: bool) -> None:
-        changes = await self.storage.webhooks.delete(
+        webhooks_revision = await self.storage.webhooks.delete(
             webhook.environment_id, webhook.webhook_id, self.clock.now()
         )
         if here:
-            self.dispatcher.changed(changes)
+            self.dispatcher.on_webhooks_changed(webhooks_revision)
 
     def sent_to(self, webhook: Webhook) -> Sequence[HttpRequest]:
         return self.sender.requests_to(webhook.url)
@@ -176,13 +176,13 @@ async def a_world(rules: DispatchRules = RULES) -> AsyncIterator[World]:
         ),
         retention_sweeper=RetentionSweeper(storage.retention, clock, RETENTION),
         lock=storage.worker_lock,
-        waking=storage.waking,
+        notifier=storage.notifier,
         clock=clock,
         observer=notebook,
         rules=rules,
         new_worker=ids,
     )
-    ingest = Ingest(deliveries, clock, ids, notebook, dispatcher.sending, storage.waking)
+    ingest = Ingest(deliveries, clock, ids, notebook, dispatcher.sending, storage.notifier)
     elsewhere = Ingest(storage.deliveries, clock, ids, notebook, None, storage.another_waking())
     await dispatcher.start()
     world = World(clock, storage, trouble, sender, notebook, dispatcher, ingest, elsewhere)
@@ -585,12 +585,12 @@ async def test_a_claim_of_unknown_outcome_is_sent_within_two_polls(world: World)
 
 
 @pytest.mark.parametrize("happened", [True, False])
-async def test_a_give_back_of_unknown_outcome_makes_no_second_request(
+async def test_a_release_of_unknown_outcome_makes_no_second_request(
     world: World,
     happened: bool,  # noqa: FBT001 - a case
 ) -> None:
     webhook = await _waiting(world, number=100)
-    world.trouble.lost["give_back"] = happened
+    world.trouble.lost["release"] = happened
     until_then = world.clock.now() + timedelta(seconds=3)
     await world.change(attrs.evolve(webhook, disabled_until=until_then), here=True)
     await world.clock.advance(9)
@@ -610,7 +610,7 @@ async def test_what_is_found_unheld_is_not_given_back_once_it_is_begun_anew(worl
     await world.change(attrs.evolve(webhook, disabled_until=until_then), here=True)
     await world.until(lambda: world.notebook.given_back == 36)
     world.sender.release(webhook.url, 200)
-    written = world.trouble.gates["give_back"] = asyncio.Event()
+    written = world.trouble.gates["release"] = asyncio.Event()
     looked.set()
     await world.clock.advance(2)
     written.set()
@@ -794,7 +794,7 @@ async def skipped(world: World, count: int) -> Webhook:
     await world.publish(count)
     assert world.states(webhook) == {DeliveryState.SKIPPED}
     enabled = attrs.evolve(webhook, version=3)
-    world.dispatcher.changed(await world.storage.webhooks.replace(enabled))
+    world.dispatcher.on_webhooks_changed(await world.storage.webhooks.replace(enabled))
     return enabled
 
 
@@ -837,8 +837,8 @@ async def test_an_environment_that_is_erased_here_gets_nothing_more_and_leaves_n
     world.sender.answer(webhook.url, Hang.HANG)
     await world.publish(3 * RULES.bounds.per_webhook)
     await world.until(lambda: len(world.sent_to(webhook)) == RULES.bounds.per_webhook)
-    _, changes = await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
-    world.dispatcher.changed(changes)
+    _, webhooks_revision = await world.storage.erasures.begin(ENVIRONMENT, world.clock.now())
+    world.dispatcher.on_webhooks_changed(webhooks_revision)
     await world.clock.advance(3)
     assert len(world.sent_to(webhook)) == RULES.bounds.per_webhook
     assert len(world.deliveries()) == RULES.bounds.per_webhook

@@ -27,11 +27,11 @@ def _flights(lanes: FairQueue, now: float = 0.0) -> list[tuple[QueuedDelivery, I
 
 
 def _add(
-    lanes: FairQueue, webhook: Webhook, number: int = 1, *, changes: int = 0
+    lanes: FairQueue, webhook: Webhook, number: int = 1, *, webhooks_revision: int = 0
 ) -> list[QueuedDelivery]:
     added = [held(webhook) for _ in range(number)]
     for one in added:
-        lanes.add(one, webhook, changes)
+        lanes.add(one, webhook, webhooks_revision)
     return added
 
 
@@ -47,9 +47,9 @@ def _time_out(lanes: FairQueue, flight: InFlightRequest, now: float = 0.0) -> No
     lanes.ended(flight, now, answered=False, succeeded=False)
 
 
-def _prove(lanes: FairQueue, webhook: Webhook, *, changes: int = 0) -> WebhookQueue:
+def _prove(lanes: FairQueue, webhook: Webhook, *, webhooks_revision: int = 0) -> WebhookQueue:
     """Let a webhook answer once."""
-    _add(lanes, webhook, changes=changes)
+    _add(lanes, webhook, webhooks_revision=webhooks_revision)
     ((_, flight),) = _flights(lanes)
     _answer(lanes, flight)
     return flight.lane
@@ -318,8 +318,8 @@ def test_that_storage_has_more_is_of_no_use_for_a_webhook_that_was_forgotten_mea
 def test_nothing_goes_out_after_a_change_before_the_webhook_was_read_again() -> None:
     lanes, webhook = FairQueue(BOUNDS), a_webhook()
     added = _add(lanes, webhook, 2)
-    assert lanes.changed(1)
-    assert not lanes.changed(1)
+    assert lanes.on_webhooks_changed(1)
+    assert not lanes.on_webhooks_changed(1)
     assert not _flights(lanes)
     assert lanes.stale() == [webhook.webhook_id]
     changed = attrs.evolve(webhook, url="https://new.example.com/")
@@ -332,7 +332,7 @@ def test_nothing_goes_out_after_a_change_before_the_webhook_was_read_again() -> 
 def test_what_waits_for_a_webhook_that_may_not_be_sent_to_is_given_up() -> None:
     lanes, webhook = FairQueue(BOUNDS), a_webhook()
     added = _add(lanes, webhook, 2)
-    lanes.changed(1)
+    lanes.on_webhooks_changed(1)
     assert lanes.refresh(webhook.webhook_id, None, 1) == added
     assert lanes.waiting == lanes.waiting_bytes == 0
 
@@ -343,7 +343,7 @@ def test_what_was_read_before_a_deletion_and_arrives_after_it_is_not_sent() -> N
     _add(lanes, webhook, 2)
     (_, out), _ = _flights(lanes)
     _add(lanes, webhook, 1)
-    lanes.changed(1)
+    lanes.on_webhooks_changed(1)
     lanes.refresh(webhook.webhook_id, None, 1)
     assert lanes.reserve(webhook, 0, 2)
     assert not lanes.fill(held(webhook))
@@ -358,10 +358,10 @@ def test_a_webhook_enabled_again_is_sent_to_as_it_is_now() -> None:
     _add(lanes, webhook, 2)
     _flights(lanes)
     _add(lanes, webhook)
-    lanes.changed(1)
+    lanes.on_webhooks_changed(1)
     lanes.refresh(webhook.webhook_id, None, 1)
     changed = attrs.evolve(webhook, url="https://new.example.com/")
-    _add(lanes, changed, changes=1)
+    _add(lanes, changed, webhooks_revision=1)
     ((_, flight),) = _flights(lanes)
     assert flight.lane.webhook == changed
 
@@ -369,9 +369,9 @@ def test_a_webhook_enabled_again_is_sent_to_as_it_is_now() -> None:
 def test_a_reading_overtaken_by_a_later_one_counts_for_nothing() -> None:
     lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook)
-    lanes.changed(2)
+    lanes.on_webhooks_changed(2)
     newest = attrs.evolve(webhook, url="https://newest.example.com/")
-    _add(lanes, newest, changes=2)
+    _add(lanes, newest, webhooks_revision=2)
     assert lanes.refresh(webhook.webhook_id, webhook, 1) == []
     assert lanes.refresh(webhook.webhook_id, None, 1) == []
     assert [flight.lane.webhook for _, flight in _flights(lanes)] == [newest, newest]
@@ -380,7 +380,7 @@ def test_a_reading_overtaken_by_a_later_one_counts_for_nothing() -> None:
 def test_what_waited_goes_on_when_a_publish_read_the_webhook_again_and_then_failed() -> None:
     lanes, webhook = FairQueue(BOUNDS), a_webhook()
     _add(lanes, webhook)
-    lanes.changed(1)
+    lanes.on_webhooks_changed(1)
     assert not _flights(lanes)
     assert lanes.reserve(webhook, 1, 2)
     lanes.unreserve(webhook.webhook_id, 2)
@@ -423,10 +423,10 @@ class LanesMachine(RuleBasedStateMachine):
 
     def _pick(self, data: st.DataObject) -> tuple[Webhook, int] | None:
         """Pick a webhook as some transaction may have read it, and what it knew of changes."""
-        changes = data.draw(st.integers(0, len(self.history) - 1))
+        webhooks_revision = data.draw(st.integers(0, len(self.history) - 1))
         webhook_id = data.draw(st.sampled_from(sorted(self.history[0])))
-        webhook = self.history[changes][webhook_id]
-        return (webhook, changes) if webhook else None
+        webhook = self.history[webhooks_revision][webhook_id]
+        return (webhook, webhooks_revision) if webhook else None
 
     def _gone_from_waiting(self, given: list[QueuedDelivery]) -> None:
         for one in given:
@@ -435,8 +435,8 @@ class LanesMachine(RuleBasedStateMachine):
     @rule(data=st.data(), size=st.integers(1, 300))
     def reserve(self, data: st.DataObject, size: int) -> None:
         if picked := self._pick(data):
-            webhook, changes = picked
-            if self.lanes.reserve(webhook, changes, size):
+            webhook, webhooks_revision = picked
+            if self.lanes.reserve(webhook, webhooks_revision, size):
                 self.reserved.append(held(webhook, size=size, leased_until=self.now + 30))
 
     @precondition(lambda self: self.reserved)
@@ -454,11 +454,11 @@ class LanesMachine(RuleBasedStateMachine):
         picked = self._pick(data)
         if not picked or self.lanes.waiting >= BOUNDS.waiting:
             return
-        webhook, changes = picked
+        webhook, webhooks_revision = picked
         if not self.lanes.rooms().get(webhook.webhook_id, self.lanes.newcomer_room()):
             return
         one = held(webhook, size=size, leased_until=self.now + 30)
-        self.lanes.add(one, webhook, changes)
+        self.lanes.add(one, webhook, webhooks_revision)
         self.waiting.append(one)
 
     @rule(data=st.data(), deleted=st.booleans())
@@ -471,14 +471,14 @@ class LanesMachine(RuleBasedStateMachine):
     @rule()
     def hear_of_changes(self) -> None:
         self.known_changes = len(self.history) - 1
-        self.lanes.changed(self.known_changes)
+        self.lanes.on_webhooks_changed(self.known_changes)
 
     @rule(data=st.data())
     def refresh(self, data: st.DataObject) -> None:
-        changes = data.draw(st.integers(0, len(self.history) - 1))
+        webhooks_revision = data.draw(st.integers(0, len(self.history) - 1))
         for webhook_id in self.lanes.stale():
-            webhook = self.history[changes][webhook_id]
-            self._gone_from_waiting(self.lanes.refresh(webhook_id, webhook, changes))
+            webhook = self.history[webhooks_revision][webhook_id]
+            self._gone_from_waiting(self.lanes.refresh(webhook_id, webhook, webhooks_revision))
 
     @rule(most=st.integers(1, 8))
     def send(self, most: int) -> None:

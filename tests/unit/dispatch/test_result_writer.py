@@ -46,12 +46,12 @@ class Book(FaultyDeliveries):
 
         return await self._trouble.call("finish", write)
 
-    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+    async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         async def write() -> None:
             self.given_back.append(list(fences))
             self.delays.append(after)
 
-        await self._trouble.call("give_back", write)
+        await self._trouble.call("release", write)
 
 
 @attrs.define
@@ -110,7 +110,7 @@ async def test_results_are_written_in_order_and_in_batches_sized_by_what_waits(
 
 async def test_what_was_not_sent_is_given_back(world: World) -> None:
     fences = [a_result(WEBHOOK).fence for _ in range(3)]
-    world.recorder.give_back(fences)
+    world.recorder.release(fences)
     await world.recorder.drained()
     assert world.book.given_back == [fences]
     assert world.returned == fences
@@ -143,8 +143,8 @@ async def test_results_whose_commit_is_unknown_are_written_again(world: World) -
 
 async def test_what_is_due_at_different_times_is_given_back_apart(world: World) -> None:
     now, later = [a_result(WEBHOOK).fence for _ in range(2)], a_result(WEBHOOK).fence
-    world.recorder.give_back(now)
-    world.recorder.give_back([later], timedelta(seconds=2))
+    world.recorder.release(now)
+    world.recorder.release([later], timedelta(seconds=2))
     await world.recorder.drained()
     assert world.book.given_back == [now, [later]]
     assert world.book.delays == [timedelta(0), timedelta(seconds=2)]
@@ -152,17 +152,17 @@ async def test_what_is_due_at_different_times_is_given_back_apart(world: World) 
 
 
 @pytest.mark.parametrize("happened", [True, False])
-async def test_a_give_back_whose_commit_is_unknown_is_let_go_and_not_repeated(
+async def test_a_release_whose_commit_is_unknown_is_let_go_and_not_repeated(
     world: World,
     happened: bool,  # noqa: FBT001 - a case
 ) -> None:
     """By then the same attempt may have been begun again, and would be taken from its sender."""
-    world.trouble.lost["give_back"] = happened
+    world.trouble.lost["release"] = happened
     fence = a_result(WEBHOOK).fence
-    world.recorder.give_back([fence])
+    world.recorder.release([fence])
     await world.clock.advance(5)
     await world.recorder.drained()
-    assert world.trouble.calls["give_back"] == 1
+    assert world.trouble.calls["release"] == 1
     assert world.returned == [fence]
 
 
@@ -172,7 +172,7 @@ async def test_results_that_cannot_be_written_do_not_keep_the_unsent_from_being_
     world.trouble.errors["finish"] = ValueError("a value that storage refuses")
     world.recorder.record(a_result(WEBHOOK))
     fence = a_result(WEBHOOK).fence
-    world.recorder.give_back([fence])
+    world.recorder.release([fence])
     await world.clock.advance(2)
     assert world.returned == [fence]
 

@@ -110,7 +110,7 @@ class World:
             ids,
             self.notebook,
             None,
-            self.storage.waking,
+            self.storage.notifier,
             source=Source.KAFKA,
         )
         self.source = Watched(

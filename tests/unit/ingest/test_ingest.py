@@ -33,13 +33,15 @@ class Hands(DirectDispatch):
         self.reserved: dict[UUID, int] = {}
         self.handed_over: list[tuple[ClaimedDelivery, float]] = []
         self.released: list[ClaimedDelivery] = []
-        self.woken = 0
+        self.wait = 0
 
-    def reserve(self, delivery_id: UUID, webhook: Webhook, changes: int, size: int) -> bool:
+    def reserve(
+        self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
+    ) -> bool:
         del webhook, size
         if len(self.reserved) == self.places:
             return False
-        self.reserved[delivery_id] = changes
+        self.reserved[delivery_id] = webhooks_revision
         return True
 
     def release(self, begun: Sequence[ClaimedDelivery]) -> None:
@@ -49,7 +51,7 @@ class Hands(DirectDispatch):
         self.handed_over += [(one, leased_from) for one in begun]
 
     def wake(self) -> None:
-        self.woken += 1
+        self.wait += 1
 
 
 @attrs.define
@@ -83,7 +85,7 @@ def a_world(places: int) -> World:
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids)
     deliveries = FaultyDeliveries(storage.deliveries, trouble)
-    ingest = Ingest(deliveries, clock, ids, notebook, hands, storage.waking)
+    ingest = Ingest(deliveries, clock, ids, notebook, hands, storage.notifier)
     return World(clock, storage, trouble, notebook, hands, ingest)
 
 
@@ -193,15 +195,15 @@ async def test_the_dispatcher_is_woken_for_what_it_had_no_place_for_and_only_the
 ) -> None:
     await world.webhook()
     await world.ingest.publish([an_event(), an_event()])
-    assert world.hands.woken == 0
+    assert world.hands.wait == 0
     await world.ingest.publish([an_event()])
-    assert world.hands.woken == 1
+    assert world.hands.wait == 1
 
 
 async def test_without_a_dispatcher_in_the_process_all_is_stored_due(world: World) -> None:
     ids = IdGenerator(world.clock)
     ingest = Ingest(
-        world.storage.deliveries, world.clock, ids, world.notebook, None, world.storage.waking
+        world.storage.deliveries, world.clock, ids, world.notebook, None, world.storage.notifier
     )
     await world.webhook()
     await ingest.publish([an_event()])
@@ -250,7 +252,7 @@ async def test_a_cancelled_publish_still_commits_and_hands_over(world: World) ->
     with pytest.raises(asyncio.CancelledError):
         await publishing
     gate.set()
-    await world.ingest.settled()
+    await world.ingest.drain()
     assert len(world.deliveries) == len(world.hands.handed_over) == 1
 
 
@@ -259,9 +261,9 @@ async def test_a_webhook_changed_during_the_transaction_is_not_taken_for_the_cha
 ) -> None:
     """What the counter says was known must have been read: a change in between shows as newer."""
     webhook = await world.webhook()
-    before = await world.storage.webhooks.changes()
+    before = await world.storage.webhooks.webhooks_revision()
     read = MemoryIngest.subscriptions
-    read_counter = MemoryIngest.changes
+    read_counter = MemoryIngest.webhooks_revision
     reads = 0
 
     async def between_two_reads() -> None:
@@ -274,12 +276,12 @@ async def test_a_webhook_changed_during_the_transaction_is_not_taken_for_the_cha
         await between_two_reads()
         return await read(self, ids)
 
-    async def changes(self: MemoryIngest) -> int:
+    async def webhooks_revision(self: MemoryIngest) -> int:
         await between_two_reads()
         return await read_counter(self)
 
     monkeypatch.setattr(MemoryIngest, "subscriptions", subscriptions)
-    monkeypatch.setattr(MemoryIngest, "changes", changes)
+    monkeypatch.setattr(MemoryIngest, "webhooks_revision", webhooks_revision)
     await world.ingest.publish([an_event()])
     assert list(world.hands.reserved.values()) == [before]
 
@@ -304,7 +306,7 @@ async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     deliveries = world.storage.deliveries
     ids = IdGenerator(world.clock)
     ingest = Ingest(
-        deliveries, world.clock, ids, world.notebook, world.hands, world.storage.waking, full=full
+        deliveries, world.clock, ids, world.notebook, world.hands, world.storage.notifier, full=full
     )
     await ingest.publish([an_event("first")])
     full.clear()

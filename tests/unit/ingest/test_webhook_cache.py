@@ -23,8 +23,8 @@ class Reading:
     transaction: IngestTransaction
     read: list[UUID] = field(factory=list)
 
-    async def changes(self) -> int:
-        return await self.transaction.changes()
+    async def webhooks_revision(self) -> int:
+        return await self.transaction.webhooks_revision()
 
     async def erasing(self) -> Collection[UUID]:
         return await self.transaction.erasing()
@@ -48,15 +48,15 @@ class World:
         await self.storage.webhooks.add(webhook, 100)
         return webhook
 
-    async def look_up(self, *environment_ids: UUID) -> list[Webhook]:
+    async def load(self, *environment_ids: UUID) -> list[Webhook]:
         async with self.storage.deliveries.ingesting() as transaction:
             reading = Reading(transaction)
-            known = await self.directory.look_up(reading, environment_ids)  # type: ignore[arg-type]  # what is looked up takes no more
+            known = await self.directory.load(reading, environment_ids)  # type: ignore[arg-type]  # what is looked up takes no more
         self.read = reading.read
         return [*known.webhooks]
 
-    def recall(self, *environment_ids: UUID) -> list[Webhook] | None:
-        known = self.directory.recall(environment_ids)
+    def get_cached(self, *environment_ids: UUID) -> list[Webhook] | None:
+        known = self.directory.get_cached(environment_ids)
         return None if known is None else [*known.webhooks]
 
 
@@ -70,36 +70,36 @@ async def world() -> World:
 async def test_what_was_read_is_remembered_until_something_changes(world: World) -> None:
     mine, theirs = an_id(), an_id()
     first = await world.webhook(mine)
-    assert world.recall(mine) is None
-    assert (await world.look_up(mine), world.read) == ([first], [mine])
-    assert (await world.look_up(mine), world.read) == ([first], [])
-    assert world.recall(mine) == [first]
+    assert world.get_cached(mine) is None
+    assert (await world.load(mine), world.read) == ([first], [mine])
+    assert (await world.load(mine), world.read) == ([first], [])
+    assert world.get_cached(mine) == [first]
     other = await world.webhook(theirs)
-    assert (await world.look_up(mine), world.read) == ([first], [mine])
-    assert (await world.look_up(theirs, mine), world.read) == ([other, first], [theirs])
+    assert (await world.load(mine), world.read) == ([first], [mine])
+    assert (await world.load(theirs, mine), world.read) == ([other, first], [theirs])
 
 
 async def test_an_environment_without_webhooks_is_remembered_too(world: World) -> None:
     empty = an_id()
-    await world.look_up(empty)
-    assert (await world.look_up(empty), world.read) == ([], [])
-    assert world.recall(empty) == []
+    await world.load(empty)
+    assert (await world.load(empty), world.read) == ([], [])
+    assert world.get_cached(empty) == []
 
 
 async def test_of_several_all_are_recalled_or_none(world: World) -> None:
     known, unknown = an_id(), an_id()
     webhook = await world.webhook(known)
-    await world.look_up(known)
-    assert world.recall(known) == [webhook]
-    assert world.recall(known, unknown) is None
+    await world.load(known)
+    assert world.get_cached(known) == [webhook]
+    assert world.get_cached(known, unknown) is None
 
 
 async def test_of_an_environment_that_is_being_erased_nothing_is_recalled(world: World) -> None:
     erased, other = an_id(), an_id()
     await world.storage.erasures.begin(erased, world.clock.now())
-    await world.look_up(erased, other)
-    assert world.recall(erased) is None
-    assert world.recall(other) == []
+    await world.load(erased, other)
+    assert world.get_cached(erased) is None
+    assert world.get_cached(other) == []
 
 
 async def test_what_is_remembered_has_a_bound(
@@ -108,6 +108,6 @@ async def test_what_is_remembered_has_a_bound(
     monkeypatch.setattr(directory, "_MOST_REMEMBERED", 10)
     environments = [an_id() for _ in range(20)]
     for each in environments:
-        assert await world.look_up(each) == []
-    assert sum(world.recall(each) is not None for each in environments) <= 10
-    assert await world.look_up(*environments) == []
+        assert await world.load(each) == []
+    assert sum(world.get_cached(each) is not None for each in environments) <= 10
+    assert await world.load(*environments) == []

@@ -9,7 +9,7 @@ import pytest
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
-from notification_core.model.request_records import KEPT_FOR, KeptAnswer
+from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.support.assembly import UPKEEP_RULES, MemoryApp
 from tests.support.samples import (
@@ -84,7 +84,7 @@ async def test_what_this_worker_owns_and_does_not_hold_is_given_back_as_if_never
 ) -> None:
     webhook = a_webhook()
     lost, kept = [await leased_delivery(app, webhook, WORKER) for _ in range(2)]
-    assert await app.lease_reaper.free_unheld(WORKER, lambda one: one == kept.delivery_id) == 1
+    assert await app.lease_reaper.release_orphaned(WORKER, lambda one: one == kept.delivery_id) == 1
     assert (lost.worker, lost.attempt) == (None, 0)
     assert (kept.worker, kept.attempt) == (WORKER, 1)
     assert app.observer.given_back == 1
@@ -92,8 +92,8 @@ async def test_what_this_worker_owns_and_does_not_hold_is_given_back_as_if_never
 
 async def test_nothing_is_written_where_all_that_is_owned_is_held(app: MemoryApp) -> None:
     await leased_delivery(app, a_webhook(), WORKER)
-    assert await app.lease_reaper.free_unheld(WORKER, lambda _: True) == 0
-    assert not app.faults.calls["give_back"]
+    assert await app.lease_reaper.release_orphaned(WORKER, lambda _: True) == 0
+    assert not app.faults.calls["release"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ async def test_what_can_never_be_sent_is_ended_and_everything_else_waits(
 ) -> None:
     deliveries = [await app.add_delivery(a_webhook(KNOWN)) for _ in range(3)]
     app.storage.state.change(changed)
-    await app.lease_reaper.settle()
+    await app.lease_reaper.cancel_unsendable()
     assert {(delivery.state, delivery.reason) for delivery in deliveries} == {end}
 
 
@@ -127,22 +127,22 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
     young = await app.add_delivery(webhook)
     app.storage.state.change(attrs.evolve(webhook, disabled_until=FOREVER))
     await app.clock.advance(UPKEEP_RULES.expire_after.total_seconds() - 30)
-    await app.lease_reaper.settle()
+    await app.lease_reaper.cancel_unsendable()
     assert (old.state, old.reason) == (DeliveryState.CANCELLED, EndReason.EXPIRED)
     assert young.state is DeliveryState.PENDING
 
 
 async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(app: MemoryApp) -> None:
-    def answer(number: int) -> KeptAnswer:
-        return KeptAnswer(ENVIRONMENT, f"request {number}", "asked", b"", app.clock.now())
+    def answer(number: int) -> StoredResponse:
+        return StoredResponse(ENVIRONMENT, f"request {number}", "asked", b"", app.clock.now())
 
     for number in range(1200):
-        app.storage.state.keep([answer(number)])
+        app.storage.state.add_records([answer(number)])
     await app.clock.advance(KEPT_FOR.total_seconds() - 1)
     await app.lease_reaper.delete_old_answers()
     assert len(app.storage.state.answers) == 1200
     await app.clock.advance(1)
-    app.storage.state.keep([answer(1200)])
+    app.storage.state.add_records([answer(1200)])
     await app.lease_reaper.delete_old_answers()
     assert [request for _, request in app.storage.state.answers] == ["request 1200"]
 

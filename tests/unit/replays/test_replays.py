@@ -28,7 +28,7 @@ async def failed_delivery(
 ) -> StoredDelivery:
     """Store a delivery that has failed, or come to another state."""
     delivery = await app.add_delivery(webhook)
-    delivery.settle(state)
+    delivery.cancel_unsendable(state)
     return delivery
 
 

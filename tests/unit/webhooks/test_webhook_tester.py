@@ -18,7 +18,7 @@ from notification_core.errors import (
 )
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.event_types import EVENT_TYPES
-from notification_core.model.request_records import KeptAnswer, RequestRecords
+from notification_core.model.request_records import RequestRecords, StoredResponse
 from notification_core.model.webhook import FOREVER
 from notification_core.signing.verification import verify_standard_webhook
 from notification_core.webhooks.webhook_tester import MOST_AT_ONCE
@@ -109,11 +109,11 @@ async def test_a_caller_who_goes_away_leaves_a_trial_that_is_logged(app: MemoryA
     caller = asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id))
     await app.sender.wait_for(1)
     caller.cancel()
-    settled = asyncio.create_task(app.webhook_tester.settled())
+    drain = asyncio.create_task(app.webhook_tester.drain())
     await asyncio.sleep(0)
-    assert not settled.done()
+    assert not drain.done()
     app.sender.release(webhook.url)
-    await settled
+    await drain
     (attempt,) = app.storage.state.attempts.values()
     assert attempt.outcome is AttemptOutcome.SUCCEEDED
 
@@ -154,16 +154,18 @@ async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(app: 
 
     def keep(attempt: Attempt | None) -> RequestRecords:
         name = attempt.log_id.bytes if attempt else b""
-        return [KeptAnswer(ENVIRONMENT, "test", "asked", name, app.clock.now())]
+        return [StoredResponse(ENVIRONMENT, "test", "asked", name, app.clock.now())]
 
-    first = asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, keep=keep))
+    first = asyncio.create_task(
+        app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
+    )
     await app.sender.wait_for(1)
     with pytest.raises(AlreadyAnswered):
-        await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+        await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     app.sender.release(webhook.url)
     answered = await first
     with pytest.raises(AlreadyAnswered):
-        await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, keep=keep)
+        await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     assert len(app.sender.requests) == 1
     (kept,) = app.storage.state.answers.values()
     assert kept.answer == answered.log_id.bytes

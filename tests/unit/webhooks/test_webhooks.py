@@ -153,7 +153,7 @@ async def test_a_replaced_webhook_is_what_the_draft_says_and_this_process_hears_
     assert replaced == await stored(app, webhook)
     assert (replaced.name, replaced.description, replaced.custom_headers) == ("Other", None, {})
     assert replaced.updated_at - replaced.created_at == timedelta(seconds=60)
-    assert app.announced_revisions == [await app.storage.webhooks.changes()]
+    assert app.announced_revisions == [await app.storage.webhooks.webhooks_revision()]
 
 
 async def test_a_draft_of_what_is_stored_changes_nothing(app: MemoryApp) -> None:
@@ -238,7 +238,7 @@ class TestAWebhookThatTheSystemDisabled:
 async def test_a_deleted_webhook_is_gone_and_this_process_hears_of_it(app: MemoryApp) -> None:
     webhook = await create(app)
     await app.webhooks.delete(ENVIRONMENT, webhook.webhook_id)
-    assert app.announced_revisions == [await app.storage.webhooks.changes()]
+    assert app.announced_revisions == [await app.storage.webhooks.webhooks_revision()]
     with pytest.raises(WebhookNotFound):
         await app.webhooks.get(ENVIRONMENT, webhook.webhook_id)
 

@@ -163,11 +163,11 @@ class PostgresClaimStatements(Dialect):
     async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the storage's time, and the next queues by webhook."""
+        """Return the webhooks' revision, the storage's time, and the next queues by webhook."""
         rows = await fetch(connection, _QUEUES, after or _FIRST, limit)
-        changes, server_time = rows[0][:2]
+        webhooks_revision, server_time = rows[0][:2]
         now = server_time if self.has_server_time else await self.now(connection)
-        return changes, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
+        return webhooks_revision, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
 
     async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
         """Return how many deliveries wait and how many are begun, each at most ``most``."""

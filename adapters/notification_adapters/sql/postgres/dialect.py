@@ -35,7 +35,7 @@ class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, Postgre
         return await self._now(connection)
 
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the server's time, in one trip where it is the server's."""
+        """Return the webhooks' revision and the server's time, in one trip where they can be."""
         if not self.has_server_time:
             return await self.webhooks_revision(connection), await self._now(connection)
         ((number, now),) = await fetch(connection, _REVISION_AND_TIME)

@@ -54,10 +54,10 @@ INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state
   due_at, created_at, event_stored_at, failures, interruptions, attempt, worker, leased_until,
   started_at, ended_at)
 SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, $8, 0, 0,
-  begun::int, CASE WHEN begun THEN $9::uuid END, CASE WHEN begun THEN $10::timestamptz END,
-  CASE WHEN begun THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
+  claimed::int, CASE WHEN claimed THEN $9::uuid END, CASE WHEN claimed THEN $10::timestamptz END,
+  CASE WHEN claimed THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
-  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
+  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed)
 """
 # Everybody may read pg_locks: a transaction that has written has a lock on its own number, and one
 # that has stored events has one on their table.
@@ -75,7 +75,7 @@ SELECT EXISTS (
 
 _of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
 _of_delivery = attrgetter(
-    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "begun"
+    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "claimed"
 )
 
 
@@ -105,7 +105,7 @@ class PostgresIngestStatements(Dialect):
         return dict(zip(WEBHOOK_COLUMNS, raw, strict=True))
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
-        """Return the change counter."""
+        """Return the webhooks' revision."""
         ((number,),) = await fetch(connection, REVISION)
         return int(number)
 
@@ -128,7 +128,7 @@ class PostgresIngestStatements(Dialect):
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:
-        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+        """Insert deliveries; those that are claimed under this lease, with attempt 1."""
         if deliveries:
             values = delivery_columns(deliveries)
             shared = lease.begun_at, lease.worker, lease.until
@@ -155,7 +155,7 @@ def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
 
 
 def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
-    """Return what deliveries do not share, in arrays: four ids, state, reason, begun or not."""
+    """Return what deliveries do not share, in arrays: four ids, state, reason, claimed or not."""
     return columns(map(_of_delivery, deliveries), 7)
 
 

@@ -37,7 +37,7 @@ class PostgresNotifier(DispatchNotifier):
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
 
-    async def woken(self) -> None:
+    async def wait(self) -> None:
         """Return once another process has told."""
         await self._heard.wait()
         self._heard.clear()

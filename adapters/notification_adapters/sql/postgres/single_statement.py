@@ -54,11 +54,11 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
   )
   SELECT d.delivery_id, d.environment_id, d.webhook_id, d.event_id, d.state, d.reason,
     t.now, t.now, t.now, CASE WHEN d.state <> 'pending' THEN t.now END,
-    0, 0, d.begun::integer, CASE WHEN d.begun THEN $3::uuid END,
-    CASE WHEN d.begun THEN t.now + $4::interval END, CASE WHEN d.begun THEN t.now END
+    0, 0, d.claimed::integer, CASE WHEN d.claimed THEN $3::uuid END,
+    CASE WHEN d.claimed THEN t.now + $4::interval END, CASE WHEN d.claimed THEN t.now END
   FROM (SELECT coalesce($2::timestamptz, now()) AS now) AS t CROSS JOIN unnest(
     $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::boolean[]
-  ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, begun)
+  ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed)
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
 )
 SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
@@ -107,14 +107,14 @@ class PostgresSingleStatement(SingleStatement):
             rows = await self._pool.commits.fetch(
                 driver_of(connection),
                 STORE,
-                planned.changes,
+                planned.webhooks_revision,
                 now,
                 planned.worker,
                 planned.lease,
                 *event_columns(events),
                 *delivery_columns(planned.deliveries),
             )
-            if rows[0][0] != planned.changes:
+            if rows[0][0] != planned.webhooks_revision:
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
             old = [stored for stored in events if stored.event.key not in new]

@@ -39,9 +39,9 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
     async with open_database(server, now) as database:
         await check(database, cipher)
         channel = f"{server.schema or 'notification'}_deliveries"
-        waking = PostgresNotifier(database.pool, channel)
-        lock = SessionWorkerLock(Session(server, channel, waking.hear), database, clock)
-        async with open_stores(database, cipher, ids, lock, waking, topics) as storage:
+        notifier = PostgresNotifier(database.pool, channel)
+        lock = SessionWorkerLock(Session(server, channel, notifier.hear), database, clock)
+        async with open_stores(database, cipher, ids, lock, notifier, topics) as storage:
             yield storage
 
 

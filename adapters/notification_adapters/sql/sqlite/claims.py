@@ -138,7 +138,7 @@ class SqliteClaimStatements(Dialect):
     async def scan_queues(
         self, connection: AsyncConnection, after: UUID | None, limit: int
     ) -> tuple[int, datetime, Sequence[Queue]]:
-        """Return the change counter, the clock's time, and the next queues by webhook."""
+        """Return the webhooks' revision, the clock's time, and the next queues by webhook."""
         rows = await fetch(connection, QUEUES, "" if after is None else after.hex, limit)
         queues = [
             Queue(

@@ -87,12 +87,12 @@ class SqliteIngestStatements(Dialect):
         }
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
-        """Return the change counter."""
+        """Return the webhooks' revision."""
         ((number,),) = await fetch(connection, REVISION)
         return int(number)
 
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
-        """Return the change counter and the clock's time."""
+        """Return the webhooks' revision and the clock's time."""
         return await self.webhooks_revision(connection), await self.now(connection)
 
     async def add_events(
@@ -109,7 +109,7 @@ class SqliteIngestStatements(Dialect):
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:
-        """Insert deliveries; those that are begun under this lease, with attempt 1."""
+        """Insert deliveries; those that are claimed under this lease, with attempt 1."""
         await run_many(connection, ADD_DELIVERY, delivery_rows(deliveries, lease))
 
     async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:  # noqa: ARG002 - nobody else writes
@@ -155,7 +155,7 @@ def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[S
             delivery.state.value,
             None if delivery.reason is None else delivery.reason.value,
             now,
-            *(begun if delivery.begun else due),
+            *(begun if delivery.claimed else due),
             None if delivery.state is DeliveryState.PENDING else now,
         )
         for delivery in deliveries

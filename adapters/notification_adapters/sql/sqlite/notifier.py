@@ -11,7 +11,7 @@ class NobodyElse(DispatchNotifier):
     def wake(self) -> None:
         """Do nothing."""
 
-    async def woken(self) -> None:
+    async def wait(self) -> None:
         """Never return."""
         await asyncio.Event().wait()
 

@@ -67,7 +67,7 @@ class SqliteSingleStatement(SingleStatement):
         known = await self._transact(
             partial(
                 _store,
-                planned.changes,
+                planned.webhooks_revision,
                 {stored.event.key: event_row(stored, stored_at) for stored in planned.events},
                 list(zip(keys, rows, strict=True)),
             )
@@ -91,13 +91,13 @@ class SqliteSingleStatement(SingleStatement):
 
 
 def _store(
-    changes: int,
+    webhooks_revision: int,
     events: Mapping[EventKey, Row],
     deliveries: Sequence[tuple[EventKey, Row]],
     raw: sqlite3.Connection,
 ) -> Mapping[EventKey, KnownEvent] | None:
     (number,) = raw.execute(REVISION).fetchone()
-    if number != changes:
+    if number != webhooks_revision:
         return None
     old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}
     if not old:

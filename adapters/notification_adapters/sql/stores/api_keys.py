@@ -29,10 +29,10 @@ class SqlApiKeyStore(ApiKeyStore):
         self._records = records
 
     @retry_lost_transaction
-    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
+    async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
         """Store a new key."""
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             await connection.execute(sa.insert(api_keys), _columns(key))
 
     async def find(self, key_id: UUID) -> ApiKey:
@@ -51,7 +51,7 @@ class SqlApiKeyStore(ApiKeyStore):
             return [_key(row) for row in await connection.execute(wanted)]
 
     @retry_lost_transaction
-    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
+    async def revoke(self, key_id: UUID, at: datetime, records: RequestRecords = ()) -> ApiKey:
         """Revoke a key and return it; the first time counts."""
         revoked = (
             sa.update(api_keys)
@@ -61,7 +61,7 @@ class SqlApiKeyStore(ApiKeyStore):
         wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.write_transaction() as connection:
             if (await connection.execute(revoked)).rowcount:
-                await self._records.write(connection, kept)
+                await self._records.write(connection, records)
             else:
                 await self._database.confirm_found(connection)
             row = (await connection.execute(wanted)).one_or_none()

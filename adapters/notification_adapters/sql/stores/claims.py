@@ -23,7 +23,7 @@ _MOST_REMEMBERED = 20_000
 class _Look:
     """What a look at the queues found: those to take from, and when others come due."""
 
-    changes: int
+    webhooks_revision: int
     now: datetime
     open: Sequence[UUID]
     after: UUID | None
@@ -31,7 +31,7 @@ class _Look:
 
     def nothing(self) -> Claimed:
         """Return what a claim came to that finds nothing to take."""
-        return Claimed((), {}, self.changes, self.after, self.until(self.next_due))
+        return Claimed((), {}, self.webhooks_revision, self.after, self.until(self.next_due))
 
     def until(self, due_at: datetime | None) -> timedelta | None:
         """Return how long it takes until something is due."""
@@ -39,7 +39,7 @@ class _Look:
 
 
 class _Remembered:
-    """The webhooks of what was claimed, read again once the change counter is another one."""
+    """The webhooks of what was claimed, read again once the webhooks' revision is another one."""
 
     def __init__(self, rows: WebhookRows) -> None:
         self._rows = rows
@@ -47,11 +47,11 @@ class _Remembered:
         self._read: dict[UUID, Webhook] = {}
 
     async def at(
-        self, connection: AsyncConnection, changes: int, webhook_ids: Collection[UUID]
+        self, connection: AsyncConnection, webhooks_revision: int, webhook_ids: Collection[UUID]
     ) -> Mapping[UUID, Webhook]:
         """Return webhooks by id, tombstones too, as they are at this number or later."""
-        if changes != self._changes or len(self._read) > _MOST_REMEMBERED:
-            self._changes, self._read = changes, {}
+        if webhooks_revision != self._changes or len(self._read) > _MOST_REMEMBERED:
+            self._changes, self._read = webhooks_revision, {}
         # Who claims at the same time may begin another edition: each fills the one that it found.
         known = self._read
         if missing := [one for one in webhook_ids if one not in known]:
@@ -79,11 +79,11 @@ class Claims:
             return await self._take(connection, claim)
 
     async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
-        changes, now, queues = await self._dialect.scan_queues(
+        webhooks_revision, now, queues = await self._dialect.scan_queues(
             connection, claim.after, claim.max_webhooks
         )
         return _Look(
-            changes,
+            webhooks_revision,
             now,
             open=[queue.webhook_id for queue in queues if _is_open(queue, claim, now)],
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
@@ -109,8 +109,8 @@ class Claims:
         return Claimed(
             deliveries=tuple(begun),
             # They are as of the counter that was read before them, at least.
-            webhooks=await self._webhooks.at(connection, look.changes, wanted),
-            changes=look.changes,
+            webhooks=await self._webhooks.at(connection, look.webhooks_revision, wanted),
+            webhooks_revision=look.webhooks_revision,
             after=choice.cut_at or look.after,
             # Where this claim's bounds left something behind, it is to be claimed at once.
             next_due=timedelta() if choice.has_more else look.until(_earlier(later, look.next_due)),

@@ -129,7 +129,7 @@ class SqlDeliveryStore(DeliveryStore):
         return owned.keys()
 
     @retry_lost_transaction
-    async def give_back(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
+    async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         """Undo the begin of attempts that were never sent."""
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
@@ -157,7 +157,7 @@ class SqlDeliveryStore(DeliveryStore):
         return len(overdue)
 
     @retry_lost_transaction
-    async def settle(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         blocked = await self._with_unsendable(expired_before)
         if not blocked:

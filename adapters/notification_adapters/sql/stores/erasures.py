@@ -31,9 +31,9 @@ class SqlErasureStore(ErasureStore):
 
     @retry_lost_transaction
     async def begin(
-        self, environment_id: UUID, now: datetime, kept: RequestRecords = ()
+        self, environment_id: UUID, now: datetime, records: RequestRecords = ()
     ) -> tuple[Erasure, int]:
-        """Begin an erasure, or return the one that runs; with the change counter."""
+        """Begin an erasure, or return the one that runs; with the webhooks' revision."""
         new = {"environment_id": environment_id, "requested_at": now, "erased": 0}
         anew = (
             sa.update(erasures)
@@ -48,7 +48,7 @@ class SqlErasureStore(ErasureStore):
         async with self._database.write_transaction() as connection:
             begins = await insert_if_absent(connection, erasures, new)
             if begins or (await connection.execute(anew)).rowcount:
-                await self._records.write(connection, kept)
+                await self._records.write(connection, records)
             await connection.execute(bury)
             row = (await connection.execute(_one(environment_id))).one()
             return _erasure(row), await count_change(connection)

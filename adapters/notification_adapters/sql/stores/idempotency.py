@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import idempotent_responses
-from notification_core.model.request_records import KeptAnswer
+from notification_core.model.request_records import StoredResponse
 from notification_core.ports.idempotency import IdempotencyStore
 
 _r = idempotent_responses.c
@@ -21,7 +21,9 @@ class SqlIdempotencyStore(IdempotencyStore):
         self._database = database
         self._records = records
 
-    async def find(self, environment_id: UUID, request: str, since: datetime) -> KeptAnswer | None:
+    async def find(
+        self, environment_id: UUID, request: str, since: datetime
+    ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
         wanted = sa.select(idempotent_responses).where(
             _r.request == request, _r.environment_id == environment_id, _r.responded_at > since

@@ -42,8 +42,8 @@ class SqlIngest(IngestTransaction):
         """Return all webhooks of these environments in one query."""
         return await self._rows.of_environments(self._connection, environment_ids)
 
-    async def changes(self) -> int:
-        """Return the change counter as this transaction sees it."""
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision as this transaction sees it."""
         number, self._began = await self._database.dialect.revision_and_time(self._connection)
         return number
 
@@ -69,9 +69,9 @@ class SqlIngest(IngestTransaction):
             self._connection, deliveries, Lease(worker, now, now + lease)
         )
 
-    async def keep(self, kept: RequestRecords) -> None:
+    async def add_records(self, records: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
-        await self._records.write(self._connection, kept)
+        await self._records.write(self._connection, records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""

@@ -44,7 +44,7 @@ class SqlReplayStore(ReplayStore):
 
     @retry_lost_transaction
     async def retry(
-        self, delivery: DeliveryView, delivery_id: UUID, kept: RequestRecords = ()
+        self, delivery: DeliveryView, delivery_id: UUID, records: RequestRecords = ()
     ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
@@ -59,7 +59,7 @@ class SqlReplayStore(ReplayStore):
             .with_for_update(read=True)
         )
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             stored_at = (await connection.execute(whole)).scalar()
             if stored_at is None:
                 raise EventGone(event_id)
@@ -70,10 +70,10 @@ class SqlReplayStore(ReplayStore):
                 sa.insert(deliveries).values({**made, "origin": DeliveryOrigin.RETRY.value})
             )
 
-    async def add(self, replay: Replay, kept: RequestRecords = ()) -> None:
+    async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins."""
         try:
-            await self._add(replay, kept)
+            await self._add(replay, records)
         except ReplayRunning:
             # A caller that is told that a replay is running relies on it.
             async with self._database.write_transaction() as connection:
@@ -81,9 +81,9 @@ class SqlReplayStore(ReplayStore):
             raise
 
     @retry_lost_transaction
-    async def _add(self, replay: Replay, kept: RequestRecords) -> None:
+    async def _add(self, replay: Replay, records: RequestRecords) -> None:
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             if not await insert_if_absent(connection, replays, _columns(replay)):
                 raise ReplayRunning(replay.webhook_id)
 
@@ -119,7 +119,7 @@ class SqlReplayStore(ReplayStore):
         webhook_id: UUID,
         replay_id: UUID,
         now: datetime,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
         one = _one(environment_id, webhook_id, replay_id)
@@ -130,7 +130,7 @@ class SqlReplayStore(ReplayStore):
         )
         async with self._database.write_transaction() as connection:
             if (await connection.execute(end)).rowcount:
-                await self._records.write(connection, kept)
+                await self._records.write(connection, records)
                 return
             if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
                 raise ReplayNotFound(replay_id)

@@ -16,8 +16,8 @@ from notification_core.errors import AlreadyAnswered
 from notification_core.model.request_records import (
     KEPT_FOR,
     AuditEntry,
-    KeptAnswer,
     RequestRecords,
+    StoredResponse,
 )
 from notification_core.ports.audit import AuditLog
 
@@ -37,16 +37,16 @@ class RequestRecordRows:
         self._cipher = cipher
 
     async def write(
-        self, connection: AsyncConnection, kept: RequestRecords, *, replaces: bool = False
+        self, connection: AsyncConnection, records: RequestRecords, *, replaces: bool = False
     ) -> None:
         """Write it; raise :class:`AlreadyAnswered` if the request has an answer to be kept.
 
         One that ``replaces`` takes the place of what was kept when the effect began. On PostgreSQL
         a transaction that is answering the same request is waited for.
         """
-        for record in kept:
+        for record in records:
             match record:
-                case KeptAnswer():
+                case StoredResponse():
                     await self._write_answer(connection, record, replaces=replaces)
                 case AuditEntry():
                     row = asdict(record)
@@ -54,7 +54,7 @@ class RequestRecordRows:
                     await connection.execute(sa.insert(audit), row)
 
     async def _write_answer(
-        self, connection: AsyncConnection, answer: KeptAnswer, *, replaces: bool
+        self, connection: AsyncConnection, answer: StoredResponse, *, replaces: bool
     ) -> None:
         of_the_request = sa.delete(idempotent_responses).where(
             _r.request == answer.request, _r.environment_id == answer.environment_id
@@ -74,10 +74,10 @@ class RequestRecordRows:
         except IntegrityError as error:
             raise AlreadyAnswered("This request was answered already.") from error
 
-    def read_answer(self, row: sa.Row[Any]) -> KeptAnswer:
+    def read_answer(self, row: sa.Row[Any]) -> StoredResponse:
         """Return the answer that a row holds."""
         place = place_of(_r.response, row.environment_id, row.request)
-        return KeptAnswer(
+        return StoredResponse(
             environment_id=row.environment_id,
             request=row.request,
             fingerprint=row.fingerprint,

@@ -41,23 +41,25 @@ class SqlKeyStore(KeyStore):
             return await self._read(connection, environment_ids)
 
     @retry_lost_transaction
-    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
+    async def add_first(
+        self, key: SigningKey, records: RequestRecords = ()
+    ) -> Sequence[SigningKey]:
         """Store the first key of an environment; return the environment's keys."""
         async with self._database.write_transaction() as connection:
             if await insert_if_absent(connection, environment_keys, self._columns(key)):
-                await self._records.write(connection, kept)
+                await self._records.write(connection, records)
             else:
                 await self._database.confirm_found(connection)
             return await self._read(connection, [key.environment_id])
 
     async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+        self, key: SigningKey, others_expire_at: datetime, records: RequestRecords = ()
     ) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         others = _k.environment_id == key.environment_id, _k.key_id != key.key_id
         longer = sa.or_(_k.expires_at.is_(None), _k.expires_at > others_expire_at)
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             new = await insert_if_absent(connection, environment_keys, self._columns(key))
             if not new:
                 raise KeysChanged(key.environment_id)

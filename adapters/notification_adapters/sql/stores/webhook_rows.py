@@ -56,7 +56,7 @@ class WebhookRows:
     async def snapshot(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Snapshot:
-        """Return webhooks by id, tombstones too, with the change counter of the same moment."""
+        """Return webhooks by id, tombstones too, with the webhooks' revision of the same moment."""
         number = await self._dialect.webhooks_revision(connection)
         return Snapshot(await self.by_id(connection, webhook_ids), number)
 
@@ -107,6 +107,6 @@ class WebhookRows:
 
 
 async def count_change(connection: AsyncConnection) -> int:
-    """Raise the change counter, as part of the change; return it."""
+    """Raise the webhooks' revision, as part of the change; return it."""
     number: int = (await connection.execute(_CHANGE)).scalar_one()
     return number

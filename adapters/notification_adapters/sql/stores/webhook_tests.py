@@ -38,12 +38,12 @@ class SqlWebhookTestStore(WebhookTestStore):
         event: EventToStore,
         delivery: ClaimedDelivery,
         lease: timedelta,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> None:
         """Store an event and its one delivery, of which attempt 1 is about to be made."""
         fence = delivery.fence
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             now = await self._dialect.now(connection)
             await self._dialect.add_events(connection, [event], now)
             begun = sa.insert(deliveries).values(
@@ -68,11 +68,11 @@ class SqlWebhookTestStore(WebhookTestStore):
             await connection.execute(begun)
 
     @retry_lost_transaction
-    async def finish(self, attempt: Attempt, kept: RequestRecords = ()) -> bool:
+    async def finish(self, attempt: Attempt, records: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
         async with self._database.write_transaction() as connection:
-            await self._records.write(connection, kept, replaces=True)
+            await self._records.write(connection, records, replaces=True)
             now = await self._dialect.now(connection)
             (held,) = await self._dialect.lock_held(connection, [fence])
             if held is None:

@@ -69,7 +69,7 @@ class SqlWebhookStore(WebhookStore):
             return await self._rows.get(connection, environment_id, webhook_id)
 
     @retry_lost_transaction
-    async def add(self, webhook: Webhook, most: int, kept: RequestRecords = ()) -> None:
+    async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
         """Store a new webhook."""
         count = sa.select(sa.func.count()).where(
             webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
@@ -79,12 +79,12 @@ class SqlWebhookStore(WebhookStore):
             if (await connection.execute(count)).scalar_one() >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks), self._rows.webhook_to_row(webhook))
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             await count_change(connection)
 
     @retry_lost_transaction
-    async def replace(self, webhook: Webhook, kept: RequestRecords = ()) -> int:
-        """Store a changed webhook; return the change counter."""
+    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+        """Store a changed webhook; return the webhooks' revision."""
         key = webhook.environment_id, webhook.webhook_id
         change = (
             sa.update(webhooks)
@@ -94,7 +94,7 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.write_transaction() as connection:
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             return await count_change(connection)
 
     async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
@@ -109,9 +109,9 @@ class SqlWebhookStore(WebhookStore):
         webhook_id: UUID,
         now: datetime,
         version: int | None = None,
-        kept: RequestRecords = (),
+        records: RequestRecords = (),
     ) -> int:
-        """Leave a tombstone, cancel pending deliveries, return the change counter."""
+        """Leave a tombstone, cancel pending deliveries, return the webhooks' revision."""
         key = environment_id, webhook_id
         bury = (
             sa.update(webhooks)
@@ -122,7 +122,7 @@ class SqlWebhookStore(WebhookStore):
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._cancel(connection, webhook_id)
-            await self._records.write(connection, kept)
+            await self._records.write(connection, records)
             return await count_change(connection)
 
     @retry_lost_transaction
@@ -145,8 +145,8 @@ class SqlWebhookStore(WebhookStore):
                 await count_change(connection)
         return disabled
 
-    async def changes(self) -> int:
-        """Return the change counter."""
+    async def webhooks_revision(self) -> int:
+        """Return the webhooks' revision."""
         async with self._database.query() as connection:
             return await self._database.dialect.webhooks_revision(connection)
 
