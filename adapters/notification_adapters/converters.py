@@ -34,25 +34,10 @@ from notification_core.model.request_records import AuditEntry
 from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
-from notification_core.signing.signatures import SignatureHeaders
-from notification_core.signing.verification import TOLERANCE
+from notification_core.signing.signatures import SignatureForm, SignatureHeaders
 from notification_core.webhooks.webhooks import WebhookDraft
 
 _ALL = "all"
-
-
-@frozen
-class SignatureForm:
-    """How requests are signed: what a receiver must know to verify one."""
-
-    header: str
-    timestamp_header: str
-    key_id_header: str
-    standard_webhooks: bool
-    encoding: str = "hex"
-    signed_content: str = "timestamp + body"
-    timestamp_unit: str = "seconds"
-    tolerance_seconds: int = int(TOLERANCE.total_seconds())
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey, base64url
 from notification_core.ports.signer import Signer
+from notification_core.signing.verification import TOLERANCE
 
 _MOST_CACHED = 4096
 _SHORT_ID = re.compile(r"[A-Za-z0-9_-]{1,124}")
@@ -42,6 +43,20 @@ class SignatureHeaders:
     def names(self) -> frozenset[str]:
         """The names in lower case: what a custom header must not be called."""
         return frozenset(name.lower() for name in (self.signature, self.timestamp, self.key_id))
+
+
+@frozen
+class SignatureForm:
+    """How requests are signed, as it is published: what a receiver must know to verify one."""
+
+    header: str
+    timestamp_header: str
+    key_id_header: str
+    standard_webhooks: bool = True
+    encoding: str = "hex"
+    signed_content: str = "timestamp + body"
+    timestamp_unit: str = "seconds"
+    tolerance_seconds: int = int(TOLERANCE.total_seconds())
 
 
 class CryptographySigner(Signer):

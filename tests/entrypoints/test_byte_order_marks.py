@@ -9,7 +9,7 @@ import pytest
 
 from notification_core.errors import InvalidInput, InvalidSettings, StorageUnusable
 from notification_entrypoints.cli import main
-from notification_entrypoints.cli.captured import parse_captured
+from notification_entrypoints.cli.verify import parse_captured
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import up_defaults
 from notification_entrypoints.config.policies import trust_of

@@ -32,7 +32,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LONGEST_PAUSE = 2.0
 _KEY = "NOTIFICATION_API_KEY"
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 
 @frozen
@@ -46,7 +46,7 @@ class Api:
 
 
 @frozen
-class Answer:
+class ApiResponse:
     """What the API answered: the JSON, the version of it, and the query of the next page."""
 
     body: bytes
@@ -98,7 +98,7 @@ class ApiClient:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
         if_match: str | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Return the API's answer; raise :class:`ApiUnavailable` or :class:`ApiRefused`.
 
         With ``if_match`` nothing is written where somebody else has written meanwhile.
@@ -120,7 +120,7 @@ class ApiClient:
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
             if answer and response.content_type != "application/json":
                 raise CommandFailed(f"What answers at {self._api.url} is not our {self._api.name}.")
-            return Answer(answer, response.headers.get("ETag"), _next_page(response))
+            return ApiResponse(answer, response.headers.get("ETag"), _next_page(response))
         if is_away(response.status):
             said = f"The {self._api.name} answers {response.status}: {_refusal(answer).message}"
             raise ApiUnavailable(said)
@@ -196,10 +196,10 @@ def _reason(error: Exception) -> str:
 
 
 async def patiently(
-    ask: Callable[[], Awaitable[_Answer]],
+    ask: Callable[[], Awaitable[_Response]],
     patience: timedelta,
     on_wait: Callable[[ApiUnavailable], None] = lambda _: None,
-) -> _Answer:
+) -> _Response:
     """Ask until there is an answer; raise the last :class:`ApiUnavailable` after ``patience``."""
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + patience.total_seconds(), 0.1

@@ -8,7 +8,7 @@ import click
 from attrs import frozen
 
 from notification_core.errors import Detail, InvalidSettings
-from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,

@@ -16,10 +16,9 @@ from notification_core.errors import InvalidInput
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import StoredDeadLetter
-from notification_entrypoints.cli.data import data_option, defaults_of
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.options import ID, data_option, examples
 from notification_entrypoints.cli.terminal import (
+    defaults_of,
     json_option,
     print_json,
     run,

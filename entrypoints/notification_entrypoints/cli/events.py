@@ -8,8 +8,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import EVENT_ID, ID
+from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
 from notification_entrypoints.cli.terminal import (
     fields,
     json_option,
@@ -19,7 +18,6 @@ from notification_entrypoints.cli.terminal import (
     show_table,
     table,
 )
-from notification_entrypoints.cli.times import since_option, until_option
 
 _PAGE = 100
 

@@ -7,8 +7,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -18,7 +17,6 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_table,
 )
-from notification_entrypoints.cli.times import time_to_come
 
 _SCOPES = ("read", "write", "admin")
 _PAGE = "100"

@@ -1,9 +1,10 @@
-"""``listen``: a receiver on this machine that shows and verifies what it is sent."""
+"""``listen``: a receiver on this machine that verifies what it is sent, shows it and answers."""
 
 import asyncio
+import hashlib
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -11,20 +12,82 @@ from uuid import UUID
 
 import click
 import msgspec
+from aiohttp import web
+from attrs import define, frozen
 from rich.console import Console
 from rich.markup import escape
 
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
-from notification_entrypoints.cli.receiver import HOST, Received, Receiver, receiving
+from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import output, print_json, printable
-from notification_entrypoints.cli.verification import Verifier
+from notification_entrypoints.cli.verification import Verdict, Verifier
 from notification_entrypoints.cli.webhooks import event_types
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
+HOST = "127.0.0.1"
+
+_MAX_BODY_BYTES = 2 * 1024 * 1024
 _STATUS = re.compile(r"[2-5][0-9]{2}")
+
+
+@frozen
+class Received:
+    """One request that arrived: what it said, what it was found to be, what it was answered."""
+
+    verdict: Verdict
+    message_id: str
+    delivery: str
+    attempt: str
+    sha256: str
+    answer: int
+
+
+@define
+class Receiver:
+    """Answers the first requests by the first of ``answers`` and so on; the last one repeats."""
+
+    verifier: Verifier
+    answers: Sequence[int]
+    tell: Callable[[Received], None]
+    requests: int = 0
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Take one request; it is told before it is answered."""
+        answer = self.answers[min(self.requests, len(self.answers) - 1)]
+        self.requests += 1
+        body = await request.read()
+        verdict = await self.verifier.verify(request.headers, body)
+        self.tell(
+            Received(
+                verdict,
+                request.headers.get("webhook-id", ""),
+                request.headers.get("webhook-delivery", ""),
+                request.headers.get("webhook-attempt", ""),
+                hashlib.sha256(body).hexdigest(),
+                answer,
+            )
+        )
+        return web.Response(status=answer)
+
+
+@asynccontextmanager
+async def receiving(receiver: Receiver, port: int) -> AsyncIterator[str]:
+    """Receive on loopback while the context is open; yields the URL. Port 0 takes a free one."""
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", receiver.receive)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, port)
+        try:
+            await site.start()
+        except OSError as error:
+            said = f"Port {port} cannot be listened on ({error.strerror}); give a free --port."
+            raise CommandFailed(said) from error
+        yield f"http://{HOST}:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
 
 
 class _Webhook(msgspec.Struct):

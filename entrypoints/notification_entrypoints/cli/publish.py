@@ -1,9 +1,10 @@
-"""``publish``: events from a file of JSON lines, or a single one."""
+"""``publish``: events from a file of JSON lines, or a single one, cut into batches."""
 
+import codecs
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import BinaryIO
@@ -11,14 +12,13 @@ from uuid import UUID, uuid4
 
 import click
 import msgspec
-from attrs import define
+from attrs import define, frozen
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from notification_core.errors import InvalidEvent
+from notification_core.errors import InvalidEvent, TooLarge
+from notification_core.model.event import MAX_EVENT_BYTES
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
-from notification_entrypoints.cli.lines import Batch, Line, batches, identified, read_lines
+from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
@@ -29,9 +29,39 @@ from notification_entrypoints.cli.terminal import (
 )
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
+MAX_BATCH_EVENTS = 500
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+_WHITESPACE = b" \t\r\n"
 _MAX_NAMED = 10
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
 _TOO_LARGE = 413
+
+
+@frozen
+class Line:
+    """One event of a file, and where it ends in it: the line's number and the bytes up to there."""
+
+    number: int
+    message: bytes
+    end: int
+
+
+@frozen
+class Batch:
+    """Lines that are published together."""
+
+    lines: Sequence[Line]
+
+    @property
+    def body(self) -> bytes:
+        """The events as one JSON array."""
+        return b"[" + b",".join(line.message for line in self.lines) + b"]"
+
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Return the batch in two parts, in its order."""
+        middle = len(self.lines) // 2
+        return Batch(self.lines[:middle]), Batch(self.lines[middle:])
 
 
 class _Published(msgspec.Struct):
@@ -39,7 +69,12 @@ class _Published(msgspec.Struct):
     duplicate: bool
 
 
+class _Identified(msgspec.Struct):
+    event_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 _PUBLISHED = msgspec.json.Decoder(list[_Published])
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 
 @click.command(
@@ -219,3 +254,52 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
 
 def _counted(events: int) -> str:
     return "1 event" if events == 1 else f"{events:,} events"
+
+
+def read_lines(file: BinaryIO, name: str, make_event_id: Callable[[], str]) -> Iterator[Line]:
+    """Read the events of a file; empty lines are passed over.
+
+    Raises :class:`InvalidEvent` and :class:`TooLarge`, which name the file and the line.
+    """
+    number = end = 0
+    # One byte more than may be tells the line that is too long, and no line fills the memory.
+    while line := file.readline(MAX_EVENT_BYTES + len(b"\r\n") + 1):
+        number, end = number + 1, end + len(line)
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InvalidEvent(f"{name} is UTF-16, as its byte order mark says: save it as UTF-8.")
+        message = line.removeprefix(codecs.BOM_UTF8).strip(_WHITESPACE)
+        if len(message) > MAX_EVENT_BYTES:
+            raise TooLarge(f"Line {number} of {name} has more than {MAX_EVENT_BYTES:,} bytes.")
+        if message:
+            try:
+                yield Line(number, identified(message, make_event_id), end)
+            except InvalidEvent as error:
+                raise InvalidEvent(f"Line {number} of {name}: {error}") from error
+
+
+def identified(message: bytes, make_event_id: Callable[[], str]) -> bytes:
+    """Return an event with an id in it, so that publishing it twice is publishing it once.
+
+    All else stays as it is. Raises :class:`InvalidEvent` for what is no JSON object.
+    """
+    try:
+        if _IDENTIFIED.decode(message).event_id is not msgspec.UNSET:
+            return message
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(f"This is not an event as JSON: {error}.") from error
+    comma = b"" if message[1:].lstrip(_WHITESPACE).startswith(b"}") else b","
+    return b'{"event_id":"%b"%b' % (make_event_id().encode(), comma) + message[1:]
+
+
+def batches(lines: Iterable[Line]) -> Iterator[Batch]:
+    """Cut lines into batches of at most 500 events and 8 MiB."""
+    waiting: list[Line] = []
+    size = 0
+    for line in lines:
+        if len(waiting) == MAX_BATCH_EVENTS or size + len(line.message) + 2 > MAX_BATCH_BYTES:
+            yield Batch(waiting)
+            waiting, size = [], 0
+        waiting.append(line)
+        size += len(line.message) + 1
+    if waiting:
+        yield Batch(waiting)

@@ -1,17 +1,43 @@
-"""The page of the reference that shows what each command says of itself."""
+"""What the program says of itself: completion in shells, and the page of all commands."""
 
 from collections.abc import Iterator
 
 import click
+from click.shell_completion import get_completion_class
 
-from notification_entrypoints.cli import PROGRAM, program
+from notification_entrypoints.cli.main import PROGRAM, program
+from notification_entrypoints.cli.options import block
 
+_SHELLS = ("bash", "zsh", "fish")
 _WIDTH = 90
 _HEAD = """\
 # Commands
 
 What each command says of itself with `--help`. The exit codes and the variables that the client
 commands read are in the first section."""
+
+
+@click.command(
+    "completion",
+    epilog=block(
+        "Switch it on:",
+        """bash   echo 'eval "$(notification-management completion bash)"' >> ~/.bashrc""",
+        """zsh    echo 'eval "$(notification-management completion zsh)"' >> ~/.zshrc""",
+        "fish   notification-management completion fish \\",
+        "         > ~/.config/fish/completions/notification-management.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that completes commands and options in your shell."""
+    root = ctx.find_root()
+    name = root.info_name or ""
+    variable = f"_{name}_COMPLETE".replace("-", "_").upper()
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"{shell} is not known.")
+    click.echo(script(root.command, {}, name, variable).source())
 
 
 def commands_page() -> str:

@@ -10,9 +10,8 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from notification_core.encryption.reencryption import Rekeyed
-from notification_entrypoints.cli.data import data_option, defaults_of
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.terminal import messages, run
+from notification_entrypoints.cli.options import data_option, examples
+from notification_entrypoints.cli.terminal import defaults_of, messages, run
 from notification_entrypoints.commands.exit_codes import CommandFailed
 from notification_entrypoints.commands.maintenance import open_reencryption
 

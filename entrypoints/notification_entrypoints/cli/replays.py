@@ -9,8 +9,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.options import ID, examples, instant, until_option
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
@@ -19,7 +18,6 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_table,
 )
-from notification_entrypoints.cli.times import instant, until_option
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
 _PAUSE_SECONDS = 0.5

@@ -6,8 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import json_option, output, print_raw_json, run, table
 
 _FORMS = ("hex", "base64", "pem", "whpk")

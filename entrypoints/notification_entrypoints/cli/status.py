@@ -10,7 +10,7 @@ import msgspec
 from rich.live import Live
 
 from notification_entrypoints.cli.client import Api, ApiClient, ops_option
-from notification_entrypoints.cli.examples import examples
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import fields, json_option, output, print_json, run
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
 from notification_entrypoints.config.durations import format_duration

@@ -1,10 +1,12 @@
 """What the commands show: tables, colours only on a terminal, JSON for programs."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -15,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from notification_entrypoints.commands.exit_codes import CommandFailed
-from notification_entrypoints.config.report import UnknownVariable
+from notification_entrypoints.config.databases import up_defaults_now
+from notification_entrypoints.config.report import UnknownVariable, unknown_variables
 
 _PIPE_WIDTH = 160
 
@@ -116,3 +119,9 @@ def run(work: Coroutine[object, object, _Result]) -> _Result:
         return asyncio.run(interruptible())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def defaults_of(data: Path | None) -> Mapping[str, str]:
+    """Return what stands for variables that are not set, and tell of those without effect."""
+    note(unknown_variables(os.environ))
+    return up_defaults_now(data, os.environ) if data else {}

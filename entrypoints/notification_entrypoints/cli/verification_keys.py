@@ -6,8 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,

@@ -8,10 +8,9 @@ import click
 import msgspec
 
 from notification_core.model.custom_headers import MASK
-from notification_entrypoints.cli.attempts import Attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.examples import examples
-from notification_entrypoints.cli.ids import ID
+from notification_entrypoints.cli.logs import ListedAttempt
+from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
     confirm,
@@ -22,7 +21,6 @@ from notification_entrypoints.cli.terminal import (
     run,
     table,
 )
-from notification_entrypoints.cli.times import time_to_come
 from notification_entrypoints.commands.exit_codes import CommandFailed
 
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -267,7 +265,7 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
     """
     body = msgspec.json.encode(_given(event=event))
     answer = run(_post(api, f"/webhooks/{webhook_id}/test", body))
-    attempt = msgspec.json.decode(answer, type=Attempt)
+    attempt = msgspec.json.decode(answer, type=ListedAttempt)
     if as_json:
         print_raw_json(answer)
     else:

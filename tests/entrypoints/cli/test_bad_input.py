@@ -10,8 +10,8 @@ from typing import Any
 import click
 import pytest
 
-from notification_entrypoints.cli import main, program
-from notification_entrypoints.cli.ids import EVENT_ID, ID
+from notification_entrypoints.cli.main import main, program
+from notification_entrypoints.cli.options import EVENT_ID, ID
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.support.output import Output
 

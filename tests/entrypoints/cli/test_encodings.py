@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from notification_entrypoints.cli import main, program
+from notification_entrypoints.cli.main import main, program
 from notification_entrypoints.commands.exit_codes import Exit
 
 COMMANDS = ("", *program.list_commands(click.Context(program)))

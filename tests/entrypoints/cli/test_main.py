@@ -11,7 +11,7 @@ import pytest
 import notification_entrypoints.commands.maintenance
 import notification_entrypoints.commands.up
 from notification_core.errors import InvalidSettings
-from notification_entrypoints.cli import main, program
+from notification_entrypoints.cli.main import main, program
 from notification_entrypoints.commands import api, consumer
 from notification_entrypoints.commands.exit_codes import Exit
 

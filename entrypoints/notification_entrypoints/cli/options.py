@@ -1,0 +1,121 @@
+"""What commands have in common on the command line: ids, times, options, and examples in help."""
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from notification_adapters.clock import SystemClock
+from notification_adapters.event_formats.validation import id_error
+from notification_entrypoints.config.durations import parse_duration
+
+_PROGRAM = "notification-management"
+_MOST_WORKERS = 64
+
+
+class _Id(click.types.UUIDParameterType):
+    """A UUID; says what one looks like where it gets none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        """Read an id."""
+        try:
+            return UUID(str(value).strip())
+        except ValueError:
+            said = "is no id. Give a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
+            self.fail(f"{value!r} {said}", param, ctx)
+
+
+class _EventId(click.ParamType[str]):
+    """The id of an event, which is its publisher's own: any text that an event may have."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take an id; what is not UTF-8 reaches the command line with surrogates in it."""
+        wrong = id_error(value)
+        if wrong is not None or re.search(r"[\ud800-\udfff]", value):
+            self.fail(wrong or "An event id is text in UTF-8.", param, ctx)
+        return str(value)
+
+
+ID = _Id()
+"""The type of options and arguments that are ids."""
+
+EVENT_ID = _EventId()
+"""The type of arguments that are ids of events."""
+
+
+def instant(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Return a time as the API reads it, given as one or as how long ago it was."""
+    if text is None:
+        return None
+    with suppress(ValueError):
+        return (SystemClock().now() - parse_duration(text)).isoformat()
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        said = "Give a time like 2026-12-24T18:00:00Z, or how long ago, like 15m."
+        raise click.BadParameter(said) from None
+    return text
+
+
+since_option = click.option(
+    "--since", metavar="TIME", callback=instant, help="Not before this time, or so long ago (15m)."
+)
+"""The option of a list that leaves out what is older."""
+
+until_option = click.option(
+    "--until", metavar="TIME", callback=instant, help="Only before this time."
+)
+"""The option of a list that leaves out what is younger."""
+
+
+def time_to_come(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> str | None:
+    """Take the time of an option as it was written, if it is one and still to come."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.") from None
+    if at.tzinfo and at <= SystemClock().now():
+        raise click.BadParameter("This time is over: give one to come.")
+    return text
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="Serve in so many processes, which one more starts again when they end.",
+)
+"""The option of the commands that serve."""
+
+data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take the database that `up --data` keeps in this folder (default: the one at DB_URI).",
+)
+"""The option of commands that open a database by themselves, without a server."""
+
+
+def examples(*lines: str) -> str:
+    """Return calls of this program for the end of a command's help.
+
+    A line that begins with a blank goes on with the one before.
+    """
+    called = (f"  {line}" if line.startswith(" ") else f"{_PROGRAM} {line}" for line in lines)
+    return block("Examples:", *called)
+
+
+def block(title: str, *lines: str) -> str:
+    """Return lines for the end of a command's help, which are shown as they are."""
+    # click leaves a paragraph that begins with a backspace as it is.
+    return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
