@@ -47,7 +47,7 @@ class _Error(msgspec.Struct):
     message: str = ""
 
 
-class ListedAttempt(msgspec.Struct):
+class AttemptView(msgspec.Struct):
     """One attempt, as far as it is shown."""
 
     log_id: UUID
@@ -93,7 +93,7 @@ class ListedAttempt(msgspec.Struct):
 class Entry:
     """An attempt, and the JSON that told of it."""
 
-    attempt: ListedAttempt
+    attempt: AttemptView
     json: msgspec.Raw
 
 
@@ -119,7 +119,7 @@ class Filters:
         }
         return {name: str(value) for name, value in named.items() if value is not None}
 
-    def match(self, attempt: ListedAttempt) -> bool:
+    def match(self, attempt: AttemptView) -> bool:
         """Tell whether an attempt that was made just now is wanted."""
         return (
             self.outcome in {None, attempt.outcome}
@@ -129,7 +129,7 @@ class Filters:
 
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-_ATTEMPT = msgspec.json.Decoder(ListedAttempt)
+_ATTEMPT = msgspec.json.Decoder(AttemptView)
 
 
 @define
@@ -270,7 +270,7 @@ def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
         show_table(_COLUMNS, rows, "There are no such attempts yet.")
 
 
-def _row(attempt: ListedAttempt) -> tuple[str, ...]:
+def _row(attempt: AttemptView) -> tuple[str, ...]:
     return (
         _milliseconds(attempt.started_at),
         attempt.event,

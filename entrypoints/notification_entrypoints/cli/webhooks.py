@@ -9,7 +9,7 @@ import msgspec
 
 from notification_core.model.custom_headers import MASK
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.logs import ListedAttempt
+from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
@@ -265,7 +265,7 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
     """
     body = msgspec.json.encode(_given(event=event))
     answer = run(_post(api, f"/webhooks/{webhook_id}/test", body))
-    attempt = msgspec.json.decode(answer, type=ListedAttempt)
+    attempt = msgspec.json.decode(answer, type=AttemptView)
     if as_json:
         print_raw_json(answer)
     else:
