@@ -18,14 +18,19 @@ from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
+from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules
+from notification_core.dispatch.fair_queue import Bounds
+from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.environments.directory import Environments
+from notification_core.environments.erasures import ErasureRunner
+from notification_core.ingest.consumer import EventConsumer
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.ingest.plan import DirectDispatch
 from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
-from notification_core.model.delivery import Attempt
+from notification_core.model.delivery import Attempt, DeliveryState
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
 from notification_core.model.event_types import EVENT_TYPES
@@ -35,8 +40,10 @@ from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.ports.event_source import EventSource
 from notification_core.ports.message_sink import MessageSink
 from notification_core.ports.outbox import Outbox
+from notification_core.ports.sender import HttpRequest
 from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import Replays
@@ -50,7 +57,7 @@ from notification_core.signing.signatures import (
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from tests.support.faulty_stores import Faults, FaultyApiKeys, FaultyDeliveries, FaultyKeys
-from tests.support.observers import RecordingObserver
+from tests.support.observers import RecordedResults, RecordingObserver
 from tests.support.samples import a_webhook, an_event
 from tests.support.waiting import advance_until
 
@@ -65,6 +72,7 @@ WEBHOOK_RULES: Final = WebhookRules(
     max_webhooks=100_000,
 )
 DELIVERY_RULES: Final = DeliveryRules(TIMEOUT, RetryPolicy(max_retries=3, interval=INTERVAL))
+DISPATCH_RULES: Final = DispatchRules(Bounds(), LEASE, poll_interval=timedelta(seconds=1))
 UPKEEP_RULES: Final = UpkeepRules(
     interruption_delay=INTERVAL,
     disable_after=timedelta(hours=120),
@@ -102,6 +110,7 @@ class App:
     delivery_rules: DeliveryRules = DELIVERY_RULES
     upkeep_rules: UpkeepRules = UPKEEP_RULES
     retention_rules: RetentionRules = RETENTION_RULES
+    dispatch_rules: DispatchRules = DISPATCH_RULES
     jitter: Callable[[], float] = float
     source: Source = Source.HTTP
     direct_dispatch: DirectDispatch | None = None
@@ -109,6 +118,11 @@ class App:
     announced_revisions: list[int] = field(init=False, factory=list)
     wakes: int = field(init=False, default=0)
     replay_starts: int = field(init=False, default=0)
+
+    @cached_property
+    def elsewhere(self) -> Self:
+        """Another process over the same storage, which only stores."""
+        return self.another_process()
 
     def another_process(self, **changes: Any) -> Self:
         """Return a process over the same storage: nothing built, no faults and no dispatcher."""
@@ -228,6 +242,48 @@ class App:
     def retention_sweeper(self) -> RetentionSweeper:
         return RetentionSweeper(self.storage.retention, self.clock, self.retention_rules)
 
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            worker=self.ids(),
+            deliveries=self.deliveries,
+            webhooks=self.storage.webhooks,
+            deliver=self.attempts,
+            key_cache=self.key_cache,
+            replay_runner=self.replay_runner,
+            erasure_runner=ErasureRunner(self.storage.erasures, self.key_cache.forget),
+            upkeep=self.lease_reaper,
+            retention_sweeper=self.retention_sweeper,
+            lock=self.storage.worker_lock,
+            notifier=self.storage.notifier,
+            clock=self.clock,
+            observer=self.observer,
+            rules=self.dispatch_rules,
+            new_worker=self.ids,
+        )
+
+    def result_writer(
+        self, listener: RecordedResults, deliveries: DeliveryStore | None = None
+    ) -> ResultWriter:
+        return ResultWriter(
+            store=deliveries or self.deliveries,
+            clock=self.clock,
+            observer=self.observer,
+            interruption_delay=INTERVAL,
+            recorded=listener.written.extend,
+            returned=listener.released.extend,
+            left=listener.abandoned.append,
+        )
+
+    def consumer(self, source: EventSource, read: Callable[[Message], Event]) -> EventConsumer:
+        return EventConsumer(
+            source=source,
+            ingest=self.ingest,
+            read=read,
+            clock=self.clock,
+            observer=self.observer,
+        )
+
     def dead_letters(self, read: Callable[[Message], Event]) -> DeadLetterReplay:
         return DeadLetterReplay(self.storage.dead_letters, self.ingest, read)
 
@@ -255,6 +311,14 @@ class App:
         webhook = webhook or a_webhook(**changes)
         await self.storage.webhooks.add(webhook, 100_000)
         return webhook
+
+    async def publish(self, count: int = 1) -> None:
+        """Publish so many events of the usual type in one call."""
+        await self.ingest.publish([an_event() for _ in range(count)])
+
+    def sent_to(self, webhook: Webhook) -> Sequence[HttpRequest]:
+        """Return the requests to a webhook."""
+        return self.sender.requests_to(webhook.url)
 
     async def add_dead_letters(self, *values: bytes) -> None:
         """Store messages with these values, one after the other, that could not be read."""
@@ -298,7 +362,7 @@ class MemoryApp(App):
         if webhook.webhook_id not in self.storage.state.webhooks:
             await self.add_webhook(webhook)
         event = an_event(environment_id=webhook.environment_id)
-        await self.another_process().ingest.publish([event])
+        await self.elsewhere.ingest.publish([event])
         (stored,) = (row for row in self.stored_deliveries() if row.event_id == event.event_id)
         return stored
 
@@ -310,6 +374,10 @@ class MemoryApp(App):
         """Return all deliveries, or those of a webhook."""
         rows = self.storage.state.deliveries.values()
         return [row for row in rows if not webhook or row.webhook_id == webhook.webhook_id]
+
+    def states(self, webhook: Webhook | None = None) -> set[DeliveryState]:
+        """Return the states of all deliveries, or of those of a webhook."""
+        return {row.state for row in self.stored_deliveries(webhook)}
 
     def stored_attempts(self) -> Sequence[Attempt]:
         """Return the attempts that were logged, in their order."""

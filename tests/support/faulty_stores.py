@@ -60,6 +60,13 @@ class Faults:
             await work()
         raise UnknownCommit(name)
 
+    def end(self) -> None:
+        """Be reachable and without errors from now on, and let all who wait go on."""
+        self.away = False
+        self.errors.clear()
+        for gate in (*self.gates.values(), *self.late.values()):
+            gate.set()
+
     def check(self, name: str) -> None:
         """Raise where nothing is to be had now."""
         if self.away:
@@ -115,7 +122,7 @@ class FaultyDeliveries(DeliveryStore):
 
     async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         return await self._trouble.call(
-            "settle", lambda: self._store.cancel_unsendable(limit, expired_before)
+            "cancel_unsendable", lambda: self._store.cancel_unsendable(limit, expired_before)
         )
 
 

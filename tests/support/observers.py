@@ -1,10 +1,12 @@
-"""An observer whose records tests look at."""
+"""An observer and a listener whose records tests look at."""
 
 from datetime import timedelta
 from uuid import UUID
 
+from attrs import define, field
+
 from notification_core.errors import Resource
-from notification_core.model.delivery import AttemptOutcome, ErrorCode
+from notification_core.model.delivery import AttemptOutcome, AttemptResult, ErrorCode, Fence
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
@@ -86,3 +88,12 @@ class RecordingObserver(Observer):
 
     def background_task_failed(self, task: str, error: Exception) -> None:
         self.errors.append((task, type(error).__name__))
+
+
+@define
+class RecordedResults:
+    """What became of the results that a writer was given."""
+
+    written: list[AttemptResult] = field(factory=list)
+    released: list[Fence] = field(factory=list)
+    abandoned: list[Fence] = field(factory=list)

@@ -6,14 +6,12 @@ from uuid import UUID
 import pytest
 from attrs import define, field
 
-from notification_adapters.memory import ManualClock, memory_storage
-from notification_adapters.memory.storage import MemoryStorage
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.ingest import webhook_cache as directory
 from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
-from tests.support.samples import a_webhook, an_id
+from tests.support.assembly import MemoryApp
+from tests.support.samples import an_id
 
 
 @define
@@ -35,79 +33,75 @@ class Reading:
 
 
 @define
-class World:
-    """A directory, and a storage to look up in."""
+class Reader:
+    """A cache, and the storage that it reads."""
 
-    storage: MemoryStorage
-    clock: ManualClock
-    directory: WebhookCache = field(factory=WebhookCache)
+    app: MemoryApp
+    cache: WebhookCache = field(factory=WebhookCache)
     read: list[UUID] = field(factory=list)
 
     async def webhook(self, environment_id: UUID) -> Webhook:
-        webhook = a_webhook(environment_id=environment_id)
-        await self.storage.webhooks.add(webhook, 100)
-        return webhook
+        return await self.app.add_webhook(environment_id=environment_id)
 
     async def load(self, *environment_ids: UUID) -> list[Webhook]:
-        async with self.storage.deliveries.ingesting() as transaction:
+        async with self.app.storage.deliveries.ingesting() as transaction:
             reading = Reading(transaction)
-            known = await self.directory.load(reading, environment_ids)  # type: ignore[arg-type]  # what is looked up takes no more
+            known = await self.cache.load(reading, environment_ids)  # type: ignore[arg-type]  # what is looked up takes no more
         self.read = reading.read
         return [*known.webhooks]
 
     def get_cached(self, *environment_ids: UUID) -> list[Webhook] | None:
-        known = self.directory.get_cached(environment_ids)
+        known = self.cache.get_cached(environment_ids)
         return None if known is None else [*known.webhooks]
 
 
 @pytest.fixture
-async def world() -> World:
+def reader(app: MemoryApp) -> Reader:
     """Nothing stored, and nothing remembered."""
-    clock = ManualClock()
-    return World(memory_storage(clock, IdGenerator(clock)), clock)
+    return Reader(app)
 
 
-async def test_what_was_read_is_remembered_until_something_changes(world: World) -> None:
+async def test_what_was_read_is_remembered_until_something_changes(reader: Reader) -> None:
     mine, theirs = an_id(), an_id()
-    first = await world.webhook(mine)
-    assert world.get_cached(mine) is None
-    assert (await world.load(mine), world.read) == ([first], [mine])
-    assert (await world.load(mine), world.read) == ([first], [])
-    assert world.get_cached(mine) == [first]
-    other = await world.webhook(theirs)
-    assert (await world.load(mine), world.read) == ([first], [mine])
-    assert (await world.load(theirs, mine), world.read) == ([other, first], [theirs])
+    first = await reader.webhook(mine)
+    assert reader.get_cached(mine) is None
+    assert (await reader.load(mine), reader.read) == ([first], [mine])
+    assert (await reader.load(mine), reader.read) == ([first], [])
+    assert reader.get_cached(mine) == [first]
+    other = await reader.webhook(theirs)
+    assert (await reader.load(mine), reader.read) == ([first], [mine])
+    assert (await reader.load(theirs, mine), reader.read) == ([other, first], [theirs])
 
 
-async def test_an_environment_without_webhooks_is_remembered_too(world: World) -> None:
+async def test_an_environment_without_webhooks_is_remembered_too(reader: Reader) -> None:
     empty = an_id()
-    await world.load(empty)
-    assert (await world.load(empty), world.read) == ([], [])
-    assert world.get_cached(empty) == []
+    await reader.load(empty)
+    assert (await reader.load(empty), reader.read) == ([], [])
+    assert reader.get_cached(empty) == []
 
 
-async def test_of_several_all_are_recalled_or_none(world: World) -> None:
+async def test_of_several_all_are_recalled_or_none(reader: Reader) -> None:
     known, unknown = an_id(), an_id()
-    webhook = await world.webhook(known)
-    await world.load(known)
-    assert world.get_cached(known) == [webhook]
-    assert world.get_cached(known, unknown) is None
+    webhook = await reader.webhook(known)
+    await reader.load(known)
+    assert reader.get_cached(known) == [webhook]
+    assert reader.get_cached(known, unknown) is None
 
 
-async def test_of_an_environment_that_is_being_erased_nothing_is_recalled(world: World) -> None:
+async def test_of_an_environment_that_is_being_erased_nothing_is_recalled(reader: Reader) -> None:
     erased, other = an_id(), an_id()
-    await world.storage.erasures.begin(erased, world.clock.now())
-    await world.load(erased, other)
-    assert world.get_cached(erased) is None
-    assert world.get_cached(other) == []
+    await reader.app.storage.erasures.begin(erased, reader.app.clock.now())
+    await reader.load(erased, other)
+    assert reader.get_cached(erased) is None
+    assert reader.get_cached(other) == []
 
 
 async def test_what_is_remembered_has_a_bound(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory, "_MOST_REMEMBERED", 10)
     environments = [an_id() for _ in range(20)]
     for each in environments:
-        assert await world.load(each) == []
-    assert sum(world.get_cached(each) is not None for each in environments) <= 10
-    assert await world.load(*environments) == []
+        assert await reader.load(each) == []
+    assert sum(reader.get_cached(each) is not None for each in environments) <= 10
+    assert await reader.load(*environments) == []
