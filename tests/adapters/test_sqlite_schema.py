@@ -56,7 +56,7 @@ def _schema(path: Path) -> dict[str, str]:
 def _first_rows(path: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(
-            "SELECT changes.*, outbox_lease.*, oldest_compatible, version_num "
+            "SELECT webhooks_revision.*, outbox_lease.*, oldest_compatible, version_num "
             "FROM webhooks_revision, outbox_lease, instance, notification_schema"
         ).fetchall()
 
