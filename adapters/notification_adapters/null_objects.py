@@ -1,7 +1,9 @@
 """What stands behind a port where there is nobody to ask."""
 
+import asyncio
 from uuid import UUID
 
+from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.key_wrapping import KeyWrapping
 
@@ -23,6 +25,20 @@ class NoWrapping(KeyWrapping):
     async def unwrap(self, wrapped: str) -> str:
         """Return the same text."""
         return wrapped
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class NoNotifier(DispatchNotifier):
+    """Wakes nobody and is never woken: for where there is one dispatching process, and it polls."""
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+    async def wait(self) -> None:
+        """Never return."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Do nothing."""

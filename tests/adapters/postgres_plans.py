@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from attrs import define, field
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
-from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import PostgresConnection
 
 LARGE = {"events", "deliveries", "attempts"}
 _EXPLAIN = """
@@ -58,7 +58,7 @@ def explained() -> Iterator[Plans]:
     """Have every connection that is opened meanwhile explain what it does."""
     plans = Plans()
 
-    async def begin(driver: Connection) -> None:
+    async def begin(driver: PostgresConnection) -> None:
         await driver.execute(_EXPLAIN)
         driver.add_log_listener(plans.take)
 

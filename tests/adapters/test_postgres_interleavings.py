@@ -17,7 +17,7 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.postgres.database import open_database
 from notification_adapters.sql.postgres.driver import driver_of
-from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import PostgresConnection
 from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
@@ -31,7 +31,7 @@ _BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 class PostgresStage(Stage):
     """A stage whose operator asks the server who waits."""
 
-    operator: Connection
+    operator: PostgresConnection
 
     async def waits(self, session: int) -> bool:
         """Tell whether a session waits for a lock of another one."""

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.postgres import open_postgres, pool, session
+from notification_adapters.sql.postgres import locks, open_postgres, pool
 from notification_adapters.sql.postgres.driver import fetch
 from notification_adapters.sql.postgres.locks import lock_key
 from notification_core.concurrency.ids import IdGenerator
@@ -115,7 +115,7 @@ async def test_a_worker_that_goes_on_ends_the_session_that_was_lost_on_the_way(
     monkeypatch: pytest.MonkeyPatch,
     same: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    monkeypatch.setattr(session, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "_BEAT_SECONDS", 0.05)
     lock, former = reached.storage.worker_lock, uuid4()
     await lock.acquire(former)
     reached.proxy.swallow()
@@ -141,7 +141,7 @@ async def test_a_worker_that_goes_on_ends_the_session_that_was_lost_on_the_way(
 async def test_asking_whether_the_server_lives_is_in_nobodys_way_however_far_away_it_is(
     reached: Reached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_BEAT_SECONDS", 0.005)
+    monkeypatch.setattr(locks, "_BEAT_SECONDS", 0.005)
     reached.proxy.delay = 0.02
     lock = reached.storage.worker_lock
     await lock.acquire(uuid4())

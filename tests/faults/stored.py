@@ -12,7 +12,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import PostgresConnection
 from tests.faults.history import (
     Stored,
     StoredAttempt,
@@ -66,7 +66,7 @@ def read_sqlite(database: Path) -> Stored:
         )
 
 
-async def read_postgres(connection: Connection) -> Stored:
+async def read_postgres(connection: PostgresConnection) -> Stored:
     """Read the state of a PostgreSQL database."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return Stored(

@@ -22,7 +22,7 @@ import asyncpg
 from attrs import define, field
 
 from notification_adapters.sql.postgres import Server, migrate_postgres
-from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import PostgresConnection
 from notification_core.encryption.cipher import Cipher
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, until
@@ -81,7 +81,7 @@ class PostgresServer:
             await connection.execute(statement)
 
     @asynccontextmanager
-    async def connected(self, database: str | None = None) -> AsyncIterator[Connection]:
+    async def connected(self, database: str | None = None) -> AsyncIterator[PostgresConnection]:
         """Open a plain connection for the length of the block."""
         uri = self.uri if database is None else self.database_uri(database)
         connection = await asyncpg.connect(uri)

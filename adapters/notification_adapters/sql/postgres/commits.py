@@ -15,8 +15,7 @@ from typing import Any, Final, TypeVar, cast
 from attrs import define
 
 from notification_adapters.sql.dialect import RawRow
-from notification_adapters.sql.postgres.hosts import Connection
-from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.server import PostgresConnection, Server
 
 _T = TypeVar("_T")
 
@@ -54,8 +53,8 @@ class CommitTracker:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._clock = asyncio.get_running_loop().time
-        self._running: dict[Connection, float] = {}
-        self._given_up: dict[Connection, _GivenUp] = {}
+        self._running: dict[PostgresConnection, float] = {}
+        self._given_up: dict[PostgresConnection, _GivenUp] = {}
         self._watching: asyncio.Task[None] | None = None
         self._last = self._clock()
 
@@ -71,7 +70,7 @@ class CommitTracker:
         """How long ago a commit last succeeded."""
         return timedelta(seconds=self._clock() - self._last)
 
-    async def execute(self, connection: Connection, statement: str) -> None:
+    async def execute(self, connection: PostgresConnection, statement: str) -> None:
         """Run a statement without values that commits, as :meth:`fetch` does."""
         pid = connection.get_server_pid()
         if not self._server.prepared_statements:
@@ -79,7 +78,9 @@ class CommitTracker:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
         await self._wait(connection, pid, connection.execute(statement, timeout=_NEVER_SECONDS))
 
-    async def fetch(self, connection: Connection, statement: str, *values: object) -> list[RawRow]:
+    async def fetch(
+        self, connection: PostgresConnection, statement: str, *values: object
+    ) -> list[RawRow]:
         """Run a statement that is a transaction of its own, and return its rows.
 
         If the server's ``answer_seconds`` pass, or some seconds after the caller was cancelled, the
@@ -91,7 +92,7 @@ class CommitTracker:
         return cast("list[RawRow]", await self._wait(connection, pid, statement_run))
 
     async def _wait(
-        self, connection: Connection, pid: int, statement: Coroutine[Any, Any, _T]
+        self, connection: PostgresConnection, pid: int, statement: Coroutine[Any, Any, _T]
     ) -> _T:
         began = self._clock()
         self._running[connection] = began
@@ -119,7 +120,7 @@ class CommitTracker:
         self._last = self._clock()
         return result
 
-    def when_ended(self, connection: Connection, then: Callable[[], None]) -> None:
+    def when_ended(self, connection: PostgresConnection, then: Callable[[], None]) -> None:
         """Call at once or, if a commit on the connection was given up, once its backend is gone.
 
         Until then the backend holds its locks. While the server is unreachable none is known to be
@@ -147,7 +148,7 @@ class CommitTracker:
                         then()
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _ended(self) -> Collection[Connection]:
+    async def _ended(self) -> Collection[PostgresConnection]:
         """Return the connections, given up so far, whose backends are gone or idle."""
         asked, now = dict(self._given_up), self._clock()
         ages = [timedelta(seconds=now - one.given_up) for one in asked.values()]

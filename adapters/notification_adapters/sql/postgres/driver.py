@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import RawRow
-from notification_adapters.sql.postgres.hosts import Connection
+from notification_adapters.sql.postgres.server import PostgresConnection
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: object) -> list[RawRow]:
@@ -35,9 +35,9 @@ def columns(rows: Iterable[Sequence[object]], width: int) -> Sequence[Sequence[A
     return [*zip(*rows, strict=True)] or [()] * width
 
 
-def driver_of(connection: AsyncConnection) -> Connection:
+def driver_of(connection: AsyncConnection) -> PostgresConnection:
     """Return asyncpg's own connection."""
     # AsyncConnection.get_raw_connection() does the same through a greenlet.
     raw = connection.sync_connection
     assert raw is not None  # noqa: S101 - for the type checker: the connection is open
-    return cast("Connection", raw.connection.driver_connection)
+    return cast("PostgresConnection", raw.connection.driver_connection)

@@ -1,6 +1,7 @@
 """The worker's lock on PostgreSQL: an advisory lock that lasts as long as its session."""
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -8,13 +9,16 @@ from uuid import UUID
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.postgres.driver import fetch
 from notification_adapters.sql.postgres.errors import map_errors
-from notification_adapters.sql.postgres.session import Session
+from notification_adapters.sql.postgres.server import PostgresConnection, Server
 from notification_core.errors import WorkerLockTaken
 from notification_core.ports.clock import Clock
 from notification_core.ports.worker_lock import WorkerLock
 
 BETWEEN_LOOKS: Final = 2.0
 """Seconds for which a lock must be missing: after a restart of the server the living need some."""
+
+_BEAT_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 2.0
 
 _LOCK: Final = "SELECT pg_try_advisory_lock($1)"
 _UNLOCK: Final = "SELECT pg_advisory_unlock($1)"
@@ -32,10 +36,70 @@ def lock_key(worker: UUID) -> int:
     return int.from_bytes(worker.bytes[8:], signed=True)
 
 
+class LockSession:
+    """A connection past any pooler; ``gone`` is set once it is lost or was never opened."""
+
+    def __init__(self, server: Server, channel: str, heard: Callable[[str], None]) -> None:
+        self._server = server
+        self._channel = channel
+        self._heard = heard
+        self._connection: PostgresConnection | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._talking = asyncio.Lock()
+        self.gone = asyncio.Event()
+        self.gone.set()
+
+    async def open(self) -> None:
+        """Connect anew unless it is connected, and listen."""
+        if not self.gone.is_set():
+            return
+        await self.close()
+        connection = self._connection = await self._server.connect_directly()
+        connection.add_termination_listener(self._ended)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await connection.add_listener(self._channel, self._notified)
+        self.gone.clear()
+        self._beating = asyncio.create_task(self._beat(connection))
+
+    async def ask(self, statement: str, *values: object) -> object:
+        """Run a statement; return its first value."""
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - for the type checker: it was opened
+        async with self._talking:  # the driver takes one question at a time
+            return await connection.fetchval(statement, *values, timeout=_ANSWER_SECONDS)
+
+    async def close(self) -> None:
+        """Let the connection go, and with it the lock."""
+        connection, self._connection = self._connection, None
+        beating, self._beating = self._beating, None
+        if beating is not None:
+            beating.cancel()
+        if connection is not None:
+            connection.remove_termination_listener(self._ended)
+            connection.terminate()
+        self.gone.set()
+
+    def _notified(self, _: object, pid: int, channel: str, payload: object) -> None:  # noqa: ARG002 - as asyncpg calls
+        self._heard(str(payload))
+
+    def _ended(self, _: object) -> None:
+        self.gone.set()
+
+    async def _beat(self, connection: PostgresConnection) -> None:
+        """Find out soon that the other side is gone without a word."""
+        with suppress(Exception):  # whatever is wrong with it, it is lost then
+            while True:
+                await asyncio.sleep(_BEAT_SECONDS)
+                async with self._talking:
+                    await connection.fetchval("SELECT 1", timeout=_ANSWER_SECONDS)
+        connection.terminate()
+        self.gone.set()
+
+
 class SessionWorkerLock(WorkerLock):
     """A worker's lock on a session of its own, and a look at those of others."""
 
-    def __init__(self, session: Session, database: Database, clock: Clock) -> None:
+    def __init__(self, session: LockSession, database: Database, clock: Clock) -> None:
         self._session = session
         self._database = database
         self._clock = clock

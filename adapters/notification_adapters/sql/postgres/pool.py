@@ -13,8 +13,7 @@ from sqlalchemy.pool import NullPool
 from notification_adapters.sql.postgres.commits import CommitTracker
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
-from notification_adapters.sql.postgres.hosts import Connection
-from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.postgres.server import PostgresConnection, Server
 from notification_core.errors import StorageUnavailable
 
 _WAIT_SECONDS: Final = 10.0
@@ -132,7 +131,7 @@ class PostgresPool:
             await _discard(self._idle.pop())
 
     async def _return_failed(
-        self, connection: AsyncConnection, driver: Connection, error: BaseException
+        self, connection: AsyncConnection, driver: PostgresConnection, error: BaseException
     ) -> None:
         try:
             if isinstance(error.__cause__, TimeoutError):

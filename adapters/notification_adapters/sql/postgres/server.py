@@ -1,10 +1,22 @@
-"""Which server, and how a connection to it is opened."""
+"""Which server, and opening connections to it: to the first of its hosts that can be used."""
 
-from typing import Final
+import socket
+from typing import Final, TypeAlias
 
+import asyncpg
 from attrs import Factory, field, frozen
 
-from notification_adapters.sql.postgres.hosts import Connection, Hosts
+from notification_adapters.postgres_uri import KeepAlive, parse_postgres_uri
+
+PostgresConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""asyncpg's own connection; its class is generic for type checkers only."""
+
+_TRY_THE_NEXT: Final = (
+    OSError,  # a timeout included
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it is starting, or being shut down
+    asyncpg.TargetServerAttributeNotMatched,
+)
 
 STATEMENT_SECONDS: Final = 10
 """A statement that takes longer is given up by the server: none of ours should take one second."""
@@ -35,6 +47,52 @@ _SETTINGS: Final = {
     "seq_page_cost": "0",
     "random_page_cost": "0",
 }
+
+
+class Hosts:
+    """The hosts of a URI; the one that the last connection was opened to is tried first.
+
+    Each has a bound of its own (``connect_timeout``). The driver has one for all of them, so that
+    a first host that is silent would use it up and no other would be tried.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = parse_postgres_uri(uri)
+        self._order = list(self._uri.driver_uris())
+
+    async def connect(
+        self,
+        *,
+        application_name: str,
+        command_timeout: float | None,
+        server_settings: dict[str, str],
+        statement_cache_size: int,
+    ) -> PostgresConnection:
+        """Open a connection; raise what the last host raised if none can be used."""
+        given = self._uri.options.get("application_name", application_name)
+        failed: Exception | None = None
+        for uri in tuple(self._order):
+            self._move(uri, len(self._order) - 1)  # also if the caller gives up before it answers
+            try:
+                connection = await asyncpg.connect(
+                    uri,
+                    timeout=self._uri.connect_seconds,
+                    command_timeout=command_timeout,
+                    server_settings={"application_name": given, **server_settings},
+                    statement_cache_size=statement_cache_size,
+                )
+            except _TRY_THE_NEXT as error:
+                failed = error
+            else:
+                self._move(uri, 0)
+                _keep_alive(connection, self._uri.keep_alive)
+                return connection
+        assert failed is not None  # noqa: S101 - for the type checker: there is a host
+        raise failed
+
+    def _move(self, uri: str, place: int) -> None:
+        self._order.remove(uri)
+        self._order.insert(place, uri)
 
 
 @frozen
@@ -85,7 +143,7 @@ class Server:
             return None
         return '"{}"'.format(self.schema.replace('"', '""'))
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> PostgresConnection:
         """Open a connection for transactions; one to a pooler is in its first, to be ended."""
         if self.prepared_statements:
             return await self._connect(self._hosts, self._kept(), _CACHED)
@@ -94,7 +152,7 @@ class Server:
         await connection.execute("BEGIN")
         return connection
 
-    async def connect_directly(self) -> Connection:
+    async def connect_directly(self) -> PostgresConnection:
         """Open a connection whose session is ours alone, past any pooler."""
         return await self._connect(self._direct_hosts, self._kept(), _CACHED)
 
@@ -104,10 +162,28 @@ class Server:
 
     async def _connect(
         self, hosts: Hosts, settings: dict[str, str], cached_statements: int
-    ) -> Connection:
+    ) -> PostgresConnection:
         return await hosts.connect(
             application_name=self.application_name,
             command_timeout=self.answer_seconds,
             server_settings=settings,
             statement_cache_size=cached_statements,
         )
+
+
+def _keep_alive(connection: PostgresConnection, chosen: KeepAlive) -> None:
+    """Have the system ask now and then whether the other side is still there."""
+    transport = getattr(connection, "_transport")  # noqa: B009 - asyncpg shows it to nobody
+    raw = transport.get_extra_info("socket")
+    if raw is None or raw.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(chosen.on))
+    for name, value in (
+        ("TCP_KEEPIDLE", chosen.idle),
+        ("TCP_KEEPINTVL", chosen.interval),
+        ("TCP_KEEPCNT", chosen.count),
+        ("TCP_USER_TIMEOUT", chosen.user_timeout),
+    ):
+        option = getattr(socket, name, None)  # Linux' names
+        if option is not None and value:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -7,10 +7,9 @@ from attrs import evolve
 
 from notification_adapters.sql.postgres.database import PostgresDatabase, open_database
 from notification_adapters.sql.postgres.dialect import Now, server_time
-from notification_adapters.sql.postgres.locks import SessionWorkerLock
+from notification_adapters.sql.postgres.locks import LockSession, SessionWorkerLock
 from notification_adapters.sql.postgres.notifier import PostgresNotifier
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.postgres.session import Session
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
@@ -40,7 +39,7 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
         await check(database, cipher)
         channel = f"{server.schema or 'notification'}_deliveries"
         notifier = PostgresNotifier(database.pool, channel)
-        lock = SessionWorkerLock(Session(server, channel, notifier.hear), database, clock)
+        lock = SessionWorkerLock(LockSession(server, channel, notifier.hear), database, clock)
         async with open_stores(database, cipher, ids, lock, notifier, topics) as storage:
             yield storage
 

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.null_objects import NoNotifier
 from notification_adapters.sql.sqlite.database import SqliteDatabase, naming, open_database
 from notification_adapters.sql.sqlite.locks import FileWorkerLock
-from notification_adapters.sql.sqlite.notifier import NobodyElse
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
@@ -30,7 +30,7 @@ async def open_sqlite(
         with naming(path):
             await check(database, cipher)
         lock = FileWorkerLock(path, database)
-        async with open_stores(database, cipher, ids, lock, NobodyElse(), topics) as storage:
+        async with open_stores(database, cipher, ids, lock, NoNotifier(), topics) as storage:
             yield storage
 
 
