@@ -196,6 +196,12 @@ def trace(session: nox.Session) -> None:
     session.run("python", "-m", "tests.trace_event", *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def structure(session: nox.Session) -> None:
+    """Count modules, functions and names; ``-- --at REVISION`` compares, ``-- --list`` names."""
+    session.run(sys.executable, "-m", "tests.structure", *session.posargs, external=True)
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """Watch a pipeline's events arrive, signed and verified, through a retry and a crash."""

@@ -70,7 +70,7 @@ class DeliveryCounts(NamedTuple):
     begun: int
 
 
-class DueDelivery(NamedTuple):
+class DueRow(NamedTuple):
     """A delivery that is due, and the size of its body."""
 
     handle: Handle
@@ -191,7 +191,7 @@ class Dialect(Protocol):
     @abstractmethod
     async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[DueDelivery]:
+    ) -> Sequence[DueRow]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order.
 
         They are locked where the engine locks rows; those that others hold are passed over.

@@ -16,7 +16,7 @@ from notification_adapters.sql.dialect import (
     CancelledDelivery,
     DeliveryCounts,
     Dialect,
-    DueDelivery,
+    DueRow,
     Handle,
     Lease,
     Queue,
@@ -176,10 +176,10 @@ class PostgresClaimStatements(Dialect):
 
     async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[DueDelivery]:
+    ) -> Sequence[DueRow]:
         """Return and lock the first due deliveries of each webhook, at most ``share`` of one."""
         return [
-            DueDelivery((delivery_id, environment_id), webhook_id, size or 0)
+            DueRow((delivery_id, environment_id), webhook_id, size or 0)
             for delivery_id, environment_id, webhook_id, size in (
                 await fetch(connection, _WAITING, webhook_ids, share, now)
             )

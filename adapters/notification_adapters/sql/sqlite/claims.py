@@ -17,7 +17,7 @@ from notification_adapters.sql.dialect import (
     CancelledDelivery,
     DeliveryCounts,
     Dialect,
-    DueDelivery,
+    DueRow,
     Handle,
     Lease,
     Queue,
@@ -160,11 +160,11 @@ class SqliteClaimStatements(Dialect):
 
     async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
-    ) -> Sequence[DueDelivery]:
+    ) -> Sequence[DueRow]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
         by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
         rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
-        return [DueDelivery(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
+        return [DueRow(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
 
     async def claim(
         self,
