@@ -1,6 +1,5 @@
 """Claiming in memory: queues from dictionaries, the choice by ``claim_order``."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -10,8 +9,6 @@ from notification_adapters.memory.webhooks import snapshot
 from notification_core.model.claim_order import choose, room_of, share
 from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.ports.deliveries import Claim, Claimed
-
-_Queues = Mapping[UUID, Sequence[StoredDelivery]]
 
 
 class _Due(NamedTuple):
@@ -24,30 +21,41 @@ class _Due(NamedTuple):
 
 def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     """Take eligible deliveries and begin their next attempt."""
-    queues = _queues(state, claim)
-    alive = {one: queue for one, queue in queues.items() if is_alive(state, one, now)}
-    due = {one: [each for each in queue if each.due_at <= now] for one, queue in alive.items()}
-    open_ids = [one for one, queue in due.items() if queue and room_of(claim, one) > 0]
+    waiting = {delivery.webhook_id for delivery in state.deliveries.values() if delivery.is_waiting}
+    coming = sorted(id_ for id_ in waiting if claim.after is None or id_ > claim.after)
+    queues = {id_: state.waiting(id_) for id_ in coming[: claim.max_webhooks]}
+    alive = {id_: queue for id_, queue in queues.items() if is_alive(state, id_, now)}
+    due = {
+        id_: [delivery for delivery in queue if delivery.due_at <= now]
+        for id_, queue in alive.items()
+    }
+    open_ids = [id_ for id_, queue in due.items() if queue and room_of(claim, id_) > 0]
     read = share(claim, open_ids)
-    choice = choose({one: _read(state, due[one][:read]) for one in open_ids}, claim, read)
-    chosen = [one.delivery for one in choice.chosen]
-    for one in chosen:
-        one.begin(claim.worker, now, now + claim.lease)
-    seen = snapshot(state, {one.webhook_id for one in chosen})
-    later = (one.due_at - now for queue in alive.values() for one in queue if one.due_at > now)
+    offered = {
+        id_: [
+            _Due(delivery, id_, len(state.events[delivery.event_key].body or b""))
+            for delivery in due[id_][:read]
+        ]
+        for id_ in open_ids
+    }
+    choice = choose(offered, claim, read)
+    chosen = [due_delivery.delivery for due_delivery in choice.chosen]
+    for delivery in chosen:
+        delivery.begin(claim.worker, now, now + claim.lease)
+    seen = snapshot(state, {delivery.webhook_id for delivery in chosen})
+    later = (
+        delivery.due_at - now
+        for queue in alive.values()
+        for delivery in queue
+        if delivery.due_at > now
+    )
     return Claimed(
-        deliveries=tuple(_begun(state, one, claim.worker) for one in chosen),
+        deliveries=tuple(_claimed(state, delivery, claim.worker) for delivery in chosen),
         webhooks=seen.webhooks,
         webhooks_revision=seen.webhooks_revision,
         after=choice.cut_at or ([*queues][-1] if len(queues) == claim.max_webhooks else None),
         next_due=timedelta() if choice.has_more else min(later, default=None),
     )
-
-
-def _queues(state: MemoryState, claim: Claim) -> _Queues:
-    waiting = {one.webhook_id for one in state.deliveries.values() if one.is_waiting}
-    coming = sorted(one for one in waiting if claim.after is None or one > claim.after)
-    return {one: state.waiting(one) for one in coming[: claim.max_webhooks]}
 
 
 def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
@@ -56,13 +64,7 @@ def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
     return webhook is not None and webhook.may_be_sent_to(now)
 
 
-def _read(state: MemoryState, queue: Sequence[StoredDelivery]) -> Sequence[_Due]:
-    return [
-        _Due(one, one.webhook_id, len(state.events[one.event_key].body or b"")) for one in queue
-    ]
-
-
-def _begun(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> ClaimedDelivery:
+def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> ClaimedDelivery:
     event = state.events[delivery.event_key]
     fence = Fence(delivery.delivery_id, delivery.environment_id, delivery.attempt, worker)
     return ClaimedDelivery(

@@ -72,8 +72,13 @@ class MemoryDeliveryStore(DeliveryStore):
                 delivery = self._held(result.fence)
                 if delivery is None:
                     fenced.append(result.fence)
-                else:
-                    self._finish(delivery, result, interruption_delay)
+                    continue
+                before, now = delivery.state, self._clock.now()
+                delivery.end_attempt(after_attempt(result, delivery, now, interruption_delay))
+                if isinstance(result.verdict, Failed) and result.verdict.disables:
+                    version, reason = result.webhook_version, result.verdict.disables
+                    disable(self._state, delivery.webhook_id, version, reason, now)
+                self._log(delivery, result.attempt, before)
         return fenced
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
@@ -94,8 +99,12 @@ class MemoryDeliveryStore(DeliveryStore):
         """Free the leases of dead workers and those whose time is over; return how many."""
         async with self._state.writing:
             now = self._clock.now()
-            leased = [one for one in self._state.deliveries.values() if one.leased_until]
-            over = [one for one in leased if one.worker in dead or _is_over(one, now)]
+            over = [
+                delivery
+                for delivery in self._state.deliveries.values()
+                if delivery.leased_until
+                and (delivery.worker in dead or delivery.leased_until < now)
+            ]
             for delivery in over[:_REAPED_AT_ONCE]:
                 attempt, before = self._interrupted_attempt(delivery), delivery.state
                 delivery.end_attempt(after_interruption(delivery, now, interruption_delay))
@@ -105,9 +114,15 @@ class MemoryDeliveryStore(DeliveryStore):
     async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         async with self._state.writing:
-            waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
-            ends = ((one, self._reason_to_end(one, expired_before)) for one in waiting)
-            unsendable = [(one, reason) for one, reason in ends if reason][:limit]
+            now = self._clock.now()
+            waiting = [one for one in self._state.deliveries.values() if one.is_waiting]
+            unsendable: list[tuple[StoredDelivery, EndReason]] = []
+            for delivery in waiting:
+                webhook = self._state.webhooks.get(delivery.webhook_id)
+                stored_at = self._state.events[delivery.event_key].stored_at
+                if reason := reason_to_end(webhook, stored_at, now, expired_before):
+                    unsendable.append((delivery, reason))
+            del unsendable[limit:]
             for delivery, reason in unsendable:
                 delivery.cancel_unsendable(UNSENDABLE[reason], reason)
         return len(unsendable)
@@ -115,14 +130,6 @@ class MemoryDeliveryStore(DeliveryStore):
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)
         return delivery if delivery is not None and delivery.fence == fence else None
-
-    def _finish(self, delivery: StoredDelivery, result: AttemptResult, delay: timedelta) -> None:
-        before, now = delivery.state, self._clock.now()
-        delivery.end_attempt(after_attempt(result, delivery, now, delay))
-        if isinstance(result.verdict, Failed) and result.verdict.disables:
-            version = result.webhook_version
-            disable(self._state, delivery.webhook_id, version, result.verdict.disables, now)
-        self._log(delivery, result.attempt, before)
 
     def _interrupted_attempt(self, delivery: StoredDelivery) -> Attempt:
         return Attempt(
@@ -144,14 +151,3 @@ class MemoryDeliveryStore(DeliveryStore):
         self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
         if (before, delivery.state) == (DeliveryState.PENDING, DeliveryState.FAILED):
             self._state.append_operational_event(delivery_failed(attempt, self._clock.now()))
-
-    def _reason_to_end(
-        self, delivery: StoredDelivery, expired_before: datetime
-    ) -> EndReason | None:
-        webhook = self._state.webhooks.get(delivery.webhook_id)
-        stored_at = self._state.events[delivery.event_key].stored_at
-        return reason_to_end(webhook, stored_at, self._clock.now(), expired_before)
-
-
-def _is_over(delivery: StoredDelivery, now: datetime) -> bool:
-    return delivery.leased_until is not None and delivery.leased_until < now

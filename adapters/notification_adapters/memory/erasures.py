@@ -58,13 +58,13 @@ class MemoryErasureStore(ErasureStore):
             if environment_id not in self._state.erasing():
                 return NOTHING_ERASED
             erased = self._erase(environment_id, limit)
-            known = self._state.erasures[environment_id]
+            erasure = self._state.erasures[environment_id]
             if erased is None:
-                ended = evolve(known, ended_at=self._clock.now())
+                ended = evolve(erasure, ended_at=self._clock.now())
                 self._state.erasures[environment_id] = ended
                 self._state.webhooks_revision += 1
                 return ErasedBatch(0, is_last=True)
-            self._state.erasures[environment_id] = evolve(known, erased=known.erased + erased)
+            self._state.erasures[environment_id] = evolve(erasure, erased=erasure.erased + erased)
             return ErasedBatch(erased, is_last=False)
 
     def _erase(self, environment_id: UUID, limit: int) -> int | None:

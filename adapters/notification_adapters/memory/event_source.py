@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from attrs import define, field
 
@@ -62,16 +62,25 @@ class MemorySource(EventSource):
         """Wait for messages and return some; return none once it was stopped."""
         while not self._stopped:
             self._news.clear()
-            if self._topics.member is self and (taken := self._next()):
-                return taken
+            if self._topics.member is self:
+                positions = self._positions
+                waiting = [
+                    message
+                    for place, messages in self._topics.partitions.items()
+                    for message in messages[positions.get(place, 0) :]
+                ]
+                for message in waiting[:MAX_TAKEN]:
+                    positions[message.topic, message.partition] = message.offset + 1
+                if waiting:
+                    return waiting[:MAX_TAKEN]
             await self._news.wait()
         return ()
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
         """Say that these messages are stored."""
         if self._topics.member is self:
-            for one in messages:
-                self._topics.committed[one.topic, one.partition] = one.offset + 1
+            for message in messages:
+                self._topics.committed[message.topic, message.partition] = message.offset + 1
 
     def stop(self) -> None:
         """Give nothing more."""
@@ -85,16 +94,3 @@ class MemorySource(EventSource):
     def lose(self) -> None:
         """Lose the partitions to another member."""
         self._positions.clear()
-
-    def _next(self) -> Sequence[Message]:
-        taken: list[Message] = []
-        for message in self._waiting():
-            if len(taken) == MAX_TAKEN:
-                break
-            taken.append(message)
-            self._positions[message.topic, message.partition] = message.offset + 1
-        return taken
-
-    def _waiting(self) -> Iterator[Message]:
-        for place, messages in list(self._topics.partitions.items()):
-            yield from messages[self._positions.get(place, 0) :]

@@ -109,7 +109,8 @@ class MemoryHistory(History):
             (
                 self._summary(environment_id, place.event_id, stored[place])
                 for place in places
-                if _is_of_the_time(place, wanted)
+                if (wanted.since is None or place.stored_at >= wanted.since)
+                and (wanted.until is None or place.stored_at < wanted.until)
             ),
             limit,
             lambda one: wanted.event_type in {None, one.event_type},
@@ -152,23 +153,19 @@ class MemoryHistory(History):
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 
-    def _matches(self, one: DeliveryView, wanted: WantedDeliveries) -> bool:
+    def _matches(self, delivery: DeliveryView, wanted: WantedDeliveries) -> bool:
         return (
-            wanted.state in {None, one.state}
-            and wanted.event_type in {None, one.event_type}
-            and (wanted.http_code is None or wanted.http_code in self._answers(one.delivery_id))
+            wanted.state in {None, delivery.state}
+            and wanted.event_type in {None, delivery.event_type}
+            and (
+                wanted.http_code is None
+                or any(
+                    attempt.response and attempt.response.http_code == wanted.http_code
+                    for attempt in self._state.attempts.values()
+                    if attempt.delivery_id == delivery.delivery_id
+                )
+            )
         )
-
-    def _answers(self, delivery_id: UUID) -> Iterable[int]:
-        """Return what the attempts of a delivery were answered."""
-        made = (one for one in self._state.attempts.values() if one.delivery_id == delivery_id)
-        return [one.response.http_code for one in made if one.response]
-
-
-def _is_of_the_time(place: EventPlace, wanted: WantedEvents) -> bool:
-    too_old = wanted.since is not None and place.stored_at < wanted.since
-    too_new = wanted.until is not None and place.stored_at >= wanted.until
-    return not too_old and not too_new
 
 
 def _is_within(one: DeliveryView, wanted: WantedDeliveries) -> bool:

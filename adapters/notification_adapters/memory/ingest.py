@@ -48,9 +48,18 @@ class MemoryIngest(IngestTransaction):
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
     ) -> None:
         """Store deliveries; those that are begun with their lease."""
-        for one in deliveries:
-            stored = _stored(one, self._now)
-            if one.claimed and worker is not None:
+        for delivery in deliveries:
+            stored = StoredDelivery(
+                delivery_id=delivery.delivery_id,
+                environment_id=delivery.environment_id,
+                webhook_id=delivery.webhook_id,
+                event_id=delivery.event_id,
+                state=delivery.state,
+                reason=delivery.reason,
+                created_at=self._now,
+                due_at=self._now,
+            )
+            if delivery.claimed and worker is not None:
                 stored.begin(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
@@ -92,16 +101,3 @@ class MemoryIngest(IngestTransaction):
             known.body is None or holds_data_of(known.body, arrived.event)
         )
         return Arrival.DUPLICATE if same else Arrival.CONFLICT
-
-
-def _stored(delivery: NewDelivery, now: datetime) -> StoredDelivery:
-    return StoredDelivery(
-        delivery_id=delivery.delivery_id,
-        environment_id=delivery.environment_id,
-        webhook_id=delivery.webhook_id,
-        event_id=delivery.event_id,
-        state=delivery.state,
-        reason=delivery.reason,
-        created_at=now,
-        due_at=now,
-    )

@@ -1,6 +1,6 @@
 """The log store in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 from attrs import evolve
@@ -35,11 +35,20 @@ class MemoryLogStore(LogStore):
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
         newest_first = self._state.attempts_of(environment_id, webhook_id)
+        first = None if wanted.since is None else earliest_id(wanted.since)
+        last = None if wanted.until is None else earliest_id(wanted.until)
+        within = (
+            attempt
+            for attempt in newest_first
+            if (before is None or attempt.log_id < before)
+            and (first is None or attempt.log_id >= first)
+            and (last is None or attempt.log_id < last)
+        )
         return page_from(
-            (one for one in newest_first if _is_within(one, wanted, before)),
+            within,
             limit,
-            lambda one: _matches(one, wanted),
-            lambda one: one.log_id,
+            lambda attempt: _matches(attempt, wanted),
+            lambda attempt: attempt.log_id,
             passes_over=wanted.passes_over,
         )
 
@@ -48,22 +57,24 @@ class MemoryLogStore(LogStore):
     ) -> Mapping[UUID, Activity]:
         """Return what the webhooks of an environment, or one of them, last did."""
         living = [
-            one.webhook_id
-            for one in self._state.webhooks.values()
-            if one.environment_id == environment_id and not one.deleted_at
+            webhook.webhook_id
+            for webhook in self._state.webhooks.values()
+            if webhook.environment_id == environment_id and not webhook.deleted_at
         ]
-        asked = [one for one in living if webhook_id in {None, one}]
-        told = {one: _activity(self._state.attempts_of(environment_id, one)) for one in asked}
-        return {one: activity for one, activity in told.items() if activity != Activity()}
-
-
-def _activity(newest_first: Iterator[Attempt]) -> Activity:
-    attempts = list(newest_first)
-    errors = [one for one in attempts if one.outcome is not AttemptOutcome.SUCCEEDED]
-    return Activity(
-        evolve(_brief(attempts[0]), error=None) if attempts else None,
-        _brief(errors[0]) if errors else None,
-    )
+        activities = {}
+        for living_id in living:
+            attempts = [*self._state.attempts_of(environment_id, living_id)]
+            if webhook_id in {None, living_id} and attempts:
+                errors = [
+                    attempt
+                    for attempt in attempts
+                    if attempt.outcome is not AttemptOutcome.SUCCEEDED
+                ]
+                activities[living_id] = Activity(
+                    evolve(_brief(attempts[0]), error=None),
+                    _brief(errors[0]) if errors else None,
+                )
+        return activities
 
 
 def _brief(attempt: Attempt) -> LastAttempt:
@@ -78,18 +89,10 @@ def _brief(attempt: Attempt) -> LastAttempt:
     )
 
 
-def _is_within(one: Attempt, wanted: WantedAttempts, before: UUID | None) -> bool:
+def _matches(attempt: Attempt, wanted: WantedAttempts) -> bool:
+    http_code = attempt.response.http_code if attempt.response else None
     return (
-        (before is None or one.log_id < before)
-        and (wanted.since is None or one.log_id >= earliest_id(wanted.since))
-        and (wanted.until is None or one.log_id < earliest_id(wanted.until))
-    )
-
-
-def _matches(one: Attempt, wanted: WantedAttempts) -> bool:
-    http_code = one.response.http_code if one.response else None
-    return (
-        wanted.outcome in {None, one.outcome}
-        and wanted.event_type in {None, one.event_type}
+        wanted.outcome in {None, attempt.outcome}
+        and wanted.event_type in {None, attempt.event_type}
         and wanted.http_code in {None, http_code}
     )

@@ -23,17 +23,20 @@ class MemoryOutbox(Outbox):
         self, worker: UUID, lease: timedelta, limit: int, limit_bytes: int
     ) -> Sequence[OutgoingMessage]:
         """Return the oldest messages, and keep the outbox to this worker."""
-        if not self._state.outbox or not self._is_free_for(worker):
+        now = self._clock.now()
+        is_over = self._leased_until is not None and self._leased_until < now
+        is_free = self._worker in {None, worker} or is_over
+        if not self._state.outbox or not is_free:
             return ()
-        self._worker, self._leased_until = worker, self._clock.now() + lease
-        found: list[OutgoingMessage] = []
+        self._worker, self._leased_until = worker, now + lease
+        batch: list[OutgoingMessage] = []
         for message_id in sorted(self._state.outbox)[:limit]:
             message = self._state.outbox[message_id]
-            total = sum(len(one.value or b"") for one in (*found, message))
-            if found and total > limit_bytes:
+            total = sum(len(stored.value or b"") for stored in (*batch, message))
+            if batch and total > limit_bytes:
                 break
-            found.append(message)
-        return found
+            batch.append(message)
+        return batch
 
     async def renew(self, worker: UUID, lease: timedelta) -> None:
         """Keep the outbox to this worker for longer."""
@@ -49,7 +52,3 @@ class MemoryOutbox(Outbox):
         """Let other workers have the outbox at once."""
         if self._worker == worker:
             self._worker = None
-
-    def _is_free_for(self, worker: UUID) -> bool:
-        over = self._leased_until is not None and self._leased_until < self._clock.now()
-        return self._worker in {None, worker} or over

@@ -104,18 +104,15 @@ class MemoryReplayStore(ReplayStore):
         async with self._state.writing:
             stored = self._state.replays[replay.replay_id]
             free = room - len(self._state.waiting(replay.webhook_id))
-            if not self._may_go_on(stored) or free <= 0:
+            if stored.replay.state is not ReplayState.RUNNING:
+                return NO_PROGRESS
+            now, webhook = self._clock.now(), self._state.webhooks.get(replay.webhook_id)
+            if webhook is None or webhook.deleted_at:
+                stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
+                return NO_PROGRESS
+            if webhook.is_disabled(now) or free <= 0:
                 return NO_PROGRESS
             return self._advance(stored, limit, free)
-
-    def _may_go_on(self, stored: StoredReplay) -> bool:
-        if stored.replay.state is not ReplayState.RUNNING:
-            return False
-        now, webhook = self._clock.now(), self._state.webhooks.get(stored.replay.webhook_id)
-        if webhook is None or webhook.deleted_at:
-            stored.replay = evolve(stored.replay, state=ReplayState.CANCELLED, ended_at=now)
-            return False
-        return not webhook.is_disabled(now)
 
     def _advance(self, stored: StoredReplay, limit: int, free: int) -> ReplayProgress:
         replay, selection = stored.replay, stored.replay.selection
@@ -135,7 +132,12 @@ class MemoryReplayStore(ReplayStore):
         done_until = rows[examined - 1].created_at if examined else replay.done_until
         replay = evolve(replay, replayed=replay.replayed + made, done_until=done_until)
         if examined == len(rows) < limit:
-            replay = _completed(replay, self._clock.now())
+            replay = evolve(
+                replay,
+                state=ReplayState.COMPLETED,
+                done_until=selection.until,
+                ended_at=self._clock.now(),
+            )
         stored.replay = replay
         return ReplayProgress(examined, made)
 
@@ -199,8 +201,3 @@ class MemoryReplayStore(ReplayStore):
             due_at=now,
             **why,
         )
-
-
-def _completed(replay: Replay, now: datetime) -> Replay:
-    state, until = ReplayState.COMPLETED, replay.selection.until
-    return evolve(replay, state=state, done_until=until, ended_at=now)

@@ -1,7 +1,6 @@
 """Retention in memory."""
 
 from datetime import datetime
-from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.concurrency.ids import earliest_id
@@ -46,19 +45,16 @@ class MemoryRetention(Retention):
             old = [
                 (EventMark(key[0], event.stored_at), key)
                 for key, event in self._state.events.items()
-                if event.stored_at < before and not self._is_live(key)
+                if event.stored_at < before
+                and not any(
+                    delivery.is_waiting or delivery.worker for delivery in self._deliveries_of(key)
+                )
             ]
             for _, key in old[:limit]:
-                self._forget(key)
+                for delivery in self._deliveries_of(key):
+                    del self._state.deliveries[delivery.delivery_id]
+                del self._state.events[key]
         return Swept(len(old[:limit]), old[limit][0] if len(old) > limit else None)
-
-    def _is_live(self, key: EventKey) -> bool:
-        return any(one.is_waiting or one.worker for one in self._deliveries_of(key))
-
-    def _forget(self, key: EventKey) -> None:
-        for one in self._deliveries_of(key):
-            del self._state.deliveries[one.delivery_id]
-        del self._state.events[key]
 
     def _deliveries_of(self, key: EventKey) -> list[StoredDelivery]:
         return [one for one in self._state.deliveries.values() if one.event_key == key]
@@ -66,21 +62,18 @@ class MemoryRetention(Retention):
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         async with self._state.writing:
-            for replay_id, one in [*self._state.replays.items()]:
-                ended = one.replay.state is not ReplayState.RUNNING
+            for replay_id, stored in [*self._state.replays.items()]:
+                ended = stored.replay.state is not ReplayState.RUNNING
                 if ended and replay_id < earliest_id(before):
                     del self._state.replays[replay_id]
-            empty = self._empty_tombstones(before)[:limit]
-            for webhook_id in empty:
+            used = {delivery.webhook_id for delivery in self._state.deliveries.values()}
+            used |= {attempt.webhook_id for attempt in self._state.attempts.values()}
+            used |= {stored.replay.webhook_id for stored in self._state.replays.values()}
+            unused = [
+                webhook_id
+                for webhook_id, webhook in self._state.webhooks.items()
+                if webhook.deleted_at and webhook.deleted_at < before and webhook_id not in used
+            ][:limit]
+            for webhook_id in unused:
                 del self._state.webhooks[webhook_id]
-        return len(empty)
-
-    def _empty_tombstones(self, before: datetime) -> list[UUID]:
-        used = {one.webhook_id for one in self._state.deliveries.values()}
-        used |= {one.webhook_id for one in self._state.attempts.values()}
-        used |= {one.replay.webhook_id for one in self._state.replays.values()}
-        return [
-            webhook_id
-            for webhook_id, webhook in self._state.webhooks.items()
-            if webhook.deleted_at and webhook.deleted_at < before and webhook_id not in used
-        ]
+        return len(unused)

@@ -61,7 +61,8 @@ class ScriptedSender(HttpSender):
 
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Answer by the script; see the port."""
-        answer = self._next_answer(request.url)
+        script = self._scripts.get(request.url) or deque([200])
+        answer = script.popleft() if len(script) > 1 else script[0]
         if isinstance(answer, ResourceShort):
             raise answer
         self.requests.append(request)
@@ -79,16 +80,12 @@ class ScriptedSender(HttpSender):
         """Note that it was closed."""
         self.closed = True
 
-    def _next_answer(self, url: str) -> Answer:
-        script = self._scripts.get(url)
-        if not script:
-            return 200
-        return script.popleft() if len(script) > 1 else script[0]
-
     async def _answered(self, url: str, answer: Answer) -> ReceivedResponse:
         match answer:
             case Hang():
-                return await self._answered(url, await self._hang(url))
+                released: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                self._hanging[url].add(released)
+                return await self._answered(url, await released)
             case ErrorCode():
                 raise _failed(answer)
             case SendingFailed() | ResourceShort():
@@ -97,11 +94,6 @@ class ScriptedSender(HttpSender):
                 return ReceivedResponse(answer, (), b"")
             case ReceivedResponse():
                 return answer
-
-    async def _hang(self, url: str) -> Answer:
-        released: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._hanging[url].add(released)
-        return await released
 
 
 def _failed(code: ErrorCode) -> SendingFailed:

@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
-from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, EndReason
+from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -89,12 +89,17 @@ class MemoryWebhookStore(WebhookStore):
                 return False
             if webhook.disabled_reason or webhook.updated_at > since:
                 return False
-            attempts = [
-                one
-                for one in self._state.attempts_of(environment_id, webhook_id)
-                if not self._state.is_of_a_trial(one)
+            # By the attempts whose end is known: an interrupted one says nothing.
+            newest_first = [
+                attempt
+                for attempt in self._state.attempts_of(environment_id, webhook_id)
+                if not self._state.is_of_a_trial(attempt)
+                and attempt.outcome is not AttemptOutcome.INTERRUPTED
             ]
-            if not _only_failed(attempts, since):
+            first = earliest_id(since)
+            after = [attempt.outcome for attempt in newest_first if attempt.log_id >= first]
+            earlier = [attempt.outcome for attempt in newest_first if attempt.log_id < first]
+            if not after or {*after, *earlier[:1]} != {AttemptOutcome.FAILED} or not earlier:
                 return False
             return disable(self._state, webhook_id, webhook.version, DisabledReason.FAILING, now)
 
@@ -140,11 +145,3 @@ def disable(
         webhook_disabled(webhook.environment_id, webhook_id, reason, now)
     )
     return True
-
-
-def _only_failed(newest_first: Sequence[Attempt], since: datetime) -> bool:
-    """Judge by the attempts whose end is known: an interrupted one says nothing."""
-    known = [one for one in newest_first if one.outcome is not AttemptOutcome.INTERRUPTED]
-    after = [one.outcome for one in known if one.log_id >= earliest_id(since)]
-    before = [one.outcome for one in known if one.log_id < earliest_id(since)]
-    return bool(after) and {*after, *before[:1]} == {AttemptOutcome.FAILED} and bool(before)
