@@ -44,7 +44,7 @@ class StoredKeys(CredentialScheme):
         self._missing = RateLimiter(1 / _FRESH_SECONDS, burst=1)
         self._reading: dict[str, asyncio.Lock] = {}
 
-    def takes(self, credential: str) -> bool:
+    def accepts(self, credential: str) -> bool:
         """Tell whether a credential looks like a key."""
         return api_key_id_in(credential) is not None
 
@@ -114,7 +114,7 @@ class BootstrapKey(CredentialScheme):
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
 
-    def takes(self, credential: str) -> bool:
+    def accepts(self, credential: str) -> bool:
         """Tell whether this is the key: there is only one."""
         return matches_hash(credential, self._digest)
 
@@ -123,6 +123,6 @@ class BootstrapKey(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return the administrator."""
-        if not self.takes(credential):
+        if not self.accepts(credential):
             raise CredentialRefused(_UNKNOWN)
         return Caller("bootstrap", Scope.ADMIN)

@@ -81,14 +81,14 @@ def restored(new: Mapping[str, str], old: Mapping[str, str]) -> dict[str, str]:
 
     Raises :class:`InvalidInput`, which names each mask that has no old value.
     """
-    known = {name.lower(): value for name, value in old.items()}
+    old_values = {name.lower(): value for name, value in old.items()}
     masks = [name for name, value in new.items() if value == MASK]
-    if missing := [name for name in masks if name.lower() not in known]:
+    if missing := [name for name in masks if name.lower() not in old_values]:
         raise InvalidInput(
             f"{MASK} keeps a stored value, and there is none to keep.",
             [Detail(_field(name), _NOTHING_TO_KEEP) for name in missing],
         )
-    return {**new, **{name: known[name.lower()] for name in masks}}
+    return {**new, **{name: old_values[name.lower()] for name in masks}}
 
 
 def _normalised(name: str) -> str:

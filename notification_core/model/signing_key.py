@@ -124,7 +124,7 @@ def trusted_at(keys: Collection[SigningKey], now: datetime) -> Sequence[TrustedK
 def signing_at(keys: Collection[SigningKey], now: datetime) -> Sequence[SigningKey]:
     """Return the keys that sign at a moment: the active one, then the newest retiring ones."""
     trusted = trusted_at(keys, now)
-    signing = [each.key for each in trusted if each.status is not KeyStatus.PENDING]
+    signing = [key.key for key in trusted if key.status is not KeyStatus.PENDING]
     return signing[:MAX_SIGNING_KEYS]
 
 

@@ -10,7 +10,7 @@ class CredentialScheme(Protocol):
     """One kind of credentials: API keys, say, or JSON Web Tokens."""
 
     @abstractmethod
-    def takes(self, credential: str) -> bool:
+    def accepts(self, credential: str) -> bool:
         """Tell whether a credential is of this kind, by its form alone."""
 
     @abstractmethod

@@ -144,7 +144,7 @@ class Replays:
         await self._store.cancel(environment_id, webhook_id, replay_id, self._clock.now(), records)
 
     async def _check_webhook(self, environment_id: UUID, webhook_id: UUID) -> None:
-        """Refuse what could not be sent now; what changes later is judged before it is sent."""
+        """Refuse what could not be sent now; what changes later is checked before it is sent."""
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if webhook.is_disabled(self._clock.now()):
             raise WebhookDisabled(webhook_id)

@@ -150,8 +150,8 @@ def _verify_entries(
     symmetric = _entries(header, "v1") if secrets else ()
     if not asymmetric and not symmetric:
         versions = [name for name, given in (("v1a", public_keys), ("v1", secrets)) if given]
-        told = f"The webhook-signature holds no {' and no '.join(versions)} signature."
-        raise InvalidSignature(told)
+        problem = f"The webhook-signature holds no {' and no '.join(versions)} signature."
+        raise InvalidSignature(problem)
     digests = [hmac.digest(secret, content, "sha256") for secret in secrets]
     for entry in symmetric:
         signature = _decoded(entry)
@@ -251,8 +251,8 @@ def _header(fields: Mapping[str, Sequence[str]], name: str) -> str:
 
 def _entries(header: str, version: str) -> Sequence[str]:
     """Return the entries of a version, without it; raise :class:`InvalidSignature` if too many."""
-    found = [entry.partition(",") for entry in header.split(" ")]
-    entries = [text for name, comma, text in found if comma and name == version]
+    parts = [entry.partition(",") for entry in header.split(" ")]
+    entries = [text for name, comma, text in parts if comma and name == version]
     if len(entries) > MAX_SIGNATURES:
         raise InvalidSignature(f"There are more than {MAX_SIGNATURES} {version} signatures.")
     return entries

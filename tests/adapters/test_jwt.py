@@ -95,7 +95,7 @@ class TestAGoodToken:
         self, tokens: Tokens, key: Any, kid: str, algorithm: str
     ) -> None:
         good = token(key, kid, algorithm)
-        assert tokens.credentials.takes(good)
+        assert tokens.credentials.accepts(good)
         assert await tokens.credentials.caller(good) == ANNA
 
     @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ class TestConfusion:
     async def test_of_no_signature_with_a_good_one(self, tokens: Tokens, algorithm: object) -> None:
         payload = {"iss": ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": 2**40, "scope": "admin"}
         text = unsigned({"alg": algorithm, "kid": "rsa"}, payload)
-        assert not tokens.credentials.takes(f"{text}.")
+        assert not tokens.credentials.accepts(f"{text}.")
         for signature in ("", "AAAA"):
             assert await tokens.refusal(f"{text}.{signature}")
 
@@ -304,7 +304,7 @@ class TestConfusion:
 class TestStrangeTokens:
     async def test_are_large(self, tokens: Tokens) -> None:
         huge = token(environments=[ENVIRONMENT] * 1000)
-        assert not tokens.credentials.takes(huge)
+        assert not tokens.credentials.accepts(huge)
 
     @pytest.mark.parametrize("where", [0, 1])
     async def test_are_deep(self, tokens: Tokens, where: int) -> None:
@@ -312,12 +312,12 @@ class TestStrangeTokens:
         parts = token().split(".")
         parts[where] = deep
         bad = ".".join(parts)
-        assert tokens.credentials.takes(bad)
+        assert tokens.credentials.accepts(bad)
         assert await tokens.refusal(bad)
 
     @pytest.mark.parametrize("text", ["", "..", "a.b", "a.b.c", "a.b.c.d", "é.b.c", "eyJ.e30.A A"])
     async def test_are_no_tokens_at_all(self, tokens: Tokens, text: str) -> None:
-        if tokens.credentials.takes(text):
+        if tokens.credentials.accepts(text):
             assert await tokens.refusal(text)
         assert tokens.issuer.asked == 0
 

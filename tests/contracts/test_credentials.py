@@ -83,7 +83,7 @@ async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
 
 
 async def test_a_good_credential_tells_who_calls_each_time(kind: Kind) -> None:
-    assert kind.credentials.takes(kind.good)
+    assert kind.credentials.accepts(kind.good)
     for _ in range(2):
         assert await kind.credentials.caller(kind.good) == kind.caller
 

@@ -45,7 +45,7 @@ def one_input(drawn: bytes) -> None:
     parts = (begun + header, payload, given.ConsumeBytes(64))
     made = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode()
     for credential in (made, drawn.decode(errors="replace")):
-        if CREDENTIALS.takes(credential):
+        if CREDENTIALS.accepts(credential):
             refused(CREDENTIALS.caller(credential))
 
 

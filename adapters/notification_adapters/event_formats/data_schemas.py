@@ -12,7 +12,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class DataSchemas:
-    """Judges the data of events by the JSON Schemas of their types.
+    """Validates the data of events by the JSON Schemas of their types.
 
     What does not fit is delivered all the same, since the platform is the authority: this is for
     counting. Data that the validator cannot represent does not fit.

@@ -111,8 +111,8 @@ def malformed_head(reason: str) -> SendingFailed:
 
     ``reason`` is what llhttp, which reads the responses of both senders, says of it.
     """
-    known = (sentence for words, sentence in _MALFORMED_HEADS.items() if words in reason)
-    return invalid_response(next(known, "The response is not valid HTTP/1.1."))
+    sentences = (sentence for words, sentence in _MALFORMED_HEADS.items() if words in reason)
+    return invalid_response(next(sentences, "The response is not valid HTTP/1.1."))
 
 
 def headers_too_large() -> SendingFailed:

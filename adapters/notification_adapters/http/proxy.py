@@ -1,4 +1,4 @@
-"""A proxy that all requests leave through, in whose place nobody here judges addresses."""
+"""A proxy that all requests leave through, which checks addresses instead of this system."""
 
 import re
 from base64 import b64encode

@@ -72,7 +72,7 @@ class JwtCredentials(CredentialScheme):
         self._clock = clock
         self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
 
-    def takes(self, credential: str) -> bool:
+    def accepts(self, credential: str) -> bool:
         """Tell whether a credential looks like a token."""
         return len(credential) <= MAX_LENGTH and _TOKEN.fullmatch(credential) is not None
 

@@ -23,14 +23,16 @@ class MemoryBacklog(Backlog):
     ) -> BacklogSize:
         """Return how much waits."""
         state, now = self._state, self._clock.now()
-        waiting = [one for one in state.deliveries.values() if one.is_waiting]
-        workers = [one.worker for one in state.deliveries.values() if one.worker]
-        seen = sorted({one.webhook_id for one in waiting})[:max_webhooks]
+        waiting = [delivery for delivery in state.deliveries.values() if delivery.is_waiting]
+        workers = [delivery.worker for delivery in state.deliveries.values() if delivery.worker]
+        seen = sorted({delivery.webhook_id for delivery in waiting})[:max_webhooks]
         # Those that are due latest come first, so that what stays is the age of the oldest.
         due = {
-            one.webhook_id: now - one.due_at
-            for one in sorted(waiting, key=lambda one: one.due_at, reverse=True)
-            if one.webhook_id in seen and one.due_at <= now and is_alive(state, one.webhook_id, now)
+            delivery.webhook_id: now - delivery.due_at
+            for delivery in sorted(waiting, key=lambda delivery: delivery.due_at, reverse=True)
+            if delivery.webhook_id in seen
+            and delivery.due_at <= now
+            and is_alive(state, delivery.webhook_id, now)
         }
         return BacklogSize(
             waiting=min(len(waiting), max_counted),
@@ -42,6 +44,6 @@ class MemoryBacklog(Backlog):
 
     async def longer_than(self, most: int) -> Collection[UUID]:
         """Return the webhooks for which more than so many deliveries wait."""
-        waiting = (one for one in self._state.deliveries.values() if one.is_waiting)
-        lengths = Counter(one.webhook_id for one in waiting)
+        waiting = (delivery for delivery in self._state.deliveries.values() if delivery.is_waiting)
+        lengths = Counter(delivery.webhook_id for delivery in waiting)
         return {webhook_id for webhook_id, length in lengths.items() if length > most}

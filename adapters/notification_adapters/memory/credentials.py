@@ -13,7 +13,7 @@ class MemoryCredentials(CredentialScheme):
     def __init__(self, callers: Mapping[str, Caller]) -> None:
         self._callers = callers
 
-    def takes(self, credential: str) -> bool:  # noqa: ARG002 - the port's signature
+    def accepts(self, credential: str) -> bool:  # noqa: ARG002 - the port's signature
         """Tell that a credential is of this kind: all are."""
         return True
 

@@ -18,8 +18,8 @@ class MemoryDeadLetters(DeadLetters):
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[StoredDeadLetter]:
         """Return dead letters by falling ``letter_id``, those below ``before`` only."""
         newest_first = sorted(self._state.dead_letters, reverse=True)
-        older = (one for one in newest_first if before is None or one < before)
-        return [self._state.dead_letters[one] for one in islice(older, limit)]
+        older = (letter_id for letter_id in newest_first if before is None or letter_id < before)
+        return [self._state.dead_letters[letter_id] for letter_id in islice(older, limit)]
 
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter."""

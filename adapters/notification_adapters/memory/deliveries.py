@@ -92,7 +92,7 @@ class MemoryDeliveryStore(DeliveryStore):
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has begun and not ended."""
-        fences = (one.fence for one in self._state.deliveries.values())
+        fences = (delivery.fence for delivery in self._state.deliveries.values())
         return [fence for fence in fences if fence and fence.worker == worker]
 
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
@@ -115,7 +115,9 @@ class MemoryDeliveryStore(DeliveryStore):
         """End waiting deliveries that can no longer be sent; return how many."""
         async with self._state.writing:
             now = self._clock.now()
-            waiting = [one for one in self._state.deliveries.values() if one.is_waiting]
+            waiting = [
+                delivery for delivery in self._state.deliveries.values() if delivery.is_waiting
+            ]
             unsendable: list[tuple[StoredDelivery, EndReason]] = []
             for delivery in waiting:
                 webhook = self._state.webhooks.get(delivery.webhook_id)

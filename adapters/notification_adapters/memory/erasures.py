@@ -69,7 +69,9 @@ class MemoryErasureStore(ErasureStore):
 
     def _erase(self, environment_id: UUID, limit: int) -> int | None:
         """Delete the first of what there is; None where there is nothing left."""
-        busy = {one.event_key for one in self._deliveries(environment_id) if one.worker}
+        busy = {
+            delivery.event_key for delivery in self._deliveries(environment_id) if delivery.worker
+        }
         doomed = list(self._of_events(environment_id, busy))
         if not busy:
             doomed += self._all_else(environment_id)
@@ -83,9 +85,9 @@ class MemoryErasureStore(ErasureStore):
         for log_id, attempt in state.attempts.items():
             if attempt.environment_id == environment_id:
                 yield state.attempts, log_id
-        for one in self._deliveries(environment_id):
-            if not one.worker:
-                yield state.deliveries, one.delivery_id
+        for delivery in self._deliveries(environment_id):
+            if not delivery.worker:
+                yield state.deliveries, delivery.delivery_id
         for key in state.events:
             if key[0] == environment_id and key not in busy:
                 yield state.events, key
@@ -107,4 +109,4 @@ class MemoryErasureStore(ErasureStore):
 
     def _deliveries(self, environment_id: UUID) -> Iterator[StoredDelivery]:
         all_of_them = self._state.deliveries.values()
-        return (one for one in all_of_them if one.environment_id == environment_id)
+        return (delivery for delivery in all_of_them if delivery.environment_id == environment_id)

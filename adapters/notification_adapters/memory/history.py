@@ -43,8 +43,14 @@ class MemoryHistory(History):
         stored = self._state.deliveries.get(delivery_id)
         if stored is None or stored.environment_id != environment_id:
             raise DeliveryNotFound(delivery_id)
-        made = [one for one in self._state.attempts.values() if one.delivery_id == delivery_id]
-        return evolve(self._record(stored), attempts=sorted(made, key=lambda one: one.number))
+        attempts = [
+            attempt
+            for attempt in self._state.attempts.values()
+            if attempt.delivery_id == delivery_id
+        ]
+        return evolve(
+            self._record(stored), attempts=sorted(attempts, key=lambda attempt: attempt.number)
+        )
 
     async def of_webhook(
         self,
@@ -56,15 +62,19 @@ class MemoryHistory(History):
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
         of_it = (
-            one
-            for one in self._state.deliveries.values()
-            if (one.environment_id, one.webhook_id) == (environment_id, webhook_id)
+            delivery
+            for delivery in self._state.deliveries.values()
+            if (delivery.environment_id, delivery.webhook_id) == (environment_id, webhook_id)
         )
         return page_from(
-            (one for one in self._newest_first(of_it, before) if _is_within(one, wanted)),
+            (
+                delivery
+                for delivery in self._newest_first(of_it, before)
+                if _is_within(delivery, wanted)
+            ),
             limit,
-            lambda one: self._matches(one, wanted),
-            lambda one: one.delivery_id,
+            lambda delivery: self._matches(delivery, wanted),
+            lambda delivery: delivery.delivery_id,
             passes_over=wanted.passes_over,
         )
 
@@ -82,12 +92,14 @@ class MemoryHistory(History):
     ) -> DeliveryPage:
         """Return an event's deliveries by falling id, those below ``before`` only."""
         key = environment_id, event_id
-        of_it = (one for one in self._state.deliveries.values() if one.event_key == key)
+        of_it = (
+            delivery for delivery in self._state.deliveries.values() if delivery.event_key == key
+        )
         return page_from(
             self._newest_first(of_it, before),
             limit,
             lambda _: True,
-            lambda one: one.delivery_id,
+            lambda delivery: delivery.delivery_id,
             passes_over=False,
         )
 
@@ -100,11 +112,13 @@ class MemoryHistory(History):
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
         stored = {
-            EventPlace(one.stored_at, event_id): one
-            for (environment, event_id), one in self._state.events.items()
+            EventPlace(event.stored_at, event_id): event
+            for (environment, event_id), event in self._state.events.items()
             if environment == environment_id
         }
-        places = (one for one in sorted(stored, reverse=True) if before is None or one < before)
+        places = (
+            place for place in sorted(stored, reverse=True) if before is None or place < before
+        )
         return page_from(
             (
                 self._summary(environment_id, place.event_id, stored[place])
@@ -113,15 +127,15 @@ class MemoryHistory(History):
                 and (wanted.until is None or place.stored_at < wanted.until)
             ),
             limit,
-            lambda one: wanted.event_type in {None, one.event_type},
-            lambda one: EventPlace(one.stored_at, one.event_id),
+            lambda event: wanted.event_type in {None, event.event_type},
+            lambda event: EventPlace(event.stored_at, event.event_id),
             passes_over=wanted.passes_over,
         )
 
     def _summary(self, environment_id: UUID, event_id: str, stored: StoredEvent) -> EventSummary:
         key = environment_id, event_id
         all_deliveries = self._state.deliveries.values()
-        counts = Counter(one.state for one in all_deliveries if one.event_key == key)
+        counts = Counter(delivery.state for delivery in all_deliveries if delivery.event_key == key)
         return EventSummary(
             event_id,
             environment_id,
@@ -134,8 +148,12 @@ class MemoryHistory(History):
     def _newest_first(
         self, stored: Iterable[StoredDelivery], before: UUID | None
     ) -> list[DeliveryView]:
-        older = [self._record(one) for one in stored if before is None or one.delivery_id < before]
-        return sorted(older, key=lambda one: one.delivery_id, reverse=True)
+        older = [
+            self._record(delivery)
+            for delivery in stored
+            if before is None or delivery.delivery_id < before
+        ]
+        return sorted(older, key=lambda delivery: delivery.delivery_id, reverse=True)
 
     def _record(self, stored: StoredDelivery) -> DeliveryView:
         return DeliveryView(
@@ -168,7 +186,7 @@ class MemoryHistory(History):
         )
 
 
-def _is_within(one: DeliveryView, wanted: WantedDeliveries) -> bool:
-    too_old = wanted.since is not None and one.delivery_id < earliest_id(wanted.since)
-    too_new = wanted.until is not None and one.delivery_id >= earliest_id(wanted.until)
+def _is_within(delivery: DeliveryView, wanted: WantedDeliveries) -> bool:
+    too_old = wanted.since is not None and delivery.delivery_id < earliest_id(wanted.since)
+    too_new = wanted.until is not None and delivery.delivery_id >= earliest_id(wanted.until)
     return not too_old and not too_new

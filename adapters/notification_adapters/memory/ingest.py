@@ -42,7 +42,7 @@ class MemoryIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is."""
-        return {one.event.key: self._add(one) for one in events}
+        return {event.event.key: self._add(event) for event in events}
 
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
@@ -71,7 +71,7 @@ class MemoryIngest(IngestTransaction):
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
         stored = self._state.dead_letters.values()
-        known = {identity_of(one.dead_letter.message) for one in stored}
+        known = {identity_of(letter.dead_letter.message) for letter in stored}
         self._dead_letters += [
             StoredDeadLetter(self._ids(), self._now, letter)
             for letter in dead_letters
@@ -81,12 +81,14 @@ class MemoryIngest(IngestTransaction):
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
-        self._state.deliveries.update({one.delivery_id: one for one in self._deliveries})
+        self._state.deliveries.update(
+            {delivery.delivery_id: delivery for delivery in self._deliveries}
+        )
         for records in self._kept:
             self._state.add_records(records)
-        for one in self._dead_letters:
-            self._state.dead_letters[one.letter_id] = one
-            self._state.forward(one.dead_letter)
+        for letter in self._dead_letters:
+            self._state.dead_letters[letter.letter_id] = letter
+            self._state.forward(letter.dead_letter)
 
     def _add(self, arrived: EventToStore) -> Arrival:
         known = self._state.events.get(arrived.event.key) or self._events.get(arrived.event.key)

@@ -50,7 +50,7 @@ class MemoryReplayStore(ReplayStore):
         """Store a replay that begins."""
         async with self._state.writing:
             self._state.check_unanswered(records)
-            if replay.webhook_id in {one.webhook_id for one in self._running()}:
+            if replay.webhook_id in {running.webhook_id for running in self._running()}:
                 raise ReplayRunning(replay.webhook_id)
             self._state.replays[replay.replay_id] = StoredReplay(replay)
             self._state.add_records(records)
@@ -64,12 +64,13 @@ class MemoryReplayStore(ReplayStore):
     ) -> ReplayPage:
         """Return a webhook's replays by falling id, those below ``before`` only."""
         of_it = [
-            one.replay
-            for _, one in sorted(self._state.replays.items(), reverse=True)
-            if (one.replay.environment_id, one.replay.webhook_id) == (environment_id, webhook_id)
-            and (before is None or one.replay.replay_id < before)
+            stored.replay
+            for _, stored in sorted(self._state.replays.items(), reverse=True)
+            if (stored.replay.environment_id, stored.replay.webhook_id)
+            == (environment_id, webhook_id)
+            and (before is None or stored.replay.replay_id < before)
         ]
-        return page_of(of_it[: limit + 1], limit, None, lambda one: one.replay_id)
+        return page_of(of_it[: limit + 1], limit, None, lambda replay: replay.replay_id)
 
     async def cancel(
         self,
@@ -91,13 +92,15 @@ class MemoryReplayStore(ReplayStore):
     ) -> ReplayCount:
         """Count what is selected now, looking at no more than ``most`` deliveries."""
         rows = self._deliveries_after(environment_id, webhook_id, selection, None)[:most]
-        found = sum(self._is_selected(one, selection) for one in rows)
-        return ReplayCount(found, is_exact=len(rows) < most)
+        selected = sum(self._is_selected(delivery, selection) for delivery in rows)
+        return ReplayCount(selected, is_exact=len(rows) < most)
 
     async def running(self, limit: int, after: UUID | None = None) -> Sequence[Replay]:
         """Return replays that run by the ids of their webhooks, those above ``after`` only."""
-        coming = [one for one in self._running() if after is None or one.webhook_id > after]
-        return sorted(coming, key=lambda one: one.webhook_id)[:limit]
+        coming = [
+            replay for replay in self._running() if after is None or replay.webhook_id > after
+        ]
+        return sorted(coming, key=lambda replay: replay.webhook_id)[:limit]
 
     async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one step."""
@@ -119,16 +122,16 @@ class MemoryReplayStore(ReplayStore):
         key = replay.environment_id, replay.webhook_id
         rows = self._deliveries_after(*key, selection, stored.cursor)
         examined, made = 0, 0
-        for one in rows[:limit]:
-            if self._is_selected(one, selection):
+        for delivery in rows[:limit]:
+            if self._is_selected(delivery, selection):
                 if made == free:
                     break
                 made += 1
                 self._make(
-                    one, self._ids(), origin=DeliveryOrigin.REPLAY, replay_id=replay.replay_id
+                    delivery, self._ids(), origin=DeliveryOrigin.REPLAY, replay_id=replay.replay_id
                 )
             examined += 1
-            stored.cursor = one.delivery_id
+            stored.cursor = delivery.delivery_id
         done_until = rows[examined - 1].created_at if examined else replay.done_until
         replay = evolve(replay, replayed=replay.replayed + made, done_until=done_until)
         if examined == len(rows) < limit:
@@ -142,8 +145,8 @@ class MemoryReplayStore(ReplayStore):
         return ReplayProgress(examined, made)
 
     def _running(self) -> list[Replay]:
-        all_of_them = (one.replay for one in self._state.replays.values())
-        return [one for one in all_of_them if one.state is ReplayState.RUNNING]
+        all_of_them = (stored.replay for stored in self._state.replays.values())
+        return [replay for replay in all_of_them if replay.state is ReplayState.RUNNING]
 
     def _stored(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> StoredReplay:
         stored = self._state.replays.get(replay_id)
@@ -157,44 +160,44 @@ class MemoryReplayStore(ReplayStore):
     ) -> list[StoredDelivery]:
         first, last = earliest_id(selection.since), earliest_id(selection.until)
         of_it = (
-            one
-            for one in self._state.deliveries.values()
-            if (one.environment_id, one.webhook_id) == (environment_id, webhook_id)
+            delivery
+            for delivery in self._state.deliveries.values()
+            if (delivery.environment_id, delivery.webhook_id) == (environment_id, webhook_id)
         )
-        within = [one for one in of_it if first <= one.delivery_id < last]
-        coming = [one for one in within if after is None or one.delivery_id > after]
-        return sorted(coming, key=lambda one: one.delivery_id)
+        within = [delivery for delivery in of_it if first <= delivery.delivery_id < last]
+        coming = [delivery for delivery in within if after is None or delivery.delivery_id > after]
+        return sorted(coming, key=lambda delivery: delivery.delivery_id)
 
-    def _is_selected(self, one: StoredDelivery, selection: Selection) -> bool:
-        if one.state not in selection.states or one.origin is DeliveryOrigin.TEST:
+    def _is_selected(self, delivery: StoredDelivery, selection: Selection) -> bool:
+        if delivery.state not in selection.states or delivery.origin is DeliveryOrigin.TEST:
             return False
-        return self._has_body(one) and not self._is_overtaken(one, selection)
+        return self._has_body(delivery) and not self._is_overtaken(delivery, selection)
 
-    def _is_overtaken(self, one: StoredDelivery, selection: Selection) -> bool:
+    def _is_overtaken(self, delivery: StoredDelivery, selection: Selection) -> bool:
         last = earliest_id(selection.until)
         for later in self._state.deliveries.values():
-            same = (later.event_key, later.webhook_id) == (one.event_key, one.webhook_id)
-            if same and later.delivery_id > one.delivery_id:
+            same = (later.event_key, later.webhook_id) == (delivery.event_key, delivery.webhook_id)
+            if same and later.delivery_id > delivery.delivery_id:
                 arrived = (
                     later.state is DeliveryState.SUCCEEDED
-                    and one.state is not DeliveryState.SUCCEEDED
+                    and delivery.state is not DeliveryState.SUCCEEDED
                 )
                 is_selected = later.state in selection.states and later.delivery_id < last
                 if later.state is DeliveryState.PENDING or arrived or is_selected:
                     return True
         return False
 
-    def _has_body(self, one: StoredDelivery) -> bool:
-        event = self._state.events.get(one.event_key)
+    def _has_body(self, delivery: StoredDelivery) -> bool:
+        event = self._state.events.get(delivery.event_key)
         return event is not None and event.body is not None
 
-    def _make(self, one: StoredDelivery, delivery_id: UUID, **why: Any) -> None:
+    def _make(self, delivery: StoredDelivery, delivery_id: UUID, **why: Any) -> None:
         now = self._clock.now()
         self._state.deliveries[delivery_id] = StoredDelivery(
             delivery_id=delivery_id,
-            environment_id=one.environment_id,
-            webhook_id=one.webhook_id,
-            event_id=one.event_id,
+            environment_id=delivery.environment_id,
+            webhook_id=delivery.webhook_id,
+            event_id=delivery.event_id,
             state=DeliveryState.PENDING,
             reason=None,
             created_at=now,

@@ -18,7 +18,9 @@ class MemoryRetention(Retention):
     async def delete_attempts_before(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before."""
         async with self._state.writing:
-            old = [one for one in sorted(self._state.attempts) if one < earliest_id(before)]
+            old = [
+                log_id for log_id in sorted(self._state.attempts) if log_id < earliest_id(before)
+            ]
             for log_id in old[:limit]:
                 del self._state.attempts[log_id]
         return len(old[:limit])
@@ -26,7 +28,9 @@ class MemoryRetention(Retention):
     async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before."""
         async with self._state.writing:
-            old = [one for one in sorted(self._state.audit) if one < earliest_id(before)]
+            old = [
+                entry_id for entry_id in sorted(self._state.audit) if entry_id < earliest_id(before)
+            ]
             for entry_id in old[:limit]:
                 del self._state.audit[entry_id]
         return len(old[:limit])
@@ -34,7 +38,11 @@ class MemoryRetention(Retention):
     async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before."""
         async with self._state.writing:
-            old = [one for one in sorted(self._state.dead_letters) if one < earliest_id(before)]
+            old = [
+                letter_id
+                for letter_id in sorted(self._state.dead_letters)
+                if letter_id < earliest_id(before)
+            ]
             for letter_id in old[:limit]:
                 del self._state.dead_letters[letter_id]
         return len(old[:limit])
@@ -57,7 +65,9 @@ class MemoryRetention(Retention):
         return Swept(len(old[:limit]), old[limit][0] if len(old) > limit else None)
 
     def _deliveries_of(self, key: EventKey) -> list[StoredDelivery]:
-        return [one for one in self._state.deliveries.values() if one.event_key == key]
+        return [
+            delivery for delivery in self._state.deliveries.values() if delivery.event_key == key
+        ]
 
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""

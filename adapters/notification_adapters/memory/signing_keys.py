@@ -23,8 +23,8 @@ class MemoryKeyStore(KeyStore):
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         """Return all keys of these environments, newest first."""
         keys = self._state.keys.values()
-        found = [one for one in keys if one.environment_id in environment_ids]
-        return sorted(found, key=lambda key: key.number, reverse=True)
+        of_them = [key for key in keys if key.environment_id in environment_ids]
+        return sorted(of_them, key=lambda key: key.number, reverse=True)
 
     async def add_first(
         self, key: SigningKey, records: RequestRecords = ()
@@ -43,13 +43,13 @@ class MemoryKeyStore(KeyStore):
         async with self._state.writing:
             self._state.check_unanswered(records)
             stored = await self.keys_of([key.environment_id])
-            if key.number in {each.number for each in stored}:
+            if key.number in {other.number for other in stored}:
                 raise KeysChanged(key.environment_id)
-            for each in stored:
-                del self._state.keys[each.environment_id, each.key_id]
-                if each.is_trusted(key.created_at):
-                    ends = min(each.expires_at or others_expire_at, others_expire_at)
-                    self._put(evolve(each, expires_at=ends))
+            for other in stored:
+                del self._state.keys[other.environment_id, other.key_id]
+                if other.is_trusted(key.created_at):
+                    ends = min(other.expires_at or others_expire_at, others_expire_at)
+                    self._put(evolve(other, expires_at=ends))
             self._put(key)
             self._state.append_operational_event(key_rotated(key, others_expire_at))
             self._state.add_records(records)

@@ -154,23 +154,23 @@ class MemoryState:
     def erasing(self) -> Collection[UUID]:
         """Return the environments that are being erased."""
         running = ErasureState.RUNNING
-        return frozenset(key for key, one in self.erasures.items() if one.state is running)
+        return frozenset(key for key, erasure in self.erasures.items() if erasure.state is running)
 
     def check_unanswered(self, records: RequestRecords) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""
-        for answer in (each for each in records if isinstance(each, StoredResponse)):
+        for answer in (record for record in records if isinstance(record, StoredResponse)):
             known = self.answers.get((answer.environment_id, answer.request))
             if known is not None and known.answered_at > answer.answered_at - KEPT_FOR:
                 raise AlreadyAnswered("This request was answered already.")
 
     def add_records(self, records: RequestRecords) -> None:
         """Keep what is kept beside an effect."""
-        for each in records:
-            match each:
+        for record in records:
+            match record:
                 case StoredResponse():
-                    self.answers[each.environment_id, each.request] = each
+                    self.answers[record.environment_id, record.request] = record
                 case AuditEntry():
-                    self.audit[each.entry_id] = each
+                    self.audit[record.entry_id] = record
 
     def append_operational_event(self, event: OperationalEvent) -> None:
         """Put an operational event into the outbox, if somebody is to send what is in it."""
@@ -186,8 +186,13 @@ class MemoryState:
 
     def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:
         """Return a webhook's queue, in the order in which it is due."""
-        queue = (one for one in self.deliveries.values() if one.webhook_id == webhook_id)
-        return sorted((one for one in queue if one.is_waiting), key=lambda one: one.due_at)
+        queue = (
+            delivery for delivery in self.deliveries.values() if delivery.webhook_id == webhook_id
+        )
+        return sorted(
+            (delivery for delivery in queue if delivery.is_waiting),
+            key=lambda delivery: delivery.due_at,
+        )
 
     def is_of_a_trial(self, attempt: Attempt) -> bool:
         """Tell whether an attempt was made to try its webhook out."""

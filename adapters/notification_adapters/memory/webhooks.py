@@ -114,15 +114,20 @@ class MemoryWebhookStore(WebhookStore):
 
 def webhooks_of(state: MemoryState, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
     """Return the webhooks of environments, oldest first, tombstones left out."""
-    found = (one for one in state.webhooks.values() if one.environment_id in environment_ids)
-    living = (one for one in found if not one.deleted_at)
-    return sorted(living, key=lambda one: (one.created_at, one.webhook_id))
+    of_them = (
+        webhook for webhook in state.webhooks.values() if webhook.environment_id in environment_ids
+    )
+    living = (webhook for webhook in of_them if not webhook.deleted_at)
+    return sorted(living, key=lambda webhook: (webhook.created_at, webhook.webhook_id))
 
 
 def snapshot(state: MemoryState, webhook_ids: Collection[UUID]) -> Snapshot:
     """Return webhooks by id, tombstones too, with the webhooks' revision."""
-    known = state.webhooks.keys() & set(webhook_ids)
-    return Snapshot({one: state.webhooks[one] for one in known}, state.webhooks_revision)
+    stored_ids = state.webhooks.keys() & set(webhook_ids)
+    return Snapshot(
+        {webhook_id: state.webhooks[webhook_id] for webhook_id in stored_ids},
+        state.webhooks_revision,
+    )
 
 
 def disable(

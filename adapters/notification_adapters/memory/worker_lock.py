@@ -51,5 +51,7 @@ class MemoryWorkerLock(WorkerLock):
         """Return all other workers that own leases: none of them can have the lock."""
         if self._worker is None:
             return frozenset()
-        owners = {one.worker for one in self._state.deliveries.values() if one.worker}
+        owners = {
+            delivery.worker for delivery in self._state.deliveries.values() if delivery.worker
+        }
         return owners - {self._worker, TEST_WORKER}

@@ -156,9 +156,9 @@ async def test_while_storage_is_unreachable_nobody_can_tell(app: MemoryApp) -> N
 
 async def test_the_bootstrap_key_is_an_administrators_and_asks_nobody() -> None:
     bootstrap = BootstrapKey(hash_api_key("let me in, I run this place"))
-    assert bootstrap.takes("let me in, I run this place")
+    assert bootstrap.accepts("let me in, I run this place")
     assert await bootstrap.caller("let me in, I run this place") == Caller("bootstrap", Scope.ADMIN)
-    assert not bootstrap.takes("let me in, I run this plac")
+    assert not bootstrap.accepts("let me in, I run this plac")
     with pytest.raises(CredentialRefused):
         await bootstrap.caller("")
 

@@ -29,7 +29,7 @@ POOL_KEY: ContextVar[Hashable] = ContextVar("pool_key")
 
 
 class GuardedConnector(TCPConnector):
-    """Judges the very address of each connect, whether it was looked up or stood in the URL.
+    """Checks the very address of each connect, whether it was looked up or stood in the URL.
 
     It has no limit of its own, since a request that waits here would use up its timeout: the
     dispatcher bounds what is in flight.
@@ -99,8 +99,8 @@ class PooledRequest(ClientRequest):
         Not a hash of our key: of two environments' ids, hashes can be made equal.
         """
         key = super().connection_key
-        kept = key.proxy_headers_hash, POOL_KEY.get()
-        return key._replace(proxy_headers_hash=kept)  # type: ignore[arg-type] # nothing calculates with it
+        shared = key.proxy_headers_hash, POOL_KEY.get()
+        return key._replace(proxy_headers_hash=shared)  # type: ignore[arg-type] # nothing calculates with it
 
 
 class _Resolver(AbstractResolver):

@@ -34,13 +34,13 @@ class OneResponse(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Take a segment, as far as it belongs to the response."""
         while self._left is None:
-            known = len(self._head)
+            searched = len(self._head)
             self._head += data
-            end = _HEAD_END.search(self._head, max(0, known - 3))
+            end = _HEAD_END.search(self._head, max(0, searched - 3))
             if end is None:
                 self._left = inf if len(self._head) > MAX_HEADER_BYTES else None
                 break
-            head, data = data[: end.end() - known], data[end.end() - known :]
+            head, data = data[: end.end() - searched], data[end.end() - searched :]
             self._left = _body_length(self._head[: end.end()])
             if self._left is None:
                 self._head = b""  # an interim response: the next head follows

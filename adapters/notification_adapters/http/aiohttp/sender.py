@@ -49,7 +49,7 @@ class AiohttpSender(HttpSender):
 
     ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
     system's name servers. Where there is a ``proxy``, nothing else is connected to: the policy
-    judges URLs, and which addresses names lead to is the proxy's business.
+    checks URLs, and which addresses names lead to is the proxy's business.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class Target:
 
 
 def target_of(destination: Destination, proxy: EgressProxy | None = None) -> Target:
-    """Return where requests to a URL that was judged go, and what they ask for.
+    """Return where requests to a URL that is allowed go, and what they ask for.
 
     A proxy is told the whole URL of what is not encrypted (RFC 9112, section 3.2.2), and not that
     of what is, nor the credentials that are its own.

@@ -59,7 +59,7 @@ class EnvironmentOperations:
         so nothing is made: an environment without keys has an empty set, until its first key is
         made for somebody who may have it.
         """
-        trusted = await self.keys.known(call.environment_id)
+        trusted = await self.keys.find_published(call.environment_id)
         keys = [public_forms(key.key.public_key).jwk for key in trusted]
         body = msgspec.json.encode({"keys": keys})
         tag = ETag(hashlib.sha256(body).hexdigest()[:32])
@@ -77,7 +77,7 @@ class EnvironmentOperations:
 
         If it has no key yet, its first one is made, unless a page of another site asks.
         """
-        keys = await self.keys.known(call.environment_id)
+        keys = await self.keys.find_published(call.environment_id)
         if not keys:
             self.origin_policy.refuse_foreign_pages(call.request)
             keys = await self.keys.published(

@@ -65,7 +65,7 @@ class Callers:
         if self._credentials is None:
             return ANYBODY
         credential = _credential_of(request)
-        scheme = next((s for s in self._credentials if s.takes(credential)), None)
+        scheme = next((s for s in self._credentials if s.accepts(credential)), None)
         if scheme is None:
             cause = "This is no credential of a kind that is accepted here."
             raise self._refusal(request, None, cause)
