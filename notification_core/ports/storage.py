@@ -40,7 +40,7 @@ class Storage(Protocol):
 
     @property
     @abstractmethod
-    def keys(self) -> KeyStore:
+    def signing_keys(self) -> KeyStore:
         """The keys that requests are signed with."""
 
     @property
@@ -80,7 +80,7 @@ class Storage(Protocol):
 
     @property
     @abstractmethod
-    def trials(self) -> WebhookTestStore:
+    def webhook_tests(self) -> WebhookTestStore:
         """The deliveries by which webhooks are tested."""
 
     @property
@@ -105,7 +105,7 @@ class Storage(Protocol):
 
     @property
     @abstractmethod
-    def sealed(self) -> EncryptedColumns:
+    def encrypted_columns(self) -> EncryptedColumns:
         """Re-encrypting what is stored encrypted."""
 
     @property

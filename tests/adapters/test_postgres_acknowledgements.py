@@ -201,8 +201,8 @@ async def test_a_rekeying_that_finds_everything_done_ends_only_once_the_standby_
     async with opened(place.server) as storage:
         async with standby_missing(place.postgres):
             with pytest.raises(UnknownCommit):
-                await storage.sealed.finish()
-        await storage.sealed.finish()
+                await storage.encrypted_columns.finish()
+        await storage.encrypted_columns.finish()
 
 
 async def test_what_finds_nothing_waits_for_nobody(place: Place) -> None:

@@ -16,10 +16,10 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.sqlite.claims import (
     BLOCKED,
+    DUE,
     NEXT_DUE,
     QUEUES,
     UNSENDABLE,
-    WAITING,
 )
 from notification_adapters.sql.sqlite.results import OVERDUE
 from notification_core.concurrency.ids import IdGenerator
@@ -121,7 +121,7 @@ async def _work(claiming: Awaitable[int], steps: Steps) -> int:
     ("statement", "values"),
     [
         (QUEUES, ("", 1000)),
-        (WAITING, ('["a"]', 10, 0)),
+        (DUE, ('["a"]', 10, 0)),
         (NEXT_DUE, ('["a"]', 0)),
         (BLOCKED, ("", 1000, 0)),
         (UNSENDABLE, ('["a"]', 10, 0, 0)),

@@ -43,7 +43,7 @@ async def test_no_secret_lies_in_the_file_in_clear(tmp_path: Path) -> None:
     )
     async with opened(tmp_path) as storage:
         await storage.webhooks.add(webhook, most=1)
-        await storage.keys.add_first(new_signing_key(ENVIRONMENT_ID, now, seed))
+        await storage.signing_keys.add_first(new_signing_key(ENVIRONMENT_ID, now, seed))
         content = _bytes_of(tmp_path)
     assert b"visible-name" in content
     secrets = [header.encode(), SECRET.encode(), seed]
@@ -60,11 +60,11 @@ async def test_a_secret_that_was_moved_to_another_row_is_not_read(tmp_path: Path
     )
     async with opened(tmp_path) as storage:
         for one in environment_ids:
-            await storage.keys.add_first(new_signing_key(one, now, os.urandom(32)))
+            await storage.signing_keys.add_first(new_signing_key(one, now, os.urandom(32)))
         with closing(sqlite3.connect(database(tmp_path))) as connection, connection:
             connection.execute(copy)
         with pytest.raises(UndecipherableText):
-            await storage.keys.keys_of(environment_ids)
+            await storage.signing_keys.keys_of(environment_ids)
 
 
 @asynccontextmanager

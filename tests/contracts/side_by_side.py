@@ -204,7 +204,7 @@ async def seen_of(world: World, environment_id: UUID, webhooks: Sequence[UUID]) 
     store = world.storage
     return OfEnvironment(
         webhooks=await store.webhooks.list(environment_id),
-        keys=await store.keys.keys_of([environment_id]),
+        keys=await store.signing_keys.keys_of([environment_id]),
         events=(await store.history.events(environment_id, _MOST)).rows,
         of_webhooks={one: await _of_webhook(store, (environment_id, one)) for one in webhooks},
         erasure=await _erasure(store, environment_id),

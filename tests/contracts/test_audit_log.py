@@ -62,14 +62,14 @@ async def delete_a_webhook(world: World, kept: RequestRecords) -> None:
 async def rotate_a_key(world: World, kept: RequestRecords) -> None:
     now = world.clock.now()
     key = new_signing_key(world.environment_id, now, os.urandom(32), 1)
-    await world.storage.keys.rotate(key, now + DELAY, kept)
+    await world.storage.signing_keys.rotate(key, now + DELAY, kept)
 
 
 async def make_a_first_key(world: World, kept: RequestRecords) -> None:
     for each in (kept, [_entry(world)]):
         # The second one finds the key: there is nothing to tell of.
         key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
-        await world.storage.keys.add_first(key, each)
+        await world.storage.signing_keys.add_first(key, each)
 
 
 async def begin_a_replay(world: World, kept: RequestRecords) -> None:

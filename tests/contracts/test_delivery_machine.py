@@ -240,12 +240,12 @@ class DeliveryMachine(RuleBasedStateMachine):
     def rotate_key(self, environment_id: UUID, seed: bytes) -> None:
         if environment_id in self._erasing:
             return
-        keys = self._all(lambda world: world.storage.keys.keys_of([environment_id]))
+        keys = self._all(lambda world: world.storage.signing_keys.keys_of([environment_id]))
         number, now = max((one.number for one in keys), default=0) + 1, self._clock.now()
         key = new_signing_key(environment_id, now, seed, number, now + HOUR)
         if key.key_id in {one.key_id for one in keys}:
             return
-        self._all(lambda world: world.storage.keys.rotate(key, now + 2 * HOUR))
+        self._all(lambda world: world.storage.signing_keys.rotate(key, now + 2 * HOUR))
 
     @rule(position=st.integers(0, 30))
     def retry_by_hand(self, position: int) -> None:

@@ -37,7 +37,7 @@ HEADERS = {"authorization": "Bearer é"}
 async def fill(world: World) -> Webhook:
     """Store secrets of every kind, a tombstone's too; return a webhook that stands."""
     key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32), 1)
-    await world.storage.keys.add_first(key)
+    await world.storage.signing_keys.add_first(key)
     standing, buried, _ = [
         await world.webhook(custom_headers=headers) for headers in (HEADERS, HEADERS, {})
     ]
@@ -53,7 +53,7 @@ async def secrets_of(world: World, storage: Storage) -> list[object]:
     """Read all that is secret through the stores."""
     yesterday = world.clock.now() - timedelta(days=1)
     return [
-        await storage.keys.keys_of([world.environment_id]),
+        await storage.signing_keys.keys_of([world.environment_id]),
         await storage.webhooks.list(world.environment_id),
         await storage.idempotency.find(world.environment_id, "first", yesterday),
     ]
@@ -68,7 +68,7 @@ class Hurried(ManualClock):
 
 async def rekey(world: World) -> Rekeyed:
     async with world.under(BOTH) as storage:
-        return await Reencryption(storage.sealed, Hurried()).run(lambda _: None)
+        return await Reencryption(storage.encrypted_columns, Hurried()).run(lambda _: None)
 
 
 async def texts_of(storage: SqlStorage) -> list[str]:
@@ -117,7 +117,7 @@ async def test_without_the_former_secret_a_storage_is_refused_until_all_is_done(
 ) -> None:
     await fill(world)
     async with world.under(BOTH) as storage:
-        async for _ in storage.sealed.reencrypt(1):
+        async for _ in storage.encrypted_columns.reencrypt(1):
             pass
     if isinstance(world.storage, SqlStorage):
         with pytest.raises(WrongEncryptionSecret):
@@ -130,22 +130,22 @@ async def test_one_that_was_cut_off_goes_on_and_done_again_it_changes_nothing(
 ) -> None:
     await fill(world)
     async with world.under(BOTH) as storage:
-        before = await storage.sealed.outdated()
-        async for batch in storage.sealed.reencrypt(1):
+        before = await storage.encrypted_columns.outdated()
+        async for batch in storage.encrypted_columns.reencrypt(1):
             if batch.count:
                 break
-        left = await storage.sealed.outdated()
+        left = await storage.encrypted_columns.outdated()
     assert left == max(before - 1, 0)
     assert (await rekey(world)).count == left
     assert (await rekey(world)).count == 0
     async with world.under(BOTH) as storage:
-        assert await storage.sealed.outdated() == 0
+        assert await storage.encrypted_columns.outdated() == 0
 
 
 async def test_a_change_that_is_made_meanwhile_stands(world: World) -> None:
     webhook = await fill(world)
     async with world.under(BOTH) as storage:
-        rekeying = Reencryption(_Meanwhile(storage.sealed, world, webhook), Hurried())
+        rekeying = Reencryption(_Meanwhile(storage.encrypted_columns, world, webhook), Hurried())
         assert not (await rekeying.run(lambda _: None)).unreadable
     async with world.under(NEW) as storage:
         changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
@@ -191,10 +191,10 @@ async def test_a_change_between_the_look_and_the_writing_stands_too(
                 yield connection
 
         monkeypatch.setattr(storage.database, "write_transaction", changed_before)
-        async for _ in storage.sealed.reencrypt(100):
+        async for _ in storage.encrypted_columns.reencrypt(100):
             pass
         monkeypatch.undo()
-        assert await storage.sealed.outdated() == 1
+        assert await storage.encrypted_columns.outdated() == 1
         changed = await storage.webhooks.get(world.environment_id, webhook.webhook_id)
     assert changed.custom_headers == {"x-changed": "meanwhile"}
 
@@ -204,7 +204,7 @@ async def test_who_goes_on_writing_under_the_former_secret_is_noticed(world: Wor
     if not isinstance(world.storage, SqlStorage):
         return
     async with world.under(BOTH) as storage:
-        rekeying = Reencryption(storage.sealed, _AlwaysSomebody(world))
+        rekeying = Reencryption(storage.encrypted_columns, _AlwaysSomebody(world))
         with pytest.raises(RekeyOvertaken, match="DB_ENCRYPTION_SECRET"):
             await rekeying.run(lambda _: None)
     async with world.under(CIPHER) as storage:

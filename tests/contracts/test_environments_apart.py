@@ -48,7 +48,7 @@ async def _furnish(world: World) -> Furnished:
     entry = AuditEntry(world.ids(), now, "anna", "::1", "x", "y", "z", world.environment_id)
     answer = StoredResponse(world.environment_id, "asked", "x", b"answer", now)
     webhook = await world.webhook()
-    await store.keys.add_first(new_signing_key(world.environment_id, now, os.urandom(32)))
+    await store.signing_keys.add_first(new_signing_key(world.environment_id, now, os.urandom(32)))
     begun = await world.hand_over(webhook)
     await world.finish(begun, Failed())
     await world.publish(webhook)
@@ -117,7 +117,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("IdempotencyStore", "find"): lambda world, mine: world.storage.idempotency.find(
         world.other_environment_id, mine.answer.request, world.clock.now() - KEPT_FOR
     ),
-    ("KeyStore", "keys_of"): lambda world, _: world.storage.keys.keys_of(
+    ("KeyStore", "keys_of"): lambda world, _: world.storage.signing_keys.keys_of(
         [world.other_environment_id]
     ),
     ("LogStore", "page"): lambda world, mine: world.storage.logs.page(
@@ -192,7 +192,7 @@ async def _mine(world: World, mine: Furnished) -> Sequence[object]:
         await store.history.of_webhook(*key, 100),
         await store.logs.page(*key, 100),
         await store.replays.get(*key, mine.replay.replay_id),
-        await store.keys.keys_of([key[0]]),
+        await store.signing_keys.keys_of([key[0]]),
         await store.audit.page(key[0], 100),
     ]
 

@@ -27,7 +27,7 @@ async def _fill(world: World, environment_id: UUID) -> Webhook:
     """Store something of every kind for an environment."""
     now, store = world.clock.now(), world.storage
     webhook = await world.webhook(environment_id)
-    await store.keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
+    await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
     await world.finish(await world.hand_over(webhook), Failed())
     await world.finish(await world.hand_over(webhook), Retry(timedelta(hours=1)))
     await world.publish(webhook, 3)
@@ -75,7 +75,7 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: 
     assert await _erase(world, world.environment_id) > 5
     store, key = world.rival, (world.environment_id, webhook.webhook_id)
     assert list(await store.webhooks.list(world.environment_id)) == []
-    assert list(await store.keys.keys_of([world.environment_id])) == []
+    assert list(await store.signing_keys.keys_of([world.environment_id])) == []
     assert (await store.logs.page(*key, limit=10)).rows == []
     assert (await store.history.of_webhook(*key, limit=10)).rows == []
     assert (await store.history.events(world.environment_id, limit=10)).rows == []
@@ -83,7 +83,7 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: 
     assert list(await store.audit.page(world.environment_id, limit=10)) == []
     there = world.other_environment_id, other.webhook_id
     assert [one.webhook_id for one in await store.webhooks.list(there[0])] == [there[1]]
-    assert len(await store.keys.keys_of([there[0]])) == 1
+    assert len(await store.signing_keys.keys_of([there[0]])) == 1
     assert len((await store.logs.page(*there, limit=10)).rows) == 2
     assert len((await store.history.of_webhook(*there, limit=10)).rows) == 5
     assert len((await store.history.events(there[0], limit=10)).rows) == 6
@@ -103,7 +103,7 @@ async def test_who_began_it_is_kept_once(world: World) -> None:
 
 async def test_a_key_counts_as_one_of_the_things_that_are_gone(world: World) -> None:
     key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
-    await world.storage.keys.add_first(key)
+    await world.storage.signing_keys.add_first(key)
     await _erase(world, world.environment_id)
     assert (await world.storage.erasures.get(world.environment_id)).erased == 1
 

@@ -45,9 +45,12 @@ async def publish_an_event(world: World, storage: Storage, kept: StoredResponse)
 
 
 async def rotate_the_key(world: World, storage: Storage, kept: StoredResponse) -> None:
-    now, number = world.clock.now(), len(await storage.keys.keys_of([world.environment_id])) + 1
+    now, number = (
+        world.clock.now(),
+        len(await storage.signing_keys.keys_of([world.environment_id])) + 1,
+    )
     key = new_signing_key(world.environment_id, now, os.urandom(32), number)
-    await storage.keys.rotate(key, now + KEPT_FOR, [kept])
+    await storage.signing_keys.rotate(key, now + KEPT_FOR, [kept])
 
 
 @pytest.fixture(params=[create_a_webhook, publish_an_event, rotate_the_key])

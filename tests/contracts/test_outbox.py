@@ -156,9 +156,9 @@ async def test_a_rotated_key_is_told_of(world: World) -> None:
     now = world.clock.now()
     first = new_signing_key(world.environment_id, now, b"1" * 32, 1, now)
     second = new_signing_key(world.environment_id, now, b"2" * 32, 2, now + timedelta(hours=1))
-    await world.storage.keys.add_first(first)
+    await world.storage.signing_keys.add_first(first)
     until = now + timedelta(hours=25)
-    await world.storage.keys.rotate(second, until)
+    await world.storage.signing_keys.rotate(second, until)
     (told,) = await operational_events(world)
     assert (told["event"], told["environment_id"]) == (
         "verification-key-rotated",

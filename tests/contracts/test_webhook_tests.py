@@ -34,7 +34,7 @@ async def _begin(world: World, webhook: Webhook, kept: RequestRecords = ()) -> C
         failures=0,
         body=event.body or b"",
     )
-    await world.storage.trials.begin(event, begun, LEASE, kept)
+    await world.storage.webhook_tests.begin(event, begun, LEASE, kept)
     return begun
 
 
@@ -53,7 +53,7 @@ async def test_a_trial_is_logged_and_its_delivery_ends_as_it_did(
     webhook = await world.webhook()
     begun = await _begin(world, webhook)
     attempt = _attempt(world, begun, succeeded=succeeded)
-    assert await world.storage.trials.finish(attempt)
+    assert await world.storage.webhook_tests.finish(attempt)
     assert list(await world.log(webhook)) == [attempt]
     key = world.environment_id, begun.fence.delivery_id
     delivery = await world.storage.history.delivery(*key)
@@ -67,7 +67,7 @@ async def test_a_trial_is_never_claimed(world: World) -> None:
     webhook = await world.webhook()
     begun = await _begin(world, webhook)
     assert ids_of(await world.claim()) == []
-    await world.storage.trials.finish(_attempt(world, begun, succeeded=False))
+    await world.storage.webhook_tests.finish(_attempt(world, begun, succeeded=False))
     await world.clock.advance(3600)
     assert ids_of(await world.claim()) == []
 
@@ -94,7 +94,7 @@ async def test_a_trial_that_nobody_ended_is_logged_as_interrupted_and_not_made_a
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     await world.clock.advance(3600)
     assert ids_of(await world.claim()) == []
-    assert not await world.storage.trials.finish(_attempt(world, begun))
+    assert not await world.storage.webhook_tests.finish(_attempt(world, begun))
     assert list(await world.log(webhook)) == [attempt]
 
 
@@ -103,14 +103,14 @@ async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_trial_as_it_is(wor
     begun = await _begin(world, webhook)
     now = world.clock.now()
     await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, now)
-    assert await world.storage.trials.finish(_attempt(world, begun))
+    assert await world.storage.webhook_tests.finish(_attempt(world, begun))
     assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
 
 
 async def test_trials_do_not_make_a_webhook_fail(world: World) -> None:
     webhook = await world.webhook()
     begun = await _begin(world, webhook)
-    await world.storage.trials.finish(_attempt(world, begun, succeeded=False))
+    await world.storage.webhook_tests.finish(_attempt(world, begun, succeeded=False))
     await world.clock.advance(timedelta(days=6).total_seconds())
     since = world.clock.now() - timedelta(days=5)
     await world.finish(await world.begin(webhook), Failed())
@@ -124,7 +124,7 @@ async def test_trials_do_not_keep_a_webhook_from_failing(world: World) -> None:
     await world.clock.advance(timedelta(days=6).total_seconds())
     since = world.clock.now() - timedelta(days=5)
     await world.finish(await world.begin(webhook), Failed())
-    await world.storage.trials.finish(_attempt(world, await _begin(world, webhook)))
+    await world.storage.webhook_tests.finish(_attempt(world, await _begin(world, webhook)))
     key = world.environment_id, webhook.webhook_id
     assert await world.storage.webhooks.disable_failing(*key, since, world.clock.now())
 
@@ -138,7 +138,7 @@ async def test_a_request_that_has_begun_a_trial_begins_no_other(world: World) ->
     found = [await world.storage.idempotency.find(world.environment_id, "test", since)]
     with pytest.raises(AlreadyAnswered):
         await _begin(world, webhook, [has_begun])
-    assert await world.storage.trials.finish(_attempt(world, begun), [answered])
+    assert await world.storage.webhook_tests.finish(_attempt(world, begun), [answered])
     found.append(await world.storage.idempotency.find(world.environment_id, "test", since))
     with pytest.raises(AlreadyAnswered):
         await _begin(world, webhook, [has_begun])

@@ -59,7 +59,7 @@ async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(
     async with opened(load_settings(both)) as storage:
         reading = asyncio.create_task(read_again_and_again(storage, keys))
         await kill_midway(both)
-        left = await storage.sealed.outdated()
+        left = await storage.encrypted_columns.outdated()
         assert 0 < left < ENVIRONMENTS
         code, said = await rekey(both)
         reading.cancel()
@@ -67,7 +67,7 @@ async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(
         assert reading.cancelled(), reading.exception()
     assert (code, f"{left:,} secrets encrypted anew" in said) == (0, True), said
     async with opened(load_settings({**of, "DB_ENCRYPTION_SECRET": SECRET})) as storage:
-        assert await storage.sealed.outdated() == 0
+        assert await storage.encrypted_columns.outdated() == 0
         assert {key.seed for key in await all_keys(storage, keys)} == {key.seed for key in keys}
     with pytest.raises(WrongEncryptionSecret, match="DB_ENCRYPTION_PREVIOUS_SECRETS"):
         async with opened(load_settings(of)):
@@ -102,7 +102,7 @@ async def filled(storage: SqlStorage) -> Sequence[SigningKey]:
 
 async def all_keys(storage: SqlStorage, keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
     of = [key.environment_id for key in keys]
-    parts = [await storage.keys.keys_of(of[at : at + 500]) for at in range(0, len(of), 500)]
+    parts = [await storage.signing_keys.keys_of(of[at : at + 500]) for at in range(0, len(of), 500)]
     return [key for part in parts for key in part]
 
 

@@ -141,7 +141,7 @@ class App:
     @cached_property
     def key_cache(self) -> SigningKeyCache:
         return SigningKeyCache(
-            FaultyKeys(self.storage.keys, self.faults), self.clock, self.new_secret
+            FaultyKeys(self.storage.signing_keys, self.faults), self.clock, self.new_secret
         )
 
     @cached_property
@@ -175,7 +175,7 @@ class App:
     @cached_property
     def webhook_tester(self) -> WebhookTester:
         return WebhookTester(
-            store=self.storage.trials,
+            store=self.storage.webhook_tests,
             webhooks=self.storage.webhooks,
             key_cache=self.key_cache,
             deliver=self.attempts,
@@ -187,7 +187,7 @@ class App:
 
     @cached_property
     def signing_keys(self) -> SigningKeyService:
-        keys = FaultyKeys(self.storage.keys, self.faults)
+        keys = FaultyKeys(self.storage.signing_keys, self.faults)
         return SigningKeyService(
             keys, self.key_cache, self.environments, self.clock, self.new_secret
         )

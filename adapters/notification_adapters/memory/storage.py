@@ -38,7 +38,7 @@ class MemoryStorage(Storage):
 
     webhooks: MemoryWebhookStore
     deliveries: MemoryDeliveryStore
-    keys: MemoryKeyStore
+    signing_keys: MemoryKeyStore
     api_keys: MemoryApiKeyStore
     audit: MemoryAuditLog
     logs: MemoryLogStore
@@ -46,12 +46,12 @@ class MemoryStorage(Storage):
     backlog: MemoryBacklog
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
-    trials: MemoryWebhookTestStore
+    webhook_tests: MemoryWebhookTestStore
     erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
     outbox: MemoryOutbox
-    sealed: MemorySealedStore
+    encrypted_columns: MemorySealedStore
     worker_lock: MemoryWorkerLock
     notifier: MemoryWaking
     state: MemoryState = field(repr=False)
@@ -100,7 +100,7 @@ def memory_storage(
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state),
         deliveries=MemoryDeliveryStore(state, clock, ids),
-        keys=MemoryKeyStore(state),
+        signing_keys=MemoryKeyStore(state),
         api_keys=MemoryApiKeyStore(state),
         audit=MemoryAuditLog(state),
         logs=MemoryLogStore(state),
@@ -108,12 +108,12 @@ def memory_storage(
         backlog=MemoryBacklog(state, clock),
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock, ids),
-        trials=MemoryWebhookTestStore(state, clock),
+        webhook_tests=MemoryWebhookTestStore(state, clock),
         erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
         outbox=MemoryOutbox(state, clock),
-        sealed=MemorySealedStore(),
+        encrypted_columns=MemorySealedStore(),
         worker_lock=MemoryWorkerLock(state, holder),
         notifier=MemoryWaking(circle),
         state=state,

@@ -50,7 +50,7 @@ class Lease(NamedTuple):
     """Who works on a delivery, from when, until when."""
 
     worker: UUID | None
-    begun_at: datetime
+    claimed_at: datetime
     until: datetime
 
 
@@ -64,10 +64,10 @@ class Queue(NamedTuple):
 
 
 class DeliveryCounts(NamedTuple):
-    """How many deliveries wait, and how many a worker has begun."""
+    """How many deliveries wait, and how many a worker has claimed."""
 
     waiting: int
-    begun: int
+    claimed: int
 
 
 class DueRow(NamedTuple):
@@ -95,7 +95,7 @@ class OverdueAttempt(NamedTuple):
     webhook_id: UUID
     event_id: str
     event_type: str
-    begun_at: datetime
+    claimed_at: datetime
 
 
 class DeliveryUpdate(NamedTuple):
@@ -186,7 +186,7 @@ class Dialect(Protocol):
 
     @abstractmethod
     async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
-        """Return how many deliveries wait and how many are begun, each at most ``most``."""
+        """Return how many deliveries wait and how many are claimed, each at most ``most``."""
 
     @abstractmethod
     async def lock_due(
@@ -233,7 +233,7 @@ class Dialect(Protocol):
 
     @abstractmethod
     async def update_deliveries(
-        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+        self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
         """Write what becomes of deliveries after their attempts."""
 
@@ -245,7 +245,7 @@ class Dialect(Protocol):
 
     @abstractmethod
     async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that a worker has begun and not ended."""
+        """Return every attempt that a worker has claimed and not ended."""
 
     @abstractmethod
     async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
@@ -291,7 +291,7 @@ class Dialect(Protocol):
     async def cancel_unsendable(
         self,
         connection: AsyncConnection,
-        settled: Sequence[CancelledDelivery],
+        cancelled: Sequence[CancelledDelivery],
         now: datetime,
     ) -> None:
         """End waiting deliveries as they are said to end."""

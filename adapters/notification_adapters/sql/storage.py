@@ -42,7 +42,7 @@ class SqlStorage(Storage):
     database: Database
     webhooks: SqlWebhookStore
     deliveries: SqlDeliveryStore
-    keys: SqlKeyStore
+    signing_keys: SqlKeyStore
     api_keys: SqlApiKeyStore
     audit: SqlAuditLog
     logs: SqlLogStore
@@ -50,12 +50,12 @@ class SqlStorage(Storage):
     backlog: SqlBacklog
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
-    trials: SqlWebhookTestStore
+    webhook_tests: SqlWebhookTestStore
     erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
     outbox: SqlOutbox
-    sealed: SqlSealedStore
+    encrypted_columns: SqlSealedStore
     worker_lock: WorkerLock
     notifier: DispatchNotifier
     commits: CommitHooks
@@ -119,7 +119,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             database=database,
             webhooks=SqlWebhookStore(database, rows, records, outbox),
             deliveries=SqlDeliveryStore(database, rows, records, outbox, ids),
-            keys=SqlKeyStore(database, cipher, records, outbox),
+            signing_keys=SqlKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),
             logs=SqlLogStore(database),
@@ -127,12 +127,12 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, records),
             replays=SqlReplayStore(database, records, ids),
-            trials=SqlWebhookTestStore(database, records),
+            webhook_tests=SqlWebhookTestStore(database, records),
             erasures=SqlErasureStore(database, records),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             outbox=SqlOutbox(database),
-            sealed=SqlSealedStore(database, cipher),
+            encrypted_columns=SqlSealedStore(database, cipher),
             worker_lock=worker_lock,
             notifier=notifier,
             commits=commits,

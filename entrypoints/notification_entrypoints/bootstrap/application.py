@@ -171,7 +171,7 @@ async def open_application(
             ),
             webhook_tester=webhook_tester,
             signing_keys=SigningKeyService(
-                storage.keys, runtime.key_cache, environments, clock, _new_seed
+                storage.signing_keys, runtime.key_cache, environments, clock, _new_seed
             ),
             replays=_replays(runtime, dispatcher),
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
@@ -204,7 +204,7 @@ async def _open_runtime(
         ids=ids,
         deadline=ShutdownDeadline(clock),
         storage=storage,
-        key_cache=SigningKeyCache(storage.keys, clock, _new_seed),
+        key_cache=SigningKeyCache(storage.signing_keys, clock, _new_seed),
         attempts=AttemptMaker(
             sender, signatures, clock, ids, delivery_rules(settings), random.random
         ),
@@ -244,7 +244,7 @@ async def _open_ingests(
 
 def _webhook_tester(runtime: Runtime) -> WebhookTester:
     return WebhookTester(
-        store=runtime.storage.trials,
+        store=runtime.storage.webhook_tests,
         webhooks=runtime.storage.webhooks,
         key_cache=runtime.key_cache,
         deliver=runtime.attempts,

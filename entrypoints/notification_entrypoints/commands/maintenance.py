@@ -47,7 +47,7 @@ async def open_reencryption(
     settings = load_settings(environ, defaults)
     clock = SystemClock()
     async with storage.open_storage(settings, clock, IdGenerator(clock)) as stores:
-        yield Reencryption(stores.sealed, clock)
+        yield Reencryption(stores.encrypted_columns, clock)
 
 
 @asynccontextmanager

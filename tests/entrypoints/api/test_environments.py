@@ -46,7 +46,7 @@ async def test_in_an_unknown_environment_nothing_is_made(
         assert (refused.status, refused.json["error_code"]) == (404, 1500)
         assert ENVIRONMENT in refused.json["message"]
     assert (await api.get(WEBHOOKS)).json == []
-    assert not await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+    assert not await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
 
 
 async def test_while_nobody_can_tell_nothing_is_made_either(

@@ -22,7 +22,7 @@ async def test_an_environment_without_keys_has_an_empty_set_and_is_given_none(
     answer = await api.get(PATH)
     assert (answer.status, answer.json) == (200, {"keys": []})
     assert answer.headers["Cache-Control"] == "no-store"
-    assert not await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+    assert not await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
 
 
 async def test_who_has_the_set_already_is_told_so(api: CheckedClient) -> None:

@@ -178,7 +178,7 @@ class TestTheFirstKeyOfAnEnvironment:
             url = f"{api.url}/api{SETTINGS}"
             async with api.session.request(method, url, headers=headers) as answer:
                 assert answer.status == 403
-            assert not await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+            assert not await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
             assert not await stage.storage.audit.page(UUID(ENVIRONMENT), 10)
             # Once there is one it is public, and nothing is made.
             assert (await api.get(SETTINGS)).status == 200

@@ -107,7 +107,7 @@ class TestSettings:
         assert settings["verification_keys"] == [key]
         forms = [key[form] for form in ("hex", "base64", "pem", "whpk")]
         assert len({parse_public_key(form) for form in forms}) == 1
-        (signing_key,) = await stage.storage.keys.keys_of([UUID(ENVIRONMENT)])
+        (signing_key,) = await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
         now = stage.application.clock.now()
         second = int(now.timestamp())
         signature = signing_key.private_key.sign(f"{second}{{}}".encode()).hex()

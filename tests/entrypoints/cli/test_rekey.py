@@ -40,7 +40,7 @@ async def _prepared(path: Path) -> None:
     async with open_sqlite(path, cipher, clock, IdGenerator(clock)) as storage:
         for number in (1, 2):
             key = new_signing_key(UUID(int=number), clock.now(), os.urandom(32), 1)
-            await storage.keys.add_first(key)
+            await storage.signing_keys.add_first(key)
 
 
 async def _put_in_every_key(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ async def test_an_environment_without_a_key_is_given_one_that_is_stored() -> Non
     app = MemoryApp(new_secret=lambda: b"s" * 32)
     (key,) = await app.key_cache.keys(ENVIRONMENT)
     assert (key.number, key.seed) == (1, b"s" * 32)
-    assert list(await app.storage.keys.keys_of([ENVIRONMENT])) == [key]
+    assert list(await app.storage.signing_keys.keys_of([ENVIRONMENT])) == [key]
 
 
 async def test_keys_are_read_once_however_many_wait_for_them(app: MemoryApp) -> None:
@@ -33,7 +33,7 @@ async def test_keys_are_read_once_however_many_wait_for_them(app: MemoryApp) -> 
 async def test_a_rotated_key_is_in_use_within_a_minute(app: MemoryApp) -> None:
     (old,) = await app.key_cache.keys(ENVIRONMENT)
     new = new_signing_key(ENVIRONMENT, NOW, b"n" * 32, number=2)
-    await app.storage.keys.rotate(new, others_expire_at=NOW + timedelta(hours=1))
+    await app.storage.signing_keys.rotate(new, others_expire_at=NOW + timedelta(hours=1))
     assert timedelta(seconds=60) > FRESH_FOR
     await app.clock.advance(FRESH_FOR.total_seconds())
     assert [key.key_id for key in await app.key_cache.keys(ENVIRONMENT)] == [new.key_id, old.key_id]
@@ -44,7 +44,7 @@ async def test_a_pending_key_signs_once_its_time_has_come_without_being_told(
 ) -> None:
     (old,) = await app.key_cache.keys(ENVIRONMENT)
     pending = new_signing_key(ENVIRONMENT, NOW, b"n" * 32, 2, NOW + timedelta(hours=1))
-    await app.storage.keys.rotate(pending, others_expire_at=NOW + timedelta(hours=2))
+    await app.storage.signing_keys.rotate(pending, others_expire_at=NOW + timedelta(hours=2))
     await app.clock.advance(3599)
     assert [key.number for key in await app.key_cache.keys(ENVIRONMENT)] == [old.number]
     await app.clock.advance(1 + FRESH_FOR.total_seconds())

@@ -60,10 +60,10 @@ SELECT (
     SELECT 1 FROM deliveries WHERE state = 'pending' AND worker IS NULL LIMIT $1
   ) AS waiting
 ), (
-  SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE worker IS NOT NULL LIMIT $1) AS begun
+  SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE worker IS NOT NULL LIMIT $1) AS claimed
 )
 """
-_WAITING = """
+_DUE = """
 SELECT d.delivery_id, d.environment_id, w.webhook_id, (
   SELECT octet_length(e.body) FROM events AS e
   WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
@@ -76,8 +76,8 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS w (webhook_id, number) CROSS JOIN LAT
 ) AS d
 ORDER BY w.number, d.due_at, d.delivery_id
 """
-_BEGIN = """
-WITH begun AS (
+_CLAIM = """
+WITH claimed AS (
   UPDATE deliveries AS d
   SET worker = $3, leased_until = $4, started_at = $5, attempt = d.attempt + 1
   FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS h (delivery_id, environment_id, number)
@@ -94,7 +94,7 @@ WITH begun AS (
 SELECT later.due_at, b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id, e.type,
   b.failures, e.body
 FROM later LEFT JOIN (
-  begun AS b
+  claimed AS b
   JOIN events AS e ON e.event_id = b.event_id AND e.environment_id = b.environment_id
 ) ON true
 ORDER BY b.number
@@ -127,25 +127,25 @@ FROM blocked AS b CROSS JOIN LATERAL (
 WHERE b.reason IS NOT NULL
 LIMIT $2
 """  # noqa: S608 - the same
-_WAITING_OF = """
+_WAITING_FOR = """
 SELECT delivery_id, environment_id FROM deliveries
 WHERE state = 'pending' AND worker IS NULL AND webhook_id = $1
 ORDER BY webhook_id, due_at LIMIT $2
 FOR UPDATE SKIP LOCKED
 """
-_SETTLE = """
+_CANCEL = """
 UPDATE deliveries AS d SET state = s.state, reason = s.reason, ended_at = $5
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
   AS s (delivery_id, environment_id, state, reason)
 WHERE d.delivery_id = s.delivery_id AND d.environment_id = s.environment_id
 """
 # All that is being attempted is little; a webhook's deliveries may be a million.
-_CANCEL_BEGUN = """
-WITH begun AS MATERIALIZED (
+_CANCEL_CLAIMED = """
+WITH claimed AS MATERIALIZED (
   SELECT delivery_id, environment_id, webhook_id FROM deliveries
   WHERE worker IS NOT NULL ORDER BY worker, leased_until
 ), theirs AS MATERIALIZED (
-  SELECT delivery_id, environment_id FROM begun WHERE webhook_id = $1 ORDER BY delivery_id
+  SELECT delivery_id, environment_id FROM claimed WHERE webhook_id = $1 ORDER BY delivery_id
 )
 UPDATE deliveries AS d SET state = 'cancelled', reason = $3, ended_at = $2
 FROM theirs AS t
@@ -170,9 +170,9 @@ class PostgresClaimStatements(Dialect):
         return webhooks_revision, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
 
     async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
-        """Return how many deliveries wait and how many are begun, each at most ``most``."""
-        ((waiting, begun),) = await fetch(connection, _COUNTS, most)
-        return DeliveryCounts(waiting, begun)
+        """Return how many deliveries wait and how many are claimed, each at most ``most``."""
+        ((waiting, claimed),) = await fetch(connection, _COUNTS, most)
+        return DeliveryCounts(waiting, claimed)
 
     async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
@@ -181,7 +181,7 @@ class PostgresClaimStatements(Dialect):
         return [
             DueRow((delivery_id, environment_id), webhook_id, size or 0)
             for delivery_id, environment_id, webhook_id, size in (
-                await fetch(connection, _WAITING, webhook_ids, share, now)
+                await fetch(connection, _DUE, webhook_ids, share, now)
             )
         ]
 
@@ -195,14 +195,14 @@ class PostgresClaimStatements(Dialect):
         """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
         worker = lease.worker
         assert worker is not None  # noqa: S101 - for the type checker only
-        values = *columns(handles, 2), worker, lease.until, lease.begun_at, watched
-        rows = await fetch(connection, _BEGIN, *values)
+        values = *columns(handles, 2), worker, lease.until, lease.claimed_at, watched
+        rows = await fetch(connection, _CLAIM, *values)
         next_due: datetime | None = rows[0][0]
-        begun = []
+        claimed = []
         for _, delivery_id, environment_id, attempt, webhook_id, event_id, *rest in rows:
             if delivery_id is not None:
                 event_type, failures, body = rest
-                begun.append(
+                claimed.append(
                     ClaimedDelivery(
                         Fence(delivery_id, environment_id, attempt, worker),
                         webhook_id=webhook_id,
@@ -212,7 +212,7 @@ class PostgresClaimStatements(Dialect):
                         body=body,
                     )
                 )
-        return begun, next_due
+        return claimed, next_due
 
     async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
@@ -238,18 +238,18 @@ class PostgresClaimStatements(Dialect):
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Handle]:
         """Return and lock waiting deliveries of one webhook, due or not."""
-        return await fetch(connection, _WAITING_OF, webhook_id, limit)
+        return await fetch(connection, _WAITING_FOR, webhook_id, limit)
 
     async def cancel_unsendable(
-        self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+        self, connection: AsyncConnection, cancelled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
-        rows = [(*handle, state, reason) for handle, state, reason in settled]
+        rows = [(*handle, state, reason) for handle, state, reason in cancelled]
         if rows:
-            await run(connection, _SETTLE, *columns(rows, 4), now)
+            await run(connection, _CANCEL, *columns(rows, 4), now)
 
     async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
-        await run(connection, _CANCEL_BEGUN, webhook_id, now, reason)
+        await run(connection, _CANCEL_CLAIMED, webhook_id, now, reason)

@@ -131,7 +131,7 @@ class PostgresIngestStatements(Dialect):
         """Insert deliveries; those that are claimed under this lease, with attempt 1."""
         if deliveries:
             values = delivery_columns(deliveries)
-            shared = lease.begun_at, lease.worker, lease.until
+            shared = lease.claimed_at, lease.worker, lease.until
             await run(connection, _ADD_DELIVERIES, *values, *shared)
 
     async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:

@@ -22,7 +22,7 @@ from notification_adapters.sql.tables import MICROSECOND
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
-# nothing of the workers, it would read all that one has begun for each of its fences.
+# nothing of the workers, it would read all that one has claimed for each of its fences.
 _HELD = """
 SELECT f.number, d.state, d.failures, d.interruptions
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
   FOR UPDATE
 ) AS d
 """
-# The same as _HELD and _END in one statement, for what needs nothing of the row to be judged.
+# The same as _HELD and _UPDATE in one statement, for what needs nothing of the row to be judged.
 _SUCCEED = """
 UPDATE deliveries AS d SET
   worker = NULL,
@@ -54,7 +54,7 @@ LOGGED = (
     *("method", "url", "request_headers"),
     *("http_code", "response_headers", "response_body", "truncated"),
 )
-_END = """
+_UPDATE = """
 UPDATE deliveries AS d SET
   worker = NULL,
   leased_until = NULL,
@@ -72,7 +72,7 @@ FROM unnest(
 )
 WHERE d.delivery_id = e.delivery_id AND d.environment_id = e.environment_id
 """
-_GIVE_BACK = """
+_RELEASE = """
 UPDATE deliveries AS d SET worker = NULL, leased_until = NULL, attempt = d.attempt - 1, due_at = $3
 FROM unnest($1::uuid[], $2::uuid[]) AS h (delivery_id, environment_id)
 WHERE d.delivery_id = h.delivery_id AND d.environment_id = h.environment_id
@@ -142,23 +142,23 @@ class PostgresResultStatements(Dialect):
             await copy(connection, "attempts", names, rows)
 
     async def update_deliveries(
-        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+        self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
         """Write what becomes of deliveries after their attempts."""
-        if endings:
-            rows = [(*handle, *values) for handle, *values in endings]
-            await run(connection, _END, *columns(rows, 8))
+        if updates:
+            rows = [(*handle, *values) for handle, *values in updates]
+            await run(connection, _UPDATE, *columns(rows, 8))
 
     async def release(
-        self, connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
+        self, connection: AsyncConnection, released: Collection[LockedDelivery], due_at: datetime
     ) -> None:
-        """Undo the begin of attempts: no worker, the number as before, due then."""
-        if given:
-            handles = columns([delivery.handle for delivery in given], 2)
-            await run(connection, _GIVE_BACK, *handles, due_at)
+        """Undo the claim of attempts: no worker, the number as before, due then."""
+        if released:
+            handles = columns([delivery.handle for delivery in released], 2)
+            await run(connection, _RELEASE, *handles, due_at)
 
     async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that a worker has begun and not ended."""
+        """Return every attempt that a worker has claimed and not ended."""
         return [
             Fence(delivery_id, environment_id, attempt, worker)
             for delivery_id, environment_id, attempt in await fetch(connection, _LEASED, worker)
@@ -177,7 +177,7 @@ class PostgresResultStatements(Dialect):
         overdue = []
         for row in await fetch(connection, _OVERDUE, workers, keys, now, limit):
             delivery_id, environment_id, state, failures, interruptions, attempt, *rest = row
-            worker, webhook_id, event_id, event_type, begun_at = rest
+            worker, webhook_id, event_id, event_type, claimed_at = rest
             handle = delivery_id, environment_id
             overdue.append(
                 OverdueAttempt(
@@ -186,7 +186,7 @@ class PostgresResultStatements(Dialect):
                     webhook_id=webhook_id,
                     event_id=event_id,
                     event_type=event_type,
-                    begun_at=begun_at,
+                    claimed_at=claimed_at,
                 )
             )
         return overdue

@@ -66,7 +66,7 @@ SELECT (
   )
 )
 """
-WAITING = """
+DUE = """
 SELECT d.rowid, d.webhook_id, (
   SELECT length(e.body) FROM events AS e
   WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
@@ -78,11 +78,11 @@ FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
 )
 ORDER BY w.key, d.due_at, d.delivery_id
 """
-_BEGIN = """
+_CLAIM = """
 UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt = attempt + 1
 WHERE rowid IN (SELECT value FROM json_each(?1))
 """
-_BEGUN = """
+_CLAIMED = """
 SELECT d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id, e.type, d.failures,
   e.body
 FROM json_each(?1) AS h CROSS JOIN deliveries AS d ON d.rowid = h.value
@@ -118,12 +118,12 @@ WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
   AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?4)
 LIMIT ?2
 """  # noqa: S608 - the same
-_WAITING_OF = """
+_WAITING_FOR = """
 SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
 WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? LIMIT ?
 """
-_SETTLE = "UPDATE deliveries SET state = ?, reason = ?, ended_at = ? WHERE rowid = ?"
-_CANCEL_BEGUN = """
+_CANCEL = "UPDATE deliveries SET state = ?, reason = ?, ended_at = ? WHERE rowid = ?"
+_CANCEL_CLAIMED = """
 UPDATE deliveries SET state = 'cancelled', reason = ?3, ended_at = ?2
 WHERE rowid IN (
   SELECT d.rowid FROM deliveries AS d INDEXED BY deliveries_leased
@@ -154,16 +154,16 @@ class SqliteClaimStatements(Dialect):
         return rows[0][0], await self.now(connection), queues
 
     async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
-        """Return how many deliveries wait and how many are begun, each at most ``most``."""
-        ((waiting, begun),) = await fetch(connection, _COUNTS, most)
-        return DeliveryCounts(waiting, begun)
+        """Return how many deliveries wait and how many are claimed, each at most ``most``."""
+        ((waiting, claimed),) = await fetch(connection, _COUNTS, most)
+        return DeliveryCounts(waiting, claimed)
 
     async def lock_due(
         self, connection: AsyncConnection, webhook_ids: Sequence[UUID], share: int, now: datetime
     ) -> Sequence[DueRow]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order."""
         by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
-        rows = await fetch(connection, WAITING, as_json(by_hex), share, to_microseconds(now))
+        rows = await fetch(connection, DUE, as_json(by_hex), share, to_microseconds(now))
         return [DueRow(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
 
     async def claim(
@@ -176,10 +176,10 @@ class SqliteClaimStatements(Dialect):
         """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
         worker = lease.worker
         assert worker is not None  # noqa: S101 - for the type checker only
-        until, begun_at = to_microseconds(lease.until), to_microseconds(lease.begun_at)
+        until, claimed_at = to_microseconds(lease.until), to_microseconds(lease.claimed_at)
         chosen = as_json(handles)
-        await run_many(connection, _BEGIN, [(chosen, worker.hex, until, begun_at)])
-        begun = [
+        await run_many(connection, _CLAIM, [(chosen, worker.hex, until, claimed_at)])
+        claimed = [
             ClaimedDelivery(
                 Fence(UUID(delivery), UUID(environment), attempt, worker),
                 webhook_id=UUID(webhook),
@@ -189,14 +189,14 @@ class SqliteClaimStatements(Dialect):
                 body=body,
             )
             for delivery, environment, attempt, webhook, event_id, event_type, failures, body in (
-                await fetch(connection, _BEGUN, chosen)
+                await fetch(connection, _CLAIMED, chosen)
             )
         ]
         if not watched:
-            return begun, None
+            return claimed, None
         webhook_ids = as_json(webhook_id.hex for webhook_id in watched)
-        ((due_at,),) = await fetch(connection, NEXT_DUE, webhook_ids, begun_at)
-        return begun, None if due_at is None else from_microseconds(due_at)
+        ((due_at,),) = await fetch(connection, NEXT_DUE, webhook_ids, claimed_at)
+        return claimed, None if due_at is None else from_microseconds(due_at)
 
     async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
@@ -221,19 +221,21 @@ class SqliteClaimStatements(Dialect):
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Handle]:
         """Return waiting deliveries of one webhook, due or not."""
-        rows = await fetch(connection, _WAITING_OF, webhook_id.hex, limit)
+        rows = await fetch(connection, _WAITING_FOR, webhook_id.hex, limit)
         return [handle for (handle,) in rows]
 
     async def cancel_unsendable(
-        self, connection: AsyncConnection, settled: Sequence[CancelledDelivery], now: datetime
+        self, connection: AsyncConnection, cancelled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
         ended_at = to_microseconds(now)
-        rows = [(state.value, reason.value, ended_at, handle) for handle, state, reason in settled]
-        await run_many(connection, _SETTLE, rows)
+        rows = [
+            (state.value, reason.value, ended_at, handle) for handle, state, reason in cancelled
+        ]
+        await run_many(connection, _CANCEL, rows)
 
     async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
-        await fetch(connection, _CANCEL_BEGUN, webhook_id.hex, to_microseconds(now), reason.value)
+        await fetch(connection, _CANCEL_CLAIMED, webhook_id.hex, to_microseconds(now), reason.value)

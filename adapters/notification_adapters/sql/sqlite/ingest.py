@@ -142,9 +142,9 @@ def event_row(stored: EventToStore, stored_at: int) -> Sequence[Value]:
 
 def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[Sequence[Value]]:
     """Return the values of ``ADD_DELIVERY``, of each in order."""
-    now, until = to_microseconds(lease.begun_at), to_microseconds(lease.until)
+    now, until = to_microseconds(lease.claimed_at), to_microseconds(lease.until)
     worker = None if lease.worker is None else lease.worker.hex
-    begun = (1, worker, until, now, now, now)
+    claimed = (1, worker, until, now, now, now)
     due = (0, None, None, None, now, now)
     return [
         (
@@ -155,7 +155,7 @@ def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[S
             delivery.state.value,
             None if delivery.reason is None else delivery.reason.value,
             now,
-            *(begun if delivery.claimed else due),
+            *(claimed if delivery.claimed else due),
             None if delivery.state is DeliveryState.PENDING else now,
         )
         for delivery in deliveries

@@ -29,7 +29,7 @@ INSERT INTO attempts (
   request_headers, http_code, response_headers, response_body, truncated
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_END = """
+_UPDATE = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?,
   state = ?, reason = ?, due_at = coalesce(?, due_at), ended_at = ?
 WHERE rowid = ?
@@ -39,7 +39,7 @@ _LET_GO = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?
 WHERE rowid = ?
 """
-_GIVE_BACK = """
+_RELEASE = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, attempt = attempt - 1, due_at = ?
 WHERE rowid = ?
 """
@@ -101,7 +101,7 @@ class SqliteResultStatements(Dialect):
         await run_many(connection, LOG, [attempt_row(attempt) for attempt in attempts])
 
     async def update_deliveries(
-        self, connection: AsyncConnection, endings: Sequence[DeliveryUpdate]
+        self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
         """Write what becomes of deliveries after their attempts."""
         ended = [
@@ -114,26 +114,26 @@ class SqliteResultStatements(Dialect):
                 None if ended_at is None else to_microseconds(ended_at),
                 handle,
             )
-            for handle, failures, interruptions, state, reason, due_at, ended_at in endings
+            for handle, failures, interruptions, state, reason, due_at, ended_at in updates
             if state is not None
         ]
         let_go = [
-            (ending.failures, ending.interruptions, ending.handle)
-            for ending in endings
-            if ending.state is None
+            (update.failures, update.interruptions, update.handle)
+            for update in updates
+            if update.state is None
         ]
-        await run_many(connection, _END, ended)
+        await run_many(connection, _UPDATE, ended)
         await run_many(connection, _LET_GO, let_go)
 
     async def release(
-        self, connection: AsyncConnection, given: Collection[LockedDelivery], due_at: datetime
+        self, connection: AsyncConnection, released: Collection[LockedDelivery], due_at: datetime
     ) -> None:
-        """Undo the begin of attempts: no worker, the number as before, due then."""
+        """Undo the claim of attempts: no worker, the number as before, due then."""
         due = to_microseconds(due_at)
-        await run_many(connection, _GIVE_BACK, [(due, delivery.handle) for delivery in given])
+        await run_many(connection, _RELEASE, [(due, delivery.handle) for delivery in released])
 
     async def leased(self, connection: AsyncConnection, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that a worker has begun and not ended."""
+        """Return every attempt that a worker has claimed and not ended."""
         return [
             Fence(UUID(delivery_id), UUID(environment_id), attempt, worker)
             for delivery_id, environment_id, attempt in await fetch(connection, _LEASED, worker.hex)
@@ -151,7 +151,7 @@ class SqliteResultStatements(Dialect):
         overdue = []
         for row in await fetch(connection, OVERDUE, workers, to_microseconds(now), limit):
             handle, state, failures, interruptions, delivery, environment, attempt, *rest = row
-            worker, webhook, event_id, event_type, begun_at = rest
+            worker, webhook, event_id, event_type, claimed_at = rest
             overdue.append(
                 OverdueAttempt(
                     LockedDelivery(handle, DeliveryState(state), failures, interruptions),
@@ -159,7 +159,7 @@ class SqliteResultStatements(Dialect):
                     webhook_id=UUID(webhook),
                     event_id=event_id,
                     event_type=event_type,
-                    begun_at=from_microseconds(begun_at),
+                    claimed_at=from_microseconds(claimed_at),
                 )
             )
         return overdue

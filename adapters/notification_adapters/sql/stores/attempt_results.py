@@ -55,7 +55,7 @@ def reaped(
         event_type=overdue.event_type,
         number=overdue.fence.attempt,
         outcome=AttemptOutcome.INTERRUPTED,
-        started_at=overdue.begun_at,
+        started_at=overdue.claimed_at,
         error=INTERRUPTED,
     )
     return _ended(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))

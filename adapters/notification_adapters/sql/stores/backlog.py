@@ -32,7 +32,7 @@ class SqlBacklog(Backlog):
             workers = await dialect.lease_owners(connection)
         return BacklogSize(
             waiting=counts.waiting,
-            begun=counts.begun,
+            begun=counts.claimed,
             webhooks=len(queues),
             due={queue.webhook_id: now - queue.due_at for queue in queues if _is_due(queue, now)},
             workers=frozenset(workers),

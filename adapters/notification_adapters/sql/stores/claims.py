@@ -43,15 +43,15 @@ class _Remembered:
 
     def __init__(self, rows: WebhookRows) -> None:
         self._rows = rows
-        self._changes = -1
+        self._revision = -1
         self._read: dict[UUID, Webhook] = {}
 
     async def at(
         self, connection: AsyncConnection, webhooks_revision: int, webhook_ids: Collection[UUID]
     ) -> Mapping[UUID, Webhook]:
         """Return webhooks by id, tombstones too, as they are at this number or later."""
-        if webhooks_revision != self._changes or len(self._read) > _MOST_REMEMBERED:
-            self._changes, self._read = webhooks_revision, {}
+        if webhooks_revision != self._revision or len(self._read) > _MOST_REMEMBERED:
+            self._revision, self._read = webhooks_revision, {}
         # Who claims at the same time may begin another edition: each fills the one that it found.
         known = self._read
         if missing := [one for one in webhook_ids if one not in known]:
@@ -104,10 +104,10 @@ class Claims:
         lease = Lease(claim.worker, look.now, look.now + claim.lease)
         chosen = [one.handle for one in choice.chosen]
         watched = () if choice.has_more else look.open
-        begun, later = await self._dialect.claim(connection, chosen, lease, watched)
-        wanted = {one.webhook_id for one in begun}
+        claimed, later = await self._dialect.claim(connection, chosen, lease, watched)
+        wanted = {one.webhook_id for one in claimed}
         return Claimed(
-            deliveries=tuple(begun),
+            deliveries=tuple(claimed),
             # They are as of the counter that was read before them, at least.
             webhooks=await self._webhooks.at(connection, look.webhooks_revision, wanted),
             webhooks_revision=look.webhooks_revision,

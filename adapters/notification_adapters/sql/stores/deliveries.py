@@ -137,7 +137,7 @@ class SqlDeliveryStore(DeliveryStore):
             await self._dialect.release(connection, [row for row in held if row], now + after)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that this worker has begun and not ended."""
+        """Return every attempt that this worker has claimed and not ended."""
         async with self._database.query() as connection:
             return await self._dialect.leased(connection, worker)
 
