@@ -131,7 +131,7 @@ def _variable(name: str, variable: Variable, places: AbstractSet[str]) -> str:
     where = "; ".join(f"{place} ({COMMANDS[place]})" for place in COMMANDS if place in places)
     return (
         f"`{name}`\n: {variable.meaning} {default}{secret if variable.secret else ''}\n"
-        f"  Accepts {variable.kind.accepts}.\n  Takes effect in {where}."
+        f"  Accepts {variable.parser.accepts}.\n  Takes effect in {where}."
     )
 
 

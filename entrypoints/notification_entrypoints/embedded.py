@@ -164,13 +164,17 @@ class Notifications:
         its own. Raises :class:`InvalidEvent`, which names what is wrong, :class:`TooLarge`, and
         :class:`InvalidInput` for data that are no JSON.
         """
-        told = {"event": event_type, "data": data}
+        fields = {"event": event_type, "data": data}
         if event_id is not None:
-            told["event_id"] = event_id
+            fields["event_id"] = event_id
         if occurred_at is not None:
-            told["occurred_at"] = occurred_at.isoformat()
+            fields["occurred_at"] = occurred_at.isoformat()
+        try:
+            body = msgspec.json.encode(fields)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"The data cannot be written as JSON: {error}.") from error
         return read_event(
-            _written(told),
+            body,
             environment_id=environment_id,
             now=self._application.clock.now(),
             zone=self._application.settings.tz,
@@ -214,10 +218,3 @@ class Notifications:
             problem = "API_AUTH must say who may call the API: api_key, or none if the host does"
             raise InvalidSettings(f"{problem}.", [Detail("API_AUTH", problem)])
         return api_app(self._application, prefix="")
-
-
-def _written(told: Mapping[str, object]) -> bytes:
-    try:
-        return msgspec.json.encode(told)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"The data cannot be written as JSON: {error}.") from error

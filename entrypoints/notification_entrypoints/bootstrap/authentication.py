@@ -25,15 +25,12 @@ async def accepted_credentials(
     async with AsyncExitStack() as stack:
         accepted: list[CredentialScheme] = []
         if Authentication.API_KEY in settings.api.auth:
-            accepted += [*_bootstrap(settings), keys]
+            if key := settings.api.bootstrap_key:
+                accepted.append(BootstrapKey(hash_api_key(key)))
+            accepted.append(keys)
         if Authentication.JWT in settings.api.auth:
             accepted.append(await stack.enter_async_context(_tokens(settings, clock)))
         yield None if Authentication.NONE in settings.api.auth else accepted
-
-
-def _bootstrap(settings: Settings) -> Sequence[CredentialScheme]:
-    key = settings.api.bootstrap_key
-    return [BootstrapKey(hash_api_key(key))] if key else []
 
 
 @asynccontextmanager
@@ -54,16 +51,12 @@ async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[CredentialS
         scope_claim=settings.api.jwt_scope_claim,
         environments_claim=settings.api.jwt_environments_claim,
     )
-    _warn_of_plain_http(settings.api.jwt_jwks_url)
+    url = urlsplit(settings.api.jwt_jwks_url)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        # Whoever is on the way to the issuer's keys can put others in their place.
+        _log.warning("jwks_over_plain_http", variable="API_JWT_JWKS_URL")
     keys = KeySet(settings.api.jwt_jwks_url, clock)
     try:
         yield JwtCredentials(rules, keys, clock)
     finally:
         await keys.close()
-
-
-def _warn_of_plain_http(url: str) -> None:
-    """Say that whoever is on the way to the issuer's keys can put others in their place."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        _log.warning("jwks_over_plain_http", variable="API_JWT_JWKS_URL")

@@ -24,7 +24,12 @@ def chosen_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
             try:
                 return _native_sender(settings, trust, on_phase)
             except ImportError as error:
-                raise _not_installed() from error
+                problem = (
+                    "WEBHOOKS_SENDER is 'native', but httptools is not installed; install "
+                    "'notification-management[native]', or choose aiohttp"
+                )
+                details = [Detail("WEBHOOKS_SENDER", problem)]
+                raise InvalidSettings(f"The settings are refused: {problem}.", details) from error
         case Sender.AUTO:
             try:
                 return _native_sender(settings, trust, on_phase)
@@ -48,14 +53,4 @@ def _native_sender(settings: Settings, trust: SSLContext | None, on_phase: OnPha
         ssl_context=trust,
         proxy=settings.webhooks.egress_proxy,
         on_phase=on_phase,
-    )
-
-
-def _not_installed() -> InvalidSettings:
-    problem = (
-        "WEBHOOKS_SENDER is 'native', but httptools is not installed; install "
-        "'notification-management[native]', or choose aiohttp"
-    )
-    return InvalidSettings(
-        f"The settings are refused: {problem}.", [Detail("WEBHOOKS_SENDER", problem)]
     )

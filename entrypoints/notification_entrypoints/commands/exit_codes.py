@@ -100,13 +100,10 @@ def exit_of(error: BaseException) -> Exit:
     if isinstance(error, WorkerRefused):
         return Exit(error.exit_code)
     if isinstance(error, ApiRefused):
-        return _exit_of_status(error.status)
+        if error.status in DENIED:
+            return Exit.DENIED
+        if error.status == HTTPStatus.NOT_FOUND:
+            return Exit.NOT_FOUND
+        is_failure = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return Exit.FAILED if is_failure else Exit.REFUSED
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)
-
-
-def _exit_of_status(status: int) -> Exit:
-    if status == HTTPStatus.NOT_FOUND:
-        return Exit.NOT_FOUND
-    if status in DENIED:
-        return Exit.DENIED
-    return Exit.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Exit.REFUSED

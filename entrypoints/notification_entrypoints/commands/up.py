@@ -66,11 +66,14 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         # Behind the API: what ends first leaves the group while the API still accepts requests.
         kafka = await stack.enter_async_context(open_kafka(application))
         access = await access_summary(application)
+        database = file_of(settings.db.uri)
+        # An embedded database's secret has a file, unless the environment gives it.
+        secret_file = secret_path(database) if database else None
         served = Served(
             api=f"{api_url}/api",
             ops_url=process.ops_url,
             place=storage.place_of(settings),
-            secret_file=_secret_file(settings),
+            secret_file=secret_file if secret_file and secret_file.exists() else None,
             dispatching=application.dispatcher is not None,
             access=access,
         )
@@ -84,13 +87,6 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         await process.until_stopped()
         kafka.stop()
         application.wind_down()
-
-
-def _secret_file(settings: Settings) -> Path | None:
-    """Return the file of the embedded database's secret, if one was made."""
-    database = file_of(settings.db.uri)
-    path = secret_path(database) if database else None
-    return path if path and path.exists() else None
 
 
 def _announcement(served: Served) -> str:

@@ -29,7 +29,7 @@ def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     """
     database = embedded_database(folder, environ)
     defaults = _open_defaults(folder, environ)
-    return {**defaults, **({_SECRET: _kept_secret(database)} if database else {})}
+    return {**defaults, **({_SECRET: _stored_secret(database)} if database else {})}
 
 
 def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -38,7 +38,7 @@ def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, st
     defaults = _open_defaults(folder, environ)
     if database is None or not secret_path(database).exists():
         return defaults
-    return {**defaults, _SECRET: _kept_secret(database)}
+    return {**defaults, _SECRET: _stored_secret(database)}
 
 
 def embedded_database(folder: Path, environ: Mapping[str, str]) -> Path | None:
@@ -90,51 +90,39 @@ def secret_path(database: Path) -> Path:
     return database.with_name(f"{database.name}.secret")
 
 
-def _kept_secret(database: Path) -> str:
+def _stored_secret(database: Path) -> str:
+    """Return an embedded database's secret, which is made with the database."""
     path = secret_path(database)
     try:
-        return _read_or_make_secret(database, path)
+        if not path.exists():
+            if database.exists():
+                raise StorageUnusable(
+                    f"{database} is there, but not its secret {path}. Put the secret back, "
+                    "or set DB_ENCRYPTION_SECRET to it; without it the stored keys cannot be read."
+                )
+            _make_secret(path)
+        return decoded(path.read_bytes()).strip()
     except OSError as error:
         raise StorageUnusable(
             f"The secret {path} can be neither read nor made: {error.strerror}. Name a folder "
             "that is writable, or set DB_ENCRYPTION_SECRET."
         ) from error
+    except ValueError as error:
+        raise StorageUnusable(f"{path} is no text in UTF-8: {error}. Put it back.") from None
 
 
-def _read_or_make_secret(database: Path, path: Path) -> str:
-    if path.exists():
-        return _read_secret(path)
-    if database.exists():
-        raise StorageUnusable(
-            f"{database} is there, but not its secret {path}. Put the secret back, "
-            "or set DB_ENCRYPTION_SECRET to it; without it the stored keys cannot be read."
-        )
-    _make_folder(database.parent)
-    return _make_secret(path)
-
-
-def _make_folder(folder: Path) -> None:
+def _make_secret(path: Path) -> None:
+    """Write a new secret whole or not at all; of two processes the first one wins."""
+    folder = path.parent
     if not folder.parent.is_dir():  # more than one missing folder is rather a mistyped path
         raise StorageUnusable(f"The folder {folder.parent} does not exist: make it first.")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageUnusable(f"{folder} cannot be made a folder: {error.strerror}.") from error
-
-
-def _make_secret(path: Path) -> str:
-    """Write a new secret whole or not at all; of two processes the first one wins."""
-    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+    with NamedTemporaryFile("w", dir=folder, prefix=path.name) as file:
         file.write(secrets.token_hex(_SECRET_BYTES))
         file.flush()
         os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(file.name, path)
-    return _read_secret(path)
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        return decoded(path.read_bytes()).strip()
-    except ValueError as error:
-        raise StorageUnusable(f"{path} is no text in UTF-8: {error}. Put it back.") from None

@@ -35,7 +35,13 @@ def parse_duration(text: str) -> timedelta:
     """
     if text == "0":
         return timedelta(0)
-    microseconds = sum(_parts(text))
+    microseconds, position = Fraction(0), 0
+    while position == 0 or position < len(text):  # there is at least one number with its unit
+        part = _PART.match(text, position)
+        if len(text) > _MAX_LENGTH or part is None or part[2] not in _MICROSECONDS:
+            raise ValueError("a duration is numbers with units, such as 250ms, 1m30s or 2h")
+        microseconds += Fraction(part[1]) * _MICROSECONDS[part[2]]
+        position = part.end()
     if microseconds > MAX_DURATION // timedelta(microseconds=1):
         raise ValueError("a duration may not be longer than 292 years")
     return timedelta(microseconds=ceil(microseconds))
@@ -51,16 +57,3 @@ def format_duration(duration: timedelta) -> str:
         count, rest = divmod(rest, int(_MICROSECONDS[unit]))
         written += f"{count}{unit}" if count else ""
     return written or "0"
-
-
-def _parts(text: str) -> list[Fraction]:
-    """Return the microseconds of each number with its unit; there is at least one."""
-    parts: list[Fraction] = []
-    position = 0
-    while not parts or position < len(text):
-        part = _PART.match(text, position)
-        if len(text) > _MAX_LENGTH or part is None or part[2] not in _MICROSECONDS:
-            raise ValueError("a duration is numbers with units, such as 250ms, 1m30s or 2h")
-        parts.append(Fraction(part[1]) * _MICROSECONDS[part[2]])
-        position = part.end()
-    return parts

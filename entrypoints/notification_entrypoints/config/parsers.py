@@ -1,4 +1,6 @@
-"""The kinds of values that a variable may have: how each is read, and what it accepts."""
+"""How the values of variables are parsed, and what each parser accepts."""
+
+# ruff: noqa: N802, D103 - a function decorated as a parser is a constant; its words describe it
 
 import re
 from collections.abc import Callable
@@ -81,7 +83,7 @@ class Parser(Generic[T]):
 
 
 def whole(least: int, most: int) -> Parser[int]:
-    """Return the kind of whole numbers from ``least`` to ``most``."""
+    """Return a parser of whole numbers from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
@@ -92,7 +94,7 @@ def whole(least: int, most: int) -> Parser[int]:
 
 
 def decimal(least: int, most: int) -> Parser[float]:
-    """Return the kind of numbers from ``least`` to ``most``, such as 1.5."""
+    """Return a parser of numbers from ``least`` to ``most``, such as 1.5."""
 
     def parse(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
@@ -103,7 +105,7 @@ def decimal(least: int, most: int) -> Parser[float]:
 
 
 def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Parser[timedelta]:
-    """Return the kind of durations of at least ``least`` and at most ``most``."""
+    """Return a parser of durations of at least ``least`` and at most ``most``."""
 
     def parse(text: str) -> timedelta:
         if not least <= (parsed := parse_duration(text)) <= most:
@@ -115,7 +117,7 @@ def duration(least: timedelta, most: timedelta = MAX_DURATION) -> Parser[timedel
 
 
 def one_of(choices: type[E]) -> Parser[E]:
-    """Return the kind that takes the members of an enumeration."""
+    """Return a parser that takes the members of an enumeration."""
 
     def parse(text: str) -> E:
         if text not in list(choices):
@@ -126,7 +128,7 @@ def one_of(choices: type[E]) -> Parser[E]:
 
 
 def several_of(choices: type[E]) -> Parser[tuple[E, ...]]:
-    """Return the kind that takes some members of an enumeration, each of them once."""
+    """Return a parser that takes some members of an enumeration, each of them once."""
 
     def parse(text: str) -> tuple[E, ...]:
         names = [name.strip() for name in text.split(",")]
@@ -137,10 +139,10 @@ def several_of(choices: type[E]) -> Parser[tuple[E, ...]]:
     return Parser(parse, f"a comma list of {one_of(choices).accepts}")
 
 
-def optional(kind: Parser[T]) -> Parser[T | None]:
-    """Return the kind that takes an empty value as well, for none."""
+def optional(parser: Parser[T]) -> Parser[T | None]:
+    """Return a parser that takes an empty value as well, for none."""
     return Parser(
-        lambda text: kind.parse(text) if text else None, f"{kind.accepts}, or empty for none"
+        lambda text: parser.parse(text) if text else None, f"{parser.accepts}, or empty for none"
     )
 
 
@@ -153,13 +155,28 @@ def _matching(pattern: str, accepts: str) -> Parser[str]:
     return Parser(parse, accepts)
 
 
-def _parse_truth(text: str) -> bool:
+def accepts(words: str) -> Callable[[Callable[[str], T]], Parser[T]]:
+    """Make a parser of a function; ``words`` say what it accepts."""
+    return lambda parse: Parser(parse, words)
+
+
+TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
+SOME_TEXT = _matching(rf"{_PRINTABLE}+", "text without control characters, and not empty")
+PORT = whole(0, 65535)
+DELAY = duration(timedelta(0))
+SHUTDOWN_DELAY = duration(timedelta(0), timedelta(seconds=10))
+TIME = duration(timedelta(milliseconds=1))
+
+
+@accepts("true or false")
+def TRUTH(text: str) -> bool:
     if text not in {"true", "1", "false", "0"}:
         raise ValueError
     return text in {"true", "1"}
 
 
-def _parse_address(text: str) -> str:
+@accepts("an IP address")
+def ADDRESS(text: str) -> str:
     try:
         ip_address(text)
     except ValueError:
@@ -167,65 +184,74 @@ def _parse_address(text: str) -> str:
     return text
 
 
-def _parse_bind_host(text: str) -> str:
+@accepts("an IP address or a host name")
+def BIND_HOST(text: str) -> str:
     """Take an address or a name; a resolver takes a name that ends in a number for an address."""
     if re.fullmatch(_HOST, text) and text[0] != "[" and not text.rpartition(".")[2].isdigit():
         return text
-    return _parse_address(text)
+    return ADDRESS.parse(text)
 
 
-def _parse_host_and_port(text: str) -> str:
+@accepts("host:port")
+def HOST_AND_PORT(text: str) -> str:
     match = _HOST_AND_PORT.fullmatch(text)
     if match is None or not 0 < int(match[1]) < 2**16:
         raise ValueError
     return text
 
 
-def _parse_location(text: str) -> Path | None:
-    if not re.fullmatch(rf"{_PRINTABLE}*", text):
-        raise ValueError
-    return Path(text) if text else None
+@accepts("the path of a file, or empty")
+def LOCATION(text: str) -> Path | None:
+    return Path(TEXT.parse(text)) if text else None
 
 
-def _parse_brokers(text: str) -> tuple[str, ...]:
-    return tuple(_parse_host_and_port(part.strip()) for part in text.split(",")) if text else ()
-
-
-def _parse_origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in text.split(",")) if text else ()
-    if not all(each == "*" or _ORIGIN.fullmatch(each) for each in origins):
-        raise ValueError
-    return origins
-
-
-def _parse_database(text: str) -> str:
-    return text if re.fullmatch(r"sqlite:///.+", text) else _parse_database_server(text)
-
-
-def _parse_database_server(text: str) -> str:
+@accepts("host:port, postgresql://…")
+def DATABASE_SERVER(text: str) -> str:
     if re.fullmatch(r"postgresql://\S+", text):
         parse_postgres_uri(text)
         return text
-    return ",".join(map(_parse_host_and_port, text.split(",")))
+    return ",".join(map(HOST_AND_PORT.parse, text.split(",")))
 
 
-def _parse_direct_server(text: str) -> str | None:
-    return _parse_database_server(text) if text else None
+@accepts("host:port, postgresql://… or sqlite:///file")
+def DATABASE(text: str) -> str:
+    return text if re.fullmatch(r"sqlite:///.+", text) else DATABASE_SERVER.parse(text)
 
 
-def _parse_schema(text: str) -> str | None:
+@accepts(f"{DATABASE_SERVER.accepts}, or empty")
+def DIRECT_SERVER(text: str) -> str | None:
+    return DATABASE_SERVER.parse(text) if text else None
+
+
+@accepts("at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
+def SCHEMA(text: str) -> str | None:
     if not re.fullmatch(r"([a-z_][a-z0-9_]{0,62})?", text) or text.startswith("pg_"):
         raise ValueError
     return text or None
 
 
-def _parse_base_url(text: str) -> str | None:
+@accepts("a comma list of host:port, or empty for no Kafka")
+def BROKERS(text: str) -> tuple[str, ...]:
+    return tuple(HOST_AND_PORT.parse(part.strip()) for part in text.split(",")) if text else ()
+
+
+@accepts("a comma list of origins such as https://console.example.com, or *")
+def ORIGINS(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",")) if text else ()
+    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError
+    return origins
+
+
+@accepts("an http or https URL without a query, or empty for no check")
+def BASE_URL(text: str) -> str | None:
     if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
         raise ValueError
     return text.rstrip("/") or None
 
 
-def _parse_zone(text: str) -> ZoneInfo:
+@accepts("a time zone such as America/Montreal or UTC")
+def ZONE(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, OSError, ValueError):
@@ -243,13 +269,15 @@ def is_wrapped(text: str) -> bool:
     return _WRAPPED.fullmatch(text) is not None
 
 
-def _parse_secret(text: str) -> str:
+@accepts("exactly 32 characters, or what Vault made of them (vault:v1:…)")
+def SECRET(text: str) -> str:
     if not is_plain_secret(text) and not is_wrapped(text):
         raise ValueError
     return text
 
 
-def _parse_secrets(text: str) -> tuple[str, ...]:
+@accepts("a comma list of secrets of exactly 32 characters, or wrapped by Vault")
+def SECRETS(text: str) -> tuple[str, ...]:
     """Cut by length, so that a secret may hold a comma; a wrapped one holds none."""
     entries, rest = [], f"{text}," if text else ""
     while rest:
@@ -257,46 +285,23 @@ def _parse_secrets(text: str) -> tuple[str, ...]:
         end = wrapped.end() if wrapped else _SECRET_LENGTH
         if rest[end : end + 1] != ",":
             raise ValueError
-        entries.append(_parse_secret(rest[:end]))
+        entries.append(SECRET.parse(rest[:end]))
         rest = rest[end + 1 :]
     return tuple(entries)
 
 
-TEXT = _matching(rf"{_PRINTABLE}*", "text without control characters")
-SOME_TEXT = _matching(rf"{_PRINTABLE}+", "text without control characters, and not empty")
-TRUTH = Parser(_parse_truth, "true or false")
-PORT = whole(0, 65535)
-ADDRESS = Parser(_parse_address, "an IP address")
-BIND_HOST = Parser(_parse_bind_host, "an IP address or a host name")
-DELAY = duration(timedelta(0))
-SHUTDOWN_DELAY = duration(timedelta(0), timedelta(seconds=10))
-TIME = duration(timedelta(milliseconds=1))
 HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
-DATABASE = Parser(_parse_database, "host:port, postgresql://… or sqlite:///file")
-DIRECT_SERVER = Parser(_parse_direct_server, "host:port, postgresql://…, or empty")
-SCHEMA = Parser(_parse_schema, "at most 63 of a-z, 0-9 and '_', not beginning with 'pg_', or empty")
-BROKERS = Parser(_parse_brokers, "a comma list of host:port, or empty for no Kafka")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
-LOCATION = Parser(_parse_location, "the path of a file, or empty")
-BASE_URL = Parser(_parse_base_url, "an http or https URL without a query, or empty for no check")
 URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
 PROXY = Parser(parse_proxy, "http://host:port or http://user:password@host:port")
-ZONE = Parser(_parse_zone, "a time zone such as America/Montreal or UTC")
 BOOTSTRAP_KEY = _matching(
     r"|[A-Za-z0-9._~+/=-]{32,200}",
     "32 to 200 letters, digits and ._~+/=-, or empty for none",
-)
-SECRET = Parser(_parse_secret, "exactly 32 characters, or what Vault made of them (vault:v1:…)")
-SECRETS = Parser(
-    _parse_secrets, "a comma list of secrets of exactly 32 characters, or wrapped by Vault"
 )
 VAULT_KEY = _matching(r"[0-9A-Za-z._-]{1,200}", "at most 200 letters, digits, '.', '_' and '-'")
 TOKEN = _matching(r"[!-~]{0,8000}", "visible ASCII without spaces, or empty for none")
 NETWORKS = Parser(parse_networks, "a comma list of networks such as 10.0.0.0/8")
 NAT64_PREFIXES = Parser(
     parse_nat64_prefixes, "a comma list of IPv6 prefixes such as 2001:db8:64::/96, or empty"
-)
-ORIGINS = Parser(
-    _parse_origins, "a comma list of origins such as https://console.example.com, or *"
 )
 HOSTS = Parser(parse_hosts, "a comma list of host names such as example.internal or *.internal")

@@ -50,16 +50,13 @@ def describe(
     ``environ`` and ``defaults`` are what the settings were loaded from.
     """
     for name, variable in variables().items():
+        origin = SettingOrigin.COMMAND if name in defaults else SettingOrigin.DEFAULT
+        if name in environ:
+            origin = SettingOrigin.ENVIRONMENT
+        elif variable.secret and file_variable(name) in environ:
+            origin = SettingOrigin.FILE
         value = variable.show(value_of(settings, name))
-        yield SettingReport(name, value, _origin(name, environ, defaults), variable.meaning)
-
-
-def _origin(name: str, environ: Mapping[str, str], defaults: Mapping[str, str]) -> SettingOrigin:
-    if name in environ:
-        return SettingOrigin.ENVIRONMENT
-    if variables()[name].secret and file_variable(name) in environ:
-        return SettingOrigin.FILE
-    return SettingOrigin.COMMAND if name in defaults else SettingOrigin.DEFAULT
+        yield SettingReport(name, value, origin, variable.meaning)
 
 
 @frozen
@@ -78,12 +75,9 @@ class UnknownVariable:
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[UnknownVariable]:
     """Yield what begins as our settings do and is none of them, by name."""
-    known = set(variables())
-    known |= {file_variable(name) for name, variable in variables().items() if variable.secret}
-    for name in sorted(environ.keys() - known):
-        if name.startswith(_PREFIXES) and not _is_service_link(name, environ[name]):
-            yield UnknownVariable(name, next(iter(get_close_matches(name, known, n=1)), None))
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    return bool(_SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.fullmatch(value))
+    settings = set(variables())
+    settings |= {file_variable(name) for name, variable in variables().items() if variable.secret}
+    for name in sorted(environ.keys() - settings):
+        is_service_link = _SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.fullmatch(environ[name])
+        if name.startswith(_PREFIXES) and not is_service_link:
+            yield UnknownVariable(name, next(iter(get_close_matches(name, settings, n=1)), None))

@@ -137,7 +137,7 @@ def load_settings(
             continue
         text = given.get(name, "")
         try:
-            values[name] = variable.kind.parse(text)
+            values[name] = variable.parser.parse(text)
         except ValueError as error:
             problems.append(variable.refusal(name, text, error))
     _refuse(problems)
@@ -152,7 +152,7 @@ def check_exposure(settings: Settings) -> None:
     Raises :class:`InvalidSettings`, which names the variable.
     """
     if not settings.api.auth:
-        accepted = variables()["API_AUTH"].kind.accepts
+        accepted = variables()["API_AUTH"].parser.accepts
         problem = (
             f"API_AUTH must be set, because the API would listen on {settings.api.server_host}, "
             f"which is not a loopback address; accepted is {accepted}"

@@ -33,7 +33,7 @@ class Variable:
     One that ``follows`` another has its value unless it is set itself.
     """
 
-    kind: Parser[Any]
+    parser: Parser[Any]
     default: str | None
     meaning: str
     secret: bool = False
@@ -43,16 +43,21 @@ class Variable:
     def default_value(self) -> object:
         """What the default is read as."""
         assert self.default is not None  # noqa: S101 - no variable follows one that must be set
-        return self.kind.parse(self.default)
+        return self.parser.parse(self.default)
 
     def show(self, value: object) -> str:
         """Return a value as text that may be printed."""
-        return MASK if self.secret and value else _masked(_written(value))[:_SHOWN_LENGTH]
+        if self.secret and value:
+            return MASK
+        # Credentials are hidden where they stand in a URI, and in what was meant to be one.
+        text = re.sub(r"^([a-z+]+://)?.*@", rf"\1{MASK}@", _written(value), flags=re.DOTALL)
+        before, parameter, _ = text.partition("=")
+        return (f"{before}={MASK}" if parameter else text)[:_SHOWN_LENGTH]
 
     def refusal(self, name: str, text: str, error: ValueError) -> Detail:
         """Say what is wrong with a value, and what would be right."""
         if self.secret:
-            return Detail(name, f"{name} must be set to {self.kind.accepts}")
+            return Detail(name, f"{name} must be set to {self.parser.accepts}")
         reason = f" ({str(error).rstrip('.')})" if str(error) else ""
         shown = self.show(text)
         if name.endswith("_PORT") and re.fullmatch(r"(tcp|udp|sctp)://.*", text):
@@ -61,14 +66,7 @@ class Variable:
                 f". Kubernetes sets it for a Service that is called {service}: turn that off by "
                 f"enableServiceLinks: false in the pod's spec, or set {name} in the container's env"
             )
-        return Detail(name, f"{name} is {shown!r}, but must be {self.kind.accepts}{reason}")
-
-
-def _masked(text: str) -> str:
-    """Hide where credentials stand in a URI, and in what was meant to be one."""
-    text = re.sub(r"^([a-z+]+://)?.*@", rf"\1{MASK}@", text, flags=re.DOTALL)
-    before, parameter, _ = text.partition("=")
-    return f"{before}={MASK}" if parameter else text
+        return Detail(name, f"{name} is {shown!r}, but must be {self.parser.accepts}{reason}")
 
 
 def _written(value: object) -> str:
@@ -86,33 +84,33 @@ def _written(value: object) -> str:
             return str(value)
 
 
-def setting(kind: Parser[T], default: str, meaning: str, *, secret: bool = False) -> T:
+def setting(parser: Parser[T], default: str, meaning: str, *, secret: bool = False) -> T:
     """Make a field whose value is read from ``default`` where its variable is not set."""
-    variable = Variable(kind, default, meaning, secret)
+    variable = Variable(parser, default, meaning, secret)
     return field(
-        factory=lambda: kind.parse(default), metadata={"variable": variable}, repr=variable.show
+        factory=lambda: parser.parse(default), metadata={"variable": variable}, repr=variable.show
     )
 
 
-def derived(kind: Parser[Any], default: str, meaning: str, value: Callable[[Any], T]) -> T:
+def derived(parser: Parser[Any], default: str, meaning: str, value: Callable[[Any], T]) -> T:
     """Make a field whose default follows from fields above it; ``default`` says how."""
-    variable = Variable(kind, default, meaning)
+    variable = Variable(parser, default, meaning)
     made: T = field(
         default=Factory(value, takes_self=True), metadata={"variable": variable}, repr=variable.show
     )
     return made
 
 
-def following(other: str, kind: Parser[T], meaning: str) -> T:
+def following(other: str, parser: Parser[T], meaning: str) -> T:
     """Make a field of a group that has the value of a variable outside, unless it is set."""
-    variable = Variable(kind, other, meaning, follows=other)
+    variable = Variable(parser, other, meaning, follows=other)
     made: T = field(metadata={"variable": variable}, repr=variable.show)
     return made
 
 
-def required_secret(kind: Parser[T], meaning: str) -> T:
+def required_secret(parser: Parser[T], meaning: str) -> T:
     """Make a field whose variable must be set."""
-    variable = Variable(kind, None, meaning, secret=True)
+    variable = Variable(parser, None, meaning, secret=True)
     made: T = field(metadata={"variable": variable}, repr=variable.show)
     return made
 

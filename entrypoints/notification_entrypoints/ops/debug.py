@@ -12,9 +12,7 @@ import sys
 import threading
 import traceback
 import tracemalloc
-from asyncio import Task
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -59,26 +57,30 @@ def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) 
         "": _page(lambda: _INDEX),
         "tasks": _page(_tasks),
         "threads": _page(_threads),
-        "settings": _page(lambda: _written(settings)),
+        "settings": _page(
+            lambda: "".join(
+                f"{name}={variable.show(value_of(settings, name))}\n"
+                for name, variable in variables().items()
+            )
+        ),
         "profile": _measurement(_profile),
         "memory": _measurement(_memory),
     }
-    for name, handler in pages.items():
-        app.router.add_get(f"/debug/{name}", _guarded(handler, settings, refusal))
-
-
-def _guarded(handler: Handler, settings: Settings, refusal: Refusal) -> Handler:
     on_loopback = is_loopback(settings.ops.server_host)
 
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        if on_loopback and is_loopback(request.url.host or ""):
+    def guarded(handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if on_loopback and is_loopback(request.url.host or ""):
+                return await handler(request)
+            if (refused := await refusal(request)) is not None:
+                refused.headers.update(_NO_STORE)
+                return refused
             return await handler(request)
-        if (refused := await refusal(request)) is not None:
-            refused.headers.update(_NO_STORE)
-            return refused
-        return await handler(request)
 
-    return guarded
+        return handle
+
+    for name, handler in pages.items():
+        app.router.add_get(f"/debug/{name}", guarded(handler))
 
 
 def _page(text: Callable[[], str]) -> Handler:
@@ -111,15 +113,14 @@ def _answer(text: str, status: int = 200) -> web.Response:
 
 def _tasks() -> str:
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
-    shown = [_task(task) for task in tasks[:_MAX_TASKS]]
+    shown = []
+    for task in tasks[:_MAX_TASKS]:
+        # Not task.print_stack(): it shows results of futures, and a result may be a secret.
+        frames = ((frame, frame.f_lineno) for frame in task.get_stack(limit=_MAX_FRAMES))
+        stack = "".join(traceback.StackSummary.extract(frames).format())
+        name = getattr(task.get_coro(), "__qualname__", "")
+        shown.append(f"{task.get_name()} {name}\n{stack}")
     return "\n".join([f"{len(tasks)} tasks, {len(shown)} of them shown\n", *shown])
-
-
-def _task(task: Task[Any]) -> str:
-    # Not task.print_stack(): it shows results of futures, and a result may be a secret.
-    frames = ((frame, frame.f_lineno) for frame in task.get_stack(limit=_MAX_FRAMES))
-    stack = "".join(traceback.StackSummary.extract(frames).format())
-    return f"{task.get_name()} {getattr(task.get_coro(), '__qualname__', '')}\n{stack}"
 
 
 def _threads() -> str:
@@ -128,13 +129,6 @@ def _threads() -> str:
     return "\n".join(
         f"{names.get(ident, ident)}\n{''.join(traceback.format_stack(frame)[-_MAX_FRAMES:])}"
         for ident, frame in stacks.items()
-    )
-
-
-def _written(settings: Settings) -> str:
-    return "".join(
-        f"{name}={variable.show(value_of(settings, name))}\n"
-        for name, variable in variables().items()
     )
 
 

@@ -88,18 +88,23 @@ class ServerProcess:
     async def open(self) -> AsyncIterator[None]:
         """Heed signals, and serve the ops server, which says that the process is starting."""
         async with AsyncExitStack() as stack:
-            self._stop = stack.enter_context(stop_signals())
+            self._stop = stop = stack.enter_context(stop_signals())
             if self.address:
                 # The supervisor closes the standard input to stop it, or is not there any more.
                 loop = asyncio.get_running_loop()
-                loop.add_reader(sys.stdin, self._stop_with_supervisor)
+
+                def stop_with_supervisor() -> None:
+                    loop.remove_reader(sys.stdin)
+                    stop.set()
+
+                loop.add_reader(sys.stdin, stop_with_supervisor)
                 stack.callback(loop.remove_reader, sys.stdin)
             readiness = Readiness(self._checks, shown=self._shown)
             app = ops_app(
                 self.observer,
                 readiness,
                 info_of(self._settings),
-                stopping=self._stop,
+                stopping=stop,
                 write_timeout=self._settings.ops.server_write_timeout,
             )
             app.on_cleanup.append(lambda _: readiness.close())
@@ -183,10 +188,6 @@ class ServerProcess:
     async def _check_start(self) -> None:
         """Raise :class:`Starting`: once it is over, nobody asks any more."""
         raise Starting(f"the process is starting: {self._start_problem}".removesuffix(": "))
-
-    def _stop_with_supervisor(self) -> None:
-        asyncio.get_running_loop().remove_reader(sys.stdin)
-        self._stop.set()
 
     async def _bound_stop(self) -> None:
         """Once told to stop, be at the end in a bounded time."""

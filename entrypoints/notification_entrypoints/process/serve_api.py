@@ -107,7 +107,15 @@ class _Protocol(PatientProtocol):
         descriptor = transport.get_extra_info("socket").fileno()
         surplus = self._limit.opened(self, descriptor)
         if surplus is self:
-            self._refuse(cast("asyncio.WriteTransport", transport))
+            # Before a request has come: there will be no place to read it.
+            answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
+            body = cast("bytes", answer.body)
+            answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+            answer.headers[hdrs.CONNECTION] = "close"
+            lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+            lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+            head = "\r\n".join([*lines, "", ""]).encode()
+            cast("asyncio.WriteTransport", transport).write(head + body)
         if surplus is not None:
             surplus.force_close()
 
@@ -120,16 +128,6 @@ class _Protocol(PatientProtocol):
         """Make room for another connection."""
         self._limit.closed(self)
         super().connection_lost(exc)
-
-    def _refuse(self, transport: asyncio.WriteTransport) -> None:
-        """Answer before a request has come: there will be no place to read it."""
-        answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
-        body = cast("bytes", answer.body)
-        answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
-        answer.headers[hdrs.CONNECTION] = "close"
-        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     def handle_error(
         self,

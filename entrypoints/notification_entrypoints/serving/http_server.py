@@ -72,12 +72,13 @@ class PatientProtocol(RequestHandler):
     def _await_request(self) -> None:
         if self._awaited <= self._request_count:
             self._awaited = self._request_count + 1
-            within = self._read_timeout.total_seconds()
-            self._loop.call_later(within, self._close_unless_come, self._awaited)
+            awaited = self._awaited
 
-    def _close_unless_come(self, awaited: int) -> None:
-        if self._request_count < awaited:
-            self.force_close()
+            def close_unless_come() -> None:
+                if self._request_count < awaited:
+                    self.force_close()
+
+            self._loop.call_later(self._read_timeout.total_seconds(), close_unless_come)
 
 
 class ProtocolRunner(web.AppRunner):
@@ -171,14 +172,14 @@ def _bound(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int:
     """Bind a socket to each address of a host, as a server does; return the port of all."""
     places = socket.getaddrinfo(bind.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in dict.fromkeys(places):
-        each = sockets.enter_context(socket.socket(family, kind, protocol))
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound = sockets.enter_context(socket.socket(family, kind, protocol))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        each.bind((address[0], port, *address[2:]))
-        port = each.getsockname()[1]
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address[0], port, *address[2:]))
+        port = bound.getsockname()[1]
     return port
 
 
@@ -213,21 +214,22 @@ def stop_signals(at_once: Callable[[], None] = _exit) -> Iterator[asyncio.Event]
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    told: list[signal.Signals] = []
+    is_first = True
 
-    def handle(which: signal.Signals) -> None:
-        if told:
+    def handle() -> None:
+        nonlocal is_first
+        if not is_first:
             at_once()
-        told.append(which)
+        is_first = False
         stop.set()
 
     signals = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
-    for each in signals:
-        loop.add_signal_handler(each, handle, each)
+    for number in signals:
+        loop.add_signal_handler(number, handle)
     try:
         yield stop
     finally:
-        for each in signals:
-            loop.remove_signal_handler(each)
+        for number in signals:
+            loop.remove_signal_handler(number)

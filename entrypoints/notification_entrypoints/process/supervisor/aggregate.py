@@ -7,7 +7,7 @@ it only shows, such as how much it has in hand, goes with it.
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import hdrs, web
 from attrs import define, field, frozen
@@ -204,26 +204,22 @@ class WorkerPoolStatus(StatusSource):
         reports = [json.loads(each.body) for each in responses if each and each.is_ok]
         if not reports:
             raise StorageUnavailable("No worker answers: see /readyz.")
-        return _together(reports)
-
-
-def _together(reports: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
-    """Put reports together: all look at one storage, but each has done something else."""
-    oldest = [report["oldest_due_seconds"] for report in reports]
-    last_minutes = [report["last_minute"] for report in reports]
-    return {
-        "waiting": max(report["waiting"] for report in reports),
-        "waiting_is_exact": all(report["waiting_is_exact"] for report in reports),
-        "begun": max(report["begun"] for report in reports),
-        "webhooks_waiting": max(report["webhooks_waiting"] for report in reports),
-        "oldest_due_seconds": max((age for age in oldest if age is not None), default=None),
-        "workers": sorted({worker for report in reports for worker in report["workers"]}),
-        "dispatching": any(report["dispatching"] for report in reports),
-        "last_minute": {
-            **{name: sum(minute[name] for minute in last_minutes) for name in last_minutes[0]},
-            "seconds": max(minute["seconds"] for minute in last_minutes),
-        },
-    }
+        # All look at one storage, but each has done something else.
+        oldest = [report["oldest_due_seconds"] for report in reports]
+        last_minutes = [report["last_minute"] for report in reports]
+        return {
+            "waiting": max(report["waiting"] for report in reports),
+            "waiting_is_exact": all(report["waiting_is_exact"] for report in reports),
+            "begun": max(report["begun"] for report in reports),
+            "webhooks_waiting": max(report["webhooks_waiting"] for report in reports),
+            "oldest_due_seconds": max((age for age in oldest if age is not None), default=None),
+            "workers": sorted({worker for report in reports for worker in report["workers"]}),
+            "dispatching": any(report["dispatching"] for report in reports),
+            "last_minute": {
+                **{name: sum(minute[name] for minute in last_minutes) for name in last_minutes[0]},
+                "seconds": max(minute["seconds"] for minute in last_minutes),
+            },
+        }
 
 
 def add_debug_proxy(
