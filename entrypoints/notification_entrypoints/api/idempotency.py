@@ -90,11 +90,17 @@ class Idempotency:
         if not keys:
             return render(await effect(audited if audited_subject else None))
         environment_id = call.environment_id
-        request, fingerprint = _name(call, keys), _fingerprint(call)
+        request = _name(call, keys)
+        query = call.request.query_string.encode()
+        fingerprint = hashlib.sha256(query + b"\0" + call.body).hexdigest()
 
         def records(outcome: _Outcome | None) -> RequestRecords:
-            answer = b"" if outcome is None else _encoded(render(outcome))
-            now = self._clock.now()
+            answer, now = b"", self._clock.now()
+            if outcome is not None:
+                response = render(outcome)
+                body = response.body if isinstance(response.body, bytes) else b""
+                stored = _Answer(response.status, dict(response.headers), body)
+                answer = msgspec.msgpack.encode(stored)
             kept_answer = StoredResponse(environment_id, request, fingerprint, answer, now)
             return [kept_answer, *audited(outcome)]
 
@@ -131,16 +137,6 @@ def _name(call: ApiCall, keys: Sequence[str]) -> str:
         raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail(HEADER, message)])
     parts = call.caller.name, call.request.method, call.request.path, keys[0]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def _fingerprint(call: ApiCall) -> str:
-    asked = call.request.query_string.encode() + b"\0" + call.body
-    return hashlib.sha256(asked).hexdigest()
-
-
-def _encoded(response: web.Response) -> bytes:
-    body = response.body if isinstance(response.body, bytes) else b""
-    return msgspec.msgpack.encode(_Answer(response.status, dict(response.headers), body))
 
 
 def _again(kept_answer: StoredResponse | None, fingerprint: str) -> web.Response:

@@ -60,9 +60,12 @@ class Paging:
         cursor = call.parameters.text("cursor")
         if cursor is None:
             return None
-        place = _decoded(cursor)[_SEAL_BYTES:]
-        # Of several texts that stand for the same bytes only the one that we write is taken.
         written = cursor.encode(errors="surrogatepass")
+        try:
+            place = base64.urlsafe_b64decode(written + b"==")[_SEAL_BYTES:]
+        except ValueError:
+            place = b""
+        # Of several texts that stand for the same bytes only the one that we write is taken.
         if not hmac.compare_digest(self._cursor(call, place).encode(), written):
             message = (
                 "This is not a cursor of this list and these filters. Follow the Link header of "
@@ -72,25 +75,13 @@ class Paging:
         return place
 
     def _cursor(self, call: ApiCall, place: bytes) -> str:
-        seal = hmac.digest(self.key, _list_of(call) + place, "sha256")[:_SEAL_BYTES]
+        path, query = call.request.match_info, call.request.query
+        # What tells the list of a call from every other one.
+        parts = (
+            path.route.resource.canonical if path.route.resource else "",
+            sorted(path.items()),
+            sorted({n: text for n, text in query.items() if n not in _NOT_OF_THE_LIST}.items()),
+        )
+        sealed = msgspec.json.encode(parts) + place
+        seal = hmac.digest(self.key, sealed, "sha256")[:_SEAL_BYTES]
         return base64.urlsafe_b64encode(seal + place).rstrip(b"=").decode()
-
-
-def _list_of(call: ApiCall) -> bytes:
-    """Return what tells the list of a call from every other one."""
-    request = call.request
-    resource = request.match_info.route.resource
-    filters = {name: text for name, text in request.query.items() if name not in _NOT_OF_THE_LIST}
-    parts = (
-        resource.canonical if resource else "",
-        sorted(request.match_info.items()),
-        sorted(filters.items()),
-    )
-    return msgspec.json.encode(parts)
-
-
-def _decoded(cursor: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(f"{cursor}==".encode(errors="surrogatepass"))
-    except ValueError:
-        return b""

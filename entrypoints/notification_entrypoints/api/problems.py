@@ -283,8 +283,10 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RequestRefused):
         return error.problem
     if isinstance(error, web.HTTPException):
-        return _BY_STATUS.get(error.status, _fallback(error.status))
-    return next((to for known, to in _BY_ERROR if isinstance(error, known)), Problem.UNEXPECTED)
+        is_ours = error.status >= web.HTTPInternalServerError.status_code
+        fallback = Problem.UNEXPECTED if is_ours else Problem.REFUSED_REQUEST
+        return _BY_STATUS.get(error.status, fallback)
+    return next((p for kind, p in _BY_ERROR if isinstance(error, kind)), Problem.UNEXPECTED)
 
 
 def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Response:
@@ -300,11 +302,6 @@ def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Respo
         # What is left of the body would be taken for the next request.
         response.force_close()
     return response
-
-
-def _fallback(status: int) -> Problem:
-    server_error = 500
-    return Problem.UNEXPECTED if status >= server_error else Problem.REFUSED_REQUEST
 
 
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
@@ -330,9 +327,10 @@ def _body(error: Exception, problem: Problem, request_id: str, *, debug: bool) -
         "stacktrace": traceback.format_exception(error) if debug else [],
         "request_id": request_id,
     }
-    if details := _details(error):
+    if isinstance(error, RequestRefused | InvalidInput) and error.details:
         fields["details"] = [
-            {"field": detail.field, "message": detail.message} for detail in details
+            {"field": detail.field, "message": detail.message}
+            for detail in error.details[:_MAX_DETAILS]
         ]
     return msgspec.json.encode(fields)
 
@@ -349,9 +347,3 @@ def _message(error: Exception, problem: Problem) -> str:
     if problem is not Problem.UNEXPECTED and isinstance(error, written_for_the_caller):
         return str(error)
     return problem.value.message
-
-
-def _details(error: Exception) -> Sequence[Detail]:
-    if isinstance(error, RequestRefused | InvalidInput):
-        return error.details[:_MAX_DETAILS]
-    return ()

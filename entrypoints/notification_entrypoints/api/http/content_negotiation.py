@@ -29,7 +29,12 @@ def check_accepted(request: web.Request, media_types: Collection[str]) -> None:
     Parameters make no difference.
     """
     weights = _weights(request, hdrs.ACCEPT)
-    if weights and all(_weight_of(name, weights) == 0 for name in media_types):
+    for media_type in media_types:
+        # The range that names it most closely counts.
+        ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*", "*")
+        if next((weights[name] for name in ranges if name in weights), 0) > 0:
+            return
+    if weights:
         raise RequestRefused(Problem.NOT_ACCEPTABLE)
 
 
@@ -61,12 +66,6 @@ def _weights(request: web.Request, name: str) -> Mapping[str, float]:
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _weights_in(text)
 
 
-@lru_cache(maxsize=128)
-def _remembered(text: str) -> Mapping[str, float]:
-    # A caller says the same at each request, and so do most callers.
-    return _weights_in(text)
-
-
 def _weights_in(text: str) -> Mapping[str, float]:
     named: dict[str, float] = {}
     for item in text.split(","):
@@ -79,7 +78,5 @@ def _weights_in(text: str) -> Mapping[str, float]:
     return named
 
 
-def _weight_of(media_type: str, weights: Mapping[str, float]) -> float:
-    """Return the weight of a media type: by the range that names it most closely."""
-    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*", "*")
-    return next((weights[name] for name in ranges if name in weights), 0)
+# A caller says the same at each request, and so do most callers.
+_remembered = lru_cache(maxsize=128)(_weights_in)

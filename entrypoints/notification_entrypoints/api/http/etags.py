@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Collection
 
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
 from notification_core.model.read_models import Activity
 
@@ -22,7 +22,7 @@ def tag_of(version: int, activity: Activity) -> str:
     shown = (activity.last_triggered, activity.last_errored)
     if not any(shown):
         return str(version)
-    ids = b"".join(each.log_id.bytes if each else bytes(16) for each in shown)
+    ids = b"".join(last.log_id.bytes if last else bytes(16) for last in shown)
     return f"{version}-{hashlib.sha256(ids).hexdigest()[:16]}"
 
 
@@ -36,19 +36,14 @@ def expected_versions(request: web.Request) -> Collection[int] | None:
     if hdrs.IF_MATCH not in request.headers:
         return None
     tags = request.if_match or ()
-    if any(each.value == _ANY for each in tags):
+    if any(tag.value == _ANY for tag in tags):
         return None
-    found = (_version(each) for each in tags)
-    return {version for version in found if version is not None}
+    # A weak tag never matches here (RFC 9110, section 13.1.1).
+    parts = (_TAG.fullmatch(tag.value) for tag in tags if not tag.is_weak)
+    return {int(part[1]) for part in parts if part}
 
 
 def is_known(request: web.Request, tag: str) -> bool:
     """Tell whether the caller has seen this state already, as ``If-None-Match`` says."""
     tags = request.if_none_match
-    return tags is not None and any(each.value in {_ANY, tag} for each in tags)
-
-
-def _version(each: ETag) -> int | None:
-    # A weak tag never matches here (RFC 9110, section 13.1.1).
-    parts = None if each.is_weak else _TAG.fullmatch(each.value)
-    return int(parts[1]) if parts else None
+    return tags is not None and any(other.value in {_ANY, tag} for other in tags)

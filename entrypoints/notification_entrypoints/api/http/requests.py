@@ -186,7 +186,14 @@ def parse_object(body: bytes) -> Mapping[str, object]:
         raise _not_json(f"{error}.") from error
     if not isinstance(value, dict):
         raise RequestRefused(Problem.INVALID_BODY, details=[Detail(WHOLE, "Give an object.")])
-    if too_long := _too_long(value):
+    # What has more elements than are worth looking at one by one is named, and looked at no more.
+    parts = [(WHOLE, value), *((field_at([name]), part) for name, part in value.items())]
+    message = f"There are too many. Give {MAX_ELEMENTS:,} or fewer."
+    if too_long := [
+        Detail(where, message)
+        for where, part in parts
+        if isinstance(part, dict | list) and len(part) > MAX_ELEMENTS
+    ]:
         raise RequestRefused(Problem.INVALID_BODY, details=too_long)
     return value
 
@@ -219,17 +226,6 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> Mapping[str, object]
         message = "This field is there more than once. Give it once."
         raise RequestRefused(Problem.INVALID_BODY, details=[Detail(field_at([twice]), message)])
     return fields
-
-
-def _too_long(fields: Mapping[str, object]) -> list[Detail]:
-    """Return which parts of a body have more elements than are worth looking at one by one."""
-    parts = [(WHOLE, fields), *((field_at([name]), value) for name, value in fields.items())]
-    message = f"There are too many. Give {MAX_ELEMENTS:,} or fewer."
-    return [
-        Detail(where, message)
-        for where, part in parts
-        if isinstance(part, dict | list) and len(part) > MAX_ELEMENTS
-    ]
 
 
 def _too_large(most: int) -> RequestRefused:

@@ -170,13 +170,18 @@ def _operations(document: Object, schema_of: _SchemaOf) -> Iterator[Operation]:
         for method in _METHODS:
             if isinstance(operation := item.get(method), dict):
                 parameters = shared + _parameters(document, operation)
+                answers = [
+                    _objects(_resolved(document, response).get("content", {}))
+                    for status, response in _objects(operation["responses"]).items()
+                    if status.startswith("2")
+                ]
                 yield Operation(
                     str(operation["operationId"]),
                     method.upper(),
                     path,
                     access_rule_of(operation, path),
-                    tuple(_parameter(document, each, schema_of) for each in parameters),
-                    frozenset(_answers(document, operation)),
+                    tuple(_parameter(document, node, schema_of) for node in parameters),
+                    frozenset().union(*answers),
                     *_body(operation, schema_of),
                 )
 
@@ -204,7 +209,7 @@ def access_rule_of(operation: Mapping[str, object], path: str) -> AccessRule:
 
 def _parameters(document: Object, owner: Object) -> list[Object]:
     listed = cast("list[Object]", owner.get("parameters", []))
-    return [_resolved(document, each) for each in listed]
+    return [_resolved(document, node) for node in listed]
 
 
 def _resolved(document: Object, node: Object) -> Object:
@@ -226,12 +231,6 @@ def _parameter(document: Object, parameter: Object, schema_of: _SchemaOf) -> Par
         schema.get("format"),
         schema_of(parameter["schema"]),
     )
-
-
-def _answers(document: Object, operation: Object) -> Iterator[str]:
-    for status, response in _objects(operation["responses"]).items():
-        if status.startswith("2"):
-            yield from _objects(_resolved(document, response).get("content", {}))
 
 
 def _body(operation: Object, schema_of: _SchemaOf) -> tuple[Schema | None, tuple[str, ...], bool]:

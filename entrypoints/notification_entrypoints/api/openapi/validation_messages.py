@@ -64,7 +64,9 @@ def field_at(path: Sequence[str | int]) -> str:
 def _sentence(kind: ValidationErrorKind, value: object) -> str:
     match kind:
         case ValidationErrorKind.Type(types):
-            return f"This is {_kind_of(value)}. {_instead(value)}{_either(types)}."
+            instead = "Leave the field out, or give" if value is None else "Give"
+            either = " or ".join(_KINDS[name] for name in types)
+            return f"This is {_kind_of(value)}. {instead} {either}."
         case ValidationErrorKind.Enum(options):
             return f"This is none of the values. Give one of {', '.join(map(str, options))}."
         case ValidationErrorKind.Format(format):
@@ -73,14 +75,6 @@ def _sentence(kind: ValidationErrorKind, value: object) -> str:
             return "Some of these are there more than once. Give each once."
         case _:
             return _BOUNDS.get(kind.name, _OTHERWISE).format(kind.value)
-
-
-def _instead(value: object) -> str:
-    return "Leave the field out, or give " if value is None else "Give "
-
-
-def _either(types: Sequence[str]) -> str:
-    return " or ".join(_KINDS[name] for name in types)
 
 
 def _kind_of(value: object) -> str:

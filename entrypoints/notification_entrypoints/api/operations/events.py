@@ -92,7 +92,10 @@ class EventOperations:
                     self._reader, self._read, call, ids.__next__
                 )
         except InvalidInput as error:
-            self.tally.events_rejected(len({_index(detail.field) for detail in error.details}))
+            # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
+            parts = [detail.field.partition(".") for detail in error.details]
+            rejected = {place if place.startswith("[") else "" for place, _, _ in parts}
+            self.tally.events_rejected(len(rejected))
             raise
         for event in mismatched:
             self.tally.data_schema_mismatched(event.type)
@@ -120,8 +123,3 @@ class EventOperations:
             make_event_id=make_event_id,
         )
         return events, single, [*filterfalse(self.schemas.fits, events)]
-
-
-def _index(field: str) -> str:
-    """Return which event of a batch a detail is about: ``[3]`` of ``[3].event``."""
-    return field.partition(".")[0] if field.startswith("[") else ""

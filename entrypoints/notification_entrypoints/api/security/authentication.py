@@ -64,7 +64,13 @@ class Callers:
         """
         if self._credentials is None:
             return ANYBODY
-        credential = _credential_of(request)
+        header = request.headers.get(hdrs.AUTHORIZATION)
+        if header is None:
+            raise _unidentified(Problem.CREDENTIAL_MISSING)
+        if not (match := _BEARER.fullmatch(header)):
+            message = "Send the header as `Authorization: Bearer` and the key or the token."
+            raise _unidentified(Problem.CREDENTIAL_REFUSED, message)
+        credential = match[1]
         scheme = next((s for s in self._credentials if s.accepts(credential)), None)
         if scheme is None:
             cause = "This is no credential of a kind that is accepted here."
@@ -110,16 +116,6 @@ class Callers:
             extra={"address": address, "claimed": watched[1:], "cause": cause},
         )
         return _unidentified(Problem.CREDENTIAL_REFUSED, cause)
-
-
-def _credential_of(request: web.Request) -> str:
-    header = request.headers.get(hdrs.AUTHORIZATION)
-    if header is None:
-        raise _unidentified(Problem.CREDENTIAL_MISSING)
-    if not (match := _BEARER.fullmatch(header)):
-        message = "Send the header as `Authorization: Bearer` and the key or the token."
-        raise _unidentified(Problem.CREDENTIAL_REFUSED, message)
-    return match[1]
 
 
 def _unidentified(problem: Problem, message: str | None = None) -> RequestRefused:

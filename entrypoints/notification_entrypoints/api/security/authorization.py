@@ -172,8 +172,11 @@ class OriginPolicy:
         origin = request.headers.get(hdrs.ORIGIN)
         if _ANY in self.origins or origin in self.origins:
             return
-        is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
-        if is_cross_site or (origin is not None and _host_of(origin) != request.host):
+        try:
+            host = request.host if origin is None else urlsplit(origin).netloc
+        except ValueError:
+            host = None
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" or host != request.host:
             raise RequestRefused(Problem.FOREIGN_PAGE)
 
     def is_on_this_host(self, request: web.Request) -> bool:
@@ -203,13 +206,6 @@ class OriginPolicy:
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = headers.get(hdrs.ALLOW, "")
             headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _TAKEN
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _PREFLIGHT_SECONDS
-
-
-def _host_of(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
 
 
 @lru_cache(maxsize=64)
