@@ -42,7 +42,7 @@ PLACES: Mapping[str, str] = {
     "api": "the API",
     "bootstrap.application.cursor_key": "the storage",
     "bootstrap.application.open_application": "the API",
-    "bootstrap.application._dispatching": "sending",
+    "bootstrap.application._open_dispatcher": "sending",
     "bootstrap.application._open_ingests": "taking events in",
     "bootstrap.application._open_runtime": "sending",
     "bootstrap.application._webhook_tester": "sending",

@@ -111,7 +111,7 @@ async def trace(database: str, rounds: int) -> Trace:
                 profile.is_on = number >= _WARM_EVENTS
                 async with client.post(url, json=EVENT) as response:
                     response.raise_for_status()
-                await notifications.sent()
+                await notifications.drain()
                 profile.is_on = False
                 traces.append(profile.calls)
     finally:
@@ -190,7 +190,7 @@ def main() -> None:
                     print(f"{number:4} {function}")
 
 
-_WAITING: Final = Notifications.sent.__code__
+_WAITING: Final = Notifications.drain.__code__
 
 if __name__ == "__main__":
     main()

@@ -23,7 +23,7 @@ async def main(folder: str, url: str) -> None:
         await notifications.webhooks.create(ENVIRONMENT, draft)
         event = notifications.event(ENVIRONMENT, "job-completed", {"status": "succeeded"})
         await notifications.publish([event])
-        await notifications.sent()
+        await notifications.drain()
 
 
 if __name__ == "__main__":

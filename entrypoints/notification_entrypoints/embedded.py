@@ -140,7 +140,7 @@ class Notifications:
         return self._application.replays
 
     @property
-    def trials(self) -> WebhookTester:
+    def webhook_tester(self) -> WebhookTester:
         """Sending an example now."""
         return self._application.webhook_tester
 
@@ -199,7 +199,7 @@ class Notifications:
         stores.after_commit(connection, joined.committed)
         return joined.published
 
-    async def sent(self) -> None:
+    async def drain(self) -> None:
         """Return once this process has nothing in hand, for a script that is about to end.
 
         What it took has then been delivered or failed, or waits in storage for its next attempt.

@@ -41,8 +41,8 @@ from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import SignatureCache
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
-from notification_entrypoints.bootstrap.authentication import accepted_credentials
-from notification_entrypoints.bootstrap.http_sender import chosen_sender
+from notification_entrypoints.bootstrap.authentication import open_credentials
+from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.bootstrap.signer import fastest_signer
 from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.config.policies import (
@@ -53,7 +53,7 @@ from notification_entrypoints.config.policies import (
     webhook_rules,
 )
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.config.wrapped_secrets import unwrapped
+from notification_entrypoints.config.wrapped_secrets import unwrap_secrets
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.serving.background import in_background
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
@@ -140,11 +140,11 @@ async def open_application(
 ) -> AsyncIterator[Application]:
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
     async with AsyncExitStack() as stack:
-        runtime = await _open_runtime(stack, await unwrapped(settings), metrics, overrides)
+        runtime = await _open_runtime(stack, await unwrap_secrets(settings), metrics, overrides)
         settings, clock, ids = runtime.settings, runtime.clock, runtime.ids
         storage = runtime.storage
         dispatcher = await stack.enter_async_context(
-            _dispatching(runtime) if overrides.dispatches else nullcontext()
+            _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
         )
         ingests = await _open_ingests(stack, runtime, dispatcher)
         if (directory := overrides.directory) is None:
@@ -177,7 +177,7 @@ async def open_application(
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
             api_keys=ApiKeyService(storage.api_keys, clock, ids, new_secret, stored_keys.forget),
             credentials=await stack.enter_async_context(
-                accepted_credentials(settings, stored_keys, clock)
+                open_credentials(settings, stored_keys, clock)
             ),
             ingests=ingests,
             dispatcher=dispatcher,
@@ -194,7 +194,7 @@ async def _open_runtime(
     if (storage := overrides.storage) is None:
         storage = await stack.enter_async_context(open_storage(settings, clock, ids))
     if (sender := overrides.sender) is None:
-        sender = chosen_sender(settings, metrics.phase_finished)
+        sender = choose_sender(settings, metrics.phase_finished)
         stack.push_async_callback(sender.close)
     signatures = SignatureCache(settings.webhooks.signature_headers, fastest_signer())
     return Runtime(
@@ -277,7 +277,7 @@ def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> Replays:
 
 
 @asynccontextmanager
-async def _dispatching(runtime: Runtime) -> AsyncIterator[Dispatcher | None]:
+async def _open_dispatcher(runtime: Runtime) -> AsyncIterator[Dispatcher | None]:
     """Dispatch for the length of the block; of a SQLite file only one process can."""
     storage, metrics = runtime.storage, runtime.metrics
     worker = runtime.ids()

@@ -18,7 +18,7 @@ _log = structlog.stdlib.get_logger("notification")
 
 
 @asynccontextmanager
-async def accepted_credentials(
+async def open_credentials(
     settings: Settings, keys: StoredKeys, clock: Clock
 ) -> AsyncIterator[Sequence[CredentialScheme] | None]:
     """Give the kinds of credentials that are accepted, None where nobody is asked."""

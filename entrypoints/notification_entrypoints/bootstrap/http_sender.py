@@ -9,7 +9,7 @@ from notification_entrypoints.config.policies import trust_of
 from notification_entrypoints.config.settings import Settings
 
 
-def chosen_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
+def choose_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
     """Return the sender that the settings ask for; to be called where an event loop runs.
 
     With the native one ``on_phase`` is called with how long the phases of requests take.

@@ -70,12 +70,14 @@ async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
             )
         )
         application.metrics.observe_lag(source.lag)
-        consumer = await stack.enter_async_context(_consuming(application, source))
+        consumer = await stack.enter_async_context(_open_consumer(application, source))
         yield KafkaParts({"event source": source.check}, consumer.stop)
 
 
 @asynccontextmanager
-async def _consuming(application: Application, source: EventSource) -> AsyncIterator[EventConsumer]:
+async def _open_consumer(
+    application: Application, source: EventSource
+) -> AsyncIterator[EventConsumer]:
     """Ingest what comes from a source, for the length of the block."""
     read = MessageReader(application.clock, application.settings.tz)
     schemas = DataSchemas(EVENT_TYPES)

@@ -17,7 +17,7 @@ from notification_core.encryption.cipher import Cipher
 from notification_core.ports.clock import Clock
 from notification_entrypoints.config.databases import file_of, server_uri
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.config.wrapped_secrets import unwrapped
+from notification_entrypoints.config.wrapped_secrets import unwrap_secrets
 
 if TYPE_CHECKING:
     from notification_adapters.sql.postgres import Server
@@ -95,5 +95,5 @@ def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
 
 
 async def _cipher(settings: Settings) -> Cipher:
-    opened = await unwrapped(settings)
+    opened = await unwrap_secrets(settings)
     return Cipher(opened.db.encryption_secret, opened.db.encryption_previous_secrets)

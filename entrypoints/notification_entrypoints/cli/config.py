@@ -21,8 +21,8 @@ from notification_entrypoints.cli.terminal import (
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import (
     embedded_database,
+    existing_up_defaults,
     secret_path,
-    up_defaults_now,
 )
 from notification_entrypoints.config.report import (
     SettingReport,
@@ -92,7 +92,7 @@ def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings
     to_be_made = secret_path(database) if database else None
     if to_be_made and to_be_made.exists():
         to_be_made = None
-    defaults = up_defaults_now(folder, environ) if is_up else {}
+    defaults = existing_up_defaults(folder, environ) if is_up else {}
     if to_be_made:
         defaults = {**defaults, _SECRET: _TO_BE_MADE}
     settings: tuple[SettingReport, ...] = ()

@@ -21,7 +21,7 @@ from notification_core.errors import NotificationError
 from notification_core.version import VERSION
 from notification_entrypoints.commands.exit_codes import Exit, exit_of
 from notification_entrypoints.observability.log_output import LogOutput
-from notification_entrypoints.serving.gc_tuning import imported_for_good
+from notification_entrypoints.serving.gc_tuning import import_without_gc
 
 PROGRAM = "notification-management"
 
@@ -62,7 +62,7 @@ _TOGETHER = {
 @cache
 def _command(name: str) -> click.Command:
     module = _TOGETHER.get(name) or name.replace("-", "_")
-    with imported_for_good():
+    with import_without_gc():
         imported = import_module(f"notification_entrypoints.cli.{module}")
     command: click.Command = getattr(imported, name if name in _TOGETHER else "command")
     return command

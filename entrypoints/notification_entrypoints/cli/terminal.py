@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from notification_entrypoints.commands.exit_codes import CommandFailed
-from notification_entrypoints.config.databases import up_defaults_now
+from notification_entrypoints.config.databases import existing_up_defaults
 from notification_entrypoints.config.report import UnknownVariable, unknown_variables
 
 _PIPE_WIDTH = 160
@@ -124,4 +124,4 @@ def run(work: Coroutine[object, object, _Result]) -> _Result:
 def defaults_of(data: Path | None) -> Mapping[str, str]:
     """Return what stands for variables that are not set, and tell of those without effect."""
     note(unknown_variables(os.environ))
-    return up_defaults_now(data, os.environ) if data else {}
+    return existing_up_defaults(data, os.environ) if data else {}

@@ -32,7 +32,7 @@ from notification_entrypoints.cli.verification import (
     signed_at,
 )
 from notification_entrypoints.commands.exit_codes import Exit
-from notification_entrypoints.config.variables import decoded
+from notification_entrypoints.config.variables import decode_text
 
 MAX_BYTES = 4 * 1024 * 1024
 """A request of ours has at most 1 MiB of body; written as base64 in JSON it is longer."""
@@ -77,7 +77,7 @@ def _keys(
 def _read(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            return decoded(file.read(_MAX_KEY_BYTES)).strip()
+            return decode_text(file.read(_MAX_KEY_BYTES)).strip()
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"There is no key to be read at {path}: {error}.") from error
 

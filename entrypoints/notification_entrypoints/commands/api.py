@@ -47,7 +47,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             storage=place_of(settings),
             access=access or "authentication is disabled",
         )
-        await process.until_stopped()
+        await process.wait_for_stop()
         application.wind_down()
 
 

@@ -69,8 +69,8 @@ class ApiRefused(NotificationError):
     """The API refuses a request; ``details`` names the fields."""
 
     def __init__(self, status: int, message: str, details: Sequence[Detail]) -> None:
-        said = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
-        super().__init__(f"The API refuses this: {said}" if said else message)
+        refusals = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
+        super().__init__(f"The API refuses this: {refusals}" if refusals else message)
         self.status = status
         self.details = tuple(details)
 

@@ -84,7 +84,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             ops_url=served.ops_url,
             dispatching=served.dispatching,
         )
-        await process.until_stopped()
+        await process.wait_for_stop()
         kafka.stop()
         application.wind_down()
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from notification_core.errors import NotificationError
 from notification_entrypoints.commands.exit_codes import Exit, exit_of
-from notification_entrypoints.serving.gc_tuning import imported_for_good
+from notification_entrypoints.serving.gc_tuning import import_without_gc
 
-with imported_for_good():
+with import_without_gc():
     from notification_entrypoints.commands import api, consumer, up
     from notification_entrypoints.process.run import ServerCommand, run_worker
     from notification_entrypoints.process.runtime import UNREACHABLE

@@ -11,7 +11,7 @@ from notification_adapters.postgres_uri import PostgresUri, parse_postgres_uri
 from notification_core.errors import StorageUnusable
 from notification_entrypoints.config.parsers import Authentication, is_loopback
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.config.variables import decoded, is_given
+from notification_entrypoints.config.variables import decode_text, is_secret_set
 
 FILE_NAME = "notification-management.sqlite"
 """The database's file in the folder that ``up`` keeps its data in."""
@@ -32,7 +32,7 @@ def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**defaults, **({_SECRET: _stored_secret(database)} if database else {})}
 
 
-def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+def existing_up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the same without making anything: a secret only where one is kept already."""
     database = embedded_database(folder, environ)
     defaults = _open_defaults(folder, environ)
@@ -44,7 +44,7 @@ def up_defaults_now(folder: Path, environ: Mapping[str, str]) -> Mapping[str, st
 def embedded_database(folder: Path, environ: Mapping[str, str]) -> Path | None:
     """Return the file beside which the secret is kept; None where the environment gives one."""
     uri = environ.get("DB_URI", _embedded_uri(folder))
-    return None if is_given(environ, _SECRET) else file_of(uri)
+    return None if is_secret_set(environ, _SECRET) else file_of(uri)
 
 
 def _open_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -101,7 +101,7 @@ def _stored_secret(database: Path) -> str:
                     "or set DB_ENCRYPTION_SECRET to it; without it the stored keys cannot be read."
                 )
             _make_secret(path)
-        return decoded(path.read_bytes()).strip()
+        return decode_text(path.read_bytes()).strip()
     except OSError as error:
         raise StorageUnusable(
             f"The secret {path} can be neither read nor made: {error.strerror}. Name a folder "

@@ -127,15 +127,15 @@ def load_settings(
     files = read_secret_files(
         environ, (name for name, variable in variables().items() if variable.secret)
     )
-    given = {**defaults, **environ, **files.texts}
+    texts = {**defaults, **environ, **files.texts}
     values: dict[str, object] = {}
     problems = list(files.problems)
     refused = {detail.field for detail in problems}
     for name, variable in variables().items():
         is_required = variable.default is None
-        if file_variable(name) in refused or not (name in given or is_required):
+        if file_variable(name) in refused or not (name in texts or is_required):
             continue
-        text = given.get(name, "")
+        text = texts.get(name, "")
         try:
             values[name] = variable.parser.parse(text)
         except ValueError as error:

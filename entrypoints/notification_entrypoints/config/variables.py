@@ -165,8 +165,8 @@ def build(settings: type[T], values: Mapping[str, object]) -> T:
         name = attribute.name.upper()
         if kind := attribute.metadata.get("group"):
             names = {each.name: f"{name}_{each.name.upper()}" for each in fields(kind)}
-            given = {each: values[full] for each, full in names.items() if full in values}
-            arguments[attribute.name] = kind(**given)
+            present = {each: values[full] for each, full in names.items() if full in values}
+            arguments[attribute.name] = kind(**present)
         elif name in values:
             arguments[attribute.name] = values[name]
     return settings(**arguments)
@@ -185,7 +185,7 @@ def file_variable(name: str) -> str:
     return f"{name}_FILE"
 
 
-def decoded(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
     """Return the text of a file in UTF-8, without the byte order mark that an editor put there.
 
     Raises ``ValueError``, which says what it is instead.
@@ -198,7 +198,7 @@ def decoded(content: bytes) -> str:
         raise ValueError(f"byte {error.start} is not") from None
 
 
-def is_given(environ: Mapping[str, str], name: str) -> bool:
+def is_secret_set(environ: Mapping[str, str], name: str) -> bool:
     """Tell whether a secret is set, as a value or as a file."""
     return name in environ or file_variable(name) in environ
 
@@ -236,6 +236,6 @@ def _text(environ: Mapping[str, str], name: str) -> str:
     if len(content) > MAX_BYTES:
         raise _UnreadableError(f"must name a file of at most {MAX_BYTES // 1024} KiB")
     try:
-        return decoded(content).removesuffix("\n").removesuffix("\r")
+        return decode_text(content).removesuffix("\n").removesuffix("\r")
     except ValueError as error:
         raise _UnreadableError(f"must name a file of text in UTF-8 ({error})") from None

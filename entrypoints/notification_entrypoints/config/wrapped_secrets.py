@@ -17,7 +17,7 @@ _SECRET = "DB_ENCRYPTION_SECRET"  # noqa: S105 - a variable's name
 _PREVIOUS = "DB_ENCRYPTION_PREVIOUS_SECRETS"
 
 
-async def unwrapped(settings: Settings) -> Settings:
+async def unwrap_secrets(settings: Settings) -> Settings:
     """Return the settings with each encryption secret in clear; done again it asks nobody.
 
     Raises :class:`UnwrappingRefused` and :class:`KeyServiceUnavailable`, which name the variable.

@@ -33,8 +33,8 @@ from notification_entrypoints.serving.http_server import (
     Bind,
     PatientProtocol,
     ProtocolRunner,
-    listening,
-    listening_at,
+    listen_at,
+    listen_on,
     stop_signals,
 )
 from notification_entrypoints.serving.shutdown import force_exit_after
@@ -112,12 +112,12 @@ class ServerProcess:
             add_debug_pages(app, self._settings, self.administrators.refusal)
             runner = ops_runner(app, self._settings)
             if self.address:
-                await stack.enter_async_context(listening_at(runner, self.address.socket))
+                await stack.enter_async_context(listen_at(runner, self.address.socket))
                 stack.callback(self.address.remove_socket)
                 self.ops_url = self.address.ops_url
             else:
                 self.ops_url = await stack.enter_async_context(
-                    listening(runner, ops_bind(self._settings))
+                    listen_on(runner, ops_bind(self._settings))
                 )
             # From the start on: what a process waits for before it serves may take long as well.
             await stack.enter_async_context(in_background(self._bound_stop()))
@@ -174,13 +174,13 @@ class ServerProcess:
         else:
             announce(announcement, sys.stdout)
 
-    async def until_stopped(self) -> None:
+    async def wait_for_stop(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""
         await self._stop.wait()
         self._stopped_at = self._clock.monotonic()
         _log.info("stopping")
 
-    async def until_delay_is_over(self) -> None:
+    async def wait_for_shutdown_delay(self) -> None:
         """Return once SHUTDOWN_DELAY has passed since the process was told to stop."""
         end = self._stopped_at + self._settings.shutdown_delay.total_seconds()
         await self._clock.sleep(max(0.0, end - self._clock.monotonic()))

@@ -22,7 +22,7 @@ from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import Authentication
 from notification_entrypoints.process.open_files import most_connections
 from notification_entrypoints.process.runtime import ServerProcess, api_bind
-from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner, listening
+from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner, listen_on
 
 _NAME = "notification-management"
 _BAD_REQUEST = 400
@@ -44,9 +44,9 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
         api_app(application, callers), application, max_connections=most_connections(settings)
     )
     bind = api_bind(settings, shared=process.address is not None)
-    async with listening(runner, bind) as url:
+    async with listen_on(runner, bind) as url:
         yield url
-        await process.until_delay_is_over()
+        await process.wait_for_shutdown_delay()
 
 
 async def access_summary(application: Application) -> str | None:

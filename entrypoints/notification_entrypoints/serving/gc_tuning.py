@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def imported_for_good() -> Iterator[None]:
+def import_without_gc() -> Iterator[None]:
     """Import in the block what lives as long as the process.
 
     The collector would walk over it again and again while it grows, and once more at the end: for

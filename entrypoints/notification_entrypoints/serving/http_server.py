@@ -127,7 +127,7 @@ class _Server(web.Server):
 
 
 @asynccontextmanager
-async def listening(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
+async def listen_on(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
     """Serve an application for the length of the block; gives its base URL.
 
     At the end it accepts nothing more, and lets requests that are under way end within the
@@ -136,7 +136,7 @@ async def listening(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
     await runner.setup()
     try:
         site = web.TCPSite(runner, bind.host, bind.port, reuse_port=bind.shared or None)
-        with _named(bind):
+        with _explain_bind_errors(bind):
             await site.start()
         yield base_url(bind.host, runner.addresses[0][1])
     finally:
@@ -144,7 +144,7 @@ async def listening(runner: web.AppRunner, bind: Bind) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def listening_at(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
+async def listen_at(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
     """Serve an application at a socket of the file system for the length of the block."""
     await runner.setup()
     try:
@@ -155,20 +155,20 @@ async def listening_at(runner: web.AppRunner, path: Path) -> AsyncIterator[None]
 
 
 @contextmanager
-def sharing(bind: Bind) -> Iterator[int]:
-    """Keep a port for processes that share it, without listening; gives its number.
+def reserve_port(bind: Bind) -> Iterator[int]:
+    """Keep a port for processes that share it, without listen_on; gives its number.
 
     Raises :class:`PortUnavailable` where another program listens on it, also one that would share.
     """
-    with ExitStack() as kept:
-        with _named(bind):
+    with ExitStack() as reserved:
+        with _explain_bind_errors(bind):
             with ExitStack() as alone:
-                port = _bound(bind, bind.port, alone, shared=False)
-            _bound(bind, port, kept, shared=True)
+                port = _bind_all(bind, bind.port, alone, shared=False)
+            _bind_all(bind, port, reserved, shared=True)
         yield port
 
 
-def _bound(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int:
+def _bind_all(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int:
     """Bind a socket to each address of a host, as a server does; return the port of all."""
     places = socket.getaddrinfo(bind.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in dict.fromkeys(places):
@@ -184,7 +184,7 @@ def _bound(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int:
 
 
 @contextmanager
-def _named(bind: Bind) -> Iterator[None]:
+def _explain_bind_errors(bind: Bind) -> Iterator[None]:
     """Say where it is that nothing can be bound to, and what to change."""
     try:
         yield

@@ -12,7 +12,7 @@ from notification_core.access.authentication import BootstrapKey, StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import InvalidSettings
 from notification_core.ports.credentials import CredentialScheme
-from notification_entrypoints.bootstrap.authentication import accepted_credentials
+from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.config.settings import load_settings
 
 REQUIRED = {"DB_ENCRYPTION_SECRET": "a secret of thirty-two letters !"}
@@ -28,7 +28,7 @@ async def accepted(**variables: str) -> Sequence[CredentialScheme] | None:
     clock = ManualClock()
     keys = StoredKeys(memory_storage(clock, IdGenerator(clock)).api_keys, clock)
     settings = load_settings(REQUIRED | variables)
-    async with accepted_credentials(settings, keys, clock) as credentials:
+    async with open_credentials(settings, keys, clock) as credentials:
         return credentials
 
 

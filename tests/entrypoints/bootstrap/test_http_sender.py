@@ -12,7 +12,7 @@ from notification_adapters.http.native import NativeSender
 from notification_core.errors import InvalidSettings
 from notification_core.model.delivery import ErrorCode
 from notification_core.ports.sender import HttpSender
-from notification_entrypoints.bootstrap.http_sender import chosen_sender
+from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.observability.metrics import Metrics
 from tests.support.certificates import Authority
@@ -26,7 +26,7 @@ REQUIRED = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 @asynccontextmanager
 async def chosen_by(name: str, **environ: str) -> AsyncIterator[HttpSender]:
     settings = load_settings({**REQUIRED, "WEBHOOKS_SENDER": name, **environ})
-    sender = chosen_sender(settings, Metrics("1", "").phase_finished)
+    sender = choose_sender(settings, Metrics("1", "").phase_finished)
     yield sender
     await sender.close()
 

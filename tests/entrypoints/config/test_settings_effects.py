@@ -35,7 +35,7 @@ from notification_core.model.message import Topics
 from notification_core.model.webhook import DisabledReason, Webhook
 from notification_entrypoints.bootstrap.kafka import brokers_of, consumer_config
 from notification_entrypoints.config.settings import load_settings, variables
-from notification_entrypoints.config.wrapped_secrets import unwrapped
+from notification_entrypoints.config.wrapped_secrets import unwrap_secrets
 from notification_entrypoints.embedded import (
     AdapterOverrides,
     Notifications,
@@ -46,7 +46,7 @@ from notification_entrypoints.embedded import (
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.server import Readiness, ops_app
 from notification_entrypoints.process.runtime import info_of, ops_bind, ops_runner
-from notification_entrypoints.serving.http_server import PortUnavailable, listening
+from notification_entrypoints.serving.http_server import PortUnavailable, listen_on
 from tests.support.certificates import Authority
 from tests.support.issuers import AUDIENCE, EC_KEY, ISSUER, RSA_KEY, issuer, published, token
 from tests.support.receivers import LOOPBACK, Receiver
@@ -227,7 +227,7 @@ async def test_an_attempt_takes_no_longer_than_it_may() -> None:
     async with world(WEBHOOKS_WRITE_TIMEOUT="20ms") as opened:
         webhook = await opened.webhook()
         opened.sender.answer(URL, Hang.HANG)
-        tried = await opened.notifications.trials.send(ENVIRONMENT, webhook.webhook_id)
+        tried = await opened.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
         assert tried.error is not None
         assert tried.error.code == "timeout"
 
@@ -533,12 +533,12 @@ async def test_vault_is_asked_by_the_name_of_the_key_and_only_if_it_is_trusted(
             "DB_ENCRYPTION_VAULT_TOKEN": TOKEN,
             "DB_ENCRYPTION_VAULT_CA_FILE": str(tmp_path / "authority.pem"),
         }
-        assert (await unwrapped(load_settings(chosen))).db.encryption_secret == "s" * 32
+        assert (await unwrap_secrets(load_settings(chosen))).db.encryption_secret == "s" * 32
         with pytest.raises(UnwrappingRefused):
-            await unwrapped(load_settings(chosen | {"DB_ENCRYPTION_VAULT_KEY": "another"}))
+            await unwrap_secrets(load_settings(chosen | {"DB_ENCRYPTION_VAULT_KEY": "another"}))
         del chosen["DB_ENCRYPTION_VAULT_CA_FILE"]
         with pytest.raises(NotificationError, match=r"(?i)tls|certificate|trust"):
-            await unwrapped(load_settings(chosen))
+            await unwrap_secrets(load_settings(chosen))
 
 
 # The ops server, and Kafka's client.
@@ -553,7 +553,7 @@ async def ops(**chosen: str) -> AsyncIterator[str]:
     app = ops_app(
         Metrics("1", ""), parts, info_of(loaded), stopping=asyncio.Event(), write_timeout=write
     )
-    async with listening(ops_runner(app, loaded), ops_bind(loaded)) as url:
+    async with listen_on(ops_runner(app, loaded), ops_bind(loaded)) as url:
         yield url
     await parts.close()
 

@@ -30,7 +30,7 @@ async def test_told_to_stop_while_it_starts_it_ends_in_a_bounded_time(
     async with process.open():
         os.kill(os.getpid(), signal.SIGTERM)
         await until("its end is bounded, though it does not serve yet", its_end_is_bounded)
-        await process.until_stopped()
+        await process.wait_for_stop()
 
 
 async def test_a_hangup_stops_it() -> None:

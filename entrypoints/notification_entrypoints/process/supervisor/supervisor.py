@@ -43,7 +43,7 @@ from notification_entrypoints.process.supervisor.aggregate import (
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
 from notification_entrypoints.process.supervisor.worker_process import WorkerProcess, spawn
 from notification_entrypoints.serving.background import in_background
-from notification_entrypoints.serving.http_server import listening, sharing, stop_signals
+from notification_entrypoints.serving.http_server import listen_on, reserve_port, stop_signals
 from notification_entrypoints.serving.worker_channel import WorkerAddress
 
 LONGEST_STOP: Final = 14.0
@@ -98,13 +98,13 @@ async def supervise(settings: Settings, pool: WorkerPool, log: LogOutput) -> Non
         add_status_page(app, WorkerPoolStatus(workers))
         add_debug_proxy(app, settings, workers)
         ops_url = await stack.enter_async_context(
-            listening(ops_runner(app, settings), ops_bind(settings))
+            listen_on(ops_runner(app, settings), ops_bind(settings))
         )
         await stack.enter_async_context(in_background(metrics.keep_collecting()))
         environ = pool.environ
         if pool.shares_port:
             # The port is kept for the workers, also where the setting leaves it to the system.
-            port = stack.enter_context(sharing(api_bind(settings)))
+            port = stack.enter_context(reserve_port(api_bind(settings)))
             environ = {**environ, "API_SERVER_PORT": str(port)}
         folder = stack.enter_context(socket_folder())
 
@@ -139,8 +139,8 @@ async def _run_until_stopped(
     async def wait_for_stop() -> None:
         await stop.wait()
 
-    async with in_background(announce_once_all_serve()), in_background(wait_for_stop()) as told:
-        await asyncio.wait([told, *runs], return_when=asyncio.FIRST_COMPLETED)
+    async with in_background(announce_once_all_serve()), in_background(wait_for_stop()) as stopped:
+        await asyncio.wait([stopped, *runs], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         _log.info("stopping")
     for worker in workers:
