@@ -87,7 +87,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "KAFKA_TOPIC_PREFIX": "e2e/test_kafka.py::test_an_event_from_kafka_is_delivered_signed",
     "KAFKA_CONSUMER_FETCH_BYTES": "e2e/test_kafka.py::test_a_lone_message_waits_for_others",
     "KAFKA_CONSUMER_FETCH_FREQUENCY": "e2e/test_kafka.py::test_a_lone_message_waits_for_others",
-    "KAFKA_TOPIC_REPLICATION_FACTOR": "adapters/test_kafka_topics.py::test_too_high_a_replication",
+    "KAFKA_TOPIC_REPLICATION_FACTOR": "adapters/kafka/test_topics.py::test_too_high_a_replication",
     "KAFKA_SECURITY_PROTOCOL": "e2e/test_kafka.py::test_a_broker_that_asks_for_a_password",
     "KAFKA_SASL_MECHANISM": "e2e/test_kafka.py::test_a_broker_that_asks_for_a_password",
     "KAFKA_SASL_USERNAME": "e2e/test_kafka.py::test_a_broker_that_asks_for_a_password",

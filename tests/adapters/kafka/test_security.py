@@ -16,7 +16,7 @@ from notification_adapters.kafka.config import (
 from notification_adapters.kafka.event_source import open_source
 from notification_core.errors import BrokersUnavailable
 from notification_core.model.message import Topics
-from tests.adapters.kafka_members import member, problem_of, taken, values
+from tests.adapters.kafka.members import member, problem_of, taken, values
 from tests.kafka.servers import PASSWORD, USER, Broker
 from tests.kafka.topics import Kafka
 from tests.support.observers import RecordingObserver

@@ -15,7 +15,7 @@ from notification_adapters.kafka import group_member
 from notification_adapters.kafka.config import Brokers, Start
 from notification_adapters.kafka.event_source import KafkaSource
 from notification_core.model.message import Message
-from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
+from tests.adapters.kafka.members import is_well, member, problem_of, taken, values
 from tests.kafka.topics import Kafka
 from tests.support.observers import RecordingObserver
 from tests.support.waiting import PATIENCE, until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from notification_adapters.kafka.config import Brokers
-from tests.adapters.kafka_members import is_well, member, problem_of, taken, values
+from tests.adapters.kafka.members import is_well, member, problem_of, taken, values
 from tests.kafka.servers import Server, running_broker, running_cluster
 from tests.kafka.topics import Kafka, topics_on
 from tests.support.observers import RecordingObserver
