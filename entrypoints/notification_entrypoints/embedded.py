@@ -31,7 +31,7 @@ from notification_core.ingest.ingest import Published
 from notification_core.model.event import Event, Source
 from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
-from notification_core.replays.replays import Replays
+from notification_core.replays.replays import ReplayService
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.version import VERSION
 from notification_core.webhooks.webhook_tester import WebhookTester
@@ -135,7 +135,7 @@ class Notifications:
         return self._application.storage.logs
 
     @property
-    def replays(self) -> Replays:
+    def replays(self) -> ReplayService:
         """Delivering again what was delivered, skipped or failed."""
         return self._application.replays
 

@@ -63,7 +63,7 @@ class StoredKeys(CredentialScheme):
             raise CredentialRefused(problem)
         return entry.caller
 
-    def forget(self, key_id: UUID) -> None:
+    def invalidate(self, key_id: UUID) -> None:
         """Read a key anew when it is used next: it has changed."""
         self._entries.pop(key_id.hex, None)
 

@@ -15,8 +15,8 @@ from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
 
-_SETTLE_BATCH = 1_000
-_FORGET_BATCH = 500
+_CANCEL_BATCH = 1_000
+_DELETE_BATCH = 500
 
 
 @frozen
@@ -78,13 +78,13 @@ class LeaseReaper:
     async def cancel_unsendable(self) -> None:
         """End the waiting deliveries that can no longer be sent, batch by batch."""
         expired_before = self._clock.now() - self._rules.expire_after
-        while await self._deliveries.cancel_unsendable(_SETTLE_BATCH, expired_before):
+        while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, expired_before):
             pass
 
     async def delete_old_answers(self) -> None:
-        """Forget the answers that no request is given any more, batch by batch."""
+        """Delete the responses that no request is given any more, batch by batch."""
         before = self._clock.now() - KEPT_FOR
-        while await self._idempotency.delete_before(before, _FORGET_BATCH) == _FORGET_BATCH:
+        while await self._idempotency.delete_before(before, _DELETE_BATCH) == _DELETE_BATCH:
             pass
 
     def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:

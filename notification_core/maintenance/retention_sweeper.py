@@ -1,4 +1,4 @@
-"""Forgetting, batch after batch: logs, dead letters, events with their deliveries, tombstones."""
+"""Retention, batch after batch: logs, dead letters, events with their deliveries, tombstones."""
 
 from datetime import timedelta
 from typing import Final

@@ -1,4 +1,4 @@
-"""Storage of the answers to requests that may be sent again."""
+"""Storage of the responses to requests that may be sent again."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -9,12 +9,13 @@ from notification_core.model.request_records import StoredResponse
 
 
 class IdempotencyStore(Protocol):
-    """Finds and forgets kept answers; the stores of the effects write them.
+    """Finds and deletes stored responses; the stores of the effects write them.
 
     A method with an effect that a request may ask for twice takes ``records``, and writes what is
     in it in the effect's own transaction. Where the request has been answered within
-    :data:`KEPT_FOR` it raises :class:`AlreadyAnswered`, and nothing of the effect is there. Answers
-    are encrypted at rest. Statements are scoped to the environment; :meth:`forget` cannot be.
+    :data:`KEPT_FOR` it raises :class:`AlreadyAnswered`, and nothing of the effect is there.
+    Responses are encrypted at rest. Statements are scoped to the environment;
+    :meth:`delete_before` cannot be.
     """
 
     @abstractmethod
@@ -29,4 +30,4 @@ class IdempotencyStore(Protocol):
 
     @abstractmethod
     async def delete_before(self, before: datetime, limit: int) -> int:
-        """Forget answers that were given until then; return how many, at most ``limit``."""
+        """Delete responses that were given until then; return how many, at most ``limit``."""

@@ -35,7 +35,7 @@ class ReplayDraft:
     states: Sequence[DeliveryState] = NOT_ARRIVED
 
 
-class Replays:
+class ReplayService:
     """Has events delivered again.
 
     ``wake`` is called when there is something to claim, ``started`` when a replay is to begin.

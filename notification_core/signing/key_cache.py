@@ -52,7 +52,7 @@ class SigningKeyCache:
         key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
         return await self._store.add_first(key, records_for(make_records, key))
 
-    def forget(self, environment_id: UUID) -> None:
+    def invalidate(self, environment_id: UUID) -> None:
         """Read the keys anew when they are needed next: they have changed."""
         self._entries.pop(environment_id, None)
 

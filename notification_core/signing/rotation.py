@@ -99,7 +99,7 @@ class SigningKeyService:
                 )
             except KeysChanged:
                 continue
-            self._key_cache.forget(environment_id)
+            self._key_cache.invalidate(environment_id)
             return made
         raise KeysChanged(environment_id)
 

@@ -124,7 +124,7 @@ async def guarded(
             clock,
             stage.application.ids,
             lambda: stage.application.ids().bytes * 2,
-            keys.forget,
+            keys.invalidate,
         )
         credentials = (BootstrapKey(hash_api_key(BOOTSTRAP)), keys, *kinds)
         callers = Callers(credentials, clock, failures_at_once=failures_at_once)

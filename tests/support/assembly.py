@@ -46,7 +46,7 @@ from notification_core.ports.outbox import Outbox
 from notification_core.ports.sender import HttpRequest
 from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
-from notification_core.replays.replays import Replays
+from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import (
@@ -195,11 +195,13 @@ class App:
     @cached_property
     def api_keys(self) -> ApiKeyService:
         store = FaultyApiKeys(self.storage.api_keys, self.faults)
-        return ApiKeyService(store, self.clock, self.ids, self.new_secret, self.stored_keys.forget)
+        return ApiKeyService(
+            store, self.clock, self.ids, self.new_secret, self.stored_keys.invalidate
+        )
 
     @cached_property
-    def replays(self) -> Replays:
-        return Replays(
+    def replays(self) -> ReplayService:
+        return ReplayService(
             store=self.storage.replays,
             history=self.storage.history,
             webhooks=self.storage.webhooks,
@@ -251,7 +253,7 @@ class App:
             deliver=self.attempts,
             key_cache=self.key_cache,
             replay_runner=self.replay_runner,
-            erasure_runner=ErasureRunner(self.storage.erasures, self.key_cache.forget),
+            erasure_runner=ErasureRunner(self.storage.erasures, self.key_cache.invalidate),
             upkeep=self.lease_reaper,
             retention_sweeper=self.retention_sweeper,
             lock=self.storage.worker_lock,

@@ -10,7 +10,7 @@ from notification_core.ports.idempotency import IdempotencyStore
 
 
 class MemoryIdempotencyStore(IdempotencyStore):
-    """Finds and forgets what the other stores of a memory have kept."""
+    """Finds and deletes what the other stores of a memory have kept."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -23,7 +23,7 @@ class MemoryIdempotencyStore(IdempotencyStore):
         return kept if kept is not None and kept.answered_at > since else None
 
     async def delete_before(self, before: datetime, limit: int) -> int:
-        """Forget answers that were given until then; return how many, at most ``limit``."""
+        """Delete responses that were given until then; return how many, at most ``limit``."""
         async with self._state.writing:
             answers = self._state.answers
             old = (key for key, kept in answers.items() if kept.answered_at <= before)

@@ -35,7 +35,7 @@ from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.sender import HttpSender
 from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
-from notification_core.replays.replays import Replays
+from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import SignatureCache
@@ -79,7 +79,7 @@ class Application:
     webhooks: WebhookService
     webhook_tester: WebhookTester
     signing_keys: SigningKeyService
-    replays: Replays
+    replays: ReplayService
     erasures: ErasureService
     api_keys: ApiKeyService
     credentials: Sequence[CredentialScheme] | None
@@ -175,7 +175,9 @@ async def open_application(
             ),
             replays=_replays(runtime, dispatcher),
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
-            api_keys=ApiKeyService(storage.api_keys, clock, ids, new_secret, stored_keys.forget),
+            api_keys=ApiKeyService(
+                storage.api_keys, clock, ids, new_secret, stored_keys.invalidate
+            ),
             credentials=await stack.enter_async_context(
                 open_credentials(settings, stored_keys, clock)
             ),
@@ -255,7 +257,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
     )
 
 
-def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> Replays:
+def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> ReplayService:
     storage = runtime.storage
 
     def wake() -> None:
@@ -264,7 +266,7 @@ def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> Replays:
             dispatcher.sending.wake()
         storage.notifier.wake()
 
-    return Replays(
+    return ReplayService(
         store=storage.replays,
         history=storage.history,
         webhooks=storage.webhooks,
@@ -312,7 +314,7 @@ def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
         deliver=runtime.attempts,
         key_cache=runtime.key_cache,
         replay_runner=ReplayRunner(storage.replays, runtime.metrics),
-        erasure_runner=ErasureRunner(storage.erasures, runtime.key_cache.forget),
+        erasure_runner=ErasureRunner(storage.erasures, runtime.key_cache.invalidate),
         upkeep=LeaseReaper(
             deliveries=storage.deliveries,
             webhooks=storage.webhooks,

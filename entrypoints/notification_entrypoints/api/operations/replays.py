@@ -8,7 +8,7 @@ from attrs import frozen
 from notification_adapters.converters import ApiConverter
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import Replay
-from notification_core.replays.replays import Replays
+from notification_core.replays.replays import ReplayService
 from notification_entrypoints.api.audit_trail import AuditTrail
 from notification_entrypoints.api.endpoint import (
     ACCEPTED,
@@ -25,7 +25,7 @@ from notification_entrypoints.api.paging import Paging
 class ReplayOperations:
     """Delivers again: one delivery, or by a replay a range of them."""
 
-    replays: Replays
+    replays: ReplayService
     idempotency: Idempotency
     audit_trail: AuditTrail
     converter: ApiConverter
