@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import yaml
 from api_page import api_page
+from architecture_picture import architecture_picture
 from log_events_page import log_events_page
 from metrics_page import metrics_page
 from settings_page import settings_page
@@ -28,6 +29,7 @@ from notification_entrypoints.cli.reference import commands_page
 
 CHECKOUT = Path(__file__).parents[1]
 REFERENCE = CHECKOUT / "docs" / "reference"
+EXPLANATION = CHECKOUT / "docs" / "explanation"
 API = CHECKOUT / "entrypoints" / "notification_entrypoints" / "api" / "openapi"
 MIGRATIONS = CHECKOUT / "adapters" / "notification_adapters" / "sql" / "migrations"
 
@@ -124,6 +126,7 @@ def _page(parts: Sequence[str]) -> str:
 
 
 WRITTEN: Mapping[Path, Callable[[], str]] = {
+    EXPLANATION / "architecture.svg": architecture_picture,
     REFERENCE / "api.md": reference_page,
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "errors.md": errors_page,
