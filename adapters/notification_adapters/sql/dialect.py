@@ -59,8 +59,13 @@ class Queue(NamedTuple):
 
     webhook_id: UUID
     due_at: datetime
-    deleted: bool
+    is_deleted: bool
     disabled_until: datetime | None
+
+    def may_be_sent_to(self, now: datetime) -> bool:
+        """Tell whether a delivery may be sent at this moment."""
+        is_disabled = self.disabled_until is not None and now < self.disabled_until
+        return not self.is_deleted and not is_disabled
 
 
 class DeliveryCounts(NamedTuple):

@@ -232,7 +232,7 @@ def take_the_interrupted_for_delivered() -> None:
         def delivered(overdue: Any, log_id: Any, now: datetime, *rest: Any) -> Any:
             made = reaped(overdue, log_id, now, *rest)
             end = {"state": DeliveryState.SUCCEEDED, "due_at": None, "ended_at": now}
-            return made._replace(ending=made.ending._replace(**end))
+            return made._replace(update=made.update._replace(**end))
 
         return delivered
 

@@ -1,12 +1,13 @@
 """The store of API keys on SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from attrs import asdict
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.request_records import RequestRecordRows
@@ -18,6 +19,7 @@ from notification_core.model.caller import Scope
 from notification_core.model.request_records import RequestRecords
 from notification_core.ports.api_keys import ApiKeyStore
 
+_encode = msgspec.json.Encoder().encode
 _environments = msgspec.json.Decoder(frozenset[UUID])
 
 
@@ -31,9 +33,17 @@ class SqlApiKeyStore(ApiKeyStore):
     @retry_lost_transaction
     async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
         """Store a new key."""
+        environments = key.environments
+        row = {
+            **asdict(key, recurse=False),
+            "scope": key.scope.value,
+            "environments": None
+            if environments is None
+            else _encode(sorted(environments)).decode(),
+        }
         async with self._database.write_transaction() as connection:
             await self._records.write(connection, records)
-            await connection.execute(sa.insert(api_keys), _columns(key))
+            await connection.execute(sa.insert(api_keys), row)
 
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""
@@ -85,20 +95,3 @@ def _key(row: sa.Row[Any]) -> ApiKey:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
     )
-
-
-def _columns(key: ApiKey) -> Mapping[str, object]:
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "scope": key.scope.value,
-        "environments": _written(key.environments),
-        "digest": key.digest,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-    }
-
-
-def _written(environments: frozenset[UUID] | None) -> str | None:
-    return None if environments is None else msgspec.json.encode(sorted(environments)).decode()

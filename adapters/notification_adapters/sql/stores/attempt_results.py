@@ -25,7 +25,7 @@ class LoggedAttempt(NamedTuple):
     """An attempt as it is logged, and what becomes of its delivery."""
 
     attempt: Attempt
-    ending: DeliveryUpdate
+    update: DeliveryUpdate
 
 
 def is_success(result: AttemptResult) -> bool:

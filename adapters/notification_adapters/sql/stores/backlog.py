@@ -1,14 +1,12 @@
 """The backlog of a SQL database, read from the partial indexes alone."""
 
 from collections.abc import AsyncIterator, Collection
-from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Queue
 from notification_adapters.sql.tables import WAITING, deliveries
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 
@@ -34,7 +32,11 @@ class SqlBacklog(Backlog):
             waiting=counts.waiting,
             begun=counts.claimed,
             webhooks=len(queues),
-            due={queue.webhook_id: now - queue.due_at for queue in queues if _is_due(queue, now)},
+            due={
+                queue.webhook_id: now - queue.due_at
+                for queue in queues
+                if queue.due_at <= now and queue.may_be_sent_to(now)
+            },
             workers=frozenset(workers),
         )
 
@@ -75,8 +77,3 @@ async def _is_longer(connection: AsyncConnection, webhook_id: UUID, most: int) -
         .limit(1)
     )
     return (await connection.execute(one_too_many)).first() is not None
-
-
-def _is_due(queue: Queue, now: datetime) -> bool:
-    is_disabled = queue.disabled_until is not None and queue.disabled_until > now
-    return queue.due_at <= now and not queue.deleted and not is_disabled

@@ -10,7 +10,7 @@ from attrs import frozen
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Lease, Queue
+from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.claim_order import choose, room_of, share
 from notification_core.model.webhook import Webhook
@@ -53,10 +53,10 @@ class _Remembered:
         if webhooks_revision != self._revision or len(self._read) > _MOST_REMEMBERED:
             self._revision, self._read = webhooks_revision, {}
         # Who claims at the same time may begin another edition: each fills the one that it found.
-        known = self._read
-        if missing := [one for one in webhook_ids if one not in known]:
-            known |= await self._rows.by_id(connection, missing)
-        return {one: known[one] for one in webhook_ids}
+        webhooks = self._read
+        if missing := [webhook_id for webhook_id in webhook_ids if webhook_id not in webhooks]:
+            webhooks |= await self._rows.by_id(connection, missing)
+        return {webhook_id: webhooks[webhook_id] for webhook_id in webhook_ids}
 
 
 class Claims:
@@ -82,15 +82,17 @@ class Claims:
         webhooks_revision, now, queues = await self._dialect.scan_queues(
             connection, claim.after, claim.max_webhooks
         )
+        sendable = [queue for queue in queues if queue.may_be_sent_to(now)]
         return _Look(
             webhooks_revision,
             now,
-            open=[queue.webhook_id for queue in queues if _is_open(queue, claim, now)],
+            open=[
+                queue.webhook_id
+                for queue in sendable
+                if queue.due_at <= now and room_of(claim, queue.webhook_id) > 0
+            ],
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
-            next_due=min(
-                (one.due_at for one in queues if one.due_at > now and _is_alive(one, now)),
-                default=None,
-            ),
+            next_due=min((queue.due_at for queue in sendable if queue.due_at > now), default=None),
         )
 
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
@@ -100,31 +102,19 @@ class Claims:
         read = share(claim, look.open)
         waiting = await self._dialect.lock_due(connection, look.open, read, look.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
-        choice = choose({one: list(queue) for one, queue in by_webhook}, claim, read)
+        choice = choose({webhook_id: list(queue) for webhook_id, queue in by_webhook}, claim, read)
         lease = Lease(claim.worker, look.now, look.now + claim.lease)
-        chosen = [one.handle for one in choice.chosen]
+        chosen = [delivery.handle for delivery in choice.chosen]
         watched = () if choice.has_more else look.open
         claimed, later = await self._dialect.claim(connection, chosen, lease, watched)
-        wanted = {one.webhook_id for one in claimed}
+        next_due = min(filter(None, (later, look.next_due)), default=None)
+        webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(
             deliveries=tuple(claimed),
             # They are as of the counter that was read before them, at least.
-            webhooks=await self._webhooks.at(connection, look.webhooks_revision, wanted),
+            webhooks=await self._webhooks.at(connection, look.webhooks_revision, webhook_ids),
             webhooks_revision=look.webhooks_revision,
             after=choice.cut_at or look.after,
             # Where this claim's bounds left something behind, it is to be claimed at once.
-            next_due=timedelta() if choice.has_more else look.until(_earlier(later, look.next_due)),
+            next_due=timedelta() if choice.has_more else look.until(next_due),
         )
-
-
-def _is_alive(queue: Queue, now: datetime) -> bool:
-    return not queue.deleted and (queue.disabled_until is None or queue.disabled_until <= now)
-
-
-def _is_open(queue: Queue, claim: Claim, now: datetime) -> bool:
-    has_room = room_of(claim, queue.webhook_id) > 0
-    return has_room and queue.due_at <= now and _is_alive(queue, now)
-
-
-def _earlier(*times: datetime | None) -> datetime | None:
-    return min((one for one in times if one is not None), default=None)

@@ -1,7 +1,8 @@
 """Dead letters on SQL. They are few: plain statements do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -34,28 +35,27 @@ class DeadLetterRows:
     ) -> int:
         """Insert the dead letters that are new, pass these on to their topic; return how many."""
         by_id = {identity_of(letter.message): letter for letter in letters}
-        rows = [self._columns(one, by_id[one], now) for one in sorted(by_id)]
+        rows = [
+            {
+                "letter_id": self._ids(),
+                "message_id": message_id,
+                "reason": letter.reason,
+                "topic": letter.message.topic,
+                "topic_partition": letter.message.partition,
+                "topic_offset": letter.message.offset,
+                "timestamp_ms": letter.message.timestamp,
+                "key": letter.message.key,
+                "value": letter.message.value,
+                "headers": _encode(letter.message.headers).decode(),
+                "stored_at": now,
+            }
+            for message_id, letter in sorted(by_id.items(), key=itemgetter(0))
+        ]
         key = dead_letters.c.message_id
         new = set(await insert_those_missing(connection, dead_letters, rows, key))
-        passed_on = (letter for one, letter in by_id.items() if one in new)
+        passed_on = (letter for message_id, letter in by_id.items() if message_id in new)
         await self._outbox.forward(connection, passed_on, now)
         return len(new)
-
-    def _columns(self, message_id: UUID, letter: DeadLetter, now: datetime) -> Mapping[str, object]:
-        message = letter.message
-        return {
-            "letter_id": self._ids(),
-            "message_id": message_id,
-            "reason": letter.reason,
-            "topic": message.topic,
-            "topic_partition": message.partition,
-            "topic_offset": message.offset,
-            "timestamp_ms": message.timestamp,
-            "key": message.key,
-            "value": message.value,
-            "headers": _encode(message.headers).decode(),
-            "stored_at": now,
-        }
 
 
 class SqlDeadLetters(DeadLetters):

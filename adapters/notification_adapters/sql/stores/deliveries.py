@@ -94,20 +94,14 @@ class SqlDeliveryStore(DeliveryStore):
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             if all(map(is_success, results)):
-                heard = await self._succeed(connection, results, now)
+                # As nearly all are: without a look at the rows.
+                fences = [result.fence for result in results]
+                places = await self._dialect.succeed(connection, fences, now)
+                attempts = [results[place].attempt for place in sorted(places)]
+                await self._dialect.log_attempts(connection, attempts)
             else:
-                heard = await self._judge(connection, results, now, interruption_delay)
-        return [one.fence for number, one in enumerate(results) if number not in heard]
-
-    async def _succeed(
-        self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime
-    ) -> Collection[int]:
-        """Write results that all are successes, as nearly all are, without a look at the rows."""
-        heard = await self._dialect.succeed(connection, [result.fence for result in results], now)
-        await self._dialect.log_attempts(
-            connection, [results[number].attempt for number in sorted(heard)]
-        )
-        return heard
+                places = await self._judge(connection, results, now, interruption_delay)
+        return [result.fence for place, result in enumerate(results) if place not in places]
 
     async def _judge(
         self,
@@ -118,19 +112,15 @@ class SqlDeliveryStore(DeliveryStore):
     ) -> Collection[int]:
         fences = [result.fence for result in results]
         held = _each_once(await self._dialect.lock_held(connection, fences))
-        owned = {number: row for number, row in enumerate(held) if row}
-        heard = [results[number] for number in owned]
-        endings = [
-            ended(one, row, now, interruption_delay)
-            for one, row in zip(heard, owned.values(), strict=True)
-        ]
-        await self._write(connection, endings, now)
-        await self._disable(connection, heard, now)
+        owned = {place: row for place, row in enumerate(held) if row}
+        ends = [ended(results[place], row, now, interruption_delay) for place, row in owned.items()]
+        await self._write(connection, ends, now)
+        await self._disable(connection, [results[place] for place in owned], now)
         return owned.keys()
 
     @retry_lost_transaction
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
-        """Undo the begin of attempts that were never sent."""
+        """Undo the claim of attempts that were never sent."""
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             held = _each_once(await self._dialect.lock_held(connection, list(fences)))
@@ -144,14 +134,18 @@ class SqlDeliveryStore(DeliveryStore):
     @retry_lost_transaction
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         """Free the leases of dead workers and those whose time is over; return how many."""
-        if self._database.has_one_writer and not await self._anything_overdue(dead):
-            return 0
+        if self._database.has_one_writer:
+            # A look through a reader first, so that a writer is not kept waiting for nothing.
+            async with self._database.read_transaction() as connection:
+                now = await self._dialect.now(connection)
+                if not await self._dialect.lock_overdue(connection, dead, now, 1):
+                    return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
             await self._write(
                 connection,
-                [reaped(one, self._ids(), now, interruption_delay) for one in overdue],
+                [reaped(attempt, self._ids(), now, interruption_delay) for attempt in overdue],
                 now,
             )
         return len(overdue)
@@ -164,17 +158,11 @@ class SqlDeliveryStore(DeliveryStore):
             return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
-            settled = await self._dialect.lock_unsendable(
+            cancelled = await self._dialect.lock_unsendable(
                 connection, blocked, limit, now, expired_before
             )
-            await self._dialect.cancel_unsendable(connection, settled, now)
-        return len(settled)
-
-    async def _anything_overdue(self, dead: Collection[UUID]) -> bool:
-        """Look through a reader, so that a writer is not kept waiting for nothing."""
-        async with self._database.read_transaction() as connection:
-            now = await self._dialect.now(connection)
-            return bool(await self._dialect.lock_overdue(connection, dead, now, 1))
+            await self._dialect.cancel_unsendable(connection, cancelled, now)
+        return len(cancelled)
 
     async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
         """Return the webhooks to settle, found through a reader; none where nothing is to do."""
@@ -189,10 +177,11 @@ class SqlDeliveryStore(DeliveryStore):
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
     ) -> None:
-        await self._dialect.log_attempts(connection, [one.attempt for one in all_ended])
-        await self._dialect.update_deliveries(connection, [one.ending for one in all_ended])
-        failed = (one.attempt for one in all_ended if one.ending.state is DeliveryState.FAILED)
-        await self._outbox.append(connection, (delivery_failed(one, now) for one in failed), now)
+        await self._dialect.log_attempts(connection, [end.attempt for end in all_ended])
+        await self._dialect.update_deliveries(connection, [end.update for end in all_ended])
+        failed = (end.attempt for end in all_ended if end.update.state is DeliveryState.FAILED)
+        events = (delivery_failed(attempt, now) for attempt in failed)
+        await self._outbox.append(connection, events, now)
 
     async def _disable(
         self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime

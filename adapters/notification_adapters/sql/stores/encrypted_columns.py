@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.migrations import schema
@@ -88,23 +87,18 @@ class SqlSealedStore(EncryptedColumns):
     @retry_lost_transaction
     async def _write(self, column: sa.Column[Any], changes: Sequence[_Change]) -> None:
         """Write the new texts, each only where the old one still stands."""
+        row, environment = _key(column)
+        table = column.table
+        assert isinstance(table, sa.Table)  # noqa: S101 - for the type checker only
+        its = (
+            row == sa.bindparam("row", type_=row.type),
+            environment == sa.bindparam("environment", type_=environment.type),
+            column == sa.bindparam("old", type_=column.type),
+        )
+        new = sa.bindparam("new", type_=column.type)
+        replace = sa.update(table).where(*its).values({column: new})
         async with self._database.write_transaction() as connection:
-            await _replace(connection, column, changes)
-
-
-async def _replace(
-    connection: AsyncConnection, column: sa.Column[Any], changes: Sequence[_Change]
-) -> None:
-    row, environment = _key(column)
-    table = column.table
-    assert isinstance(table, sa.Table)  # noqa: S101 - for the type checker only
-    its = (
-        row == sa.bindparam("row", type_=row.type),
-        environment == sa.bindparam("environment", type_=environment.type),
-        column == sa.bindparam("old", type_=column.type),
-    )
-    replace = sa.update(table).where(*its).values({column: sa.bindparam("new", type_=column.type)})
-    await connection.execute(replace, changes)
+            await connection.execute(replace, changes)
 
 
 def _key(column: sa.Column[Any]) -> Sequence[sa.Column[Any]]:

@@ -47,14 +47,14 @@ class SqlHistory(History):
         """Return the environment of a delivery."""
         values = {"delivery_id": delivery_id}
         async with self._database.query() as connection:
-            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
-        if found is None:
+            owner: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
+        if owner is None:
             raise DeliveryNotFound(delivery_id)
-        return found
+        return owner
 
     async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryView:
         """Return a delivery with its attempts."""
-        one = _d.delivery_id == delivery_id, _d.environment_id == environment_id
+        key = _d.delivery_id == delivery_id, _d.environment_id == environment_id
         made = (
             sa.select(attempts)
             .where(
@@ -63,8 +63,8 @@ class SqlHistory(History):
             .order_by(attempts.c.attempt)
         )
         async with self._database.read_transaction() as connection:
-            row = (await connection.execute(_records(_rows().where(*one).subquery()))).first()
-            ended = [attempt_from(each) for each in await connection.execute(made)]
+            row = (await connection.execute(_records(_rows().where(*key).subquery()))).first()
+            ended = [attempt_from(attempt) for attempt in await connection.execute(made)]
         if row is None:
             raise DeliveryNotFound(delivery_id)
         return evolve(_record(row), attempts=ended)
@@ -88,11 +88,11 @@ class SqlHistory(History):
         )
         async with self._database.read_transaction() as connection:
             rows = await connection.execute(_matching(looked_at, wanted, limit + 1))
-            found = [_record(row) for row in rows]
+            records = [_record(row) for row in rows]
             end = None
             if wanted.passes_over:
                 end = await end_of_look(connection, looked_at, [looked_at.c.delivery_id])
-        return page_of(found, limit, end and end.delivery_id, _delivery_id)
+        return page_of(records, limit, end and end.delivery_id, _delivery_id)
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
         """Return an event."""
@@ -122,8 +122,8 @@ class SqlHistory(History):
             .subquery()
         )
         async with self._database.query() as connection:
-            found = [_record(row) for row in await connection.execute(_records(made))]
-        return page_of(found, limit, None, _delivery_id)
+            records = [_record(row) for row in await connection.execute(_records(made))]
+        return page_of(records, limit, None, _delivery_id)
 
     async def events(
         self,
@@ -149,9 +149,21 @@ class SqlHistory(History):
             event_ids = [row.event_id for row in rows[:limit]]
             counts = await _counts(connection, environment_id, event_ids)
             end = await end_of_look(connection, looked_at, place) if wanted.passes_over else None
-        found = [_summary(environment_id, row, counts[row.event_id]) for row in rows]
+        summaries = [
+            EventSummary(
+                row.event_id,
+                environment_id,
+                row.type,
+                row.occurred_at,
+                row.stored_at,
+                {state: counts[row.event_id].get(state.value, 0) for state in DeliveryState},
+            )
+            for row in rows
+        ]
         stopped_at = None if end is None else EventPlace(end.stored_at, end.event_id)
-        return page_of(found, limit, stopped_at, _event_place)
+        return page_of(
+            summaries, limit, stopped_at, lambda event: EventPlace(event.stored_at, event.event_id)
+        )
 
 
 def _rows() -> sa.Select[Any]:
@@ -237,17 +249,6 @@ async def _counts(
     for event_id, state, count in await connection.execute(counted):
         counts[event_id][state] = count
     return counts
-
-
-def _summary(environment_id: UUID, row: sa.Row[Any], counts: Mapping[str, int]) -> EventSummary:
-    deliveries_in = {state: counts.get(state.value, 0) for state in DeliveryState}
-    return EventSummary(
-        row.event_id, environment_id, row.type, row.occurred_at, row.stored_at, deliveries_in
-    )
-
-
-def _event_place(event: EventSummary) -> EventPlace:
-    return EventPlace(event.stored_at, event.event_id)
 
 
 def _delivery_id(delivery: DeliveryView) -> UUID:

@@ -95,7 +95,13 @@ async def _sifted(
     wanted: WantedAttempts,
 ) -> LogPage:
     """Return a page of the attempts that are wanted; only these are read whole: they are long."""
-    matching = sa.select(looked_at.c.log_id).where(*_conditions(looked_at, wanted))
+    matching = sa.select(looked_at.c.log_id)
+    if wanted.outcome is not None:
+        matching = matching.where(looked_at.c.outcome == wanted.outcome.value)
+    if wanted.event_type is not None:
+        matching = matching.where(looked_at.c.event_type == wanted.event_type)
+    if wanted.http_code is not None:
+        matching = matching.where(looked_at.c.http_code == wanted.http_code)
     shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
     log_ids = (await connection.execute(shown)).scalars().all()
     whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
@@ -117,17 +123,6 @@ def _within(wanted: WantedAttempts, before: UUID | None) -> list[sa.ColumnElemen
     if wanted.outcome not in {None, AttemptOutcome.SUCCEEDED}:
         bounds.append(_NOT_SUCCEEDED)
     return bounds
-
-
-def _conditions(looked_at: sa.Subquery, wanted: WantedAttempts) -> list[sa.ColumnElement[bool]]:
-    conditions = []
-    if wanted.outcome is not None:
-        conditions.append(looked_at.c.outcome == wanted.outcome.value)
-    if wanted.event_type is not None:
-        conditions.append(looked_at.c.event_type == wanted.event_type)
-    if wanted.http_code is not None:
-        conditions.append(looked_at.c.http_code == wanted.http_code)
-    return conditions
 
 
 _SHOWN = attempts.alias("shown")
@@ -184,6 +179,12 @@ def _log_id(attempt: Attempt) -> UUID:
 
 def attempt_from(row: sa.Row[Any]) -> Attempt:
     """Return the attempt that a row of the log holds."""
+    request = response = None
+    if row.method is not None:
+        request = SentRequest(row.method, row.url, _headers.decode(row.request_headers))
+    if row.http_code is not None:
+        headers = _headers.decode(row.response_headers)
+        response = ReceivedResponse(row.http_code, headers, row.response_body, row.truncated)
     return Attempt(
         log_id=row.log_id,
         environment_id=row.environment_id,
@@ -195,8 +196,8 @@ def attempt_from(row: sa.Row[Any]) -> Attempt:
         outcome=AttemptOutcome(row.outcome),
         started_at=row.started_at,
         error=_error(row),
-        request=_request(row),
-        response=_response(row),
+        request=request,
+        response=response,
         duration=_duration(row),
         next_attempt_at=row.next_attempt_at,
     )
@@ -210,20 +211,3 @@ def _error(row: sa.Row[Any]) -> AttemptError | None:
     if row.error_code is None:
         return None
     return AttemptError(ErrorCode(row.error_code), row.error_message)
-
-
-def _request(row: sa.Row[Any]) -> SentRequest | None:
-    if row.method is None:
-        return None
-    return SentRequest(row.method, row.url, _headers.decode(row.request_headers))
-
-
-def _response(row: sa.Row[Any]) -> ReceivedResponse | None:
-    if row.http_code is None:
-        return None
-    return ReceivedResponse(
-        http_code=row.http_code,
-        headers=_headers.decode(row.response_headers),
-        body=row.response_body,
-        truncated=row.truncated,
-    )

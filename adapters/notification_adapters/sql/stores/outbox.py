@@ -1,13 +1,13 @@
 """The outbox on SQL: messages that are written with what they tell of, and read to be sent."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate, takewhile
-from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
@@ -73,7 +73,11 @@ class SqlOutbox(Outbox):
                 return ()
         async with self._database.write_transaction() as connection:
             now = await self._database.dialect.now(connection)
-            if not (await connection.execute(_taken(worker, now, now + lease))).rowcount:
+            held = outbox_lease.c
+            free = sa.or_(held.worker.is_(None), held.worker == worker, held.leased_until < now)
+            take = sa.update(outbox_lease).where(free)
+            taken = await connection.execute(take.values(worker=worker, leased_until=now + lease))
+            if not taken.rowcount:
                 return ()
         async with self._database.read_transaction() as connection:
             return await _oldest(connection, limit, limit_bytes)
@@ -105,12 +109,6 @@ class SqlOutbox(Outbox):
             )
 
 
-def _taken(worker: UUID, now: datetime, until: datetime) -> sa.Update:
-    held = outbox_lease.c
-    free = sa.or_(held.worker.is_(None), held.worker == worker, held.leased_until < now)
-    return sa.update(outbox_lease).where(free).values(worker=worker, leased_until=until)
-
-
 async def _oldest(
     connection: AsyncConnection, limit: int, limit_bytes: int
 ) -> Sequence[OutgoingMessage]:
@@ -123,28 +121,22 @@ async def _oldest(
         return ()
     last, _ = found[max(0, fitting - 1)]
     wanted = sa.select(outbox).where(outbox.c.message_id <= last).order_by(outbox.c.message_id)
-    return [_message(row) for row in await connection.execute(wanted)]
+    return [
+        OutgoingMessage(row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers))
+        for row in await connection.execute(wanted)
+    ]
 
 
 async def _add(
     connection: AsyncConnection, messages: Sequence[OutgoingMessage], now: datetime
 ) -> None:
-    if messages:
-        await connection.execute(sa.insert(outbox), [_columns(one, now) for one in messages])
-
-
-def _columns(message: OutgoingMessage, now: datetime) -> Mapping[str, object]:
-    return {
-        "message_id": message.message_id,
-        "topic": message.topic,
-        "key": message.key,
-        "value": message.value,
-        "headers": _encode(message.headers).decode(),
-        "stored_at": now,
-    }
-
-
-def _message(row: sa.Row[Any]) -> OutgoingMessage:
-    return OutgoingMessage(
-        row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers)
-    )
+    rows = [
+        {
+            **asdict(message, recurse=False),
+            "headers": _encode(message.headers).decode(),
+            "stored_at": now,
+        }
+        for message in messages
+    ]
+    if rows:
+        await connection.execute(sa.insert(outbox), rows)

@@ -61,7 +61,9 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     ids: IdGenerator,
 ) -> ReplayProgress:
     """Make the next deliveries of a replay, if it runs and may make some now."""
-    job = await _locked(connection, replay)
+    # None where it has ended or somebody else is at it.
+    locked = sa.select(_r.cursor).where(*_running(replay)).with_for_update(skip_locked=True)
+    job = (await connection.execute(locked)).first()
     if job is None or not await _may_go_on(connection, replay, now):
         return NO_PROGRESS
     free = room - await _waiting(connection, replay, room)
@@ -107,12 +109,6 @@ async def _stored_at(
         .with_for_update(read=True)
     )
     return {row.event_id: row.stored_at for row in await connection.execute(wanted)}
-
-
-async def _locked(connection: AsyncConnection, replay: Replay) -> sa.Row[Any] | None:
-    """Return how far a running replay is; None where it has ended or somebody else is at it."""
-    wanted = sa.select(_r.cursor).where(*_running(replay)).with_for_update(skip_locked=True)
-    return (await connection.execute(wanted)).first()
 
 
 async def _may_go_on(connection: AsyncConnection, replay: Replay, now: datetime) -> bool:

@@ -235,13 +235,18 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
     """
     environment_id, webhook_id = key
     bound = earliest_id(since)
+    of_a_test = sa.exists().where(
+        deliveries.c.delivery_id == attempts.c.delivery_id,
+        deliveries.c.environment_id == attempts.c.environment_id,
+        deliveries.c.origin == DeliveryOrigin.TEST.value,
+    )
     newest_first = (
         sa.select(attempts.c.outcome)
         .where(
             attempts.c.webhook_id == webhook_id,
             attempts.c.environment_id == environment_id,
             attempts.c.outcome != AttemptOutcome.INTERRUPTED.value,
-            ~_is_of_a_trial(),
+            ~of_a_test,
         )
         .order_by(attempts.c.log_id.desc())
         .limit(1)
@@ -254,12 +259,3 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
         if (await connection.execute(question)).scalar_one_or_none() != answer:
             return False
     return True
-
-
-def _is_of_a_trial() -> sa.ColumnElement[bool]:
-    """Tell whether an attempt was made to try its webhook out."""
-    return sa.exists().where(
-        deliveries.c.delivery_id == attempts.c.delivery_id,
-        deliveries.c.environment_id == attempts.c.environment_id,
-        deliveries.c.origin == DeliveryOrigin.TEST.value,
-    )
