@@ -98,7 +98,7 @@ class Activity:
 
 
 @frozen
-class WantedDeliveries:
+class DeliveryCriteria:
     """Which deliveries to show: made in ``since <= … < until``, and as each other field says.
 
     ``http_code`` is what an attempt of the delivery was answered.
@@ -111,13 +111,13 @@ class WantedDeliveries:
     until: datetime | None = None
 
     @property
-    def passes_over(self) -> bool:
+    def is_selective(self) -> bool:
         """Whether deliveries of the time may be left out, so that a look must be bounded."""
         return (self.state, self.event_type, self.http_code) != (None, None, None)
 
 
 @frozen
-class WantedAttempts:
+class AttemptCriteria:
     """Which attempts to show: logged in ``since <= … < until``, and as each other field says."""
 
     outcome: AttemptOutcome | None = None
@@ -127,13 +127,13 @@ class WantedAttempts:
     until: datetime | None = None
 
     @property
-    def passes_over(self) -> bool:
+    def is_selective(self) -> bool:
         """Whether attempts of the time may be left out, so that a look must be bounded."""
         return (self.outcome, self.event_type, self.http_code) != (None, None, None)
 
 
 @frozen
-class WantedEvents:
+class EventCriteria:
     """Which events to show: of this type, stored in ``since <= … < until``."""
 
     event_type: str | None = None
@@ -141,14 +141,14 @@ class WantedEvents:
     until: datetime | None = None
 
     @property
-    def passes_over(self) -> bool:
+    def is_selective(self) -> bool:
         """Whether events of the time may be left out, so that a look must be bounded."""
         return self.event_type is not None
 
 
-EVERY_DELIVERY = WantedDeliveries()
-EVERY_ATTEMPT = WantedAttempts()
-EVERY_EVENT = WantedEvents()
+EVERY_DELIVERY = DeliveryCriteria()
+EVERY_ATTEMPT = AttemptCriteria()
+EVERY_EVENT = EventCriteria()
 
 
 class EventPlace(NamedTuple):

@@ -7,13 +7,13 @@ from uuid import UUID
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
+    DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventCriteria,
     EventPage,
     EventPlace,
     EventRecord,
-    WantedDeliveries,
-    WantedEvents,
 )
 
 
@@ -40,7 +40,7 @@ class History(Protocol):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedDeliveries = EVERY_DELIVERY,
+        criteria: DeliveryCriteria = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
 
@@ -60,6 +60,6 @@ class History(Protocol):
         environment_id: UUID,
         limit: int,
         before: EventPlace | None = None,
-        wanted: WantedEvents = EVERY_EVENT,
+        criteria: EventCriteria = EVERY_EVENT,
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""

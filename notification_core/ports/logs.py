@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.read_models import EVERY_ATTEMPT, Activity, LogPage, WantedAttempts
+from notification_core.model.read_models import EVERY_ATTEMPT, Activity, AttemptCriteria, LogPage
 
 
 class LogStore(Protocol):
@@ -18,7 +18,7 @@ class LogStore(Protocol):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedAttempts = EVERY_ATTEMPT,
+        criteria: AttemptCriteria = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only.
 

@@ -26,7 +26,7 @@ from notification_core.model.delivery import (
     DeliveryState,
     Succeeded,
 )
-from notification_core.model.read_models import WantedAttempts
+from notification_core.model.read_models import AttemptCriteria
 from notification_core.model.replay import Selection
 from notification_core.model.webhook import FOREVER, DisabledReason
 from notification_core.ports.backlog import MAX_COUNTED
@@ -208,12 +208,12 @@ async def test_the_errors_of_a_log_are_found_without_its_successes(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
     storage, plans = watched
-    wanted = WantedAttempts(outcome=AttemptOutcome.FAILED)
+    criteria = AttemptCriteria(outcome=AttemptOutcome.FAILED)
     before = None
     for _ in range(TIMES):
         # The look, then whole what is shown, and where the look ended: it was not full.
         with reading_at_most(plans, 20_300):
-            page = await storage.logs.page(ENVIRONMENT, LOGGED, 50, before, wanted)
+            page = await storage.logs.page(ENVIRONMENT, LOGGED, 50, before, criteria)
         assert len(page.rows) == 50
         before = page.after
 

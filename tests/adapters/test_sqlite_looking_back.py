@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from notification_adapters.sql import SqlStorage
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
 from notification_core.model.read_models import (
+    AttemptCriteria,
+    DeliveryCriteria,
+    EventCriteria,
     EventPlace,
-    WantedAttempts,
-    WantedDeliveries,
-    WantedEvents,
 )
 from tests.adapters.sqlite_files import database, opened
 from tests.support.sqlite_template import make_sqlite
@@ -31,21 +31,21 @@ Read = Callable[[SqlStorage], Awaitable[object]]
 READS: dict[str, Read] = {
     "a page of a log": lambda storage: storage.logs.page(ENVIRONMENT, WEBHOOK, 50, ROW),
     "errors of a log": lambda storage: storage.logs.page(
-        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(outcome=AttemptOutcome.FAILED)
+        ENVIRONMENT, WEBHOOK, 50, ROW, AttemptCriteria(outcome=AttemptOutcome.FAILED)
     ),
     "answers of a log": lambda storage: storage.logs.page(
-        ENVIRONMENT, WEBHOOK, 50, ROW, WantedAttempts(http_code=500, since=NOW, until=NOW)
+        ENVIRONMENT, WEBHOOK, 50, ROW, AttemptCriteria(http_code=500, since=NOW, until=NOW)
     ),
     "what a webhook last did": lambda storage: storage.logs.activity(ENVIRONMENT, WEBHOOK),
     "what all webhooks last did": lambda storage: storage.logs.activity(ENVIRONMENT),
     "deliveries": lambda storage: storage.history.of_webhook(ENVIRONMENT, WEBHOOK, 50, ROW),
     "some deliveries": lambda storage: storage.history.of_webhook(
-        ENVIRONMENT, WEBHOOK, 50, ROW, WantedDeliveries(DeliveryState.FAILED, "job-created", 500)
+        ENVIRONMENT, WEBHOOK, 50, ROW, DeliveryCriteria(DeliveryState.FAILED, "job-created", 500)
     ),
     "an event's deliveries": lambda storage: storage.history.of_event(ENVIRONMENT, "e", 50, ROW),
     "events": lambda storage: storage.history.events(ENVIRONMENT, 50, EventPlace(NOW, "e")),
     "some events": lambda storage: storage.history.events(
-        ENVIRONMENT, 50, EventPlace(NOW, "e"), WantedEvents("job-created", NOW, NOW)
+        ENVIRONMENT, 50, EventPlace(NOW, "e"), EventCriteria("job-created", NOW, NOW)
     ),
 }
 

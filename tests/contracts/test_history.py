@@ -7,7 +7,7 @@ import pytest
 
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryState, EndReason, Retry
-from notification_core.model.read_models import EventPlace, WantedDeliveries, WantedEvents
+from notification_core.model.read_models import DeliveryCriteria, EventCriteria, EventPlace
 from tests.contracts.world import TYPE, World
 
 A_SECOND = timedelta(seconds=1)
@@ -68,15 +68,15 @@ async def test_deliveries_are_chosen_by_state_type_and_time(world: World) -> Non
     await world.clock.advance(10)
     later = world.clock.now()
     (waiting,) = await world.publish(webhook)
-    for wanted, expected in (
-        (WantedDeliveries(state=DeliveryState.SUCCEEDED), [done.fence.delivery_id]),
-        (WantedDeliveries(state=DeliveryState.PENDING, event_type=TYPE), [waiting]),
-        (WantedDeliveries(event_type="another"), []),
-        (WantedDeliveries(since=later), [waiting]),
-        (WantedDeliveries(until=later), [done.fence.delivery_id]),
+    for criteria, expected in (
+        (DeliveryCriteria(state=DeliveryState.SUCCEEDED), [done.fence.delivery_id]),
+        (DeliveryCriteria(state=DeliveryState.PENDING, event_type=TYPE), [waiting]),
+        (DeliveryCriteria(event_type="another"), []),
+        (DeliveryCriteria(since=later), [waiting]),
+        (DeliveryCriteria(until=later), [done.fence.delivery_id]),
     ):
         page = await world.storage.history.of_webhook(
-            world.environment_id, webhook.webhook_id, limit=10, wanted=wanted
+            world.environment_id, webhook.webhook_id, limit=10, criteria=criteria
         )
         assert [one.delivery_id for one in page.rows] == expected
         assert page.after is None
@@ -91,12 +91,12 @@ async def test_a_look_that_was_bounded_goes_on_where_it_stopped(
     done = await world.begin(webhook)
     await world.finish(done)
     await world.publish(webhook, 3)
-    wanted = WantedDeliveries(state=DeliveryState.SUCCEEDED)
+    criteria = DeliveryCriteria(state=DeliveryState.SUCCEEDED)
     key = world.environment_id, webhook.webhook_id
-    first = await world.storage.history.of_webhook(*key, limit=5, wanted=wanted)
+    first = await world.storage.history.of_webhook(*key, limit=5, criteria=criteria)
     assert list(first.rows) == []
     second = await world.storage.history.of_webhook(
-        *key, limit=5, before=first.after, wanted=wanted
+        *key, limit=5, before=first.after, criteria=criteria
     )
     assert [one.delivery_id for one in second.rows] == [done.fence.delivery_id]
 
@@ -148,7 +148,7 @@ async def test_deliveries_are_chosen_by_what_an_attempt_was_answered(world: Worl
             world.environment_id,
             webhook.webhook_id,
             limit=10,
-            wanted=WantedDeliveries(http_code=http_code),
+            criteria=DeliveryCriteria(http_code=http_code),
         )
         found = [one.delivery_id for one in page.rows]
         assert found == [begun.fence.delivery_id] * expected
@@ -199,13 +199,13 @@ async def test_events_are_chosen_by_type_and_time(world: World) -> None:
     await world.clock.advance(1)
     later = world.clock.now()
     await world.ingest([world.event("young")])
-    for wanted, expected in (
-        (WantedEvents(event_type=TYPE), ["young", "old"]),
-        (WantedEvents(event_type="job-created"), ["other"]),
-        (WantedEvents(since=later), ["young"]),
-        (WantedEvents(until=later, event_type=TYPE), ["old"]),
+    for criteria, expected in (
+        (EventCriteria(event_type=TYPE), ["young", "old"]),
+        (EventCriteria(event_type="job-created"), ["other"]),
+        (EventCriteria(since=later), ["young"]),
+        (EventCriteria(until=later, event_type=TYPE), ["old"]),
     ):
-        page = await world.storage.history.events(world.environment_id, limit=9, wanted=wanted)
+        page = await world.storage.history.events(world.environment_id, limit=9, criteria=criteria)
         assert [one.event_id for one in page.rows] == expected
         assert page.after is None
 
@@ -218,7 +218,7 @@ async def test_a_look_at_events_that_was_bounded_goes_on_where_it_stopped(
     await world.ingest([world.event(f"e-{number}") for number in range(3)])
     await world.clock.advance(1)
     await world.ingest([world.event("other", type="job-created")])
-    none = WantedEvents(event_type="job-completed")
+    none = EventCriteria(event_type="job-completed")
     first = await world.storage.history.events(world.environment_id, 9, None, none)
     assert (list(first.rows), first.after is None) == ([], False)
     second = await world.storage.history.events(world.environment_id, 9, first.after, none)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from notification_core.model.delivery import Attempt, AttemptOutcome, Failed, Retry
-from notification_core.model.read_models import Activity, LastAttempt, WantedAttempts
+from notification_core.model.read_models import Activity, AttemptCriteria, LastAttempt
 from tests.contracts.world import TYPE, World
 
 
@@ -59,19 +59,19 @@ async def test_attempts_are_chosen_by_outcome_type_answer_and_time(world: World)
     cut_off = await world.finish(
         await world.begin(webhook), Retry(timedelta()), outcome=AttemptOutcome.INTERRUPTED
     )
-    for wanted, expected in (
-        (WantedAttempts(outcome=AttemptOutcome.SUCCEEDED), [done]),
-        (WantedAttempts(outcome=AttemptOutcome.FAILED), [failed]),
-        (WantedAttempts(outcome=AttemptOutcome.INTERRUPTED), [cut_off.attempt]),
-        (WantedAttempts(http_code=500), [failed]),
-        (WantedAttempts(http_code=200, event_type=TYPE), [done]),
-        (WantedAttempts(event_type="another"), []),
-        (WantedAttempts(since=later), [cut_off.attempt]),
-        (WantedAttempts(until=later), [failed, done]),
-        (WantedAttempts(outcome=AttemptOutcome.FAILED, until=later), [failed]),
+    for criteria, expected in (
+        (AttemptCriteria(outcome=AttemptOutcome.SUCCEEDED), [done]),
+        (AttemptCriteria(outcome=AttemptOutcome.FAILED), [failed]),
+        (AttemptCriteria(outcome=AttemptOutcome.INTERRUPTED), [cut_off.attempt]),
+        (AttemptCriteria(http_code=500), [failed]),
+        (AttemptCriteria(http_code=200, event_type=TYPE), [done]),
+        (AttemptCriteria(event_type="another"), []),
+        (AttemptCriteria(since=later), [cut_off.attempt]),
+        (AttemptCriteria(until=later), [failed, done]),
+        (AttemptCriteria(outcome=AttemptOutcome.FAILED, until=later), [failed]),
     ):
         key = webhook.environment_id, webhook.webhook_id
-        page = await world.storage.logs.page(*key, limit=10, wanted=wanted)
+        page = await world.storage.logs.page(*key, limit=10, criteria=criteria)
         assert [one.log_id for one in page.rows] == [one.log_id for one in expected]
         assert page.after is None
 
@@ -85,10 +85,10 @@ async def test_a_look_at_a_log_that_was_bounded_goes_on_where_it_stopped(
     old = await world.finish(await world.begin(webhook), Failed())
     for _ in range(3):
         await world.finish(await world.begin(webhook))
-    key, wanted = (webhook.environment_id, webhook.webhook_id), WantedAttempts(http_code=500)
-    first = await world.storage.logs.page(*key, limit=5, wanted=wanted)
+    key, criteria = (webhook.environment_id, webhook.webhook_id), AttemptCriteria(http_code=500)
+    first = await world.storage.logs.page(*key, limit=5, criteria=criteria)
     assert list(first.rows) == []
-    second = await world.storage.logs.page(*key, limit=5, before=first.after, wanted=wanted)
+    second = await world.storage.logs.page(*key, limit=5, before=first.after, criteria=criteria)
     assert [one.log_id for one in second.rows] == [old.attempt.log_id]
 
 

@@ -14,14 +14,14 @@ from notification_core.model.delivery import DeliveryState
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
+    DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventCriteria,
     EventPage,
     EventPlace,
     EventRecord,
     EventSummary,
-    WantedDeliveries,
-    WantedEvents,
 )
 from notification_core.ports.history import History
 
@@ -58,7 +58,7 @@ class MemoryHistory(History):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedDeliveries = EVERY_DELIVERY,
+        criteria: DeliveryCriteria = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
         of_it = (
@@ -70,12 +70,12 @@ class MemoryHistory(History):
             (
                 delivery
                 for delivery in self._newest_first(of_it, before)
-                if _is_within(delivery, wanted)
+                if _is_within(delivery, criteria)
             ),
             limit,
-            lambda delivery: self._matches(delivery, wanted),
+            lambda delivery: self._matches(delivery, criteria),
             lambda delivery: delivery.delivery_id,
-            passes_over=wanted.passes_over,
+            is_selective=criteria.is_selective,
         )
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
@@ -100,7 +100,7 @@ class MemoryHistory(History):
             limit,
             lambda _: True,
             lambda delivery: delivery.delivery_id,
-            passes_over=False,
+            is_selective=False,
         )
 
     async def events(
@@ -108,7 +108,7 @@ class MemoryHistory(History):
         environment_id: UUID,
         limit: int,
         before: EventPlace | None = None,
-        wanted: WantedEvents = EVERY_EVENT,
+        criteria: EventCriteria = EVERY_EVENT,
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
         stored = {
@@ -123,13 +123,13 @@ class MemoryHistory(History):
             (
                 self._summary(environment_id, place.event_id, stored[place])
                 for place in places
-                if (wanted.since is None or place.stored_at >= wanted.since)
-                and (wanted.until is None or place.stored_at < wanted.until)
+                if (criteria.since is None or place.stored_at >= criteria.since)
+                and (criteria.until is None or place.stored_at < criteria.until)
             ),
             limit,
-            lambda event: wanted.event_type in {None, event.event_type},
+            lambda event: criteria.event_type in {None, event.event_type},
             lambda event: EventPlace(event.stored_at, event.event_id),
-            passes_over=wanted.passes_over,
+            is_selective=criteria.is_selective,
         )
 
     def _summary(self, environment_id: UUID, event_id: str, stored: StoredEvent) -> EventSummary:
@@ -171,14 +171,14 @@ class MemoryHistory(History):
             next_attempt_at=stored.due_at if stored.is_waiting else None,
         )
 
-    def _matches(self, delivery: DeliveryView, wanted: WantedDeliveries) -> bool:
+    def _matches(self, delivery: DeliveryView, criteria: DeliveryCriteria) -> bool:
         return (
-            wanted.state in {None, delivery.state}
-            and wanted.event_type in {None, delivery.event_type}
+            criteria.state in {None, delivery.state}
+            and criteria.event_type in {None, delivery.event_type}
             and (
-                wanted.http_code is None
+                criteria.http_code is None
                 or any(
-                    attempt.response and attempt.response.http_code == wanted.http_code
+                    attempt.response and attempt.response.http_code == criteria.http_code
                     for attempt in self._state.attempts.values()
                     if attempt.delivery_id == delivery.delivery_id
                 )
@@ -186,7 +186,7 @@ class MemoryHistory(History):
         )
 
 
-def _is_within(delivery: DeliveryView, wanted: WantedDeliveries) -> bool:
-    too_old = wanted.since is not None and delivery.delivery_id < earliest_id(wanted.since)
-    too_new = wanted.until is not None and delivery.delivery_id >= earliest_id(wanted.until)
+def _is_within(delivery: DeliveryView, criteria: DeliveryCriteria) -> bool:
+    too_old = criteria.since is not None and delivery.delivery_id < earliest_id(criteria.since)
+    too_new = criteria.until is not None and delivery.delivery_id >= earliest_id(criteria.until)
     return not too_old and not too_new

@@ -12,9 +12,9 @@ from notification_core.model.delivery import Attempt, AttemptOutcome
 from notification_core.model.read_models import (
     EVERY_ATTEMPT,
     Activity,
+    AttemptCriteria,
     LastAttempt,
     LogPage,
-    WantedAttempts,
 )
 from notification_core.ports.logs import LogStore
 
@@ -31,12 +31,12 @@ class MemoryLogStore(LogStore):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedAttempts = EVERY_ATTEMPT,
+        criteria: AttemptCriteria = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
         newest_first = self._state.attempts_of(environment_id, webhook_id)
-        first = None if wanted.since is None else earliest_id(wanted.since)
-        last = None if wanted.until is None else earliest_id(wanted.until)
+        first = None if criteria.since is None else earliest_id(criteria.since)
+        last = None if criteria.until is None else earliest_id(criteria.until)
         within = (
             attempt
             for attempt in newest_first
@@ -47,9 +47,9 @@ class MemoryLogStore(LogStore):
         return page_from(
             within,
             limit,
-            lambda attempt: _matches(attempt, wanted),
+            lambda attempt: _matches(attempt, criteria),
             lambda attempt: attempt.log_id,
-            passes_over=wanted.passes_over,
+            is_selective=criteria.is_selective,
         )
 
     async def activity(
@@ -89,10 +89,10 @@ def _brief(attempt: Attempt) -> LastAttempt:
     )
 
 
-def _matches(attempt: Attempt, wanted: WantedAttempts) -> bool:
+def _matches(attempt: Attempt, criteria: AttemptCriteria) -> bool:
     http_code = attempt.response.http_code if attempt.response else None
     return (
-        wanted.outcome in {None, attempt.outcome}
-        and wanted.event_type in {None, attempt.event_type}
-        and wanted.http_code in {None, http_code}
+        criteria.outcome in {None, attempt.outcome}
+        and criteria.event_type in {None, attempt.event_type}
+        and criteria.http_code in {None, http_code}
     )

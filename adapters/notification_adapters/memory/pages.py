@@ -16,11 +16,11 @@ def page_from(
     matches: Callable[[_Row], bool],
     place_of: Callable[[_Row], _Place],
     *,
-    passes_over: bool,
+    is_selective: bool,
 ) -> Page[_Row, _Place]:
-    """Return a page of the rows that match; where it passes over others, the look is bounded."""
-    looked_at = list(islice(newest_first, MOST_LOOKED_AT if passes_over else limit + 1))
+    """Return a page of the rows that match; if others may be skipped, the look is bounded."""
+    looked_at = list(islice(newest_first, MOST_LOOKED_AT if is_selective else limit + 1))
     found = [row for row in looked_at if matches(row)]
-    stopped = passes_over and len(looked_at) == MOST_LOOKED_AT
+    stopped = is_selective and len(looked_at) == MOST_LOOKED_AT
     stopped_at = place_of(looked_at[-1]) if stopped else None
     return page_of(found[: limit + 1], limit, stopped_at, place_of)

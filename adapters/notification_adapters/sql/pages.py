@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_core.model.read_models import MOST_LOOKED_AT
 
 
-def length_of_look(limit: int, *, passes_over: bool) -> int:
+def length_of_look(limit: int, *, is_selective: bool) -> int:
     """Return how many rows a page looks at: one more than it shows tells whether there are more."""
-    return MOST_LOOKED_AT if passes_over else limit + 1
+    return MOST_LOOKED_AT if is_selective else limit + 1
 
 
 async def end_of_look(

@@ -19,14 +19,14 @@ from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndR
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
+    DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventCriteria,
     EventPage,
     EventPlace,
     EventRecord,
     EventSummary,
-    WantedDeliveries,
-    WantedEvents,
     page_of,
 )
 from notification_core.ports.history import History
@@ -75,22 +75,22 @@ class SqlHistory(History):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedDeliveries = EVERY_DELIVERY,
+        criteria: DeliveryCriteria = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
         looked_at = (
             _rows()
             .where(_d.webhook_id == webhook_id, _d.environment_id == environment_id)
-            .where(*_within(wanted, before))
+            .where(*_within(criteria, before))
             .order_by(_d.delivery_id.desc())
-            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .limit(length_of_look(limit, is_selective=criteria.is_selective))
             .subquery()
         )
         async with self._database.read_transaction() as connection:
-            rows = await connection.execute(_matching(looked_at, wanted, limit + 1))
+            rows = await connection.execute(_matching(looked_at, criteria, limit + 1))
             records = [_record(row) for row in rows]
             end = None
-            if wanted.passes_over:
+            if criteria.is_selective:
                 end = await end_of_look(connection, looked_at, [looked_at.c.delivery_id])
         return page_of(records, limit, end and end.delivery_id, _delivery_id)
 
@@ -100,11 +100,11 @@ class SqlHistory(History):
             # No event is stored under such an id, and PostgreSQL does not even take the question.
             raise EventNotFound(event_id)
         columns = _e.type, _e.occurred_at, _e.stored_at
-        wanted = sa.select(*columns).where(
+        query = sa.select(*columns).where(
             _e.event_id == event_id, _e.environment_id == environment_id
         )
         async with self._database.query() as connection:
-            row = (await connection.execute(wanted)).first()
+            row = (await connection.execute(query)).first()
         if row is None:
             raise EventNotFound(event_id)
         return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
@@ -130,25 +130,25 @@ class SqlHistory(History):
         environment_id: UUID,
         limit: int,
         before: EventPlace | None = None,
-        wanted: WantedEvents = EVERY_EVENT,
+        criteria: EventCriteria = EVERY_EVENT,
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
         looked_at = (
             sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at)
-            .where(_e.environment_id == environment_id, *_of_the_time(wanted, before))
+            .where(_e.environment_id == environment_id, *_of_the_time(criteria, before))
             .order_by(_e.stored_at.desc(), _e.event_id.desc())
-            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .limit(length_of_look(limit, is_selective=criteria.is_selective))
             .subquery()
         )
         place = looked_at.c.stored_at, looked_at.c.event_id
         matching = sa.select(looked_at).order_by(*(column.desc() for column in place))
-        if wanted.event_type is not None:
-            matching = matching.where(looked_at.c.type == wanted.event_type)
+        if criteria.event_type is not None:
+            matching = matching.where(looked_at.c.type == criteria.event_type)
         async with self._database.read_transaction() as connection:
             rows = (await connection.execute(matching.limit(limit + 1))).all()
             event_ids = [row.event_id for row in rows[:limit]]
             counts = await _counts(connection, environment_id, event_ids)
-            end = await end_of_look(connection, looked_at, place) if wanted.passes_over else None
+            end = await end_of_look(connection, looked_at, place) if criteria.is_selective else None
         summaries = [
             EventSummary(
                 row.event_id,
@@ -183,15 +183,15 @@ def _rows() -> sa.Select[Any]:
     )
 
 
-def _within(wanted: WantedDeliveries, before: UUID | None) -> list[sa.ColumnElement[bool]]:
+def _within(criteria: DeliveryCriteria, before: UUID | None) -> list[sa.ColumnElement[bool]]:
     """Bound the ids: they tell the time, so that the one index serves the times too."""
     bounds = []
     if before is not None:
         bounds.append(_d.delivery_id < before)
-    if wanted.since is not None:
-        bounds.append(_d.delivery_id >= earliest_id(wanted.since))
-    if wanted.until is not None:
-        bounds.append(_d.delivery_id < earliest_id(wanted.until))
+    if criteria.since is not None:
+        bounds.append(_d.delivery_id >= earliest_id(criteria.since))
+    if criteria.until is not None:
+        bounds.append(_d.delivery_id < earliest_id(criteria.until))
     return bounds
 
 
@@ -207,32 +207,34 @@ def _records(rows: sa.Subquery) -> sa.Select[Any]:
     )
 
 
-def _matching(rows: sa.Subquery, wanted: WantedDeliveries, limit: int) -> sa.Select[Any]:
+def _matching(rows: sa.Subquery, criteria: DeliveryCriteria, limit: int) -> sa.Select[Any]:
     matching = _records(rows).limit(limit)
-    if wanted.state is not None:
-        matching = matching.where(rows.c.state == wanted.state.value)
-    if wanted.event_type is not None:
-        matching = matching.where(_e.type == wanted.event_type)
-    if wanted.http_code is not None:
+    if criteria.state is not None:
+        matching = matching.where(rows.c.state == criteria.state.value)
+    if criteria.event_type is not None:
+        matching = matching.where(_e.type == criteria.event_type)
+    if criteria.http_code is not None:
         answered = sa.exists().where(
             attempts.c.delivery_id == rows.c.delivery_id,
             attempts.c.environment_id == rows.c.environment_id,
-            attempts.c.http_code == wanted.http_code,
+            attempts.c.http_code == criteria.http_code,
         )
         matching = matching.where(answered)
     return matching
 
 
-def _of_the_time(wanted: WantedEvents, before: EventPlace | None) -> list[sa.ColumnElement[bool]]:
+def _of_the_time(
+    criteria: EventCriteria, before: EventPlace | None
+) -> list[sa.ColumnElement[bool]]:
     bounds = []
     if before is not None:
         # The first condition says no more than the second: it is for the index.
         bounds.append(_e.stored_at <= before.stored_at)
         bounds.append(sa.or_(_e.stored_at < before.stored_at, _e.event_id < before.event_id))
-    if wanted.since is not None:
-        bounds.append(_e.stored_at >= wanted.since)
-    if wanted.until is not None:
-        bounds.append(_e.stored_at < wanted.until)
+    if criteria.since is not None:
+        bounds.append(_e.stored_at >= criteria.since)
+    if criteria.until is not None:
+        bounds.append(_e.stored_at < criteria.until)
     return bounds
 
 

@@ -25,9 +25,9 @@ from notification_core.model.delivery import (
 from notification_core.model.read_models import (
     EVERY_ATTEMPT,
     Activity,
+    AttemptCriteria,
     LastAttempt,
     LogPage,
-    WantedAttempts,
     page_of,
 )
 from notification_core.ports.logs import LogStore
@@ -51,19 +51,19 @@ class SqlLogStore(LogStore):
         webhook_id: UUID,
         limit: int,
         before: UUID | None = None,
-        wanted: WantedAttempts = EVERY_ATTEMPT,
+        criteria: AttemptCriteria = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
         look = (
-            sa.select(*(_SIFTED if wanted.passes_over else attempts.c))
+            sa.select(*(_SIFTED if criteria.is_selective else attempts.c))
             .where(_a.webhook_id == webhook_id, _a.environment_id == environment_id)
-            .where(*_within(wanted, before))
+            .where(*_within(criteria, before))
             .order_by(_a.log_id.desc())
-            .limit(length_of_look(limit, passes_over=wanted.passes_over))
+            .limit(length_of_look(limit, is_selective=criteria.is_selective))
         )
-        if wanted.passes_over:
+        if criteria.is_selective:
             async with self._database.read_transaction() as connection:
-                return await _sifted(connection, environment_id, look.subquery(), limit, wanted)
+                return await _sifted(connection, environment_id, look.subquery(), limit, criteria)
         async with self._database.query() as connection:
             found = [attempt_from(row) for row in await connection.execute(look)]
         return page_of(found, limit, None, _log_id)
@@ -92,16 +92,16 @@ async def _sifted(
     environment_id: UUID,
     looked_at: sa.Subquery,
     limit: int,
-    wanted: WantedAttempts,
+    criteria: AttemptCriteria,
 ) -> LogPage:
     """Return a page of the attempts that are wanted; only these are read whole: they are long."""
     matching = sa.select(looked_at.c.log_id)
-    if wanted.outcome is not None:
-        matching = matching.where(looked_at.c.outcome == wanted.outcome.value)
-    if wanted.event_type is not None:
-        matching = matching.where(looked_at.c.event_type == wanted.event_type)
-    if wanted.http_code is not None:
-        matching = matching.where(looked_at.c.http_code == wanted.http_code)
+    if criteria.outcome is not None:
+        matching = matching.where(looked_at.c.outcome == criteria.outcome.value)
+    if criteria.event_type is not None:
+        matching = matching.where(looked_at.c.event_type == criteria.event_type)
+    if criteria.http_code is not None:
+        matching = matching.where(looked_at.c.http_code == criteria.http_code)
     shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
     log_ids = (await connection.execute(shown)).scalars().all()
     whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
@@ -111,16 +111,16 @@ async def _sifted(
     return page_of(found, limit, end and end.log_id, _log_id)
 
 
-def _within(wanted: WantedAttempts, before: UUID | None) -> list[sa.ColumnElement[bool]]:
+def _within(criteria: AttemptCriteria, before: UUID | None) -> list[sa.ColumnElement[bool]]:
     """Bound the look by the ids, which tell the time, and by an index where one fits."""
     bounds: list[sa.ColumnElement[bool]] = []
     if before is not None:
         bounds.append(_a.log_id < before)
-    if wanted.since is not None:
-        bounds.append(_a.log_id >= earliest_id(wanted.since))
-    if wanted.until is not None:
-        bounds.append(_a.log_id < earliest_id(wanted.until))
-    if wanted.outcome not in {None, AttemptOutcome.SUCCEEDED}:
+    if criteria.since is not None:
+        bounds.append(_a.log_id >= earliest_id(criteria.since))
+    if criteria.until is not None:
+        bounds.append(_a.log_id < earliest_id(criteria.until))
+    if criteria.outcome not in {None, AttemptOutcome.SUCCEEDED}:
         bounds.append(_NOT_SUCCEEDED)
     return bounds
 

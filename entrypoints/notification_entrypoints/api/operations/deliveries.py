@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
-from notification_core.model.read_models import WantedAttempts, WantedDeliveries, WantedEvents
+from notification_core.model.read_models import AttemptCriteria, DeliveryCriteria, EventCriteria
 from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
@@ -46,14 +46,14 @@ class DeliveryOperations:
         key = call.environment_id, parameters.id("webhook_id")
         before = self.paging.row(call)
         state = parameters.text("state")
-        wanted = WantedDeliveries(
+        criteria = DeliveryCriteria(
             state=None if state is None else DeliveryState(state),
             event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
             since=parameters.instant("since", self.zone),
             until=parameters.instant("until", self.zone),
         )
-        page = await self.history.of_webhook(*key, self.paging.limit(call), before, wanted)
+        page = await self.history.of_webhook(*key, self.paging.limit(call), before, criteria)
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
     async def get(self, call: ApiCall) -> web.Response:
@@ -73,13 +73,13 @@ class DeliveryOperations:
 
     async def events(self, call: ApiCall) -> web.Response:
         """Answer with one page of an environment's events, newest first."""
-        wanted = WantedEvents(
+        criteria = EventCriteria(
             event_type=call.parameters.text("event"),
             since=call.parameters.instant("since", self.zone),
             until=call.parameters.instant("until", self.zone),
         )
         page = await self.history.events(
-            call.environment_id, self.paging.limit(call), self.paging.event(call), wanted
+            call.environment_id, self.paging.limit(call), self.paging.event(call), criteria
         )
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
 
@@ -89,12 +89,12 @@ class DeliveryOperations:
         key = call.environment_id, parameters.id("webhook_id")
         before = self.paging.row(call)
         outcome = parameters.text("outcome")
-        wanted = WantedAttempts(
+        criteria = AttemptCriteria(
             outcome=None if outcome is None else AttemptOutcome(outcome),
             event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
             since=parameters.instant("since", self.zone),
             until=parameters.instant("until", self.zone),
         )
-        page = await self.logs.page(*key, self.paging.limit(call), before, wanted)
+        page = await self.logs.page(*key, self.paging.limit(call), before, criteria)
         return self.paging.answer(call, self.converter.dump(page.rows), page.after)
