@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -30,6 +29,7 @@ from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.support.assembly import App
 from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.support.samples import a_webhook
 
 _THEIRS = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, stored_at)
@@ -379,15 +379,7 @@ def _statement_timeout(storage: SqlStorage, limit: str) -> Iterator[None]:
 
 
 async def _webhook(storage: SqlStorage) -> Webhook:
-    described = event("e-0").event
-    webhook = Webhook(
-        webhook_id=uuid4(),
-        environment_id=ENVIRONMENT_ID,
-        name="n",
-        url="https://a.example.com/",
-        events=frozenset({described.type}),
-        created_at=described.occurred_at,
-        updated_at=described.occurred_at,
-    )
+    events = frozenset({event("e-0").event.type})
+    webhook = a_webhook(environment_id=ENVIRONMENT_ID, events=events)
     await storage.webhooks.add(webhook, most=10)
     return webhook

@@ -30,6 +30,7 @@ from tests.adapters.sqlite_files import (
     opened,
     pragma,
 )
+from tests.support.samples import a_webhook
 from tests.support.sqlite_template import make_sqlite
 from tests.support.waiting import PATIENCE, until
 
@@ -271,16 +272,8 @@ async def _change_and_stumble(storage: SqlStorage) -> None:
 
 
 async def _webhook(storage: SqlStorage) -> Webhook:
-    described = event("e-0").event
-    webhook = Webhook(
-        webhook_id=ENVIRONMENT_ID,
-        environment_id=ENVIRONMENT_ID,
-        name="n",
-        url="https://a.example.com/",
-        events=frozenset({described.type}),
-        created_at=described.occurred_at,
-        updated_at=described.occurred_at,
-    )
+    events = frozenset({event("e-0").event.type})
+    webhook = a_webhook(ENVIRONMENT_ID, environment_id=ENVIRONMENT_ID, events=events)
     await storage.webhooks.add(webhook, most=10)
     return webhook
 

@@ -18,10 +18,10 @@ import pytest
 from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
 from notification_core.model.signing_key import new_signing_key
-from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
 from tests.support.postgres_server import CIPHER
+from tests.support.samples import a_webhook
 from tests.support.sqlite_template import make_sqlite
 
 ROOT = Path(__file__).parents[2]
@@ -31,15 +31,8 @@ async def test_no_secret_lies_in_the_file_in_clear(tmp_path: Path) -> None:
     await make_sqlite(database(tmp_path))
     seed, header = os.urandom(32), "Bearer a-very-secret-header-value"
     now = event("e").event.occurred_at
-    webhook = Webhook(
-        webhook_id=uuid4(),
-        environment_id=ENVIRONMENT_ID,
-        name="visible-name",
-        url="https://a.example.com/",
-        events=frozenset({"job-created"}),
-        created_at=now,
-        updated_at=now,
-        custom_headers={"authorization": header},
+    webhook = a_webhook(
+        environment_id=ENVIRONMENT_ID, name="visible-name", custom_headers={"authorization": header}
     )
     async with opened(tmp_path) as storage:
         await storage.webhooks.add(webhook, most=1)

@@ -12,8 +12,8 @@ from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
-from notification_core.model.webhook import Webhook
 from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
+from tests.support.samples import a_webhook
 from tests.support.sqlite_template import make_sqlite
 
 ALWAYS = Selection(
@@ -32,9 +32,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
 
 async def test_no_statement_of_a_replay_walks_a_table(storage: SqlStorage) -> None:
     now = datetime.now(UTC)
-    webhook = Webhook(
-        UUID(int=1), ENVIRONMENT_ID, "n", "https://a.example/", frozenset({"a"}), now, now
-    )
+    webhook = a_webhook(environment_id=ENVIRONMENT_ID)
     await storage.webhooks.add(webhook, 10)
     replay = Replay(UUID(int=2), ENVIRONMENT_ID, webhook.webhook_id, ALWAYS, now)
     await storage.replays.add(replay)

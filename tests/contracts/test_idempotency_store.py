@@ -13,9 +13,9 @@ from notification_adapters.sql.tables import idempotent_responses
 from notification_core.errors import AlreadyAnswered, TooManyWebhooks
 from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.signing_key import new_signing_key
-from notification_core.model.webhook import Webhook
 from notification_core.ports.storage import Storage
 from tests.contracts.world import World
+from tests.support.samples import a_webhook
 
 Effect = Callable[[World, Storage, StoredResponse], Awaitable[None]]
 
@@ -25,14 +25,8 @@ def _kept(world: World, request: str = "first", **changes: Any) -> StoredRespons
     return evolve(kept, **changes)
 
 
-def _webhook(world: World) -> Webhook:
-    now = world.clock.now()
-    events = frozenset({"job-created"})
-    return Webhook(world.ids(), world.environment_id, "n", "https://a.example/", events, now, now)
-
-
 async def create_a_webhook(world: World, storage: Storage, kept: StoredResponse) -> None:
-    await storage.webhooks.add(_webhook(world), 100, [kept])
+    await storage.webhooks.add(a_webhook(environment_id=world.environment_id), 100, [kept])
 
 
 async def publish_an_event(world: World, storage: Storage, kept: StoredResponse) -> None:
@@ -95,7 +89,7 @@ async def test_what_is_refused_leaves_no_answer(world: World) -> None:
     await world.webhook()
     kept = _kept(world)
     with pytest.raises(TooManyWebhooks):
-        await world.storage.webhooks.add(_webhook(world), 1, [kept])
+        await world.storage.webhooks.add(a_webhook(environment_id=world.environment_id), 1, [kept])
     assert await _found(world, kept) is None
 
 

@@ -1,4 +1,4 @@
-"""A world with two environments, of which a stranger wants to know the first, and every request."""
+"""Two environments, of which a stranger wants to know the first, and every request."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -78,50 +78,50 @@ class Faults:
 class FaultyDeliveries(DeliveryStore):
     """A delivery store with faults."""
 
-    def __init__(self, store: DeliveryStore, trouble: Faults) -> None:
+    def __init__(self, store: DeliveryStore, faults: Faults) -> None:
         self._store = store
-        self._trouble = trouble
+        self._faults = faults
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
-        self._trouble.check("ingesting")
-        happened = self._trouble.lost.pop("ingesting", None)
+        self._faults.check("ingesting")
+        happened = self._faults.lost.pop("ingesting", None)
         try:
             async with self._store.ingesting() as transaction:
                 yield transaction
-                if "ingesting" in self._trouble.gates:
-                    await self._trouble.gates["ingesting"].wait()
-                if self._trouble.undone["ingesting"]:
-                    self._trouble.undone["ingesting"] -= 1
+                if "ingesting" in self._faults.gates:
+                    await self._faults.gates["ingesting"].wait()
+                if self._faults.undone["ingesting"]:
+                    self._faults.undone["ingesting"] -= 1
                     raise TransactionLost("ingesting")
                 if happened is False:
                     raise UnknownCommit("ingesting")
         finally:
-            self._trouble.calls["ingesting"] += 1
+            self._faults.calls["ingesting"] += 1
         if happened:
             raise UnknownCommit("ingesting")
 
     async def acquire(self, claim: Claim) -> Claimed:
-        return await self._trouble.call("acquire", lambda: self._store.acquire(claim))
+        return await self._faults.call("acquire", lambda: self._store.acquire(claim))
 
     async def finish(
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
-        return await self._trouble.call(
+        return await self._faults.call(
             "finish", lambda: self._store.finish(results, interruption_delay)
         )
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
-        await self._trouble.call("release", lambda: self._store.release(fences, after))
+        await self._faults.call("release", lambda: self._store.release(fences, after))
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
-        return await self._trouble.call("leased", lambda: self._store.leased(worker))
+        return await self._faults.call("leased", lambda: self._store.leased(worker))
 
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
-        return await self._trouble.call("reap", lambda: self._store.reap(dead, interruption_delay))
+        return await self._faults.call("reap", lambda: self._store.reap(dead, interruption_delay))
 
     async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
-        return await self._trouble.call(
+        return await self._faults.call(
             "cancel_unsendable", lambda: self._store.cancel_unsendable(limit, expired_before)
         )
 
@@ -129,37 +129,37 @@ class FaultyDeliveries(DeliveryStore):
 class FaultyKeys(KeyStore):
     """A key store with faults."""
 
-    def __init__(self, store: KeyStore, trouble: Faults) -> None:
+    def __init__(self, store: KeyStore, faults: Faults) -> None:
         self._store = store
-        self._trouble = trouble
+        self._faults = faults
 
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
-        return await self._trouble.call("keys_of", lambda: self._store.keys_of(environment_ids))
+        return await self._faults.call("keys_of", lambda: self._store.keys_of(environment_ids))
 
     async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
-        return await self._trouble.call("add_first", lambda: self._store.add_first(key, kept))
+        return await self._faults.call("add_first", lambda: self._store.add_first(key, kept))
 
     async def rotate(
         self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
     ) -> None:
-        await self._trouble.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
+        await self._faults.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
 
 
 class FaultyApiKeys(ApiKeyStore):
     """A store of API keys with faults."""
 
-    def __init__(self, store: ApiKeyStore, trouble: Faults) -> None:
+    def __init__(self, store: ApiKeyStore, faults: Faults) -> None:
         self._store = store
-        self._trouble = trouble
+        self._faults = faults
 
     async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
-        await self._trouble.call("add", lambda: self._store.add(key, kept))
+        await self._faults.call("add", lambda: self._store.add(key, kept))
 
     async def find(self, key_id: UUID) -> ApiKey:
-        return await self._trouble.call("find", lambda: self._store.find(key_id))
+        return await self._faults.call("find", lambda: self._store.find(key_id))
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
-        return await self._trouble.call("page", lambda: self._store.page(limit, before))
+        return await self._faults.call("page", lambda: self._store.page(limit, before))
 
     async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
-        return await self._trouble.call("revoke", lambda: self._store.revoke(key_id, at, kept))
+        return await self._faults.call("revoke", lambda: self._store.revoke(key_id, at, kept))

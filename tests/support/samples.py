@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from uuid import UUID
+
+from attrs import evolve
 
 from notification_core.dispatch.webhook_queue import QueuedDelivery
 from notification_core.model.delivery import (
@@ -17,7 +20,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Event
-from notification_core.model.webhook import DisabledReason, Webhook
+from notification_core.model.webhook import Webhook
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
@@ -32,43 +35,25 @@ def an_id() -> UUID:
     return UUID(int=next(_numbers))
 
 
-def a_webhook(  # noqa: PLR0913 - what tests vary
-    webhook_id: UUID | None = None,
-    *,
-    environment_id: UUID = ENVIRONMENT,
-    url: str | None = None,
-    events: frozenset[str] = frozenset({CREATED}),
-    disabled_until: datetime | None = None,
-    disabled_reason: DisabledReason | None = None,
-    disabled_at: datetime | None = None,
-    deleted_at: datetime | None = None,
-) -> Webhook:
-    """Return a webhook; its URL is its own where none is given."""
+def a_webhook(webhook_id: UUID | None = None, **changes: Any) -> Webhook:
+    """Return a webhook with these changes to the usual one, whose id and URL are its own."""
     webhook_id = webhook_id or an_id()
-    return Webhook(
+    webhook = Webhook(
         webhook_id=webhook_id,
-        environment_id=environment_id,
+        environment_id=ENVIRONMENT,
         name="a webhook",
-        url=url or f"https://{webhook_id}.example.com/",
-        events=events,
+        url=f"https://{webhook_id}.example.com/",
+        events=frozenset({CREATED}),
         created_at=NOW,
         updated_at=NOW,
-        disabled_until=disabled_until,
-        disabled_reason=disabled_reason,
-        disabled_at=disabled_at,
-        deleted_at=deleted_at,
     )
+    return evolve(webhook, **changes)
 
 
-def an_event(
-    event_id: str | None = None,
-    *,
-    environment_id: UUID = ENVIRONMENT,
-    event_type: str = CREATED,
-    data: bytes = b"{}",
-) -> Event:
-    """Return an event that nobody else has the id of."""
-    return Event(event_id or f"event-{next(_numbers)}", environment_id, event_type, NOW, data)
+def an_event(event_id: str | None = None, **changes: Any) -> Event:
+    """Return an event with these changes to the usual one, whose id is its own."""
+    event = Event(event_id or f"event-{next(_numbers)}", ENVIRONMENT, CREATED, NOW, b"{}")
+    return evolve(event, **changes)
 
 
 def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> ClaimedDelivery:

@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE
 async def member(
     kafka: Kafka,
     brokers: Brokers | None = None,
-    notebook: RecordingObserver | None = None,
+    observer: RecordingObserver | None = None,
     **wanted: Any,
 ) -> AsyncIterator[KafkaSource]:
     """Join the test's group, and leave it at the end."""
@@ -32,7 +32,7 @@ async def member(
     )
     brokers = brokers or Brokers(kafka.addresses)
     async with open_source(
-        brokers, config, SystemClock(), notebook or RecordingObserver()
+        brokers, config, SystemClock(), observer or RecordingObserver()
     ) as source:
         yield source
 

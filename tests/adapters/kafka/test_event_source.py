@@ -167,17 +167,17 @@ async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
 
 
 async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> None:
-    notebook = RecordingObserver()
+    observer = RecordingObserver()
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2")
-    async with member(kafka, notebook=notebook) as one:
+    async with member(kafka, observer=observer) as one:
         batch = await take(one)
         assert one._member  # noqa: SLF001 - what a group forgets, no test can make it forget in time
         coordinator = one._member._consumer._coordinator  # noqa: SLF001 - the same
         assert coordinator
         coordinator.member_id = "forgotten"
         await one.acknowledge(batch)
-        assert ("kafka_commit", "CommitFailedError") in notebook.errors
+        assert ("kafka_commit", "CommitFailedError") in observer.errors
         assert values(await taken(one, 2)) == [b"1", b"2"]
         await kafka.send(EVENTS, b"3")
         assert values(await taken(one, 1)) == [b"3"]
@@ -189,10 +189,10 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "MAX_POLL_INTERVAL_MS", 1500)
-    notebook = RecordingObserver()
+    observer = RecordingObserver()
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2")
-    async with member(kafka, notebook=notebook) as one:
+    async with member(kafka, observer=observer) as one:
         batch = await take(one)
         await asyncio.sleep(5)  # the promise is about time
         assert await kafka.group_state() == "Stable"  # it is a member still
@@ -200,7 +200,7 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
         assert await kafka.committed(EVENTS) == {0: 2}
         await kafka.send(EVENTS, b"3")
         assert values(await taken(one, 1)) == [b"3"]
-    assert notebook.errors == []
+    assert observer.errors == []
 
 
 async def test_a_consumer_that_makes_no_progress_is_begun_anew(
@@ -208,15 +208,15 @@ async def test_a_consumer_that_makes_no_progress_is_begun_anew(
 ) -> None:
     monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(group_member, "STALL_SECONDS", 1.0)
-    notebook = RecordingObserver()
+    observer = RecordingObserver()
     await kafka.create(EVENTS)
-    async with member(kafka, notebook=notebook) as one:
+    async with member(kafka, observer=observer) as one:
         await until("it is well", lambda: is_well(one))
         assert one._member  # noqa: SLF001 - nothing else makes a real consumer hang
         one._member._consumer.pause(TopicPartition(kafka.topic(EVENTS), 0))  # noqa: SLF001 - the same
         await kafka.send(EVENTS, b"1")
         assert values(await taken(one, 1)) == [b"1"]
-    assert ("kafka", "BrokersUnavailable") in notebook.errors
+    assert ("kafka", "BrokersUnavailable") in observer.errors
 
 
 @pytest.mark.parametrize("start", Start)
@@ -305,8 +305,8 @@ async def test_one_broker_of_the_list_is_enough(kafka: Kafka) -> None:
 
 @pytest.mark.experiment(15, "no broker at the start")
 async def test_without_a_broker_it_says_so_and_goes_on_asking(kafka: Kafka) -> None:
-    notebook = RecordingObserver()
-    async with member(kafka, Brokers(["127.0.0.1:1"]), notebook) as one:
+    observer = RecordingObserver()
+    async with member(kafka, Brokers(["127.0.0.1:1"]), observer) as one:
 
         async def said() -> bool:
             return "No broker can be reached" in await problem_of(one)
@@ -314,6 +314,6 @@ async def test_without_a_broker_it_says_so_and_goes_on_asking(kafka: Kafka) -> N
         await until("it says so", said)
 
         async def again() -> bool:
-            return len(notebook.errors) > 1
+            return len(observer.errors) > 1
 
         await until("it asks again", again)

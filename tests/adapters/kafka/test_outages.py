@@ -25,12 +25,12 @@ def server(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.mark.long
 async def test_a_broker_that_is_killed_and_started_again_is_gone_on_with(server: Server) -> None:
-    notebook = RecordingObserver()
+    observer = RecordingObserver()
     async with topics_on(server.address) as kafka:
         await kafka.create(EVENTS)
         await kafka.send(EVENTS, b"1", b"2")
         await kafka.close()
-        async with member(kafka, notebook=notebook) as source:
+        async with member(kafka, observer=observer) as source:
             async with asyncio.timeout(PATIENCE):
                 batch = await source.take()
             server.kill()

@@ -121,7 +121,7 @@ def has_body(operation: Operation) -> bool:
 
 
 @pytest.fixture(autouse=True)
-async def world(stage: Backstage) -> None:
+async def furnished(stage: Backstage) -> None:
     await furnish(stage)
 
 

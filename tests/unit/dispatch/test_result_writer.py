@@ -27,8 +27,8 @@ from tests.support.samples import a_result, a_webhook
 class Book(FaultyDeliveries):
     """A store that remembers what it was given to write."""
 
-    def __init__(self, trouble: Faults) -> None:
-        self._trouble = trouble
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
         self.finished: list[Sequence[AttemptResult]] = []
         self.given_back: list[Sequence[Fence]] = []
         self.delays: list[timedelta] = []
@@ -43,14 +43,14 @@ class Book(FaultyDeliveries):
             self.finished.append(results)
             return self.refused
 
-        return await self._trouble.call("finish", write)
+        return await self._faults.call("finish", write)
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
         async def write() -> None:
             self.given_back.append(list(fences))
             self.delays.append(after)
 
-        await self._trouble.call("release", write)
+        await self._faults.call("release", write)
 
 
 @attrs.define

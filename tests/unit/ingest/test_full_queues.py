@@ -50,13 +50,13 @@ def queues(clock: ManualClock) -> Queues:
 
 
 @pytest.fixture
-def notebook() -> RecordingObserver:
+def observer() -> RecordingObserver:
     return RecordingObserver()
 
 
 @pytest.fixture
-def full(queues: Queues, clock: ManualClock, notebook: RecordingObserver) -> FullQueueMonitor:
-    return FullQueueMonitor(queues, clock, notebook, most=3)
+def full(queues: Queues, clock: ManualClock, observer: RecordingObserver) -> FullQueueMonitor:
+    return FullQueueMonitor(queues, clock, observer, most=3)
 
 
 async def test_a_queue_is_full_from_one_look_to_another(
@@ -73,7 +73,7 @@ async def test_a_queue_is_full_from_one_look_to_another(
 
 
 async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
-    full: FullQueueMonitor, queues: Queues, clock: ManualClock, notebook: RecordingObserver
+    full: FullQueueMonitor, queues: Queues, clock: ManualClock, observer: RecordingObserver
 ) -> None:
     queues.lengths = {ONE: 4}
     running = asyncio.create_task(full.run())
@@ -82,7 +82,7 @@ async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
     queues.away = True
     await clock.advance(ESTIMATED_EVERY)
     assert (queues.looks, full.webhooks) == (2, {ONE})
-    assert notebook.errors == [("queues", "StorageUnavailable")]
+    assert observer.errors == [("queues", "StorageUnavailable")]
     queues.away, queues.lengths = False, {}
     await clock.advance(ESTIMATED_EVERY)
     assert (queues.looks, full.webhooks) == (3, set())

@@ -282,8 +282,8 @@ async def test_a_batch_with_too_many_deliveries_is_refused_and_told_how_many_eve
         await app.ingest.publish([an_event() for _ in range(3)])
     assert refused.value.fits == 2
     assert not app.storage.state.events
-    unwanted = [an_event(event_type="job-created") for _ in range(3)]
-    assert len(await app.ingest.publish([*unwanted, an_event(event_type=CREATED)])) == 4
+    unwanted = [an_event(type="job-created") for _ in range(3)]
+    assert len(await app.ingest.publish([*unwanted, an_event(type=CREATED)])) == 4
 
 
 async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(

@@ -18,7 +18,7 @@ def test_an_event_is_for_the_webhooks_of_its_environment_that_subscribe_to_its_t
 
 
 def test_an_event_that_nobody_subscribes_to_is_for_nobody() -> None:
-    assert not matching(an_event(event_type="job-completed"), subscriptions_by_type([], NOW))
+    assert not matching(an_event(type="job-completed"), subscriptions_by_type([], NOW))
 
 
 def test_a_deleted_webhook_gets_nothing() -> None:

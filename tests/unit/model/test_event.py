@@ -32,7 +32,7 @@ def test_the_body_is_the_compact_envelope_with_data_as_it_came() -> None:
 def test_the_body_is_json_whatever_the_producer_calls_its_event(
     event_id: str, event_type: str, data: bytes
 ) -> None:
-    event = an_event(event_id, event_type=event_type, data=data)
+    event = an_event(event_id, type=event_type, data=data)
     assert json.loads(body_of(event)) == {
         "id": event_id,
         "type": event_type,
@@ -64,7 +64,7 @@ def test_an_event_that_comes_again_with_other_data_is_a_conflict(one: bytes, oth
 @pytest.mark.parametrize("data", [b'{"type":"job-created"}', b'{"data":{"type":"job-created"}}'])
 def test_an_event_that_comes_again_with_another_type_is_a_conflict(data: bytes) -> None:
     stored = an_event("e", data=data)
-    assert not holds_data_of(body_of(stored), an_event("e", event_type="job-created", data=data))
+    assert not holds_data_of(body_of(stored), an_event("e", type="job-created", data=data))
 
 
 def test_data_inside_of_data_is_not_taken_for_the_data() -> None:
