@@ -27,7 +27,7 @@ from notification_core.model.request_records import StoredResponse
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.adapters.test_postgres_engine import opened
+from tests.adapters.test_postgres_database import opened
 from tests.conftest import require
 from tests.support.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
 from tests.support.waiting import until

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 
 
-class MemorySealedStore(EncryptedColumns):
+class MemoryEncryptedColumns(EncryptedColumns):
     """Has no encrypted texts: its secrets end with the process."""
 
     async def outdated(self) -> int:

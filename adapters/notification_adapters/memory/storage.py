@@ -11,7 +11,7 @@ from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.dispatch_notifier import MemoryWaking
-from notification_adapters.memory.encrypted_columns import MemorySealedStore
+from notification_adapters.memory.encrypted_columns import MemoryEncryptedColumns
 from notification_adapters.memory.erasures import MemoryErasureStore
 from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
@@ -51,7 +51,7 @@ class MemoryStorage(Storage):
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
     outbox: MemoryOutbox
-    encrypted_columns: MemorySealedStore
+    encrypted_columns: MemoryEncryptedColumns
     worker_lock: MemoryWorkerLock
     notifier: MemoryWaking
     state: MemoryState = field(repr=False)
@@ -113,7 +113,7 @@ def memory_storage(
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
         outbox=MemoryOutbox(state, clock),
-        encrypted_columns=MemorySealedStore(),
+        encrypted_columns=MemoryEncryptedColumns(),
         worker_lock=MemoryWorkerLock(state, holder),
         notifier=MemoryWaking(circle),
         state=state,

@@ -32,6 +32,9 @@ Handle = Any
 """What lets an engine find a row again within the same transaction; it is hashable."""
 
 
+WebhookKey = tuple[UUID, UUID]
+"""(environment id, webhook id)"""
+
 WEBHOOK_COLUMNS: Final = tuple(column.name for column in webhooks.c)
 """What a webhook's row has, in this order."""
 

@@ -13,7 +13,7 @@ from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
 from notification_adapters.sql.stores.backlog import SqlBacklog
 from notification_adapters.sql.stores.dead_letters import SqlDeadLetters
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
-from notification_adapters.sql.stores.encrypted_columns import SqlSealedStore
+from notification_adapters.sql.stores.encrypted_columns import SqlEncryptedColumns
 from notification_adapters.sql.stores.erasures import SqlErasureStore
 from notification_adapters.sql.stores.history import SqlHistory
 from notification_adapters.sql.stores.idempotency import SqlIdempotencyStore
@@ -55,7 +55,7 @@ class SqlStorage(Storage):
     dead_letters: SqlDeadLetters
     retention: SqlRetention
     outbox: SqlOutbox
-    encrypted_columns: SqlSealedStore
+    encrypted_columns: SqlEncryptedColumns
     worker_lock: WorkerLock
     notifier: DispatchNotifier
     commits: CommitHooks
@@ -132,7 +132,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             outbox=SqlOutbox(database),
-            encrypted_columns=SqlSealedStore(database, cipher),
+            encrypted_columns=SqlEncryptedColumns(database, cipher),
             worker_lock=worker_lock,
             notifier=notifier,
             commits=commits,

@@ -32,9 +32,9 @@ _SLOW_COMMIT: Final = 5.0
 
 
 def _replaced_step(
-    name: str, by: Callable[[Function], Function], *, shortcuts: bool = False
+    name: str, by: Callable[[Function], Function], *, single_statement: bool = False
 ) -> None:
-    if not shortcuts:
+    if not single_statement:
         step_by_step()
     for dialect in (_SQLITE, _POSTGRES):
         replaced(f"{dialect}.{name}", _as_method(by))
@@ -160,8 +160,8 @@ def drop_the_fence() -> None:
 
         return anybodys
 
-    _replaced_step("lock_held", by, shortcuts=True)
-    _replaced_step("succeed", by, shortcuts=True)
+    _replaced_step("lock_held", by, single_statement=True)
+    _replaced_step("succeed", by, single_statement=True)
     replaced("notification_adapters.sql.postgres.single_statement:FINISH", _of_anybody)
     replaced("notification_adapters.sql.sqlite.single_statement:SUCCEED", _of_any_worker)
 
@@ -236,7 +236,7 @@ def take_the_interrupted_for_delivered() -> None:
 
         return delivered
 
-    replaced("notification_adapters.sql.stores.deliveries:reaped", by)
+    replaced("notification_adapters.sql.stores.deliveries:logged_interruption", by)
 
 
 def log_no_interruption() -> None:

@@ -28,7 +28,7 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
 
 
 def step_by_step() -> None:
-    """Have storages take no shortcuts, as PostgreSQL behind a pooler: each step is reached then."""
+    """Have storages do all step by step, as PostgreSQL behind a pooler, so that each is reached."""
     for taken in (
         "postgres.database:PostgresSingleStatement",
         "sqlite.database:SqliteSingleStatement",

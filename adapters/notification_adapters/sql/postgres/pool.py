@@ -48,7 +48,7 @@ class PostgresPool:
         await self._wait_for_a_place()
         self.lent += 1
         try:
-            connection = await (self._open() if begin is None else self._begun(begin))
+            connection = await (self._open() if begin is None else self._open_with(begin))
         except BaseException:
             self._vacate()
             raise
@@ -102,7 +102,7 @@ class PostgresPool:
             await asyncio.shield(_discard(connection))
         return await self._engine.connect()
 
-    async def _begun(self, begin: str) -> AsyncConnection:
+    async def _open_with(self, begin: str) -> AsyncConnection:
         """Begin a transaction on an idle connection that still works, or on a new one."""
         while self._idle:
             connection = self._idle.pop()

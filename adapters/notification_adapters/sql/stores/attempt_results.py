@@ -35,14 +35,14 @@ def is_success(result: AttemptResult) -> bool:
     )
 
 
-def ended(
+def logged_result(
     result: AttemptResult, held: LockedDelivery, now: datetime, interruption_delay: timedelta
 ) -> LoggedAttempt:
     """Return what becomes of a delivery after the attempt of which a worker brings the result."""
-    return _ended(result.attempt, held, after_attempt(result, held, now, interruption_delay))
+    return _logged(result.attempt, held, after_attempt(result, held, now, interruption_delay))
 
 
-def reaped(
+def logged_interruption(
     overdue: OverdueAttempt, log_id: UUID, now: datetime, interruption_delay: timedelta
 ) -> LoggedAttempt:
     """Return what becomes of a delivery whose worker brings no result any more."""
@@ -58,10 +58,10 @@ def reaped(
         started_at=overdue.claimed_at,
         error=INTERRUPTED,
     )
-    return _ended(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))
+    return _logged(attempt, overdue.held, after_interruption(overdue.held, now, interruption_delay))
 
 
-def _ended(attempt: Attempt, held: LockedDelivery, transition: Transition) -> LoggedAttempt:
+def _logged(attempt: Attempt, held: LockedDelivery, transition: Transition) -> LoggedAttempt:
     if transition.due_at is not None:
         attempt = evolve(attempt, next_attempt_at=transition.due_at)
     return LoggedAttempt(attempt, DeliveryUpdate(held.handle, *transition))

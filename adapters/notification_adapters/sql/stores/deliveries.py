@@ -11,9 +11,9 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import LockedDelivery
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
-    ended,
     is_success,
-    reaped,
+    logged_interruption,
+    logged_result,
 )
 from notification_adapters.sql.stores.claims import Claims
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
@@ -113,7 +113,10 @@ class SqlDeliveryStore(DeliveryStore):
         fences = [result.fence for result in results]
         held = _each_once(await self._dialect.lock_held(connection, fences))
         owned = {place: row for place, row in enumerate(held) if row}
-        ends = [ended(results[place], row, now, interruption_delay) for place, row in owned.items()]
+        ends = [
+            logged_result(results[place], row, now, interruption_delay)
+            for place, row in owned.items()
+        ]
         await self._write(connection, ends, now)
         await self._disable(connection, [results[place] for place in owned], now)
         return owned.keys()
@@ -145,7 +148,10 @@ class SqlDeliveryStore(DeliveryStore):
             overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
             await self._write(
                 connection,
-                [reaped(attempt, self._ids(), now, interruption_delay) for attempt in overdue],
+                [
+                    logged_interruption(attempt, self._ids(), now, interruption_delay)
+                    for attempt in overdue
+                ],
                 now,
             )
         return len(overdue)

@@ -20,7 +20,7 @@ _Row: TypeAlias = tuple[Any, UUID, str | None]
 """A row's id, its environment, and its text if that is to be changed."""
 
 
-class SqlSealedStore(EncryptedColumns):
+class SqlEncryptedColumns(EncryptedColumns):
     """Goes through a database's encrypted columns, by the primary key of each table."""
 
     def __init__(self, database: Database, cipher: Cipher) -> None:
@@ -40,11 +40,11 @@ class SqlSealedStore(EncryptedColumns):
         """Go through all texts once, and encrypt those anew that are not under the present one."""
         for column in ENCRYPTED:
             rows = await self._page(column, None, limit)
-            yield await self._resealed(column, rows)
+            yield await self._reencrypted(column, rows)
             # A short page is the last one: whoever adds rows meanwhile cannot make it endless.
             while len(rows) == limit:
                 rows = await self._page(column, rows[-1], limit)
-                yield await self._resealed(column, rows)
+                yield await self._reencrypted(column, rows)
 
     async def finish(self) -> None:
         """Let only the present secret open the storage from now on."""
@@ -66,7 +66,7 @@ class SqlSealedStore(EncryptedColumns):
         prefix = self._cipher.prefix
         return sa.func.substr(column, 1, len(prefix)) == prefix
 
-    async def _resealed(self, column: sa.Column[Any], rows: Sequence[_Row]) -> ReencryptedBatch:
+    async def _reencrypted(self, column: sa.Column[Any], rows: Sequence[_Row]) -> ReencryptedBatch:
         changes: list[_Change] = []
         unreadable: list[str] = []
         for row, environment_id, text in rows:

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.dialect import WebhookKey
 from notification_adapters.sql.tables import (
     WAITING,
     deliveries,
@@ -26,9 +27,6 @@ from notification_core.model.replay import (
     ReplayState,
     Selection,
 )
-
-WebhookKey = tuple[UUID, UUID]
-"""(environment id, webhook id)"""
 
 _r = replays.c
 

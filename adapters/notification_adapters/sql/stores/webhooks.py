@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import CancelledDelivery
+from notification_adapters.sql.dialect import CancelledDelivery, WebhookKey
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
@@ -33,9 +33,6 @@ _CANCELLED_AT_ONCE = 1000
 _ENVIRONMENT_OF = sa.select(webhooks.c.environment_id).where(
     webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
 )
-
-WebhookKey = tuple[UUID, UUID]
-"""(environment id, webhook id)"""
 
 
 class SqlWebhookStore(WebhookStore):
