@@ -20,7 +20,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import StorageUnavailable, WrongEncryptionSecret
 from notification_core.model.signing_key import SigningKey, new_signing_key
-from notification_entrypoints.bootstrap import storage as storages
+from notification_entrypoints.bootstrap.storage import migrate, open_storage
 from notification_entrypoints.config.settings import Settings, load_settings
 from tests.faults.stage import COMMAND
 from tests.support.postgres_server import PostgresServer
@@ -33,7 +33,7 @@ READ_AT_ONCE = 20
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[SqlStorage]:
     clock = SystemClock()
-    async with storages.open_storage(settings, clock, IdGenerator(clock)) as storage:
+    async with open_storage(settings, clock, IdGenerator(clock)) as storage:
         yield storage
 
 
@@ -53,7 +53,7 @@ async def uri(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
 async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(uri: str) -> None:
     of = {"DB_URI": uri, "DB_ENCRYPTION_SECRET": FORMER}
     both = {**of, "DB_ENCRYPTION_SECRET": SECRET, "DB_ENCRYPTION_PREVIOUS_SECRETS": FORMER}
-    await storages.migrate(load_settings(of))
+    await migrate(load_settings(of))
     async with opened(load_settings(of)) as storage:
         keys = await filled(storage)
     async with opened(load_settings(both)) as storage:

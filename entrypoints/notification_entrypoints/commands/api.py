@@ -39,7 +39,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         )
         api_url = await stack.enter_async_context(serve_api(application, process))
         access = await access_summary(application)
-        process.ready(application)
+        process.mark_ready(application)
         _log.info(
             "started",
             api_url=f"{api_url}/api",

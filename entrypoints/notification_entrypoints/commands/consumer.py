@@ -40,7 +40,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         application = await stack.enter_async_context(open_application(settings, process.observer))
         kafka = await stack.enter_async_context(open_kafka(application))
         process.administrators.opened(api_callers(application))
-        process.ready(application, required=kafka.checks)
+        process.mark_ready(application, required=kafka.checks)
         _log.info(
             "started",
             ops_url=process.ops_url,

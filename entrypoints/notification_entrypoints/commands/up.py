@@ -77,7 +77,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             dispatching=application.dispatcher is not None,
             access=access,
         )
-        process.ready(application, _announcement(served), shown=kafka.checks)
+        process.mark_ready(application, _announcement(served), shown=kafka.checks)
         _log.info(
             "started",
             api_url=served.api,

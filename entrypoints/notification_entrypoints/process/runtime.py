@@ -145,7 +145,7 @@ class ServerProcess:
                 await asyncio.wait_for(self._stop.wait(), _START_PAUSE)
                 return
 
-    def ready(
+    def mark_ready(
         self,
         application: Application,
         announcement: str = "",
