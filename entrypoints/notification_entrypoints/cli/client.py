@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
@@ -18,6 +19,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from notification_core.errors import Detail
+from notification_entrypoints.cli.terminal import messages, run
 from notification_entrypoints.commands.exit_codes import (
     DENIED,
     ApiRefused,
@@ -30,6 +32,7 @@ DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LONGEST_PAUSE = 2.0
+_PAUSE_SECONDS = 0.5
 _KEY = "NOTIFICATION_API_KEY"
 
 _Response = TypeVar("_Response")
@@ -120,22 +123,57 @@ class ApiClient:
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
             if answer and response.content_type != "application/json":
                 raise CommandFailed(f"What answers at {self._api.url} is not our {self._api.name}.")
-            return ApiResponse(answer, response.headers.get("ETag"), _next_page(response))
-        if is_away(response.status):
-            said = f"The {self._api.name} answers {response.status}: {_refusal(answer).message}"
-            raise ApiUnavailable(said)
-        raise _refused(self._api, response.status, _refusal(answer))
+            link = response.links.get("next")
+            next_page = None if link is None else dict(URL(str(link["url"])).query)
+            return ApiResponse(answer, response.headers.get("ETag"), next_page)
+        refusal, status = _refusal(answer), response.status
+        if is_away(status):
+            raise ApiUnavailable(f"The {self._api.name} answers {status}: {refusal.message}")
+        message = _denied(self._api, status, refusal) if status in DENIED else refusal.message
+        details = [Detail(detail.field, detail.message) for detail in refusal.details]
+        raise ApiRefused(status, message, details)
 
 
-async def ask(api: Api, method: str, path: str) -> bytes:
-    """Make one request and return what the API answers."""
+async def ask(
+    api: Api,
+    method: str,
+    path: str,
+    body: object = None,
+    query: Mapping[str, str] | None = None,
+) -> bytes:
+    """Make one request, with a ``body`` to write as JSON, and return what the API answers."""
     async with ApiClient(api) as client:
-        return await client.request(method, path)
+        content = None if body is None else msgspec.json.encode(body)
+        return await client.request(method, path, content, query)
 
 
-def _next_page(response: aiohttp.ClientResponse) -> Mapping[str, str] | None:
-    link = response.links.get("next")
-    return None if link is None else dict(URL(str(link["url"])).query)
+def ask_until_ended(api: Api, path: str, begun: bytes, unfinished: str) -> bytes:
+    """Return what the API says at a path once that is no longer ``running``.
+
+    It is ``begun`` at first. If Ctrl-C comes before, ``unfinished`` is shown, and the latest is
+    returned.
+    """
+    latest = begun
+
+    async def look() -> None:
+        nonlocal latest
+        async with ApiClient(api) as client:
+            while msgspec.json.decode(latest, type=_Running).state == "running":
+                await asyncio.sleep(_PAUSE_SECONDS)
+                with suppress(ApiUnavailable):
+                    latest = await client.request("GET", path)
+
+    try:
+        run(look())
+    except KeyboardInterrupt:
+        messages().print(unfinished, markup=False)
+    return latest
+
+
+class _Running(msgspec.Struct):
+    """What goes on by itself, as far as it matters here."""
+
+    state: str
 
 
 class _Detail(msgspec.Struct):
@@ -160,12 +198,6 @@ def _refusal(answer: bytes) -> _Refusal:
         return _Refusal("what answers there is not this API")
 
 
-def _refused(api: Api, status: int, refusal: _Refusal) -> ApiRefused:
-    message = _denied(api, status, refusal) if status in DENIED else refusal.message
-    details = [Detail(one.field, one.message) for one in refusal.details]
-    return ApiRefused(status, message, details)
-
-
 def _denied(api: Api, status: int, refusal: _Refusal) -> str:
     """Say what the caller's key is not good for, and where another one comes from."""
     if not api.key:
@@ -179,20 +211,16 @@ def _denied(api: Api, status: int, refusal: _Refusal) -> str:
 
 
 def _unreachable(api: Api, error: Exception) -> str:
-    reason = _reason(error)
+    # In a few words what the operating system and aiohttp say in many.
+    reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        reason = "its name is not known"
+    elif isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        reason = os.strerror(error.os_error.errno).lower()
     return (
         f"The {api.name} at {api.url} cannot be reached ({reason}); start it with "
         f"`notification-management up`, or say where it is with {api.option}."
     )
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words what the operating system and aiohttp say in many."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name is not known"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
-        return os.strerror(error.os_error.errno).lower()
-    return "it does not answer" if isinstance(error, TimeoutError) else str(error)
 
 
 async def patiently(
@@ -215,17 +243,10 @@ async def patiently(
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
-    return Api(_checked(url, DEFAULT_API), _key(os.environ.get(_KEY, "").strip()))
-
-
-def _ops_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
-    return Api(_checked(url, DEFAULT_OPS), None, "ops server", "--ops")
-
-
-def _key(text: str) -> str | None:
-    if not re.fullmatch(r"[!-~]*", text):
+    checked, key = _checked(url, DEFAULT_API), os.environ.get(_KEY, "").strip()
+    if not re.fullmatch(r"[!-~]*", key):
         raise click.UsageError(f"What {_KEY} is set to is no key: it holds spaces or worse.")
-    return text or None
+    return Api(checked, key or None)
 
 
 def _checked(url: str, example: str) -> str:
@@ -251,7 +272,7 @@ ops_option = click.option(
     envvar="NOTIFICATION_OPS_URL",
     default=DEFAULT_OPS,
     show_default=True,
-    callback=_ops_at,
+    callback=lambda _, __, url: Api(_checked(url, DEFAULT_OPS), None, "ops server", "--ops"),
     metavar="URL",
     help="Where the ops server is (NOTIFICATION_OPS_URL).",
 )

@@ -81,7 +81,28 @@ def check(starts: str, data: Path | None, *, as_json: bool) -> int:
     """
     findings = _look(os.environ, data or Path(), is_up=starts == "up")
     if as_json:
-        print_json(_as_json(findings))
+        print_json(
+            {
+                "ok": not findings.problems,
+                "settings": [
+                    {
+                        "variable": setting.variable,
+                        "value": _value(setting, findings),
+                        "from": setting.origin.value,
+                        "meaning": setting.meaning,
+                    }
+                    for setting in findings.settings
+                ],
+                "problems": [
+                    {"variable": problem.field, "message": problem.message}
+                    for problem in findings.problems
+                ],
+                "unknown": [
+                    {"variable": variable.name, "meant": variable.nearest}
+                    for variable in findings.unknown
+                ],
+            }
+        )
     else:
         _show(findings)
     return Exit.SETTINGS if findings.problems else Exit.OK
@@ -109,39 +130,19 @@ def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings
 
 def _show(findings: _Findings) -> None:
     rows = [
-        (each.variable, _value(each, findings), each.origin.value, each.meaning)
-        for each in findings.settings
+        (setting.variable, _value(setting, findings), setting.origin.value, setting.meaning)
+        for setting in findings.settings
     ]
     if rows:
         output().print(table(("variable", "value", "from", "what it is"), rows))
-    said = messages()
     note(findings.unknown)
     for problem in findings.problems:
-        said.print(f"Error: {printable(problem.message)}.", markup=False)
+        messages().print(f"Error: {printable(problem.message)}.", markup=False)
     if not findings.problems:
         output().print(f"All {len(rows)} settings are good.")
 
 
-def _value(each: SettingReport, findings: _Findings) -> str:
-    if each.variable == _SECRET and findings.to_be_made:
+def _value(setting: SettingReport, findings: _Findings) -> str:
+    if setting.variable == _SECRET and findings.to_be_made:
         return f"made at the first start, in {findings.to_be_made.name}"
-    return each.value
-
-
-def _as_json(findings: _Findings) -> Mapping[str, object]:
-    return {
-        "ok": not findings.problems,
-        "settings": [
-            {
-                "variable": each.variable,
-                "value": _value(each, findings),
-                "from": each.origin.value,
-                "meaning": each.meaning,
-            }
-            for each in findings.settings
-        ],
-        "problems": [
-            {"variable": problem.field, "message": problem.message} for problem in findings.problems
-        ],
-        "unknown": [{"variable": each.name, "meant": each.nearest} for each in findings.unknown],
-    }
+    return setting.value

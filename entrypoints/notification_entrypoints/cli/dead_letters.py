@@ -18,10 +18,10 @@ from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import StoredDeadLetter
 from notification_entrypoints.cli.options import ID, data_option, examples
 from notification_entrypoints.cli.terminal import (
+    asynchronous,
     defaults_of,
     json_option,
     print_json,
-    run,
     show_table,
 )
 from notification_entrypoints.commands.exit_codes import CommandFailed
@@ -48,9 +48,15 @@ def command() -> None:
 )
 @json_option
 @data_option
-def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
+@asynchronous
+async def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
     """List dead letters, with the reason; --json shows their bytes too, in Base64."""
-    letters = run(_newest(data, limit))
+    letters: list[StoredDeadLetter] = []
+    async with open_dead_letters(os.environ, defaults_of(data)) as stored:
+        async for letter in stored.all():
+            letters.append(letter)
+            if len(letters) == limit:
+                break
     if as_json:
         for letter in letters:
             print_json(_fields(letter))
@@ -66,30 +72,14 @@ def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
 @click.argument("letter_ids", nargs=-1, type=ID)
 @click.option("--all", "every", is_flag=True, help="Try all of them.")
 @data_option
-def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> None:
+@asynchronous
+async def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool) -> None:
     """Read dead letters again, with what this version understands.
 
     What is an event now is published, and no dead letter any more; what is none still stays.
     """
     if every is bool(letter_ids):
         raise click.UsageError("Give either the ids of dead letters or --all.")
-    left = run(_replay(data, letter_ids))
-    if left:
-        raise CommandFailed(f"{left} of them are no events still.")
-
-
-async def _newest(data: Path | None, limit: int) -> Sequence[StoredDeadLetter]:
-    async with open_dead_letters(os.environ, defaults_of(data)) as letters:
-        found: list[StoredDeadLetter] = []
-        async for letter in letters.all():
-            found.append(letter)
-            if len(found) == limit:
-                break
-        return found
-
-
-async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
-    """Replay these, or all; return how many are no events still."""
     left = 0
     async with open_dead_letters(os.environ, defaults_of(data)) as letters:
         async for letter_id in _chosen(letters, letter_ids):
@@ -100,7 +90,8 @@ async def _replay(data: Path | None, letter_ids: Sequence[UUID]) -> int:
                 click.echo(f"{letter_id}: {error}")
             else:
                 click.echo(f"{letter_id} is event {event.event_id} now.")
-    return left
+    if left:
+        raise CommandFailed(f"{left} of them are no events still.")
 
 
 async def _chosen(letters: DeadLetterReplay, letter_ids: Sequence[UUID]) -> AsyncIterator[UUID]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     fields,
@@ -55,7 +55,7 @@ def list_deliveries(
 ) -> None:
     """List the latest deliveries of a webhook, newest first."""
     query = {"limit": str(limit)} | ({"state": state} if state else {})
-    answer = run(_get(api, f"/webhooks/{webhook_id}/deliveries", query))
+    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/deliveries", query=query))
     if as_json:
         print_raw_json(answer)
     else:
@@ -88,23 +88,18 @@ def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
         _show_rows([msgspec.json.decode(answer, type=_Delivery)])
 
 
-async def _get(api: Api, path: str, query: dict[str, str]) -> bytes:
-    async with ApiClient(api) as client:
-        return await client.request("GET", path, query=query)
-
-
 def _show_rows(deliveries: Sequence[_Delivery]) -> None:
     columns = ("delivery_id", "made at", "event", "event_id", "state", "attempts", "origin")
     rows = [
         (
-            each.delivery_id,
-            each.created_at,
-            each.event,
-            each.event_id,
-            f"{each.state} ({each.reason})" if each.reason else each.state,
-            str(each.attempt),
-            each.origin,
+            delivery.delivery_id,
+            delivery.created_at,
+            delivery.event,
+            delivery.event_id,
+            f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state,
+            str(delivery.attempt),
+            delivery.origin,
         )
-        for each in deliveries
+        for delivery in deliveries
     ]
     show_table(columns, rows, "There are no such deliveries.")

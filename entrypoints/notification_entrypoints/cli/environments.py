@@ -1,26 +1,20 @@
 """``environments``: erasing all that is stored of one."""
 
-import asyncio
-from contextlib import suppress
 from uuid import UUID
 
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
-    messages,
     output,
     print_raw_json,
     run,
     table,
 )
-from notification_entrypoints.commands.exit_codes import ApiUnavailable
-
-_PAUSE_SECONDS = 0.5
 
 _environment = click.argument("environment_id", type=ID)
 
@@ -62,7 +56,9 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
         )
     answer = run(ask(api, "DELETE", f"/environments/{environment_id}"))
     if not detach:
-        answer = _wait(api, environment_id, answer)
+        path = f"/environments/{environment_id}/erasure"
+        unfinished = "It goes on; `environments erasure` shows how far it is."
+        answer = ask_until_ended(api, path, answer, unfinished)
     _show(answer, as_json=as_json)
 
 
@@ -75,30 +71,11 @@ def erasure(environment_id: UUID, api: Api, *, as_json: bool) -> None:
     _show(run(ask(api, "GET", f"/environments/{environment_id}/erasure")), as_json=as_json)
 
 
-def _wait(api: Api, environment_id: UUID, begun: bytes) -> bytes:
-    """Return what the API says once nothing is left, or when Ctrl-C comes before."""
-    latest = begun
-
-    async def look() -> None:
-        nonlocal latest
-        async with ApiClient(api) as client:
-            while msgspec.json.decode(latest, type=_Erasure).state == "running":
-                await asyncio.sleep(_PAUSE_SECONDS)
-                with suppress(ApiUnavailable):
-                    latest = await client.request("GET", f"/environments/{environment_id}/erasure")
-
-    try:
-        run(look())
-    except KeyboardInterrupt:
-        messages().print("It goes on; `environments erasure` shows how far it is.", markup=False)
-    return latest
-
-
 def _show(answer: bytes, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(answer)
         return
-    told = msgspec.json.decode(answer, type=_Erasure)
-    row = told.environment_id, told.state, f"{told.erased:,}", told.requested_at, told.ended_at
+    e = msgspec.json.decode(answer, type=_Erasure)
     columns = ("environment_id", "state", "erased", "requested at", "ended at")
+    row = e.environment_id, e.state, f"{e.erased:,}", e.requested_at, e.ended_at
     output().print(table(columns, [row]))

@@ -1,6 +1,5 @@
 """``events``: what a webhook can subscribe to, what was published, and what became of it."""
 
-from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 from uuid import UUID
 
@@ -10,6 +9,7 @@ import msgspec
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
 from notification_entrypoints.cli.terminal import (
+    asynchronous,
     fields,
     json_option,
     output,
@@ -77,8 +77,8 @@ def types(api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(answer)
         return
-    known = msgspec.json.decode(answer, type=list[_EventType])
-    output().print(table(("event", "when"), [(each.name, each.description) for each in known]))
+    rows = [(e.name, e.description) for e in msgspec.json.decode(answer, type=list[_EventType])]
+    output().print(table(("event", "when"), rows))
 
 
 @command.command(
@@ -101,7 +101,8 @@ def types(api: Api, *, as_json: bool) -> None:
 )
 @json_option
 @api_option
-def list_events(  # noqa: PLR0913 - one parameter an option
+@asynchronous
+async def list_events(  # noqa: PLR0913 - one parameter an option
     *,
     environment: UUID,
     event: str | None,
@@ -114,11 +115,24 @@ def list_events(  # noqa: PLR0913 - one parameter an option
     """List what was published, the latest first, with how its deliveries stand."""
     given = {"event": event, "since": since, "until": until}
     filters = {name: value for name, value in given.items() if value is not None}
-    found = run(_latest(api, f"/environments/{environment}/events", filters, limit))
+    path = f"/environments/{environment}/events"
+    items: list[msgspec.Raw] = []
+    async with ApiClient(api) as client:
+        async for page in client.pages(path, {"limit": str(min(limit, _PAGE)), **filters}):
+            items += msgspec.json.decode(page, type=list[msgspec.Raw])
+            if len(items) >= limit:
+                break
+    del items[limit:]
     if as_json:
-        print_raw_json(msgspec.json.encode(found))
+        print_raw_json(msgspec.json.encode(items))
     else:
-        rows = [_row(msgspec.json.decode(each, type=_Summary)) for each in found]
+        rows = []
+        for item in items:
+            summary = msgspec.json.decode(item, type=_Summary)
+            counts = [f"{count} {state}" for state, count in summary.deliveries.items() if count]
+            stored_at = summary.stored_at[: len("2026-01-31T09:30:00.000")]
+            deliveries = ", ".join(counts) or "none"
+            rows.append((stored_at, summary.event, summary.event_id, deliveries))
         columns = ("stored_at", "event", "event_id", "deliveries")
         show_table(columns, rows, "There are no such events.")
 
@@ -141,50 +155,29 @@ def list_events(  # noqa: PLR0913 - one parameter an option
 )
 @json_option
 @api_option
-def show_event(*, event_id: str, environment: UUID, limit: int, api: Api, as_json: bool) -> None:
+@asynchronous
+async def show_event(
+    *, event_id: str, environment: UUID, limit: int, api: Api, as_json: bool
+) -> None:
     """Show what became of an event: its deliveries, also those that were skipped, and why."""
     path = f"/environments/{environment}/events/{quote(event_id, safe='')}"
-    event = run(_event(api, path, limit))
-    if as_json:
-        print_raw_json(msgspec.json.encode(event))
-        return
-    names = ("event_id", "event", "occurred_at", "stored_at")
-    output().print(fields({name: getattr(event, name) for name in names}), "")
-    rows = [_delivery_row(msgspec.json.decode(each, type=_Delivery)) for each in event.deliveries]
-    columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
-    show_table(columns, rows, "No webhook wanted it: it has no deliveries.")
-
-
-async def _latest(
-    api: Api, path: str, filters: Mapping[str, str], limit: int
-) -> Sequence[msgspec.Raw]:
-    found: list[msgspec.Raw] = []
-    async with ApiClient(api) as client:
-        async for page in client.pages(path, {"limit": str(min(limit, _PAGE)), **filters}):
-            found += msgspec.json.decode(page, type=list[msgspec.Raw])
-            if len(found) >= limit:
-                break
-    return found[:limit]
-
-
-async def _event(api: Api, path: str, limit: int) -> _Event:
-    """Return an event with so many of its deliveries."""
     async with ApiClient(api) as client:
         pages = client.pages(path, {"limit": str(min(limit, _PAGE))})
         event = msgspec.json.decode(await anext(pages), type=_Event)
         while len(event.deliveries) < limit and (page := await anext(pages, None)):
             event.deliveries += msgspec.json.decode(page, type=_Event).deliveries
-    event.deliveries = event.deliveries[:limit]
-    return event
-
-
-def _row(event: _Summary) -> Sequence[str]:
-    counts = [f"{count} {state}" for state, count in event.deliveries.items() if count]
-    stored_at = event.stored_at[: len("2026-01-31T09:30:00.000")]
-    return stored_at, event.event, event.event_id, ", ".join(counts) or "none"
-
-
-def _delivery_row(one: _Delivery) -> Sequence[str]:
-    state = f"{one.state} ({one.reason})" if one.reason else one.state
-    again_at = one.next_attempt_at[: len("2026-01-31T09:30:00.000")]
-    return one.delivery_id, one.webhook_id, state, str(one.attempt), again_at
+    del event.deliveries[limit:]
+    if as_json:
+        print_raw_json(msgspec.json.encode(event))
+        return
+    names = ("event_id", "event", "occurred_at", "stored_at")
+    output().print(fields({name: getattr(event, name) for name in names}), "")
+    rows = []
+    for item in event.deliveries:
+        delivery = msgspec.json.decode(item, type=_Delivery)
+        reason = f" ({delivery.reason})" if delivery.reason else ""
+        again_at = delivery.next_attempt_at[: len("2026-01-31T09:30:00.000")]
+        state, number = f"{delivery.state}{reason}", str(delivery.attempt)
+        rows.append((delivery.delivery_id, delivery.webhook_id, state, number, again_at))
+    columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
+    show_table(columns, rows, "No webhook wanted it: it has no deliveries.")

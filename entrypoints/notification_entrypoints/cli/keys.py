@@ -1,6 +1,5 @@
 """``keys``: the keys that open the API."""
 
-from collections.abc import Mapping
 from uuid import UUID
 
 import click
@@ -9,6 +8,7 @@ import msgspec
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.terminal import (
+    asynchronous,
     confirm,
     json_option,
     messages,
@@ -93,7 +93,7 @@ def create_key(  # noqa: PLR0913 - one parameter an option
     draft: dict[str, object] = {"name": name, "scope": scope}
     draft["environments"] = "all" if all_environments else environments
     draft |= {"expires_at": expires} if expires else {}
-    answer = run(_create(api, draft))
+    answer = run(ask(api, "POST", "/keys", draft))
     if as_json:
         print_raw_json(answer)
         return
@@ -105,16 +105,20 @@ def create_key(  # noqa: PLR0913 - one parameter an option
 @command.command("list", epilog=examples("keys list", "keys list --json"))
 @json_option
 @api_option
-def list_keys(api: Api, *, as_json: bool) -> None:
+@asynchronous
+async def list_keys(api: Api, *, as_json: bool) -> None:
     """List all keys, newest first, also those that have expired or were revoked."""
-    keys = run(_list(api))
+    async with ApiClient(api) as client:
+        pages = [page async for page in client.pages("/keys", {"limit": _PAGE})]
+    keys = [key for page in pages for key in msgspec.json.decode(page, type=list[object])]
     if as_json:
         print_raw_json(msgspec.json.encode(keys))
         return
-    rows = [
-        (key.key_id, key.name, key.scope, _listed(key), key.state, key.expires_at or "")
-        for key in msgspec.convert(keys, list[_Key])
-    ]
+    rows = []
+    for key in msgspec.convert(keys, list[_Key]):
+        where = key.environments
+        listed = where if isinstance(where, str) else ", ".join(where)
+        rows.append((key.key_id, key.name, key.scope, listed, key.state, key.expires_at or ""))
     columns = ("key_id", "name", "scope", "environments", "state", "ends")
     show_table(columns, rows, "There are no keys yet: make one with `keys create`.")
 
@@ -137,18 +141,3 @@ def revoke_key(key_id: UUID, api: Api, *, yes: bool, as_json: bool) -> None:
         print_raw_json(msgspec.json.encode({"revoked": key_id}))
     else:
         output().print(f"Key {key_id} is revoked.", markup=False)
-
-
-async def _create(api: Api, draft: Mapping[str, object]) -> bytes:
-    async with ApiClient(api) as client:
-        return await client.request("POST", "/keys", msgspec.json.encode(draft))
-
-
-async def _list(api: Api) -> list[object]:
-    async with ApiClient(api) as client:
-        pages = [page async for page in client.pages("/keys", {"limit": _PAGE})]
-    return [key for page in pages for key in msgspec.json.decode(page, type=list[object])]
-
-
-def _listed(key: _Key) -> str:
-    return key.environments if isinstance(key.environments, str) else ", ".join(key.environments)

@@ -134,31 +134,18 @@ def command(
 
     The keys are the published ones of the event's environment. Ctrl-C ends it.
     """
-    tell = _tell_programs if as_json else partial(_tell_people, output())
-    started = _started_for_programs if as_json else _started_for_people
     with suppress(KeyboardInterrupt):
-        asyncio.run(
-            _listen(
-                api,
-                port=port,
-                environment=environment,
-                answers=answers,
-                tell=tell,
-                started=started,
-            )
-        )
+        asyncio.run(_listen(api, port, environment, answers, as_json=as_json))
 
 
-async def _listen(  # noqa: PLR0913 - what the command was told
-    api: Api,
-    *,
-    port: int,
-    environment: UUID | None,
-    answers: list[int],
-    tell: Callable[[Received], None],
-    started: Callable[[str, UUID | None], None],
+async def _listen(
+    api: Api, port: int, environment: UUID | None, answers: list[int], *, as_json: bool
 ) -> None:
-    stop = _stop_signal()
+    tell = _tell_programs if as_json else partial(_tell_people, output())
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there.
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(api))
         receiver = Receiver(Verifier(client, SystemClock(), environment), answers, tell)
@@ -166,16 +153,12 @@ async def _listen(  # noqa: PLR0913 - what the command was told
         webhook = None
         if environment is not None:
             webhook = await stack.enter_async_context(_subscribed(client, environment, url))
-        started(url, webhook)
+        if as_json:
+            print_json({"listening": url, "webhook_id": webhook})
+        else:
+            subscribed = f"; webhook {webhook} sends here until this ends" if webhook else ""
+            output().print(f"Listening on {url}{subscribed} (Ctrl-C).", markup=False)
         await stop.wait()
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there.
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 @asynccontextmanager
@@ -189,25 +172,12 @@ async def _subscribed(client: ApiClient, environment: UUID, url: str) -> AsyncIt
     try:
         yield webhook_id
     finally:
-        await _unsubscribe(client, webhook_id)
-
-
-async def _unsubscribe(client: ApiClient, webhook_id: UUID) -> None:
-    try:
-        await client.request("DELETE", f"/webhooks/{webhook_id}")
-    except (ApiRefused, ApiUnavailable) as error:
-        if isinstance(error, ApiRefused) and error.status == HTTPStatus.NOT_FOUND:
-            return  # Somebody else has deleted it.
-        raise CommandFailed(f"Webhook {webhook_id} is still there. {error}") from error
-
-
-def _started_for_people(url: str, webhook: UUID | None) -> None:
-    subscribed = f"; webhook {webhook} sends here until this ends" if webhook else ""
-    output().print(f"Listening on {url}{subscribed} (Ctrl-C).", markup=False)
-
-
-def _started_for_programs(url: str, webhook: UUID | None) -> None:
-    print_json({"listening": url, "webhook_id": webhook})
+        try:
+            await client.request("DELETE", f"/webhooks/{webhook_id}")
+        except (ApiRefused, ApiUnavailable) as error:
+            # One that is not found was deleted by somebody else.
+            if not (isinstance(error, ApiRefused) and error.status == HTTPStatus.NOT_FOUND):
+                raise CommandFailed(f"Webhook {webhook_id} is still there. {error}") from error
 
 
 def _tell_people(console: Console, received: Received) -> None:

@@ -230,7 +230,11 @@ def command(  # noqa: PLR0913 - one parameter an option
     filters = Filters(outcome, event, http_code, since, until)
     if not follow:
         entries = run(_latest(api, webhook_id, filters, limit))
-        _print(entries, as_json=as_json)
+        if as_json:
+            print_raw_json(msgspec.json.encode([entry.json for entry in entries]))
+        else:
+            rows = [_row(entry.attempt) for entry in entries]
+            show_table(_COLUMNS, rows, "There are no such attempts yet.")
         return
     if until:
         raise click.UsageError("Give either --follow or --until.")
@@ -260,14 +264,6 @@ async def _follow(
                 if not away:
                     messages().print(f"Waiting: {printable(str(error))}", markup=False)
                 entries, away = (), True
-
-
-def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
-    if as_json:
-        print_raw_json(msgspec.json.encode([entry.json for entry in entries]))
-    else:
-        rows = [_row(entry.attempt) for entry in entries]
-        show_table(_COLUMNS, rows, "There are no such attempts yet.")
 
 
 def _row(attempt: AttemptView) -> tuple[str, ...]:

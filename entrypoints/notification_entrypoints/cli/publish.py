@@ -114,7 +114,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     without event_id gets one here, before the first try, so that no retry publishes it twice.
     """
     lines, size = _source(file, event_type, data)
-    with _progress(size) if file else nullcontext(_say_nothing) as tell:
+    with _progress(size) if file else nullcontext(lambda _events, _end: None) as tell:
         publishing = _Publishing(environment, timedelta(seconds=retry_for), tell)
         try:
             run(publishing.publish(api, lines))
@@ -124,7 +124,9 @@ def command(  # noqa: PLR0913 - one parameter an option
     if as_json:
         print_json({"events": publishing.events, "duplicates": publishing.duplicates})
     else:
-        output().print(_summary(publishing))
+        events = "1 event is" if publishing.events == 1 else f"{publishing.events:,} events are"
+        known = f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
+        output().print(f"{events} published{known}.")
 
 
 def _source(
@@ -174,7 +176,11 @@ class _Publishing:
         path, body = f"/environments/{self.environment}/events", batch.body
         try:
             answer = await patiently(
-                lambda: client.request("POST", path, body), self.patience, _say_waiting
+                lambda: client.request("POST", path, body),
+                self.patience,
+                lambda error: messages().print(
+                    f"Trying again: {printable(str(error))}", style="yellow", markup=False
+                ),
             )
         except ApiRefused as error:
             if error.status != _TOO_LARGE or len(batch.lines) == 1:
@@ -182,16 +188,14 @@ class _Publishing:
         except ApiUnavailable as error:
             raise CommandFailed(f"{error} {self._so_far()}") from error
         else:
-            self._count(batch, _PUBLISHED.decode(answer))
+            published = _PUBLISHED.decode(answer)
+            self.events += len(published)
+            self.duplicates += sum(event.duplicate for event in published)
+            self.tell(self.events, batch.lines[-1].end)
             return
         # Too many bytes, or webhooks for so many events: the parts are tried by themselves.
         for half in batch.halves():
             await self._send(client, half)
-
-    def _count(self, batch: Batch, published: list[_Published]) -> None:
-        self.events += len(published)
-        self.duplicates += sum(each.duplicate for each in published)
-        self.tell(self.events, batch.lines[-1].end)
 
     def _refusal(self, batch: Batch, error: ApiRefused) -> str:
         """Say what is wrong in words of the file that the events came from."""
@@ -223,26 +227,14 @@ def _place(batch: Batch, field: str) -> str:
     return ", ".join([*([f"line {number}"] if number else []), *([match[2]] if match[2] else [])])
 
 
-def _say_nothing(_events: int, _end: int) -> None:
-    """One event needs no progress."""
-
-
-def _say_waiting(error: ApiUnavailable) -> None:
-    messages().print(f"Trying again: {printable(str(error))}", style="yellow", markup=False)
-
-
-def _summary(publishing: _Publishing) -> str:
-    events = "1 event is" if publishing.events == 1 else f"{publishing.events:,} events are"
-    known = f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
-    return f"{events} published{known}."
-
-
 @contextmanager
 def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
     """Show how far it is: a bar on a terminal, counts elsewhere."""
     console = messages()
     if not console.is_terminal:
-        yield lambda events, _: console.print(f"{_counted(events)} published")
+        yield lambda events, _: console.print(
+            "1 event published" if events == 1 else f"{events:,} events published"
+        )
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -250,10 +242,6 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
         yield lambda events, end: progress.update(
             task, completed=end, description=f"{events:,} events"
         )
-
-
-def _counted(events: int) -> str:
-    return "1 event" if events == 1 else f"{events:,} events"
 
 
 def read_lines(file: BinaryIO, name: str, make_event_id: Callable[[], str]) -> Iterator[Line]:

@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from notification_core.encryption.reencryption import Rekeyed
 from notification_entrypoints.cli.options import data_option, examples
-from notification_entrypoints.cli.terminal import defaults_of, messages, run
+from notification_entrypoints.cli.terminal import asynchronous, defaults_of, messages
 from notification_entrypoints.commands.exit_codes import CommandFailed
 from notification_entrypoints.commands.maintenance import open_reencryption
 
@@ -20,14 +19,17 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @click.command("rekey", epilog=examples("rekey", "rekey --data ~/notifications"))
 @data_option
-def command(data: Path | None) -> None:
+@asynchronous
+async def command(data: Path | None) -> None:
     """Encrypt signing keys, custom headers and kept answers anew under DB_ENCRYPTION_SECRET.
 
     The former secrets are read from DB_ENCRYPTION_PREVIOUS_SECRETS; once this is done they may be
     forgotten. Servers may run meanwhile, if each has been started with both. Where it is
     interrupted, run it again.
     """
-    rekeyed = run(_rekey(data))
+    async with open_reencryption(os.environ, defaults_of(data)) as reencryption:
+        with _progress(await reencryption.outdated()) as tell:
+            rekeyed = await reencryption.run(tell)
     if rekeyed.unreadable:
         places = "\n  ".join(rekeyed.places)
         raise CommandFailed(
@@ -39,12 +41,6 @@ def command(data: Path | None) -> None:
         f"{_secrets(rekeyed.count)} encrypted anew. Nothing is left under a former secret: "
         "DB_ENCRYPTION_PREVIOUS_SECRETS may be emptied."
     )
-
-
-async def _rekey(data: Path | None) -> Rekeyed:
-    async with open_reencryption(os.environ, defaults_of(data)) as rekeying:
-        with _progress(await rekeying.outdated()) as tell:
-            return await rekeying.run(tell)
 
 
 @contextmanager

@@ -1,26 +1,21 @@
 """``replays`` and ``webhooks replay``: delivering again what a webhook has missed."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from uuid import UUID
 
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
 from notification_entrypoints.cli.options import ID, examples, instant, until_option
 from notification_entrypoints.cli.terminal import (
     json_option,
-    messages,
     output,
     print_raw_json,
     run,
     show_table,
 )
-from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
-_PAUSE_SECONDS = 0.5
 _STATES = ("failed", "skipped", "cancelled", "succeeded")
 
 _webhook_id = click.argument("webhook_id", type=ID)
@@ -87,13 +82,17 @@ def replay(  # noqa: PLR0913 - one parameter an option
     draft: dict[str, object] = {"since": since, "dry_run": dry_run}
     draft |= ({"until": until} if until else {}) | ({"states": states} if states else {})
     path = f"/webhooks/{webhook_id}/replays"
-    answer = run(_post(api, path, msgspec.json.encode(draft)))
+    answer = run(ask(api, "POST", path, draft))
     if not dry_run and not detach:
-        answer = _wait(api, path, answer)
+        where = f"{path}/{msgspec.json.decode(answer, type=_Replay).replay_id}"
+        unfinished = f"It goes on; see how far it is at {where}."
+        answer = ask_until_ended(api, where, answer, unfinished)
     if as_json:
         print_raw_json(answer)
     elif dry_run:
-        output().print(_counted(msgspec.json.decode(answer, type=_Count)))
+        counted = msgspec.json.decode(answer, type=_Count)
+        more = "" if counted.is_exact else " or more"
+        output().print(f"{counted.count:,}{more} deliveries would be made once more.")
     else:
         _show_rows([msgspec.json.decode(answer, type=_Replay)])
 
@@ -144,48 +143,18 @@ def cancel_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool)
         output().print(f"Replay {replay_id} makes nothing more.", markup=False)
 
 
-def _wait(api: Api, path: str, begun: bytes) -> bytes:
-    """Return what the API says of a replay once it has ended, or when Ctrl-C comes before."""
-    latest = begun
-    where = f"{path}/{msgspec.json.decode(begun, type=_Replay).replay_id}"
-
-    async def look() -> None:
-        nonlocal latest
-        async with ApiClient(api) as client:
-            while msgspec.json.decode(latest, type=_Replay).state == "running":
-                await asyncio.sleep(_PAUSE_SECONDS)
-                with suppress(ApiUnavailable):
-                    latest = await client.request("GET", where)
-
-    try:
-        run(look())
-    except KeyboardInterrupt:
-        messages().print(f"It goes on; see how far it is at {where}.", markup=False)
-    return latest
-
-
-async def _post(api: Api, path: str, body: bytes) -> bytes:
-    async with ApiClient(api) as client:
-        return await client.request("POST", path, body)
-
-
-def _counted(count: _Count) -> str:
-    more = "" if count.is_exact else " or more"
-    return f"{count.count:,}{more} deliveries would be made once more."
-
-
 def _show_rows(replays: Sequence[_Replay]) -> None:
     columns = ("replay_id", "state", "replayed", "done until", "since", "until", "of states")
     rows = [
         (
-            each.replay_id,
-            each.state,
-            f"{each.replayed:,}",
-            each.done_until,
-            each.since,
-            each.until,
-            ", ".join(each.states),
+            replay.replay_id,
+            replay.state,
+            f"{replay.replayed:,}",
+            replay.done_until,
+            replay.since,
+            replay.until,
+            ", ".join(replay.states),
         )
-        for each in replays
+        for replay in replays
     ]
     show_table(columns, rows, "There are no replays yet: start one with `webhooks replay`.")

@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.live import Live
 
-from notification_entrypoints.cli.client import Api, ApiClient, ops_option
+from notification_entrypoints.cli.client import Api, ApiClient, ask, ops_option
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import fields, json_option, output, print_json, run
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
@@ -51,18 +51,13 @@ def command(ops: Api, *, watch: bool, as_json: bool) -> None:
     Counts stop at 100,000. With --json --watch it is an object a line.
     """
     if not watch:
-        answer = run(_read(ops))
+        answer = run(ask(ops, "GET", "/status"))
         _tell_programs(answer) if as_json else output().print(fields(_shown(answer)))
     elif as_json:
         _watch(ops, _tell_programs)
     else:
         with Live(console=output(), auto_refresh=False) as live:
             _watch(ops, lambda answer: live.update(fields(_shown(answer)), refresh=True))
-
-
-async def _read(ops: Api) -> bytes:
-    async with ApiClient(ops) as client:
-        return await client.request("GET", "/status")
 
 
 def _watch(ops: Api, tell: Callable[[bytes], None]) -> None:
@@ -88,22 +83,16 @@ def _shown(answer: bytes) -> Mapping[str, object]:
     status = msgspec.json.decode(answer, type=_Status)
     done = status.last_minute
     more = "" if status.waiting_is_exact else " or more"
+    own = "this process is one" if status.dispatching else "this process only publishes"
+    oldest_due = "nothing is due"
+    if (seconds := status.oldest_due_seconds) is not None:
+        oldest_due = f"{format_duration(timedelta(seconds=round(seconds, 1)))} ago"
     return {
         "waiting": f"{status.waiting:,}{more}, for {status.webhooks_waiting:,} webhooks",
         "being sent": f"{status.begun:,}",
-        "oldest due": _age(status.oldest_due_seconds),
-        "workers": f"{len(status.workers)}, {_own(status)}",
+        "oldest due": oldest_due,
+        "workers": f"{len(status.workers)}, {own}",
         "last minute": f"{done.rate(done.events)} events",
         "": f"{done.rate(done.succeeded)} attempts succeeded",
         " ": f"{done.rate(done.failed)} failed, {done.interrupted:,} interrupted",
     }
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "nothing is due"
-    return f"{format_duration(timedelta(seconds=round(seconds, 1)))} ago"
-
-
-def _own(status: _Status) -> str:
-    return "this process is one" if status.dispatching else "this process only publishes"

@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -22,6 +23,7 @@ from notification_entrypoints.config.report import UnknownVariable, unknown_vari
 
 _PIPE_WIDTH = 160
 
+_Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -62,14 +64,12 @@ def fields(values: Mapping[str, object]) -> Table:
     """Return the fields of an object, one a row; what is inside of one is shown as JSON."""
     shown = Table.grid(padding=(0, 2, 0, 0))
     for name, value in values.items():
-        shown.add_row(Text(printable(name), style="bold"), Text(printable(_text(value))))
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            text = ", ".join(value)
+        else:
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        shown.add_row(Text(printable(name), style="bold"), Text(printable(text)))
     return shown
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ", ".join(value)
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def print_json(value: object) -> None:
@@ -91,8 +91,8 @@ def printable(text: str) -> str:
 
 def note(unknown: Iterable[UnknownVariable]) -> None:
     """Tell of variables that have no effect."""
-    for each in unknown:
-        messages().print(f"Note: {printable(each.message)}", markup=False)
+    for variable in unknown:
+        messages().print(f"Note: {printable(variable.message)}", markup=False)
 
 
 def confirm(question: str, refused: str) -> None:
@@ -119,6 +119,18 @@ def run(work: Coroutine[object, object, _Result]) -> _Result:
         return asyncio.run(interruptible())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def asynchronous(
+    command: Callable[_Parameters, Coroutine[object, object, _Result]],
+) -> Callable[_Parameters, _Result]:
+    """Make a command of a coroutine function, by :func:`run`."""
+
+    @wraps(command)
+    def call(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> _Result:
+        return run(command(*arguments, **options))
+
+    return call
 
 
 def defaults_of(data: Path | None) -> Mapping[str, str]:

@@ -69,7 +69,7 @@ class Verdict:
 
 
 @define
-class _Known:
+class _CachedKeys:
     keys: PublishedKeys
     fetched_at: float
 
@@ -90,7 +90,7 @@ class Verifier:
     client: ApiClient
     clock: Clock
     environment_id: UUID | None = None
-    _known: dict[UUID, _Known] = field(factory=dict, init=False)
+    _cached: dict[UUID, _CachedKeys] = field(factory=dict, init=False)
 
     async def verify(self, headers: Headers, body: bytes) -> Verdict:
         """Return what a request turns out to be."""
@@ -100,36 +100,29 @@ class Verifier:
         if self.environment_id not in {None, envelope.environment_id}:
             return Verdict(envelope, f"it is of environment {envelope.environment_id}")
         try:
-            await self._verify(envelope.environment_id, headers, body)
+            keys = await self._keys(envelope.environment_id, headers)
+            hexes = [key.hex for key in keys.verification_keys]
+            form, now = keys.form, self.clock.now()
+            signature, at = single(headers, form.header), single(headers, form.timestamp_header)
+            verify_signature(body, signature, at, hexes, now=now)
+            if form.standard_webhooks:
+                verify_standard_webhook(body, headers, hexes, now=now)
         except NotificationError as error:
             return Verdict(envelope, str(error))
         return Verdict(envelope)
 
-    async def _verify(self, environment_id: UUID, headers: Headers, body: bytes) -> None:
-        keys = await self._keys(environment_id, headers)
-        hexes = [key.hex for key in keys.verification_keys]
-        form, now = keys.form, self.clock.now()
-        signature, timestamp = (
-            single(headers, form.header),
-            single(headers, form.timestamp_header),
-        )
-        verify_signature(body, signature, timestamp, hexes, now=now)
-        if form.standard_webhooks:
-            verify_standard_webhook(body, headers, hexes, now=now)
-
     async def _keys(self, environment_id: UUID, headers: Headers) -> PublishedKeys:
-        known = self._known.get(environment_id)
-        if known and (_is_known(known.keys, headers) or self._fetched_just_now(known)):
-            return known.keys
+        if cached := self._cached.get(environment_id):
+            ids = {key.id for key in cached.keys.verification_keys}
+            age = self.clock.monotonic() - cached.fetched_at
+            is_young = age < _BETWEEN_FETCHES.total_seconds()
+            if is_young or headers.get(cached.keys.form.key_id_header) in ids:
+                return cached.keys
         keys = await published_keys(self.client, environment_id)
-        if len(self._known) >= _MAX_ENVIRONMENTS:
-            self._known.clear()
-        self._known[environment_id] = _Known(keys, self.clock.monotonic())
+        if len(self._cached) >= _MAX_ENVIRONMENTS:
+            self._cached.clear()
+        self._cached[environment_id] = _CachedKeys(keys, self.clock.monotonic())
         return keys
-
-    def _fetched_just_now(self, known: _Known) -> bool:
-        age = self.clock.monotonic() - known.fetched_at
-        return age < _BETWEEN_FETCHES.total_seconds()
 
 
 async def published_keys(client: ApiClient, environment_id: UUID) -> PublishedKeys:
@@ -143,10 +136,6 @@ def envelope_of(body: bytes) -> Envelope | None:
         return _ENVELOPE.decode(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _is_known(keys: PublishedKeys, headers: Headers) -> bool:
-    return headers.get(keys.form.key_id_header) in {key.id for key in keys.verification_keys}
 
 
 def single(headers: Headers, name: str) -> str | None:
@@ -191,10 +180,14 @@ def checks(
     captured: Captured, trust: Trust, now: datetime, *, any_age: bool = False
 ) -> Sequence[Check]:
     """Check every signature that the request has, or should have."""
-    return [
-        _check(captured, trust, name, verify, any_age=any_age)
-        for name, verify in _schemes(captured, trust, now)
-    ]
+    results: list[Check] = []
+    for name, verify in _schemes(captured, trust, now):
+        try:
+            verify(captured.body, _ANY_AGE if any_age else TOLERANCE)
+            results.append(Check(name, None))
+        except InvalidSignature as error:
+            results.append(Check(name, str(error), _hint(captured, trust, verify)))
+    return results
 
 
 def signed_at(captured: Captured, trust: Trust) -> datetime | None:
@@ -221,14 +214,6 @@ def _schemes(captured: Captured, trust: Trust, now: datetime) -> Iterator[tuple[
         yield form.header, ours
     if has_standard or trust.standard:
         yield _STANDARD, standard
-
-
-def _check(captured: Captured, trust: Trust, name: str, verify: _Verify, *, any_age: bool) -> Check:
-    try:
-        verify(captured.body, _ANY_AGE if any_age else TOLERANCE)
-    except InvalidSignature as error:
-        return Check(name, str(error), _hint(captured, trust, verify))
-    return Check(name, None)
 
 
 def _hint(captured: Captured, trust: Trust, verify: _Verify) -> str | None:

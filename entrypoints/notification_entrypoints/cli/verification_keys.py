@@ -5,7 +5,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     confirm,
@@ -56,16 +56,11 @@ def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: 
             "Receivers that do not read the keys anew will refuse all requests. Go on?",
             "No key was rotated.",
         )
-    answer = run(_rotate(api, environment, emergency=emergency))
+    path = f"/environments/{environment}/settings/verification-keys"
+    answer = run(ask(api, "POST", path, {"emergency": emergency}))
     if as_json:
         print_raw_json(answer)
         return
     key = msgspec.json.decode(answer, type=_Key)
     row = key.status, key.id, key.whpk, key.not_before
     output().print(table(("status", "id", "public key", "signs from"), [row]))
-
-
-async def _rotate(api: Api, environment: UUID, *, emergency: bool) -> bytes:
-    path = f"/environments/{environment}/settings/verification-keys"
-    async with ApiClient(api) as client:
-        return await client.request("POST", path, msgspec.json.encode({"emergency": emergency}))

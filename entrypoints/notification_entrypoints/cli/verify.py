@@ -4,7 +4,7 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -131,17 +131,17 @@ def command(  # noqa: PLR0913 - one parameter an option
     if keys and environment:
         raise click.UsageError("Give either --key or --environment.")
     captured = parse_captured(file.read(MAX_BYTES + 1))
-    trust = _given(keys, signature_header) if keys else run(_fetched(api, captured, environment))
+    if keys:
+        header = signature_header
+        form = SignatureForm(header, f"{header}-Timestamp", f"{header}-Key-Id")
+        trust = Trust(keys, form, standard=None)
+    else:
+        trust = run(_fetched(api, captured, environment))
     now = SystemClock().now()
     found = checks(captured, trust, now, any_age=any_age)
     report = _Report(captured, signed_at(captured, trust), found)
     _print(report, as_json=as_json)
     return Exit.OK if report.is_good else Exit.NOT_VERIFIED
-
-
-def _given(keys: Sequence[str], header: str) -> Trust:
-    form = SignatureForm(header, f"{header}-Timestamp", f"{header}-Key-Id")
-    return Trust(keys, form, standard=None)
 
 
 async def _fetched(api: Api, captured: Captured, environment: UUID | None) -> Trust:
@@ -159,8 +159,20 @@ async def _fetched(api: Api, captured: Captured, environment: UUID | None) -> Tr
 
 
 def _print(report: _Report, *, as_json: bool) -> None:
+    envelope = envelope_of(report.captured.body)
     if as_json:
-        print_json(_as_json(report))
+        print_json(
+            {
+                "verified": report.is_good,
+                "event": envelope.type if envelope else None,
+                "event_id": envelope.id if envelope else None,
+                "signed_at": report.signed_at,
+                "checks": [
+                    {"signature": check.signature, "problem": check.problem, "hint": check.hint}
+                    for check in report.checks
+                ],
+            }
+        )
         return
     console = output()
     for check in report.checks:
@@ -172,28 +184,10 @@ def _print(report: _Report, *, as_json: bool) -> None:
             console.print(f"{printable(check.signature)}: {check.problem}", markup=False)
         if check.hint:
             console.print(f"  {printable(check.hint)}", markup=False)
-    console.print(_summary(report), markup=False)
-
-
-def _summary(report: _Report) -> str:
-    envelope = envelope_of(report.captured.body)
     what = f"{envelope.type} {envelope.id}" if envelope else "a body that is no event"
     when = f", signed {report.signed_at:%Y-%m-%d %H:%M:%S} UTC" if report.signed_at else ""
-    return printable(f"{what}, {len(report.captured.body):,} bytes{when}")
-
-
-def _as_json(report: _Report) -> Mapping[str, object]:
-    envelope = envelope_of(report.captured.body)
-    return {
-        "verified": report.is_good,
-        "event": envelope.type if envelope else None,
-        "event_id": envelope.id if envelope else None,
-        "signed_at": report.signed_at,
-        "checks": [
-            {"signature": each.signature, "problem": each.problem, "hint": each.hint}
-            for each in report.checks
-        ],
-    }
+    summary = f"{what}, {len(report.captured.body):,} bytes{when}"
+    console.print(printable(summary), markup=False)
 
 
 class _Json(msgspec.Struct):

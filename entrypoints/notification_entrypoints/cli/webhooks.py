@@ -263,8 +263,7 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
 
     A failing receiver is an exit code of 1. It is made once, and has no consequences.
     """
-    body = msgspec.json.encode(_given(event=event))
-    answer = run(_post(api, f"/webhooks/{webhook_id}/test", body))
+    answer = run(ask(api, "POST", f"/webhooks/{webhook_id}/test", _given(event=event)))
     attempt = msgspec.json.decode(answer, type=AttemptView)
     if as_json:
         print_raw_json(answer)
@@ -296,11 +295,6 @@ def delete_webhook(webhook_id: UUID, api: Api, *, yes: bool, as_json: bool) -> N
         output().print(f"Webhook {webhook_id} is deleted.", markup=False)
 
 
-async def _post(api: Api, path: str, body: bytes) -> bytes:
-    async with ApiClient(api) as client:
-        return await client.request("POST", path, body)
-
-
 async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> bytes:
     async with ApiClient(api) as client:
         events = draft["events"] or await event_types(client)
@@ -312,16 +306,16 @@ async def _replace(api: Api, webhook_id: UUID, change: _Change) -> bytes:
     """Read a webhook, change it and write it back, unless somebody else did so meanwhile."""
     path = f"/webhooks/{webhook_id}"
     async with ApiClient(api) as client:
-        found = await client.exchange("GET", path)
-        body = msgspec.json.encode(change(msgspec.json.decode(found.body, type=_Fields)))
-        answer = await client.exchange("PUT", path, body, if_match=found.etag)
+        stored = await client.exchange("GET", path)
+        body = msgspec.json.encode(change(msgspec.json.decode(stored.body, type=_Fields)))
+        answer = await client.exchange("PUT", path, body, if_match=stored.etag)
         return answer.body
 
 
 async def event_types(client: ApiClient) -> list[str]:
     """Return the names of all event types that the API knows."""
     answer = await client.request("GET", "/webhooks/events")
-    return [each.name for each in msgspec.json.decode(answer, type=list[_EventType])]
+    return [event.name for event in msgspec.json.decode(answer, type=list[_EventType])]
 
 
 def _given(**fields: object) -> _Fields:
@@ -349,23 +343,17 @@ def _print(answer: bytes, *, as_json: bool) -> None:
 
 def _show_rows(webhooks: list[_Webhook]) -> None:
     rows = [
-        (each.webhook_id, each.name, f"{each.method} {each.url}", _listed(each), _state(each))
-        for each in webhooks
+        (w.webhook_id, w.name, f"{w.method} {w.url}", ", ".join(w.events), _state(w))
+        for w in webhooks
     ]
     output().print(table(("webhook_id", "name", "sends to", "events", "state"), rows))
 
 
-def _listed(webhook: _Webhook) -> str:
-    return ", ".join(webhook.events)
-
-
 def _state(webhook: _Webhook) -> str:
-    if webhook.disabled_until is None or _is_past(webhook.disabled_until):
+    if webhook.disabled_until is None:
+        return "active"
+    if datetime.fromisoformat(webhook.disabled_until) <= datetime.now(UTC):
         return "active"
     reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
     until = "" if webhook.disabled_until.startswith("9999-") else f" until {webhook.disabled_until}"
     return f"disabled{until}{reason}"
-
-
-def _is_past(instant: str) -> bool:
-    return datetime.fromisoformat(instant) <= datetime.now(UTC)
