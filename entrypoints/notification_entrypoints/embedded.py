@@ -59,8 +59,8 @@ __all__ = [
 
 _DEFAULTS: Final = MappingProxyType(
     {
-        # Where the host listens nobody here knows. As for any public address, nothing then stands
-        # in for an API_AUTH that is not set.
+        # Where the host listens is unknown here. As for any public address, API_AUTH then has
+        # no default.
         "API_SERVER_HOST": "0.0.0.0",  # noqa: S104 - nothing listens on it
         "KAFKA_BROKERS": "",
         "PROJECT_MANAGEMENT_API_URI": "",
@@ -92,7 +92,7 @@ async def open_notifications(
 ) -> AsyncIterator["Notifications"]:
     """Have notifications published and delivered for the length of the block.
 
-    ``overrides`` stand in the place of what the settings say: a storage in memory, a scripted
+    ``overrides`` replace what the settings choose: a storage in memory, a scripted
     sender and a manual clock for tests, or a process that only publishes. Raises
     :class:`IncompatibleSchema` where the database was not migrated, :class:`StorageUnusable`,
     :class:`StorageUnavailable` and :class:`WrongEncryptionSecret`.
@@ -211,8 +211,8 @@ class Notifications:
     def api(self) -> web.Application:
         """Return the HTTP API, to be mounted below a prefix (``app.add_subapp``).
 
-        Who may call it is said by ``API_AUTH``: "none" leaves it to the host. Raises
-        :class:`InvalidSettings` where nothing is said.
+        ``API_AUTH`` chooses its authentication: "none" leaves it to the host. Raises
+        :class:`InvalidSettings` if it is not set.
         """
         if not self._application.settings.api.auth:
             problem = "API_AUTH must say who may call the API: api_key, or none if the host does"

@@ -65,10 +65,10 @@ _SEED_BYTES: Final = 32
 class Application:
     """The use cases of one process, ready to be offered over HTTP or called.
 
-    ``credentials`` are the kinds that callers of the API may prove themselves by, None where
-    nobody is asked. ``dispatcher`` is None where another process already dispatches from the same
-    storage. The ``deadline`` is how long work may go on once the application is closed, or told to
-    wind down.
+    ``credentials`` are the schemes that callers of the API may authenticate by, None if
+    authentication is disabled. ``dispatcher`` is None if another process already dispatches from
+    the same storage. The ``deadline`` is how long work may go on once the application is closed,
+    or winds down.
     """
 
     settings: Settings
@@ -104,10 +104,10 @@ class Application:
 
 @frozen
 class AdapterOverrides:
-    """What stands behind ports in the place of what the settings say; None leaves it to them.
+    """Adapters that replace those that the settings choose; None leaves it to the settings.
 
-    Whoever gives a storage or a sender also closes it. Without ``dispatches`` this process only
-    stores: others deliver.
+    The caller closes a storage or a sender that it passes. Without ``dispatches`` this process
+    only stores events: other processes deliver.
     """
 
     clock: Clock = field(factory=SystemClock)

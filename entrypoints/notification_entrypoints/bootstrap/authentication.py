@@ -21,7 +21,7 @@ _log = structlog.stdlib.get_logger("notification")
 async def open_credentials(
     settings: Settings, keys: StoredKeys, clock: Clock
 ) -> AsyncIterator[Sequence[CredentialScheme] | None]:
-    """Give the kinds of credentials that are accepted, None where nobody is asked."""
+    """Give the credential schemes that are accepted; None if authentication is disabled."""
     async with AsyncExitStack() as stack:
         accepted: list[CredentialScheme] = []
         if Authentication.API_KEY in settings.api.auth:
@@ -53,7 +53,7 @@ async def _tokens(settings: Settings, clock: Clock) -> AsyncIterator[CredentialS
     )
     url = urlsplit(settings.api.jwt_jwks_url)
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
-        # Whoever is on the way to the issuer's keys can put others in their place.
+        # An attacker between this process and the issuer could replace its keys.
         _log.warning("jwks_over_plain_http", variable="API_JWT_JWKS_URL")
     keys = KeySet(settings.api.jwt_jwks_url, clock)
     try:

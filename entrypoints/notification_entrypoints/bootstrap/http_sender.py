@@ -1,4 +1,4 @@
-"""Choosing what sends: the native sender where httptools is installed, unless told otherwise."""
+"""Choosing the HTTP sender: the native one if httptools is installed, unless set otherwise."""
 
 from ssl import SSLContext
 
@@ -14,7 +14,7 @@ def choose_sender(settings: Settings, on_phase: OnPhase) -> HttpSender:
 
     With the native one ``on_phase`` is called with how long the phases of requests take.
 
-    Raises :class:`InvalidSettings` where it is not installed, or cannot know whom to trust.
+    Raises :class:`InvalidSettings` where it is not installed, or its CA bundle cannot be read.
     """
     trust = trust_of("WEBHOOKS_CA_FILE", settings.webhooks.ca_file)
     match settings.webhooks.sender:

@@ -1,4 +1,4 @@
-"""Choosing what signs: libsodium where it is installed, and gives the signatures that it should."""
+"""Choosing the signer: libsodium if it is installed and its signatures are right."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -23,7 +23,7 @@ _LOOPBACK = "127.0.0.0/8,::1/128"
 
 
 def up_defaults(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what ``up`` puts in the place of variables that are not set at all.
+    """Return the defaults of ``up`` for variables that are not set at all.
 
     The embedded database's secret is made on first need and kept beside its file.
     """
@@ -77,7 +77,7 @@ def file_of(uri: str) -> Path | None:
 
 
 def server_uri(uri: str, settings: Settings) -> PostgresUri:
-    """Give a server's URI what it leaves to the variables: user, password, database."""
+    """Complete a server's URI by the variables for what it leaves out: user, password, database."""
     return parse_postgres_uri(uri if "://" in uri else f"postgresql://{uri}").completed(
         user=settings.db.auth_user,
         password=settings.db.auth_pass,

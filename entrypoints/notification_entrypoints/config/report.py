@@ -1,4 +1,4 @@
-"""What people are told of settings: where each comes from, secrets masked; and slips in names."""
+"""The report of settings: where each comes from, secrets masked; and typos in their names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _PREFIXES = (
     *("API_", "DB_", "KAFKA_", "OPS_SERVER_", "PROJECT_MANAGEMENT_API_", "RETENTION_"),
     *("SHUTDOWN_", "STARTUP_", "WEBHOOKS_"),
 )
-# What Kubernetes injects for a Service called api or db: nobody wrote it, so it is no slip.
+# What Kubernetes injects for a Service called api or db: no user wrote it, so it is not a typo.
 _SERVICE_LINK = re.compile(
     r".+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -68,7 +68,7 @@ class UnknownVariable:
 
     @property
     def message(self) -> str:
-        """What to tell whoever set it."""
+        """A warning for the user who set it."""
         hint = f"; did you mean {self.nearest}?" if self.nearest else "."
         return f"{self.name} is set, but is no setting{hint}"
 

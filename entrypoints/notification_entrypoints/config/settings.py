@@ -107,7 +107,7 @@ class Settings:
 
     @property
     def is_development(self) -> bool:
-        """Tell whether this runs on a developer's machine, which nobody wants to wait for."""
+        """Tell whether this runs on a developer's machine, where nothing should wait."""
         return self.env == "development"
 
 
@@ -147,7 +147,7 @@ def load_settings(
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse an API that everybody on a network could call because nobody said how to protect it.
+    """Refuse an API on a network for which no authentication is set.
 
     Raises :class:`InvalidSettings`, which names the variable.
     """

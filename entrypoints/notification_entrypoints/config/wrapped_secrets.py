@@ -18,7 +18,7 @@ _PREVIOUS = "DB_ENCRYPTION_PREVIOUS_SECRETS"
 
 
 async def unwrap_secrets(settings: Settings) -> Settings:
-    """Return the settings with each encryption secret in clear; done again it asks nobody.
+    """Return the settings with each encryption secret in clear; done again it asks no key service.
 
     Raises :class:`UnwrappingRefused` and :class:`KeyServiceUnavailable`, which name the variable.
     """
@@ -49,7 +49,7 @@ async def _secret(variable: str, configured: str, vault: KeyWrapping) -> str:
 
 @asynccontextmanager
 async def _wrapping(settings: Settings) -> AsyncIterator[KeyWrapping]:
-    """Give who unwraps what is wrapped."""
+    """Give the key service, or none if no secret is wrapped."""
     if not any(map(is_wrapped, settings.db.encryption_secrets)):
         yield NoWrapping()
         return

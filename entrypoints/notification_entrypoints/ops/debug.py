@@ -48,8 +48,8 @@ _Measure = Callable[[int], Awaitable[str]]
 def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) -> None:
     """Serve the pages below ``/debug/``, where the settings ask for them.
 
-    ``refusal`` is asked of requests that do not come over loopback: it returns the answer to
-    who is no administrator, or raises it.
+    ``refusal`` is called for requests that do not come over loopback: it returns the response to
+    a caller who is not an administrator, or raises it.
     """
     if not settings.debug:
         return

@@ -53,7 +53,7 @@ class Health:
 
 
 class HealthSource(Protocol):
-    """Knows how the parts of a process do."""
+    """The health of the parts of a process."""
 
     async def health(self) -> Health:
         """Return how they do; takes a bounded time."""
@@ -63,7 +63,7 @@ _UNKNOWN = Health({}, is_ready=False)
 
 
 class MetricsSource(Protocol):
-    """Knows what a process counts."""
+    """The metrics of a process."""
 
     async def exposed(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -76,7 +76,7 @@ class Readiness(HealthSource):
     """Asks the parts whether they work.
 
     A part is asked once at a time, however many want to know: a part that hangs, even one that
-    does not heed its cancellation, costs one task. ``checks`` are those of the parts that the
+    ignores its cancellation, costs one task. ``checks`` are those of the parts that the
     process must have to be ready, and ``shown`` those of parts that it can do without for a time.
     Both are read at each question, and may change.
     """
@@ -113,7 +113,7 @@ class Readiness(HealthSource):
                 await check()
 
         def read_error(task: Task[None]) -> None:
-            """Read an error that nobody may wait for any more, or asyncio complains of it."""
+            """Read an error that is not awaited any more, or asyncio logs it."""
             if not task.cancelled():
                 task.exception()
 
@@ -151,7 +151,7 @@ def ops_app(
 ) -> web.Application:
     """Return the ops server's application.
 
-    Ready is a process whose ``parts`` say so and that is not ``stopping``. An answer takes the
+    A process is ready if its ``parts`` are and it is not ``stopping``. An answer takes the
     ``write_timeout`` at most, but for pages below ``/debug/``, which take as long as is asked for.
     """
 

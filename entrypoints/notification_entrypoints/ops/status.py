@@ -1,4 +1,4 @@
-"""``/status`` of the ops server: does the system keep up, told as JSON.
+"""``/status`` of the ops server: does the system keep up, as JSON.
 
 What waits is measured in the storage: counts stop at 100,000 and are read from the index of what
 waits alone, so that it costs some milliseconds with a million rows as well. It is measured once a
@@ -23,10 +23,10 @@ _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 class StatusSource(Protocol):
-    """Tells how the system does."""
+    """The status of the system."""
 
     async def read(self) -> Mapping[str, object]:
-        """Return the report; raise :class:`StorageUnavailable` where nobody can tell."""
+        """Return the report; raise :class:`StorageUnavailable` if it is unknown."""
 
 
 @frozen
@@ -37,7 +37,7 @@ class _Measured:
 
 @define(eq=False)
 class StatusReport(StatusSource):
-    """Tells how a process does; its ``worker`` is None where it sends nothing."""
+    """The status of a process; its ``worker`` is None if it does not dispatch."""
 
     done: LastMinute
     monotonic: Callable[[], float]

@@ -26,7 +26,7 @@ class ServerCommand:
     """What each process of a command does.
 
     ``load`` reads its settings and refuses what contradicts them; ``serve`` opens everything, says
-    that the process is ready, and closes it all once that is told to stop. With ``has_api`` its
+    that the process is ready, and closes it all once the process is stopped. With ``has_api`` its
     processes listen for the API, with ``dispatches`` they send.
     """
 

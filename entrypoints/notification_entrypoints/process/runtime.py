@@ -44,7 +44,7 @@ COMMIT = ""
 """The commit that a build is made from; a build from a checkout does not know it yet."""
 
 _MEASURED_SECONDS = 10.0
-"""How old what the metrics say of the backlog may be: many may read them, and often."""
+"""How old the backlog in the metrics may be: many may read them, and often."""
 
 UNREACHABLE = StorageUnavailable, KeyServiceUnavailable
 """What keeps a process from starting, and may pass: all else is wrong until somebody mends it."""
@@ -86,7 +86,7 @@ class ServerProcess:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Heed signals, and serve the ops server, which says that the process is starting."""
+        """Handle signals, and serve the ops server, which reports that the process is starting."""
         async with AsyncExitStack() as stack:
             self._stop = stop = stack.enter_context(stop_signals())
             if self.address:
@@ -153,9 +153,9 @@ class ServerProcess:
         required: Mapping[str, Check] = _NONE,
         shown: Mapping[str, Check] = _NONE,
     ) -> None:
-        """Say that it serves, while storage and the ``required`` parts work.
+        """Report it as ready, for as long as storage and the ``required`` parts work.
 
-        ``/readyz`` tells of the ``shown`` parts too.
+        ``/readyz`` shows the ``shown`` parts too.
         """
         storage, dispatcher = application.storage, application.dispatcher
         self._checks |= {"storage": storage.ping, "migrations": storage.check_schema, **required}
@@ -186,7 +186,7 @@ class ServerProcess:
         await self._clock.sleep(max(0.0, end - self._clock.monotonic()))
 
     async def _check_start(self) -> None:
-        """Raise :class:`Starting`: once it is over, nobody asks any more."""
+        """Raise :class:`Starting`: once the start is over, this check is removed."""
         raise Starting(f"the process is starting: {self._start_problem}".removesuffix(": "))
 
     async def _bound_stop(self) -> None:

@@ -1,7 +1,7 @@
 """Serving the HTTP API of an application in a process.
 
 What aiohttp answers before any route is known has the one shape too: a request that is no HTTP
-never reaches the application, nor does one with an expectation that nobody meets. The server's
+never reaches the application, nor does one with an expectation that is not met. The server's
 protocol answers them, by hooks of aiohttp 3.14.
 """
 
@@ -35,7 +35,7 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
     """Serve the API for the length of the block; gives the URL of its server.
 
     At its end requests are accepted until SHUTDOWN_DELAY is over, and may end while there is time.
-    The process knows from the beginning on who is an administrator.
+    Administrators may see the debug pages of the process from the beginning on.
     """
     settings = application.settings
     callers = api_callers(application)
@@ -50,7 +50,7 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
 
 
 async def access_summary(application: Application) -> str | None:
-    """Say what a caller needs, or that nobody has it yet; None if authentication is disabled."""
+    """Return what a caller needs, or that no key exists yet; None if authentication is disabled."""
     settings = application.settings
     if application.credentials is None:
         return None
@@ -84,7 +84,7 @@ class ApiRunner(ProtocolRunner):
 
 
 class _Protocol(PatientProtocol):
-    """Speaks HTTP on one connection."""
+    """Serves HTTP on one connection."""
 
     __slots__ = ("_application", "_limit")
 
@@ -102,7 +102,7 @@ class _Protocol(PatientProtocol):
         self._limit = limit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, in the place of an idle one if there are as many as may be."""
+        """Take a connection, and close an idle one if there are too many."""
         super().connection_made(transport)
         descriptor = transport.get_extra_info("socket").fileno()
         surplus = self._limit.opened(self, descriptor)

@@ -1,4 +1,4 @@
-"""Listening: HTTP servers that start with a clear error, and end when the process is told to."""
+"""Listening: HTTP servers that fail to start with a clear error, and end with the process."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ _INTERRUPTED_EXIT = 130
 
 
 class PortUnavailable(NotificationError):
-    """A server cannot listen where it was told to; the message names the variable to change."""
+    """A server cannot listen at its address; the message names the variable to change."""
 
 
 @frozen
@@ -39,7 +39,7 @@ class Bind:
 
 
 class PatientProtocol(RequestHandler):
-    """Speaks HTTP on a connection, and waits for a request that has begun, but not for ever.
+    """Serves HTTP on a connection, and waits for a request that has begun, but not for ever.
 
     aiohttp does not bound the time that the first line and the headers take. The first request is
     waited for as if it had begun with the connection.
@@ -84,7 +84,7 @@ class PatientProtocol(RequestHandler):
 class ProtocolRunner(web.AppRunner):
     """Runs an application with a protocol of ours for each connection.
 
-    It is the one place that puts it in the place of aiohttp's, by hooks of aiohttp 3.14. When the
+    This alone replaces the protocol of aiohttp, by hooks of aiohttp 3.14. When the
     server ends, ``patience`` is asked how many seconds requests that are under way may take; the
     connections of those that have not ended by then are closed.
     """
@@ -156,7 +156,7 @@ async def listen_at(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
 
 @contextmanager
 def reserve_port(bind: Bind) -> Iterator[int]:
-    """Keep a port for processes that share it, without listen_on; gives its number.
+    """Keep a port for processes that share it, without listening; gives its number.
 
     Raises :class:`PortUnavailable` where another program listens on it, also one that would share.
     """
@@ -185,7 +185,7 @@ def _bind_all(bind: Bind, port: int, sockets: ExitStack, *, shared: bool) -> int
 
 @contextmanager
 def _explain_bind_errors(bind: Bind) -> Iterator[None]:
-    """Say where it is that nothing can be bound to, and what to change."""
+    """Translate an error of binding into one that names the address and what to change."""
     try:
         yield
     except OSError as error:

@@ -14,13 +14,13 @@ WORK_TIMEOUT: Final = timedelta(seconds=12)
 """How long work that is under way may take to end, from when the process was told to stop."""
 
 EXIT_TIMEOUT: Final = timedelta(seconds=13.5)
-"""How long it may take until the process has ended, whatever does not heed the first bound."""
+"""How long it may take until the process has ended, whatever does not keep the first bound."""
 
 _log = structlog.stdlib.get_logger("notification")
 
 
 class ShutdownDeadline:
-    """Says how much of the time is left; it begins when it is begun, or first asked for."""
+    """How much time is left to stop; it runs from `begin`, or from the first look at it."""
 
     def __init__(self, clock: Clock, timeout: timedelta = WORK_TIMEOUT) -> None:
         self._clock = clock

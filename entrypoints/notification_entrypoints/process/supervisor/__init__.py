@@ -1,1 +1,1 @@
-"""Several processes that serve the same: their supervisor, and how it speaks for all of them."""
+"""Several processes that serve the same: their supervisor, and its ops server for all of them."""

@@ -1,4 +1,4 @@
-"""How a supervisor's ops server speaks for its workers: it asks them, and aggregates.
+"""A supervisor's ops server for its workers: their health, metrics and status, aggregated.
 
 What a process has counted stays in the sums when it exits, so that no counter goes backwards; what
 it only shows, such as how much it has in hand, goes with it.
@@ -41,7 +41,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 @frozen
 class WorkerPoolHealth(HealthSource):
-    """Knows how the parts of all workers do."""
+    """The health of the parts of all workers."""
 
     workers: Sequence[SupervisedWorker]
 
@@ -65,7 +65,7 @@ class WorkerPoolHealth(HealthSource):
 
 
 class WorkerPoolMetrics(MetricsSource):
-    """Knows what all workers have counted, those that have exited too."""
+    """The metrics of all workers, those that have exited included."""
 
     def __init__(self, workers: Sequence[SupervisedWorker], own: Metrics) -> None:
         self._workers = workers
@@ -78,7 +78,7 @@ class WorkerPoolMetrics(MetricsSource):
         return self._totals.exposed(silent)
 
     def worker_exited(self, number: int) -> None:
-        """Keep what a worker has counted that has exited although nobody told it to."""
+        """Keep what a worker has counted that has exited without being stopped."""
         self._totals.retire(number)
         self._own.worker_exited()
 
@@ -194,7 +194,7 @@ def _add(sums: dict[str, _Family], families: Iterable[_Family]) -> None:
 
 @frozen
 class WorkerPoolStatus(StatusSource):
-    """Tells how all workers do together."""
+    """The status of all workers together."""
 
     workers: Sequence[SupervisedWorker]
 
@@ -227,7 +227,7 @@ def add_debug_proxy(
 ) -> None:
     """Lead to the workers' debug pages, where the settings ask for them.
 
-    Who may see them each worker judges itself, as if it had been asked directly.
+    Each worker authorizes the request itself, as if it had come directly.
     """
     if not settings.debug:
         return

@@ -44,7 +44,7 @@ class SupervisedWorker:
         self._exits = 0
 
     async def run(self, spawn: Spawn, on_exit: Callable[[int], None]) -> None:
-        """Have a worker run until told to stop; ``on_exit`` is called when it exits before that.
+        """Keep a worker running until it is stopped; ``on_exit`` is called if it exits before.
 
         Raises :class:`WorkerRefused` where none can run, and :class:`OSError` where the first one
         cannot be started.
@@ -65,7 +65,7 @@ class SupervisedWorker:
             if self._stopping.is_set():
                 return
             refused = process.refused
-            # Why none can start does not pass by itself, unless it is said to, and one has served.
+            # A refusal is permanent, unless it is marked as transient and one has served before.
             if refused and not (refused.passes and self.ready.is_set()):
                 raise WorkerRefused(refused.reason, code)
             on_exit(self.number)

@@ -47,7 +47,7 @@ from notification_entrypoints.serving.http_server import listen_on, reserve_port
 from notification_entrypoints.serving.worker_channel import WorkerAddress
 
 LONGEST_STOP: Final = 14.0
-"""A worker that has not exited by itself so long after it was told to stop is killed."""
+"""A worker that has not exited by itself so long after it was stopped is killed."""
 
 _SECOND_SIGNAL: Final = 130
 
@@ -77,7 +77,7 @@ class WorkerPool:
 
 
 async def supervise(settings: Settings, pool: WorkerPool, log: LogOutput) -> None:
-    """Have a pool serve until SIGINT or SIGTERM; a second signal ends all of it at once.
+    """Run a pool of workers until SIGINT or SIGTERM; a second signal ends all of it at once.
 
     Raises :class:`WorkerRefused` where none of its workers can start.
     """
@@ -126,7 +126,7 @@ async def _run_until_stopped(
     stop: asyncio.Event,
     stopping: asyncio.Event,
 ) -> None:
-    """Let the workers run until told to stop, or until one says that none can.
+    """Let the workers run until a signal to stop, or until one reports that none can start.
 
     Then they may exit in order, for so long as that may take, and are killed after that.
     """
@@ -164,7 +164,7 @@ def _exit_at_once(workers: Sequence[SupervisedWorker]) -> None:
 
 @contextmanager
 def socket_folder(parents: Sequence[str | None] = PARENTS) -> Iterator[Path]:
-    """Give a folder that nobody else can enter, for the length of the block.
+    """Give a folder that no other user can enter, for the length of the block.
 
     Raises :class:`SocketFolderUnavailable`.
     """

@@ -1,4 +1,4 @@
-"""A worker's process as its supervisor sees it: started, asked, told to stop, and ended."""
+"""A worker's process as its supervisor sees it: spawned, asked, stopped, and ended."""
 
 import asyncio
 import os
