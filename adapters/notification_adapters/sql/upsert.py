@@ -22,13 +22,13 @@ async def insert_those_missing(
     connection: AsyncConnection,
     table: sa.Table,
     rows: Sequence[Mapping[str, object]],
-    told: sa.ColumnElement[Any],
+    returned: sa.ColumnElement[Any],
 ) -> Collection[Any]:
-    """Insert the rows of which no unique value is taken; return of each that was what is ``told``.
+    """Insert the rows of which no unique value is taken; return what is ``returned`` of each.
 
     Rows that all others insert too are to come in the same order, or two may wait for each other.
     """
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    adding = insert(table).values(rows).on_conflict_do_nothing().returning(told)
-    told_of: Collection[Any] = (await connection.execute(adding)).scalars().all()
-    return told_of
+    adding = insert(table).values(rows).on_conflict_do_nothing().returning(returned)
+    values: Collection[Any] = (await connection.execute(adding)).scalars().all()
+    return values

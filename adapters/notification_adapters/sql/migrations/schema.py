@@ -130,8 +130,8 @@ async def _check_compatible(connection: AsyncConnection, current: str) -> None:
 
 
 async def _canary(connection: AsyncConnection) -> str | None:
-    found: str | None = (await connection.execute(sa.select(instance.c.canary))).scalar_one()
-    return found
+    canary: str | None = (await connection.execute(sa.select(instance.c.canary))).scalar_one()
+    return canary
 
 
 async def _leave_canary(database: Database, cipher: Cipher) -> str:

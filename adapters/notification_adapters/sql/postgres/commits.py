@@ -61,7 +61,7 @@ class CommitTracker:
     @property
     def oldest_age(self) -> timedelta:
         """How long the oldest unfinished commit has been running; zero if there is none."""
-        given_up = (one.began for one in self._given_up.values())
+        given_up = (commit.began for commit in self._given_up.values())
         now = self._clock()
         return timedelta(seconds=now - min([*self._running.values(), *given_up], default=now))
 
@@ -151,14 +151,14 @@ class CommitTracker:
     async def _ended(self) -> Collection[PostgresConnection]:
         """Return the connections, given up so far, whose backends are gone or idle."""
         asked, now = dict(self._given_up), self._clock()
-        ages = [timedelta(seconds=now - one.given_up) for one in asked.values()]
+        ages = [timedelta(seconds=now - commit.given_up) for commit in asked.values()]
         observer = await self._server.connect_directly()
         try:
-            pids = [one.pid for one in asked.values()]
+            pids = [commit.pid for commit in asked.values()]
             running = {pid for (pid,) in await observer.fetch(_STILL_COMMITTING, pids, ages)}
         finally:
             observer.terminate()
-        return [connection for connection, one in asked.items() if one.pid not in running]
+        return [connection for connection, commit in asked.items() if commit.pid not in running]
 
 
 def _retrieve_error(task: asyncio.Task[Any]) -> None:

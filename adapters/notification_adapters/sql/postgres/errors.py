@@ -125,16 +125,16 @@ def _mapped(error: Exception) -> NotificationError | None:
     if state == _NUL_IN_TEXT:
         return InvalidInput("A text holds U+0000, which the database does not take.")
     if state:
-        told = _AWAY.get(state) or _AWAY_CLASSES.get(state[:2])
-        return StorageUnavailable(told) if told else None
+        sentence = _AWAY.get(state) or _AWAY_CLASSES.get(state[:2])
+        return StorageUnavailable(sentence) if sentence else None
     return _without_state(_original(error))
 
 
 def _without_state(error: BaseException | None) -> NotificationError | None:
     """Judge what the server did not say: what happened on the way to it."""
-    for kind, told in _AWAY_WITHOUT_STATE:
+    for kind, sentence in _AWAY_WITHOUT_STATE:
         if isinstance(error, kind):
-            return StorageUnavailable(told)
+            return StorageUnavailable(sentence)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return StorageUnusable(f"The database's URI is wrong: {error}")
     if isinstance(error, ssl.SSLError):

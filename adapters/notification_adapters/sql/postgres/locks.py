@@ -153,6 +153,6 @@ class SessionWorkerLock(WorkerLock):
             owners = set(await self._database.dialect.lease_owners(connection)) - {self._worker}
             locked = {key for (key,) in await fetch(connection, _LOCKED)} if owners else set()
         now = self._clock.monotonic()
-        missing = [one for one in owners if lock_key(one) not in locked]
-        self._missing = {one: self._missing.get(one, now) for one in missing}
-        return {one for one, since in self._missing.items() if now - since >= BETWEEN_LOOKS}
+        missing = [owner for owner in owners if lock_key(owner) not in locked]
+        self._missing = {owner: self._missing.get(owner, now) for owner in missing}
+        return {owner for owner, since in self._missing.items() if now - since >= BETWEEN_LOOKS}

@@ -182,11 +182,11 @@ def _keep_private(path: Path, *, create: bool) -> None:
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         for suffix in ("", "-wal", "-shm"):
-            one = path.with_name(path.name + suffix)
+            file = path.with_name(path.name + suffix)
             # What belongs to another user is that one's to protect.
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                if one.stat().st_mode & 0o077:
-                    one.chmod(0o600)
+                if file.stat().st_mode & 0o077:
+                    file.chmod(0o600)
     except OSError as error:
         out_of_resources = error.errno in _OUT_OF_RESOURCES
         kind = StorageUnavailable if out_of_resources else StorageUnusable

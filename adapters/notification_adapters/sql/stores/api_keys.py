@@ -47,18 +47,18 @@ class SqlApiKeyStore(ApiKeyStore):
 
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""
-        wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
+        query = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.query() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
         return _found(row, key_id)
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys by falling id, those below ``before`` only."""
-        wanted = sa.select(api_keys).order_by(api_keys.c.key_id.desc()).limit(limit)
+        query = sa.select(api_keys).order_by(api_keys.c.key_id.desc()).limit(limit)
         if before is not None:
-            wanted = wanted.where(api_keys.c.key_id < before)
+            query = query.where(api_keys.c.key_id < before)
         async with self._database.query() as connection:
-            return [_key(row) for row in await connection.execute(wanted)]
+            return [_key(row) for row in await connection.execute(query)]
 
     @retry_lost_transaction
     async def revoke(self, key_id: UUID, at: datetime, records: RequestRecords = ()) -> ApiKey:
@@ -68,13 +68,13 @@ class SqlApiKeyStore(ApiKeyStore):
             .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
             .values(revoked_at=at)
         )
-        wanted = sa.select(api_keys).where(api_keys.c.key_id == key_id)
+        query = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.write_transaction() as connection:
             if (await connection.execute(revoked)).rowcount:
                 await self._records.write(connection, records)
             else:
                 await self._database.confirm_found(connection)
-            row = (await connection.execute(wanted)).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
         return _found(row, key_id)
 
 

@@ -67,17 +67,17 @@ class SqlDeadLetters(DeadLetters):
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[StoredDeadLetter]:
         """Return dead letters by falling ``letter_id``, those below ``before`` only."""
         newest_first = sa.select(dead_letters).order_by(dead_letters.c.letter_id.desc())
-        wanted = newest_first.limit(limit)
+        query = newest_first.limit(limit)
         if before is not None:
-            wanted = wanted.where(dead_letters.c.letter_id < before)
+            query = query.where(dead_letters.c.letter_id < before)
         async with self._database.query() as connection:
-            return [_stored(row) for row in await connection.execute(wanted)]
+            return [_stored(row) for row in await connection.execute(query)]
 
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter."""
-        wanted = sa.select(dead_letters).where(dead_letters.c.letter_id == letter_id)
+        query = sa.select(dead_letters).where(dead_letters.c.letter_id == letter_id)
         async with self._database.query() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise DeadLetterNotFound(letter_id)
         return _stored(row)

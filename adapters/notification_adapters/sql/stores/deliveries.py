@@ -177,8 +177,8 @@ class SqlDeliveryStore(DeliveryStore):
             blocked = await self._dialect.blocked_webhooks(connection, now)
             if not blocked or not self._database.has_one_writer:
                 return blocked
-            found = await self._dialect.lock_unsendable(connection, blocked, 1, now, expired_before)
-        return blocked if found else []
+            first = await self._dialect.lock_unsendable(connection, blocked, 1, now, expired_before)
+        return blocked if first else []
 
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime

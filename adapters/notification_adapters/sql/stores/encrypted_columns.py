@@ -59,8 +59,8 @@ class SqlEncryptedColumns(EncryptedColumns):
             place = (sa.literal(value, part.type) for part, value in zip(key, after, strict=False))
             page = page.where(sa.tuple_(*key) > sa.tuple_(*place))
         async with self._database.query() as connection:
-            found = await connection.execute(page)
-            return [(each[0], each[1], each[2]) for each in found]
+            rows = await connection.execute(page)
+            return [(row[0], row[1], row[2]) for row in rows]
 
     def _is_current(self, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
         prefix = self._cipher.prefix

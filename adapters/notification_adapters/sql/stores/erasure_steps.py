@@ -40,8 +40,7 @@ _Step = Callable[[AsyncConnection, UUID, int], Awaitable[int | None]]
 
 async def running(connection: AsyncConnection) -> Collection[UUID]:
     """Return the environments whose erasure runs."""
-    found = await connection.execute(_RUNNING)
-    return frozenset(found.scalars())
+    return frozenset((await connection.execute(_RUNNING)).scalars())
 
 
 async def advance(
@@ -107,12 +106,12 @@ def _by_webhook(table: sa.Table, key: sa.Column[Any]) -> _Step:
     )
 
     async def step(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
-        wanted = (
+        query = (
             sa.select(key)
             .select_from(webhooks.join(table, of_a_webhook))
             .where(webhooks.c.environment_id == environment_id)
         )
-        return await _delete(connection, key, environment_id, wanted, limit) or None
+        return await _delete(connection, key, environment_id, query, limit) or None
 
     return step
 
@@ -121,8 +120,8 @@ def _by_environment(table: sa.Table, key: sa.Column[Any]) -> _Step:
     """Delete what has an index of its environment."""
 
     async def step(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
-        wanted = sa.select(key).where(table.c.environment_id == environment_id)
-        return await _delete(connection, key, environment_id, wanted, limit) or None
+        query = sa.select(key).where(table.c.environment_id == environment_id)
+        return await _delete(connection, key, environment_id, query, limit) or None
 
     return step
 
@@ -131,11 +130,11 @@ async def _delete(
     connection: AsyncConnection,
     key: sa.Column[Any],
     environment_id: UUID,
-    wanted: sa.Select[Any],
+    query: sa.Select[Any],
     limit: int,
 ) -> int:
     """Delete some of the rows whose keys are wanted; return how many there were."""
-    keys = (await connection.execute(wanted.limit(limit))).scalars().all()
+    keys = (await connection.execute(query.limit(limit))).scalars().all()
     return await _delete_these(connection, key, environment_id, keys) if keys else 0
 
 

@@ -25,11 +25,11 @@ class SqlIdempotencyStore(IdempotencyStore):
         self, environment_id: UUID, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
-        wanted = sa.select(idempotent_responses).where(
+        query = sa.select(idempotent_responses).where(
             _r.request == request, _r.environment_id == environment_id, _r.responded_at > since
         )
         async with self._database.query() as connection:
-            row = (await connection.execute(wanted)).first()
+            row = (await connection.execute(query)).first()
         if row is None:
             return None
         # The response acknowledges the first request's effect again.

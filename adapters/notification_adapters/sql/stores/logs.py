@@ -65,8 +65,8 @@ class SqlLogStore(LogStore):
             async with self._database.read_transaction() as connection:
                 return await _sifted(connection, environment_id, look.subquery(), limit, criteria)
         async with self._database.query() as connection:
-            found = [attempt_from(row) for row in await connection.execute(look)]
-        return page_of(found, limit, None, _log_id)
+            page = [attempt_from(row) for row in await connection.execute(look)]
+        return page_of(page, limit, None, _log_id)
 
     async def activity(
         self, environment_id: UUID, webhook_id: UUID | None = None
@@ -75,13 +75,13 @@ class SqlLogStore(LogStore):
         values = {"environment_id": environment_id}
         if webhook_id is not None:
             values["webhook_id"] = webhook_id
-        told: dict[UUID, Activity] = {}
+        activities: dict[UUID, Activity] = {}
         async with self._database.query() as connection:
             statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
             for row in await connection.execute(statement, values):
-                activity = told.get(row.webhook_id, Activity())
-                told[row.webhook_id] = evolve(activity, **{row.which: _last_attempt(row)})
-        return told
+                activity = activities.get(row.webhook_id, Activity())
+                activities[row.webhook_id] = evolve(activity, **{row.which: _last_attempt(row)})
+        return activities
 
 
 _SIFTED = (_a.log_id, _a.outcome, _a.event_type, _a.http_code)
@@ -106,9 +106,9 @@ async def _sifted(
     log_ids = (await connection.execute(shown)).scalars().all()
     whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
     rows = await connection.execute(whole.order_by(_a.log_id.desc()))
-    found = [attempt_from(row) for row in rows]
+    page = [attempt_from(row) for row in rows]
     end = await end_of_look(connection, looked_at, [looked_at.c.log_id])
-    return page_of(found, limit, end and end.log_id, _log_id)
+    return page_of(page, limit, end and end.log_id, _log_id)
 
 
 def _within(criteria: AttemptCriteria, before: UUID | None) -> list[sa.ColumnElement[bool]]:

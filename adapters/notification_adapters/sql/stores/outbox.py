@@ -114,16 +114,16 @@ async def _oldest(
 ) -> Sequence[OutgoingMessage]:
     in_order = sa.select(outbox.c.message_id, sa.func.length(outbox.c.value))
     sizes = await connection.execute(in_order.order_by(outbox.c.message_id).limit(limit))
-    found = [(message_id, size or 0) for message_id, size in sizes]
-    totals = accumulate(size for _, size in found)
+    messages = [(message_id, size or 0) for message_id, size in sizes]
+    totals = accumulate(size for _, size in messages)
     fitting = sum(1 for _ in takewhile(lambda total: total <= limit_bytes, totals))
-    if not found:
+    if not messages:
         return ()
-    last, _ = found[max(0, fitting - 1)]
-    wanted = sa.select(outbox).where(outbox.c.message_id <= last).order_by(outbox.c.message_id)
+    last, _ = messages[max(0, fitting - 1)]
+    query = sa.select(outbox).where(outbox.c.message_id <= last).order_by(outbox.c.message_id)
     return [
         OutgoingMessage(row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers))
-        for row in await connection.execute(wanted)
+        for row in await connection.execute(query)
     ]
 
 

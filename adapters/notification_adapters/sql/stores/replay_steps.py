@@ -45,9 +45,9 @@ async def count(
     """Count what is selected, looking at no more than ``most`` deliveries."""
     rows = _deliveries_after(key, selection, None, most)
     selected = sa.func.count(sa.case((_is_selected(rows, selection), 1)))
-    wanted = sa.select(sa.func.count(), selected).select_from(rows)
-    examined, found = (await connection.execute(wanted)).one()
-    return ReplayCount(found, is_exact=examined < most)
+    query = sa.select(sa.func.count(), selected).select_from(rows)
+    examined, count = (await connection.execute(query)).one()
+    return ReplayCount(count, is_exact=examined < most)
 
 
 async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within which bounds
@@ -98,7 +98,7 @@ async def _stored_at(
     """
     if not event_ids:
         return {}
-    wanted = (
+    query = (
         sa.select(events.c.event_id, events.c.stored_at)
         .where(
             events.c.event_id.in_(sorted(event_ids)),
@@ -106,17 +106,17 @@ async def _stored_at(
         )
         .with_for_update(read=True)
     )
-    return {row.event_id: row.stored_at for row in await connection.execute(wanted)}
+    return {row.event_id: row.stored_at for row in await connection.execute(query)}
 
 
 async def _may_go_on(connection: AsyncConnection, replay: Replay, now: datetime) -> bool:
     """Tell whether the webhook may be sent to; one that is deleted ends the replay."""
-    wanted = sa.select(webhooks.c.disabled_until).where(
+    query = sa.select(webhooks.c.disabled_until).where(
         webhooks.c.webhook_id == replay.webhook_id,
         webhooks.c.environment_id == replay.environment_id,
         webhooks.c.deleted_at.is_(None),
     )
-    webhook = (await connection.execute(wanted)).first()
+    webhook = (await connection.execute(query)).first()
     if webhook is None:
         ended = {"state": ReplayState.CANCELLED.value, "ended_at": now}
         await connection.execute(sa.update(replays).where(*_running(replay)).values(ended))
@@ -138,8 +138,8 @@ async def _waiting(connection: AsyncConnection, replay: Replay, most: int) -> in
         .limit(most)
         .subquery()
     )
-    wanted = sa.select(sa.func.count()).select_from(rows)
-    counted: int = (await connection.execute(wanted)).scalar_one()
+    query = sa.select(sa.func.count()).select_from(rows)
+    counted: int = (await connection.execute(query)).scalar_one()
     return counted
 
 
@@ -149,12 +149,12 @@ async def _next(
     key = replay.environment_id, replay.webhook_id
     rows = _deliveries_after(key, replay.selection, after, limit)
     selected = _is_selected(rows, replay.selection).label("is_selected")
-    wanted = sa.select(rows, selected).order_by(rows.c.delivery_id)
-    found = (await connection.execute(wanted)).all()
-    chosen = [row for row in found if row.is_selected]
+    query = sa.select(rows, selected).order_by(rows.c.delivery_id)
+    rows_found = (await connection.execute(query)).all()
+    chosen = [row for row in rows_found if row.is_selected]
     if len(chosen) <= most:
-        return _Batch(found, chosen, is_last=len(found) < limit)
-    examined = found[: found.index(chosen[most - 1]) + 1]
+        return _Batch(rows_found, chosen, is_last=len(rows_found) < limit)
+    examined = rows_found[: rows_found.index(chosen[most - 1]) + 1]
     return _Batch(examined, chosen[:most], is_last=False)
 
 

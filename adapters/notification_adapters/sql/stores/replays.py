@@ -89,9 +89,9 @@ class SqlReplayStore(ReplayStore):
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
-        wanted = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
+        query = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
         async with self._database.query() as connection:
-            row = (await connection.execute(wanted)).first()
+            row = (await connection.execute(query)).first()
         if row is None:
             raise ReplayNotFound(replay_id)
         return _replay(row)
@@ -100,17 +100,17 @@ class SqlReplayStore(ReplayStore):
         self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
     ) -> ReplayPage:
         """Return a webhook's replays by falling id, those below ``before`` only."""
-        wanted = (
+        query = (
             sa.select(replays)
             .where(_r.webhook_id == webhook_id, _r.environment_id == environment_id)
             .order_by(_r.replay_id.desc())
             .limit(limit + 1)
         )
         if before is not None:
-            wanted = wanted.where(_r.replay_id < before)
+            query = query.where(_r.replay_id < before)
         async with self._database.query() as connection:
-            found = [_replay(row) for row in await connection.execute(wanted)]
-        return page_of(found, limit, None, lambda one: one.replay_id)
+            page = [_replay(row) for row in await connection.execute(query)]
+        return page_of(page, limit, None, lambda replay: replay.replay_id)
 
     @retry_lost_transaction
     async def cancel(
@@ -122,17 +122,17 @@ class SqlReplayStore(ReplayStore):
         records: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
-        one = _one(environment_id, webhook_id, replay_id)
+        this = _one(environment_id, webhook_id, replay_id)
         end = (
             sa.update(replays)
-            .where(*one, _r.state == ReplayState.RUNNING.value)
+            .where(*this, _r.state == ReplayState.RUNNING.value)
             .values(state=ReplayState.CANCELLED.value, ended_at=now)
         )
         async with self._database.write_transaction() as connection:
             if (await connection.execute(end)).rowcount:
                 await self._records.write(connection, records)
                 return
-            if (await connection.execute(sa.select(_r.replay_id).where(*one))).first() is None:
+            if (await connection.execute(sa.select(_r.replay_id).where(*this))).first() is None:
                 raise ReplayNotFound(replay_id)
             await self._database.confirm_found(connection)
 
@@ -147,11 +147,11 @@ class SqlReplayStore(ReplayStore):
 
     async def running(self, limit: int, after: UUID | None = None) -> Sequence[Replay]:
         """Return replays that run by the ids of their webhooks, those above ``after`` only."""
-        wanted = sa.select(replays).where(RUNNING).order_by(_r.webhook_id).limit(limit)
+        query = sa.select(replays).where(RUNNING).order_by(_r.webhook_id).limit(limit)
         if after is not None:
-            wanted = wanted.where(_r.webhook_id > after)
+            query = query.where(_r.webhook_id > after)
         async with self._database.query() as connection:
-            return [_replay(row) for row in await connection.execute(wanted)]
+            return [_replay(row) for row in await connection.execute(query)]
 
     @retry_lost_transaction
     async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:

@@ -98,14 +98,14 @@ class SqlAuditLog(AuditLog):
         """Return the entries of an environment by falling id, those below ``before`` only."""
         if environment_id == _INSTALLATION:
             environment_id = None
-        wanted = (
+        query = (
             sa.select(audit)
             .where(audit.c.environment_id == (environment_id or _INSTALLATION))
             .order_by(audit.c.entry_id.desc())
             .limit(limit)
         )
         if before is not None:
-            wanted = wanted.where(audit.c.entry_id < before)
+            query = query.where(audit.c.entry_id < before)
         async with self._database.query() as connection:
-            rows = (await connection.execute(wanted)).mappings().all()
+            rows = (await connection.execute(query)).mappings().all()
         return [AuditEntry(**{**row, "environment_id": environment_id}) for row in rows]

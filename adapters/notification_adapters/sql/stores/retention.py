@@ -85,10 +85,10 @@ class SqlRetention(Retention):
         """Delete the first rows of a table whose ids are older; return how many."""
         old = sa.select(key).where(key < earliest_id(before)).order_by(key)
         async with self._database.read_transaction() as connection:
-            found = (await connection.execute(old.limit(limit))).scalars().all()
-        if not found:
+            ids = (await connection.execute(old.limit(limit))).scalars().all()
+        if not ids:
             return 0
-        forget = sa.delete(key.table).where(key <= found[-1])
+        forget = sa.delete(key.table).where(key <= ids[-1])
         async with self._database.write_transaction() as connection:
             return (await connection.execute(forget)).rowcount
 
@@ -115,7 +115,7 @@ class SqlRetention(Retention):
         """Delete tombstones of which nothing is left, and replays that ended before."""
         empty = (
             sa.select(_w.webhook_id)
-            .where(_w.deleted_at < before, *(_is_unused_by(one) for one in _USERS))
+            .where(_w.deleted_at < before, *(_is_unused_by(table) for table in _USERS))
             .limit(limit)
         )
         ended = (
@@ -124,11 +124,11 @@ class SqlRetention(Retention):
         )
         old_replay = sa.select(sa.literal(1)).select_from(replays).where(*ended).limit(1)
         async with self._database.read_transaction() as connection:
-            found = (await connection.execute(empty)).scalars().all()
+            webhook_ids = (await connection.execute(empty)).scalars().all()
             replayed = (await connection.execute(old_replay)).first()
-        if not found and replayed is None:
+        if not webhook_ids and replayed is None:
             return 0
-        forget = sa.delete(webhooks).where(_w.webhook_id.in_(found), _w.deleted_at < before)
+        forget = sa.delete(webhooks).where(_w.webhook_id.in_(webhook_ids), _w.deleted_at < before)
         async with self._database.write_transaction() as connection:
             await connection.execute(sa.delete(replays).where(*ended))
             return (await connection.execute(forget)).rowcount
@@ -187,20 +187,20 @@ async def _of_environment(
         )
         .order_by(_e.stored_at)
     )
-    found = [*await connection.execute(old.limit(limit + 1))]
-    if not found:
+    rows = [*await connection.execute(old.limit(limit + 1))]
+    if not rows:
         return None
-    last = found[-1].stored_at
-    if len(found) > limit and found[0].stored_at == last:
+    last = rows[-1].stored_at
+    if len(rows) > limit and rows[0].stored_at == last:
         of_one_moment = sa.select(_e.event_id).where(
             _e.environment_id == after.environment_id, _e.stored_at == last
         )
         ids = (await connection.execute(of_one_moment)).scalars().all()
         return _Batch(after.environment_id, after.stored_at, last, ids)
-    if len(found) > limit:
-        found = [one for one in found if one.stored_at != last]
-    ids = [one.event_id for one in found]
-    return _Batch(after.environment_id, after.stored_at, found[-1].stored_at, ids)
+    if len(rows) > limit:
+        rows = [row for row in rows if row.stored_at != last]
+    ids = [row.event_id for row in rows]
+    return _Batch(after.environment_id, after.stored_at, rows[-1].stored_at, ids)
 
 
 async def _finished(connection: AsyncConnection, batch: _Batch) -> dict[str, int]:
@@ -212,8 +212,8 @@ async def _finished(connection: AsyncConnection, batch: _Batch) -> dict[str, int
         .group_by(_d.event_id)
     )
     counts = {event_id: (all_, live) for event_id, all_, live in await connection.execute(counted)}
-    found = ((event_id, counts.get(event_id, (0, 0))) for event_id in batch.event_ids)
-    return {event_id: all_ for event_id, (all_, live) in found if not live}
+    counted_events = ((event_id, counts.get(event_id, (0, 0))) for event_id in batch.event_ids)
+    return {event_id: all_ for event_id, (all_, live) in counted_events if not live}
 
 
 def _within_bounds(counts: Mapping[str, int], limit: int) -> Sequence[str]:

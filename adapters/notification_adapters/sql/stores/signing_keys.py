@@ -77,12 +77,12 @@ class SqlKeyStore(KeyStore):
     async def _read(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[SigningKey]:
-        wanted = (
+        query = (
             sa.select(environment_keys)
             .where(_k.environment_id.in_(environment_ids))
             .order_by(_k.number.desc())
         )
-        return [self._key(row) for row in await connection.execute(wanted)]
+        return [self._key(row) for row in await connection.execute(query)]
 
     def _key(self, row: sa.Row[Any]) -> SigningKey:
         place = place_of(_k.private_key, row.environment_id, row.key_id)

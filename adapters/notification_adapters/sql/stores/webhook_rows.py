@@ -41,17 +41,17 @@ class WebhookRows:
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[Webhook]:
         """Return all webhooks of these environments, oldest first, tombstones left out."""
-        found = await self._dialect.webhooks_of(connection, environment_ids)
-        return [self._webhook(raw) for raw in found]
+        rows = await self._dialect.webhooks_of(connection, environment_ids)
+        return [self._webhook(raw) for raw in rows]
 
     async def get(
         self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
     ) -> Webhook:
         """Return one webhook; raise :class:`WebhookNotFound`, for a tombstone too."""
-        found = await self._dialect.webhook(connection, environment_id, webhook_id)
-        if not found:
+        rows = await self._dialect.webhook(connection, environment_id, webhook_id)
+        if not rows:
             raise WebhookNotFound(webhook_id)
-        return self._webhook(found[0])
+        return self._webhook(rows[0])
 
     async def snapshot(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
@@ -64,8 +64,8 @@ class WebhookRows:
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Mapping[UUID, Webhook]:
         """Return webhooks of any environment by id, tombstones too."""
-        found = await self._dialect.webhooks_by_id(connection, webhook_ids)
-        return {webhook.webhook_id: webhook for webhook in map(self._webhook, found)}
+        rows = await self._dialect.webhooks_by_id(connection, webhook_ids)
+        return {webhook.webhook_id: webhook for webhook in map(self._webhook, rows)}
 
     def webhook_to_row(self, webhook: Webhook) -> WebhookRow:
         """Return the row of a webhook: of each field the column of its name."""

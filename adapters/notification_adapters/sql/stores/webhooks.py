@@ -50,10 +50,10 @@ class SqlWebhookStore(WebhookStore):
         """Return the environment of a webhook."""
         values = {"webhook_id": webhook_id}
         async with self._database.query() as connection:
-            found: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
-        if found is None:
+            owner: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
+        if owner is None:
             raise WebhookNotFound(webhook_id)
-        return found
+        return owner
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""
@@ -156,11 +156,11 @@ class SqlWebhookStore(WebhookStore):
         """Cancel what is being attempted, and a first batch of what waits."""
         dialect = self._database.dialect
         now = await dialect.now(connection)
-        fate = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
-        await dialect.cancel_claimed(connection, webhook_id, fate[1], now)
+        end = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
+        await dialect.cancel_claimed(connection, webhook_id, end[1], now)
         waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
         await dialect.cancel_unsendable(
-            connection, [CancelledDelivery(one, *fate) for one in waiting], now
+            connection, [CancelledDelivery(handle, *end) for handle in waiting], now
         )
 
 
@@ -208,8 +208,8 @@ async def _why_not_changed(
     connection: AsyncConnection, key: WebhookKey
 ) -> WebhookChanged | WebhookNotFound:
     exists = sa.select(webhooks.c.version).where(*_living(key))
-    found = (await connection.execute(exists)).scalar_one_or_none()
-    return WebhookNotFound(key[1]) if found is None else WebhookChanged(key[1])
+    version = (await connection.execute(exists)).scalar_one_or_none()
+    return WebhookNotFound(key[1]) if version is None else WebhookChanged(key[1])
 
 
 async def _version_of_failing(
