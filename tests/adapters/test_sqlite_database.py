@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import database as engine
 from notification_adapters.sql.sqlite import pool
+from notification_adapters.sql.sqlite.database import READERS
 from notification_adapters.sql.sqlite.driver import CommitFailed, SqliteConnection, driver_of
 from notification_adapters.sql.sqlite.errors import map_errors
 from notification_adapters.sql.tables import webhooks_revision
@@ -124,7 +124,7 @@ async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Pat
 
 
 async def test_more_readers_than_connections_wait_for_one(storage: SqlStorage) -> None:
-    reading = [storage.webhooks.webhooks_revision() for _ in range(10 * engine.READERS)]
+    reading = [storage.webhooks.webhooks_revision() for _ in range(10 * READERS)]
     assert set(await asyncio.gather(*reading)) == {0}
 
 
@@ -194,7 +194,7 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
     looking = asyncio.create_task(look_for_long())
     await until("it is under way", is_under_way)
     looking.cancel()
-    others = [storage.webhooks.webhooks_revision() for _ in range(2 * engine.READERS)]
+    others = [storage.webhooks.webhooks_revision() for _ in range(2 * READERS)]
     assert set(await asyncio.gather(*others)) == {0}
     assert await is_under_way()
     let_go.set()

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import database as engine
 from notification_adapters.sql.sqlite import pool
+from notification_adapters.sql.sqlite.database import SqliteDatabase
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventToStore
@@ -118,7 +118,7 @@ def _a_commit_that_fails(raw: sqlite3.Connection) -> None:
 async def test_whatever_fails_nothing_is_left_of_it(
     storage: SqlStorage, work: Work, error: type[Exception]
 ) -> None:
-    assert isinstance(storage.database, engine.SqliteDatabase)
+    assert isinstance(storage.database, SqliteDatabase)
     for _ in range(2):
         with pytest.raises(error):
             await storage.database.transact(work)

@@ -10,8 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from attrs import define, field
 
-from notification_adapters.kafka import event_source as source
-from notification_adapters.kafka import group_member
+from notification_adapters.kafka import event_source, group_member
 from notification_adapters.kafka.config import Brokers, Start
 from notification_adapters.kafka.event_source import KafkaSource
 from notification_core.model.message import Message
@@ -188,7 +187,7 @@ async def test_a_commit_that_the_group_refuses_ends_nothing(kafka: Kafka) -> Non
 async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "MAX_POLL_INTERVAL_MS", 1500)
+    monkeypatch.setattr(event_source, "MAX_POLL_INTERVAL_MS", 1500)
     observer = RecordingObserver()
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2")

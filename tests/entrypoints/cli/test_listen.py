@@ -14,8 +14,7 @@ from http.client import HTTPConnection
 from uuid import UUID
 
 import pytest
-from attrs import define, field
-from attrs import evolve as but
+from attrs import define, evolve, field
 
 from notification_core.model.event import Event, body_of
 from notification_core.model.signing_key import SigningKey, new_signing_key
@@ -186,7 +185,7 @@ def test_what_is_no_event_is_told_as_such(api: FakeApi) -> None:
 
 def test_what_a_stranger_sends_cannot_steer_the_terminal(api: FakeApi) -> None:
     with listening(api) as listener:
-        body, headers = signed(but(EVENT, event_id="\x1b[2J[red]"))
+        body, headers = signed(evolve(EVENT, event_id="\x1b[2J[red]"))
         listener.send(body, headers)
         assert listener.line() == "✓ job-completed attempt 1  �[2J[red], answered 204\n"
 
@@ -216,7 +215,7 @@ def test_requests_of_another_environment_are_not_taken_for_those_of_this_one(api
     subscribe_answers(api)
     elsewhere = UUID(int=7)
     with listening(api, "--json", "--environment", str(ENVIRONMENT)) as listener:
-        listener.send(*signed(but(EVENT, environment_id=elsewhere)))
+        listener.send(*signed(evolve(EVENT, environment_id=elsewhere)))
         assert str(elsewhere) in json.loads(listener.line())["problem"]
 
 

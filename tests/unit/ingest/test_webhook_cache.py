@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from attrs import define, field
 
-from notification_core.ingest import webhook_cache as directory
+from notification_core.ingest import webhook_cache
 from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
@@ -99,7 +99,7 @@ async def test_of_an_environment_that_is_being_erased_nothing_is_recalled(reader
 async def test_what_is_remembered_has_a_bound(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "_MOST_REMEMBERED", 10)
+    monkeypatch.setattr(webhook_cache, "_MOST_REMEMBERED", 10)
     environments = [an_id() for _ in range(20)]
     for each in environments:
         assert await reader.load(each) == []
