@@ -5,7 +5,7 @@ while it waited for the standby: then everybody sees it, and a failover loses it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -28,8 +28,7 @@ from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
 from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_database import opened
-from tests.conftest import require
-from tests.support.postgres_server import HOW_TO_GET_IT, PostgresServer, find_programs, started
+from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,16 +45,6 @@ class Place:
     async def commits(self) -> bool:
         """Tell whether a commit waits for the standby."""
         return await commits_wait(self.postgres, self.database)
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgresServer]:
-    """Start a server that other tests do not commit on."""
-    programs = find_programs()
-    require(programs, HOW_TO_GET_IT)
-    assert programs
-    with started(programs) as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Commits that wait for a synchronous standby: never cancelled, and never acknowledged early."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -19,24 +19,11 @@ from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
 from tests.adapters.test_postgres_database import opened
 from tests.conftest import require
 from tests.support.postgres_server import (
-    HOW_TO_GET_IT,
     OwnServer,
     find_pgbouncer,
-    find_programs,
     pgbouncer,
-    started,
 )
 from tests.support.waiting import until
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[OwnServer]:
-    """Run a server whose standby can be taken away without disturbing other tests."""
-    programs = find_programs()
-    require(programs, HOW_TO_GET_IT)
-    assert programs
-    with started(programs) as server:
-        yield server
 
 
 @pytest.fixture

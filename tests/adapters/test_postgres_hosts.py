@@ -13,22 +13,17 @@ from notification_adapters.postgres_uri import CONNECT_SECONDS
 from notification_adapters.sql.postgres import Server
 from notification_adapters.sql.postgres.errors import map_errors
 from notification_core.errors import StorageUnavailable
-from tests.conftest import require
 from tests.faults.proxy import Proxy, proxy_before
-from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
+from tests.support.postgres_server import OwnServer, started
 
 _BOUND = 1
 _OPTIONS = f"?connect_timeout={_BOUND}"
 
 
 @pytest.fixture(scope="module")
-def first() -> Iterator[OwnServer]:
-    """Run a server that a test may freeze."""
-    programs = find_programs()
-    require(programs, HOW_TO_GET_IT)
-    assert programs
-    with started(programs) as server:
-        yield server
+def first(own_server: OwnServer) -> OwnServer:
+    """Give a server that a test may freeze."""
+    return own_server
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import pytest
 
 from tests.faults.experiment import Experiment
 from tests.faults.figures import Figures
+from tests.faults.kafka_stage import GROUP
 from tests.faults.place import DATABASE, FilePlace, Place, place_on
 from tests.faults.reporting import keep_figures, keep_line
+from tests.kafka.topics import Kafka
 from tests.support.postgres_server import PostgresServer
 
 
@@ -67,3 +69,10 @@ async def place(server: PostgresServer | None, tmp_path: Path) -> AsyncIterator[
     else:
         async with place_on(server) as on_it:
             yield on_it
+
+
+@pytest.fixture
+def kafka(kafka: Kafka) -> Kafka:
+    """Give the group its name in production."""
+    kafka.group = GROUP
+    return kafka

@@ -15,7 +15,6 @@ from tests.faults.experiment import Experiment
 from tests.faults.kafka_run import on_stage
 from tests.faults.kafka_stage import (
     EVENTS,
-    GROUP,
     POISON,
     Stage,
     event,
@@ -32,13 +31,6 @@ from tests.support.waiting import until
 
 KILLED = -9
 GROUP_SESSION, RECOVERY = 10.0, 5.0  # seconds
-
-
-@pytest.fixture
-def kafka(kafka: Kafka) -> Kafka:
-    """Give the group its name in production."""
-    kafka.group = GROUP
-    return kafka
 
 
 @pytest.mark.long

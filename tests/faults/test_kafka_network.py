@@ -9,7 +9,6 @@ import pytest
 
 from tests.faults.experiment import Experiment
 from tests.faults.kafka_run import on_stage
-from tests.faults.kafka_stage import GROUP
 from tests.faults.place import Place
 from tests.faults.proxy import Proxy
 from tests.kafka.servers import Broker
@@ -18,13 +17,6 @@ from tests.kafka.topics import Kafka
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 LOGGED_AT_MOST = 100
-
-
-@pytest.fixture
-def kafka(kafka: Kafka) -> Kafka:
-    """Give the group its name in production."""
-    kafka.group = GROUP
-    return kafka
 
 
 @pytest.fixture

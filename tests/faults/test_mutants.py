@@ -11,7 +11,6 @@ from tests.faults.checker import Verdict, check
 from tests.faults.failover import failed_over
 from tests.faults.files import write_history
 from tests.faults.history import History
-from tests.faults.kafka_stage import GROUP
 from tests.faults.place import DATABASE, FilePlace, Place, place_on
 from tests.faults.reporting import keep_mutant
 from tests.faults.tampering.mutants import MUTANTS
@@ -68,12 +67,6 @@ def file_place(tmp_path: Path) -> Place:
     path = tmp_path / DATABASE
     path.parent.mkdir(parents=True)
     return FilePlace(path)
-
-
-@pytest.fixture
-def kafka(kafka: Kafka) -> Kafka:
-    kafka.group = GROUP
-    return kafka
 
 
 @pytest.mark.parametrize(
