@@ -101,18 +101,18 @@ class Idempotency:
                 body = response.body if isinstance(response.body, bytes) else b""
                 stored = _Answer(response.status, dict(response.headers), body)
                 answer = msgspec.msgpack.encode(stored)
-            kept_answer = StoredResponse(environment_id, request, fingerprint, answer, now)
-            return [kept_answer, *audited(outcome)]
+            stored_response = StoredResponse(environment_id, request, fingerprint, answer, now)
+            return [stored_response, *audited(outcome)]
 
         with self._alone(environment_id, request):
-            kept_answer = await self._find(environment_id, request)
-            if kept_answer is None:
+            stored_response = await self._find(environment_id, request)
+            if stored_response is None:
                 try:
                     return render(await effect(records))
                 except AlreadyAnswered:
                     # Another process was a moment faster.
-                    kept_answer = await self._find(environment_id, request)
-        return _again(kept_answer, fingerprint)
+                    stored_response = await self._find(environment_id, request)
+        return _again(stored_response, fingerprint)
 
     @contextmanager
     def _alone(self, environment_id: UUID, request: str) -> Iterator[None]:
@@ -139,14 +139,14 @@ def _name(call: ApiCall, keys: Sequence[str]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def _again(kept_answer: StoredResponse | None, fingerprint: str) -> web.Response:
-    if kept_answer is None:
+def _again(stored_response: StoredResponse | None, fingerprint: str) -> web.Response:
+    if stored_response is None:
         # What a process that was faster had answered was forgotten since: 24 hours ended just now.
         raise RequestRefused(Problem.STILL_ANSWERING)
-    if kept_answer.fingerprint != fingerprint:
+    if stored_response.fingerprint != fingerprint:
         raise RequestRefused(Problem.KEY_REUSED)
-    if not kept_answer.answer:
+    if not stored_response.answer:
         raise RequestRefused(Problem.STILL_ANSWERING)
-    answer = _ANSWER.decode(kept_answer.answer)
+    answer = _ANSWER.decode(stored_response.answer)
     headers = answer.headers | {REPLAYED: "true"}
     return web.Response(body=answer.body, status=answer.status, headers=headers)

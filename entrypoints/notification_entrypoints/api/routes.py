@@ -46,7 +46,7 @@ def handlers(
         ingest=application.ingests[Source.HTTP],
         idempotency=idempotency,
         schemas=DataSchemas(EVENT_TYPES),
-        tally=application.metrics,
+        metrics=application.metrics,
         clock=clock,
         ids=application.ids,
         zone=settings.tz,

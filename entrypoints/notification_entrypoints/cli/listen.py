@@ -83,8 +83,8 @@ async def receiving(receiver: Receiver, port: int) -> AsyncIterator[str]:
         try:
             await site.start()
         except OSError as error:
-            said = f"Port {port} cannot be listened on ({error.strerror}); give a free --port."
-            raise CommandFailed(said) from error
+            sentence = f"Port {port} cannot be listened on ({error.strerror}); give a free --port."
+            raise CommandFailed(sentence) from error
         yield f"http://{HOST}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()

@@ -134,21 +134,21 @@ _ATTEMPT = msgspec.json.Decoder(AttemptView)
 
 @define
 class WebhookLog:
-    """A webhook's log, and what has been told of its latest seconds."""
+    """A webhook's log, and what has been shown of its latest seconds."""
 
     client: ApiClient
     webhook_id: UUID
     filters: Filters = Filters()
-    _told: dict[UUID, datetime] = field(factory=dict, init=False)
+    _shown: dict[UUID, datetime] = field(factory=dict, init=False)
 
     async def latest(self, limit: int) -> Sequence[Entry]:
         """Return the latest attempts that are wanted, the newest first."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         async for page in self._pages(min(limit, _PAGE), self.filters):
-            found += page[: limit - len(found)]
-            if len(found) == limit:
+            entries += page[: limit - len(entries)]
+            if len(entries) == limit:
                 break
-        return found
+        return entries
 
     async def begin(self, limit: int) -> Sequence[Entry]:
         """Return the latest attempts, the oldest first; from here on there is :meth:`news`."""
@@ -160,25 +160,27 @@ class WebhookLog:
         return latest[::-1]
 
     async def news(self) -> Sequence[Entry]:
-        """Return the wanted attempts that have not been told yet, the oldest first."""
-        since = self._told_until()
+        """Return the wanted attempts that have not been shown yet, the oldest first."""
+        since = self._shown_until()
         new: dict[UUID, Entry] = {}
         async for page in self._pages(_PAGE, Filters()):
-            young = [each for each in page if since is None or each.attempt.written_at >= since]
-            new |= {each.attempt.log_id: each for each in young}
+            young = [entry for entry in page if since is None or entry.attempt.written_at >= since]
+            new |= {entry.attempt.log_id: entry for entry in young}
             if len(young) < len(page):
                 break
-        news = [each for log_id, each in reversed(new.items()) if log_id not in self._told]
+        news = [entry for log_id, entry in reversed(new.items()) if log_id not in self._shown]
         self._remember(news)
-        return [each for each in news if self.filters.match(each.attempt)]
+        return [entry for entry in news if self.filters.match(entry.attempt)]
 
-    def _told_until(self) -> datetime | None:
-        return max(self._told.values()) - OVERLAP if self._told else None
+    def _shown_until(self) -> datetime | None:
+        return max(self._shown.values()) - OVERLAP if self._shown else None
 
     def _remember(self, entries: Sequence[Entry]) -> None:
-        self._told |= {each.attempt.log_id: each.attempt.written_at for each in entries}
-        since = self._told_until()
-        self._told = {one: at for one, at in self._told.items() if since is None or at >= since}
+        self._shown |= {entry.attempt.log_id: entry.attempt.written_at for entry in entries}
+        since = self._shown_until()
+        self._shown = {
+            log_id: at for log_id, at in self._shown.items() if since is None or at >= since
+        }
 
     async def _pages(self, size: int, filters: Filters) -> AsyncIterator[Sequence[Entry]]:
         path = f"/webhooks/{self.webhook_id}/logs"
@@ -284,9 +286,9 @@ def _tell_people(console: Console, entry: Entry) -> None:
     again = _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :]
     line = Text(_milliseconds(attempt.started_at) + "  ")
     line.append(f"{attempt.outcome:<11}  ", style=_COLOURS.get(attempt.outcome, ""))
-    said = f"{attempt.answer:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
-    told = f"{said:<17}  {attempt.event}  {attempt.event_id}  attempt {attempt.attempt}"
-    line.append(printable(told + (f", again at {again}" if again else "")))
+    result = f"{attempt.answer:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
+    text = f"{result:<17}  {attempt.event}  {attempt.event_id}  attempt {attempt.attempt}"
+    line.append(printable(text + (f", again at {again}" if again else "")))
     console.print(line)
 
 

@@ -25,8 +25,8 @@ class _Id(click.types.UUIDParameterType):
         try:
             return UUID(str(value).strip())
         except ValueError:
-            said = "is no id. Give a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
-            self.fail(f"{value!r} {said}", param, ctx)
+            sentence = "is no id. Give a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
+            self.fail(f"{value!r} {sentence}", param, ctx)
 
 
 class _EventId(click.ParamType[str]):
@@ -58,8 +58,8 @@ def instant(_context: click.Context, _parameter: click.Parameter, text: str | No
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        said = "Give a time like 2026-12-24T18:00:00Z, or how long ago, like 15m."
-        raise click.BadParameter(said) from None
+        sentence = "Give a time like 2026-12-24T18:00:00Z, or how long ago, like 15m."
+        raise click.BadParameter(sentence) from None
     return text
 
 

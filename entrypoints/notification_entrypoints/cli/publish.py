@@ -119,14 +119,16 @@ def command(  # noqa: PLR0913 - one parameter an option
         try:
             run(publishing.publish(api, lines))
         except KeyboardInterrupt as error:
-            said = f"Interrupted; {publishing.events:,} events are published."
-            raise CommandFailed(said) from error
+            sentence = f"Interrupted; {publishing.events:,} events are published."
+            raise CommandFailed(sentence) from error
     if as_json:
         print_json({"events": publishing.events, "duplicates": publishing.duplicates})
     else:
         events = "1 event is" if publishing.events == 1 else f"{publishing.events:,} events are"
-        known = f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
-        output().print(f"{events} published{known}.")
+        duplicates = (
+            f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
+        )
+        output().print(f"{events} published{duplicates}.")
 
 
 def _source(

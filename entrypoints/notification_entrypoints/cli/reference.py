@@ -53,6 +53,6 @@ def _helps(command: click.Command, parent: click.Context | None) -> Iterator[tup
     with click.Context(command, parent, name, terminal_width=_WIDTH, **inherited) as context:
         yield context.command_path, command.get_help(context)
         if isinstance(command, click.Group):
-            for below in command.list_commands(context):
-                if found := command.get_command(context, below):
-                    yield from _helps(found, context)
+            for subcommand_name in command.list_commands(context):
+                if subcommand := command.get_command(context, subcommand_name):
+                    yield from _helps(subcommand, context)

@@ -60,7 +60,6 @@ def command(environment: UUID, form: str | None, api: Api, *, as_json: bool) -> 
         click.echo(settings.public_verification_key.in_form(form).rstrip("\n"))
         return
     rows = [
-        (each.status, each.id, each.whpk, each.expires_at or "")
-        for each in settings.verification_keys
+        (key.status, key.id, key.whpk, key.expires_at or "") for key in settings.verification_keys
     ]
     output().print(table(("status", "id", "public key", "trust until"), rows))

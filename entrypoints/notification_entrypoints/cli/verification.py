@@ -224,8 +224,8 @@ def _hint(captured: Captured, trust: Trust, verify: _Verify) -> str | None:
         if body != captured.body and _holds(verify, body):
             return hint
     named = captured.headers.get(trust.form.key_id_header)
-    known = {thumbprint(parse_public_key(key)) for key in trust.keys}
-    if named is not None and named not in known:
+    trusted = {thumbprint(parse_public_key(key)) for key in trust.keys}
+    if named is not None and named not in trusted:
         return f"The request names the key {named[:100]}, which is none of those to trust here."
     return None
 

@@ -138,8 +138,8 @@ def command(  # noqa: PLR0913 - one parameter an option
     else:
         trust = run(_fetched(api, captured, environment))
     now = SystemClock().now()
-    found = checks(captured, trust, now, any_age=any_age)
-    report = _Report(captured, signed_at(captured, trust), found)
+    results = checks(captured, trust, now, any_age=any_age)
+    report = _Report(captured, signed_at(captured, trust), results)
     _print(report, as_json=as_json)
     return Exit.OK if report.is_good else Exit.NOT_VERIFIED
 
@@ -233,8 +233,8 @@ def _whole_body(headers: CIMultiDictProxy[str], body: bytes) -> bytes:
         return body
     whole = int(length)
     if len(body) < whole:
-        said = f"The body is not whole: it has {len(body)} bytes, Content-Length says {whole}."
-        raise InvalidInput(said)
+        sentence = f"The body is not whole: it has {len(body)} bytes, Content-Length says {whole}."
+        raise InvalidInput(sentence)
     return body[:whole]
 
 

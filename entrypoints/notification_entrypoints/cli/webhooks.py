@@ -330,8 +330,8 @@ def _merged_headers(webhook: _Fields, headers: dict[str, str], removed: tuple[st
     """
     stored = msgspec.convert(webhook.get("custom_headers", {}), dict[str, str])
     replaced = {name.lower() for name in (*headers, *removed)}
-    kept = {name: MASK for name in stored if name.lower() not in replaced}
-    return {"custom_headers": kept | headers}
+    masks = {name: MASK for name in stored if name.lower() not in replaced}
+    return {"custom_headers": masks | headers}
 
 
 def _print(answer: bytes, *, as_json: bool) -> None:

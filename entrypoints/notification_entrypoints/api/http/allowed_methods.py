@@ -25,8 +25,8 @@ def tell_methods(app: web.Application) -> None:
     for route in app.router.routes():
         if route.resource is not None:
             methods[route.resource.canonical].add(route.method)
-    for path, known in methods.items():
-        allowed = sorted(known | {hdrs.METH_OPTIONS})
+    for path, served in methods.items():
+        allowed = sorted(served | {hdrs.METH_OPTIONS})
         app.router.add_route(hdrs.METH_OPTIONS, path_pattern(path), _options(allowed))
         app.router.add_route(hdrs.METH_ANY, path_pattern(path), _refusal(allowed))
 

@@ -84,7 +84,7 @@ class ConnectionLimit:
         idle = None
         if len(self._by_use) >= self._most or is_last(descriptor):
             longest_silent = islice(self._by_use, _LOOKED_AT)
-            idle = next((each for each in longest_silent if each.is_idle), connection)
+            idle = next((other for other in longest_silent if other.is_idle), connection)
             self._by_use.pop(idle, None)
         if idle is not connection:
             self._by_use[connection] = None

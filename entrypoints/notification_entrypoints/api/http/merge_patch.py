@@ -4,17 +4,17 @@ from collections.abc import Collection, Mapping
 
 
 def merged(
-    target: Mapping[str, object], patch: Mapping[str, object], known: Collection[str]
+    target: Mapping[str, object], patch: Mapping[str, object], removable: Collection[str]
 ) -> dict[str, object]:
     """Return the target as the patch changes it.
 
-    A null takes a field away. One that takes away a field that is not ``known`` stays, so that
+    A null takes a field away. One that takes away a field that is not ``removable`` stays, so that
     whoever judges the outcome can name it. An object whose fields are all taken away goes too.
     """
     outcome = dict(target)
     for name, change in patch.items():
         value = _changed(outcome.get(name), change)
-        if value is None and name in known:
+        if value is None and name in removable:
             outcome.pop(name, None)
         else:
             outcome[name] = value
@@ -24,11 +24,11 @@ def merged(
 def _changed(old: object, change: object) -> object:
     if not isinstance(change, dict):
         return change
-    kept = dict(old) if isinstance(old, dict) else {}
-    for name, each in change.items():
-        if each is None:
-            kept.pop(name, None)
+    fields = dict(old) if isinstance(old, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            fields.pop(name, None)
         else:
             # No field of ours goes deeper, and what is nested too deeply is not walked here.
-            kept[name] = each
-    return None if change and not kept else kept
+            fields[name] = value
+    return None if change and not fields else fields

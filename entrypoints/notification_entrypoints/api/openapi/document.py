@@ -66,7 +66,11 @@ class Schema:
         for step in schema_path[:-1]:
             node = node.get(str(step)) if isinstance(node, dict) else None
         properties = node.get("properties", {}) if isinstance(node, dict) else {}
-        return [name for name, each in _objects(properties).items() if not each.get("readOnly")]
+        return [
+            name
+            for name, field_schema in _objects(properties).items()
+            if not field_schema.get("readOnly")
+        ]
 
 
 class Reach(Enum):
@@ -127,7 +131,7 @@ class Document:
 
     def body_of(self, operation_id: str) -> Schema:
         """Return the schema of the body that an operation takes."""
-        bodies = {each.operation_id: each.body for each in self.operations}
+        bodies = {operation.operation_id: operation.body for operation in self.operations}
         schema = bodies[operation_id]
         if schema is None:
             raise LookupError(operation_id)

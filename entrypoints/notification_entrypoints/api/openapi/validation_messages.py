@@ -39,15 +39,15 @@ _FORMATS = {
 }
 
 
-def validation_errors(error: ValidationError, known: Sequence[str]) -> Iterator[Detail]:
-    """Yield what one error of the validator comes to; ``known`` are the fields that there are."""
+def validation_errors(error: ValidationError, fields: Sequence[str]) -> Iterator[Detail]:
+    """Yield what one error of the validator comes to; ``fields`` are the fields that there are."""
     path = error.instance_path
     match error.kind:
         case ValidationErrorKind.Required(missing):
             yield Detail(field_at([*path, missing]), "This field is missing.")
         case ValidationErrorKind.AdditionalProperties(unexpected):
             for name in sorted(unexpected):
-                message = f"There is no such field. The fields are {', '.join(known)}."
+                message = f"There is no such field. The fields are {', '.join(fields)}."
                 yield Detail(field_at([*path, name]), message)
         case kind:
             yield Detail(field_at(path), _sentence(kind, error.instance))

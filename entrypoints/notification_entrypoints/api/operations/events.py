@@ -54,7 +54,7 @@ class EventOperations:
     ingest: Ingest
     idempotency: Idempotency
     schemas: DataSchemas
-    tally: IngestMetrics
+    metrics: IngestMetrics
     clock: Clock
     ids: Callable[[], UUID]
     zone: tzinfo
@@ -95,10 +95,10 @@ class EventOperations:
             # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
             parts = [detail.field.partition(".") for detail in error.details]
             rejected = {place if place.startswith("[") else "" for place, _, _ in parts}
-            self.tally.events_rejected(len(rejected))
+            self.metrics.events_rejected(len(rejected))
             raise
         for event in mismatched:
-            self.tally.data_schema_mismatched(event.type)
+            self.metrics.data_schema_mismatched(event.type)
 
         def render(published: Sequence[Published]) -> web.Response:
             if any(event.dropped for event in published):
