@@ -205,7 +205,7 @@ class Notifications:
         What it took has then been delivered or failed, or waits in storage for its next attempt.
         """
         dispatcher = self._application.dispatcher
-        while dispatcher and not dispatcher.sending.idle:
+        while dispatcher and not dispatcher.runner.idle:
             await self._application.clock.sleep(_LOOK_SECONDS)
 
     def api(self) -> web.Application:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypedDict, Unpack
 
 from attrs import frozen
 
@@ -44,8 +45,16 @@ class DeliveryRules:
     retries: RetryPolicy
 
 
+class _Sent(TypedDict, total=False):
+    """What an attempt has if its request was sent."""
+
+    request: SentRequest
+    response: ReceivedResponse | None
+    duration: timedelta
+
+
 class AttemptMaker:
-    """Makes attempts of deliveries that have been begun."""
+    """Makes attempts of deliveries that have been claimed."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
@@ -63,44 +72,66 @@ class AttemptMaker:
         self.rules = rules
         self._random = random
 
-    async def attempt(
+    async def make(
         self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
     ) -> AttemptResult:
         """Send one request, signed with these keys, and return what it came to."""
         began = self._clock.monotonic()
         started_at = self._clock.now()
-        signed = self._signed(delivery, keys, started_at)
+        fence = delivery.fence
+        signed = (
+            *self._signatures.headers_for(delivery, keys, int(started_at.timestamp())),
+            ("webhook-delivery", str(fence.delivery_id)),
+            ("webhook-attempt", str(fence.attempt)),
+        )
         request = HttpRequest(
             webhook.method,
             webhook.url,
             (*_FIXED_HEADERS, *webhook.custom_headers.items(), *signed),
             delivery.body,
             # The connection may be what failed.
-            pool_key=None if delivery.failures else delivery.fence.environment_id,
+            pool_key=None if delivery.failures else fence.environment_id,
         )
-        response, error = await self._send(request)
-        attempt = Attempt(
-            log_id=self._ids(),
-            environment_id=delivery.fence.environment_id,
-            webhook_id=delivery.webhook_id,
-            delivery_id=delivery.fence.delivery_id,
-            event_id=delivery.event_id,
-            event_type=delivery.event_type,
-            number=delivery.fence.attempt,
-            outcome=AttemptOutcome.SUCCEEDED if error is None else AttemptOutcome.FAILED,
-            started_at=started_at,
-            error=error,
-            request=_as_logged(webhook, signed),
+        response = None
+        try:
+            response = await self._sender.send(request, self.rules.timeout)
+            error = error_in(response)
+        except SendingFailed as failure:
+            error = failure.error
+        # Of the headers only what the customer chose can be a secret.
+        logged_headers = (*_FIXED_HEADERS, *masked(webhook.custom_headers).items(), *signed)
+        attempt = self._attempt(
+            delivery,
+            AttemptOutcome.SUCCEEDED if error is None else AttemptOutcome.FAILED,
+            started_at,
+            error,
+            request=SentRequest(webhook.method.value, webhook.url, logged_headers),
             response=response,
             duration=timedelta(seconds=self._clock.monotonic() - began),
         )
-        return AttemptResult(
-            delivery.fence, attempt, self._verdict(delivery, error, response), webhook.version
-        )
+        next_step: NextStep = Succeeded()
+        if error is not None:
+            policy, failures, now = self.rules.retries, delivery.failures, self._clock.now()
+            jitter = self._random()
+            next_step = next_step_after(policy, failures, error, response, now=now, jitter=jitter)
+        return AttemptResult(fence, attempt, next_step, webhook.version)
 
     def interrupted(self, delivery: ClaimedDelivery, webhook: Webhook) -> AttemptResult:
         """Return the result of an attempt of which nobody knows how far it came."""
-        attempt = Attempt(
+        outcome, now = AttemptOutcome.INTERRUPTED, self._clock.now()
+        attempt = self._attempt(delivery, outcome, now, INTERRUPTED)
+        retry = Retry(self.rules.retries.interval)
+        return AttemptResult(delivery.fence, attempt, retry, webhook.version)
+
+    def _attempt(
+        self,
+        delivery: ClaimedDelivery,
+        outcome: AttemptOutcome,
+        started_at: datetime,
+        error: AttemptError | None,
+        **rest: Unpack[_Sent],
+    ) -> Attempt:
+        return Attempt(
             log_id=self._ids(),
             environment_id=delivery.fence.environment_id,
             webhook_id=delivery.webhook_id,
@@ -108,48 +139,8 @@ class AttemptMaker:
             event_id=delivery.event_id,
             event_type=delivery.event_type,
             number=delivery.fence.attempt,
-            outcome=AttemptOutcome.INTERRUPTED,
-            started_at=self._clock.now(),
-            error=INTERRUPTED,
+            outcome=outcome,
+            started_at=started_at,
+            error=error,
+            **rest,
         )
-        return AttemptResult(
-            delivery.fence, attempt, Retry(self.rules.retries.interval), webhook.version
-        )
-
-    def _signed(
-        self, delivery: ClaimedDelivery, keys: Sequence[SigningKey], at: datetime
-    ) -> Headers:
-        fence = delivery.fence
-        return (
-            *self._signatures.headers_for(delivery, keys, int(at.timestamp())),
-            ("webhook-delivery", str(fence.delivery_id)),
-            ("webhook-attempt", str(fence.attempt)),
-        )
-
-    async def _send(
-        self, request: HttpRequest
-    ) -> tuple[ReceivedResponse | None, AttemptError | None]:
-        try:
-            response = await self._sender.send(request, self.rules.timeout)
-        except SendingFailed as failure:
-            return None, failure.error
-        return response, error_in(response)
-
-    def _verdict(
-        self,
-        delivery: ClaimedDelivery,
-        error: AttemptError | None,
-        response: ReceivedResponse | None,
-    ) -> NextStep:
-        if error is None:
-            return Succeeded()
-        now, jitter = self._clock.now(), self._random()
-        return next_step_after(
-            self.rules.retries, delivery.failures, error, response, now=now, jitter=jitter
-        )
-
-
-def _as_logged(webhook: Webhook, signed: Headers) -> SentRequest:
-    """Return the request as the log keeps it: only what the customer chose can be a secret."""
-    headers = (*_FIXED_HEADERS, *masked(webhook.custom_headers).items(), *signed)
-    return SentRequest(webhook.method.value, webhook.url, headers)

@@ -1,11 +1,12 @@
 """Sending what this process holds, in turn over the webhooks, and keeping what it holds in view."""
 
 import asyncio
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from notification_core.concurrency.ids import milliseconds_of
@@ -15,8 +16,7 @@ from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery
 from notification_core.errors import ResourceShort
 from notification_core.ingest.plan import DirectDispatch
-from notification_core.model.delivery import AttemptResult, ClaimedDelivery, Fence
-from notification_core.model.signing_key import SigningKey
+from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claimed
@@ -28,12 +28,23 @@ SHORTAGE_SECONDS: Final = 1.0
 """How long after a shortage nothing is claimed or sent; then it is tried again."""
 
 
-class DeliveryRunner(DirectDispatch):
-    """Holds begun deliveries in lanes and sends them as fast as the bounds allow.
+class RunnerListener(Protocol):
+    """Hears what a :class:`DeliveryRunner` needs to go on."""
 
-    A chain of attempts runs in one task for as long as there is a next delivery. ``wanting`` is
-    called when storage should be claimed from again, ``stale`` when webhooks must be read again.
-    While this machine has a ``shortage``, nothing is taken and no request is started.
+    @abstractmethod
+    def on_capacity(self) -> None:
+        """Claim again: there is room for more, or more to claim."""
+
+    @abstractmethod
+    def on_stale_webhooks(self) -> None:
+        """Read webhooks again: deliveries wait for what they are now."""
+
+
+class DeliveryRunner(DirectDispatch):
+    """Holds claimed deliveries in queues and sends them as fast as the bounds allow.
+
+    A chain of attempts runs in one task for as long as there is a next delivery. While this machine
+    has a ``shortage``, nothing is taken and no request is started.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
@@ -41,30 +52,28 @@ class DeliveryRunner(DirectDispatch):
         *,
         worker: UUID,
         lease: timedelta,
-        lanes: FairQueue,
-        deliver: AttemptMaker,
+        queue: FairQueue,
+        attempts: AttemptMaker,
         key_cache: SigningKeyCache,
-        recorder: ResultWriter,
+        results: ResultWriter,
         clock: Clock,
         observer: Observer,
-        wanting: Callable[[], None],
-        stale: Callable[[], None],
+        listener: RunnerListener,
     ) -> None:
         self.worker = worker
         self.lease = lease
-        self.lanes = lanes
-        self._deliver = deliver
+        self.queue = queue
+        self._attempts = attempts
         self._key_cache = key_cache
-        self._recorder = recorder
+        self._results = results
         self._clock = clock
         self._observer = observer
-        self._wanting = wanting
-        self._stale = stale
+        self._listener = listener
         self._held: Counter[UUID] = Counter()
-        self._left: set[UUID] = set()
+        self._abandoned: set[UUID] = set()
         self._chains: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._suspended = False
+        self.suspended = False
         self.shortage: ResourceShort | None = None
         self._short_until = 0.0
 
@@ -73,13 +82,13 @@ class DeliveryRunner(DirectDispatch):
         """Tell whether nothing is in this process's hands: all that it took is written or free."""
         return not self._held
 
-    # Taking deliveries in: from ingest (the Taker port), and from claims.
+    # Taking deliveries in: from ingest (DirectDispatch), and from claims.
 
     def reserve(
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
     ) -> bool:
         """Keep a place; what is being committed counts as held."""
-        if self._halted or not self.lanes.reserve(webhook, webhooks_revision, size):
+        if self._is_halted or not self.queue.reserve(webhook, webhooks_revision, size):
             return False
         self._held[delivery_id] += 1
         return True
@@ -87,45 +96,44 @@ class DeliveryRunner(DirectDispatch):
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Give the places back; if the commit happened after all, the rows are found unheld."""
         for delivery in claimed:
-            self.lanes.unreserve(delivery.webhook_id, len(delivery.body))
+            self.queue.unreserve(delivery.webhook_id, len(delivery.body))
             self._let_go(delivery.fence)
 
     def hand_over(self, claimed: Sequence[ClaimedDelivery], leased_from: float) -> None:
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
-        fresh = [self.lanes.fill(QueuedDelivery(delivery, leased_until)) for delivery in claimed]
-        self._go_on(claimed, fresh=all(fresh))
+        current = [self.queue.fill(QueuedDelivery(delivery, leased_until)) for delivery in claimed]
+        self._go_on(claimed, are_current=all(current))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
-        """Let claimed deliveries wait in their lanes."""
+        """Let claimed deliveries wait in their queues."""
         leased_until = leased_from + self.lease.total_seconds()
-        fresh = True
+        are_current = True
         for delivery in claimed.deliveries:
             self._held[delivery.fence.delivery_id] += 1
-            self._left.discard(delivery.fence.delivery_id)
+            self._abandoned.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
-            fresh &= self.lanes.add(
-                QueuedDelivery(delivery, leased_until), webhook, claimed.webhooks_revision
-            )
-        self._go_on(claimed.deliveries, fresh=fresh)
+            queued = QueuedDelivery(delivery, leased_until)
+            are_current &= self.queue.add(queued, webhook, claimed.webhooks_revision)
+        self._go_on(claimed.deliveries, are_current=are_current)
 
     def wake(self) -> None:
         """Pass on that there is something to claim."""
-        self._wanting()
+        self._listener.on_capacity()
 
     def holds(self, delivery_id: UUID) -> bool:
         """Tell whether a delivery is in this process's hands, or being committed to them."""
-        return self._held[delivery_id] > 0 or delivery_id in self._left
+        return self._held[delivery_id] > 0 or delivery_id in self._abandoned
 
-    def written(self, fences: Sequence[Fence]) -> None:
+    def written(self, fences: Iterable[Fence]) -> None:
         """Let go of deliveries whose results are in storage, and go on sending."""
         for fence in fences:
             self._let_go(fence)
         self.fill()
 
-    def leave(self, fence: Fence) -> None:
+    def abandon(self, fence: Fence) -> None:
         """Leave a delivery to its lease: its attempt was made, and storage refuses the result."""
-        self._left.add(fence.delivery_id)
+        self._abandoned.add(fence.delivery_id)
         self.written([fence])
 
     def _let_go(self, fence: Fence) -> None:
@@ -133,116 +141,92 @@ class DeliveryRunner(DirectDispatch):
         if left > 0:
             self._held[fence.delivery_id] = left
 
-    def _go_on(self, taken: Sequence[ClaimedDelivery], *, fresh: bool) -> None:
+    def _go_on(self, taken: Sequence[ClaimedDelivery], *, are_current: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):
-            self._return(self.lanes.drop(lambda fence: fence.worker != self.worker))
+            self._release(self.queue.drop(lambda fence: fence.worker != self.worker))
         self.fill()
         if self._stopping:
-            self._return(self.lanes.drain())
-        elif not fresh:
-            self._stale()
+            self._release(self.queue.drain())
+        elif not are_current:
+            self._listener.on_stale_webhooks()
 
     # Sending.
 
     def fill(self) -> None:
         """Start as many chains of attempts as the bounds allow."""
         while (start := self._next()) is not None:
-            chain = asyncio.create_task(self._chain(*start))
+            chain = asyncio.create_task(self._run_chain(*start))
             self._chains.add(chain)
             chain.add_done_callback(self._chains.discard)
 
     def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        if self._halted or self._unfinished >= self.lanes.bounds.in_flight:
+        # What a kill would repeat is in flight still: attempts whose results are not written too.
+        unwritten, queue = self._results.unwritten, self.queue
+        if self._is_halted or unwritten + queue.in_flight >= queue.bounds.in_flight:
             return None
-        return self.lanes.next(self._clock.monotonic())
+        return queue.next(self._clock.monotonic())
 
-    @property
-    def _unfinished(self) -> int:
-        """How many attempts a kill would repeat: unwritten ones are in flight still."""
-        return self.lanes.in_flight + self._recorder.unwritten
-
-    async def _chain(self, held: QueuedDelivery, flight: InFlightRequest) -> None:
-        start: tuple[QueuedDelivery, InFlightRequest] | None = (held, flight)
+    async def _run_chain(self, queued: QueuedDelivery, request: InFlightRequest) -> None:
+        start: tuple[QueuedDelivery, InFlightRequest] | None = (queued, request)
         while start is not None:
-            if await self._attempt(*start) and self.lanes.is_hungry(start[1].lane):
-                self._wanting()
+            if await self._attempt(*start) and self.queue.should_claim(start[1].queue):
+                self._listener.on_capacity()
             start = self._next()
 
-    async def _attempt(self, held: QueuedDelivery, flight: InFlightRequest) -> bool:
-        """Make the attempt if it may still be made; tell whether it was."""
-        keys = await self._keys(held.delivery.fence.environment_id)
-        if not keys or self._halted or not self._has_time(held):
-            self.lanes.unsent(flight)
-            self._return([held])
-            return False
-        if not self.lanes.is_fresh(flight.lane):
-            self.lanes.put_back(held, flight)
-            self._stale()
-            return False
-        if held.delivery.fence.attempt == 1:
-            self._tell_of_first_attempt(held.delivery, flight)
+    async def _attempt(self, queued: QueuedDelivery, request: InFlightRequest) -> bool:
+        """Make the attempt if it may still be made and ends within its lease; tell if it was."""
+        delivery, webhook_queue = queued.delivery, request.queue
         try:
-            result = await self._send(held.delivery, flight.lane.webhook, keys)
-        except ResourceShort as shortage:
-            self.lanes.unsent(flight)
-            self._release(held, shortage)
+            keys = await self._key_cache.keys(delivery.fence.environment_id)
+        except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is released
+            self._observer.background_task_failed("keys", error)
+            keys = ()
+        seconds_left = queued.leased_until - self._clock.monotonic()
+        has_time = seconds_left >= self._attempts.rules.timeout.total_seconds()
+        if not keys or self._is_halted or not has_time:
+            self.queue.cancel(request)
+            self._release([queued])
             return False
-        self._note(flight, result)
-        self._recorder.record(result)
+        if not self.queue.is_current(webhook_queue):
+            self.queue.put_back(queued, request)
+            self._listener.on_stale_webhooks()
+            return False
+        if delivery.fence.attempt == 1:
+            self._observe_first_attempt(delivery, request)
+        try:
+            result = await self._attempts.make(delivery, webhook_queue.webhook, keys)
+        except ResourceShort as shortage:
+            self.queue.cancel(request)
+            self._pause(queued, shortage)
+            return False
+        except Exception as error:  # noqa: BLE001 - the request may be out: whatever failed, it is logged
+            self._observer.background_task_failed("send", error)
+            result = self._attempts.interrupted(delivery, webhook_queue.webhook)
+        attempt = result.attempt
+        answered, succeeded = attempt.response is not None, attempt.error is None
+        now = self._clock.monotonic()
+        self.queue.finish(request, now, answered=answered, succeeded=succeeded)
+        self._results.record(result)
         return True
 
-    def _tell_of_first_attempt(self, delivery: ClaimedDelivery, flight: InFlightRequest) -> None:
+    def _observe_first_attempt(self, delivery: ClaimedDelivery, request: InFlightRequest) -> None:
         """Tell how long a delivery has waited, unless that was for its own webhook."""
-        made = milliseconds_of(delivery.fence.delivery_id) / 1000
-        seconds = max(0.0, self._clock.now().timestamp() - made)
-        if flight.bounded_at >= flight.started - seconds:
+        created = milliseconds_of(delivery.fence.delivery_id) / 1000
+        seconds = max(0.0, self._clock.now().timestamp() - created)
+        if request.limited_at >= request.started - seconds:
             return
         # It may have been disabled meanwhile. Not asked of each delivery: this is the hot path.
-        if seconds > SLOW_AFTER and flight.lane.webhook.updated_at.timestamp() >= made:
+        if seconds > SLOW_AFTER and request.queue.webhook.updated_at.timestamp() >= created:
             return
         self._observer.first_attempt_started(seconds)
 
-    async def _keys(self, environment_id: UUID) -> Sequence[SigningKey]:
-        """Return the keys to sign with; none where they cannot be had now."""
-        try:
-            return await self._key_cache.keys(environment_id)
-        except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is given back
-            self._observer.background_task_failed("keys", error)
-            return ()
-
-    def _has_time(self, held: QueuedDelivery) -> bool:
-        """Tell whether an attempt that begins now ends within its lease."""
-        left = held.leased_until - self._clock.monotonic()
-        return left >= self._deliver.rules.timeout.total_seconds()
-
-    async def _send(
-        self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
-    ) -> AttemptResult:
-        try:
-            return await self._deliver.attempt(delivery, webhook, keys)
-        except ResourceShort:
-            raise
-        except Exception as error:  # noqa: BLE001 - the request may be out: whatever failed, it is logged
-            self._observer.background_task_failed("send", error)
-            return self._deliver.interrupted(delivery, webhook)
-
-    def _release(self, held: QueuedDelivery, shortage: ResourceShort) -> None:
-        """Give back what could not be sent, and pause if nothing else can be sent either."""
+    def _pause(self, queued: QueuedDelivery, shortage: ResourceShort) -> None:
+        """Release what could not be sent, and pause if nothing else can be sent either."""
         self._observer.resource_exhausted(shortage.resource)
         if shortage.everywhere:
             self.shortage = shortage
             self._short_until = self._clock.monotonic() + SHORTAGE_SECONDS
-        self._recorder.release([held.delivery.fence], self._deliver.rules.retries.interval)
-
-    def _note(self, flight: InFlightRequest, result: AttemptResult) -> None:
-        """Tell the lane how its webhook has answered."""
-        attempt = result.attempt
-        self.lanes.ended(
-            flight,
-            self._clock.monotonic(),
-            answered=attempt.response is not None,
-            succeeded=attempt.error is None,
-        )
+        self._results.release([queued.delivery.fence], self._attempts.rules.retries.interval)
 
     # What changes meanwhile.
 
@@ -253,7 +237,7 @@ class DeliveryRunner(DirectDispatch):
             webhook = snapshot.webhooks.get(webhook_id)
             if webhook is not None and not webhook.may_be_sent_to(now):
                 webhook = None
-            self._return(self.lanes.refresh(webhook_id, webhook, snapshot.webhooks_revision))
+            self._release(self.queue.refresh(webhook_id, webhook, snapshot.webhooks_revision))
         self.fill()
 
     def tick(self) -> None:
@@ -261,62 +245,53 @@ class DeliveryRunner(DirectDispatch):
         now = self._clock.monotonic()
         if self.shortage and now >= self._short_until:
             self.shortage = None
-            self._wanting()
-        self.lanes.age(now)
-        self._return(self.lanes.expiring(now + self._deliver.rules.timeout.total_seconds()))
-        self._return(self.lanes.surplus())
+            self._listener.on_capacity()
+        self.queue.age(now)
+        self._release(self.queue.expiring(now + self._attempts.rules.timeout.total_seconds()))
+        self._release(self.queue.surplus())
         self.fill()
 
-    def _return(self, helds: Sequence[QueuedDelivery]) -> None:
-        if helds:
-            self._recorder.release([held.delivery.fence for held in helds])
+    def _release(self, deliveries: Sequence[QueuedDelivery]) -> None:
+        if deliveries:
+            self._results.release([queued.delivery.fence for queued in deliveries])
 
     # When others may take this worker for dead.
 
     @property
-    def _halted(self) -> bool:
-        return self._stopping or self._suspended or self.shortage is not None
-
-    @property
-    def suspended(self) -> bool:
-        """Tell whether no request is started, until it is said that they may be."""
-        return self._suspended
+    def _is_halted(self) -> bool:
+        return self._stopping or self.suspended or self.shortage is not None
 
     def suspend(self) -> None:
-        """Start no more requests; those that are out go on, and what waits stays."""
-        self._suspended = True
+        """Start no more requests until told to; those in flight go on, and what waits stays."""
+        self.suspended = True
 
     def resume(self) -> None:
         """Send again."""
-        self._suspended = False
+        self.suspended = False
         self.fill()
-
-    def waiting_fences(self) -> set[Fence]:
-        """Return what waits here to be sent."""
-        return self.lanes.fences()
 
     def let_go(self, fences: AbstractSet[Fence]) -> None:
         """Drop what waits here and belongs to others by now."""
-        for held in self.lanes.drop(fences.__contains__):
-            self._let_go(held.delivery.fence)
+        for queued in self.queue.drop(fences.__contains__):
+            self._let_go(queued.delivery.fence)
 
-    def start_anew(self, worker: UUID) -> None:
-        """Own what comes from now on as another worker, and give back what waits."""
+    def become(self, worker: UUID) -> None:
+        """Own what comes from now on as another worker, and release what waits."""
         self.worker = worker
-        self._return(self.lanes.drain())
+        self._release(self.queue.drain())
 
     def halt(self) -> None:
-        """Start no more requests for good, and give back what waits; what is out goes on."""
+        """Start no more requests for good, and release what waits; what is in flight goes on."""
         self._stopping = True
-        self._return(self.lanes.drain())
+        self._release(self.queue.drain())
 
     async def stop(self) -> None:
-        """Halt, and return once every request that is out has ended."""
+        """Halt, and return once every request in flight has ended."""
         self.halt()
         if self._chains:
             await asyncio.wait(self._chains)
 
-    def abandon(self) -> None:
-        """Tear off the requests that are still out."""
+    def tear_off(self) -> None:
+        """Cancel the requests that are still in flight."""
         for chain in self._chains:
             chain.cancel()

@@ -1,7 +1,7 @@
 """Dispatching: claim what is due, send it in turn, record what it came to.
 
-A delivery passes through here as: claimed or handed over → waiting in its webhook's lane →
-sent (one attempt) → recorder → storage. All state in memory is expendable: what a killed
+A delivery passes through here as: claimed or handed over → waiting in its webhook's queue →
+sent (one attempt) → result writer → storage. All state in memory is expendable: what a killed
 process held is freed by its lease, and made again.
 """
 
@@ -15,9 +15,9 @@ from attrs import frozen
 
 from notification_core.concurrency.wakeup import Wakeup
 from notification_core.dispatch.attempt import AttemptMaker
-from notification_core.dispatch.delivery_runner import DeliveryRunner
+from notification_core.dispatch.delivery_runner import DeliveryRunner, RunnerListener
 from notification_core.dispatch.fair_queue import Bounds, FairQueue
-from notification_core.dispatch.result_writer import ResultWriter
+from notification_core.dispatch.result_writer import ResultListener, ResultWriter
 from notification_core.dispatch.worker_lock_guard import WorkerLockGuard
 from notification_core.environments.erasures import ErasureRunner
 from notification_core.errors import WorkerLockLost
@@ -25,20 +25,18 @@ from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.delivery import AttemptResult, Failed, Fence, Retry
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import Claim, Claimed, DeliveryStore
-from notification_core.ports.dispatch_notifier import DispatchNotifier
+from notification_core.ports.deliveries import Claim
 from notification_core.ports.observer import Observer
-from notification_core.ports.webhooks import WebhookStore
-from notification_core.ports.worker_lock import WorkerLock
+from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.signing.key_cache import SigningKeyCache
 
 _CLAIM_LIMIT = 500
 _TICK_SECONDS = 0.25
 _UPKEEP_SECONDS = 60.0
-_IDLE_LANE_SECONDS = 600.0
+_IDLE_QUEUE_SECONDS = 600.0
 _REPLAY_PAUSE = 0.1
-_FORGET_PAUSE = 0.05
+_SWEEP_PAUSE = 0.05
 _PAUSE_AFTER_ERROR = 0.5
 
 
@@ -51,74 +49,71 @@ class DispatchRules:
     poll_interval: timedelta
 
 
-class Dispatcher:
-    """One dispatching process: its loops, from the first claim to the last result written."""
+@frozen
+class Maintenance:
+    """What a dispatching process does beside sending."""
+
+    reaper: LeaseReaper
+    replays: ReplayRunner
+    retention: RetentionSweeper
+    erasures: ErasureRunner
+
+
+class Dispatcher(RunnerListener, ResultListener):
+    """One dispatching process: its loops, from the first claim to the last result written.
+
+    It works for ``worker``, whose lock must be held; ``new_worker`` makes the id of another one for
+    when the lock was lost for too long.
+    """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
         self,
         *,
-        worker: UUID,
-        deliveries: DeliveryStore,
-        webhooks: WebhookStore,
-        deliver: AttemptMaker,
+        storage: Storage,
+        attempts: AttemptMaker,
         key_cache: SigningKeyCache,
-        upkeep: LeaseReaper,
-        replay_runner: ReplayRunner,
-        retention_sweeper: RetentionSweeper,
-        erasure_runner: ErasureRunner,
-        lock: WorkerLock,
-        notifier: DispatchNotifier,
+        maintenance: Maintenance,
         clock: Clock,
         observer: Observer,
         rules: DispatchRules,
+        worker: UUID,
         new_worker: Callable[[], UUID],
     ) -> None:
-        self._deliveries = deliveries
-        self._webhooks = webhooks
-        self._upkeep = upkeep
-        self._replay_runner = replay_runner
-        self._erasure_runner = erasure_runner
+        self._deliveries = storage.deliveries
+        self._webhooks = storage.webhooks
+        self._notifier = storage.notifier
+        self._maintenance = maintenance
         self._clock = clock
         self._observer = observer
         self._rules = rules
-        self._claim_signal = Wakeup(clock)
-        self._stale_signal = Wakeup(clock)
-        self._poll_signal = Wakeup(clock)
-        self._upkeep_signal = Wakeup(clock)
-        self._replay_signal = Wakeup(clock)
-        self._erase_signal = Wakeup(clock)
+        self._signals = {name: Wakeup(clock) for name in self._steps()}
         self._claiming = asyncio.Lock()
         self._claims = True
         self._claim_at = 0.0
         self._after: UUID | None = None
-        self._lanes = FairQueue(rules.bounds)
-        self._recorder = ResultWriter(
-            store=deliveries,
+        self._queue = FairQueue(rules.bounds)
+        self._results = ResultWriter(
+            store=storage.deliveries,
             clock=clock,
             observer=observer,
-            interruption_delay=deliver.rules.retries.interval,
-            recorded=self._recorded,
-            returned=self._returned,
-            left=self._left,
+            interruption_delay=attempts.rules.retries.interval,
+            listener=self,
         )
-        self.sending = DeliveryRunner(
+        self.runner = DeliveryRunner(
             worker=worker,
             lease=rules.lease,
-            lanes=self._lanes,
-            deliver=deliver,
+            queue=self._queue,
+            attempts=attempts,
             key_cache=key_cache,
-            recorder=self._recorder,
+            results=self._results,
             clock=clock,
             observer=observer,
-            wanting=self._claim_now,
-            stale=self._stale_signal.set,
+            listener=self,
         )
-        self._notifier = notifier
-        self._retention_sweeper = retention_sweeper
-        self._lifeline = WorkerLockGuard(
-            lock=lock,
-            sending=self.sending,
-            deliveries=deliveries,
+        self._lock_guard = WorkerLockGuard(
+            lock=storage.worker_lock,
+            runner=self.runner,
+            deliveries=storage.deliveries,
             clock=clock,
             observer=observer,
             new_worker=new_worker,
@@ -128,32 +123,32 @@ class Dispatcher:
     @property
     def worker(self) -> UUID:
         """Return who owns what this process takes now."""
-        return self.sending.worker
+        return self.runner.worker
 
     @property
     def in_flight(self) -> int:
-        """Return how many requests are out."""
-        return self._lanes.in_flight
+        """Return how many requests are in flight."""
+        return self._queue.in_flight
 
     @property
     def waiting(self) -> int:
-        """Return how many begun deliveries wait to be sent."""
-        return self._lanes.waiting
+        """Return how many claimed deliveries wait to be sent."""
+        return self._queue.waiting
 
     def holds_back(self, webhook_id: UUID, age: timedelta) -> bool:
-        """Tell whether a webhook has been at its own bound within this time."""
+        """Tell whether a webhook has been at its own limit within this time."""
         since = self._clock.monotonic() - age.total_seconds()
-        return self._lanes.holds_back(webhook_id, since)
+        return self._queue.holds_back(webhook_id, since)
 
     def environments(self) -> Mapping[bool, int]:
         """Count the environments that were sent to lately: reached (True), and not."""
-        return self._lanes.environments()
+        return self._queue.environments()
 
     async def check(self) -> None:
         """Raise :class:`WorkerLockLost` or :class:`ResourceShort` while nothing is sent for it."""
-        if self.sending.shortage:
-            raise self.sending.shortage
-        if self.sending.suspended:
+        if self.runner.shortage:
+            raise self.runner.shortage
+        if self.runner.suspended:
             raise WorkerLockLost(
                 "The worker's lock is lost: nothing is sent until it is held again."
             )
@@ -163,66 +158,152 @@ class Dispatcher:
 
         The worker's lock must be held. Raises :class:`StorageUnavailable`.
         """
-        await self._upkeep.reap()
-        self._lanes.on_webhooks_changed(await self._webhooks.webhooks_revision())
-        self._tasks = [
-            asyncio.create_task(self._recorder.run()),
-            self._loop("tick", self._tick, Wakeup(self._clock)),
-            self._loop("claim", self._claim_when_due, self._claim_signal),
-            self._loop("poll", self._poll, self._poll_signal),
-            self._loop("refresh", self._refresh, self._stale_signal),
-            self._loop("upkeep", self._keep_up, self._upkeep_signal),
-            self._loop("replay", self._replay, self._replay_signal),
-            self._loop("forget", self._forget, Wakeup(self._clock)),
-            self._loop("erase", self._erasure_runner.advance_all, self._erase_signal),
-            self._loop("lock", self._keep_lock, Wakeup(self._clock)),
-            self._loop("hear", self._hear, Wakeup(self._clock)),
-        ]
+        await self._maintenance.reaper.reap()
+        self._queue.on_webhooks_changed(await self._webhooks.webhooks_revision())
+        self._tasks = [asyncio.create_task(self._results.run(), name="dispatch-record")]
+        for name, step in self._steps().items():
+            loop = asyncio.create_task(self._repeat(name, step), name=f"dispatch-{name}")
+            self._tasks.append(loop)
 
     def wind_down(self) -> None:
-        """Begin nothing from now on, and give back what waits; requests that are out go on.
+        """Begin nothing from now on, and release what waits; requests in flight go on.
 
         Returns at once; :meth:`stop` is to follow.
         """
         self._claims = False
-        self.sending.halt()
+        self.runner.halt()
 
     async def stop(self) -> None:
-        """Claim no more, give back what waits, let requests end, and write all results.
+        """Claim no more, release what waits, let requests end, and write all results.
 
         Takes as long as the slowest request; while storage is away it does not return. Cancelled
         meanwhile, it leaves nothing running: the leases tell of what was torn off.
         """
-        _, _, *others = self._tasks  # all but the recorder and the tick
+        _, _, *others = self._tasks  # all but the result writer and the tick
         try:
             async with self._claiming:  # a claim torn in the middle would leave leases behind
                 await _cancel(others)
-            await self.sending.stop()
-            await self._recorder.drained()
+            await self.runner.stop()
+            await self._results.drained()
         finally:
-            self.sending.abandon()
+            self.runner.tear_off()
             await _cancel(self._tasks)
 
-    def on_webhooks_changed(self, webhooks_revision: int) -> None:
+    def on_webhooks_changed(self, revision: int) -> None:
         """Take in that webhooks have changed: nothing more is sent before they are read again."""
-        if self._lanes.on_webhooks_changed(webhooks_revision):
-            self._stale_signal.set()
-            self._upkeep_signal.set()
-            self._erase_signal.set()
-            self._claim_now()
+        if self._queue.on_webhooks_changed(revision):
+            for name in ("refresh", "upkeep", "erase"):
+                self._signals[name].set()
+            self.on_capacity()
 
     def replay(self) -> None:
         """Take in that there is a replay to carry on."""
-        self._replay_signal.set()
+        self._signals["replay"].set()
 
-    def _loop(
-        self, name: str, step: Callable[[], Awaitable[float]], signal: Wakeup
-    ) -> asyncio.Task[None]:
-        return asyncio.create_task(self._repeat(name, step, signal), name=f"dispatch-{name}")
+    # What the runner and the result writer tell.
 
-    async def _repeat(
-        self, name: str, step: Callable[[], Awaitable[float]], signal: Wakeup
-    ) -> None:
+    def on_capacity(self) -> None:
+        """Claim now."""
+        self._claim_by(self._clock.monotonic())
+
+    def on_stale_webhooks(self) -> None:
+        """Read webhooks again."""
+        self._signals["refresh"].set()
+
+    def on_written(self, results: Sequence[AttemptResult]) -> None:
+        """Take in results that are in storage now."""
+        for result in results:
+            match result.verdict:
+                case Retry(after=after):
+                    self._claim_by(self._clock.monotonic() + after.total_seconds())
+                case Failed(disables=None):
+                    key = result.fence.environment_id, result.attempt.webhook_id
+                    self._maintenance.reaper.delivery_failed(*key)
+                case Failed():
+                    self._signals["poll"].set()
+        self.runner.written(result.fence for result in results)
+
+    def on_released(self, fences: Sequence[Fence]) -> None:
+        """Take in that deliveries are free again.
+
+        They are claimed with what comes next, by the next poll at the latest: what could not be
+        sent just now is not worth a claim of its own, over and over.
+        """
+        self.runner.written(fences)
+
+    def on_abandoned(self, fence: Fence) -> None:
+        """Take in that storage refuses a result for good."""
+        self.runner.abandon(fence)
+
+    # Claiming.
+
+    def _claim_by(self, at: float) -> None:
+        """Have the next claim made no later than at this time."""
+        if at < self._claim_at:
+            self._claim_at = at
+            self._signals["claim"].set()
+
+    async def _claim_when_due(self) -> float:
+        poll_interval = self._rules.poll_interval.total_seconds()
+        if not self._claims or self.runner.shortage:
+            return poll_interval
+        now = self._clock.monotonic()
+        if now >= self._claim_at:
+            self._claim_at = now + poll_interval
+            await self._claim(now)
+        return max(0.0, self._claim_at - self._clock.monotonic())
+
+    async def _claim(self, now: float) -> None:
+        """Claim what there is room for, and again at once if there may be more, else when due."""
+        bounds, queue = self._rules.bounds, self._queue
+        limit = min(_CLAIM_LIMIT, bounds.waiting - queue.waiting)
+        limit_bytes = bounds.waiting_bytes - queue.waiting_bytes
+        if limit <= 0 or limit_bytes <= 0:
+            queue.note_full()
+            return
+        claim = Claim(
+            worker=self.runner.worker,
+            lease=self._rules.lease,
+            limit=limit,
+            limit_bytes=limit_bytes,
+            new_webhook_limit=queue.new_webhook_limit(),
+            webhook_limits=queue.claim_limits(),
+            after=self._after,
+        )
+        async with self._claiming:
+            claimed = await self._deliveries.acquire(claim)
+            self.runner.take(claimed, now)
+        if claimed.deliveries:
+            self._observer.deliveries_claimed(len(claimed.deliveries))
+        self._after = claimed.after
+        taken = Counter(delivery.webhook_id for delivery in claimed.deliveries)
+        limits = {**dict.fromkeys(taken, claim.new_webhook_limit), **claim.webhook_limits}
+        for webhook_id, webhook_limit in limits.items():
+            if taken[webhook_id] >= webhook_limit:
+                queue.note_more(webhook_id)
+        if claimed.after is not None or len(claimed.deliveries) >= limit:
+            self.on_capacity()
+        elif claimed.next_due is not None:
+            self._claim_by(self._clock.monotonic() + claimed.next_due.total_seconds())
+
+    # The loops, each of a step that returns after how many seconds it is to be done again.
+
+    def _steps(self) -> Mapping[str, Callable[[], Awaitable[float]]]:
+        """Return the steps by their loops' names; the one that outlives a stop is the first."""
+        return {
+            "tick": self._tick,
+            "claim": self._claim_when_due,
+            "poll": self._poll,
+            "refresh": self._refresh,
+            "upkeep": self._keep_up,
+            "replay": self._replay,
+            "sweep": self._sweep,
+            "erase": self._maintenance.erasures.advance_all,
+            "lock": self._keep_lock,
+            "notify": self._await_notification,
+        }
+
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         """Do a step whenever its signal is set, and after as many seconds as the last one said."""
         while True:
             try:
@@ -231,137 +312,56 @@ class Dispatcher:
                 self._observer.background_task_failed(name, error)
                 await self._clock.sleep(_PAUSE_AFTER_ERROR)
                 continue
-            await signal.wait(pause)
-
-    # Claiming.
-
-    def _claim_now(self) -> None:
-        self._claim_by(self._clock.monotonic())
-
-    def _claim_by(self, at: float) -> None:
-        """Have the next claim made no later than at this time."""
-        if at < self._claim_at:
-            self._claim_at = at
-            self._claim_signal.set()
-
-    async def _claim_when_due(self) -> float:
-        if not self._claims or self.sending.shortage:
-            return self._rules.poll_interval.total_seconds()
-        now = self._clock.monotonic()
-        if now >= self._claim_at:
-            self._claim_at = now + self._rules.poll_interval.total_seconds()
-            await self._claim(now)
-        return max(0.0, self._claim_at - self._clock.monotonic())
-
-    async def _claim(self, now: float) -> None:
-        bounds, lanes = self._rules.bounds, self._lanes
-        limit = min(_CLAIM_LIMIT, bounds.waiting - lanes.waiting)
-        limit_bytes = bounds.waiting_bytes - lanes.waiting_bytes
-        if limit <= 0 or limit_bytes <= 0:
-            lanes.note_starved()
-            return
-        claim = Claim(
-            worker=self.sending.worker,
-            lease=self._rules.lease,
-            limit=limit,
-            limit_bytes=limit_bytes,
-            room=lanes.newcomer_room(),
-            rooms=lanes.rooms(),
-            after=self._after,
-        )
-        async with self._claiming:
-            claimed = await self._deliveries.acquire(claim)
-            self.sending.take(claimed, now)
-        if claimed.deliveries:
-            self._observer.deliveries_claimed(len(claimed.deliveries))
-        self._after = claimed.after
-        self._plan_next_claim(claim, claimed)
-
-    def _plan_next_claim(self, claim: Claim, claimed: Claimed) -> None:
-        """Claim again at once if there may be more, else when something comes due."""
-        taken = Counter(delivery.webhook_id for delivery in claimed.deliveries)
-        for webhook_id, room in {**dict.fromkeys(taken, claim.room), **claim.rooms}.items():
-            if taken[webhook_id] >= room:
-                self._lanes.note_more(webhook_id)
-        if claimed.after is not None or len(claimed.deliveries) >= claim.limit:
-            self._claim_now()
-        elif claimed.next_due is not None:
-            self._claim_by(self._clock.monotonic() + claimed.next_due.total_seconds())
-
-    def _recorded(self, results: Sequence[AttemptResult]) -> None:
-        """Take in results that are in storage now."""
-        now = self._clock.monotonic()
-        for result in results:
-            match result.verdict:
-                case Retry(after=after):
-                    self._claim_by(now + after.total_seconds())
-                case Failed(disables=None):
-                    fence = result.fence
-                    self._upkeep.delivery_failed(fence.environment_id, result.attempt.webhook_id)
-                case Failed():
-                    self._poll_signal.set()
-        self.sending.written([result.fence for result in results])
-
-    def _returned(self, fences: Sequence[Fence]) -> None:
-        """Take in that deliveries are free again.
-
-        They are claimed with what comes next, by the next poll at the latest: what could not be
-        sent just now is not worth a claim of its own, over and over.
-        """
-        self.sending.written(fences)
-
-    def _left(self, fence: Fence) -> None:
-        """Take in that storage refuses a result for good."""
-        self.sending.leave(fence)
-
-    # Everything else.
+            await self._signals[name].wait(pause)
 
     async def _tick(self) -> float:
-        self.sending.tick()
+        self.runner.tick()
         return _TICK_SECONDS
 
     async def _poll(self) -> float:
         """See to changes of webhooks, deliveries that nobody holds, and dead workers."""
         self.on_webhooks_changed(await self._webhooks.webhooks_revision())
+        reaper = self._maintenance.reaper
         async with self._claiming:
-            freed = await self._upkeep.release_orphaned(self.worker, self.sending.holds)
-        if await self._upkeep.reap() or freed:
-            self._claim_now()
+            released = await reaper.release_orphaned(self.worker, self.runner.holds)
+        if await reaper.reap() or released:
+            self.on_capacity()
         return self._rules.poll_interval.total_seconds()
 
     async def _refresh(self) -> float:
-        stale = self._lanes.stale()
+        stale = self._queue.stale()
         if stale:
-            self.sending.refresh(stale, await self._webhooks.snapshot(stale))
+            self.runner.refresh(stale, await self._webhooks.snapshot(stale))
         return self._rules.poll_interval.total_seconds()
 
     async def _keep_up(self) -> float:
-        self._lanes.forget_idle(self._clock.monotonic() - _IDLE_LANE_SECONDS)
-        await self._upkeep.cancel_unsendable()
-        await self._upkeep.delete_old_answers()
-        if await self._upkeep.disable_failing():
+        self._queue.forget_idle(self._clock.monotonic() - _IDLE_QUEUE_SECONDS)
+        reaper = self._maintenance.reaper
+        await reaper.cancel_unsendable()
+        await reaper.delete_old_answers()
+        if await reaper.disable_failing():
             self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         return _UPKEEP_SECONDS
 
     async def _replay(self) -> float:
-        advance = await self._replay_runner.advance_all()
-        if advance.made:
-            self._claim_now()
-        return _REPLAY_PAUSE if advance.examined else self._rules.poll_interval.total_seconds()
+        progress = await self._maintenance.replays.advance_all()
+        if progress.made:
+            self.on_capacity()
+        return _REPLAY_PAUSE if progress.examined else self._rules.poll_interval.total_seconds()
 
-    async def _forget(self) -> float:
-        return _FORGET_PAUSE if await self._retention_sweeper.sweep_batch() else _UPKEEP_SECONDS
+    async def _sweep(self) -> float:
+        return _SWEEP_PAUSE if await self._maintenance.retention.sweep_batch() else _UPKEEP_SECONDS
 
     async def _keep_lock(self) -> float:
-        await self._lifeline.recover_once()
+        await self._lock_guard.recover_once()
         # Whatever was told meanwhile was not heard.
-        self._poll_signal.set()
-        self._claim_now()
+        self._signals["poll"].set()
+        self.on_capacity()
         return 0.0
 
-    async def _hear(self) -> float:
+    async def _await_notification(self) -> float:
         await self._notifier.wait()
-        self._claim_now()
+        self.on_capacity()
         return 0.0
 
 

@@ -1,14 +1,14 @@
-"""Who may send next: deliveries wait in a lane for each webhook, and lanes share the capacity.
+"""Who may send next: deliveries wait in a queue for each webhook, and queues share the capacity.
 
 Three bounds keep webhooks from hurting one another.
 
 * Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts get no
   answer, whether they time out or are refused at once: a dead receiver costs no more than that.
-* Webhooks that answer, and those that do not (or have not yet), have half of all requests in
-  flight each. A lane changes halves together with what it has in flight: once a request of it
+* Responsive webhooks, and those that do not answer (or have not yet), have half of all requests in
+  flight each. A queue changes its share together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
-* What waits in memory is bounded in rows and bytes, and half of it is kept for webhooks that
-  answer; one that fails or is slow may have no more waiting than it may have in flight.
+* What waits in memory is bounded in rows and bytes, and half of it is for responsive webhooks; one
+  that fails or is slow may have no more waiting than it may have in flight.
 
 Pure: time is handed in, as seconds of one monotonic clock.
 """
@@ -48,253 +48,230 @@ class Bounds:
 
 
 class FairQueue:
-    """The lanes of all webhooks of which this process has deliveries, or had some lately."""
+    """The queues of all webhooks of which this process has deliveries, or had some lately."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._lanes: dict[UUID, WebhookQueue] = {}
-        self._proven = CapacityShare()
-        self._unproven = CapacityShare()
-        self._flights: deque[InFlightRequest] = deque()
-        self._changes = 0
-        self._starved = False
+        self._queues: dict[UUID, WebhookQueue] = {}
+        self._responsive = CapacityShare()
+        self._unresponsive = CapacityShare()
+        self._requests: deque[InFlightRequest] = deque()
+        self._webhooks_revision = 0
+        self._was_full = False
 
     @property
     def in_flight(self) -> int:
-        """How many requests are out."""
-        return self._proven.in_flight + self._unproven.in_flight
+        """How many requests are in flight."""
+        return self._responsive.in_flight + self._unresponsive.in_flight
 
     @property
     def waiting(self) -> int:
         """How many deliveries wait here or have a place reserved."""
-        return self._proven.waiting + self._unproven.waiting
+        return self._responsive.waiting + self._unresponsive.waiting
 
     @property
     def waiting_bytes(self) -> int:
         """The size of the bodies of all that waits or has a place."""
-        return self._proven.waiting_bytes + self._unproven.waiting_bytes
+        return self._responsive.waiting_bytes + self._unresponsive.waiting_bytes
 
     # What may come in.
 
-    def room(self, webhook_id: UUID, size: int = 0) -> int:
-        """Return how many more deliveries of this size may be handed over of a webhook."""
-        lane = self._lanes.get(webhook_id)
-        free = self._free(size, proven=lane is not None and lane.proven)
-        if lane is not None and (lane.failing or lane.slow):
-            return min(free, self._own_room(lane))
-        return free
-
-    def _free(self, size: int = 0, *, proven: bool) -> int:
-        """Return how many places are free; half of them are only for webhooks that answer."""
-        bounds, unproven = self.bounds, self._unproven
-        rows = bounds.waiting - self.waiting
-        left = bounds.waiting_bytes - self.waiting_bytes
-        if not proven:
-            rows = min(rows, max(1, bounds.waiting // 2) - unproven.waiting)
-            left = min(left, bounds.waiting_bytes // 2 - unproven.waiting_bytes)
+    def _free_slots(self, share: CapacityShare, size: int = 0) -> int:
+        """Return how many places are free; half of them are only for responsive webhooks."""
+        bounds, responsive, unresponsive = self.bounds, self._responsive, self._unresponsive
+        rows = bounds.waiting - responsive.waiting - unresponsive.waiting
+        left = bounds.waiting_bytes - responsive.waiting_bytes - unresponsive.waiting_bytes
+        if share is unresponsive:
+            rows = min(rows, max(1, bounds.waiting // 2) - unresponsive.waiting)
+            left = min(left, bounds.waiting_bytes // 2 - unresponsive.waiting_bytes)
         return max(0, rows) if left > 0 and size <= left else 0
 
-    def rooms(self) -> dict[UUID, int]:
+    def claim_limits(self) -> dict[UUID, int]:
         """Return, for each known webhook, how many deliveries a claim may take of it."""
-        return {webhook_id: self._claim_room(lane) for webhook_id, lane in self._lanes.items()}
+        return {webhook_id: self._claim_limits(q)[0] for webhook_id, q in self._queues.items()}
 
-    def newcomer_room(self) -> int:
-        """Return how many deliveries a claim may take of a webhook that has no lane here."""
-        return min(self.bounds.per_webhook, self._free(proven=False))
+    def new_webhook_limit(self) -> int:
+        """Return how many deliveries a claim may take of a webhook that has no queue here."""
+        return min(self.bounds.per_webhook, self._free_slots(self._unresponsive))
+
+    def _claim_limits(self, queue: WebhookQueue) -> tuple[int, int]:
+        """Return how many deliveries a claim may take of a webhook now, and if nothing waited.
+
+        One that answers well may have some rounds waiting, so that claims stay large.
+        """
+        if queue.is_responsive and not queue.failing:
+            most, taken = _CLAIMED_PER_SLOT * self.bounds.per_webhook, queue.queued
+        else:
+            most, taken = queue.limit, queue.queued + queue.in_flight
+        return min(max(0, most - taken), self._free_slots(queue.share)), most
 
     def note_more(self, webhook_id: UUID) -> None:
-        """Note that storage has more deliveries of a webhook than there was room for."""
+        """Note that storage has more deliveries of a webhook than a claim was allowed to take."""
         # One that was idle may have been forgotten while storage was asked.
-        if lane := self._lanes.get(webhook_id):
-            lane.more = True
+        if queue := self._queues.get(webhook_id):
+            queue.has_more = True
 
-    def note_starved(self) -> None:
+    def note_full(self) -> None:
         """Note that a claim was not made because nothing more may wait."""
-        self._starved = True
+        self._was_full = True
 
-    def is_hungry(self, lane: WebhookQueue) -> bool:
+    def should_claim(self, queue: WebhookQueue) -> bool:
         """Tell, once, that storage has more and half of the room for it is free again."""
-        hungry = lane.more and 2 * self._claim_room(lane) >= self._claim_bound(lane)
-        lane.more = lane.more and not hungry
-        relieved = self._starved and 2 * self.waiting < self.bounds.waiting
-        self._starved = self._starved and not relieved
-        return hungry or relieved
-
-    def _claim_room(self, lane: WebhookQueue) -> int:
-        taken = lane.kept if self._trusted(lane) else lane.kept + lane.in_flight
-        own = max(0, self._claim_bound(lane) - taken)
-        return min(own, self._free(proven=lane.proven))
-
-    def _claim_bound(self, lane: WebhookQueue) -> int:
-        """Let a webhook that answers well have some rounds waiting, so that claims stay large."""
-        return _CLAIMED_PER_SLOT * self.bounds.per_webhook if self._trusted(lane) else lane.limit
-
-    @staticmethod
-    def _trusted(lane: WebhookQueue) -> bool:
-        return lane.proven and not lane.failing
-
-    def _own_room(self, lane: WebhookQueue) -> int:
-        return max(0, lane.limit - lane.in_flight - lane.kept)
+        if not (queue.has_more or self._was_full):
+            return False
+        limit, most = self._claim_limits(queue)
+        has_room = queue.has_more and 2 * limit >= most
+        queue.has_more = queue.has_more and not has_room
+        is_relieved = self._was_full and 2 * self.waiting < self.bounds.waiting
+        self._was_full = self._was_full and not is_relieved
+        return has_room or is_relieved
 
     def reserve(self, webhook: Webhook, webhooks_revision: int, size: int) -> bool:
         """Keep a place for a delivery of this size; tell whether there is one."""
-        if not self.room(webhook.webhook_id, size):
+        queue = self._queues.get(webhook.webhook_id)
+        share = self._unresponsive if queue is None else queue.share
+        if not self._free_slots(share, size):
             return False
-        lane = self._lane(webhook, webhooks_revision)
-        lane.reserved += 1
-        self._count(lane, 1, size)
+        is_limited = queue is not None and (queue.failing or queue.slow)
+        if queue is not None and is_limited and queue.in_flight + queue.queued >= queue.limit:
+            return False
+        queue = self._queue_of(webhook, webhooks_revision)
+        queue.reserved += 1
+        queue.count(1, size)
         return True
 
     def unreserve(self, webhook_id: UUID, size: int) -> None:
         """Give a reserved place back."""
-        lane = self._lanes[webhook_id]
-        lane.reserved -= 1
-        self._count(lane, -1, -size)
+        queue = self._queues[webhook_id]
+        queue.reserved -= 1
+        queue.count(-1, -size)
 
-    def fill(self, held: QueuedDelivery) -> bool:
-        """Let a delivery wait in the place that was reserved for it; tell if its lane is fresh."""
-        lane = self._lanes[held.delivery.webhook_id]
-        lane.reserved -= 1
-        lane.waiting.append(held)
-        self._queue(lane)
-        return self.is_fresh(lane)
+    def fill(self, queued: QueuedDelivery) -> bool:
+        """Let a delivery wait in the place reserved for it; tell if its webhook is current."""
+        queue = self._queues[queued.delivery.webhook_id]
+        queue.reserved -= 1
+        queue.waiting.append(queued)
+        self._make_ready(queue)
+        return queue.webhooks_revision >= self._webhooks_revision
 
-    def add(self, held: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
-        """Let a begun delivery wait in its webhook's lane; tell whether that is fresh."""
-        lane = self._lane(webhook, webhooks_revision)
-        lane.waiting.append(held)
-        self._count(lane, 1, len(held.delivery.body))
-        self._queue(lane)
-        return self.is_fresh(lane)
+    def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
+        """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
+        queue = self._queue_of(webhook, webhooks_revision)
+        queue.waiting.append(queued)
+        queue.count(1, len(queued.delivery.body))
+        self._make_ready(queue)
+        return queue.webhooks_revision >= self._webhooks_revision
 
-    def _lane(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
-        lane = self._lanes.get(webhook.webhook_id)
-        if lane is None:
-            lane = WebhookQueue(webhook, webhooks_revision, self.bounds.per_webhook, self._unproven)
-            self._lanes[webhook.webhook_id] = lane
-        else:
-            self._renew(lane, webhook, webhooks_revision)
-        return lane
-
-    def _renew(self, lane: WebhookQueue, webhook: Webhook, webhooks_revision: int) -> None:
-        """Take in a webhook unless a later reading of it is known; what waited may go on."""
-        if webhooks_revision >= lane.webhooks_revision:
-            was_held_back = not self.is_fresh(lane)
-            lane.webhook, lane.webhooks_revision = webhook, webhooks_revision
-            if was_held_back:
-                self._queue(lane)
-
-    @staticmethod
-    def _count(lane: WebhookQueue, rows: int, size: int) -> None:
-        lane.waiting_bytes += size
-        lane.half.waiting += rows
-        lane.half.waiting_bytes += size
+    def _queue_of(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
+        """Return a webhook's queue; a later reading of the webhook counts, not this one."""
+        queue = self._queues.get(webhook.webhook_id)
+        if queue is None:
+            limit, share = self.bounds.per_webhook, self._unresponsive
+            queue = WebhookQueue(webhook, webhooks_revision, limit, share)
+            self._queues[webhook.webhook_id] = queue
+        elif webhooks_revision >= queue.webhooks_revision:
+            was_held_back = queue.webhooks_revision < self._webhooks_revision
+            queue.webhook, queue.webhooks_revision = webhook, webhooks_revision
+            if was_held_back:  # what waited may go on
+                self._make_ready(queue)
+        return queue
 
     # What may go out.
 
     def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
-        for half in (self._proven, self._unproven):
-            while half.ready and self._has_slot(half):
-                lane, _ = half.ready.popitem(last=False)
-                if self._may_start(lane):
-                    return self._start(lane, now)
+        responsive, unresponsive, most = self._responsive, self._unresponsive, self.bounds.in_flight
+        if responsive.in_flight + unresponsive.in_flight >= most:
+            return None
+        for share in (responsive, unresponsive):
+            while share.ready and share.in_flight < max(1, most // 2):
+                queue, _ = share.ready.popitem(last=False)
+                if self._may_start(queue):
+                    return self._start(queue, now)
         return None
 
-    def _has_slot(self, half: CapacityShare) -> bool:
-        most = self.bounds.in_flight
-        return self.in_flight < most and half.in_flight < max(1, most // 2)
+    def _may_start(self, queue: WebhookQueue) -> bool:
+        return (
+            bool(queue.waiting)
+            and queue.in_flight < queue.limit
+            and queue.webhooks_revision >= self._webhooks_revision
+        )
 
-    def _may_start(self, lane: WebhookQueue) -> bool:
-        return bool(lane.waiting) and lane.in_flight < lane.limit and self.is_fresh(lane)
+    def _start(self, queue: WebhookQueue, now: float) -> tuple[QueuedDelivery, InFlightRequest]:
+        queued = queue.waiting.popleft()
+        queue.count(-1, -len(queued.delivery.body))
+        request = InFlightRequest(queue, now, queue.limited_at)
+        queue.in_flight += 1
+        queue.share.in_flight += 1
+        if queue.in_flight >= queue.limit:
+            queue.limited_at = now
+        self._requests.append(request)
+        self._make_ready(queue)
+        return queued, request
 
-    def _start(self, lane: WebhookQueue, now: float) -> tuple[QueuedDelivery, InFlightRequest]:
-        held = lane.waiting.popleft()
-        self._count(lane, -1, -len(held.delivery.body))
-        flight = InFlightRequest(lane, now, lane.bounded_at)
-        lane.in_flight += 1
-        lane.half.in_flight += 1
-        if lane.is_at_bound:
-            lane.bounded_at = now
-        self._flights.append(flight)
-        self._queue(lane)
-        return held, flight
-
-    def _queue(self, lane: WebhookQueue) -> None:
-        if self._may_start(lane):
-            lane.half.ready.setdefault(lane)
+    def _make_ready(self, queue: WebhookQueue) -> None:
+        if self._may_start(queue):
+            queue.share.ready.setdefault(queue)
 
     # What comes back.
 
-    def ended(
-        self, flight: InFlightRequest, now: float, *, answered: bool, succeeded: bool
+    def finish(
+        self, request: InFlightRequest, now: float, *, answered: bool, succeeded: bool
     ) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
-        lane = flight.lane
-        if lane.is_at_bound:
-            lane.bounded_at = now
-        self._land(flight)
-        lane.answering = answered
-        lane.failing = not succeeded
-        lane.limit = self._next_limit(lane.limit, answered=answered)
-        lane.touched = now
-        self._move(lane)
+        queue = request.queue
+        if queue.in_flight >= queue.limit:
+            queue.limited_at = now
+        queue.answering = answered
+        queue.failing = not succeeded
+        # Fall at once while nobody answers, in time or at all, and grow by doubling again.
+        limit = queue.limit * 2 if answered else _SILENT_LIMIT
+        queue.limit = min(limit, self.bounds.per_webhook)
+        queue.touched = now
+        self.cancel(request)
 
-    def unsent(self, flight: InFlightRequest) -> None:
-        """Note that a delivery that :meth:`next` gave out is not sent after all."""
-        self._land(flight)
-        self._move(flight.lane)
+    def cancel(self, request: InFlightRequest) -> None:
+        """Take a request out of the counts: it has ended, or is not made after all."""
+        queue = request.queue
+        request.is_finished = True
+        queue.in_flight -= 1
+        queue.slow -= request.is_slow
+        queue.share.in_flight -= 1
+        self._move(queue)
 
-    def put_back(self, held: QueuedDelivery, flight: InFlightRequest) -> None:
-        """Let a delivery that :meth:`next` gave out wait again, as the first of its lane."""
-        flight.lane.waiting.appendleft(held)
-        self._count(flight.lane, 1, len(held.delivery.body))
-        self.unsent(flight)
+    def put_back(self, queued: QueuedDelivery, request: InFlightRequest) -> None:
+        """Let a delivery that :meth:`next` gave out wait again, as the first of its queue."""
+        request.queue.waiting.appendleft(queued)
+        request.queue.count(1, len(queued.delivery.body))
+        self.cancel(request)
 
-    def is_fresh(self, lane: WebhookQueue) -> bool:
-        """Tell whether a lane's webhook was read after the latest change that is known."""
-        return lane.webhooks_revision >= self._changes
+    def is_current(self, queue: WebhookQueue) -> bool:
+        """Tell whether a queue's webhook was read after the latest change that is known."""
+        return queue.webhooks_revision >= self._webhooks_revision
 
-    @staticmethod
-    def _land(flight: InFlightRequest) -> None:
-        """Take a request out of the counts."""
-        lane = flight.lane
-        flight.ended = True
-        lane.in_flight -= 1
-        lane.slow -= flight.slow
-        lane.half.in_flight -= 1
-
-    def _move(self, lane: WebhookQueue) -> None:
-        """Count a lane in the half that it belongs to now, and let it have its turn there."""
-        half = self._proven if lane.proven else self._unproven
-        if half is not lane.half:
-            lane.half.leave(lane)
-            half.enter(lane)
-        self._queue(lane)
-
-    def _next_limit(self, limit: int, *, answered: bool) -> int:
-        """Fall at once while nobody answers, in time or at all, and grow by doubling again."""
-        return min(limit * 2 if answered else _SILENT_LIMIT, self.bounds.per_webhook)
+    def _move(self, queue: WebhookQueue) -> None:
+        """Count a queue in the share that it belongs to now, and let it have its turn there."""
+        share = self._responsive if queue.is_responsive else self._unresponsive
+        if share is not queue.share:
+            share.enter(queue)
+        self._make_ready(queue)
 
     def age(self, now: float) -> None:
-        """Count the requests that have been out for long as waiting, not as work."""
-        while self._flights and (self._flights[0].ended or self._is_slow(self._flights[0], now)):
-            flight = self._flights.popleft()
-            if not flight.ended:
-                flight.slow = True
-                flight.lane.slow += 1
-                self._move(flight.lane)
-
-    @staticmethod
-    def _is_slow(flight: InFlightRequest, now: float) -> bool:
-        return now - flight.started >= SLOW_AFTER
+        """Count the requests that have been in flight for long as waiting, not as work."""
+        requests = self._requests
+        while requests and (requests[0].is_finished or now - requests[0].started >= SLOW_AFTER):
+            request = requests.popleft()
+            if not request.is_finished:
+                request.is_slow = True
+                request.queue.slow += 1
+                self._move(request.queue)
 
     # What those who watch want to know.
 
     def holds_back(self, webhook_id: UUID, since: float) -> bool:
-        """Tell whether a webhook has been at its own bound at any time since then."""
-        lane = self._lanes.get(webhook_id)
-        return lane is not None and (lane.is_at_bound or lane.bounded_at >= since)
+        """Tell whether a webhook has been at its own limit at any time since then."""
+        queue = self._queues.get(webhook_id)
+        return queue is not None and (queue.in_flight >= queue.limit or queue.limited_at >= since)
 
     def environments(self) -> Counter[bool]:
         """Count the environments that were sent to lately, those apart that nothing reaches now.
@@ -302,26 +279,26 @@ class FairQueue:
         An environment is reached (True) while the latest attempt of any of its webhooks succeeded.
         """
         reached: dict[UUID, bool] = {}
-        for lane in self._lanes.values():
-            if lane.touched:
-                environment_id = lane.webhook.environment_id
-                reached[environment_id] = reached.get(environment_id, False) or not lane.failing
+        for queue in self._queues.values():
+            if queue.touched:
+                environment_id = queue.webhook.environment_id
+                reached[environment_id] = reached.get(environment_id, False) or not queue.failing
         return Counter(reached.values())
 
     # What changes meanwhile.
 
-    def on_webhooks_changed(self, webhooks_revision: int) -> bool:
-        """Hold back every lane that was read before this change; tell whether that is news."""
-        news = webhooks_revision > self._changes
-        self._changes = max(webhooks_revision, self._changes)
-        return news
+    def on_webhooks_changed(self, revision: int) -> bool:
+        """Hold back every queue that was read before this change; tell whether that is news."""
+        is_news = revision > self._webhooks_revision
+        self._webhooks_revision = max(revision, self._webhooks_revision)
+        return is_news
 
     def stale(self) -> list[UUID]:
         """Return the webhooks to be read again before more of their deliveries are sent."""
         return [
             webhook_id
-            for webhook_id, lane in self._lanes.items()
-            if lane.waiting and lane.webhooks_revision < self._changes
+            for webhook_id, queue in self._queues.items()
+            if queue.waiting and not self.is_current(queue)
         ]
 
     def refresh(
@@ -331,85 +308,75 @@ class FairQueue:
 
         None says that nothing may be sent to it now.
         """
-        lane = self._lanes.get(webhook_id)
-        if lane is None or webhooks_revision < lane.webhooks_revision:
+        queue = self._queues.get(webhook_id)
+        if queue is None or webhooks_revision < queue.webhooks_revision:
             return []
         if webhook is None:
-            # The lane stays held back: what was read before and arrives later is judged again.
-            return self._drain(lane)
-        self._renew(lane, webhook, webhooks_revision)
+            # The queue stays held back: what was read before and arrives later is judged again.
+            return self._remove(queue, lambda _: True)
+        self._queue_of(webhook, webhooks_revision)
         return []
 
     def expiring(self, before: float) -> list[QueuedDelivery]:
         """Take out the waiting deliveries whose lease ends before a time."""
-        return [
-            held
-            for lane in self._lanes.values()
-            for held in self._keep(lane, lambda held: held.leased_until >= before)
-        ]
+        return self._remove_from_all(lambda queued: queued.leased_until < before)
 
     def fences(self) -> set[Fence]:
         """Return the fences of all that waits."""
-        return {held.delivery.fence for lane in self._lanes.values() for held in lane.waiting}
+        return {held.delivery.fence for queue in self._queues.values() for held in queue.waiting}
 
     def drop(self, unwanted: Callable[[Fence], bool]) -> list[QueuedDelivery]:
         """Take out what waits under a fence that is not wanted."""
-        return [
-            held
-            for lane in self._lanes.values()
-            for held in self._keep(lane, lambda held: not unwanted(held.delivery.fence))
-        ]
-
-    def surplus(self) -> list[QueuedDelivery]:
-        """Take out what webhooks that fail to answer have waiting beyond their bounds.
-
-        Each has its own bound, and all together have half of what may wait.
-        """
-        found: list[QueuedDelivery] = []
-        # Bodies differ in size: the rows that went may not have been half of the bytes.
-        while more := self._surplus():
-            found += more
-        return found
-
-    def _surplus(self) -> list[QueuedDelivery]:
-        found = []
-        part = self._part_to_keep()
-        for lane in self._lanes.values():
-            if lane.slow or lane.limit < self.bounds.per_webhook:
-                bound = min(lane.limit, int(part * len(lane.waiting)))
-                while len(lane.waiting) > bound:
-                    found.append(self._last(lane))
-        return found
-
-    def _part_to_keep(self) -> float:
-        bounds, unproven = self.bounds, self._unproven
-        rows = bounds.waiting / 2 / max(1, unproven.waiting)
-        return min(1.0, rows, bounds.waiting_bytes / 2 / max(1, unproven.waiting_bytes))
+        return self._remove_from_all(lambda queued: unwanted(queued.delivery.fence))
 
     def drain(self) -> list[QueuedDelivery]:
         """Take out everything that waits."""
-        return [held for lane in self._lanes.values() for held in self._drain(lane)]
+        return self._remove_from_all(lambda _: True)
 
-    def _drain(self, lane: WebhookQueue) -> list[QueuedDelivery]:
-        return self._keep(lane, lambda _: False)
+    def surplus(self) -> list[QueuedDelivery]:
+        """Take out what webhooks that fail to answer have waiting beyond their limits.
 
-    def _keep(
-        self, lane: WebhookQueue, wanted: Callable[[QueuedDelivery], bool]
+        Each has its own limit, and all together have half of what may wait.
+        """
+        removed: list[QueuedDelivery] = []
+        # Bodies differ in size: the rows that went may not have been half of the bytes.
+        while more := self._surplus():
+            removed += more
+        return removed
+
+    def _surplus(self) -> list[QueuedDelivery]:
+        bounds, unresponsive = self.bounds, self._unresponsive
+        part = min(
+            1.0,
+            bounds.waiting / 2 / max(1, unresponsive.waiting),
+            bounds.waiting_bytes / 2 / max(1, unresponsive.waiting_bytes),
+        )
+        removed = []
+        for queue in self._queues.values():
+            if queue.slow or queue.limit < bounds.per_webhook:
+                limit = min(queue.limit, int(part * len(queue.waiting)))
+                while len(queue.waiting) > limit:
+                    removed.append(queue.waiting.pop())
+                    queue.count(-1, -len(removed[-1].delivery.body))
+        return removed
+
+    def _remove_from_all(self, unwanted: Callable[[QueuedDelivery], bool]) -> list[QueuedDelivery]:
+        queues = self._queues.values()
+        return [queued for queue in queues for queued in self._remove(queue, unwanted)]
+
+    @staticmethod
+    def _remove(
+        queue: WebhookQueue, unwanted: Callable[[QueuedDelivery], bool]
     ) -> list[QueuedDelivery]:
-        """Let only the wanted ones wait on; return the others."""
-        dropped = [held for held in lane.waiting if not wanted(held)]
-        if dropped:
-            lane.waiting = deque(held for held in lane.waiting if wanted(held))
-            self._count(lane, -len(dropped), -sum(len(held.delivery.body) for held in dropped))
-        return dropped
-
-    def _last(self, lane: WebhookQueue) -> QueuedDelivery:
-        held = lane.waiting.pop()
-        self._count(lane, -1, -len(held.delivery.body))
-        return held
+        """Take the unwanted deliveries out of a queue; return them."""
+        removed = [queued for queued in queue.waiting if unwanted(queued)]
+        if removed:
+            queue.waiting = deque(queued for queued in queue.waiting if not unwanted(queued))
+            queue.count(-len(removed), -sum(len(queued.delivery.body) for queued in removed))
+        return removed
 
     def forget_idle(self, before: float) -> None:
-        """Drop the lanes that hold nothing and have not been used since a time."""
-        idle = [key for key, lane in self._lanes.items() if lane.empty and lane.touched < before]
+        """Drop the queues that hold nothing and have not been used since a time."""
+        idle = [key for key, q in self._queues.items() if q.is_empty and q.touched < before]
         for webhook_id in idle:
-            del self._lanes[webhook_id]
+            del self._queues[webhook_id]

@@ -1,11 +1,12 @@
 """Writing what attempts came to, in batches sized by what waits, until storage has taken it."""
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import islice, takewhile
-from typing import Any, TypeVar
+from typing import Protocol
 
 from attrs import evolve
 
@@ -18,35 +19,45 @@ from notification_core.ports.observer import Observer
 _BATCH = 500
 _RETRY_SECONDS = 0.5
 
-T = TypeVar("T")
+
+class ResultListener(Protocol):
+    """Hears what has become of results and releases; returns at once and raises nothing."""
+
+    @abstractmethod
+    def on_written(self, results: Sequence[AttemptResult]) -> None:
+        """Take in results that are in storage now."""
+
+    @abstractmethod
+    def on_released(self, fences: Sequence[Fence]) -> None:
+        """Take in that deliveries are free again."""
+
+    @abstractmethod
+    def on_abandoned(self, fence: Fence) -> None:
+        """Take in that storage refuses a result for good, and leaves it to its lease."""
 
 
 class ResultWriter:
     """Takes results and unsent deliveries, and writes them; the one who calls never waits.
 
-    It calls ``recorded`` and ``returned`` with what is in storage. What it has not written yet
-    stays here while storage is away. Writing results again is harmless, so that a commit of
-    unknown outcome is simply repeated; a give-back is not (see :meth:`_write_unsent`).
+    Its listener hears of what is in storage. What it has not written yet stays here while storage
+    is away. Writing results again is harmless, so that a commit of unknown outcome is simply
+    repeated; a release is not (see :meth:`_write_unsent`).
     """
 
-    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+    def __init__(
         self,
         *,
         store: DeliveryStore,
         clock: Clock,
         observer: Observer,
         interruption_delay: timedelta,
-        recorded: Callable[[Sequence[AttemptResult]], None],
-        returned: Callable[[Sequence[Fence]], None],
-        left: Callable[[Fence], None],
+        listener: ResultListener,
     ) -> None:
         self._store = store
         self._clock = clock
         self._observer = observer
         self._interruption_delay = interruption_delay
-        self._recorded = recorded
-        self._returned = returned
-        self._left = left
+        self._listener = listener
         self._results: deque[AttemptResult] = deque()
         self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
@@ -62,14 +73,12 @@ class ResultWriter:
     def record(self, result: AttemptResult) -> None:
         """Take the result of an attempt."""
         self._results.append(result)
-        self._wake()
+        self._empty.clear()
+        self._work.set()
 
     def release(self, fences: Iterable[Fence], after: timedelta = AT_ONCE) -> None:
-        """Take deliveries that were begun and not sent: they are due again ``after`` this."""
+        """Take deliveries that were claimed and not sent: they are due again ``after`` this."""
         self._unsent.extend((fence, after) for fence in fences)
-        self._wake()
-
-    def _wake(self) -> None:
         self._empty.clear()
         self._work.set()
 
@@ -83,21 +92,20 @@ class ResultWriter:
             await self._work.wait()
             self._work.clear()
             while self._results or self._unsent:
-                await self._write()
+                for queue, write in (
+                    (self._results, self._write_results),
+                    (self._unsent, self._write_unsent),
+                ):
+                    try:
+                        if queue:
+                            await write()
+                    except Exception as error:  # noqa: BLE001 - what is not written is kept, whatever failed
+                        self._observer.background_task_failed("record", error)
+                        await self._clock.sleep(_RETRY_SECONDS)
             self._empty.set()
 
-    async def _write(self) -> None:
-        for write in (self._write_results, self._write_unsent):
-            try:
-                await write()
-            except Exception as error:  # noqa: BLE001 - what is not written is kept, whatever failed
-                self._observer.background_task_failed("record", error)
-                await self._clock.sleep(_RETRY_SECONDS)
-
     async def _write_results(self) -> None:
-        batch = _first(self._results, 1 if self._suspects else _BATCH)
-        if not batch:
-            return
+        batch = [*islice(self._results, 1 if self._suspects else _BATCH)]
         try:
             refused = await self._store.finish(batch, self._interruption_delay)
         except StorageUnavailable:
@@ -105,10 +113,20 @@ class ResultWriter:
         except Exception:
             self._suspect(batch)
             raise
-        _drop(self._results, batch)
+        _remove_first(self._results, len(batch))
         self._suspects = max(0, self._suspects - len(batch))
-        self._tell(batch, len(refused))
-        self._recorded(batch)
+        for result in batch:
+            attempt = result.attempt
+            error = attempt.error.code if attempt.error else None
+            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
+            if isinstance(result.verdict, Failed):
+                self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
+                if result.verdict.disables:
+                    self._observer.webhook_disabled(attempt.webhook_id, result.verdict.disables)
+        self._observer.results_written(len(batch))
+        if refused:
+            self._observer.results_fenced(len(refused))
+        self._listener.on_written(batch)
 
     def _suspect(self, batch: Sequence[AttemptResult]) -> None:
         """Keep one result that storage refuses for good from holding up all the others.
@@ -122,47 +140,28 @@ class ResultWriter:
         elif (reduced := _without_received_text(batch[0])) != batch[0]:
             self._results[0] = reduced
         else:
-            self._left(self._results.popleft().fence)
+            self._listener.on_abandoned(self._results.popleft().fence)
             self._suspects = max(0, self._suspects - 1)
 
     async def _write_unsent(self) -> None:
-        if not self._unsent:
-            return
         _, after = self._unsent[0]
         alike = takewhile(lambda unsent: unsent[1] == after, self._unsent)
         batch = [fence for fence, _ in islice(alike, _BATCH)]
         try:
             await self._store.release(batch, after)
         except UnknownCommit:
-            # If it happened, the same attempt may be begun again by now, and giving that back
+            # If it happened, the same attempt may be claimed again by now, and releasing that
             # would send it twice. If it did not, the next poll finds that nobody holds these.
-            _drop(self._unsent, batch)
-            self._returned(batch)
+            _remove_first(self._unsent, len(batch))
+            self._listener.on_released(batch)
             raise
-        _drop(self._unsent, batch)
+        _remove_first(self._unsent, len(batch))
         self._observer.leases_released(len(batch))
-        self._returned(batch)
-
-    def _tell(self, batch: Sequence[AttemptResult], refused: int) -> None:
-        for result in batch:
-            attempt = result.attempt
-            error = attempt.error.code if attempt.error else None
-            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
-            if isinstance(result.verdict, Failed):
-                self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
-                if result.verdict.disables:
-                    self._observer.webhook_disabled(attempt.webhook_id, result.verdict.disables)
-        self._observer.results_written(len(batch))
-        if refused:
-            self._observer.results_fenced(refused)
+        self._listener.on_released(batch)
 
 
-def _first(queue: deque[T], most: int) -> list[T]:
-    return list(islice(queue, most))
-
-
-def _drop(queue: deque[Any], batch: Sequence[object]) -> None:
-    for _ in batch:
+def _remove_first(queue: deque[AttemptResult] | deque[tuple[Fence, timedelta]], count: int) -> None:
+    for _ in range(count):
         queue.popleft()
 
 

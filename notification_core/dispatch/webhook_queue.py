@@ -1,4 +1,4 @@
-"""A webhook's lane, and what is in it: begun deliveries that wait, and requests that are out."""
+"""The queue of one webhook: claimed deliveries that wait, and how many requests are in flight."""
 
 from collections import OrderedDict, deque
 from math import inf
@@ -11,7 +11,7 @@ from notification_core.model.webhook import Webhook
 
 @frozen
 class QueuedDelivery:
-    """A begun delivery in this process's hands; ``leased_until`` on the monotonic clock."""
+    """A claimed delivery in this process's hands; ``leased_until`` on the monotonic clock."""
 
     delivery: ClaimedDelivery
     leased_until: float
@@ -21,14 +21,14 @@ class QueuedDelivery:
 class WebhookQueue:
     """The deliveries of one webhook, and how it has been answering.
 
-    ``half`` is the one that all of it is counted in; ``more`` says that storage has more of them
-    than a claim could take; ``bounded_at`` is when it has last been at its bound.
+    ``share`` is the one that all of it is counted in; ``has_more`` says that storage has more of
+    them than a claim could take; ``limited_at`` is when it has last been at its limit.
     """
 
     webhook: Webhook
     webhooks_revision: int
     limit: int
-    half: "CapacityShare" = field(repr=False)  # whose repr is that of its lanes
+    share: "CapacityShare" = field(repr=False)  # whose repr is that of its queues
     waiting: deque[QueuedDelivery] = field(factory=deque)
     waiting_bytes: int = 0
     reserved: int = 0
@@ -36,34 +36,35 @@ class WebhookQueue:
     slow: int = 0
     answering: bool = False
     failing: bool = False
-    more: bool = False
+    has_more: bool = False
     touched: float = 0.0
-    bounded_at: float = -inf
+    limited_at: float = -inf
 
     @property
-    def is_at_bound(self) -> bool:
-        """Tell whether the webhook has as many requests in flight as it may have."""
-        return self.in_flight >= self.limit
-
-    @property
-    def proven(self) -> bool:
-        """Tell whether the webhook has answered, and has no slow request out."""
+    def is_responsive(self) -> bool:
+        """Tell whether the webhook has answered, and has no slow request in flight."""
         return self.answering and not self.slow
 
     @property
-    def kept(self) -> int:
+    def queued(self) -> int:
         """How many deliveries wait here or have a place reserved."""
         return len(self.waiting) + self.reserved
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Tell whether nothing of this webhook is in this process's hands."""
-        return not (self.kept or self.in_flight)
+        return not (self.queued or self.in_flight)
+
+    def count(self, rows: int, size: int) -> None:
+        """Count deliveries that come to wait, or go, and the bytes of their bodies."""
+        self.waiting_bytes += size
+        self.share.waiting += rows
+        self.share.waiting_bytes += size
 
 
 @define
 class CapacityShare:
-    """What the webhooks that answer have here together, or those that do not, and who is next.
+    """What the responsive webhooks have here together, or the unresponsive, and who is next.
 
     ``waiting`` and ``waiting_bytes`` count reserved places too.
     """
@@ -73,30 +74,27 @@ class CapacityShare:
     waiting_bytes: int = 0
     ready: OrderedDict[WebhookQueue, None] = field(factory=OrderedDict)
 
-    def enter(self, lane: WebhookQueue) -> None:
-        """Count all that a lane has, and what it will have."""
-        lane.half = self
-        self.in_flight += lane.in_flight
-        self.waiting += lane.kept
-        self.waiting_bytes += lane.waiting_bytes
-
-    def leave(self, lane: WebhookQueue) -> None:
-        """Count nothing of a lane any more."""
-        self.in_flight -= lane.in_flight
-        self.waiting -= lane.kept
-        self.waiting_bytes -= lane.waiting_bytes
-        self.ready.pop(lane, None)
+    def enter(self, queue: WebhookQueue) -> None:
+        """Count all that a queue has, and what it will have, here and no longer elsewhere."""
+        queue.share.in_flight -= queue.in_flight
+        queue.share.waiting -= queue.queued
+        queue.share.waiting_bytes -= queue.waiting_bytes
+        queue.share.ready.pop(queue, None)
+        queue.share = self
+        self.in_flight += queue.in_flight
+        self.waiting += queue.queued
+        self.waiting_bytes += queue.waiting_bytes
 
 
 @define(eq=False)
 class InFlightRequest:
-    """One request that is out; small, since it is remembered until it would count as slow.
+    """One request in flight; small, since it is remembered until it would count as slow.
 
-    ``bounded_at`` is when its webhook had last been at its bound before.
+    ``limited_at`` is when its webhook had last been at its limit before.
     """
 
-    lane: WebhookQueue
+    queue: WebhookQueue
     started: float
-    bounded_at: float
-    slow: bool = False
-    ended: bool = False
+    limited_at: float
+    is_slow: bool = False
+    is_finished: bool = False

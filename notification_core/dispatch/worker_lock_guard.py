@@ -27,14 +27,14 @@ class WorkerLockGuard:
         self,
         *,
         lock: WorkerLock,
-        sending: DeliveryRunner,
+        runner: DeliveryRunner,
         deliveries: DeliveryStore,
         clock: Clock,
         observer: Observer,
         new_worker: Callable[[], UUID],
     ) -> None:
         self._lock = lock
-        self._sending = sending
+        self._runner = runner
         self._deliveries = deliveries
         self._clock = clock
         self._observer = observer
@@ -43,17 +43,17 @@ class WorkerLockGuard:
     async def recover_once(self) -> None:
         """Return after a loss of the lock, once it is held again and sending goes on."""
         await self._lock.lost()
-        self._sending.suspend()
+        self._runner.suspend()
         self._observer.background_task_failed("lock", WorkerLockLost("The worker's lock was lost."))
         if await self._taken_again():
             await self._keep_what_is_owned()
         else:
             await self._start_anew()
-        self._sending.resume()
+        self._runner.resume()
 
     async def _taken_again(self) -> bool:
         until = self._clock.monotonic() + GRACE_SECONDS
-        while not await self._takes(self._sending.worker):
+        while not await self._takes(self._runner.worker):
             if self._clock.monotonic() >= until:
                 return False
             await self._clock.sleep(_PAUSE_SECONDS)
@@ -68,18 +68,18 @@ class WorkerLockGuard:
 
     async def _keep_what_is_owned(self) -> None:
         """Let go of what others have freed meanwhile; nobody frees any more of it now."""
-        waiting = self._sending.waiting_fences()
+        waiting = self._runner.queue.fences()
         while True:
             try:
-                owned = await self._deliveries.leased(self._sending.worker)
+                owned = await self._deliveries.leased(self._runner.worker)
             except StorageUnavailable:
                 await self._clock.sleep(_PAUSE_SECONDS)
             else:
-                self._sending.let_go(waiting - set(owned))
+                self._runner.let_go(waiting - set(owned))
                 return
 
     async def _start_anew(self) -> None:
         worker = self._new_worker()
         while not await self._takes(worker):
             await self._clock.sleep(_PAUSE_SECONDS)
-        self._sending.start_anew(worker)
+        self._runner.become(worker)

@@ -9,11 +9,8 @@ from attrs import frozen
 from notification_core.model.request_records import KEPT_FOR
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import DeliveryStore
-from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.observer import Observer
-from notification_core.ports.webhooks import WebhookStore
-from notification_core.ports.worker_lock import WorkerLock
+from notification_core.ports.storage import Storage
 
 _CANCEL_BATCH = 1_000
 _DELETE_BATCH = 500
@@ -31,21 +28,13 @@ class UpkeepRules:
 class LeaseReaper:
     """Keeps storage free of leases nobody holds and deliveries nobody can send."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators, one by one
-        self,
-        *,
-        deliveries: DeliveryStore,
-        webhooks: WebhookStore,
-        idempotency: IdempotencyStore,
-        lock: WorkerLock,
-        clock: Clock,
-        observer: Observer,
-        rules: UpkeepRules,
+    def __init__(
+        self, storage: Storage, clock: Clock, observer: Observer, rules: UpkeepRules
     ) -> None:
-        self._deliveries = deliveries
-        self._webhooks = webhooks
-        self._idempotency = idempotency
-        self._lock = lock
+        self._deliveries = storage.deliveries
+        self._webhooks = storage.webhooks
+        self._idempotency = storage.idempotency
+        self._lock = storage.worker_lock
         self._clock = clock
         self._observer = observer
         self._rules = rules
@@ -62,11 +51,11 @@ class LeaseReaper:
         return total
 
     async def release_orphaned(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
-        """Give back what this worker owns in storage and does not hold in memory; count it.
+        """Release what this worker owns in storage and does not hold in memory; count it.
 
         That is what a commit of unknown outcome leaves behind; nothing of it was ever sent. The
-        worker must not claim meanwhile: what it takes between the look and the give-back would be
-        given back while it is being sent.
+        worker must not claim meanwhile: what it takes between the look and the release would be
+        released while it is being sent.
         """
         leased = await self._deliveries.leased(worker)
         unheld = [fence for fence in leased if not holds(fence.delivery_id)]

@@ -24,11 +24,11 @@ class ClaimBounds(Protocol):
         """How many bytes their bodies may have, unless there is only one."""
 
     @property
-    def room(self) -> int:
+    def new_webhook_limit(self) -> int:
         """How many deliveries of a webhook are taken at most if ``rooms`` does not name it."""
 
     @property
-    def rooms(self) -> Mapping[UUID, int]:
+    def webhook_limits(self) -> Mapping[UUID, int]:
         """How many deliveries are taken at most of the webhooks named here."""
 
 
@@ -63,7 +63,7 @@ class Choice(Generic[D]):
 
 def room_of(bounds: ClaimBounds, webhook_id: UUID) -> int:
     """Return how many deliveries of one webhook a claim takes at most."""
-    return bounds.rooms.get(webhook_id, bounds.room)
+    return bounds.webhook_limits.get(webhook_id, bounds.new_webhook_limit)
 
 
 def share(bounds: ClaimBounds, webhook_ids: Collection[UUID]) -> int:
@@ -83,12 +83,14 @@ def choose(due: Mapping[UUID, Sequence[D]], bounds: ClaimBounds, read: int) -> C
     ``due`` has, by rising webhook id, the first ``read`` due deliveries (see :func:`share`) of
     every webhook that may be sent to and that the bounds admit.
     """
-    rooms = {webhook_id: room_of(bounds, webhook_id) for webhook_id in due}
-    offered = {webhook_id: queue[: rooms[webhook_id]] for webhook_id, queue in due.items()}
+    webhook_limits = {webhook_id: room_of(bounds, webhook_id) for webhook_id in due}
+    offered = {webhook_id: queue[: webhook_limits[webhook_id]] for webhook_id, queue in due.items()}
     chosen = list(_within(_in_rounds(offered.values()), bounds))
     served = {delivery.webhook_id for delivery in chosen}
     left = len(chosen) < sum(map(len, offered.values()))
-    unread = any(len(queue) == read < rooms[webhook_id] for webhook_id, queue in due.items())
+    unread = any(
+        len(queue) == read < webhook_limits[webhook_id] for webhook_id, queue in due.items()
+    )
     return Choice(
         chosen=chosen,
         # The first round goes by webhook: those served come before those that are not.

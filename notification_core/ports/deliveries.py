@@ -27,17 +27,17 @@ class Claim:
     """How much a worker takes at once.
 
     At most ``limit`` deliveries and (but for the first one) ``limit_bytes`` of bodies, of each
-    webhook at most ``rooms[webhook_id]`` where it is named there (0 passes it over) and ``room``
-    otherwise. Webhooks are looked at in the order of their ids, beginning after ``after``, at
-    most ``max_webhooks`` of them.
+    webhook at most ``webhook_limits[webhook_id]`` where it is named there (0 passes it over) and
+    ``new_webhook_limit`` otherwise. Webhooks are looked at in the order of their ids, beginning
+    after ``after``, at most ``max_webhooks`` of them.
     """
 
     worker: UUID
     lease: timedelta
     limit: int
     limit_bytes: int
-    room: int
-    rooms: Mapping[UUID, int] = field(factory=dict)
+    new_webhook_limit: int
+    webhook_limits: Mapping[UUID, int] = field(factory=dict)
     after: UUID | None = None
     max_webhooks: int = 1000
 

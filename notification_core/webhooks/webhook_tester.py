@@ -106,7 +106,7 @@ class WebhookTester:
         )
         await self._store.begin(event, delivery, self._lease, records_for(make_records, None))
         try:
-            attempt = (await self._deliver.attempt(delivery, webhook, keys)).attempt
+            attempt = (await self._deliver.make(delivery, webhook, keys)).attempt
         except ResourceShort as shortage:
             # Nobody tries it again: that it ended on our side is all that there is to say.
             self._observer.resource_exhausted(shortage.resource)

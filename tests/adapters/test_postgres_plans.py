@@ -127,7 +127,14 @@ async def test_a_claim_beside_a_million_costs_what_it_takes(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
     storage, plans = watched
-    claim = Claim(UUID(int=9), LEASE, limit=500, limit_bytes=1 << 26, room=2, rooms={DEAD: 0})
+    claim = Claim(
+        UUID(int=9),
+        LEASE,
+        limit=500,
+        limit_bytes=1 << 26,
+        new_webhook_limit=2,
+        webhook_limits={DEAD: 0},
+    )
     for _ in range(TIMES):
         # Two looks at a thousand queues, some rows of each, and the begun ones with their events.
         with reading_at_most(plans, 12_000):
@@ -156,7 +163,9 @@ async def test_taking_from_a_million_costs_what_is_taken(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
     storage, plans = watched
-    claim = Claim(UUID(int=9), LEASE, limit=100, limit_bytes=1 << 26, room=100, max_webhooks=1)
+    claim = Claim(
+        UUID(int=9), LEASE, limit=100, limit_bytes=1 << 26, new_webhook_limit=100, max_webhooks=1
+    )
     for _ in range(TIMES):
         with reading_at_most(plans, 1_000):
             claimed = await storage.deliveries.acquire(claim)
@@ -249,7 +258,9 @@ async def test_the_dead_are_looked_for_among_what_is_leased(
 ) -> None:
     storage, plans = watched
     worker = UUID(int=10)
-    claim = Claim(worker, LEASE, limit=20, limit_bytes=1 << 26, room=20, max_webhooks=1)
+    claim = Claim(
+        worker, LEASE, limit=20, limit_bytes=1 << 26, new_webhook_limit=20, max_webhooks=1
+    )
     for _ in range(TIMES):
         assert len((await storage.deliveries.acquire(claim)).deliveries) == 20
         with reading_at_most(plans, 500):

@@ -77,7 +77,7 @@ def _queue(path: Path, webhook: Webhook, count: int) -> None:
 
 
 async def _claim(storage: SqlStorage, **bounds: Any) -> int:
-    claim = Claim(worker=WORKER, lease=LEASE, limit=10, limit_bytes=1 << 20, room=100)
+    claim = Claim(worker=WORKER, lease=LEASE, limit=10, limit_bytes=1 << 20, new_webhook_limit=100)
     return len((await storage.deliveries.acquire(evolve(claim, **bounds))).deliveries)
 
 
@@ -95,7 +95,7 @@ async def test_a_hundred_thousand_deliveries_that_are_passed_over_cost_a_claim_n
     assert await _work(_claim(storage, **bounds), steps) <= few + 3
     paused = evolve(dead, version=2, disabled_until=clock.now() + LEASE)
     await storage.webhooks.replace(paused)
-    assert await _work(_claim(storage, room=10), steps) <= few + 3
+    assert await _work(_claim(storage, new_webhook_limit=10), steps) <= few + 3
 
 
 async def test_taking_from_a_hundred_thousand_costs_what_is_taken(

@@ -132,7 +132,7 @@ class Load:
             await self._storage.deliveries.finish(results, LEASE)
 
     async def _acquire(self) -> None:
-        claim = Claim(self._worker, LEASE, limit=500, limit_bytes=1 << 26, room=64)
+        claim = Claim(self._worker, LEASE, limit=500, limit_bytes=1 << 26, new_webhook_limit=64)
         left = ROUNDS * EVENTS
         while left:
             with self.meter.of("acquire", min(500, left)):

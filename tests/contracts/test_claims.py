@@ -112,8 +112,8 @@ async def test_a_webhook_that_is_deleted_is_passed_over(world: World) -> None:
 async def test_a_webhook_is_given_no_more_than_it_has_room_for(world: World) -> None:
     full, tight, roomy = [await world.webhook() for _ in range(3)]
     ids = {one.webhook_id: await world.publish(one, 5) for one in (full, tight, roomy)}
-    rooms = {full.webhook_id: 0, tight.webhook_id: 2}
-    claimed = await world.claim(rooms=rooms, room=3)
+    webhook_limits = {full.webhook_id: 0, tight.webhook_id: 2}
+    claimed = await world.claim(webhook_limits=webhook_limits, new_webhook_limit=3)
     taken: dict[UUID, list[UUID]] = {}
     for one in claimed.deliveries:
         taken.setdefault(one.webhook_id, []).append(one.fence.delivery_id)
@@ -173,10 +173,10 @@ async def test_a_round_goes_on_past_webhooks_that_are_passed_over(world: World) 
     webhooks = sorted([await world.webhook() for _ in range(3)], key=lambda one: one.webhook_id)
     for webhook in webhooks:
         await world.publish(webhook)
-    rooms = {one.webhook_id: 0 for one in webhooks[:2]}
-    first = await world.claim(max_webhooks=2, rooms=rooms)
+    webhook_limits = {one.webhook_id: 0 for one in webhooks[:2]}
+    first = await world.claim(max_webhooks=2, webhook_limits=webhook_limits)
     assert (first.deliveries, first.after) == ((), webhooks[1].webhook_id)
-    second = await world.claim(max_webhooks=2, rooms=rooms, after=first.after)
+    second = await world.claim(max_webhooks=2, webhook_limits=webhook_limits, after=first.after)
     assert [one.webhook_id for one in second.deliveries] == [webhooks[2].webhook_id]
 
 

@@ -183,8 +183,8 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(bounds=BOUNDS, full=st.none() | ANY)
     def claim(self, bounds: Mapping[str, Any], full: int | None) -> None:
-        rooms = {} if full is None else {self._webhook(full).webhook_id: 0}
-        claim = Claim(lease=LEASE, rooms=rooms, **bounds)
+        webhook_limits = {} if full is None else {self._webhook(full).webhook_id: 0}
+        claim = Claim(lease=LEASE, webhook_limits=webhook_limits, **bounds)
         self._begun += self._all(lambda world: _acquired(world, claim)).deliveries
 
     @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2))
@@ -264,7 +264,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         ):
             self._replays.append(replay)
 
-    @rule(limit=st.integers(1, 5), room=st.integers(1, 9))
+    @rule(limit=st.integers(1, 5), new_webhook_limit=st.integers(1, 9))
     def carry_replays_on(self, limit: int, room: int) -> None:
         self._all(lambda world: _advanced(world, limit, room))
 

@@ -240,4 +240,4 @@ async def test_a_full_transaction_is_taken(world: World) -> None:
     webhook = await world.webhook()
     event = world.event()
     await world.ingest([event], [world.to(webhook, event) for _ in range(20_000)])
-    assert len((await world.claim(limit=20_000, room=20_000)).deliveries) == 20_000
+    assert len((await world.claim(limit=20_000, new_webhook_limit=20_000)).deliveries) == 20_000

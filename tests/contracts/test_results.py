@@ -13,7 +13,6 @@ from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
     AttemptOutcome,
-    AttemptResult,
     ClaimedDelivery,
     DeliveryState,
     EndReason,
@@ -27,7 +26,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.world import DELAY, LEASE, World, ids_of
-from tests.support.observers import RecordingObserver
+from tests.support.observers import RecordedResults, RecordingObserver
 
 SECOND = timedelta(seconds=1)
 GONE = Failed(disables=DisabledReason.GONE)
@@ -406,7 +405,7 @@ async def test_thousands_of_leases_are_freed_in_batches(world: World) -> None:
     assert sum(counts) == 5000
     assert len(counts) > 1
     await world.clock.advance(1)
-    assert len(ids_of(await world.claim(limit=5000, room=5000))) == 5000
+    assert len(ids_of(await world.claim(limit=5000, new_webhook_limit=5000))) == 5000
 
 
 async def test_a_result_and_the_reaper_at_once_log_one_attempt(world: World) -> None:
@@ -461,22 +460,20 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(world: World,
     begun = await world.begin(webhook)
     result = world.result(begun, Succeeded())
     response = ReceivedResponse(200, (("x-status", text),), b"a body")
-    recorded: list[AttemptResult] = []
+    listener = RecordedResults()
     recorder = ResultWriter(
         store=world.storage.deliveries,
         clock=SystemClock(),
         observer=RecordingObserver(),
         interruption_delay=DELAY,
-        recorded=recorded.extend,
-        returned=lambda _: None,
-        left=lambda _: None,
+        listener=listener,
     )
     running = asyncio.create_task(recorder.run())
     recorder.record(evolve(result, attempt=evolve(result.attempt, response=response)))
     await recorder.drained()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert len(recorded) == 1
+    assert len(listener.written) == 1
     assert (await world.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
     (logged,) = await world.log(webhook)
     assert logged.response

@@ -193,7 +193,9 @@ class World:
 
     async def claim(self, storage: Storage | None = None, **changes: Any) -> Claimed:
         """Claim without bounds that matter, but for those that are named."""
-        claim = Claim(worker=self.worker, lease=LEASE, limit=1000, limit_bytes=1 << 30, room=1000)
+        claim = Claim(
+            worker=self.worker, lease=LEASE, limit=1000, limit_bytes=1 << 30, new_webhook_limit=1000
+        )
         return await (storage or self.storage).deliveries.acquire(evolve(claim, **changes))
 
     def result(

@@ -119,7 +119,7 @@ class Backstage:
     async def begin(self, count: int) -> Sequence[ClaimedDelivery]:
         """Begin so many deliveries as a worker would."""
         claimed = await self.storage.deliveries.acquire(
-            Claim(self.worker, LEASE, limit=count, limit_bytes=2**30, room=count)
+            Claim(self.worker, LEASE, limit=count, limit_bytes=2**30, new_webhook_limit=count)
         )
         assert len(claimed.deliveries) == count
         return claimed.deliveries

@@ -18,7 +18,7 @@ from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
-from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules
+from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules, Maintenance
 from notification_core.dispatch.fair_queue import Bounds
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.environments.directory import Environments
@@ -230,15 +230,7 @@ class App:
 
     @cached_property
     def lease_reaper(self) -> LeaseReaper:
-        return LeaseReaper(
-            deliveries=self.deliveries,
-            webhooks=self.storage.webhooks,
-            idempotency=self.storage.idempotency,
-            lock=self.storage.worker_lock,
-            clock=self.clock,
-            observer=self.observer,
-            rules=self.upkeep_rules,
-        )
+        return LeaseReaper(self.faulty_storage, self.clock, self.observer, self.upkeep_rules)
 
     @cached_property
     def retention_sweeper(self) -> RetentionSweeper:
@@ -247,22 +239,28 @@ class App:
     @cached_property
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
-            worker=self.ids(),
-            deliveries=self.deliveries,
-            webhooks=self.storage.webhooks,
-            deliver=self.attempts,
+            storage=self.faulty_storage,
+            attempts=self.attempts,
             key_cache=self.key_cache,
-            replay_runner=self.replay_runner,
-            erasure_runner=ErasureRunner(self.storage.erasures, self.key_cache.invalidate),
-            upkeep=self.lease_reaper,
-            retention_sweeper=self.retention_sweeper,
-            lock=self.storage.worker_lock,
-            notifier=self.storage.notifier,
+            maintenance=Maintenance(
+                self.lease_reaper,
+                self.replay_runner,
+                self.retention_sweeper,
+                ErasureRunner(self.storage.erasures, self.key_cache.invalidate),
+            ),
             clock=self.clock,
             observer=self.observer,
             rules=self.dispatch_rules,
+            worker=self.ids(),
             new_worker=self.ids,
         )
+
+    @cached_property
+    def faulty_storage(self) -> Storage:
+        """The storage with the faults of its deliveries."""
+        storage: Any = self.storage
+        faulty: Storage = evolve(storage, deliveries=self.deliveries)
+        return faulty
 
     def result_writer(
         self, listener: RecordedResults, deliveries: DeliveryStore | None = None
@@ -272,9 +270,7 @@ class App:
             clock=self.clock,
             observer=self.observer,
             interruption_delay=INTERVAL,
-            recorded=listener.written.extend,
-            returned=listener.released.extend,
-            left=listener.abandoned.append,
+            listener=listener,
         )
 
     def consumer(self, source: EventSource, read: Callable[[Message], Event]) -> EventConsumer:

@@ -12,7 +12,7 @@ from tests.support.assembly import MemoryApp
 async def dispatching(app: MemoryApp) -> AsyncIterator[MemoryApp]:
     """Dispatch for the length of the block, and check in the end what was sent and logged."""
     await app.storage.worker_lock.acquire(app.dispatcher.worker)
-    app.direct_dispatch = app.dispatcher.sending
+    app.direct_dispatch = app.dispatcher.runner
     await app.dispatcher.start()
     try:
         yield app

@@ -1,10 +1,12 @@
 """An observer and a listener whose records tests look at."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from attrs import define, field
 
+from notification_core.dispatch.result_writer import ResultListener
 from notification_core.errors import Resource
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, ErrorCode, Fence
 from notification_core.model.event import Source
@@ -91,9 +93,18 @@ class RecordingObserver(Observer):
 
 
 @define
-class RecordedResults:
+class RecordedResults(ResultListener):
     """What became of the results that a writer was given."""
 
     written: list[AttemptResult] = field(factory=list)
     released: list[Fence] = field(factory=list)
     abandoned: list[Fence] = field(factory=list)
+
+    def on_written(self, results: Sequence[AttemptResult]) -> None:
+        self.written.extend(results)
+
+    def on_released(self, fences: Sequence[Fence]) -> None:
+        self.released.extend(fences)
+
+    def on_abandoned(self, fence: Fence) -> None:
+        self.abandoned.append(fence)

@@ -19,7 +19,7 @@ from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
-from notification_core.dispatch.dispatcher import Dispatcher
+from notification_core.dispatch.dispatcher import Dispatcher, Maintenance
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner, ErasureService
 from notification_core.errors import WorkerLockTaken
@@ -231,7 +231,7 @@ async def _open_ingests(
             runtime.clock,
             runtime.ids,
             runtime.metrics,
-            dispatcher.sending if dispatcher else None,
+            dispatcher.runner if dispatcher else None,
             storage.notifier,
             full=full_queues.webhooks,
             source=source,
@@ -263,7 +263,7 @@ def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> ReplayService:
     def wake() -> None:
         """Tell all who dispatch that something is due."""
         if dispatcher:
-            dispatcher.sending.wake()
+            dispatcher.runner.wake()
         storage.notifier.wake()
 
     return ReplayService(
@@ -307,31 +307,21 @@ async def _open_dispatcher(runtime: Runtime) -> AsyncIterator[Dispatcher | None]
 
 def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
     settings, storage = runtime.settings, runtime.storage
+    clock, observer = runtime.clock, runtime.metrics
     return Dispatcher(
-        worker=worker,
-        deliveries=storage.deliveries,
-        webhooks=storage.webhooks,
-        deliver=runtime.attempts,
+        storage=storage,
+        attempts=runtime.attempts,
         key_cache=runtime.key_cache,
-        replay_runner=ReplayRunner(storage.replays, runtime.metrics),
-        erasure_runner=ErasureRunner(storage.erasures, runtime.key_cache.invalidate),
-        upkeep=LeaseReaper(
-            deliveries=storage.deliveries,
-            webhooks=storage.webhooks,
-            idempotency=storage.idempotency,
-            lock=storage.worker_lock,
-            clock=runtime.clock,
-            observer=runtime.metrics,
-            rules=upkeep_rules(settings),
+        maintenance=Maintenance(
+            LeaseReaper(storage, clock, observer, upkeep_rules(settings)),
+            ReplayRunner(storage.replays, observer),
+            RetentionSweeper(storage.retention, clock, retention_rules(settings)),
+            ErasureRunner(storage.erasures, runtime.key_cache.invalidate),
         ),
-        retention_sweeper=RetentionSweeper(
-            storage.retention, runtime.clock, retention_rules(settings)
-        ),
-        lock=storage.worker_lock,
-        notifier=storage.notifier,
-        clock=runtime.clock,
-        observer=runtime.metrics,
+        clock=clock,
+        observer=observer,
         rules=dispatch_rules(settings),
+        worker=worker,
         new_worker=runtime.ids,
     )
 

@@ -159,7 +159,7 @@ class World:
         """Return once nothing is being sent or written."""
         dispatcher = self.notifications._application.dispatcher  # noqa: SLF001 - the test's own look inside
         assert dispatcher
-        await self.until(lambda: dispatcher.sending.idle)
+        await self.until(lambda: dispatcher.runner.idle)
 
 
 @asynccontextmanager

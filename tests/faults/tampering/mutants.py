@@ -24,6 +24,8 @@ from notification_core.model.delivery import (
     Fence,
     NewDelivery,
 )
+from notification_core.model.retry_policy import error_in
+from notification_core.ports.sender import SendingFailed
 from tests.faults.tampering.patching import Function, replaced, step_by_step
 
 _SQLITE: Final = "notification_adapters.sql.sqlite.dialect:SqliteDialect"
@@ -319,25 +321,28 @@ def send_another_body() -> None:
     """Send more than was signed."""
 
     def by(send: Function) -> Function:
-        async def longer(deliver: Any, request: Any) -> Any:
-            return await send(deliver, evolve(request, body=request.body + b"\n"))
+        async def longer(sender: Any, request: Any, *rest: Any) -> Any:
+            return await send(sender, evolve(request, body=request.body + b"\n"), *rest)
 
         return longer
 
-    replaced("notification_core.dispatch.attempt:AttemptMaker._send", by)
+    replaced("notification_adapters.http.native.sender:NativeSender.send", by)
 
 
 def send_again_in_silence() -> None:
     """Send a request once more where it failed, and log one of them."""
 
     def by(send: Function) -> Function:
-        async def twice(deliver: Any, request: Any) -> Any:
-            response, error = await send(deliver, request)
-            return (response, error) if error is None else await send(deliver, request)
+        async def twice(*arguments: Any) -> Any:
+            try:
+                response = await send(*arguments)
+            except SendingFailed:
+                return await send(*arguments)
+            return response if error_in(response) is None else await send(*arguments)
 
         return twice
 
-    replaced("notification_core.dispatch.attempt:AttemptMaker._send", by)
+    replaced("notification_adapters.http.native.sender:NativeSender.send", by)
 
 
 def give_up_early() -> None:
@@ -354,7 +359,10 @@ def give_up_early() -> None:
 
 def heed_no_change() -> None:
     """Go on with what is in hand, whatever becomes of its webhook."""
-    replaced("notification_core.dispatch.fair_queue:FairQueue.is_fresh", lambda _: lambda *_: True)
+    replaced(
+        "notification_core.dispatch.fair_queue:FairQueue.on_webhooks_changed",
+        lambda _: lambda *_: False,
+    )
     replaced(
         "notification_core.dispatch.delivery_runner:DeliveryRunner.refresh",
         lambda _: lambda *_: None,

@@ -26,7 +26,7 @@ BEFORE: Final = {
     # A publish is committed, and nobody has been handed anything.
     "committed": ["notification_core.ingest.ingest:Ingest._hand_over"],
     # An attempt has begun in storage, and no connection is made yet.
-    "connecting": ["notification_core.dispatch.attempt:AttemptMaker._send"],
+    "connecting": ["notification_adapters.http.native.sender:NativeSender.send"],
     # The receiver has answered, and nothing of that is written.
     "answered": ["notification_core.dispatch.result_writer:ResultWriter.record"],
     # A delivery is at its end, and in the same transaction its attempt is not logged.

@@ -57,7 +57,7 @@ async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, A
     sender = SlowSender(clock)
     sender.answer(WEBHOOK.url, answer)
     delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
-    result = await attempts(clock, sender).attempt(delivery, WEBHOOK, KEYS)
+    result = await attempts(clock, sender).make(delivery, WEBHOOK, KEYS)
     (request,) = sender.requests
     return request, result
 

@@ -431,7 +431,7 @@ async def test_a_claim_of_unknown_outcome_is_sent_within_two_polls(app: MemoryAp
     await app.add_webhook()
     await app.elsewhere.publish(3)
     app.faults.lost["acquire"] = True
-    app.dispatcher.sending.wake()
+    app.dispatcher.runner.wake()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     assert [one.attempt for one in app.stored_deliveries()] == [1, 1, 1]
     assert app.observer.reaped == 0
@@ -557,7 +557,7 @@ async def test_a_stop_during_a_claim_leaves_no_lease_behind(app: MemoryApp) -> N
     await app.add_webhook()
     await app.elsewhere.publish(10)
     gate = app.faults.late["acquire"] = asyncio.Event()
-    app.dispatcher.sending.wake()
+    app.dispatcher.runner.wake()
     await app.until(lambda: app.stored_deliveries()[0].worker, within=POLL)
     stopping = asyncio.create_task(app.dispatcher.stop())
     await app.clock.advance(0)
@@ -725,7 +725,7 @@ async def test_a_result_that_storage_refuses_is_left_to_its_lease_and_waited_for
         webhook = await app.add_webhook()
         app.faults.errors["finish"] = ValueError("a value that storage refuses")
         await app.publish()
-        sending = app.dispatcher.sending
+        sending = app.dispatcher.runner
         await app.until(lambda: app.sent_to(webhook))
         await app.until(lambda: sending.idle, within=5)
         del app.faults.errors["finish"]
