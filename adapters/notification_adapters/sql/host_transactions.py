@@ -69,8 +69,8 @@ class _Watched:
         One that fails leaves its transaction where it is until the host rolls it back, and an
         error is raised for it: a host may roll back before this looks.
         """
-        pause = 0.0
-        while self._is_current and self._is_active:
+        pause, transaction = 0.0, self._transaction
+        while self._is_current and transaction is not None and transaction.is_active:
             await asyncio.sleep(pause)
             pause = min(2 * pause + 0.001, _LONGEST_PAUSE)
         self._forget()
@@ -79,10 +79,6 @@ class _Watched:
     @property
     def _is_current(self) -> bool:
         return self._connection.get_transaction() is self._transaction
-
-    @property
-    def _is_active(self) -> bool:
-        return self._transaction is not None and self._transaction.is_active
 
     def _commits(self, _: sa.Connection) -> None:
         if self._is_current:

@@ -45,7 +45,15 @@ class PostgresPool:
         Where none is to be begun each statement is a transaction of its own. Raises
         :class:`StorageUnavailable` where no connection becomes free in time.
         """
-        await self._wait_for_a_place()
+        if not self._free.locked():
+            await self._free.acquire()
+        else:
+            try:
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    await self._free.acquire()
+            except TimeoutError:
+                sentence = "No connection to the database became free in time."
+                raise StorageUnavailable(sentence) from None
         self.lent += 1
         try:
             connection = await (self._open() if begin is None else self._open_with(begin))
@@ -81,17 +89,6 @@ class PostgresPool:
         await self.commits.close()
         await self._forget_idle()
         await self._engine.dispose()
-
-    async def _wait_for_a_place(self) -> None:
-        if not self._free.locked():
-            await self._free.acquire()
-            return
-        try:
-            async with asyncio.timeout(_WAIT_SECONDS):
-                await self._free.acquire()
-        except TimeoutError:
-            sentence = "No connection to the database became free in time."
-            raise StorageUnavailable(sentence) from None
 
     async def _open(self) -> AsyncConnection:
         """Return an idle connection that has not been closed, or a new one."""

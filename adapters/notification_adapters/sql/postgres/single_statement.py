@@ -134,12 +134,21 @@ class PostgresSingleStatement(SingleStatement):
         if not places:
             return results
         eligible = [results[place] for place in places]
+        ends = [
+            (
+                *(result.fence.delivery_id, result.fence.environment_id),
+                *(result.fence.attempt, result.fence.worker),
+                int(result.attempt.outcome is AttemptOutcome.FAILED),
+                result.verdict.after if isinstance(result.verdict, Retry) else None,
+            )
+            for result in eligible
+        ]
         async with self._lent() as (connection, now):
             rows = await self._pool.commits.fetch(
                 driver_of(connection),
                 FINISH,
                 now,
-                *columns(map(_result_row, eligible), 6),
+                *columns(ends, 6),
                 *columns([attempt_row(result.attempt) for result in eligible], len(LOGGED)),
             )
         ended = {delivery_id for (delivery_id,) in rows}
@@ -171,15 +180,3 @@ def _eligible(results: Sequence[AttemptResult]) -> Sequence[int]:
         if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
         and isinstance(results[place].verdict, Succeeded | Retry)
     ]
-
-
-def _result_row(result: AttemptResult) -> Sequence[object]:
-    fence, verdict = result.fence, result.verdict
-    return (
-        fence.delivery_id,
-        fence.environment_id,
-        fence.attempt,
-        fence.worker,
-        int(result.attempt.outcome is AttemptOutcome.FAILED),
-        verdict.after if isinstance(verdict, Retry) else None,
-    )

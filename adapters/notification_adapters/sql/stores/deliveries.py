@@ -159,9 +159,15 @@ class SqlDeliveryStore(DeliveryStore):
     @retry_lost_transaction
     async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
-        blocked = await self._with_unsendable(expired_before)
-        if not blocked:
-            return 0
+        # A look through a reader first, so that a writer is not kept waiting for nothing.
+        async with self._database.read_transaction() as connection:
+            now = await self._dialect.now(connection)
+            blocked = await self._dialect.blocked_webhooks(connection, now)
+            if not blocked:
+                return 0
+            look = connection, blocked, 1, now, expired_before
+            if self._database.has_one_writer and not await self._dialect.lock_unsendable(*look):
+                return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             cancelled = await self._dialect.lock_unsendable(
@@ -169,16 +175,6 @@ class SqlDeliveryStore(DeliveryStore):
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
         return len(cancelled)
-
-    async def _with_unsendable(self, expired_before: datetime) -> Sequence[UUID]:
-        """Return the webhooks to settle, found through a reader; none where nothing is to do."""
-        async with self._database.read_transaction() as connection:
-            now = await self._dialect.now(connection)
-            blocked = await self._dialect.blocked_webhooks(connection, now)
-            if not blocked or not self._database.has_one_writer:
-                return blocked
-            first = await self._dialect.lock_unsendable(connection, blocked, 1, now, expired_before)
-        return blocked if first else []
 
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime

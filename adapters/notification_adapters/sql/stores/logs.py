@@ -79,8 +79,17 @@ class SqlLogStore(LogStore):
         async with self._database.query() as connection:
             statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
             for row in await connection.execute(statement, values):
+                last = LastAttempt(
+                    log_id=row.log_id,
+                    delivery_id=row.delivery_id,
+                    event_type=row.event_type,
+                    at=row.started_at,
+                    http_code=row.http_code,
+                    duration=_duration(row),
+                    error=_error(row) if row.which == "last_errored" else None,
+                )
                 activity = activities.get(row.webhook_id, Activity())
-                activities[row.webhook_id] = evolve(activity, **{row.which: _last_attempt(row)})
+                activities[row.webhook_id] = evolve(activity, **{row.which: last})
         return activities
 
 
@@ -159,18 +168,6 @@ def _activity(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
 # Made once: that takes longer than to run them.
 _ACTIVITY = _activity()
 _ACTIVITY_OF_ONE = _activity(_w.webhook_id == sa.bindparam("webhook_id"))
-
-
-def _last_attempt(row: sa.Row[Any]) -> LastAttempt:
-    return LastAttempt(
-        log_id=row.log_id,
-        delivery_id=row.delivery_id,
-        event_type=row.event_type,
-        at=row.started_at,
-        http_code=row.http_code,
-        duration=_duration(row),
-        error=_error(row) if row.which == "last_errored" else None,
-    )
 
 
 def _log_id(attempt: Attempt) -> UUID:

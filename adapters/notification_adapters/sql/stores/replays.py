@@ -1,6 +1,6 @@
 """Delivering again, on SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -82,9 +82,22 @@ class SqlReplayStore(ReplayStore):
 
     @retry_lost_transaction
     async def _add(self, replay: Replay, records: RequestRecords) -> None:
+        row = {
+            "replay_id": replay.replay_id,
+            "environment_id": replay.environment_id,
+            "webhook_id": replay.webhook_id,
+            "since": replay.selection.since,
+            "until": replay.selection.until,
+            "states": _encode(sorted(replay.selection.states)).decode(),
+            "state": replay.state.value,
+            "replayed": replay.replayed,
+            "done_until": replay.done_until,
+            "created_at": replay.created_at,
+            "ended_at": replay.ended_at,
+        }
         async with self._database.write_transaction() as connection:
             await self._records.write(connection, records)
-            if not await insert_if_absent(connection, replays, _columns(replay)):
+            if not await insert_if_absent(connection, replays, row):
                 raise ReplayRunning(replay.webhook_id)
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
@@ -183,20 +196,3 @@ def _replay(row: sa.Row[Any]) -> Replay:
         done_until=row.done_until,
         ended_at=row.ended_at,
     )
-
-
-def _columns(replay: Replay) -> Mapping[str, object]:
-    selection = replay.selection
-    return {
-        "replay_id": replay.replay_id,
-        "environment_id": replay.environment_id,
-        "webhook_id": replay.webhook_id,
-        "since": selection.since,
-        "until": selection.until,
-        "states": _encode(sorted(selection.states)).decode(),
-        "state": replay.state.value,
-        "replayed": replay.replayed,
-        "done_until": replay.done_until,
-        "created_at": replay.created_at,
-        "ended_at": replay.ended_at,
-    }

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -82,20 +81,21 @@ class SqlKeyStore(KeyStore):
             .where(_k.environment_id.in_(environment_ids))
             .order_by(_k.number.desc())
         )
-        return [self._key(row) for row in await connection.execute(query)]
-
-    def _key(self, row: sa.Row[Any]) -> SigningKey:
-        place = place_of(_k.private_key, row.environment_id, row.key_id)
-        return SigningKey(
-            key_id=row.key_id,
-            environment_id=row.environment_id,
-            number=row.number,
-            seed=self._cipher.decrypt(row.private_key, place),
-            public_key=row.public_key,
-            created_at=row.created_at,
-            not_before=row.not_before,
-            expires_at=row.expires_at,
-        )
+        return [
+            SigningKey(
+                key_id=row.key_id,
+                environment_id=row.environment_id,
+                number=row.number,
+                seed=self._cipher.decrypt(
+                    row.private_key, place_of(_k.private_key, row.environment_id, row.key_id)
+                ),
+                public_key=row.public_key,
+                created_at=row.created_at,
+                not_before=row.not_before,
+                expires_at=row.expires_at,
+            )
+            for row in await connection.execute(query)
+        ]
 
     def _columns(self, key: SigningKey) -> Mapping[str, object]:
         place = place_of(_k.private_key, key.environment_id, key.key_id)

@@ -109,7 +109,7 @@ class SqlWebhookStore(WebhookStore):
         records: RequestRecords = (),
     ) -> int:
         """Leave a tombstone, cancel pending deliveries, return the webhooks' revision."""
-        key = environment_id, webhook_id
+        key, reason = (environment_id, webhook_id), EndReason.WEBHOOK_DELETED
         bury = (
             sa.update(webhooks)
             .where(*_living(key), sa.true() if version is None else webhooks.c.version == version)
@@ -118,7 +118,13 @@ class SqlWebhookStore(WebhookStore):
         async with self._database.write_transaction() as connection:
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
-            await self._cancel(connection, webhook_id)
+            # What is being attempted, and a first batch of what waits.
+            dialect, end = self._database.dialect, (DeliveryState.CANCELLED, reason)
+            storage_now = await dialect.now(connection)
+            await dialect.cancel_claimed(connection, webhook_id, reason, storage_now)
+            waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
+            cancelled = [CancelledDelivery(handle, *end) for handle in waiting]
+            await dialect.cancel_unsendable(connection, cancelled, storage_now)
             await self._records.write(connection, records)
             return await count_change(connection)
 
@@ -128,11 +134,14 @@ class SqlWebhookStore(WebhookStore):
     ) -> bool:
         """Disable a webhook of which all attempts since then and one before it have failed."""
         key = environment_id, webhook_id
+        unchanged = sa.select(webhooks.c.version).where(
+            *_living(key), webhooks.c.disabled_reason.is_(None), webhooks.c.updated_at <= since
+        )
         # The long look at the log goes through a reader; the version holds what it found.
         async with self._database.read_transaction() as connection:
-            version = await _version_of_failing(connection, key, since)
-        if version is None:
-            return False
+            version: int | None = (await connection.execute(unchanged)).scalar_one_or_none()
+            if version is None or not await _has_only_failed(connection, key, since):
+                return False
         async with self._database.write_transaction() as connection:
             failing = DisabledReason.FAILING
             disabled = await disable(
@@ -151,17 +160,6 @@ class SqlWebhookStore(WebhookStore):
         """Read webhooks of any environment afresh."""
         async with self._database.read_transaction() as connection:
             return await self._rows.snapshot(connection, webhook_ids)
-
-    async def _cancel(self, connection: AsyncConnection, webhook_id: UUID) -> None:
-        """Cancel what is being attempted, and a first batch of what waits."""
-        dialect = self._database.dialect
-        now = await dialect.now(connection)
-        end = DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED
-        await dialect.cancel_claimed(connection, webhook_id, end[1], now)
-        waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
-        await dialect.cancel_unsendable(
-            connection, [CancelledDelivery(handle, *end) for handle in waiting], now
-        )
 
 
 async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is told
@@ -210,19 +208,6 @@ async def _why_not_changed(
     exists = sa.select(webhooks.c.version).where(*_living(key))
     version = (await connection.execute(exists)).scalar_one_or_none()
     return WebhookNotFound(key[1]) if version is None else WebhookChanged(key[1])
-
-
-async def _version_of_failing(
-    connection: AsyncConnection, key: WebhookKey, since: datetime
-) -> int | None:
-    """Return the version of a webhook that has only failed since then, None of any other."""
-    unchanged = sa.select(webhooks.c.version).where(
-        *_living(key), webhooks.c.disabled_reason.is_(None), webhooks.c.updated_at <= since
-    )
-    version: int | None = (await connection.execute(unchanged)).scalar_one_or_none()
-    if version is None or not await _has_only_failed(connection, key, since):
-        return None
-    return version
 
 
 async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
