@@ -13,7 +13,6 @@ from notification_core.model.destinations import Network
 from notification_entrypoints.serving.http_server import PatientProtocol
 
 _FORWARDED = "X-Forwarded-For"
-_PROTOCOL = "X-Forwarded-Proto"
 _UNKNOWN = "unknown"
 # An IPv6 customer has at least a /64: whoever counts single addresses counts nothing.
 _PREFIX = 64
@@ -37,11 +36,6 @@ def client_address(request: web.Request, proxies: Sequence[Network]) -> str:
             break
         address = before
     return str(address)
-
-
-def is_secure(request: web.Request, proxies: Sequence[Network]) -> bool:
-    """Tell whether a request came over TLS, as a proxy of ours says."""
-    return request.headers.get(_PROTOCOL) == "https" and peer_is_within(request, proxies)
 
 
 def peer_is_within(request: web.Request, networks: Sequence[Network]) -> bool:

@@ -28,7 +28,7 @@ def check_accepted(request: web.Request, media_types: Collection[str]) -> None:
 
     Parameters make no difference.
     """
-    weights = _weights(request, hdrs.ACCEPT)
+    weights = _weights(",".join(request.headers.getall(hdrs.ACCEPT, ())))
     for media_type in media_types:
         # The range that names it most closely counts.
         ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*", "*")
@@ -45,9 +45,12 @@ def compress(request: web.Request, response: web.StreamResponse) -> None:
     """
     if not isinstance(response, web.Response) or hdrs.ETAG in response.headers:
         return
-    weights = _weights(request, hdrs.ACCEPT_ENCODING)
-    plain = weights.get("identity", weights.get(_ANY_CODING))
+    text = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
     size = len(response.body) if isinstance(response.body, bytes) else 0
+    if size < LARGE and ";" not in text:
+        return  # Without a weight nothing is refused, and the response can go as it is.
+    weights = _weights(text)
+    plain = weights.get("identity", weights.get(_ANY_CODING))
     if size >= LARGE:
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
     elif plain != 0 or not size:
@@ -60,9 +63,8 @@ def compress(request: web.Request, response: web.StreamResponse) -> None:
         response.enable_compression(best)
 
 
-def _weights(request: web.Request, name: str) -> Mapping[str, float]:
+def _weights(text: str) -> Mapping[str, float]:
     """Return what a header names, each with its weight."""
-    text = ",".join(request.headers.getall(name, ()))
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _weights_in(text)
 
 

@@ -22,7 +22,7 @@ from notification_core.model.caller import ANYBODY, Caller, Scope
 from notification_core.model.destinations import Network
 from notification_core.ports.history import History
 from notification_core.ports.webhooks import WebhookStore
-from notification_entrypoints.api.http.connections import is_secure, peer_is_within
+from notification_entrypoints.api.http.connections import peer_is_within
 from notification_entrypoints.api.openapi.document import AccessRule, Reach
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.api.security.authentication import CHALLENGE, Callers
@@ -188,7 +188,9 @@ class OriginPolicy:
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
         headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        if is_secure(request, self.proxies):
+        # A request came over TLS if a proxy of ours says so.
+        scheme = request.headers.get("X-Forwarded-Proto")
+        if scheme == "https" and peer_is_within(request, self.proxies):
             headers.update(_HSTS)
         if self.origins:
             self._share(request, response)
