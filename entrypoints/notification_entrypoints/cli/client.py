@@ -126,7 +126,11 @@ class ApiClient:
             link = response.links.get("next")
             next_page = None if link is None else dict(URL(str(link["url"])).query)
             return ApiResponse(answer, response.headers.get("ETag"), next_page)
-        refusal, status = _refusal(answer), response.status
+        status = response.status
+        try:
+            refusal = _REFUSAL.decode(answer)
+        except msgspec.DecodeError:
+            refusal = _Refusal("what answers there is not this API")
         if is_away(status):
             raise ApiUnavailable(f"The {self._api.name} answers {status}: {refusal.message}")
         message = _denied(self._api, status, refusal) if status in DENIED else refusal.message
@@ -189,13 +193,6 @@ class _Refusal(msgspec.Struct):
 
 
 _REFUSAL = msgspec.json.Decoder(_Refusal)
-
-
-def _refusal(answer: bytes) -> _Refusal:
-    try:
-        return _REFUSAL.decode(answer)
-    except msgspec.DecodeError:
-        return _Refusal("what answers there is not this API")
 
 
 def _denied(api: Api, status: int, refusal: _Refusal) -> str:

@@ -207,17 +207,13 @@ class _Publishing:
         ]
         if len(error.details) > _MAX_NAMED:
             named.append(f"and {len(error.details) - _MAX_NAMED} more")
-        return "\n  ".join([f"{_whole(batch)} refused.", *(named or [str(error)]), self._so_far()])
+        first, last = batch.lines[0].number, batch.lines[-1].number
+        lines = f"Line {first} is" if first == last else f"Lines {first} to {last} are"
+        refused = f"{lines if first else 'The event is'} refused."
+        return "\n  ".join([refused, *(named or [str(error)]), self._so_far()])
 
     def _so_far(self) -> str:
         return f"{self.events:,} events were published before."
-
-
-def _whole(batch: Batch) -> str:
-    first, last = batch.lines[0].number, batch.lines[-1].number
-    if not first:
-        return "The event is"
-    return f"Line {first} is" if first == last else f"Lines {first} to {last} are"
 
 
 def _place(batch: Batch, field: str) -> str:

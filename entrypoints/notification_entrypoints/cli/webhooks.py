@@ -13,6 +13,7 @@ from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.terminal import (
+    asynchronous,
     confirm,
     fields,
     json_option,
@@ -118,7 +119,8 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
 @_headers
 @json_option
 @api_option
-def create_webhook(  # noqa: PLR0913 - one parameter an option
+@asynchronous
+async def create_webhook(  # noqa: PLR0913 - one parameter an option
     *,
     environment: UUID,
     url: str,
@@ -133,7 +135,11 @@ def create_webhook(  # noqa: PLR0913 - one parameter an option
     """Create a webhook; without --event it gets all event types there are."""
     draft: _Fields = {"name": name or url[:256], "url": url, "method": method}
     draft |= {"events": list(events)} | _given(description=description, custom_headers=headers)
-    _print(run(_create(api, environment, draft)), as_json=as_json)
+    async with ApiClient(api) as client:
+        draft["events"] = draft["events"] or await event_types(client)
+        body = msgspec.json.encode(draft)
+        answer = await client.request("POST", f"/environments/{environment}/webhooks", body)
+    _print(answer, as_json=as_json)
 
 
 @command.command(
@@ -293,13 +299,6 @@ def delete_webhook(webhook_id: UUID, api: Api, *, yes: bool, as_json: bool) -> N
         print_raw_json(msgspec.json.encode({"deleted": webhook_id}))
     else:
         output().print(f"Webhook {webhook_id} is deleted.", markup=False)
-
-
-async def _create(api: Api, environment: UUID, draft: Mapping[str, object]) -> bytes:
-    async with ApiClient(api) as client:
-        events = draft["events"] or await event_types(client)
-        body = msgspec.json.encode({**draft, "events": events})
-        return await client.request("POST", f"/environments/{environment}/webhooks", body)
 
 
 async def _replace(api: Api, webhook_id: UUID, change: _Change) -> bytes:
