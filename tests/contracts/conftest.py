@@ -49,7 +49,7 @@ async def _in_memory(_: AsyncExitStack) -> World:
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids, TOPICS)
     rival = evolve(
-        storage, worker_lock=storage.another_worker_lock(), notifier=storage.another_waking()
+        storage, worker_lock=storage.another_worker_lock(), notifier=storage.another_notifier()
     )
     opened = world_of(storage, rival, clock, ids, memory_probe(storage))
     return evolve(opened, under=lambda _: nullcontext(storage))

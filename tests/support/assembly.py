@@ -347,7 +347,7 @@ class MemoryApp(App):
         storage = evolve(
             self.storage,
             worker_lock=self.storage.another_worker_lock(),
-            notifier=self.storage.another_waking(),
+            notifier=self.storage.another_notifier(),
         )
         return super().another_process(**{"storage": storage, **changes})
 

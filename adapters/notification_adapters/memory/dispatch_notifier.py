@@ -5,10 +5,10 @@ import asyncio
 from notification_core.ports.dispatch_notifier import DispatchNotifier
 
 
-class MemoryWaking(DispatchNotifier):
+class MemoryNotifier(DispatchNotifier):
     """Wakes all others of the same circle, which it joins."""
 
-    def __init__(self, circle: "list[MemoryWaking]") -> None:
+    def __init__(self, circle: "list[MemoryNotifier]") -> None:
         self._circle = circle
         self._event = asyncio.Event()
         circle.append(self)

@@ -10,7 +10,7 @@ from notification_adapters.memory.audit import MemoryAuditLog
 from notification_adapters.memory.backlog import MemoryBacklog
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
-from notification_adapters.memory.dispatch_notifier import MemoryWaking
+from notification_adapters.memory.dispatch_notifier import MemoryNotifier
 from notification_adapters.memory.encrypted_columns import MemoryEncryptedColumns
 from notification_adapters.memory.erasures import MemoryErasureStore
 from notification_adapters.memory.history import MemoryHistory
@@ -53,10 +53,10 @@ class MemoryStorage(Storage):
     outbox: MemoryOutbox
     encrypted_columns: MemoryEncryptedColumns
     worker_lock: MemoryWorkerLock
-    notifier: MemoryWaking
+    notifier: MemoryNotifier
     state: MemoryState = field(repr=False)
     holder: LockHolder = field(repr=False)
-    circle: list[MemoryWaking] = field(repr=False)
+    circle: list[MemoryNotifier] = field(repr=False)
     parallel_ingests: int = 1  # those that write take turns
     open_transactions: int = 0
     max_transactions: int | None = None
@@ -82,9 +82,9 @@ class MemoryStorage(Storage):
         """Return the lock of one more worker, as another process would have it."""
         return MemoryWorkerLock(self.state, self.holder)
 
-    def another_waking(self) -> MemoryWaking:
+    def another_notifier(self) -> MemoryNotifier:
         """Return how one more worker wakes and is woken, as another process would have it."""
-        return MemoryWaking(self.circle)
+        return MemoryNotifier(self.circle)
 
 
 def memory_storage(
@@ -96,7 +96,7 @@ def memory_storage(
     """
     ids = ids or IdGenerator(clock)
     state, holder = MemoryState(topics=topics, new_id=ids), LockHolder()
-    circle: list[MemoryWaking] = []
+    circle: list[MemoryNotifier] = []
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state),
         deliveries=MemoryDeliveryStore(state, clock, ids),
@@ -115,7 +115,7 @@ def memory_storage(
         outbox=MemoryOutbox(state, clock),
         encrypted_columns=MemoryEncryptedColumns(),
         worker_lock=MemoryWorkerLock(state, holder),
-        notifier=MemoryWaking(circle),
+        notifier=MemoryNotifier(circle),
         state=state,
         holder=holder,
         circle=circle,
