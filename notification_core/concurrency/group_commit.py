@@ -43,7 +43,6 @@ class GroupCommit(Generic[Request, Response]):
     async def submit(self, request: Request) -> Response:
         """Return the answer, or raise it; the work is done even if the caller is cancelled."""
         response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        response.add_done_callback(_look_at)
         self._waiting.append((request, response))
         # Who has done its work stays here until its callback runs, but looks for no more: who asks
         # in between would wait until the next one asks.
@@ -51,6 +50,7 @@ class GroupCommit(Generic[Request, Response]):
             task = asyncio.create_task(self._work_on())
             self._working.add(task)
             task.add_done_callback(self._working.discard)
+        # An error that comes when nobody waits for it any more is looked at by shield.
         return await asyncio.shield(response)
 
     async def drain(self) -> None:
@@ -60,18 +60,14 @@ class GroupCommit(Generic[Request, Response]):
 
     async def _work_on(self) -> None:
         while self._waiting:
-            await self._answer(self._next())
-
-    def _next(self) -> list[tuple[Request, asyncio.Future[Response]]]:
-        """Take the next group: at least one question."""
-        group = [self._waiting.popleft()]
-        size = self._size(group[0][0])
-        while self._waiting:
-            size += self._size(self._waiting[0][0])
-            if size > self._most:
-                break
-            group.append(self._waiting.popleft())
-        return group
+            group = [self._waiting.popleft()]
+            size = self._size(group[0][0])
+            while self._waiting:
+                size += self._size(self._waiting[0][0])
+                if size > self._most:
+                    break
+                group.append(self._waiting.popleft())
+            await self._answer(group)
 
     async def _answer(self, group: Sequence[tuple[Request, asyncio.Future[Response]]]) -> None:
         responses: Sequence[Response | Exception]
@@ -81,8 +77,8 @@ class GroupCommit(Generic[Request, Response]):
             responses = [error] * len(group)
         except Exception as error:  # noqa: BLE001 - it is answered, whatever it was
             if len(group) > 1:
-                for one in group:
-                    await self._answer([one])
+                for pair in group:
+                    await self._answer([pair])
                 return
             responses = [error]
         for (_, future), response in zip(group, responses, strict=False):
@@ -91,9 +87,3 @@ class GroupCommit(Generic[Request, Response]):
             else:
                 future.set_result(response)
         self._waiting.extendleft(reversed(group[len(responses) :]))
-
-
-def _look_at(response: "asyncio.Future[Response]") -> None:
-    """Look at an error that nobody waits for any more, or asyncio complains of it."""
-    if not response.cancelled():
-        response.exception()

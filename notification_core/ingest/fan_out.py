@@ -6,7 +6,6 @@ from datetime import datetime
 from attrs import frozen
 
 from notification_core.errors import TooManyDeliveries
-from notification_core.ingest.matching import matching, subscriptions_by_type
 from notification_core.ingest.webhook_cache import CachedWebhooks
 from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, EventKey
@@ -15,64 +14,59 @@ from notification_core.model.webhook import Webhook
 
 @frozen
 class FanOut:
-    """Which webhooks want each of some events, as a transaction sees them.
+    """Which webhooks get a delivery of each of some events (a skipped one if disabled).
 
-    ``known`` is what was known of the environments, ``now`` when the webhooks were judged.
+    ``cached`` is what was known of the environments, ``now`` when the webhooks were judged.
     """
 
-    of: Mapping[EventKey, Sequence[Webhook]]
-    known: CachedWebhooks
+    webhooks_of: Mapping[EventKey, Sequence[Webhook]]
+    cached: CachedWebhooks
     now: datetime
 
-    def rows(self, events: Sequence[Event]) -> int:
-        """Return how many deliveries events make.
+    def fitting(
+        self, requests: Sequence[Sequence[Event]]
+    ) -> tuple[Sequence[TooManyDeliveries | None], Sequence[Event]]:
+        """Return which of the first requests fit into one transaction, and their events.
 
-        Raises :class:`TooManyDeliveries` where these are more than a transaction should hold; it
-        says how many of the first events would fit.
-        """
-        rows = fits = 0
-        for key in distinct(events):
-            rows += len(self.of[key])
-            fits += rows <= MAX_DELIVERIES_PER_TRANSACTION
-        if rows > MAX_DELIVERIES_PER_TRANSACTION:
-            raise TooManyDeliveries(
-                f"These {len(events)} events make {rows} deliveries; at most "
-                f"{MAX_DELIVERIES_PER_TRANSACTION} are stored at once. "
-                f"The first {fits} events would fit: publish in smaller batches.",
-                fits,
-            )
-        return rows
-
-    def refusals(self, requests: Sequence[Sequence[Event]]) -> Sequence[TooManyDeliveries | None]:
-        """Return which of the first requests fit into one transaction, and why others never do.
-
-        There is at least one; those behind the last one are for another transaction.
+        Of each request, at least one, it is said why it never fits, or None; it says how many of
+        its first events would fit. Requests behind the last one are for another transaction.
         """
         refusals: list[TooManyDeliveries | None] = []
+        fitting: list[Event] = []
         left = MAX_DELIVERIES_PER_TRANSACTION
         for events in requests:
-            try:
-                rows = self.rows(events)
-            except TooManyDeliveries as error:
-                refusals.append(error)
+            rows = fits = 0
+            for key in dict.fromkeys([event.key for event in events]):
+                rows += len(self.webhooks_of[key])
+                fits += rows <= MAX_DELIVERIES_PER_TRANSACTION
+            if rows > MAX_DELIVERIES_PER_TRANSACTION:
+                refusal = TooManyDeliveries(
+                    f"These {len(events)} events make {rows} deliveries; at most "
+                    f"{MAX_DELIVERIES_PER_TRANSACTION} are stored at once. "
+                    f"The first {fits} events would fit: publish in smaller batches.",
+                    fits,
+                )
+                refusals.append(refusal)
                 continue
             if rows > left:
                 break
             left -= rows
             refusals.append(None)
-        return refusals
+            fitting += events
+        return refusals, fitting
 
 
-def fan_out(events: Sequence[Event], known: CachedWebhooks, now: datetime) -> FanOut:
-    """Return which of the known webhooks want each event."""
-    subscriptions = subscriptions_by_type(known.webhooks, now)
-    wanted = {key: matching(event, subscriptions) for key, event in distinct(events).items()}
-    return FanOut(wanted, known, now)
+def fan_out(events: Sequence[Event], cached: CachedWebhooks, now: datetime) -> FanOut:
+    """Return which webhooks get a delivery of each event; of events with one key the first counts.
 
-
-def distinct(events: Sequence[Event]) -> Mapping[EventKey, Event]:
-    """Return the events by their keys, the first one of each."""
-    found: dict[EventKey, Event] = {}
+    A webhook gets what happens in its environment and is of a type that it subscribes to.
+    """
+    by_type: dict[tuple[object, str], list[Webhook]] = {}
+    for webhook in cached.webhooks:
+        if webhook.gets_deliveries(now):
+            for event_type in webhook.events:
+                by_type.setdefault((webhook.environment_id, event_type), []).append(webhook)
+    webhooks_of: dict[EventKey, Sequence[Webhook]] = {}
     for event in events:
-        found.setdefault(event.key, event)
-    return found
+        webhooks_of.setdefault(event.key, by_type.get((event.environment_id, event.type), ()))
+    return FanOut(webhooks_of, cached, now)

@@ -3,14 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.ingest.fan_out import FanOut, distinct
+from notification_core.ingest.fan_out import FanOut
 from notification_core.model.delivery import (
     ClaimedDelivery,
     DeliveryState,
@@ -33,7 +33,7 @@ class DirectDispatch(Protocol):
     def reserve(
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
     ) -> bool:
-        """Keep a place for a delivery about to be stored as begun; False where there is none."""
+        """Keep a place for a delivery about to be stored as claimed; False where there is none."""
 
     @abstractmethod
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
@@ -59,39 +59,26 @@ class PlannedBatch:
 
     direct_dispatch: DirectDispatch | None
     taken: Sequence[Event] = ()
-    stored: Mapping[EventKey, EventToStore] = field(factory=dict)
+    stored: dict[EventKey, EventToStore] = field(factory=dict)
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
     claimed: list[ClaimedDelivery] = field(factory=list)
 
-    @property
-    def owner(self) -> tuple[UUID | None, timedelta]:
-        """Return whose the deliveries are that are begun, and for how long."""
-        return (
-            (self.direct_dispatch.worker, self.direct_dispatch.lease)
-            if self.direct_dispatch
-            else (None, timedelta())
-        )
-
-    @property
-    def due(self) -> int:
-        """Return how many deliveries are left for any worker to claim."""
-        return sum(
-            one.state is DeliveryState.PENDING and not one.claimed for one in self.deliveries
-        )
-
     def planned(self, webhooks_revision: int) -> IngestPlan:
         """Return all of it, as it is to be stored while the webhooks' revision stands at this."""
-        return IngestPlan(webhooks_revision, [*self.stored.values()], self.deliveries, *self.owner)
+        worker = self.direct_dispatch.worker if self.direct_dispatch else None
+        lease = self.direct_dispatch.lease if self.direct_dispatch else timedelta()
+        events = [*self.stored.values()]
+        return IngestPlan(webhooks_revision, events, self.deliveries, worker, lease)
 
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
         """Take in which events are new; the others get none of the deliveries planned for them."""
         self.arrivals = arrivals
         known = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
         if known:
-            self._release([one for one in self.claimed if one.event_key in known])
-            self.claimed = [one for one in self.claimed if one.event_key not in known]
-            self.deliveries = [one for one in self.deliveries if one.event_key not in known]
+            self._release([row for row in self.claimed if row.event_key in known])
+            self.claimed = [row for row in self.claimed if row.event_key not in known]
+            self.deliveries = [row for row in self.deliveries if row.event_key not in known]
 
     def give_up(self) -> None:
         """Store nothing of it."""
@@ -100,7 +87,7 @@ class PlannedBatch:
 
     def conflicts(self) -> Iterator[EventKey]:
         """Yield the keys that are known for other data, or that come with other data themselves."""
-        yield from (key for key, one in self.arrivals.items() if one is Arrival.CONFLICT)
+        yield from (key for key, found in self.arrivals.items() if found is Arrival.CONFLICT)
         if len(self.stored) == len(self.taken):
             return
         for event in self.taken:
@@ -116,7 +103,7 @@ class PlannedBatch:
 
 @frozen
 class IngestPlanner:
-    """Plans deliveries: skipped, begun by this process, or due.
+    """Plans deliveries: skipped, claimed by this process, or due.
 
     ``full`` holds, at any time, the webhooks whose queues take no more.
     """
@@ -124,49 +111,47 @@ class IngestPlanner:
     ids: IdGenerator
     full: AbstractSet[UUID]
 
-    def plan(self, batch: PlannedBatch, wanted: FanOut, events: Sequence[Event]) -> None:
+    def plan(self, batch: PlannedBatch, fan_out: FanOut, events: Sequence[Event]) -> None:
         """Plan all of these events, and reserve places for what this process may take."""
-        erasing = wanted.known.erasing
-        batch.taken = [one for one in events if one.environment_id not in erasing]
-        batch.stored = {
-            key: EventToStore(event, body_of(event) if wanted.of[key] else None)
-            for key, event in distinct(batch.taken).items()
-        }
-        for key, event in batch.stored.items():
-            for webhook in wanted.of[key]:
-                self._plan(batch, event, webhook, wanted)
+        erasing = fan_out.cached.erasing
+        batch.taken = [event for event in events if event.environment_id not in erasing]
+        for event in batch.taken:
+            key = event.key
+            if key not in batch.stored:
+                webhooks = fan_out.webhooks_of[key]
+                body = body_of(event) if webhooks else None
+                batch.stored[key] = EventToStore(event, body)
+                for webhook in webhooks:
+                    self._plan_delivery(batch, fan_out, event, webhook, body or b"")
 
-    def _plan(
-        self, batch: PlannedBatch, stored: EventToStore, webhook: Webhook, wanted: FanOut
+    def _plan_delivery(
+        self, batch: PlannedBatch, fan_out: FanOut, event: Event, webhook: Webhook, body: bytes
     ) -> None:
-        event, body, direct_dispatch = stored.event, stored.body or b"", batch.direct_dispatch
+        direct_dispatch, revision = batch.direct_dispatch, fan_out.cached.webhooks_revision
         delivery_id = self.ids()
-        reason = self._reason_to_skip(webhook, wanted.now)
-        claimed = (
-            reason is None
-            and direct_dispatch is not None
-            and direct_dispatch.reserve(
-                delivery_id, webhook, wanted.known.webhooks_revision, len(body)
-            )
-        )
+        state, reason, is_claimed = DeliveryState.SKIPPED, None, False
+        if webhook.is_disabled(fan_out.now):
+            reason = EndReason.WEBHOOK_DISABLED
+        elif webhook.webhook_id in self.full:
+            reason = EndReason.QUEUE_FULL
+        else:
+            state = DeliveryState.PENDING
+            if direct_dispatch and direct_dispatch.reserve(
+                delivery_id, webhook, revision, len(body)
+            ):
+                is_claimed = True
+                fence = Fence(delivery_id, event.environment_id, 1, direct_dispatch.worker)
+                batch.claimed.append(
+                    ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
+                )
         batch.deliveries.append(
             NewDelivery(
                 delivery_id,
                 event.environment_id,
                 webhook.webhook_id,
                 event.event_id,
-                DeliveryState.SKIPPED if reason else DeliveryState.PENDING,
+                state,
                 reason,
-                claimed,
+                is_claimed,
             )
         )
-        if claimed and direct_dispatch:
-            fence = Fence(delivery_id, event.environment_id, 1, direct_dispatch.worker)
-            batch.claimed.append(
-                ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
-            )
-
-    def _reason_to_skip(self, webhook: Webhook, now: datetime) -> EndReason | None:
-        if webhook.is_disabled(now):
-            return EndReason.WEBHOOK_DISABLED
-        return EndReason.QUEUE_FULL if webhook.webhook_id in self.full else None

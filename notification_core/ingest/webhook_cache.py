@@ -25,17 +25,13 @@ class CachedWebhooks:
 
 
 @define
-class _Edition:
+class _Generation:
     """What was read while the webhooks' revision stood at a number."""
 
     webhooks_revision: int
     erasing: Collection[UUID]
     webhooks: dict[UUID, Sequence[Webhook]] = field(factory=dict)
     _size: int = 0
-
-    def remembers(self, environment_id: UUID) -> bool:
-        """Tell whether the environment's webhooks are known, and their events wanted."""
-        return environment_id in self.webhooks and environment_id not in self.erasing
 
     def remember(self, read: Mapping[UUID, Sequence[Webhook]]) -> None:
         """Keep what was read; where it becomes too much, keep that alone."""
@@ -56,7 +52,7 @@ class WebhookCache:
     """
 
     def __init__(self) -> None:
-        self._latest: _Edition | None = None
+        self._latest: _Generation | None = None
 
     def get_cached(self, environment_ids: Collection[UUID]) -> CachedWebhooks | None:
         """Return what is remembered of these environments; None where that is not all of it.
@@ -64,35 +60,40 @@ class WebhookCache:
         Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
         not on the word of a memory.
         """
-        edition = self._latest
-        if edition is None or not all(map(edition.remembers, environment_ids)):
+        generation = self._latest
+        if generation is None:
             return None
-        webhooks = [*chain.from_iterable(edition.webhooks[one] for one in environment_ids)]
-        return CachedWebhooks(edition.webhooks_revision, webhooks, edition.erasing)
+        webhooks: list[Webhook] = []
+        for environment_id in environment_ids:
+            cached = generation.webhooks.get(environment_id)
+            if cached is None or environment_id in generation.erasing:
+                return None
+            webhooks += cached
+        return CachedWebhooks(generation.webhooks_revision, webhooks, generation.erasing)
 
     async def load(
         self, transaction: IngestTransaction, environment_ids: Collection[UUID]
     ) -> CachedWebhooks:
         """Return the webhooks of these environments, as the transaction sees them."""
-        edition = await self._edition(transaction)
-        found = {one: edition.webhooks.get(one) for one in environment_ids}
+        generation = await self._generation(transaction)
+        found = {one: generation.webhooks.get(one) for one in environment_ids}
         missing = [one for one, webhooks in found.items() if webhooks is None]
         if missing:
             read = _by_environment(await transaction.subscriptions(missing), missing)
-            edition.remember(read)
+            generation.remember(read)
             found |= read
         webhooks = [*chain.from_iterable(each or () for each in found.values())]
-        return CachedWebhooks(edition.webhooks_revision, webhooks, edition.erasing)
+        return CachedWebhooks(generation.webhooks_revision, webhooks, generation.erasing)
 
-    async def _edition(self, transaction: IngestTransaction) -> _Edition:
+    async def _generation(self, transaction: IngestTransaction) -> _Generation:
         # The counter first: a change between two reads must not seem to be known already. Who
-        # looks up at the same time may see another number: each fills the edition that it began.
+        # looks up at the same time may see another number: each fills the generation that it began.
         webhooks_revision = await transaction.webhooks_revision()
-        edition = self._latest
-        if edition is None or edition.webhooks_revision != webhooks_revision:
-            edition = _Edition(webhooks_revision, await transaction.erasing())
-            self._latest = edition
-        return edition
+        generation = self._latest
+        if generation is None or generation.webhooks_revision != webhooks_revision:
+            generation = _Generation(webhooks_revision, await transaction.erasing())
+            self._latest = generation
+        return generation
 
 
 def _by_environment(

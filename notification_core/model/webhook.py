@@ -59,6 +59,17 @@ class Webhook:
         """Tell whether nothing is to be sent at this moment."""
         return self.disabled_until is not None and now < self.disabled_until
 
+    def gets_deliveries(self, now: datetime) -> bool:
+        """Tell whether events make deliveries for it, be they skipped ones.
+
+        After a while, skips of a webhook that the system disabled are not recorded any more.
+        """
+        if self.deleted_at is not None:
+            return False
+        if self.disabled_reason is None or self.disabled_at is None or not self.is_disabled(now):
+            return True
+        return now - self.disabled_at <= SKIPS_RECORDED_FOR
+
     def may_be_sent_to(self, now: datetime) -> bool:
         """Tell whether a delivery may be sent at this moment."""
         return self.deleted_at is None and not self.is_disabled(now)

@@ -61,7 +61,7 @@ class Claimed:
 
 @frozen
 class IngestPlan:
-    """Events with their deliveries, planned by what was known of webhooks at a webhooks' revision.
+    """Events with their deliveries, planned by what was known of webhooks at a revision.
 
     The keys of the events are distinct. Deliveries that are ``claimed`` belong to ``worker`` for
     ``lease``, with attempt 1.
@@ -108,6 +108,18 @@ class IngestTransaction(Protocol):
         Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1.
         """
 
+    async def add(self, plan: IngestPlan) -> Mapping[EventKey, Arrival]:
+        """Store the events that are new, each with its deliveries, step by step.
+
+        Tell of each event whether it is new: one that is known is left as it is, gets no more
+        deliveries, and is as durable as a new one (:meth:`add_events`).
+        """
+        arrivals = await self.add_events(plan.events)
+        new = [row for row in plan.deliveries if arrivals[row.event_key] is Arrival.NEW]
+        if new:
+            await self.add_deliveries(new, plan.worker, plan.lease)
+        return arrivals
+
     @abstractmethod
     async def add_records(self, records: RequestRecords) -> None:
         """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
@@ -133,21 +145,16 @@ class DeliveryStore(Protocol):
     def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
 
-    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
-        """Store the events that are new, each with its deliveries, as one committed batch.
+    async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
+        """Store a plan as :meth:`IngestTransaction.add` does, as one committed batch.
 
-        Tell of each event whether it is new: one that is known is left as it is, gets no more
-        deliveries, and is as durable as a new one (:meth:`IngestTransaction.add_events`). Where the
-        webhooks' revision is another one by now nothing is stored, and None returned. Here it goes
-        step by step; where that takes many trips, a storage may do better.
+        Where the webhooks' revision is another one by now nothing is stored, and None returned.
+        Here it goes step by step; where that takes many trips, a storage may do better.
         """
         async with self.ingesting() as transaction:
-            if await transaction.webhooks_revision() != planned.webhooks_revision:
+            if await transaction.webhooks_revision() != plan.webhooks_revision:
                 return None
-            arrivals = await transaction.add_events(planned.events)
-            new = [one for one in planned.deliveries if arrivals[one.event_key] is Arrival.NEW]
-            await transaction.add_deliveries(new, planned.worker, planned.lease)
-        return arrivals
+            return await transaction.add(plan)
 
     @abstractmethod
     async def acquire(self, claim: Claim) -> Claimed:
