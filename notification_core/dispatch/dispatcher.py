@@ -83,13 +83,10 @@ class Dispatcher(RunnerListener, ResultListener):
         self._webhooks = storage.webhooks
         self._notifier = storage.notifier
         self._maintenance = maintenance
-        self._clock = clock
-        self._observer = observer
-        self._rules = rules
+        self._clock, self._observer, self._rules = clock, observer, rules
         self._signals = {name: Wakeup(clock) for name in self._steps()}
         self._claiming = asyncio.Lock()
-        self._claims = True
-        self._claim_at = 0.0
+        self._claims, self._claim_at = True, 0.0
         self._after: UUID | None = None
         self._queue = FairQueue(rules.bounds)
         self._results = ResultWriter(
