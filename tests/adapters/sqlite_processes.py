@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from notification_core.model.delivery import NewDelivery
 from tests.adapters.sqlite_files import event, opened
-from tests.contracts.world import LEASE
+from tests.contracts.harness import LEASE
 
 PER_BATCH = 20
 

@@ -21,7 +21,7 @@ from notification_adapters.sql.postgres.server import PostgresConnection
 from notification_core.concurrency.ids import IdGenerator
 from tests.adapters.interleaving import orders
 from tests.adapters.two_at_once import ACTS, PAIRS, Stage
-from tests.contracts.world import standing_still
+from tests.contracts.harness import standing_still
 from tests.support.postgres_server import CIPHER, PostgresServer
 
 _BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"

@@ -1,6 +1,6 @@
 """The tables can be partitioned by environment: the storage contract, on hash partitions."""
 
-# ruff: noqa: F403 - a contract's tests are run here once more, in another world
+# ruff: noqa: F403 - a contract's tests are run here once more, over another kind of connection
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,8 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.tables import metadata
 from notification_core.concurrency.ids import IdGenerator
-from tests.contracts.conftest import world_of
+from tests.contracts.conftest import harness_of
+from tests.contracts.harness import Harness, sql_probe, standing_still
 from tests.contracts.test_claims import *
 from tests.contracts.test_history import *
 from tests.contracts.test_ingest import *
@@ -20,7 +21,6 @@ from tests.contracts.test_results import *
 from tests.contracts.test_retention import *
 from tests.contracts.test_signing_keys import *
 from tests.contracts.test_unsendable import *
-from tests.contracts.world import World, sql_probe, standing_still
 from tests.support.postgres_server import CIPHER, PostgresServer
 
 PARTITIONS = 3
@@ -44,7 +44,7 @@ def _partitioned(table: str) -> str:
 
 
 @pytest.fixture
-async def world(postgres: PostgresServer) -> AsyncIterator[World]:
+async def harness(postgres: PostgresServer) -> AsyncIterator[Harness]:
     """Two storages at one database whose tenants' tables are partitioned."""
     clock = ManualClock()
     ids, now = IdGenerator(clock), standing_still(clock)
@@ -56,7 +56,7 @@ async def world(postgres: PostgresServer) -> AsyncIterator[World]:
             open_postgres(server, CIPHER, clock, ids, now) as rival,
         ):
             yield evolve(
-                world_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
+                harness_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
             )
 
 

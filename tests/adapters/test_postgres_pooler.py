@@ -1,6 +1,6 @@
 """Behind PgBouncer in transaction mode everything works: the contracts, through a pooler."""
 
-# ruff: noqa: F403 - a contract's tests are run here once more, in another world
+# ruff: noqa: F403 - a contract's tests are run here once more, over another kind of connection
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,13 +17,13 @@ from notification_adapters.sql.postgres import (
 )
 from notification_core.concurrency.ids import IdGenerator
 from tests.conftest import require
-from tests.contracts.conftest import world_of
+from tests.contracts.conftest import harness_of
+from tests.contracts.harness import Harness, sql_probe, standing_still
 from tests.contracts.test_claims import *
 from tests.contracts.test_dispatch_notifier import *
 from tests.contracts.test_ingest import *
 from tests.contracts.test_signing_keys import *
 from tests.contracts.test_worker_lock import *
-from tests.contracts.world import World, sql_probe, standing_still
 from tests.support.postgres_server import CIPHER, PostgresServer, find_pgbouncer, pgbouncer
 
 HOW_TO_GET_IT = "PgBouncer is not here: apt-get install pgbouncer."
@@ -50,7 +50,7 @@ def _behind(pooler: PostgresServer, postgres: PostgresServer, database: str) -> 
 
 
 @pytest.fixture
-async def world(pooler: PostgresServer, postgres: PostgresServer) -> AsyncIterator[World]:
+async def harness(pooler: PostgresServer, postgres: PostgresServer) -> AsyncIterator[Harness]:
     """Two storages that reach one database through the pooler, with more clients than it has."""
     clock = ManualClock()
     ids, now = IdGenerator(clock), standing_still(clock)
@@ -61,7 +61,7 @@ async def world(pooler: PostgresServer, postgres: PostgresServer) -> AsyncIterat
             open_postgres(server, CIPHER, clock, ids, now) as rival,
         ):
             yield evolve(
-                world_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
+                harness_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
             )
 
 

@@ -26,7 +26,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim
 from tests.adapters.sqlite_files import CIPHER, Steps, counted_steps, database
-from tests.contracts.world import LEASE, TYPE
+from tests.contracts.harness import LEASE, TYPE
 from tests.support.sqlite_template import make_sqlite
 
 ENVIRONMENT = UUID(int=7)

@@ -30,7 +30,7 @@ from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
 from notification_core.ports.retention import Swept
 from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
-from tests.contracts.world import DELAY, LEASE, World, sql_probe
+from tests.contracts.harness import DELAY, LEASE, Harness, sql_probe
 from tests.support.postgres_server import CIPHER
 
 
@@ -38,7 +38,7 @@ from tests.support.postgres_server import CIPHER
 class Scene:
     """A webhook with one delivery, and with the attempt that is being made, before two begin."""
 
-    world: World
+    harness: Harness
     webhook: Webhook
     begun: ClaimedDelivery | None = None
 
@@ -80,7 +80,7 @@ class Act:
 
 def _finish(verdict: NextStep | None = None) -> Does:
     async def finish(storage: SqlStorage, scene: Scene) -> Finished:
-        result = scene.world.result(scene.held, verdict)
+        result = scene.harness.result(scene.held, verdict)
         fenced = await storage.deliveries.finish([result], DELAY)
         return Finished(result, not fenced)
 
@@ -88,7 +88,7 @@ def _finish(verdict: NextStep | None = None) -> Does:
 
 
 async def _claim(storage: SqlStorage, scene: Scene) -> Claimed:
-    return await scene.world.claim(storage, worker=uuid4())
+    return await scene.harness.claim(storage, worker=uuid4())
 
 
 async def _give_back(storage: SqlStorage, scene: Scene) -> None:
@@ -104,7 +104,7 @@ async def _expire(storage: SqlStorage, _: Scene) -> None:
 
 
 async def _delete(storage: SqlStorage, scene: Scene) -> None:
-    await storage.webhooks.delete(*scene.key, scene.world.clock.now())
+    await storage.webhooks.delete(*scene.key, scene.harness.clock.now())
 
 
 async def _disable(storage: SqlStorage, scene: Scene) -> None:
@@ -116,18 +116,18 @@ async def _enable(storage: SqlStorage, scene: Scene) -> None:
 
 
 async def _settle(storage: SqlStorage, scene: Scene) -> None:
-    await storage.deliveries.cancel_unsendable(100, scene.world.clock.now() - timedelta(days=1))
+    await storage.deliveries.cancel_unsendable(100, scene.harness.clock.now() - timedelta(days=1))
 
 
 async def _forget(storage: SqlStorage, scene: Scene) -> Swept:
-    before = scene.world.clock.now() + timedelta(seconds=1)
+    before = scene.harness.clock.now() + timedelta(seconds=1)
     return await storage.retention.sweep_events(before, None, 100)
 
 
 async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
     (known,) = await _deliveries(scene)
     try:
-        await storage.replays.retry(known, scene.world.ids())
+        await storage.replays.retry(known, scene.harness.ids())
     except EventGone:
         return False
     return True
@@ -194,7 +194,7 @@ class Stage:
     async def scene(self, begins: str) -> Scene:
         """Make a webhook with a delivery that stands so."""
         await _forget_all(self.storage, self.clock)
-        world = World(
+        harness = Harness(
             storage=self.storage,
             rival=self.storage,
             clock=self.clock,
@@ -205,17 +205,17 @@ class Stage:
             worker=uuid4(),
             other_worker=uuid4(),
         )
-        webhook = await world.webhook()
+        webhook = await harness.webhook()
         if begins in {"waiting", "disabled"}:
-            await world.publish(webhook)
+            await harness.publish(webhook)
             if begins == "disabled":
                 await self.storage.webhooks.replace(_disabled(webhook))
-            return Scene(world, webhook)
-        begun = await world.hand_over(webhook)
+            return Scene(harness, webhook)
+        begun = await harness.hand_over(webhook)
         if begins == "arrived":
-            await world.finish(begun)
+            await harness.finish(begun)
         self.clock.jump(LEASE + DELAY)
-        return Scene(world, webhook, begun)
+        return Scene(harness, webhook, begun)
 
     async def in_this_order(
         self,
@@ -264,35 +264,35 @@ async def _check_what_is_kept(scene: Scene, told: Sequence[Any]) -> None:
     """Check that nobody got what another one got, and that the log has what was taken."""
     taken = [one.fence for each in told if isinstance(each, Claimed) for one in each.deliveries]
     assert len({fence.delivery_id for fence in taken}) == len(taken)
-    log = await scene.world.log(scene.webhook)
+    log = await scene.harness.log(scene.webhook)
     for each in told:
         if isinstance(each, Finished):
             assert (each.result.attempt.log_id in {one.log_id for one in log}) is each.counts
     for delivery in await _deliveries(scene):
         numbers = sorted(one.number for one in log if one.delivery_id == delivery.delivery_id)
-        stored = await scene.world.probe(delivery.delivery_id)
+        stored = await scene.harness.probe(delivery.delivery_id)
         assert numbers == [*range(1, stored.attempt + 1 - (stored.worker is not None))]
 
 
 async def _drain(scene: Scene) -> int:
     """Let all who have something die, and deliver what is to be; return how much that was."""
-    store, sent = scene.world.storage.deliveries, 0
+    store, sent = scene.harness.storage.deliveries, 0
     owners = await _owners(scene)
     await store.reap(owners, DELAY)
-    scene.world.clock.jump(DELAY * 2)
+    scene.harness.clock.jump(DELAY * 2)
     while True:
-        await store.cancel_unsendable(100, scene.world.clock.now() - timedelta(days=1))
-        claimed = await scene.world.claim()
+        await store.cancel_unsendable(100, scene.harness.clock.now() - timedelta(days=1))
+        claimed = await scene.harness.claim()
         if not claimed.deliveries:
             return sent
         for begun in claimed.deliveries:
-            await scene.world.finish(begun)
+            await scene.harness.finish(begun)
             sent += 1
 
 
 async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
     """Check that each delivery has come to an end, and arrived no more often than it may."""
-    log = await scene.world.log(scene.webhook)
+    log = await scene.harness.log(scene.webhook)
     found = await _deliveries(scene)
     # Who was told that it is delivered again finds it, and nobody loses what was not let go of.
     assert found or (True not in told and any(isinstance(each, Swept) for each in told))
@@ -300,16 +300,16 @@ async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
         assert delivery.state is not DeliveryState.PENDING
         of_it = [one.outcome for one in log if one.delivery_id == delivery.delivery_id]
         assert of_it.count(AttemptOutcome.SUCCEEDED) <= 1
-        await scene.world.storage.history.event(delivery.environment_id, delivery.event_id)
+        await scene.harness.storage.history.event(delivery.environment_id, delivery.event_id)
 
 
 async def _deliveries(scene: Scene) -> Sequence[DeliveryView]:
     key = scene.webhook.environment_id, scene.webhook.webhook_id
-    return (await scene.world.storage.history.of_webhook(*key, limit=10)).rows
+    return (await scene.harness.storage.history.of_webhook(*key, limit=10)).rows
 
 
 async def _owners(scene: Scene) -> Collection[UUID]:
-    stored = [await scene.world.probe(one.delivery_id) for one in await _deliveries(scene)]
+    stored = [await scene.harness.probe(one.delivery_id) for one in await _deliveries(scene)]
     return {one.worker for one in stored if one.worker is not None}
 
 

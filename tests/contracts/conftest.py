@@ -16,11 +16,11 @@ from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.ports.storage import Storage
-from tests.contracts.world import TOPICS, Probe, World, memory_probe, sql_probe, standing_still
+from tests.contracts.harness import TOPICS, Harness, Probe, memory_probe, sql_probe, standing_still
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.sqlite_template import make_sqlite
 
-Kind = Callable[[AsyncExitStack], Awaitable[World]]
+Kind = Callable[[AsyncExitStack], Awaitable[Harness]]
 """Opens a storage for as long as the stack lasts."""
 
 
@@ -34,7 +34,7 @@ def storage_kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-async def world(storage_kind: Kind) -> AsyncIterator[World]:
+async def harness(storage_kind: Kind) -> AsyncIterator[Harness]:
     """Every storage in turn, empty, with a clock that stands still."""
     async with AsyncExitStack() as stack:
         opened = await storage_kind(stack)
@@ -44,18 +44,18 @@ async def world(storage_kind: Kind) -> AsyncIterator[World]:
             assert left == 0, "A connection leaked."
 
 
-async def _in_memory(_: AsyncExitStack) -> World:
+async def _in_memory(_: AsyncExitStack) -> Harness:
     clock = ManualClock()
     ids = IdGenerator(clock)
     storage = memory_storage(clock, ids, TOPICS)
     rival = evolve(
         storage, worker_lock=storage.another_worker_lock(), notifier=storage.another_notifier()
     )
-    opened = world_of(storage, rival, clock, ids, memory_probe(storage))
+    opened = harness_of(storage, rival, clock, ids, memory_probe(storage))
     return evolve(opened, under=lambda _: nullcontext(storage))
 
 
-async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
+async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> Harness:
     clock = ManualClock()
     ids = IdGenerator(clock)
     path = folder / "contract.sqlite"
@@ -65,11 +65,11 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> World:
         return open_sqlite(path, cipher, clock, ids, TOPICS)
 
     storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
-    opened = world_of(storage, rival, clock, ids, sql_probe(storage))
+    opened = harness_of(storage, rival, clock, ids, sql_probe(storage))
     return evolve(opened, wakes=False, under=under)
 
 
-async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World:
+async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> Harness:
     clock = ManualClock()
     ids = IdGenerator(clock)
     server = postgres.server(await stack.enter_async_context(postgres.database()))
@@ -78,15 +78,15 @@ async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> World
         return open_postgres(server, cipher, clock, ids, standing_still(clock), topics=TOPICS)
 
     storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
-    opened = world_of(storage, rival, clock, ids, sql_probe(storage))
+    opened = harness_of(storage, rival, clock, ids, sql_probe(storage))
     return evolve(opened, one_dispatcher=False, under=under)
 
 
-def world_of(
+def harness_of(
     storage: Storage, rival: Storage, clock: ManualClock, ids: IdGenerator, probe: Probe
-) -> World:
-    """Return a world around a storage and a second connection to it."""
-    return World(
+) -> Harness:
+    """Return a harness around a storage and a second connection to it."""
+    return Harness(
         storage=storage,
         rival=rival,
         clock=clock,

@@ -27,10 +27,10 @@ from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import Webhook
 from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.storage import Storage
-from tests.contracts.world import (
+from tests.contracts.harness import (
     STORED,
+    Harness,
     Stored,
-    World,
     memory_probe,
     sql_probe,
     standing_still,
@@ -98,7 +98,7 @@ class SideBySide:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.ids = IdGenerator(clock, _numbers(0))
-        self.worlds: list[World] = []
+        self.harnesses: list[Harness] = []
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._opened = AsyncExitStack()
@@ -108,7 +108,7 @@ class SideBySide:
         """Open empty storages: one in memory, and these."""
         ids = self._own_ids()
         memory = memory_storage(self.clock, ids)
-        self.worlds.append(self._world(memory))
+        self.harnesses.append(self._harness(memory))
         self._openings = [(opening, self._own_ids()) for opening in openings]
         self._runner.run(self._open())
 
@@ -128,11 +128,11 @@ class SideBySide:
         finally:
             self._runner.close()
 
-    def all(self, step: Callable[[World], Awaitable[T]]) -> T:
+    def all(self, step: Callable[[Harness], Awaitable[T]]) -> T:
         """Do the same to all; they must say the same."""
 
         async def run() -> list[T]:
-            return [await step(world) for world in self.worlds]
+            return [await step(harness) for harness in self.harnesses]
 
         expected, *others = self._runner.run(run())
         for told in others:
@@ -152,15 +152,17 @@ class SideBySide:
 
     async def _open(self) -> None:
         for opening, ids in self._openings:
-            self.worlds.append(self._world(await self._opened.enter_async_context(opening(ids))))
+            self.harnesses.append(
+                self._harness(await self._opened.enter_async_context(opening(ids)))
+            )
 
     async def _reopen(self) -> None:
         await self._opened.aclose()
-        del self.worlds[1:]
+        del self.harnesses[1:]
         await self._open()
 
-    def _world(self, storage: MemoryStorage | SqlStorage) -> World:
-        return World(
+    def _harness(self, storage: MemoryStorage | SqlStorage) -> Harness:
+        return Harness(
             storage=storage,
             rival=storage,
             clock=self.clock,
@@ -191,17 +193,19 @@ def postgres(server: PostgresServer, database: str, clock: ManualClock) -> Openi
     return lambda ids: open_postgres(there, CIPHER, clock, ids, standing_still(clock))
 
 
-async def rows_of(world: World) -> Rows:
+async def rows_of(harness: Harness) -> Rows:
     """Return the rows that a storage has."""
-    if isinstance(world.storage, MemoryStorage):
-        return _rows_of_memory(world.storage)
-    assert isinstance(world.storage, SqlStorage)
-    return await _rows_of_database(world.storage)
+    if isinstance(harness.storage, MemoryStorage):
+        return _rows_of_memory(harness.storage)
+    assert isinstance(harness.storage, SqlStorage)
+    return await _rows_of_database(harness.storage)
 
 
-async def seen_of(world: World, environment_id: UUID, webhooks: Sequence[UUID]) -> OfEnvironment:
+async def seen_of(
+    harness: Harness, environment_id: UUID, webhooks: Sequence[UUID]
+) -> OfEnvironment:
     """Return all that a customer sees of an environment with these webhooks."""
-    store = world.storage
+    store = harness.storage
     return OfEnvironment(
         webhooks=await store.webhooks.list(environment_id),
         keys=await store.signing_keys.keys_of([environment_id]),
@@ -211,9 +215,9 @@ async def seen_of(world: World, environment_id: UUID, webhooks: Sequence[UUID]) 
     )
 
 
-async def backlog_of(world: World) -> BacklogSize:
+async def backlog_of(harness: Harness) -> BacklogSize:
     """Return what waits in a storage."""
-    return await world.storage.backlog.size()
+    return await harness.storage.backlog.size()
 
 
 async def _of_webhook(store: Storage, key: tuple[UUID, UUID]) -> OfWebhook:

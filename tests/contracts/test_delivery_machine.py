@@ -53,6 +53,7 @@ from notification_core.model.replay import (
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claim, Claimed
+from tests.contracts.harness import DELAY, LEASE, Harness
 from tests.contracts.side_by_side import (
     Handle,
     Rows,
@@ -67,7 +68,6 @@ from tests.contracts.side_by_side import (
 from tests.contracts.side_by_side import (
     sqlite as opened_sqlite,
 )
-from tests.contracts.world import DELAY, LEASE, World
 from tests.support.postgres_server import PostgresServer
 from tests.support.sqlite_template import make_sqlite
 
@@ -140,7 +140,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             created_at=now,
             updated_at=now,
         )
-        self._all(lambda world: world.storage.webhooks.add(webhook, most=9))
+        self._all(lambda harness: harness.storage.webhooks.add(webhook, most=9))
         self._webhooks.append(webhook)
 
     @rule(webhook=ANY, number=st.integers(1, 4), begun=st.booleans())
@@ -162,19 +162,19 @@ class DeliveryMachine(RuleBasedStateMachine):
             environment_id = known[0].fence.environment_id
             if environment_id in self._erasing:
                 return
-            event = self._world.event(
+            event = self._harness.event(
                 known[0].event_id,
                 b'{"other":1}' if changed else b"{}",
                 environment_id=environment_id,
             )
-            self._all(lambda world: world.ingest([event]))
+            self._all(lambda harness: harness.ingest([event]))
 
     @rule(webhook=ANY)
     def crash_while_publishing(self, webhook: int) -> None:
         to = self._webhook(webhook)
-        event = self._world.event(environment_id=to.environment_id)
-        new = self._world.to(to, event, claimed=True)
-        self._all(lambda world: _torn(world, event, new))
+        event = self._harness.event(environment_id=to.environment_id)
+        new = self._harness.to(to, event, claimed=True)
+        self._all(lambda harness: _torn(harness, event, new))
         self.restart()
 
     @rule()
@@ -185,7 +185,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def claim(self, bounds: Mapping[str, Any], full: int | None) -> None:
         webhook_limits = {} if full is None else {self._webhook(full).webhook_id: 0}
         claim = Claim(lease=LEASE, webhook_limits=webhook_limits, **bounds)
-        self._begun += self._all(lambda world: _acquired(world, claim)).deliveries
+        self._begun += self._all(lambda harness: _acquired(harness, claim)).deliveries
 
     @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2))
     def finish(
@@ -194,22 +194,24 @@ class DeliveryMachine(RuleBasedStateMachine):
         how: tuple[Succeeded | Retry | Failed, AttemptOutcome],
         version: int,
     ) -> None:
-        results = [self._world.result(begun, how[0], how[1], version) for begun in self._some(data)]
-        self._all(lambda world: world.storage.deliveries.finish(results, DELAY))
+        results = [
+            self._harness.result(begun, how[0], how[1], version) for begun in self._some(data)
+        ]
+        self._all(lambda harness: harness.storage.deliveries.finish(results, DELAY))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         fences = [begun.fence for begun in self._some(data)]
-        self._all(lambda world: world.storage.deliveries.release(fences))
+        self._all(lambda harness: harness.storage.deliveries.release(fences))
 
     @rule(dead=st.lists(st.sampled_from(WORKERS), unique=True))
     def reap(self, dead: list[UUID]) -> None:
-        self._all(lambda world: world.storage.deliveries.reap(dead, DELAY))
+        self._all(lambda harness: harness.storage.deliveries.reap(dead, DELAY))
 
     @rule(age=st.integers(0, 60))
     def cancel_unsendable(self, age: int) -> None:
         before = self._ago(age)
-        self._all(lambda world: world.storage.deliveries.cancel_unsendable(1000, before))
+        self._all(lambda harness: harness.storage.deliveries.cancel_unsendable(1000, before))
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 31]))
     def wait(self, seconds: float) -> None:
@@ -217,7 +219,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(webhook=ANY)
     def delete(self, webhook: int) -> None:
-        self._all(lambda world: _delete(world, self._webhook(webhook)))
+        self._all(lambda harness: _delete(harness, self._webhook(webhook)))
 
     @rule(webhook=ANY, how=CHANGES)
     def change(self, webhook: int, how: str) -> None:
@@ -228,68 +230,68 @@ class DeliveryMachine(RuleBasedStateMachine):
             "moved": {"url": "https://elsewhere.example.com/hook"},
         }
         changes = all_changes[how]
-        self._all(lambda world: _change(world, self._webhook(webhook), changes))
+        self._all(lambda harness: _change(harness, self._webhook(webhook), changes))
 
     @rule(webhook=ANY, age=st.integers(0, 60))
     def disable_failing(self, webhook: int, age: int) -> None:
         one, since, now = self._webhook(webhook), self._ago(age), self._clock.now()
         key = one.environment_id, one.webhook_id
-        self._all(lambda world: world.storage.webhooks.disable_failing(*key, since, now))
+        self._all(lambda harness: harness.storage.webhooks.disable_failing(*key, since, now))
 
     @rule(environment_id=st.sampled_from(ENVIRONMENTS), seed=st.binary(min_size=32, max_size=32))
     def rotate_key(self, environment_id: UUID, seed: bytes) -> None:
         if environment_id in self._erasing:
             return
-        keys = self._all(lambda world: world.storage.signing_keys.keys_of([environment_id]))
+        keys = self._all(lambda harness: harness.storage.signing_keys.keys_of([environment_id]))
         number, now = max((one.number for one in keys), default=0) + 1, self._clock.now()
         key = new_signing_key(environment_id, now, seed, number, now + HOUR)
         if key.key_id in {one.key_id for one in keys}:
             return
-        self._all(lambda world: world.storage.signing_keys.rotate(key, now + 2 * HOUR))
+        self._all(lambda harness: harness.storage.signing_keys.rotate(key, now + 2 * HOUR))
 
     @rule(position=st.integers(0, 30))
     def retry_by_hand(self, position: int) -> None:
         if known := sorted(self._rows.deliveries):
             chosen, again = known[position % len(known)], self._storages.ids()
-            self._all(lambda world: _retried(world, chosen, again))
+            self._all(lambda harness: _retried(harness, chosen, again))
 
     @rule(webhook=ANY, age=st.integers(1, 60), states=st.sets(st.sampled_from(REPLAYABLE)))
     def replay(self, webhook: int, age: int, states: set[DeliveryState]) -> None:
         of, now = self._webhook(webhook), self._clock.now()
         selection = Selection(self._ago(age), now, frozenset(states or REPLAYABLE))
         replay = Replay(self._storages.ids(), of.environment_id, of.webhook_id, selection, now)
-        self._all(lambda world: _counted(world, replay))
+        self._all(lambda harness: _counted(harness, replay))
         if of.environment_id not in self._erasing and self._all(
-            lambda world: _replaying(world, replay)
+            lambda harness: _replaying(harness, replay)
         ):
             self._replays.append(replay)
 
     @rule(limit=st.integers(1, 5), new_webhook_limit=st.integers(1, 9))
     def carry_replays_on(self, limit: int, room: int) -> None:
-        self._all(lambda world: _advanced(world, limit, room))
+        self._all(lambda harness: _advanced(harness, limit, room))
 
     @rule(position=ANY)
     def cancel_replay(self, position: int) -> None:
         if self._replays:
             replay = self._replays[position % len(self._replays)]
-            self._all(lambda world: _cancelled(world, replay))
+            self._all(lambda harness: _cancelled(harness, replay))
 
     @rule(age=st.sampled_from([0, 5, 60]))
     def forget(self, age: int) -> None:
         before = self._ago(age)
-        self._all(lambda world: _forgotten(world, before))
+        self._all(lambda harness: _forgotten(harness, before))
 
     @rule(environment_id=st.sampled_from(ENVIRONMENTS))
     def erase(self, environment_id: UUID) -> None:
         now = self._clock.now()
-        self._all(lambda world: world.storage.erasures.begin(environment_id, now))
+        self._all(lambda harness: harness.storage.erasures.begin(environment_id, now))
         self._erasing.add(environment_id)
         self.carry_erasures_on()
 
     @rule()
     def carry_erasures_on(self) -> None:
         for environment_id in sorted(self._erasing):
-            if self._all(lambda world: _erased(world, environment_id)):  # noqa: B023 - called now
+            if self._all(lambda harness: _erased(harness, environment_id)):  # noqa: B023 - called now
                 self._erasing.discard(environment_id)
                 self._webhooks = [
                     one for one in self._webhooks if one.environment_id != environment_id
@@ -319,8 +321,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             logged = sorted(numbers.get(handle, []))
             assert logged == [*range(ended - len(logged) + 1, ended + 1)]
 
-    async def _rows_of(self, world: World) -> Rows:
-        rows = await rows_of(world)
+    async def _rows_of(self, harness: Harness) -> Rows:
+        rows = await rows_of(harness)
         return evolve(
             rows,
             deliveries={
@@ -337,14 +339,14 @@ class DeliveryMachine(RuleBasedStateMachine):
                 webhooks = [
                     one.webhook_id for one in self._webhooks if one.environment_id == environment_id
                 ]
-                self._all(lambda world: seen_of(world, environment_id, webhooks))  # noqa: B023 - called now
+                self._all(lambda harness: seen_of(harness, environment_id, webhooks))  # noqa: B023 - called now
         self._all(backlog_of)
 
     @property
-    def _world(self) -> World:
-        return self._storages.worlds[0]
+    def _harness(self) -> Harness:
+        return self._storages.harnesses[0]
 
-    def _all(self, step: Callable[[World], Awaitable[T]]) -> T:
+    def _all(self, step: Callable[[Harness], Awaitable[T]]) -> T:
         return self._storages.all(step)
 
     def _webhook(self, position: int) -> Webhook:
@@ -358,9 +360,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         open_to = [one for one in to if one.environment_id not in self._erasing]
         if not open_to:
             return
-        event = self._world.event(environment_id=open_to[0].environment_id)
-        new = [self._world.to(one, event, claimed=begun, **how) for one in open_to]
-        self._all(lambda world: world.ingest([event], new, WORKERS[0]))
+        event = self._harness.event(environment_id=open_to[0].environment_id)
+        new = [self._harness.to(one, event, claimed=begun, **how) for one in open_to]
+        self._all(lambda harness: harness.ingest([event], new, WORKERS[0]))
         if begun:
             self._begun += [
                 ClaimedDelivery(
@@ -386,10 +388,10 @@ def _fence_of(begun: ClaimedDelivery) -> Fence:
     return begun.fence
 
 
-async def _torn(world: World, event: EventToStore, new: NewDelivery) -> None:
+async def _torn(harness: Harness, event: EventToStore, new: NewDelivery) -> None:
     """Store an event, and crash before the commit."""
     with suppress(_Crash):
-        async with world.storage.deliveries.ingesting() as transaction:
+        async with harness.storage.deliveries.ingesting() as transaction:
             await transaction.add_events([event])
             await transaction.add_deliveries([new], WORKERS[0], LEASE)
             raise _Crash
@@ -399,22 +401,22 @@ class _Crash(Exception):
     """The process ends here."""
 
 
-async def _acquired(world: World, claim: Claim) -> Claimed:
+async def _acquired(harness: Harness, claim: Claim) -> Claimed:
     """Claim, and forget when to claim again: of what it did not look at a storage knows less."""
-    return evolve(await world.storage.deliveries.acquire(claim), next_due=None)
+    return evolve(await harness.storage.deliveries.acquire(claim), next_due=None)
 
 
-async def _delete(world: World, webhook: Webhook) -> int | None:
+async def _delete(harness: Harness, webhook: Webhook) -> int | None:
     key = webhook.environment_id, webhook.webhook_id
     try:
-        return await world.storage.webhooks.delete(*key, world.clock.now())
+        return await harness.storage.webhooks.delete(*key, harness.clock.now())
     except WebhookNotFound:
         return None
 
 
-async def _change(world: World, webhook: Webhook, changes: Mapping[str, Any]) -> int | None:
+async def _change(harness: Harness, webhook: Webhook, changes: Mapping[str, Any]) -> int | None:
     """Change a webhook, as its owner does or as the system."""
-    store = world.storage.webhooks
+    store = harness.storage.webhooks
     try:
         stored = await store.get(webhook.environment_id, webhook.webhook_id)
     except WebhookNotFound:
@@ -422,48 +424,48 @@ async def _change(world: World, webhook: Webhook, changes: Mapping[str, Any]) ->
     return await store.replace(evolve(stored, version=stored.version + 1, **changes))
 
 
-async def _retried(world: World, handle: Handle, again: UUID) -> bool:
+async def _retried(harness: Harness, handle: Handle, again: UUID) -> bool:
     """Make one more delivery; tell whether it could be made."""
     try:
-        known = await world.storage.history.delivery(*handle)
-        await world.storage.replays.retry(known, again)
+        known = await harness.storage.history.delivery(*handle)
+        await harness.storage.replays.retry(known, again)
     except (DeliveryNotFound, EventGone):
         return False
     return True
 
 
-async def _replaying(world: World, replay: Replay) -> bool:
+async def _replaying(harness: Harness, replay: Replay) -> bool:
     """Begin a replay; tell whether it could be begun."""
     try:
-        await world.storage.replays.add(replay)
+        await harness.storage.replays.add(replay)
     except ReplayRunning:
         return False
     return True
 
 
-async def _counted(world: World, replay: Replay) -> ReplayCount:
+async def _counted(harness: Harness, replay: Replay) -> ReplayCount:
     key = replay.environment_id, replay.webhook_id
-    return await world.storage.replays.count(*key, replay.selection, 1000)
+    return await harness.storage.replays.count(*key, replay.selection, 1000)
 
 
-async def _advanced(world: World, limit: int, room: int) -> list[ReplayProgress]:
-    store = world.storage.replays
+async def _advanced(harness: Harness, limit: int, room: int) -> list[ReplayProgress]:
+    store = harness.storage.replays
     return [await store.advance(one, limit, room) for one in await store.running(100)]
 
 
-async def _cancelled(world: World, replay: Replay) -> bool:
+async def _cancelled(harness: Harness, replay: Replay) -> bool:
     """Cancel a replay; tell whether it was there."""
     key = replay.environment_id, replay.webhook_id, replay.replay_id
     try:
-        await world.storage.replays.cancel(*key, world.clock.now())
+        await harness.storage.replays.cancel(*key, harness.clock.now())
     except ReplayNotFound:
         return False
     return True
 
 
-async def _forgotten(world: World, before: datetime) -> tuple[int, int, int]:
+async def _forgotten(harness: Harness, before: datetime) -> tuple[int, int, int]:
     """Let go of all that is from before; return how many attempts, events and tombstones."""
-    retention = world.storage.retention
+    retention = harness.storage.retention
     forgotten = await retention.delete_attempts_before(before, 1000)
     swept = await retention.sweep_events(before, None, 1000)
     events = swept.deleted
@@ -475,11 +477,11 @@ async def _forgotten(world: World, before: datetime) -> tuple[int, int, int]:
     return forgotten, events, sum(tombstones)
 
 
-async def _erased(world: World, environment_id: UUID) -> bool:
+async def _erased(harness: Harness, environment_id: UUID) -> bool:
     """Erase as much as can be erased now; tell whether nothing is left."""
-    batch = await world.storage.erasures.advance(environment_id, 1000)
+    batch = await harness.storage.erasures.advance(environment_id, 1000)
     while batch.erased:
-        batch = await world.storage.erasures.advance(environment_id, 1000)
+        batch = await harness.storage.erasures.advance(environment_id, 1000)
     return batch.is_last
 
 

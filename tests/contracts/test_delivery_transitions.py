@@ -27,7 +27,7 @@ from notification_core.model.delivery_transitions import (
     reason_to_end,
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
-from tests.contracts.world import DELAY, Stored, World, ids_of
+from tests.contracts.harness import DELAY, Harness, Stored, ids_of
 
 HOUR = timedelta(hours=1)
 END = (
@@ -66,22 +66,22 @@ def _expected(before: Stored, transition: Transition) -> Stored:
     )
 
 
-async def _begin_all(world: World) -> dict[UUID, ClaimedDelivery]:
-    await world.clock.advance(4 * HOUR.total_seconds())
-    claimed = await world.claim(lease=timedelta(days=1))
+async def _begin_all(harness: Harness) -> dict[UUID, ClaimedDelivery]:
+    await harness.clock.advance(4 * HOUR.total_seconds())
+    claimed = await harness.claim(lease=timedelta(days=1))
     return {begun.fence.delivery_id: begun for begun in claimed.deliveries}
 
 
-async def _attempted(world: World, histories: Sequence[Any]) -> dict[UUID, Any]:
+async def _attempted(harness: Harness, histories: Sequence[Any]) -> dict[UUID, Any]:
     """Make a delivery for each history, and all of its attempts but the last."""
-    ids = await world.publish(await world.webhook(), len(histories))
+    ids = await harness.publish(await harness.webhook(), len(histories))
     ends = dict(zip(ids, histories, strict=True))
     for number in range(max(map(len, histories)) - 1):
-        begun = await _begin_all(world)
+        begun = await _begin_all(harness)
         held = {one: ends[one] for one in begun if number < len(ends[one]) - 1}
-        results = [world.result(begun[one], *history[number]) for one, history in held.items()]
-        assert not await world.storage.deliveries.finish(results, DELAY)
-        await world.storage.deliveries.release(
+        results = [harness.result(begun[one], *history[number]) for one, history in held.items()]
+        assert not await harness.storage.deliveries.finish(results, DELAY)
+        await harness.storage.deliveries.release(
             [begun[one].fence for one in begun if one not in held]
         )
     return ends
@@ -104,99 +104,103 @@ def _by_how_they_end(results: Sequence[AttemptResult]) -> Sequence[Sequence[Atte
 @pytest.mark.parametrize("batched", [_all_at_once, _one_by_one, _by_how_they_end])
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["pending", "cancelled meanwhile"])
 async def test_a_result_does_what_the_rule_says(
-    world: World,
+    harness: Harness,
     batched: Callable[[Sequence[AttemptResult]], Sequence[Sequence[AttemptResult]]],
     is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    ends = await _attempted(world, HISTORIES)
-    begun = await _begin_all(world)
+    ends = await _attempted(harness, HISTORIES)
+    begun = await _begin_all(harness)
     assert begun.keys() == ends.keys()
     if is_cancelled:
         webhook_id = next(iter(begun.values())).webhook_id
-        await world.storage.webhooks.delete(world.environment_id, webhook_id, world.clock.now())
-    before = {one: await world.probe(one) for one in ends}
-    results = {one: world.result(begun[one], *history[-1]) for one, history in ends.items()}
+        await harness.storage.webhooks.delete(
+            harness.environment_id, webhook_id, harness.clock.now()
+        )
+    before = {one: await harness.probe(one) for one in ends}
+    results = {one: harness.result(begun[one], *history[-1]) for one, history in ends.items()}
     for batch in batched(list(results.values())):
-        assert not await world.storage.deliveries.finish(batch, DELAY)
+        assert not await harness.storage.deliveries.finish(batch, DELAY)
     for one, result in results.items():
-        rule = after_attempt(result, before[one], world.clock.now(), DELAY)
-        assert await world.probe(one) == _expected(before[one], rule), ends[one]
+        rule = after_attempt(result, before[one], harness.clock.now(), DELAY)
+        assert await harness.probe(one) == _expected(before[one], rule), ends[one]
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["pending", "cancelled meanwhile"])
 async def test_a_lost_lease_does_what_the_rule_says(
-    world: World,
+    harness: Harness,
     is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    ends = await _attempted(world, HISTORIES)
-    begun = await _begin_all(world)
+    ends = await _attempted(harness, HISTORIES)
+    begun = await _begin_all(harness)
     if is_cancelled:
         webhook_id = next(iter(begun.values())).webhook_id
-        await world.storage.webhooks.delete(world.environment_id, webhook_id, world.clock.now())
-    before = {one: await world.probe(one) for one in ends}
-    await world.clock.advance(timedelta(days=2).total_seconds())
-    assert await world.storage.deliveries.reap([], DELAY) == len(ends)
+        await harness.storage.webhooks.delete(
+            harness.environment_id, webhook_id, harness.clock.now()
+        )
+    before = {one: await harness.probe(one) for one in ends}
+    await harness.clock.advance(timedelta(days=2).total_seconds())
+    assert await harness.storage.deliveries.reap([], DELAY) == len(ends)
     for one in ends:
-        rule = after_interruption(before[one], world.clock.now(), DELAY)
-        assert await world.probe(one) == _expected(before[one], rule), ends[one]
+        rule = after_interruption(before[one], harness.clock.now(), DELAY)
+        assert await harness.probe(one) == _expected(before[one], rule), ends[one]
 
 
-async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(world: World) -> None:
-    start = world.clock.now()
+async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(harness: Harness) -> None:
+    start = harness.clock.now()
     disabled: list[tuple[datetime | None, DisabledReason | None]] = [
         (None, None),
         (start + HOUR, None),
         (FOREVER, None),
         *((FOREVER, reason) for reason in DisabledReason),
     ]
-    webhooks: list[Webhook | None] = [await world.webhook() for _ in disabled]
-    old = [await _three(world, webhook) for webhook in webhooks if webhook]
-    await world.clock.advance(2 * HOUR.total_seconds())
-    expired_before = world.clock.now() - HOUR
+    webhooks: list[Webhook | None] = [await harness.webhook() for _ in disabled]
+    old = [await _three(harness, webhook) for webhook in webhooks if webhook]
+    await harness.clock.advance(2 * HOUR.total_seconds())
+    expired_before = harness.clock.now() - HOUR
     events: dict[UUID, tuple[Webhook | None, datetime]] = {}
     for webhook, ids, how in zip(webhooks, old, disabled, strict=True):
         assert webhook is not None
-        young_at = world.clock.now()
-        young = await world.publish(webhook, 2)
-        changed = await world.change(webhook, disabled_until=how[0], disabled_reason=how[1])
+        young_at = harness.clock.now()
+        young = await harness.publish(webhook, 2)
+        changed = await harness.change(webhook, disabled_until=how[0], disabled_reason=how[1])
         events |= dict.fromkeys(ids, (changed, start)) | dict.fromkeys(young, (changed, young_at))
-    before = {one: await world.probe(one) for one in events}
-    now = world.clock.now()
+    before = {one: await harness.probe(one) for one in events}
+    now = harness.clock.now()
     expected = {
         one: reason
         for one, (webhook, stored_at) in events.items()
         if before[one].state is DeliveryState.PENDING
         and (reason := reason_to_end(webhook, stored_at, now, expired_before))
     }
-    assert await world.storage.deliveries.cancel_unsendable(1000, expired_before) == len(expected)
+    assert await harness.storage.deliveries.cancel_unsendable(1000, expired_before) == len(expected)
     for one, row in before.items():
         reason = expected.get(one)
         ended = evolve(row, state=UNSENDABLE[reason], reason=reason) if reason else row
-        assert await world.probe(one) == ended
+        assert await harness.probe(one) == ended
 
 
-async def _three(world: World, webhook: Webhook) -> list[UUID]:
+async def _three(harness: Harness, webhook: Webhook) -> list[UUID]:
     """Store three old deliveries: one due, one that has failed once, and one that has ended."""
-    ids = await world.publish(webhook, 3)
-    begun = {one.fence.delivery_id: one for one in (await world.claim()).deliveries}
-    await world.finish(begun.pop(ids[1]), Retry(9 * HOUR))
-    await world.finish(begun.pop(ids[2]), Succeeded())
-    await world.storage.deliveries.release([one.fence for one in begun.values()])
+    ids = await harness.publish(webhook, 3)
+    begun = {one.fence.delivery_id: one for one in (await harness.claim()).deliveries}
+    await harness.finish(begun.pop(ids[1]), Retry(9 * HOUR))
+    await harness.finish(begun.pop(ids[2]), Succeeded())
+    await harness.storage.deliveries.release([one.fence for one in begun.values()])
     return ids
 
 
-async def test_a_redelivery_of_an_old_event_expires_with_the_event(world: World) -> None:
-    webhook = await world.webhook()
-    failed = await world.begin(webhook)
-    await world.finish(failed, Failed())
-    await world.clock.advance(2 * HOUR.total_seconds())
-    old = await world.storage.history.delivery(world.environment_id, failed.fence.delivery_id)
-    again = world.ids()
-    await world.storage.replays.retry(old, again)
-    (young,) = await world.publish(webhook)
-    await world.change(webhook, disabled_until=FOREVER)
-    assert await world.storage.deliveries.cancel_unsendable(1000, world.clock.now() - HOUR) == 1
-    expired = await world.probe(again)
+async def test_a_redelivery_of_an_old_event_expires_with_the_event(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    failed = await harness.begin(webhook)
+    await harness.finish(failed, Failed())
+    await harness.clock.advance(2 * HOUR.total_seconds())
+    old = await harness.storage.history.delivery(harness.environment_id, failed.fence.delivery_id)
+    again = harness.ids()
+    await harness.storage.replays.retry(old, again)
+    (young,) = await harness.publish(webhook)
+    await harness.change(webhook, disabled_until=FOREVER)
+    assert await harness.storage.deliveries.cancel_unsendable(1000, harness.clock.now() - HOUR) == 1
+    expired = await harness.probe(again)
     assert (expired.state, expired.reason) == (DeliveryState.CANCELLED, "expired")
-    assert (await world.probe(young)).state is DeliveryState.PENDING
-    assert ids_of(await world.claim()) == []
+    assert (await harness.probe(young)).state is DeliveryState.PENDING
+    assert ids_of(await harness.claim()) == []

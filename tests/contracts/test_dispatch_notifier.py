@@ -3,47 +3,47 @@
 import asyncio
 
 from notification_core.ports.dispatch_notifier import DispatchNotifier
-from tests.contracts.world import World
+from tests.contracts.harness import Harness
 
 
 async def test_who_dispatches_hears_of_others_unless_its_storage_has_no_means_for_it(
-    world: World,
+    harness: Harness,
 ) -> None:
-    await world.rival.worker_lock.acquire(world.other_worker)
-    hearing = asyncio.create_task(world.rival.notifier.wait())
-    world.storage.notifier.wake()
-    assert await _hears(hearing) is world.wakes
+    await harness.rival.worker_lock.acquire(harness.other_worker)
+    hearing = asyncio.create_task(harness.rival.notifier.wait())
+    harness.storage.notifier.wake()
+    assert await _hears(hearing) is harness.wakes
     hearing.cancel()
 
 
-async def test_nobody_hears_itself(world: World) -> None:
-    await world.storage.worker_lock.acquire(world.worker)
-    hearing = asyncio.create_task(world.storage.notifier.wait())
-    world.storage.notifier.wake()
+async def test_nobody_hears_itself(harness: Harness) -> None:
+    await harness.storage.worker_lock.acquire(harness.worker)
+    hearing = asyncio.create_task(harness.storage.notifier.wait())
+    harness.storage.notifier.wake()
     assert await _hears(hearing, seconds=0.1) is False
     hearing.cancel()
 
 
-async def test_what_was_said_before_one_listened_is_heard_once(world: World) -> None:
-    await world.rival.worker_lock.acquire(world.other_worker)
-    await _wake_and_be_heard(world)
-    again = asyncio.create_task(world.rival.notifier.wait())
+async def test_what_was_said_before_one_listened_is_heard_once(harness: Harness) -> None:
+    await harness.rival.worker_lock.acquire(harness.other_worker)
+    await _wake_and_be_heard(harness)
+    again = asyncio.create_task(harness.rival.notifier.wait())
     assert await _hears(again, seconds=0.1) is False
     again.cancel()
 
 
-async def test_waking_after_the_end_does_nothing(world: World) -> None:
-    await world.storage.notifier.close()
-    await world.storage.notifier.close()
+async def test_waking_after_the_end_does_nothing(harness: Harness) -> None:
+    await harness.storage.notifier.close()
+    await harness.storage.notifier.close()
 
 
-async def _wake_and_be_heard(world: World) -> None:
-    hearing = asyncio.create_task(world.rival.notifier.wait())
+async def _wake_and_be_heard(harness: Harness) -> None:
+    hearing = asyncio.create_task(harness.rival.notifier.wait())
     for _ in range(50):
-        world.storage.notifier.wake()
+        harness.storage.notifier.wake()
     await _hears(hearing)
     hearing.cancel()
-    await _quiet(world.rival.notifier)
+    await _quiet(harness.rival.notifier)
 
 
 async def _quiet(notifier: DispatchNotifier) -> None:

@@ -27,7 +27,7 @@ from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Sel
 from notification_core.model.request_records import KEPT_FOR, AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
-from tests.contracts.world import World
+from tests.contracts.harness import Harness
 
 OF_NO_STORE = {("EnvironmentDirectory", "exists"), ("Observer", "event_conflicted")}
 """These ask the platform, or are told; no rows are behind them."""
@@ -43,124 +43,128 @@ class Furnished:
     answer: StoredResponse
 
 
-async def _furnish(world: World) -> Furnished:
-    store, now = world.storage, world.clock.now()
-    entry = AuditEntry(world.ids(), now, "anna", "::1", "x", "y", "z", world.environment_id)
-    answer = StoredResponse(world.environment_id, "asked", "x", b"answer", now)
-    webhook = await world.webhook()
-    await store.signing_keys.add_first(new_signing_key(world.environment_id, now, os.urandom(32)))
-    begun = await world.hand_over(webhook)
-    await world.finish(begun, Failed())
-    await world.publish(webhook)
+async def _furnish(harness: Harness) -> Furnished:
+    store, now = harness.storage, harness.clock.now()
+    entry = AuditEntry(harness.ids(), now, "anna", "::1", "x", "y", "z", harness.environment_id)
+    answer = StoredResponse(harness.environment_id, "asked", "x", b"answer", now)
+    webhook = await harness.webhook()
+    await store.signing_keys.add_first(new_signing_key(harness.environment_id, now, os.urandom(32)))
+    begun = await harness.hand_over(webhook)
+    await harness.finish(begun, Failed())
+    await harness.publish(webhook)
     chosen = Selection(now - timedelta(days=1), now + timedelta(days=1), frozenset(NOT_ARRIVED))
-    replay = Replay(world.ids(), world.environment_id, webhook.webhook_id, chosen, now)
+    replay = Replay(harness.ids(), harness.environment_id, webhook.webhook_id, chosen, now)
     await store.replays.add(replay, [entry, answer])
-    delivery = await store.history.delivery(world.environment_id, begun.fence.delivery_id)
+    delivery = await store.history.delivery(harness.environment_id, begun.fence.delivery_id)
     return Furnished(webhook, delivery, replay, answer)
 
 
-Question = Callable[[World, Furnished], Awaitable[object]]
+Question = Callable[[Harness, Furnished], Awaitable[object]]
 
 
-async def _subscriptions(world: World, _: Furnished) -> object:
-    async with world.storage.deliveries.ingesting() as transaction:
-        return await transaction.subscriptions([world.other_environment_id])
+async def _subscriptions(harness: Harness, _: Furnished) -> object:
+    async with harness.storage.deliveries.ingesting() as transaction:
+        return await transaction.subscriptions([harness.other_environment_id])
 
 
-async def _advance(world: World, _: Furnished) -> object:
-    theirs = world.other_environment_id
-    await world.storage.erasures.begin(theirs, world.clock.now())
+async def _advance(harness: Harness, _: Furnished) -> object:
+    theirs = harness.other_environment_id
+    await harness.storage.erasures.begin(theirs, harness.clock.now())
     erased = 0
-    while not (batch := await world.storage.erasures.advance(theirs, 100)).is_last:
+    while not (batch := await harness.storage.erasures.advance(theirs, 100)).is_last:
         erased += batch.erased
     return erased
 
 
-async def _begin(world: World, _: Furnished) -> object:
-    erasure, _changes = await world.storage.erasures.begin(
-        world.other_environment_id, world.clock.now()
+async def _begin(harness: Harness, _: Furnished) -> object:
+    erasure, _changes = await harness.storage.erasures.begin(
+        harness.other_environment_id, harness.clock.now()
     )
-    return erasure.environment_id == world.environment_id
+    return erasure.environment_id == harness.environment_id
 
 
-async def _disable_failing(world: World, mine: Furnished) -> object:
-    await world.clock.advance(timedelta(days=6).total_seconds())
-    now = world.clock.now()
+async def _disable_failing(harness: Harness, mine: Furnished) -> object:
+    await harness.clock.advance(timedelta(days=6).total_seconds())
+    now = harness.clock.now()
     since = now - timedelta(days=5)
-    key = world.other_environment_id, mine.webhook.webhook_id
-    return await world.storage.webhooks.disable_failing(*key, since, now)
+    key = harness.other_environment_id, mine.webhook.webhook_id
+    return await harness.storage.webhooks.disable_failing(*key, since, now)
 
 
 QUESTIONS: Mapping[tuple[str, str], Question] = {
-    ("AuditLog", "page"): lambda world, _: world.storage.audit.page(world.other_environment_id, 9),
+    ("AuditLog", "page"): lambda harness, _: harness.storage.audit.page(
+        harness.other_environment_id, 9
+    ),
     ("IngestTransaction", "subscriptions"): _subscriptions,
     ("ErasureStore", "begin"): _begin,
-    ("ErasureStore", "get"): lambda world, _: world.storage.erasures.get(
-        world.other_environment_id
+    ("ErasureStore", "get"): lambda harness, _: harness.storage.erasures.get(
+        harness.other_environment_id
     ),
     ("ErasureStore", "advance"): _advance,
-    ("History", "delivery"): lambda world, mine: world.storage.history.delivery(
-        world.other_environment_id, mine.delivery.delivery_id
+    ("History", "delivery"): lambda harness, mine: harness.storage.history.delivery(
+        harness.other_environment_id, mine.delivery.delivery_id
     ),
-    ("History", "of_webhook"): lambda world, mine: world.storage.history.of_webhook(
-        world.other_environment_id, mine.webhook.webhook_id, 9
+    ("History", "of_webhook"): lambda harness, mine: harness.storage.history.of_webhook(
+        harness.other_environment_id, mine.webhook.webhook_id, 9
     ),
-    ("History", "event"): lambda world, mine: world.storage.history.event(
-        world.other_environment_id, mine.delivery.event_id
+    ("History", "event"): lambda harness, mine: harness.storage.history.event(
+        harness.other_environment_id, mine.delivery.event_id
     ),
-    ("History", "of_event"): lambda world, mine: world.storage.history.of_event(
-        world.other_environment_id, mine.delivery.event_id, 9
+    ("History", "of_event"): lambda harness, mine: harness.storage.history.of_event(
+        harness.other_environment_id, mine.delivery.event_id, 9
     ),
-    ("History", "events"): lambda world, _: world.storage.history.events(
-        world.other_environment_id, 9
+    ("History", "events"): lambda harness, _: harness.storage.history.events(
+        harness.other_environment_id, 9
     ),
-    ("IdempotencyStore", "find"): lambda world, mine: world.storage.idempotency.find(
-        world.other_environment_id, mine.answer.request, world.clock.now() - KEPT_FOR
+    ("IdempotencyStore", "find"): lambda harness, mine: harness.storage.idempotency.find(
+        harness.other_environment_id, mine.answer.request, harness.clock.now() - KEPT_FOR
     ),
-    ("KeyStore", "keys_of"): lambda world, _: world.storage.signing_keys.keys_of(
-        [world.other_environment_id]
+    ("KeyStore", "keys_of"): lambda harness, _: harness.storage.signing_keys.keys_of(
+        [harness.other_environment_id]
     ),
-    ("LogStore", "page"): lambda world, mine: world.storage.logs.page(
-        world.other_environment_id, mine.webhook.webhook_id, 9
+    ("LogStore", "page"): lambda harness, mine: harness.storage.logs.page(
+        harness.other_environment_id, mine.webhook.webhook_id, 9
     ),
-    ("LogStore", "activity"): lambda world, mine: world.storage.logs.activity(
-        world.other_environment_id, mine.webhook.webhook_id
+    ("LogStore", "activity"): lambda harness, mine: harness.storage.logs.activity(
+        harness.other_environment_id, mine.webhook.webhook_id
     ),
-    ("ReplayStore", "get"): lambda world, mine: world.storage.replays.get(
-        world.other_environment_id, mine.webhook.webhook_id, mine.replay.replay_id
+    ("ReplayStore", "get"): lambda harness, mine: harness.storage.replays.get(
+        harness.other_environment_id, mine.webhook.webhook_id, mine.replay.replay_id
     ),
-    ("ReplayStore", "of_webhook"): lambda world, mine: world.storage.replays.of_webhook(
-        world.other_environment_id, mine.webhook.webhook_id, 9
+    ("ReplayStore", "of_webhook"): lambda harness, mine: harness.storage.replays.of_webhook(
+        harness.other_environment_id, mine.webhook.webhook_id, 9
     ),
-    ("ReplayStore", "cancel"): lambda world, mine: world.storage.replays.cancel(
-        world.other_environment_id,
+    ("ReplayStore", "cancel"): lambda harness, mine: harness.storage.replays.cancel(
+        harness.other_environment_id,
         mine.webhook.webhook_id,
         mine.replay.replay_id,
-        world.clock.now(),
+        harness.clock.now(),
     ),
-    ("ReplayStore", "count"): lambda world, mine: world.storage.replays.count(
-        world.other_environment_id, mine.webhook.webhook_id, mine.replay.selection, 9
+    ("ReplayStore", "count"): lambda harness, mine: harness.storage.replays.count(
+        harness.other_environment_id, mine.webhook.webhook_id, mine.replay.selection, 9
     ),
-    ("WebhookStore", "list"): lambda world, _: world.storage.webhooks.list(
-        world.other_environment_id
+    ("WebhookStore", "list"): lambda harness, _: harness.storage.webhooks.list(
+        harness.other_environment_id
     ),
-    ("WebhookStore", "get"): lambda world, mine: world.storage.webhooks.get(
-        world.other_environment_id, mine.webhook.webhook_id
+    ("WebhookStore", "get"): lambda harness, mine: harness.storage.webhooks.get(
+        harness.other_environment_id, mine.webhook.webhook_id
     ),
-    ("WebhookStore", "delete"): lambda world, mine: world.storage.webhooks.delete(
-        world.other_environment_id, mine.webhook.webhook_id, world.clock.now()
+    ("WebhookStore", "delete"): lambda harness, mine: harness.storage.webhooks.delete(
+        harness.other_environment_id, mine.webhook.webhook_id, harness.clock.now()
     ),
     ("WebhookStore", "disable_failing"): _disable_failing,
 }
 
 DISGUISES: Mapping[str, Question] = {
-    "replacing a webhook as another environment's": lambda world, mine: (
-        world.storage.webhooks.replace(
-            evolve(mine.webhook, environment_id=world.other_environment_id, version=2)
+    "replacing a webhook as another environment's": lambda harness, mine: (
+        harness.storage.webhooks.replace(
+            evolve(mine.webhook, environment_id=harness.other_environment_id, version=2)
         )
     ),
-    "retrying a delivery as another environment's": lambda world, mine: world.storage.replays.retry(
-        evolve(mine.delivery, environment_id=world.other_environment_id), world.ids()
+    "retrying a delivery as another environment's": lambda harness, mine: (
+        harness.storage.replays.retry(
+            evolve(mine.delivery, environment_id=harness.other_environment_id), harness.ids()
+        )
     ),
 }
 """Values that say themselves whose they are."""
@@ -181,12 +185,12 @@ def test_every_method_that_takes_an_environment_is_asked() -> None:
     assert found - OF_NO_STORE == set(QUESTIONS)
 
 
-async def _mine(world: World, mine: Furnished) -> Sequence[object]:
+async def _mine(harness: Harness, mine: Furnished) -> Sequence[object]:
     """Return all that is stored of the first environment."""
-    if isinstance(world.storage, SqlStorage):
-        return await _rows(world)
-    key = world.environment_id, mine.webhook.webhook_id
-    store = world.storage
+    if isinstance(harness.storage, SqlStorage):
+        return await _rows(harness)
+    key = harness.environment_id, mine.webhook.webhook_id
+    store = harness.storage
     return [
         await store.webhooks.get(*key),
         await store.history.of_webhook(*key, 100),
@@ -197,21 +201,21 @@ async def _mine(world: World, mine: Furnished) -> Sequence[object]:
     ]
 
 
-async def _rows(world: World) -> Sequence[object]:
-    assert isinstance(world.storage, SqlStorage)
+async def _rows(harness: Harness) -> Sequence[object]:
+    assert isinstance(harness.storage, SqlStorage)
     found: list[object] = []
-    async with world.storage.database.read_transaction() as connection:
+    async with harness.storage.database.read_transaction() as connection:
         for table in metadata.sorted_tables:
             if "environment_id" in table.c:
-                its = sa.select(table).where(table.c.environment_id == world.environment_id)
+                its = sa.select(table).where(table.c.environment_id == harness.environment_id)
                 found += sorted(map(repr, await connection.execute(its)))
     return found
 
 
-async def _told(question: Question, world: World, mine: Furnished) -> object:
+async def _told(question: Question, harness: Harness, mine: Furnished) -> object:
     """Return what a question was answered, nothing where it raised that there is nothing."""
     with suppress(LookupError, EventGone):
-        answer: Any = await question(world, mine)
+        answer: Any = await question(harness, mine)
         return answer.count if isinstance(answer, ReplayCount) else getattr(answer, "rows", answer)
     return None
 
@@ -220,9 +224,9 @@ async def _told(question: Question, world: World, mine: Furnished) -> object:
     "question", [*QUESTIONS.values(), *DISGUISES.values()], ids=[*map(str, QUESTIONS), *DISGUISES]
 )
 async def test_as_another_environment_nothing_is_told_and_nothing_touched(
-    world: World, question: Question
+    harness: Harness, question: Question
 ) -> None:
-    mine = await _furnish(world)
-    before = await _mine(world, mine)
-    assert not await _told(question, world, mine)
-    assert await _mine(world, mine) == before
+    mine = await _furnish(harness)
+    before = await _mine(harness, mine)
+    assert not await _told(question, harness, mine)
+    assert await _mine(harness, mine) == before

@@ -18,50 +18,50 @@ from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.request_records import AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
-from tests.contracts.world import World, ids_of
+from tests.contracts.harness import Harness, ids_of
 
 OF_NO_ENVIRONMENT = {"erasures"}
 
 
-async def _fill(world: World, environment_id: UUID) -> Webhook:
+async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     """Store something of every kind for an environment."""
-    now, store = world.clock.now(), world.storage
-    webhook = await world.webhook(environment_id)
+    now, store = harness.clock.now(), harness.storage
+    webhook = await harness.webhook(environment_id)
     await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
-    await world.finish(await world.hand_over(webhook), Failed())
-    await world.finish(await world.hand_over(webhook), Retry(timedelta(hours=1)))
-    await world.publish(webhook, 3)
-    unwanted = world.event(environment_id=environment_id, whole=False)
-    kept = StoredResponse(environment_id, str(world.ids()), "x", b"answer", now)
+    await harness.finish(await harness.hand_over(webhook), Failed())
+    await harness.finish(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
+    await harness.publish(webhook, 3)
+    unwanted = harness.event(environment_id=environment_id, whole=False)
+    kept = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:
         await transaction.add_events([unwanted])
-        await transaction.add_records([kept, _entry(world, environment_id)])
+        await transaction.add_records([kept, _entry(harness, environment_id)])
     selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
-    replay = Replay(world.ids(), environment_id, webhook.webhook_id, selection, now)
+    replay = Replay(harness.ids(), environment_id, webhook.webhook_id, selection, now)
     await store.replays.add(replay)
     return webhook
 
 
-def _entry(world: World, environment_id: UUID | None) -> AuditEntry:
-    now = world.clock.now()
-    return AuditEntry(world.ids(), now, "anna", "::1", "x", "y", "z", environment_id)
+def _entry(harness: Harness, environment_id: UUID | None) -> AuditEntry:
+    now = harness.clock.now()
+    return AuditEntry(harness.ids(), now, "anna", "::1", "x", "y", "z", environment_id)
 
 
-async def _erase(world: World, environment_id: UUID, limit: int = 2) -> int:
+async def _erase(harness: Harness, environment_id: UUID, limit: int = 2) -> int:
     """Erase an environment; return in how many batches."""
-    await world.storage.erasures.begin(environment_id, world.clock.now())
+    await harness.storage.erasures.begin(environment_id, harness.clock.now())
     batches = 1
-    while not (await world.storage.erasures.advance(environment_id, limit)).is_last:
+    while not (await harness.storage.erasures.advance(environment_id, limit)).is_last:
         batches += 1
         assert batches < 100
     return batches
 
 
-async def _rows(world: World, environment_id: UUID) -> dict[str, int]:
+async def _rows(harness: Harness, environment_id: UUID) -> dict[str, int]:
     """Return how many rows a SQL database has of an environment, by table."""
-    assert isinstance(world.storage, SqlStorage)
+    assert isinstance(harness.storage, SqlStorage)
     found = {}
-    async with world.storage.database.read_transaction() as connection:
+    async with harness.storage.database.read_transaction() as connection:
         for table in metadata.tables.values():
             if "environment_id" in table.c and table.name not in OF_NO_ENVIRONMENT:
                 count = sa.select(sa.func.count()).where(table.c.environment_id == environment_id)
@@ -69,19 +69,19 @@ async def _rows(world: World, environment_id: UUID) -> dict[str, int]:
     return found
 
 
-async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: World) -> None:
-    webhook = await _fill(world, world.environment_id)
-    other = await _fill(world, world.other_environment_id)
-    assert await _erase(world, world.environment_id) > 5
-    store, key = world.rival, (world.environment_id, webhook.webhook_id)
-    assert list(await store.webhooks.list(world.environment_id)) == []
-    assert list(await store.signing_keys.keys_of([world.environment_id])) == []
+async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(harness: Harness) -> None:
+    webhook = await _fill(harness, harness.environment_id)
+    other = await _fill(harness, harness.other_environment_id)
+    assert await _erase(harness, harness.environment_id) > 5
+    store, key = harness.rival, (harness.environment_id, webhook.webhook_id)
+    assert list(await store.webhooks.list(harness.environment_id)) == []
+    assert list(await store.signing_keys.keys_of([harness.environment_id])) == []
     assert (await store.logs.page(*key, limit=10)).rows == []
     assert (await store.history.of_webhook(*key, limit=10)).rows == []
-    assert (await store.history.events(world.environment_id, limit=10)).rows == []
+    assert (await store.history.events(harness.environment_id, limit=10)).rows == []
     assert (await store.replays.of_webhook(*key, limit=10)).rows == []
-    assert list(await store.audit.page(world.environment_id, limit=10)) == []
-    there = world.other_environment_id, other.webhook_id
+    assert list(await store.audit.page(harness.environment_id, limit=10)) == []
+    there = harness.other_environment_id, other.webhook_id
     assert [one.webhook_id for one in await store.webhooks.list(there[0])] == [there[1]]
     assert len(await store.signing_keys.keys_of([there[0]])) == 1
     assert len((await store.logs.page(*there, limit=10)).rows) == 2
@@ -91,136 +91,136 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(world: 
     assert len(await store.audit.page(there[0], limit=10)) == 1
 
 
-async def test_who_began_it_is_kept_once(world: World) -> None:
-    first, again, anew = (_entry(world, None) for _ in range(3))
+async def test_who_began_it_is_kept_once(harness: Harness) -> None:
+    first, again, anew = (_entry(harness, None) for _ in range(3))
     for kept in (first, again):
-        await world.storage.erasures.begin(world.environment_id, world.clock.now(), [kept])
-    assert list(await world.rival.audit.page(None, limit=10)) == [first]
-    await _erase(world, world.environment_id)
-    await world.storage.erasures.begin(world.environment_id, world.clock.now(), [anew])
-    assert list(await world.rival.audit.page(None, limit=10)) == [anew, first]
+        await harness.storage.erasures.begin(harness.environment_id, harness.clock.now(), [kept])
+    assert list(await harness.rival.audit.page(None, limit=10)) == [first]
+    await _erase(harness, harness.environment_id)
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now(), [anew])
+    assert list(await harness.rival.audit.page(None, limit=10)) == [anew, first]
 
 
-async def test_a_key_counts_as_one_of_the_things_that_are_gone(world: World) -> None:
-    key = new_signing_key(world.environment_id, world.clock.now(), os.urandom(32))
-    await world.storage.signing_keys.add_first(key)
-    await _erase(world, world.environment_id)
-    assert (await world.storage.erasures.get(world.environment_id)).erased == 1
+async def test_a_key_counts_as_one_of_the_things_that_are_gone(harness: Harness) -> None:
+    key = new_signing_key(harness.environment_id, harness.clock.now(), os.urandom(32))
+    await harness.storage.signing_keys.add_first(key)
+    await _erase(harness, harness.environment_id)
+    assert (await harness.storage.erasures.get(harness.environment_id)).erased == 1
 
 
-async def test_no_table_keeps_a_row(world: World) -> None:
-    if not isinstance(world.storage, SqlStorage):
+async def test_no_table_keeps_a_row(harness: Harness) -> None:
+    if not isinstance(harness.storage, SqlStorage):
         return
-    await _fill(world, world.environment_id)
-    before = await _rows(world, world.environment_id)
+    await _fill(harness, harness.environment_id)
+    before = await _rows(harness, harness.environment_id)
     assert [name for name, count in before.items() if not count] == []
-    await _erase(world, world.environment_id)
-    assert set((await _rows(world, world.environment_id)).values()) == {0}
+    await _erase(harness, harness.environment_id)
+    assert set((await _rows(harness, harness.environment_id)).values()) == {0}
 
 
 async def test_its_webhooks_are_deleted_before_anything_else_and_workers_are_told(
-    world: World,
+    harness: Harness,
 ) -> None:
-    webhook = await world.webhook()
-    other = await world.webhook(world.other_environment_id)
-    await world.publish(webhook, 2)
-    before = await world.storage.webhooks.webhooks_revision()
-    _, webhooks_revision = await world.storage.erasures.begin(
-        world.environment_id, world.clock.now()
+    webhook = await harness.webhook()
+    other = await harness.webhook(harness.other_environment_id)
+    await harness.publish(webhook, 2)
+    before = await harness.storage.webhooks.webhooks_revision()
+    _, webhooks_revision = await harness.storage.erasures.begin(
+        harness.environment_id, harness.clock.now()
     )
-    assert webhooks_revision == await world.storage.webhooks.webhooks_revision() > before
-    assert list(await world.storage.webhooks.list(world.environment_id)) == []
+    assert webhooks_revision == await harness.storage.webhooks.webhooks_revision() > before
+    assert list(await harness.storage.webhooks.list(harness.environment_id)) == []
     with pytest.raises(WebhookNotFound):
-        await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
-    assert ids_of(await world.claim()) == []
-    assert len(await world.storage.webhooks.list(other.environment_id)) == 1
+        await harness.storage.webhooks.get(harness.environment_id, webhook.webhook_id)
+    assert ids_of(await harness.claim()) == []
+    assert len(await harness.storage.webhooks.list(other.environment_id)) == 1
 
 
-async def test_how_far_it_is_can_be_seen(world: World) -> None:
-    await _fill(world, world.environment_id)
-    now = world.clock.now()
-    begun, _ = await world.storage.erasures.begin(world.environment_id, now)
+async def test_how_far_it_is_can_be_seen(harness: Harness) -> None:
+    await _fill(harness, harness.environment_id)
+    now = harness.clock.now()
+    begun, _ = await harness.storage.erasures.begin(harness.environment_id, now)
     assert (begun.state, begun.requested_at, begun.erased) == (ErasureState.RUNNING, now, 0)
-    assert await world.rival.erasures.get(world.environment_id) == begun
-    batch = await world.storage.erasures.advance(world.environment_id, 2)
+    assert await harness.rival.erasures.get(harness.environment_id) == begun
+    batch = await harness.storage.erasures.advance(harness.environment_id, 2)
     assert not batch.is_last
-    assert (await world.rival.erasures.get(world.environment_id)).erased == batch.erased > 0
-    await world.clock.advance(5)
-    while not (await world.storage.erasures.advance(world.environment_id, 2)).is_last:
+    assert (await harness.rival.erasures.get(harness.environment_id)).erased == batch.erased > 0
+    await harness.clock.advance(5)
+    while not (await harness.storage.erasures.advance(harness.environment_id, 2)).is_last:
         pass
-    ended = await world.rival.erasures.get(world.environment_id)
-    assert (ended.state, ended.ended_at) == (ErasureState.COMPLETED, world.clock.now())
+    ended = await harness.rival.erasures.get(harness.environment_id)
+    assert (ended.state, ended.ended_at) == (ErasureState.COMPLETED, harness.clock.now())
     assert ended.erased > batch.erased
     with pytest.raises(ErasureNotFound):
-        await world.storage.erasures.get(world.other_environment_id)
+        await harness.storage.erasures.get(harness.other_environment_id)
 
 
-async def test_what_is_being_sent_is_let_end_first(world: World) -> None:
-    webhook = await world.webhook()
-    begun = await world.begin(webhook)
-    await world.storage.erasures.begin(world.environment_id, world.clock.now())
+async def test_what_is_being_sent_is_let_end_first(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    begun = await harness.begin(webhook)
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
     for _ in range(5):
-        batch = await world.storage.erasures.advance(world.environment_id, 10)
+        batch = await harness.storage.erasures.advance(harness.environment_id, 10)
         assert (batch.erased, batch.is_last) == (0, False)
-    assert list(await world.storage.deliveries.finish([world.result(begun)], timedelta())) == []
-    assert len(await world.log(webhook)) == 1
-    while not (await world.storage.erasures.advance(world.environment_id, 10)).is_last:
+    assert list(await harness.storage.deliveries.finish([harness.result(begun)], timedelta())) == []
+    assert len(await harness.log(webhook)) == 1
+    while not (await harness.storage.erasures.advance(harness.environment_id, 10)).is_last:
         pass
-    assert await world.log(webhook) == []
+    assert await harness.log(webhook) == []
 
 
-async def test_whoever_stores_events_learns_what_is_being_erased(world: World) -> None:
-    await world.storage.erasures.begin(world.environment_id, world.clock.now())
-    async with world.storage.deliveries.ingesting() as transaction:
-        assert set(await transaction.erasing()) == {world.environment_id}
+async def test_whoever_stores_events_learns_what_is_being_erased(harness: Harness) -> None:
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
+    async with harness.storage.deliveries.ingesting() as transaction:
+        assert set(await transaction.erasing()) == {harness.environment_id}
         webhooks_revision = await transaction.webhooks_revision()
-    assert set(await world.rival.erasures.running()) == {world.environment_id}
-    assert (await world.storage.erasures.advance(world.environment_id, 10)).is_last
-    async with world.storage.deliveries.ingesting() as transaction:
+    assert set(await harness.rival.erasures.running()) == {harness.environment_id}
+    assert (await harness.storage.erasures.advance(harness.environment_id, 10)).is_last
+    async with harness.storage.deliveries.ingesting() as transaction:
         assert set(await transaction.erasing()) == set()
         assert await transaction.webhooks_revision() > webhooks_revision
 
 
-async def test_what_came_in_meanwhile_goes_as_well(world: World) -> None:
-    await _fill(world, world.environment_id)
-    await world.storage.erasures.begin(world.environment_id, world.clock.now())
-    await world.storage.erasures.advance(world.environment_id, 100)
-    await _fill(world, world.environment_id)
-    await _erase(world, world.environment_id, limit=100)
-    assert (await world.storage.history.events(world.environment_id, limit=10)).rows == []
-    assert list(await world.storage.webhooks.list(world.environment_id)) == []
+async def test_what_came_in_meanwhile_goes_as_well(harness: Harness) -> None:
+    await _fill(harness, harness.environment_id)
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
+    await harness.storage.erasures.advance(harness.environment_id, 100)
+    await _fill(harness, harness.environment_id)
+    await _erase(harness, harness.environment_id, limit=100)
+    assert (await harness.storage.history.events(harness.environment_id, limit=10)).rows == []
+    assert list(await harness.storage.webhooks.list(harness.environment_id)) == []
 
 
 async def test_it_is_the_same_erasure_while_it_runs_and_another_one_afterwards(
-    world: World,
+    harness: Harness,
 ) -> None:
-    event = world.event("again")
-    await world.ingest([event])
-    first, _ = await world.storage.erasures.begin(world.environment_id, world.clock.now())
-    await world.clock.advance(1)
-    same, _ = await world.rival.erasures.begin(world.environment_id, world.clock.now())
+    event = harness.event("again")
+    await harness.ingest([event])
+    first, _ = await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
+    await harness.clock.advance(1)
+    same, _ = await harness.rival.erasures.begin(harness.environment_id, harness.clock.now())
     assert same == first
-    await _erase(world, world.environment_id)
-    assert await world.storage.erasures.advance(world.environment_id, 10) == NOTHING_ERASED
-    assert {*(await world.ingest([event])).values()} == {Arrival.NEW}
-    second, _ = await world.storage.erasures.begin(world.environment_id, world.clock.now())
+    await _erase(harness, harness.environment_id)
+    assert await harness.storage.erasures.advance(harness.environment_id, 10) == NOTHING_ERASED
+    assert {*(await harness.ingest([event])).values()} == {Arrival.NEW}
+    second, _ = await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
     assert second.requested_at > first.requested_at
     assert (second.state, second.erased) == (ErasureState.RUNNING, 0)
-    await _erase(world, world.environment_id)
+    await _erase(harness, harness.environment_id)
     with pytest.raises(EventNotFound):
-        await world.storage.history.event(world.environment_id, "again")
+        await harness.storage.history.event(harness.environment_id, "again")
 
 
-async def test_several_processes_at_it_disturb_nobody(world: World) -> None:
-    webhook = await world.webhook()
-    await world.publish(webhook, 20)
-    await world.storage.erasures.begin(world.environment_id, world.clock.now())
-    while world.environment_id in await world.storage.erasures.running():
+async def test_several_processes_at_it_disturb_nobody(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.publish(webhook, 20)
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
+    while harness.environment_id in await harness.storage.erasures.running():
         await asyncio.gather(
             *(
-                storage.erasures.advance(world.environment_id, 3)
-                for storage in (world.storage, world.rival) * 2
+                storage.erasures.advance(harness.environment_id, 3)
+                for storage in (harness.storage, harness.rival) * 2
             )
         )
-    erased = (await world.storage.erasures.get(world.environment_id)).erased
+    erased = (await harness.storage.erasures.get(harness.environment_id)).erased
     assert erased == 20 + 20 + 1

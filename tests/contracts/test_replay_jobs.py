@@ -22,322 +22,331 @@ from notification_core.model.replay import (
 )
 from notification_core.model.request_records import StoredResponse
 from notification_core.model.webhook import FOREVER, Webhook
-from tests.contracts.world import World, ids_of
+from tests.contracts.harness import Harness, ids_of
 
 ROOM = 100
 LONG_AGO = datetime(2020, 1, 1, tzinfo=FOREVER.tzinfo)
 
 
-async def _skip(world: World, webhook: Webhook, count: int = 1) -> list[str]:
+async def _skip(harness: Harness, webhook: Webhook, count: int = 1) -> list[str]:
     """Store so many skipped deliveries; return their events' ids."""
-    return [await _ended(world, webhook, DeliveryState.SKIPPED) for _ in range(count)]
+    return [await _ended(harness, webhook, DeliveryState.SKIPPED) for _ in range(count)]
 
 
-async def _ended(world: World, webhook: Webhook, state: DeliveryState, event_id: str = "") -> str:
+async def _ended(
+    harness: Harness, webhook: Webhook, state: DeliveryState, event_id: str = ""
+) -> str:
     """Store a delivery that has ended so, a millisecond later than the one before."""
-    world.clock.jump(timedelta(milliseconds=1))
-    event = world.event(event_id, environment_id=webhook.environment_id)
+    harness.clock.jump(timedelta(milliseconds=1))
+    event = harness.event(event_id, environment_id=webhook.environment_id)
     reason = EndReason.WEBHOOK_DISABLED if state is DeliveryState.SKIPPED else None
-    await world.ingest([event], [world.to(webhook, event, state=state, reason=reason)])
+    await harness.ingest([event], [harness.to(webhook, event, state=state, reason=reason)])
     return event.event.event_id
 
 
 async def _start(
-    world: World, webhook: Webhook, states: Collection[DeliveryState] = NOT_ARRIVED, **changes: Any
+    harness: Harness,
+    webhook: Webhook,
+    states: Collection[DeliveryState] = NOT_ARRIVED,
+    **changes: Any,
 ) -> Replay:
-    world.clock.jump(timedelta(milliseconds=1))
-    now = world.clock.now()
+    harness.clock.jump(timedelta(milliseconds=1))
+    now = harness.clock.now()
     replay = Replay(
-        replay_id=world.ids(),
+        replay_id=harness.ids(),
         environment_id=webhook.environment_id,
         webhook_id=webhook.webhook_id,
         selection=Selection(LONG_AGO, now, frozenset(states)),
         created_at=now,
     )
     replay = evolve(replay, **changes)
-    await world.storage.replays.add(replay)
+    await harness.storage.replays.add(replay)
     return replay
 
 
 async def _advance(
-    world: World, replay: Replay, limit: int = 1000, room: int = ROOM
+    harness: Harness, replay: Replay, limit: int = 1000, room: int = ROOM
 ) -> ReplayProgress:
-    return await world.storage.replays.advance(replay, limit, room)
+    return await harness.storage.replays.advance(replay, limit, room)
 
 
-async def _run(world: World, replay: Replay) -> Replay:
+async def _run(harness: Harness, replay: Replay) -> Replay:
     """Advance a replay until it has ended; return how it stands."""
     for _ in range(10):
-        await _advance(world, replay)
-    return await _now(world, replay)
+        await _advance(harness, replay)
+    return await _now(harness, replay)
 
 
-async def _now(world: World, replay: Replay) -> Replay:
+async def _now(harness: Harness, replay: Replay) -> Replay:
     key = replay.environment_id, replay.webhook_id
-    return await world.rival.replays.get(*key, replay.replay_id)
+    return await harness.rival.replays.get(*key, replay.replay_id)
 
 
-async def _made(world: World, webhook: Webhook) -> Sequence[DeliveryView]:
+async def _made(harness: Harness, webhook: Webhook) -> Sequence[DeliveryView]:
     """Return the deliveries that replays have made, oldest first."""
     key = webhook.environment_id, webhook.webhook_id
-    page = await world.storage.history.of_webhook(*key, limit=1000)
+    page = await harness.storage.history.of_webhook(*key, limit=1000)
     return [one for one in page.rows[::-1] if one.origin is DeliveryOrigin.REPLAY]
 
 
 async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claimed(
-    world: World,
+    harness: Harness,
 ) -> None:
-    webhook = await world.webhook()
-    events = await _skip(world, webhook, 3)
-    replay = await _start(world, webhook)
-    assert await _advance(world, replay) == ReplayProgress(examined=3, made=3)
-    ended = await _now(world, replay)
+    webhook = await harness.webhook()
+    events = await _skip(harness, webhook, 3)
+    replay = await _start(harness, webhook)
+    assert await _advance(harness, replay) == ReplayProgress(examined=3, made=3)
+    ended = await _now(harness, replay)
     assert (ended.state, ended.replayed) == (ReplayState.COMPLETED, 3)
-    assert (ended.done_until, ended.ended_at) == (replay.selection.until, world.clock.now())
-    made = await _made(world, webhook)
+    assert (ended.done_until, ended.ended_at) == (replay.selection.until, harness.clock.now())
+    made = await _made(harness, webhook)
     assert [one.event_id for one in made] == events
     assert {(one.state, one.replay_id) for one in made} == {
         (DeliveryState.PENDING, replay.replay_id)
     }
-    assert sorted(ids_of(await world.claim())) == [one.delivery_id for one in made]
+    assert sorted(ids_of(await harness.claim())) == [one.delivery_id for one in made]
 
 
-async def test_a_batch_goes_on_where_the_one_before_stopped(world: World) -> None:
-    webhook = await world.webhook()
-    events = await _skip(world, webhook, 5)
-    replay = await _start(world, webhook)
-    advances = [await _advance(world, replay, limit=2) for _ in range(4)]
+async def test_a_batch_goes_on_where_the_one_before_stopped(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    events = await _skip(harness, webhook, 5)
+    replay = await _start(harness, webhook)
+    advances = [await _advance(harness, replay, limit=2) for _ in range(4)]
     assert advances == [
         ReplayProgress(2, 2),
         ReplayProgress(2, 2),
         ReplayProgress(1, 1),
         NO_PROGRESS,
     ]
-    assert [one.event_id for one in await _made(world, webhook)] == events
+    assert [one.event_id for one in await _made(harness, webhook)] == events
 
 
-async def test_how_far_it_is_can_be_seen(world: World) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook, 3)
-    replay = await _start(world, webhook)
-    assert await _now(world, replay) == replay
-    await _advance(world, replay, limit=2)
-    under_way = await _now(world, replay)
+async def test_how_far_it_is_can_be_seen(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await _skip(harness, webhook, 3)
+    replay = await _start(harness, webhook)
+    assert await _now(harness, replay) == replay
+    await _advance(harness, replay, limit=2)
+    under_way = await _now(harness, replay)
     assert (under_way.state, under_way.replayed) == (ReplayState.RUNNING, 2)
     assert under_way.done_until is not None
     assert replay.selection.since < under_way.done_until < replay.selection.until
 
 
-async def test_no_more_is_made_than_there_is_room_for(world: World) -> None:
-    webhook = await world.webhook()
-    events = await _skip(world, webhook, 5)
-    replay = await _start(world, webhook)
-    assert (await _advance(world, replay, room=2)).made == 2
-    assert await _advance(world, replay, room=2) == NO_PROGRESS
-    claimed = await world.claim(limit=1)
-    assert (await _advance(world, replay, room=2)).made == 1
-    for begun in (*claimed.deliveries, *(await world.claim()).deliveries):
-        await world.finish(begun)
-    await _run(world, replay)
-    assert [one.event_id for one in await _made(world, webhook)] == events
+async def test_no_more_is_made_than_there_is_room_for(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    events = await _skip(harness, webhook, 5)
+    replay = await _start(harness, webhook)
+    assert (await _advance(harness, replay, room=2)).made == 2
+    assert await _advance(harness, replay, room=2) == NO_PROGRESS
+    claimed = await harness.claim(limit=1)
+    assert (await _advance(harness, replay, room=2)).made == 1
+    for begun in (*claimed.deliveries, *(await harness.claim()).deliveries):
+        await harness.finish(begun)
+    await _run(harness, replay)
+    assert [one.event_id for one in await _made(harness, webhook)] == events
 
 
-async def test_what_others_have_waiting_takes_up_room(world: World) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook, 2)
-    await world.publish(webhook, 3)
-    replay = await _start(world, webhook)
-    assert await _advance(world, replay, room=3) == NO_PROGRESS
-    assert (await _advance(world, replay, room=4)).made == 1
+async def test_what_others_have_waiting_takes_up_room(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await _skip(harness, webhook, 2)
+    await harness.publish(webhook, 3)
+    replay = await _start(harness, webhook)
+    assert await _advance(harness, replay, room=3) == NO_PROGRESS
+    assert (await _advance(harness, replay, room=4)).made == 1
 
 
 @pytest.mark.parametrize("state", NOT_ARRIVED)
 async def test_only_the_states_that_were_asked_for_are_replayed(
-    world: World, state: DeliveryState
+    harness: Harness, state: DeliveryState
 ) -> None:
-    webhook = await world.webhook()
+    webhook = await harness.webhook()
     events = {
-        one: await _ended(world, webhook, one) for one in (*NOT_ARRIVED, DeliveryState.SUCCEEDED)
+        one: await _ended(harness, webhook, one) for one in (*NOT_ARRIVED, DeliveryState.SUCCEEDED)
     }
-    await _run(world, await _start(world, webhook, {state}))
-    assert [one.event_id for one in await _made(world, webhook)] == [events[state]]
+    await _run(harness, await _start(harness, webhook, {state}))
+    assert [one.event_id for one in await _made(harness, webhook)] == [events[state]]
 
 
-async def test_only_the_time_that_was_asked_for_is_replayed(world: World) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook)
-    world.clock.jump(timedelta(milliseconds=1))
-    since = world.clock.now()
-    events = await _skip(world, webhook, 2)
-    world.clock.jump(timedelta(milliseconds=1))
-    until = world.clock.now()
-    await _skip(world, webhook)
+async def test_only_the_time_that_was_asked_for_is_replayed(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await _skip(harness, webhook)
+    harness.clock.jump(timedelta(milliseconds=1))
+    since = harness.clock.now()
+    events = await _skip(harness, webhook, 2)
+    harness.clock.jump(timedelta(milliseconds=1))
+    until = harness.clock.now()
+    await _skip(harness, webhook)
     selection = Selection(since, until, frozenset(NOT_ARRIVED))
-    await _run(world, await _start(world, webhook, selection=selection))
-    assert [one.event_id for one in await _made(world, webhook)] == events
+    await _run(harness, await _start(harness, webhook, selection=selection))
+    assert [one.event_id for one in await _made(harness, webhook)] == events
 
 
-async def test_an_event_that_failed_several_times_is_replayed_once(world: World) -> None:
-    webhook = await world.webhook()
-    await world.finish(await world.begin(webhook), Failed())
-    world.clock.jump(timedelta(milliseconds=1))
+async def test_an_event_that_failed_several_times_is_replayed_once(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.finish(await harness.begin(webhook), Failed())
+    harness.clock.jump(timedelta(milliseconds=1))
     for _ in range(2):
-        replay = await _start(world, webhook)
-        assert (await _run(world, replay)).replayed == 1
-        (begun,) = (await world.claim()).deliveries
-        await world.finish(begun, Failed())
-        world.clock.jump(timedelta(milliseconds=1))
+        replay = await _start(harness, webhook)
+        assert (await _run(harness, replay)).replayed == 1
+        (begun,) = (await harness.claim()).deliveries
+        await harness.finish(begun, Failed())
+        harness.clock.jump(timedelta(milliseconds=1))
 
 
-async def test_what_has_arrived_since_or_is_on_its_way_is_passed_over(world: World) -> None:
-    webhook = await world.webhook()
-    await world.finish(await world.begin(webhook), Failed())
-    world.clock.jump(timedelta(milliseconds=1))
-    until = world.clock.now()
+async def test_what_has_arrived_since_or_is_on_its_way_is_passed_over(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.finish(await harness.begin(webhook), Failed())
+    harness.clock.jump(timedelta(milliseconds=1))
+    until = harness.clock.now()
     selection = Selection(LONG_AGO, until, frozenset(NOT_ARRIVED))
-    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 1
-    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 0
-    (begun,) = (await world.claim()).deliveries
-    await world.finish(begun)
-    assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 0
+    assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 1
+    assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 0
+    (begun,) = (await harness.claim()).deliveries
+    await harness.finish(begun)
+    assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 0
 
 
-async def test_what_arrived_is_replayed_as_often_as_it_is_asked_for(world: World) -> None:
-    webhook = await world.webhook()
-    await world.finish(await world.begin(webhook))
-    world.clock.jump(timedelta(milliseconds=1))
-    selection = Selection(LONG_AGO, world.clock.now(), frozenset({DeliveryState.SUCCEEDED}))
+async def test_what_arrived_is_replayed_as_often_as_it_is_asked_for(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.finish(await harness.begin(webhook))
+    harness.clock.jump(timedelta(milliseconds=1))
+    selection = Selection(LONG_AGO, harness.clock.now(), frozenset({DeliveryState.SUCCEEDED}))
     for _ in range(2):
-        assert (await _run(world, await _start(world, webhook, selection=selection))).replayed == 1
-        (begun,) = (await world.claim()).deliveries
-        await world.finish(begun)
+        assert (
+            await _run(harness, await _start(harness, webhook, selection=selection))
+        ).replayed == 1
+        (begun,) = (await harness.claim()).deliveries
+        await harness.finish(begun)
 
 
 async def test_nothing_is_replayed_of_others_of_pending_ones_and_of_events_without_a_body(
-    world: World,
+    harness: Harness,
 ) -> None:
-    webhook, another = await world.webhook(), await world.webhook()
-    elsewhere = await world.webhook(world.other_environment_id)
-    await _skip(world, another)
-    await _skip(world, elsewhere)
-    await world.publish(webhook)
-    hollow = world.event(whole=False)
-    await world.ingest([hollow], [world.to(webhook, hollow, state=DeliveryState.SKIPPED)])
-    replay = await _run(world, await _start(world, webhook))
+    webhook, another = await harness.webhook(), await harness.webhook()
+    elsewhere = await harness.webhook(harness.other_environment_id)
+    await _skip(harness, another)
+    await _skip(harness, elsewhere)
+    await harness.publish(webhook)
+    hollow = harness.event(whole=False)
+    await harness.ingest([hollow], [harness.to(webhook, hollow, state=DeliveryState.SKIPPED)])
+    replay = await _run(harness, await _start(harness, webhook))
     assert (replay.state, replay.replayed) == (ReplayState.COMPLETED, 0)
 
 
-async def test_of_several_processes_at_once_each_delivery_is_made_by_one(world: World) -> None:
-    webhook = await world.webhook()
-    events = await _skip(world, webhook, 20)
-    replay = await _start(world, webhook)
+async def test_of_several_processes_at_once_each_delivery_is_made_by_one(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    events = await _skip(harness, webhook, 20)
+    replay = await _start(harness, webhook)
     # Who finds somebody else at it leaves it to them.
-    while (await _now(world, replay)).state is ReplayState.RUNNING:
+    while (await _now(harness, replay)).state is ReplayState.RUNNING:
         await asyncio.gather(
             *(
                 storage.replays.advance(replay, 3, ROOM)
-                for storage in (world.storage, world.rival) * 2
+                for storage in (harness.storage, harness.rival) * 2
             )
         )
-    assert sorted(one.event_id for one in await _made(world, webhook)) == sorted(events)
-    assert (await _now(world, replay)).replayed == 20
+    assert sorted(one.event_id for one in await _made(harness, webhook)) == sorted(events)
+    assert (await _now(harness, replay)).replayed == 20
 
 
 async def test_a_replay_of_a_disabled_webhook_waits_and_that_of_a_deleted_one_is_cancelled(
-    world: World,
+    harness: Harness,
 ) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook)
-    replay = await _start(world, webhook)
-    disabled = await world.change(webhook, disabled_until=FOREVER)
-    assert await _advance(world, replay) == NO_PROGRESS
-    assert (await _now(world, replay)).state is ReplayState.RUNNING
-    enabled = await world.change(disabled, disabled_until=None)
+    webhook = await harness.webhook()
+    await _skip(harness, webhook)
+    replay = await _start(harness, webhook)
+    disabled = await harness.change(webhook, disabled_until=FOREVER)
+    assert await _advance(harness, replay) == NO_PROGRESS
+    assert (await _now(harness, replay)).state is ReplayState.RUNNING
+    enabled = await harness.change(disabled, disabled_until=None)
     key = enabled.environment_id, enabled.webhook_id
-    await world.storage.webhooks.delete(*key, world.clock.now())
-    assert await _advance(world, replay) == NO_PROGRESS
-    ended = await _now(world, replay)
-    assert (ended.state, ended.ended_at) == (ReplayState.CANCELLED, world.clock.now())
-    assert await _made(world, webhook) == []
+    await harness.storage.webhooks.delete(*key, harness.clock.now())
+    assert await _advance(harness, replay) == NO_PROGRESS
+    ended = await _now(harness, replay)
+    assert (ended.state, ended.ended_at) == (ReplayState.CANCELLED, harness.clock.now())
+    assert await _made(harness, webhook) == []
 
 
-async def test_a_cancelled_replay_makes_nothing_more(world: World) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook, 4)
-    replay = await _start(world, webhook)
-    await _advance(world, replay, limit=2)
+async def test_a_cancelled_replay_makes_nothing_more(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await _skip(harness, webhook, 4)
+    replay = await _start(harness, webhook)
+    await _advance(harness, replay, limit=2)
     one = replay.environment_id, replay.webhook_id, replay.replay_id
-    await world.rival.replays.cancel(*one, world.clock.now())
-    assert await _advance(world, replay) == NO_PROGRESS
-    ended = await _now(world, replay)
+    await harness.rival.replays.cancel(*one, harness.clock.now())
+    assert await _advance(harness, replay) == NO_PROGRESS
+    ended = await _now(harness, replay)
     assert (ended.state, ended.replayed) == (ReplayState.CANCELLED, 2)
-    await world.storage.replays.cancel(*one, world.clock.now() + timedelta(seconds=1))
-    assert await _now(world, replay) == ended
+    await harness.storage.replays.cancel(*one, harness.clock.now() + timedelta(seconds=1))
+    assert await _now(harness, replay) == ended
 
 
-async def test_a_replay_that_has_ended_is_not_cancelled_any_more(world: World) -> None:
-    webhook = await world.webhook()
-    replay = await _start(world, webhook)
-    ended = await _run(world, replay)
-    await world.storage.replays.cancel(
-        replay.environment_id, replay.webhook_id, replay.replay_id, world.clock.now()
+async def test_a_replay_that_has_ended_is_not_cancelled_any_more(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    replay = await _start(harness, webhook)
+    ended = await _run(harness, replay)
+    await harness.storage.replays.cancel(
+        replay.environment_id, replay.webhook_id, replay.replay_id, harness.clock.now()
     )
-    assert await _now(world, replay) == ended
+    assert await _now(harness, replay) == ended
 
 
-async def test_a_webhook_has_one_running_replay(world: World) -> None:
-    webhook, another = await world.webhook(), await world.webhook()
-    told = await asyncio.gather(*(_start(world, webhook) for _ in range(3)), return_exceptions=True)
+async def test_a_webhook_has_one_running_replay(harness: Harness) -> None:
+    webhook, another = await harness.webhook(), await harness.webhook()
+    told = await asyncio.gather(
+        *(_start(harness, webhook) for _ in range(3)), return_exceptions=True
+    )
     (first,) = [one for one in told if isinstance(one, Replay)]
     assert sum(isinstance(one, ReplayRunning) for one in told) == 2
-    second = await _start(world, another)
+    second = await _start(harness, another)
     by_webhook = sorted([first, second], key=lambda one: one.webhook_id)
-    assert list(await world.rival.replays.running(10)) == by_webhook
-    assert list(await world.rival.replays.running(1)) == by_webhook[:1]
+    assert list(await harness.rival.replays.running(10)) == by_webhook
+    assert list(await harness.rival.replays.running(1)) == by_webhook[:1]
     after = by_webhook[0].webhook_id
-    assert list(await world.rival.replays.running(10, after)) == by_webhook[1:]
-    await _run(world, first)
-    await _start(world, webhook)
+    assert list(await harness.rival.replays.running(10, after)) == by_webhook[1:]
+    await _run(harness, first)
+    await _start(harness, webhook)
 
 
-async def test_replays_are_listed_newest_first_and_are_their_webhooks_own(world: World) -> None:
-    webhook, another = await world.webhook(), await world.webhook()
-    replays = [await _run(world, await _start(world, webhook)) for _ in range(3)]
-    key = world.environment_id, webhook.webhook_id
-    first = await world.storage.replays.of_webhook(*key, limit=2)
-    rest = await world.storage.replays.of_webhook(*key, limit=2, before=first.after)
+async def test_replays_are_listed_newest_first_and_are_their_webhooks_own(harness: Harness) -> None:
+    webhook, another = await harness.webhook(), await harness.webhook()
+    replays = [await _run(harness, await _start(harness, webhook)) for _ in range(3)]
+    key = harness.environment_id, webhook.webhook_id
+    first = await harness.storage.replays.of_webhook(*key, limit=2)
+    rest = await harness.storage.replays.of_webhook(*key, limit=2, before=first.after)
     assert [*first.rows, *rest.rows] == replays[::-1]
     assert rest.after is None
     for wrong in (
-        (world.environment_id, another.webhook_id, replays[0].replay_id),
-        (world.other_environment_id, webhook.webhook_id, replays[0].replay_id),
+        (harness.environment_id, another.webhook_id, replays[0].replay_id),
+        (harness.other_environment_id, webhook.webhook_id, replays[0].replay_id),
         (*key, UUID(int=7)),
     ):
         with pytest.raises(ReplayNotFound):
-            await world.storage.replays.get(*wrong)
+            await harness.storage.replays.get(*wrong)
         with pytest.raises(ReplayNotFound):
-            await world.storage.replays.cancel(*wrong, world.clock.now())
+            await harness.storage.replays.cancel(*wrong, harness.clock.now())
 
 
-async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(world: World) -> None:
-    webhook = await world.webhook()
-    await _skip(world, webhook, 5)
-    await _ended(world, webhook, DeliveryState.SUCCEEDED)
-    world.clock.jump(timedelta(milliseconds=1))
-    selection = Selection(LONG_AGO, world.clock.now(), frozenset(NOT_ARRIVED))
-    key = world.environment_id, webhook.webhook_id
-    whole = await world.storage.replays.count(*key, selection, 100)
+async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await _skip(harness, webhook, 5)
+    await _ended(harness, webhook, DeliveryState.SUCCEEDED)
+    harness.clock.jump(timedelta(milliseconds=1))
+    selection = Selection(LONG_AGO, harness.clock.now(), frozenset(NOT_ARRIVED))
+    key = harness.environment_id, webhook.webhook_id
+    whole = await harness.storage.replays.count(*key, selection, 100)
     assert (whole.count, whole.is_exact) == (5, True)
-    part = await world.storage.replays.count(*key, selection, 3)
+    part = await harness.storage.replays.count(*key, selection, 3)
     assert (part.count, part.is_exact) == (3, False)
-    assert await _made(world, webhook) == []
+    assert await _made(harness, webhook) == []
 
 
-async def test_a_replay_that_was_answered_is_not_begun_again(world: World) -> None:
-    webhook = await world.webhook()
-    kept = StoredResponse(world.environment_id, "replay", "asked", b"answer", world.clock.now())
-    replay = await _run(world, await _start(world, webhook))
-    once = evolve(replay, replay_id=world.ids(), state=ReplayState.RUNNING)
-    await world.storage.replays.add(once, [kept])
+async def test_a_replay_that_was_answered_is_not_begun_again(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    kept = StoredResponse(harness.environment_id, "replay", "asked", b"answer", harness.clock.now())
+    replay = await _run(harness, await _start(harness, webhook))
+    once = evolve(replay, replay_id=harness.ids(), state=ReplayState.RUNNING)
+    await harness.storage.replays.add(once, [kept])
     with pytest.raises(AlreadyAnswered):
-        await world.rival.replays.add(evolve(once, replay_id=world.ids()), [kept])
+        await harness.rival.replays.add(evolve(once, replay_id=harness.ids()), [kept])

@@ -17,7 +17,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
-from tests.contracts.world import DELAY, World
+from tests.contracts.harness import DELAY, Harness
 
 HOUR = timedelta(hours=1)
 FULL: dict[str, Any] = {
@@ -33,29 +33,29 @@ FULL: dict[str, Any] = {
 }
 
 
-async def test_a_webhook_comes_back_as_it_was_stored(world: World) -> None:
-    plain, full = await world.webhook(), await world.webhook(**FULL)
+async def test_a_webhook_comes_back_as_it_was_stored(harness: Harness) -> None:
+    plain, full = await harness.webhook(), await harness.webhook(**FULL)
     for webhook in (plain, full):
         key = webhook.environment_id, webhook.webhook_id
-        assert await world.storage.webhooks.get(*key) == webhook
-        assert await world.storage.webhooks.environment_of(webhook.webhook_id) == key[0]
+        assert await harness.storage.webhooks.get(*key) == webhook
+        assert await harness.storage.webhooks.environment_of(webhook.webhook_id) == key[0]
 
 
-async def test_a_list_is_the_environments_own_and_the_oldest_comes_first(world: World) -> None:
+async def test_a_list_is_the_environments_own_and_the_oldest_comes_first(harness: Harness) -> None:
     mine = []
     for _ in range(3):
-        await world.clock.advance(1)
-        mine.append(await world.webhook(webhook_id=uuid4()))
-        await world.webhook(environment_id=world.other_environment_id)
-    assert list(await world.storage.webhooks.list(world.environment_id)) == mine
-    assert list(await world.storage.webhooks.list(uuid4())) == []
+        await harness.clock.advance(1)
+        mine.append(await harness.webhook(webhook_id=uuid4()))
+        await harness.webhook(environment_id=harness.other_environment_id)
+    assert list(await harness.storage.webhooks.list(harness.environment_id)) == mine
+    assert list(await harness.storage.webhooks.list(uuid4())) == []
 
 
-async def test_another_environments_webhook_is_not_found_by_anything(world: World) -> None:
-    webhook = await world.webhook()
-    await world.publish(webhook)
-    theirs = world.other_environment_id, webhook.webhook_id
-    store, now = world.storage.webhooks, world.clock.now()
+async def test_another_environments_webhook_is_not_found_by_anything(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.publish(webhook)
+    theirs = harness.other_environment_id, webhook.webhook_id
+    store, now = harness.storage.webhooks, harness.clock.now()
     with pytest.raises(WebhookNotFound):
         await store.get(*theirs)
     with pytest.raises(WebhookNotFound):
@@ -63,46 +63,46 @@ async def test_another_environments_webhook_is_not_found_by_anything(world: Worl
     with pytest.raises(WebhookNotFound):
         await store.replace(evolve(webhook, environment_id=theirs[0], version=2))
     assert await store.disable_failing(*theirs, now, now) is False
-    assert list((await world.storage.logs.page(*theirs, limit=10)).rows) == []
-    assert await store.get(world.environment_id, webhook.webhook_id) == webhook
-    assert len((await world.claim()).deliveries) == 1
+    assert list((await harness.storage.logs.page(*theirs, limit=10)).rows) == []
+    assert await store.get(harness.environment_id, webhook.webhook_id) == webhook
+    assert len((await harness.claim()).deliveries) == 1
 
 
-async def test_an_unknown_webhook_is_not_found(world: World) -> None:
-    store = world.storage.webhooks
+async def test_an_unknown_webhook_is_not_found(harness: Harness) -> None:
+    store = harness.storage.webhooks
     with pytest.raises(WebhookNotFound):
         await store.environment_of(uuid4())
     with pytest.raises(WebhookNotFound):
-        await store.get(world.environment_id, uuid4())
+        await store.get(harness.environment_id, uuid4())
     with pytest.raises(WebhookNotFound):
-        await store.delete(world.environment_id, uuid4(), world.clock.now())
+        await store.delete(harness.environment_id, uuid4(), harness.clock.now())
 
 
-async def test_an_environment_has_no_more_webhooks_than_it_may(world: World) -> None:
-    webhook = await world.webhook()
-    await world.webhook(environment_id=world.other_environment_id)
-    store = world.storage.webhooks
+async def test_an_environment_has_no_more_webhooks_than_it_may(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.webhook(environment_id=harness.other_environment_id)
+    store = harness.storage.webhooks
     await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
     with pytest.raises(TooManyWebhooks):
         await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
-    await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    await store.delete(harness.environment_id, webhook.webhook_id, harness.clock.now())
     await store.add(evolve(webhook, webhook_id=uuid4()), most=2)
-    assert len(await store.list(world.environment_id)) == 2
+    assert len(await store.list(harness.environment_id)) == 2
 
 
-async def test_of_several_who_take_the_last_place_at_once_one_gets_it(world: World) -> None:
-    webhook = await world.webhook()
+async def test_of_several_who_take_the_last_place_at_once_one_gets_it(harness: Harness) -> None:
+    webhook = await harness.webhook()
     adding = [
         storage.webhooks.add(evolve(webhook, webhook_id=uuid4()), most=2)
-        for storage in (world.storage, world.rival, world.storage)
+        for storage in (harness.storage, harness.rival, harness.storage)
     ]
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
     assert [type(one) for one in outcomes if one] == [TooManyWebhooks, TooManyWebhooks]
 
 
-async def test_a_change_replaces_everything_and_is_counted(world: World) -> None:
-    webhook = await world.webhook(**FULL)
-    store = world.storage.webhooks
+async def test_a_change_replaces_everything_and_is_counted(harness: Harness) -> None:
+    webhook = await harness.webhook(**FULL)
+    store = harness.storage.webhooks
     before = await store.webhooks_revision()
     blank = Webhook(
         webhook_id=webhook.webhook_id,
@@ -111,136 +111,140 @@ async def test_a_change_replaces_everything_and_is_counted(world: World) -> None
         url="https://b.example.com/",
         events=frozenset({"job-created"}),
         created_at=webhook.created_at,
-        updated_at=world.clock.now() + HOUR,
+        updated_at=harness.clock.now() + HOUR,
         version=2,
     )
     number = await store.replace(blank)
-    assert await store.get(world.environment_id, webhook.webhook_id) == blank
+    assert await store.get(harness.environment_id, webhook.webhook_id) == blank
     assert number == await store.webhooks_revision() == before + 1
 
 
-async def test_a_change_of_a_version_that_is_no_longer_there_is_refused(world: World) -> None:
-    webhook = await world.webhook()
-    changed = await world.change(webhook, name="first")
-    before = await world.storage.webhooks.webhooks_revision()
+async def test_a_change_of_a_version_that_is_no_longer_there_is_refused(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    changed = await harness.change(webhook, name="first")
+    before = await harness.storage.webhooks.webhooks_revision()
     for version in (1, 2, 4):
         with pytest.raises(WebhookChanged):
-            await world.storage.webhooks.replace(evolve(changed, name="second", version=version))
-    stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+            await harness.storage.webhooks.replace(evolve(changed, name="second", version=version))
+    stored = await harness.storage.webhooks.get(harness.environment_id, webhook.webhook_id)
     assert stored == changed
-    assert await world.storage.webhooks.webhooks_revision() == before
+    assert await harness.storage.webhooks.webhooks_revision() == before
 
 
-async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(world: World) -> None:
-    webhook = await world.webhook()
+async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(harness: Harness) -> None:
+    webhook = await harness.webhook()
     changes = [
         storage.webhooks.replace(evolve(webhook, name=name, version=2))
-        for storage, name in ((world.storage, "a"), (world.rival, "b"))
+        for storage, name in ((harness.storage, "a"), (harness.rival, "b"))
     ]
     outcomes = await asyncio.gather(*changes, return_exceptions=True)
     assert [type(one) for one in outcomes if not isinstance(one, int)] == [WebhookChanged]
 
 
-async def test_a_new_webhook_is_a_change_that_is_counted(world: World) -> None:
-    before = await world.storage.webhooks.webhooks_revision()
-    await world.webhook()
-    assert await world.storage.webhooks.webhooks_revision() == before + 1
+async def test_a_new_webhook_is_a_change_that_is_counted(harness: Harness) -> None:
+    before = await harness.storage.webhooks.webhooks_revision()
+    await harness.webhook()
+    assert await harness.storage.webhooks.webhooks_revision() == before + 1
 
 
-async def test_the_change_counter_is_seen_by_other_processes(world: World) -> None:
-    await world.change(await world.webhook())
+async def test_the_change_counter_is_seen_by_other_processes(harness: Harness) -> None:
+    await harness.change(await harness.webhook())
     assert (
-        await world.rival.webhooks.webhooks_revision()
-        == await world.storage.webhooks.webhooks_revision()
+        await harness.rival.webhooks.webhooks_revision()
+        == await harness.storage.webhooks.webhooks_revision()
     )
 
 
-async def test_a_webhook_is_deleted_at_the_version_that_is_named_only(world: World) -> None:
-    webhook = await world.webhook()
-    changed = await world.change(webhook, name="Other")
-    store, now = world.storage.webhooks, world.clock.now()
+async def test_a_webhook_is_deleted_at_the_version_that_is_named_only(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    changed = await harness.change(webhook, name="Other")
+    store, now = harness.storage.webhooks, harness.clock.now()
     with pytest.raises(WebhookChanged):
-        await store.delete(world.environment_id, webhook.webhook_id, now, webhook.version)
-    assert await store.get(world.environment_id, webhook.webhook_id) == changed
-    await store.delete(world.environment_id, webhook.webhook_id, now, changed.version)
+        await store.delete(harness.environment_id, webhook.webhook_id, now, webhook.version)
+    assert await store.get(harness.environment_id, webhook.webhook_id) == changed
+    await store.delete(harness.environment_id, webhook.webhook_id, now, changed.version)
     with pytest.raises(WebhookNotFound):
-        await store.delete(world.environment_id, webhook.webhook_id, now, changed.version + 1)
+        await store.delete(harness.environment_id, webhook.webhook_id, now, changed.version + 1)
 
 
-async def test_a_deleted_webhook_is_gone_but_for_its_tombstone(world: World) -> None:
-    webhook = await world.webhook(**FULL)
-    store = world.storage.webhooks
-    await world.clock.advance(5)
+async def test_a_deleted_webhook_is_gone_but_for_its_tombstone(harness: Harness) -> None:
+    webhook = await harness.webhook(**FULL)
+    store = harness.storage.webhooks
+    await harness.clock.advance(5)
     before = await store.webhooks_revision()
-    number = await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    number = await store.delete(harness.environment_id, webhook.webhook_id, harness.clock.now())
     assert number == await store.webhooks_revision() == before + 1
     with pytest.raises(WebhookNotFound):
-        await store.get(world.environment_id, webhook.webhook_id)
+        await store.get(harness.environment_id, webhook.webhook_id)
     with pytest.raises(WebhookNotFound):
         await store.environment_of(webhook.webhook_id)
     with pytest.raises(WebhookNotFound):
-        await store.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+        await store.delete(harness.environment_id, webhook.webhook_id, harness.clock.now())
     with pytest.raises(WebhookNotFound):
         await store.replace(evolve(webhook, version=3))
-    assert list(await store.list(world.environment_id)) == []
+    assert list(await store.list(harness.environment_id)) == []
     tombstone = (await store.snapshot([webhook.webhook_id])).webhooks[webhook.webhook_id]
-    assert tombstone.deleted_at == world.clock.now()
+    assert tombstone.deleted_at == harness.clock.now()
 
 
 async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_rest(
-    world: World,
+    harness: Harness,
 ) -> None:
-    webhook, other = await world.webhook(), await world.webhook()
-    event = world.event()
-    begun = [world.to(webhook, event, claimed=True) for _ in range(1500)]
-    waiting = [world.to(webhook, event) for _ in range(10)]
-    neighbours = [world.to(other, event, claimed=True), world.to(other, event)]
-    await world.ingest([event], [*begun, *waiting, *neighbours], world.worker)
-    await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
+    webhook, other = await harness.webhook(), await harness.webhook()
+    event = harness.event()
+    begun = [harness.to(webhook, event, claimed=True) for _ in range(1500)]
+    waiting = [harness.to(webhook, event) for _ in range(10)]
+    neighbours = [harness.to(other, event, claimed=True), harness.to(other, event)]
+    await harness.ingest([event], [*begun, *waiting, *neighbours], harness.worker)
+    await harness.storage.webhooks.delete(
+        harness.environment_id, webhook.webhook_id, harness.clock.now()
+    )
     for one in [*begun[::100], *waiting]:
-        stored = await world.probe(one.delivery_id)
+        stored = await harness.probe(one.delivery_id)
         assert (stored.state, stored.reason) == (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
-    assert (await world.probe(begun[0].delivery_id)).worker == world.worker
+    assert (await harness.probe(begun[0].delivery_id)).worker == harness.worker
     for one in neighbours:
-        assert (await world.probe(one.delivery_id)).state is DeliveryState.PENDING
+        assert (await harness.probe(one.delivery_id)).state is DeliveryState.PENDING
 
 
-async def test_deleting_leaves_what_has_ended_as_it_was(world: World) -> None:
-    webhook = await world.webhook()
-    begun = await world.begin(webhook)
-    await world.finish(begun)
-    before = await world.probe(begun.fence.delivery_id)
-    await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, world.clock.now())
-    assert await world.probe(begun.fence.delivery_id) == before
+async def test_deleting_leaves_what_has_ended_as_it_was(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    begun = await harness.begin(webhook)
+    await harness.finish(begun)
+    before = await harness.probe(begun.fence.delivery_id)
+    await harness.storage.webhooks.delete(
+        harness.environment_id, webhook.webhook_id, harness.clock.now()
+    )
+    assert await harness.probe(begun.fence.delivery_id) == before
 
 
 async def test_a_snapshot_shows_webhooks_of_any_environment_and_tombstones(
-    world: World,
+    harness: Harness,
 ) -> None:
-    mine = await world.webhook(**FULL)
-    theirs = await world.webhook(environment_id=world.other_environment_id)
-    await world.webhook()
+    mine = await harness.webhook(**FULL)
+    theirs = await harness.webhook(environment_id=harness.other_environment_id)
+    await harness.webhook()
     wanted = [mine.webhook_id, theirs.webhook_id, uuid4()]
-    snapshot = await world.storage.webhooks.snapshot(wanted)
+    snapshot = await harness.storage.webhooks.snapshot(wanted)
     assert snapshot.webhooks == {mine.webhook_id: mine, theirs.webhook_id: theirs}
-    assert snapshot.webhooks_revision == await world.storage.webhooks.webhooks_revision()
-    assert (await world.storage.webhooks.snapshot([])).webhooks == {}
+    assert snapshot.webhooks_revision == await harness.storage.webhooks.webhooks_revision()
+    assert (await harness.storage.webhooks.snapshot([])).webhooks == {}
 
 
 class TestDisablingWhatFails:
     """``disable_failing``, an hour after the webhook was last well."""
 
-    async def test_only_failures_for_long_enough_disable(self, world: World) -> None:
-        webhook = await world.webhook()
-        await world.clock.advance(1)
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        since = world.clock.now() + HOUR / 2
-        await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        before = await world.storage.webhooks.webhooks_revision()
-        assert await _disable(world, webhook, since) is True
-        now = world.clock.now()
-        stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+    async def test_only_failures_for_long_enough_disable(self, harness: Harness) -> None:
+        webhook = await harness.webhook()
+        await harness.clock.advance(1)
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        since = harness.clock.now() + HOUR / 2
+        await harness.clock.advance(HOUR.total_seconds())
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        before = await harness.storage.webhooks.webhooks_revision()
+        assert await _disable(harness, webhook, since) is True
+        now = harness.clock.now()
+        stored = await harness.storage.webhooks.get(harness.environment_id, webhook.webhook_id)
         assert stored == evolve(
             webhook,
             disabled_until=FOREVER,
@@ -249,8 +253,8 @@ class TestDisablingWhatFails:
             updated_at=now,
             version=2,
         )
-        assert await world.storage.webhooks.webhooks_revision() == before + 1
-        assert await _disable(world, webhook, since) is False
+        assert await harness.storage.webhooks.webhooks_revision() == before + 1
+        assert await _disable(harness, webhook, since) is False
 
     @pytest.mark.parametrize(
         ("before", "after"),
@@ -267,82 +271,84 @@ class TestDisablingWhatFails:
         ],
     )
     async def test_a_success_or_too_little_knowledge_keeps_a_webhook(
-        self, world: World, before: str, after: str
+        self, harness: Harness, before: str, after: str
     ) -> None:
-        assert await self._history(world, before, after) is False
+        assert await self._history(harness, before, after) is False
 
     @pytest.mark.parametrize(
         ("before", "after"), [("F", "F"), ("SF", "FFF"), ("FI", "IFI"), ("SFI", "F")]
     )
     async def test_failures_alone_disable_whatever_was_interrupted(
-        self, world: World, before: str, after: str
+        self, harness: Harness, before: str, after: str
     ) -> None:
-        assert await self._history(world, before, after) is True
+        assert await self._history(harness, before, after) is True
 
-    async def test_a_webhook_that_was_changed_since_is_left_alone(self, world: World) -> None:
-        webhook = await world.webhook()
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        since = world.clock.now() + HOUR / 2
-        await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        await world.change(webhook, name="mended")
-        assert await _disable(world, webhook, since) is False
+    async def test_a_webhook_that_was_changed_since_is_left_alone(self, harness: Harness) -> None:
+        webhook = await harness.webhook()
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        since = harness.clock.now() + HOUR / 2
+        await harness.clock.advance(HOUR.total_seconds())
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        await harness.change(webhook, name="mended")
+        assert await _disable(harness, webhook, since) is False
 
-    async def test_a_webhook_that_is_disabled_for_good_is_left_alone(self, world: World) -> None:
-        webhook = await world.webhook()
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        since = world.clock.now() + HOUR
-        gone = await world.change(
+    async def test_a_webhook_that_is_disabled_for_good_is_left_alone(
+        self, harness: Harness
+    ) -> None:
+        webhook = await harness.webhook()
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        since = harness.clock.now() + HOUR
+        gone = await harness.change(
             webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE
         )
-        await world.clock.advance(2 * HOUR.total_seconds())
-        attempt = world.result(await world.hand_over(gone), Failed())
-        await world.storage.deliveries.finish([attempt], DELAY)
-        assert await _disable(world, webhook, since) is False
-        stored = await world.storage.webhooks.get(world.environment_id, webhook.webhook_id)
+        await harness.clock.advance(2 * HOUR.total_seconds())
+        attempt = harness.result(await harness.hand_over(gone), Failed())
+        await harness.storage.deliveries.finish([attempt], DELAY)
+        assert await _disable(harness, webhook, since) is False
+        stored = await harness.storage.webhooks.get(harness.environment_id, webhook.webhook_id)
         assert stored == gone
 
-    async def test_a_neighbours_failures_do_not_count(self, world: World) -> None:
-        webhook, other = await world.webhook(), await world.webhook()
-        await _attempt(world, other, AttemptOutcome.FAILED)
-        since = world.clock.now() + HOUR / 2
-        await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, other, AttemptOutcome.FAILED)
-        assert await _disable(world, webhook, since) is False
+    async def test_a_neighbours_failures_do_not_count(self, harness: Harness) -> None:
+        webhook, other = await harness.webhook(), await harness.webhook()
+        await _attempt(harness, other, AttemptOutcome.FAILED)
+        since = harness.clock.now() + HOUR / 2
+        await harness.clock.advance(HOUR.total_seconds())
+        await _attempt(harness, other, AttemptOutcome.FAILED)
+        assert await _disable(harness, webhook, since) is False
 
-    async def test_a_deleted_webhook_is_not_disabled(self, world: World) -> None:
-        webhook = await world.webhook()
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        since = world.clock.now() + HOUR / 2
-        await world.clock.advance(HOUR.total_seconds())
-        await _attempt(world, webhook, AttemptOutcome.FAILED)
-        await world.storage.webhooks.delete(world.environment_id, webhook.webhook_id, since)
-        assert await _disable(world, webhook, since) is False
+    async def test_a_deleted_webhook_is_not_disabled(self, harness: Harness) -> None:
+        webhook = await harness.webhook()
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        since = harness.clock.now() + HOUR / 2
+        await harness.clock.advance(HOUR.total_seconds())
+        await _attempt(harness, webhook, AttemptOutcome.FAILED)
+        await harness.storage.webhooks.delete(harness.environment_id, webhook.webhook_id, since)
+        assert await _disable(harness, webhook, since) is False
 
-    async def _history(self, world: World, before: str, after: str) -> bool:
+    async def _history(self, harness: Harness, before: str, after: str) -> bool:
         letters = {
             "F": AttemptOutcome.FAILED,
             "S": AttemptOutcome.SUCCEEDED,
             "I": AttemptOutcome.INTERRUPTED,
         }
-        webhook = await world.webhook()
+        webhook = await harness.webhook()
         for letter in before:
-            await _attempt(world, webhook, letters[letter])
-        since = world.clock.now() + HOUR / 2
-        await world.clock.advance(HOUR.total_seconds())
+            await _attempt(harness, webhook, letters[letter])
+        since = harness.clock.now() + HOUR / 2
+        await harness.clock.advance(HOUR.total_seconds())
         for letter in after:
-            await _attempt(world, webhook, letters[letter])
-        return await _disable(world, webhook, since)
+            await _attempt(harness, webhook, letters[letter])
+        return await _disable(harness, webhook, since)
 
 
-async def _attempt(world: World, webhook: Webhook, outcome: AttemptOutcome) -> None:
+async def _attempt(harness: Harness, webhook: Webhook, outcome: AttemptOutcome) -> None:
     """Make one more delivery of a webhook, with one attempt that ends so."""
-    begun = await world.begin(webhook)
+    begun = await harness.begin(webhook)
     verdict = Succeeded() if outcome is AttemptOutcome.SUCCEEDED else Failed()
-    await world.finish(begun, verdict, outcome=outcome)
-    await world.clock.advance(DELAY.total_seconds())
+    await harness.finish(begun, verdict, outcome=outcome)
+    await harness.clock.advance(DELAY.total_seconds())
 
 
-async def _disable(world: World, webhook: Webhook, since: datetime) -> bool:
+async def _disable(harness: Harness, webhook: Webhook, since: datetime) -> bool:
     key = webhook.environment_id, webhook.webhook_id
-    return await world.storage.webhooks.disable_failing(*key, since, world.clock.now())
+    return await harness.storage.webhooks.disable_failing(*key, since, harness.clock.now())

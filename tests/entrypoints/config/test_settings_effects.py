@@ -131,8 +131,8 @@ def test_the_tests_that_are_elsewhere_are_there(name: str) -> None:
 
 
 @frozen
-class World:
-    """The library as the variables set it up, and all around it."""
+class Product:
+    """The library as the variables set it up, over a storage in memory and a scripted sender."""
 
     notifications: Notifications
     storage: MemoryStorage
@@ -163,27 +163,27 @@ class World:
 
 
 @asynccontextmanager
-async def world(**chosen: str) -> AsyncIterator[World]:
+async def configured(**chosen: str) -> AsyncIterator[Product]:
     """Open the library with these variables."""
     # The time of day: tokens are judged by it.
     clock, sender = ManualClock(datetime.now(UTC)), ScriptedSender()
     storage = memory_storage(clock)
     given = AdapterOverrides(clock=clock, storage=storage, sender=sender)
     async with open_notifications(settings(**SECRET, **chosen), given) as notifications:
-        yield World(notifications, storage, sender, clock)
+        yield Product(notifications, storage, sender, clock)
 
 
 Client = TestClient[web.Request, web.Application]
 
 
 @asynccontextmanager
-async def api(**chosen: str) -> AsyncIterator[tuple[World, Client]]:
+async def api(**chosen: str) -> AsyncIterator[tuple[Product, Client]]:
     """Serve the API as these variables set it up; nobody is asked unless they say so."""
     async with (
-        world(**{"API_AUTH": "none"} | chosen) as opened,
-        TestClient(TestServer(opened.notifications.api())) as client,
+        configured(**{"API_AUTH": "none"} | chosen) as product,
+        TestClient(TestServer(product.notifications.api())) as client,
     ):
-        yield opened, client
+        yield product, client
 
 
 async def status(client: Client, path: str = WEBHOOKS, **headers: str) -> int:
@@ -196,27 +196,27 @@ async def status(client: Client, path: str = WEBHOOKS, **headers: str) -> int:
 
 @shows("WEBHOOKS_MAX_RETRIES")
 async def test_a_delivery_is_tried_again_so_often() -> None:
-    async with world(WEBHOOKS_MAX_RETRIES="1") as opened:
-        await opened.webhook()
-        opened.sender.answer(URL, 500)
-        await opened.publish()
-        await opened.clock.advance(10)
-        assert len(opened.sender.requests) == 2
+    async with configured(WEBHOOKS_MAX_RETRIES="1") as product:
+        await product.webhook()
+        product.sender.answer(URL, 500)
+        await product.publish()
+        await product.clock.advance(10)
+        assert len(product.sender.requests) == 2
 
 
 @shows("WEBHOOKS_RETRY_INTERVAL", "WEBHOOKS_RETRY_BACKOFF")
 async def test_the_next_attempt_comes_after_the_interval_and_later_ones_after_more() -> None:
     chosen = {"WEBHOOKS_RETRY_INTERVAL": "5s", "WEBHOOKS_RETRY_BACKOFF": "3"}
-    async with world(**chosen, WEBHOOKS_MAX_RETRIES="2") as opened:
-        await opened.webhook()
-        opened.sender.answer(URL, 500)
-        await opened.publish()
+    async with configured(**chosen, WEBHOOKS_MAX_RETRIES="2") as product:
+        await product.webhook()
+        product.sender.answer(URL, 500)
+        await product.publish()
         made: list[float] = []
         while len(made) < 3:
-            made += [opened.clock.monotonic()] * (len(opened.sender.requests) - len(made))
-            await opened.drain()
-            await opened.clock.advance(0.5)
-            assert opened.clock.monotonic() < 60
+            made += [product.clock.monotonic()] * (len(product.sender.requests) - len(made))
+            await product.drain()
+            await product.clock.advance(0.5)
+            assert product.clock.monotonic() < 60
         # A fifth of it is chance, and it may be found by the next poll only.
         assert 5 <= made[1] - made[0] <= 5 * 1.2 + 2
         assert 15 <= made[2] - made[1] <= 15 * 1.2 + 2
@@ -224,86 +224,86 @@ async def test_the_next_attempt_comes_after_the_interval_and_later_ones_after_mo
 
 @shows("WEBHOOKS_WRITE_TIMEOUT")
 async def test_an_attempt_takes_no_longer_than_it_may() -> None:
-    async with world(WEBHOOKS_WRITE_TIMEOUT="20ms") as opened:
-        webhook = await opened.webhook()
-        opened.sender.answer(URL, Hang.HANG)
-        tried = await opened.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
+    async with configured(WEBHOOKS_WRITE_TIMEOUT="20ms") as product:
+        webhook = await product.webhook()
+        product.sender.answer(URL, Hang.HANG)
+        tried = await product.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
         assert tried.error is not None
         assert tried.error.code == "timeout"
 
 
 @shows("WEBHOOKS_LEASE")
 async def test_a_delivery_is_held_for_so_long() -> None:
-    async with world(WEBHOOKS_LEASE="77s") as opened:
-        await opened.webhook()
-        opened.sender.answer(URL, Hang.HANG)
-        await opened.publish()
-        (delivery,) = opened.storage.state.deliveries.values()
-        assert delivery.leased_until == opened.clock.now() + timedelta(seconds=77)
-        opened.sender.release(URL)
+    async with configured(WEBHOOKS_LEASE="77s") as product:
+        await product.webhook()
+        product.sender.answer(URL, Hang.HANG)
+        await product.publish()
+        (delivery,) = product.storage.state.deliveries.values()
+        assert delivery.leased_until == product.clock.now() + timedelta(seconds=77)
+        product.sender.release(URL)
 
 
 @shows("WEBHOOKS_MAX_IN_FLIGHT")
 async def test_so_many_attempts_are_made_at_once() -> None:
-    async with world(WEBHOOKS_MAX_IN_FLIGHT="6") as opened:
+    async with configured(WEBHOOKS_MAX_IN_FLIGHT="6") as product:
         urls = [f"{URL}{number}" for number in range(9)]
         for url in urls:
-            await opened.webhook(url)
-            opened.sender.answer(url, Hang.HANG)
-        await opened.publish()
-        await opened.clock.advance(2)
-        assert 3 <= opened.sender.in_flight <= 6, "half of it is kept for webhooks that answer"
+            await product.webhook(url)
+            product.sender.answer(url, Hang.HANG)
+        await product.publish()
+        await product.clock.advance(2)
+        assert 3 <= product.sender.in_flight <= 6, "half of it is kept for webhooks that answer"
         for url in urls:
-            opened.sender.answer(url, 200)
-            opened.sender.release(url)
+            product.sender.answer(url, 200)
+            product.sender.release(url)
 
 
 @shows("WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK")
 async def test_so_many_attempts_of_one_webhook_are_made_at_once() -> None:
-    async with world(WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK="3") as opened:
-        await opened.webhook()
-        opened.sender.answer(URL, Hang.HANG)
-        await opened.publish(10)
-        await opened.until(lambda: opened.sender.in_flight == 3)
-        await opened.clock.advance(2)
-        assert opened.sender.in_flight == 3
-        opened.sender.answer(URL, 200)
-        opened.sender.release(URL)
+    async with configured(WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK="3") as product:
+        await product.webhook()
+        product.sender.answer(URL, Hang.HANG)
+        await product.publish(10)
+        await product.until(lambda: product.sender.in_flight == 3)
+        await product.clock.advance(2)
+        assert product.sender.in_flight == 3
+        product.sender.answer(URL, 200)
+        product.sender.release(URL)
 
 
 @shows("WEBHOOKS_DISABLE_AFTER")
 async def test_a_webhook_that_has_only_failed_for_so_long_is_disabled() -> None:
-    async with world(WEBHOOKS_DISABLE_AFTER="10s", WEBHOOKS_MAX_RETRIES="0") as opened:
-        webhook = await opened.webhook()
-        opened.sender.answer(URL, 500)
+    async with configured(WEBHOOKS_DISABLE_AFTER="10s", WEBHOOKS_MAX_RETRIES="0") as product:
+        webhook = await product.webhook()
+        product.sender.answer(URL, 500)
         for pause in (55, 10):  # it is looked at once a minute
-            await opened.publish()
-            await opened.drain()
-            await opened.clock.advance(pause)
-        found = await opened.notifications.webhooks.get(ENVIRONMENT, webhook.webhook_id)
+            await product.publish()
+            await product.drain()
+            await product.clock.advance(pause)
+        found = await product.notifications.webhooks.get(ENVIRONMENT, webhook.webhook_id)
         assert found.disabled_reason is DisabledReason.FAILING
 
 
 @shows("WEBHOOKS_MAX_PER_ENVIRONMENT")
 async def test_an_environment_has_no_more_webhooks_than_it_may() -> None:
-    async with world(WEBHOOKS_MAX_PER_ENVIRONMENT="1") as opened:
-        await opened.webhook()
+    async with configured(WEBHOOKS_MAX_PER_ENVIRONMENT="1") as product:
+        await product.webhook()
         with pytest.raises(TooManyWebhooks):
-            await opened.webhook()
+            await product.webhook()
 
 
 @shows("RETENTION_LOGS", "RETENTION_EVENTS")
 async def test_logs_and_events_are_kept_for_so_long() -> None:
-    async with world(RETENTION_LOGS="30s", RETENTION_EVENTS="200s") as opened:
-        webhook = await opened.webhook()
-        event_id = await opened.publish()
-        await opened.drain()
-        logs, history = opened.notifications.logs, opened.notifications.history
+    async with configured(RETENTION_LOGS="30s", RETENTION_EVENTS="200s") as product:
+        webhook = await product.webhook()
+        event_id = await product.publish()
+        await product.drain()
+        logs, history = product.notifications.logs, product.notifications.history
         assert (await logs.page(ENVIRONMENT, webhook.webhook_id, 10)).rows
-        await opened.clock.advance(100)
+        await product.clock.advance(100)
         assert not (await logs.page(ENVIRONMENT, webhook.webhook_id, 10)).rows
         assert (await history.event(ENVIRONMENT, event_id)).event_type == "job-completed"
-        await opened.clock.advance(200)
+        await product.clock.advance(200)
         with pytest.raises(EventNotFound):
             await history.event(ENVIRONMENT, event_id)
 
@@ -314,11 +314,11 @@ async def test_logs_and_events_are_kept_for_so_long() -> None:
 @shows("WEBHOOKS_STANDARD_SIGNATURE", SIGNATURE, TIMESTAMP)
 async def test_requests_have_the_signatures_that_are_asked_for_in_the_headers_that_are() -> None:
     chosen = {"WEBHOOKS_STANDARD_SIGNATURE": "false", SIGNATURE: "X-Ours", TIMESTAMP: "X-When"}
-    async with world(**chosen) as opened:
-        await opened.webhook()
-        await opened.publish()
-        await opened.until(lambda: opened.sender.requests)
-        names = {name for name, _ in opened.sender.requests[0].headers}
+    async with configured(**chosen) as product:
+        await product.webhook()
+        await product.publish()
+        await product.until(lambda: product.sender.requests)
+        names = {name for name, _ in product.sender.requests[0].headers}
         assert {"X-Ours", "X-Ours-Key-Id", "X-When"} <= names
         assert "webhook-signature" not in names
 
@@ -334,29 +334,29 @@ async def test_requests_have_the_signatures_that_are_asked_for_in_the_headers_th
 async def test_webhooks_go_where_they_may_go_only_because_it_is_said(
     name: str, value: str, url: str
 ) -> None:
-    async with world() as opened:
+    async with configured() as product:
         with pytest.raises(InvalidInput):
-            await opened.webhook(url)
-    async with world(**{name: value}) as opened:
-        assert (await opened.webhook(url)).url == url
+            await product.webhook(url)
+    async with configured(**{name: value}) as product:
+        assert (await product.webhook(url)).url == url
 
 
 @shows("WEBHOOKS_NAT64_PREFIXES")
 async def test_an_internal_address_inside_a_nat64_prefix_is_refused() -> None:
     url = "http://[2a00:64::7f00:1]/"
-    async with world() as opened:
-        assert (await opened.webhook(url)).url == url
-    async with world(WEBHOOKS_NAT64_PREFIXES="2a00:64::/96") as opened:
+    async with configured() as product:
+        assert (await product.webhook(url)).url == url
+    async with configured(WEBHOOKS_NAT64_PREFIXES="2a00:64::/96") as product:
         with pytest.raises(InvalidInput):
-            await opened.webhook(url)
+            await product.webhook(url)
 
 
 @shows("WEBHOOKS_REQUIRE_HTTPS")
 async def test_plain_http_is_refused_where_that_is_said() -> None:
-    async with world(WEBHOOKS_REQUIRE_HTTPS="true") as opened:
+    async with configured(WEBHOOKS_REQUIRE_HTTPS="true") as product:
         with pytest.raises(InvalidInput):
-            await opened.webhook("http://receiver.example.com/")
-        assert (await opened.webhook(URL)).url == URL
+            await product.webhook("http://receiver.example.com/")
+        assert (await product.webhook(URL)).url == URL
 
 
 # Who may call, and how they are answered.
@@ -467,27 +467,27 @@ async def test_a_request_is_waited_for_only_so_long() -> None:
 
 @shows("API_SERVER_WRITE_TIMEOUT")
 async def test_an_answer_takes_no_longer_than_it_may() -> None:
-    async with api(API_SERVER_WRITE_TIMEOUT="1ms") as (opened, client):
+    async with api(API_SERVER_WRITE_TIMEOUT="1ms") as (product, client):
         release = asyncio.Event()
 
         async def never(*_: object, **__: object) -> list[Webhook]:
             await release.wait()
             return []
 
-        opened.storage.webhooks.list = never  # type: ignore[method-assign] # a storage that hangs
+        product.storage.webhooks.list = never  # type: ignore[method-assign] # a storage that hangs
         assert await status(client) == HTTPStatus.SERVICE_UNAVAILABLE
         release.set()
 
 
 @shows("RETENTION_AUDIT")
 async def test_who_changed_what_is_kept_for_so_long() -> None:
-    async with api(RETENTION_AUDIT="30s") as (opened, client):
+    async with api(RETENTION_AUDIT="30s") as (product, client):
         draft = {"name": "w", "url": URL, "events": ["job-completed"]}
         async with client.post(WEBHOOKS, json=draft) as answer:
             assert answer.status == HTTPStatus.CREATED
         audit = f"/environments/{ENVIRONMENT}/audit"
         assert await entries(client, audit) == 1
-        await opened.clock.advance(100)
+        await product.clock.advance(100)
         assert await entries(client, audit) == 0
 
 
@@ -505,16 +505,16 @@ async def test_who_knows_the_environments_is_asked() -> None:
     app.router.add_get("/environments/{id}", knows_none)
     async with TestServer(app) as server:
         uri = str(server.make_url("/")).rstrip("/")
-        async with world(PROJECT_MANAGEMENT_API_URI=uri) as opened:
+        async with configured(PROJECT_MANAGEMENT_API_URI=uri) as product:
             with pytest.raises(EnvironmentNotFound):
-                await opened.webhook()
+                await product.webhook()
 
 
 @shows("TZ")
 async def test_dates_without_an_offset_are_of_the_zone() -> None:
-    async with world(TZ="Asia/Tokyo") as opened:
+    async with configured(TZ="Asia/Tokyo") as product:
         naive = datetime(2026, 3, 1, 9, 30)  # noqa: DTZ001 - it is the one that is tested
-        event = opened.notifications.event(ENVIRONMENT, "job-completed", {}, occurred_at=naive)
+        event = product.notifications.event(ENVIRONMENT, "job-completed", {}, occurred_at=naive)
         assert event.occurred_at == datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""A small world around a storage: webhooks, events and workers, made with few words."""
+"""A harness around a storage: webhooks, events and workers, made with few words."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -34,15 +34,16 @@ from notification_core.model.delivery import (
     SentRequest,
     Succeeded,
 )
-from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
+from notification_core.model.event import Arrival, EventKey, EventToStore, body_of
 from notification_core.model.message import Topics
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed, IngestPlan
 from notification_core.ports.storage import Storage
+from tests.support.samples import CREATED, a_webhook, an_event
 
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
-TYPE = "pipeline-created"
+TYPE = CREATED
 TOPICS = Topics("test-")
 
 
@@ -65,11 +66,11 @@ Opening = Callable[[Cipher], AbstractAsyncContextManager[Storage]]
 
 
 def _in_one_way_only(cipher: Cipher) -> AbstractAsyncContextManager[Storage]:
-    raise NotImplementedError(f"This world does not open its storage under {cipher}.")
+    raise NotImplementedError(f"This harness does not open its storage under {cipher}.")
 
 
 @frozen
-class World:
+class Harness:
     """A storage with its clock, and the means to fill it and to look into it.
 
     ``rival`` is a second connection to the same storage, as another process would have it, and
@@ -92,16 +93,11 @@ class World:
     under: Opening = _in_one_way_only
 
     async def webhook(self, environment_id: UUID | None = None, **changes: Any) -> Webhook:
-        """Add a webhook that subscribes to the one event type of this world."""
+        """Add a webhook that subscribes to the one event type of the harness."""
         now = self.clock.now()
-        webhook = Webhook(
-            webhook_id=self.ids(),
-            environment_id=environment_id or self.environment_id,
-            name="A webhook",
-            url="https://receiver.example.com/hook",
-            events=frozenset({TYPE}),
-            created_at=now,
-            updated_at=now,
+        environment_id = environment_id or self.environment_id
+        webhook = a_webhook(
+            self.ids(), environment_id=environment_id, created_at=now, updated_at=now
         )
         webhook = evolve(webhook, **changes)
         await self.storage.webhooks.add(webhook, most=1000)
@@ -118,11 +114,10 @@ class World:
     def event(
         self, event_id: str = "", data: bytes = b"{}", *, whole: bool = True, **changes: Any
     ) -> EventToStore:
-        """Return an event of this world's environment, with its body if it is ``whole``."""
-        event = Event(
-            event_id=event_id or str(self.ids()),
+        """Return an event of the harness's environment, with its body if it is ``whole``."""
+        event = an_event(
+            event_id or str(self.ids()),
             environment_id=self.environment_id,
-            type=TYPE,
             occurred_at=self.clock.now(),
             data=data,
         )
