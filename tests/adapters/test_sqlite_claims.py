@@ -88,7 +88,7 @@ async def test_a_hundred_thousand_deliveries_that_are_passed_over_cost_a_claim_n
     dead, well = await _webhook(storage, clock, 1), await _webhook(storage, clock, 2)
     _queue(database(tmp_path), dead, 30)
     _queue(database(tmp_path), well, 1000)
-    bounds = {"rooms": {dead.webhook_id: 0}, "room": 10}
+    bounds = {"webhook_limits": {dead.webhook_id: 0}, "new_webhook_limit": 10}
     assert await _claim(storage, **bounds) == 10
     few = await _work(_claim(storage, **bounds), steps)
     _queue(database(tmp_path), dead, MANY)

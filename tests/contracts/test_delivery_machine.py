@@ -84,7 +84,7 @@ BOUNDS = st.fixed_dictionaries(
         "worker": st.sampled_from(WORKERS),
         "limit": st.integers(1, 6),
         "limit_bytes": st.sampled_from([1, 400, 10_000]),
-        "room": st.integers(0, 3),
+        "new_webhook_limit": st.integers(0, 3),
         "max_webhooks": st.integers(1, 3),
     }
 )
@@ -266,7 +266,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         ):
             self._replays.append(replay)
 
-    @rule(limit=st.integers(1, 5), new_webhook_limit=st.integers(1, 9))
+    @rule(limit=st.integers(1, 5), room=st.integers(1, 9))
     def carry_replays_on(self, limit: int, room: int) -> None:
         self._all(lambda harness: _advanced(harness, limit, room))
 
