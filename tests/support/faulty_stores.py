@@ -32,12 +32,12 @@ T = TypeVar("T")
 class Faults:
     """What fails, by the name of the method.
 
-    ``lost`` holds whose next commit is of unknown outcome, and whether it happened; ``undone`` how
-    many of whose transactions are undone at their end; ``gates``
-    whose calls wait, ``late`` whose answers wait, and ``errors`` whose calls raise.
+    ``unreachable`` is the whole storage. ``lost`` holds whose next commit is of unknown outcome,
+    and whether it happened; ``undone`` how many of whose transactions are undone at their end;
+    ``gates`` whose calls wait, ``late`` whose answers wait, and ``errors`` whose calls raise.
     """
 
-    away: bool = False
+    unreachable: bool = False
     lost: dict[str, bool] = field(factory=dict)
     undone: Counter[str] = field(factory=Counter)
     gates: dict[str, asyncio.Event] = field(factory=dict)
@@ -62,14 +62,14 @@ class Faults:
 
     def end(self) -> None:
         """Be reachable and without errors from now on, and let all who wait go on."""
-        self.away = False
+        self.unreachable = False
         self.errors.clear()
         for gate in (*self.gates.values(), *self.late.values()):
             gate.set()
 
     def check(self, name: str) -> None:
         """Raise where nothing is to be had now."""
-        if self.away:
+        if self.unreachable:
             raise StorageUnavailable(name)
         if name in self.errors:
             raise self.errors[name]

@@ -149,7 +149,7 @@ async def test_while_storage_is_unreachable_nobody_can_tell(app: MemoryApp) -> N
     issued = await issue(app)
     await app.stored_keys.caller(issued.secret_text)
     await app.clock.advance(FRESH)
-    app.faults.away = True
+    app.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await app.stored_keys.caller(issued.secret_text)
 

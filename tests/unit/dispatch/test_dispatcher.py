@@ -381,13 +381,13 @@ async def test_results_survive_storage_being_away(app: MemoryApp) -> None:
     app.sender.answer(webhook.url, Hang.HANG)
     await app.publish(50)
     await app.until(lambda: app.sender.in_flight == 50)
-    app.faults.away = True
+    app.faults.unreachable = True
     app.sender.release(webhook.url, 200)
     await app.clock.advance(9)
     assert not app.stored_attempts()
     with pytest.raises(StorageUnavailable):
         await app.publish()
-    app.faults.away = False
+    app.faults.unreachable = False
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=2)
     assert len(app.stored_attempts()) == len(app.sender.requests) == 50
     assert max(one.interruptions for one in app.stored_deliveries()) == 0
@@ -396,7 +396,7 @@ async def test_results_survive_storage_being_away(app: MemoryApp) -> None:
 async def test_while_storage_is_away_nothing_spins(app: MemoryApp) -> None:
     await app.add_webhook()
     await app.clock.advance(1)
-    app.faults.away = True
+    app.faults.unreachable = True
     app.faults.calls.clear()
     await app.clock.advance(10)
     assert max(app.faults.calls.values()) <= 21
@@ -597,7 +597,7 @@ async def test_a_stop_that_is_given_up_leaves_no_task_behind() -> None:
     before = asyncio.all_tasks()
     async with dispatching(MemoryApp()) as app:
         await _waiting(app, number=64)
-        app.faults.away = True
+        app.faults.unreachable = True
         stopping = asyncio.create_task(app.dispatcher.stop())
         await app.clock.advance(1)
         stopping.cancel()

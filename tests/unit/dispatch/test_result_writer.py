@@ -107,14 +107,14 @@ async def test_what_was_not_sent_is_given_back(writing: Writing) -> None:
 
 
 async def test_results_survive_storage_being_away(writing: Writing) -> None:
-    writing.app.faults.away = True
+    writing.app.faults.unreachable = True
     result = a_result(WEBHOOK)
     writing.writer.record(result)
     await writing.app.clock.advance(10)
     assert not writing.results.written
     assert ("record", "StorageUnavailable") in writing.app.observer.errors
     assert writing.app.faults.calls["finish"] <= 21
-    writing.app.faults.away = False
+    writing.app.faults.unreachable = False
     await writing.app.clock.advance(1)
     await writing.writer.drained()
     assert writing.batches == writing.results.written == [result]
@@ -167,11 +167,11 @@ async def test_results_that_cannot_be_written_do_not_keep_the_unsent_from_being_
 
 
 async def test_what_is_unwritten_is_told_until_it_is_written(writing: Writing) -> None:
-    writing.app.faults.away = True
+    writing.app.faults.unreachable = True
     for _ in range(3):
         writing.writer.record(a_result(WEBHOOK))
     assert writing.writer.unwritten == 3
-    writing.app.faults.away = False
+    writing.app.faults.unreachable = False
     await writing.until_all_is_written()
 
 

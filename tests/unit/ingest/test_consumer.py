@@ -193,13 +193,13 @@ async def test_a_dead_letter_that_is_read_again_is_not_stored_again(member: Memb
 async def test_while_storage_is_away_nothing_is_acknowledged_and_then_all_is_stored(
     member: Member,
 ) -> None:
-    member.app.faults.away = True
+    member.app.faults.unreachable = True
     member.send(b"1", b"poison")
     async with member.running():
         await member.until_it_sleeps()
         await member.app.clock.advance(60)
         assert (member.committed, member.source.acknowledged) == (0, [])
-        member.app.faults.away = False
+        member.app.faults.unreachable = False
         await member.app.clock.advance(1)
         await member.until_committed(2)
     assert (member.events, member.letters) == (["1"], [b"poison"])
@@ -263,7 +263,7 @@ async def test_after_a_commit_of_unknown_outcome_each_event_is_there_once(
 
 
 async def test_told_to_stop_while_storage_is_away_it_leaves_what_is_in_hand(member: Member) -> None:
-    member.app.faults.away = True
+    member.app.faults.unreachable = True
     member.send(b"1")
     task = asyncio.create_task(member.consumer.run())
     await member.until_it_sleeps()

@@ -60,7 +60,7 @@ async def test_while_storage_is_away_the_letter_stays(app: MemoryApp, reader: Re
     await app.add_dead_letters(b"one")
     reader.understood.add(b"one")
     (letter,) = [letter async for letter in reader.letters.all()]
-    app.faults.away = True
+    app.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await reader.letters.replay(letter.letter_id)
     assert await reader.left() == [b"one"]

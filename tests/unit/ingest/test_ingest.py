@@ -209,10 +209,10 @@ async def test_a_failed_transaction_stores_nothing_and_frees_every_place(
 
 
 async def test_while_storage_is_away_nothing_is_acknowledged(app: MemoryApp) -> None:
-    app.faults.away = True
+    app.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await app.publish()
-    app.faults.away = False
+    app.faults.unreachable = False
     assert app.observer.new == 0
 
 
@@ -398,7 +398,7 @@ class TestPublishingAtTheSameTime:
         await asyncio.sleep(0)
         tasks = [asyncio.create_task(app.ingest.publish([an_event()])) for _ in range(3)]
         await asyncio.sleep(0)
-        app.faults.away = True
+        app.faults.unreachable = True
         gate.set()
         await before
         answers = await asyncio.gather(*tasks, return_exceptions=True)

@@ -53,13 +53,13 @@ async def test_a_pending_key_signs_once_its_time_has_come_without_being_told(
 
 async def test_fresh_keys_serve_while_storage_is_away_and_old_ones_do_not(app: MemoryApp) -> None:
     keys = await app.key_cache.keys(ENVIRONMENT)
-    app.faults.away = True
+    app.faults.unreachable = True
     await app.clock.advance(FRESH_FOR.total_seconds() - 1)
     assert await app.key_cache.keys(ENVIRONMENT) == keys
     await app.clock.advance(1)
     with pytest.raises(StorageUnavailable):
         await app.key_cache.keys(ENVIRONMENT)
-    app.faults.away = False
+    app.faults.unreachable = False
     assert await app.key_cache.keys(ENVIRONMENT) == keys
 
 

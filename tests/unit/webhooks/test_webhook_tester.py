@@ -96,7 +96,7 @@ async def test_nothing_is_sent_where_there_is_no_such_webhook_or_no_key(app: Mem
     for environment_id, webhook_id in ((ENVIRONMENT, an_id()), (an_id(), webhook.webhook_id)):
         with pytest.raises(WebhookNotFound):
             await app.webhook_tester.send(environment_id, webhook_id)
-    app.faults.away = True
+    app.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     assert not app.sender.requests
