@@ -36,7 +36,7 @@ class LogOutput(logging.Handler):
         self._max_bytes = max_bytes
         self._lines: deque[bytes] = deque()
         self._waiting = 0
-        self._untold = 0
+        self._unreported = 0
         self._changed = threading.Condition()
         self._descriptor = _descriptor_of(stream)
         if self._descriptor is not None:
@@ -49,7 +49,7 @@ class LogOutput(logging.Handler):
             if self._descriptor is None:
                 self._stream.write(line)
             else:
-                self._put(_encoded(line, self._stream))
+                self._enqueue(_encoded(line, self._stream))
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
 
@@ -66,7 +66,7 @@ class LogOutput(logging.Handler):
         self.flush()
         return self._waiting > 0
 
-    def _put(self, line: bytes) -> None:
+    def _enqueue(self, line: bytes) -> None:
         with self._changed:
             if self._waiting + len(line) > self._max_bytes:
                 self._drop()
@@ -77,7 +77,7 @@ class LogOutput(logging.Handler):
 
     def _drop(self) -> None:
         self.dropped += 1
-        self._untold += 1
+        self._unreported += 1
 
     def _run(self, descriptor: int) -> None:
         """Write what waits; never ends."""
@@ -88,25 +88,24 @@ class LogOutput(logging.Handler):
                 line = self._lines.popleft()
             is_written = _write(descriptor, line)
             if is_written:
-                self._tell_of_dropped(descriptor)
+                self._report_dropped(descriptor)
             with self._changed:
                 self._waiting -= len(line)
                 if not is_written:
                     self._drop()
                 self._changed.notify_all()
 
-    def _tell_of_dropped(self, descriptor: int) -> None:
-        """Say in the log how many lines are missing from it."""
+    def _report_dropped(self, descriptor: int) -> None:
+        """Write into the log how many lines are missing from it."""
         with self._changed:
-            count, self._untold = self._untold, 0
-        if count and not _write(descriptor, self._line_about(count)):
-            with self._changed:
-                self._untold += count
-
-    def _line_about(self, count: int) -> bytes:
+            count, self._unreported = self._unreported, 0
+        if not count:
+            return
         fields = {"name": "notification", "levelno": logging.WARNING, "levelname": "WARNING"}
         record = logging.makeLogRecord({**fields, "msg": "log_lines_dropped", "count": count})
-        return _encoded(f"{self.format(record)}\n", self._stream)
+        if not _write(descriptor, _encoded(f"{self.format(record)}\n", self._stream)):
+            with self._changed:
+                self._unreported += count
 
 
 def announce(text: str, stream: TextIO) -> None:

@@ -68,18 +68,18 @@ class _Seldom(logging.Filter):
     def __init__(self, *prefixes: str) -> None:
         super().__init__()
         self._prefixes = prefixes
-        self._said: dict[tuple[str, ...], float] = {}
+        self._logged_at: dict[tuple[str, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is to be written."""
         if not record.name.startswith(self._prefixes):
             return True
         line = record.name, str(record.msg), str(getattr(record, "cause", ""))
-        if record.created - self._said.get(line, -_SELDOM_SECONDS) < _SELDOM_SECONDS:
+        if record.created - self._logged_at.get(line, -_SELDOM_SECONDS) < _SELDOM_SECONDS:
             return False
-        if len(self._said) >= _MOST_REMEMBERED:
-            self._said.clear()
-        self._said[line] = record.created
+        if len(self._logged_at) >= _MOST_REMEMBERED:
+            self._logged_at.clear()
+        self._logged_at[line] = record.created
         return True
 
 
@@ -98,6 +98,13 @@ def _configure_structlog() -> None:
 
 
 def _formatter(zone: tzinfo, instance: str | None, *, terminal: bool) -> logging.Formatter:
+    rendering: list[Processor] = [structlog.processors.JSONRenderer()]
+    if terminal:
+        colors = not os.environ.get("NO_COLOR")  # noqa: TID251 (no setting: https://no-color.org)
+        for_people = structlog.dev.ConsoleRenderer(
+            colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
+        rendering = [_escape_controls, for_people]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
@@ -106,17 +113,9 @@ def _formatter(zone: tzinfo, instance: str | None, *, terminal: bool) -> logging
             _mask_secrets,
             # Not structlog's richer tracebacks: they show local variables, and so secrets.
             structlog.processors.format_exc_info,
-            *(_for_people() if terminal else [structlog.processors.JSONRenderer()]),
+            *rendering,
         ],
     )
-
-
-def _for_people() -> list[Processor]:
-    colors = not os.environ.get("NO_COLOR")  # noqa: TID251 (no setting: https://no-color.org)
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
-    )
-    return [_escape_controls, renderer]
 
 
 def _stamp_in(zone: tzinfo, instance: str | None) -> Processor:
@@ -126,7 +125,7 @@ def _stamp_in(zone: tzinfo, instance: str | None) -> Processor:
         """Put in front when, how grave, by whom, where and what; the event cannot say otherwise."""
         record: logging.LogRecord = event.pop("_record")
         del event["_from_structlog"]
-        said = {
+        fixed = {
             "timestamp": datetime.fromtimestamp(record.created, zone).isoformat(
                 timespec="milliseconds"
             ),
@@ -135,7 +134,7 @@ def _stamp_in(zone: tzinfo, instance: str | None) -> Processor:
             **named,
             "event": event.get("event", ""),
         }
-        return {**said, **event, **said}
+        return {**fixed, **event, **fixed}
 
     return stamp
 
@@ -167,12 +166,10 @@ def _is_secret(key: str) -> bool:
 def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keep strangers' text from moving the cursor, or from beginning a line of its own."""
     lines = str(event.pop("exception", "")).splitlines()
-    escaped = {key: _escaped(value) for key, value in event.items()}
+    escaped = {
+        key: _escape(value) if isinstance(value, str) else value for key, value in event.items()
+    }
     return escaped | ({"exception": "\n".join(map(_escape, lines))} if lines else {})
-
-
-def _escaped(value: object) -> object:
-    return _escape(value) if isinstance(value, str) else value
 
 
 def _escape(text: str) -> str:
