@@ -30,7 +30,7 @@ class IdGenerator:
 
     def __call__(self) -> UUID:
         """Return the next identifier."""
-        fresh = _milliseconds(self._clock.now()) << _RANDOM_BITS
+        fresh = int(self._clock.now().timestamp() * 1000) << _RANDOM_BITS
         if fresh >> _RANDOM_BITS > self._latest >> _RANDOM_BITS:
             # The top bit stays clear, so that counting on never runs into the next millisecond.
             self._latest = fresh | self._random_bits(_RANDOM_BITS - 1)
@@ -46,11 +46,7 @@ def milliseconds_of(identifier: UUID) -> int:
 
 def earliest_id(at: datetime) -> UUID:
     """Return the smallest UUIDv7 of an instant, of 1970 for one before: a bound for queries."""
-    return _uuid7(max(0, _milliseconds(at)) << _RANDOM_BITS)
-
-
-def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+    return _uuid7(max(0, int(at.timestamp() * 1000)) << _RANDOM_BITS)
 
 
 def _uuid7(value: int) -> UUID:

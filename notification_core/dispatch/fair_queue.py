@@ -186,8 +186,18 @@ class FairQueue:
         for share in (responsive, unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
-                if self._may_start(queue):
-                    return self._start(queue, now)
+                if not self._may_start(queue):
+                    continue
+                queued = queue.waiting.popleft()
+                queue.count(-1, -len(queued.delivery.body))
+                request = InFlightRequest(queue, now, queue.limited_at)
+                queue.in_flight += 1
+                share.in_flight += 1
+                if queue.in_flight >= queue.limit:
+                    queue.limited_at = now
+                self._requests.append(request)
+                self._make_ready(queue)
+                return queued, request
         return None
 
     def _may_start(self, queue: WebhookQueue) -> bool:
@@ -196,18 +206,6 @@ class FairQueue:
             and queue.in_flight < queue.limit
             and queue.webhooks_revision >= self._webhooks_revision
         )
-
-    def _start(self, queue: WebhookQueue, now: float) -> tuple[QueuedDelivery, InFlightRequest]:
-        queued = queue.waiting.popleft()
-        queue.count(-1, -len(queued.delivery.body))
-        request = InFlightRequest(queue, now, queue.limited_at)
-        queue.in_flight += 1
-        queue.share.in_flight += 1
-        if queue.in_flight >= queue.limit:
-            queue.limited_at = now
-        self._requests.append(request)
-        self._make_ready(queue)
-        return queued, request
 
     def _make_ready(self, queue: WebhookQueue) -> None:
         if self._may_start(queue):

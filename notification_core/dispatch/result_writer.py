@@ -113,7 +113,8 @@ class ResultWriter:
         except Exception:
             self._suspect(batch)
             raise
-        _remove_first(self._results, len(batch))
+        for _ in batch:
+            self._results.popleft()
         self._suspects = max(0, self._suspects - len(batch))
         for result in batch:
             attempt = result.attempt
@@ -152,17 +153,15 @@ class ResultWriter:
         except UnknownCommit:
             # If it happened, the same attempt may be claimed again by now, and releasing that
             # would send it twice. If it did not, the next poll finds that nobody holds these.
-            _remove_first(self._unsent, len(batch))
-            self._listener.on_released(batch)
+            self._remove_unsent(batch)
             raise
-        _remove_first(self._unsent, len(batch))
         self._observer.leases_released(len(batch))
+        self._remove_unsent(batch)
+
+    def _remove_unsent(self, batch: Sequence[Fence]) -> None:
+        for _ in batch:
+            self._unsent.popleft()
         self._listener.on_released(batch)
-
-
-def _remove_first(queue: deque[AttemptResult] | deque[tuple[Fence, timedelta]], count: int) -> None:
-    for _ in range(count):
-        queue.popleft()
 
 
 def _without_received_text(result: AttemptResult) -> AttemptResult:

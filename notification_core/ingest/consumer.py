@@ -91,42 +91,48 @@ class EventConsumer:
             return message, _unreadable(message, "read", error)
 
     async def _take_in(self) -> None:
+        """Store what is in hand and acknowledge it, as many messages in a transaction as may be.
+
+        Where a transaction is refused, fewer are tried; the first message is stored as a dead
+        letter if it is refused alone. Returns early if it is to stop while storage is away.
+        """
+        count = _within_bytes(self._in_hand)
         while self._in_hand:
-            stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
-            if stored:
-                done, self._in_hand = self._in_hand[:stored], self._in_hand[stored:]
-                await self._source.acknowledge([message for message, _ in done])
-            elif self._stopping:
-                return
+            part = self._in_hand[:count]
+            events = [read for _, read in part if isinstance(read, Event)]
+            letters = [read for _, read in part if isinstance(read, DeadLetter)]
+            try:
+                await self._ingest.take_in(events, letters)
+            except (StorageUnavailable, StorageUnusable) as error:
+                await self._wait_after(error)
+                if self._stopping:
+                    return
+                continue
+            except TooManyDeliveries as error:
+                refusal: Exception = error
+                count = _end_of(part, error.fits)
+            except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
+                self._observer.background_task_failed("consume", error)
+                refusal = error
+                count = len(part) // 2
+            else:
+                self._in_hand = self._in_hand[count:]
+                await self._source.acknowledge([message for message, _ in part])
+                count = _within_bytes(self._in_hand)
+                continue
+            message, first = part[0]
+            if not count and isinstance(first, Event):
+                self._in_hand = [
+                    (message, _unreadable(message, "stored", refusal)),
+                    *self._in_hand[1:],
+                ]
+            elif not count:
+                await self._wait_after(refusal)
+            count = max(1, count)
 
-    async def _store(self, part: Sequence[_Judged]) -> int:
-        """Store these, or the first of them; return how many, 0 where it is to be tried again."""
-        events = [one for _, one in part if isinstance(one, Event)]
-        letters = [one for _, one in part if isinstance(one, DeadLetter)]
-        try:
-            await self._ingest.take_in(events, letters)
-        except TooManyDeliveries as error:
-            return await self._store_first(part, _end_of(part, error.fits), error)
-        except (StorageUnavailable, StorageUnusable) as error:
-            return await self._wait_after(error)
-        except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
-            self._observer.background_task_failed("consume", error)
-            return await self._store_first(part, len(part) // 2, error)
-        return len(part)
-
-    async def _store_first(self, part: Sequence[_Judged], count: int, error: Exception) -> int:
-        """Store the first ones; where these are none, the very first one as a dead letter."""
-        if count:
-            return await self._store(part[:count])
-        message, first = part[0]
-        if isinstance(first, Event):
-            return await self._store([(message, _unreadable(message, "stored", error))])
-        return await self._wait_after(error)
-
-    async def _wait_after(self, error: Exception) -> int:
+    async def _wait_after(self, error: Exception) -> None:
         self._observer.background_task_failed("consume", error)
         await self._clock.sleep(_PAUSE)
-        return 0
 
 
 def _unreadable(message: Message, what: str, error: Exception) -> DeadLetter:

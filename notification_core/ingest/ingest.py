@@ -7,9 +7,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.concurrency.group_commit import GroupCommit
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import GroupCommit, retry_lost_transaction
 from notification_core.errors import StorageUnavailable, TooManyDeliveries
 from notification_core.ingest.fan_out import fan_out
 from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch

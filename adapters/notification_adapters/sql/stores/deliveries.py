@@ -23,7 +23,7 @@ from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.event import Arrival, EventKey
 from notification_core.model.outbox_message import delivery_failed

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.tables import ENCRYPTED, place_of
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import UndecipherableText
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch

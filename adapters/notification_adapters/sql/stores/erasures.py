@@ -13,7 +13,7 @@ from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import count_change
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.upsert import insert_if_absent
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.errors import ErasureNotFound
 from notification_core.model.erasure import ErasedBatch, Erasure
 from notification_core.model.request_records import RequestRecords

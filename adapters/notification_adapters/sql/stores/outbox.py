@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import outbox, outbox_lease
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.message import DeadLetter, Headers, Topics
 from notification_core.model.outbox_message import (
     OperationalEvent,

@@ -14,7 +14,7 @@ from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
 from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of

@@ -22,7 +22,7 @@ from notification_adapters.sql.tables import (
     webhooks,
 )
 from notification_core.concurrency.ids import earliest_id
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.replay import ReplayState
 from notification_core.ports.retention import EventMark, Retention, Swept

@@ -12,7 +12,7 @@ from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import environment_keys, place_of
 from notification_adapters.sql.upsert import insert_if_absent
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import KeysChanged
 from notification_core.model.outbox_message import key_rotated

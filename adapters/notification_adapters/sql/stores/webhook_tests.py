@@ -8,7 +8,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import DeliveryUpdate
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import deliveries
-from notification_core.concurrency.lost_transactions import retry_lost_transaction
+from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,

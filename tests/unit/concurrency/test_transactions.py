@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from notification_core.concurrency.group_commit import GroupCommit
+from notification_core.concurrency.transactions import GroupCommit
 
 
 class Away(Exception):

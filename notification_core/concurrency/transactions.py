@@ -1,4 +1,4 @@
-"""Doing in one go what many ask for at the same time, such as a transaction for several requests.
+"""Transactions: several requests in one, and one again that was lost for the sake of another.
 
 A group is whatever waits when the one before it is done: nobody waits for a group to fill, and the
 busier it is, the larger groups become.
@@ -6,20 +6,30 @@ busier it is, the larger groups become.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import wraps
+from random import uniform
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+
+from notification_core.errors import TransactionLost
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 5
+_MOST_SECONDS: Final = 0.1
 
 
 class GroupCommit(Generic[Request, Response]):
-    """Answers questions in groups, in their order.
+    """Answers requests in groups, in their order.
 
     ``work`` answers the first ones of a group, at least one, each by a value or an error; the
-    others are asked again in the next group. Where it raises an error of ``shared``, that is
-    everybody's answer; any other may be the fault of one question, and each is asked alone then.
-    A group has questions of at most ``most`` by ``size`` together, or a single one;
+    others are made again in the next group. Where it raises an error of ``shared``, that is
+    everybody's answer; any other may be the fault of one request, and each is made alone then.
+    A group has requests of at most ``most`` by ``size`` together, or a single one;
     ``parallel`` groups are worked on at the same time.
     """
 
@@ -87,3 +97,23 @@ class GroupCommit(Generic[Request, Response]):
             else:
                 future.set_result(response)
         self._waiting.extendleft(reversed(group[len(responses) :]))
+
+
+def retry_lost_transaction(
+    transaction: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Have a method that is one transaction repeated if it is lost, at most 4 times.
+
+    Before each further attempt it waits up to 0.1 s, at random, so that the same transactions do
+    not meet again. The last :class:`TransactionLost` is raised.
+    """
+
+    @wraps(transaction)
+    async def run(*arguments: P.args, **named: P.kwargs) -> T:
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(TransactionLost):
+                return await transaction(*arguments, **named)
+            await asyncio.sleep(uniform(0, _MOST_SECONDS))  # noqa: S311 - a pause, no secret
+        return await transaction(*arguments, **named)
+
+    return run
