@@ -31,8 +31,8 @@ class RecordingObserver(Observer):
         self.claimed: list[int] = []
         self.written: list[int] = []
         self.relayed = 0
-        self.reaped = self.given_back = self.fenced = 0
-        self.short: list[Resource] = []
+        self.reaped = self.released = self.fenced = 0
+        self.exhausted: list[Resource] = []
         self.errors: list[tuple[str, str]] = []
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
@@ -77,10 +77,10 @@ class RecordingObserver(Observer):
         self.reaped += count
 
     def leases_released(self, count: int) -> None:
-        self.given_back += count
+        self.released += count
 
     def resource_exhausted(self, resource: Resource) -> None:
-        self.short.append(resource)
+        self.exhausted.append(resource)
 
     def results_fenced(self, count: int) -> None:
         self.fenced += count

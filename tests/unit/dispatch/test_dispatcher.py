@@ -147,7 +147,7 @@ async def test_what_is_not_sent_for_want_of_a_resource_is_no_attempt_and_uses_no
     await app.publish()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=60)
     assert [one.number for one in app.stored_attempts()] == [1]
-    assert app.observer.short == [resource] * 10
+    assert app.observer.exhausted == [resource] * 10
     assert app.observer.outcomes == [(AttemptOutcome.SUCCEEDED, None)]
     started = app.stored_attempts()[0].started_at
     assert started - app.stored_deliveries()[0].created_at >= 10 * INTERVAL
@@ -160,7 +160,7 @@ async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_n
     short = ResourceShort(Resource.DESCRIPTORS)
     app.sender.answer(webhook.url, short)
     await app.publish()
-    await app.until(lambda: app.observer.short)
+    await app.until(lambda: app.observer.exhausted)
     claims = app.faults.calls["acquire"]
     with pytest.raises(ResourceShort, match="ulimit -n"):
         await app.dispatcher.check()
@@ -169,7 +169,7 @@ async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_n
     await app.clock.advance(SHORTAGE_SECONDS - 0.1)
     assert app.faults.calls["acquire"] == claims
     assert {one.worker for one in app.stored_deliveries()} == {None}
-    assert len(app.observer.short) == 1
+    assert len(app.observer.exhausted) == 1
     app.sender.answer(webhook.url, 200)
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=10)
     await app.dispatcher.check()
@@ -461,7 +461,7 @@ async def test_what_is_found_unheld_is_not_given_back_once_it_is_begun_anew(app:
     await app.until(lambda: app.faults.calls["leased"] > looks, within=2 * POLL)
     until_then = app.clock.now() + timedelta(seconds=0.5)
     await change(app, attrs.evolve(webhook, disabled_until=until_then), here=True)
-    await app.until(lambda: app.observer.given_back == 36)
+    await app.until(lambda: app.observer.released == 36)
     app.sender.release(webhook.url, 200)
     written = app.faults.gates["release"] = asyncio.Event()
     looked.set()
@@ -500,14 +500,14 @@ async def test_a_delivery_whose_keys_came_too_late_for_its_lease_is_given_back_f
     del app.faults.gates["keys_of"]
     gate.set()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
-    assert app.observer.given_back == 1
+    assert app.observer.released == 1
     assert len(app.sender.requests) == 1
 
 
 async def test_what_waits_too_long_for_its_lease_is_given_back(app: MemoryApp) -> None:
     webhook = await _waiting(app, number=100)
     await app.clock.advance(21)
-    assert app.observer.given_back == 36
+    assert app.observer.released == 36
     assert app.dispatcher.waiting == 0
     assert sorted(one.attempt for one in app.stored_deliveries(webhook)) == [0] * 36 + [1] * 64
 

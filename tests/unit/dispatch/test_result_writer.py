@@ -103,7 +103,7 @@ async def test_what_was_not_sent_is_given_back(writing: Writing) -> None:
     await writing.writer.drained()
     assert writing.book.given_back == [fences]
     assert writing.results.released == fences
-    assert writing.app.observer.given_back == 3
+    assert writing.app.observer.released == 3
 
 
 async def test_results_survive_storage_being_away(writing: Writing) -> None:

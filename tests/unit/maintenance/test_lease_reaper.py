@@ -87,7 +87,7 @@ async def test_what_this_worker_owns_and_does_not_hold_is_given_back_as_if_never
     assert await app.lease_reaper.release_orphaned(WORKER, lambda one: one == kept.delivery_id) == 1
     assert (lost.worker, lost.attempt) == (None, 0)
     assert (kept.worker, kept.attempt) == (WORKER, 1)
-    assert app.observer.given_back == 1
+    assert app.observer.released == 1
 
 
 async def test_nothing_is_written_where_all_that_is_owned_is_held(app: MemoryApp) -> None:

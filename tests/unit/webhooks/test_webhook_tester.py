@@ -81,7 +81,7 @@ async def test_a_trial_that_cannot_be_sent_for_want_of_a_resource_blames_no_rece
     app.sender.answer(webhook.url, ResourceShort(Resource.DESCRIPTORS))
     attempt = await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     assert attempt.outcome is AttemptOutcome.INTERRUPTED
-    assert app.observer.short == [Resource.DESCRIPTORS]
+    assert app.observer.exhausted == [Resource.DESCRIPTORS]
 
 
 async def test_a_disabled_webhook_is_tried_out_before_it_is_enabled(app: MemoryApp) -> None:
