@@ -27,6 +27,7 @@ from attrs import define, field
 import notification_adapters
 import notification_core
 import notification_entrypoints
+from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.embedded import (
     Notifications,
     WebhookDraft,
@@ -38,7 +39,7 @@ from tests.support.postgres_server import HOW_TO_GET_IT, postgres_server
 
 ENVIRONMENT: Final = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 EVENT_TYPE: Final = "job-completed"
-EVENT: Final = {"event": EVENT_TYPE, "data": {"status": "succeeded"}}
+EVENT: Final = {"event": EVENT_TYPE, "data": dict(EVENT_TYPES[EVENT_TYPE].example)}
 _PACKAGES: Final = (notification_core, notification_adapters, notification_entrypoints)
 _WARM_EVENTS: Final = 50
 
