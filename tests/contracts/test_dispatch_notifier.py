@@ -14,6 +14,7 @@ async def test_who_dispatches_hears_of_others_unless_its_storage_has_no_means_fo
     harness.storage.notifier.wake()
     assert await _hears(hearing) is harness.wakes
     hearing.cancel()
+    await harness.storage.notifier.close()  # it may be heard before its sender is done
 
 
 async def test_nobody_hears_itself(harness: Harness) -> None:
