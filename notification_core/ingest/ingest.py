@@ -10,9 +10,8 @@ from attrs import frozen
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import GroupCommit, retry_lost_transaction
 from notification_core.errors import StorageUnavailable, TooManyDeliveries
-from notification_core.ingest.fan_out import fan_out
 from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch
-from notification_core.ingest.webhook_cache import CachedWebhooks, WebhookCache
+from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import Arrival, Event, EventKey, Source
 from notification_core.model.message import DeadLetter
@@ -76,7 +75,7 @@ class Ingest:
         self._clock = clock
         self._observer = observer
         self._direct_dispatch = direct_dispatch
-        self._planner = IngestPlanner(ids, full)
+        self._planner = IngestPlanner(clock, ids, full)
         self._webhooks = WebhookCache()
         self._notifier = notifier
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
@@ -190,7 +189,7 @@ class Ingest:
         cached = self._webhooks.get_cached(environment_ids)
         if cached is None:
             return None
-        refusals = self._plan(batch, requests, cached)
+        refusals = self._planner.plan(batch, requests, cached)
         if batch.stored:
             arrivals = await self._deliveries.store(batch.planned(cached.webhooks_revision))
             if arrivals is None:
@@ -211,20 +210,10 @@ class Ingest:
         if not environment_ids:
             return [() for _ in requests]
         cached = await cache.load(transaction, environment_ids)
-        refusals = self._plan(batch, requests, cached)
+        refusals = self._planner.plan(batch, requests, cached)
         if batch.stored:
             batch.note(await transaction.add(batch.planned(cached.webhooks_revision)))
         return _responses(requests, refusals, batch)
-
-    def _plan(
-        self, batch: PlannedBatch, requests: Sequence[Sequence[Event]], cached: CachedWebhooks
-    ) -> Sequence[TooManyDeliveries | None]:
-        """Plan what fits of these requests; return which of the first are refused."""
-        events = [event for request in requests for event in request]
-        fanned_out = fan_out(events, cached, self._clock.now())
-        refusals, fitting = fanned_out.fitting(requests)
-        self._planner.plan(batch, fanned_out, fitting)
-        return refusals
 
     def _hand_over(self, batch: PlannedBatch, leased_from: float) -> None:
         """Hand over what was claimed, have others claim the rest, and tell the observer of it."""

@@ -10,7 +10,9 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.ingest.fan_out import FanOut
+from notification_core.errors import TooManyDeliveries
+from notification_core.ingest.fan_out import fan_out, fit
+from notification_core.ingest.webhook_cache import CachedWebhooks
 from notification_core.model.delivery import (
     ClaimedDelivery,
     DeliveryState,
@@ -20,6 +22,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
 from notification_core.model.webhook import Webhook
+from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
 
 
@@ -63,6 +66,36 @@ class PlannedBatch:
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
     claimed: list[ClaimedDelivery] = field(factory=list)
+
+    def add(
+        self,
+        delivery_id: UUID,
+        stored: EventToStore,
+        webhook: Webhook,
+        webhooks_revision: int,
+        reason: EndReason | None,
+    ) -> None:
+        """Add a delivery: skipped for a reason, or claimed where there is a place, or due."""
+        event, body, dispatch = stored.event, stored.body or b"", self.direct_dispatch
+        is_claimed = False
+        if reason is None and dispatch is not None:
+            is_claimed = dispatch.reserve(delivery_id, webhook, webhooks_revision, len(body))
+            if is_claimed:
+                fence = Fence(delivery_id, event.environment_id, 1, dispatch.worker)
+                self.claimed.append(
+                    ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
+                )
+        self.deliveries.append(
+            NewDelivery(
+                delivery_id,
+                event.environment_id,
+                webhook.webhook_id,
+                event.event_id,
+                DeliveryState.SKIPPED if reason else DeliveryState.PENDING,
+                reason,
+                is_claimed,
+            )
+        )
 
     def planned(self, webhooks_revision: int) -> IngestPlan:
         """Return all of it, as it is to be stored while the webhooks' revision stands at this."""
@@ -108,50 +141,33 @@ class IngestPlanner:
     ``full`` holds, at any time, the webhooks whose queues take no more.
     """
 
+    clock: Clock
     ids: IdGenerator
     full: AbstractSet[UUID]
 
-    def plan(self, batch: PlannedBatch, fan_out: FanOut, events: Sequence[Event]) -> None:
-        """Plan all of these events, and reserve places for what this process may take."""
-        erasing = fan_out.cached.erasing
-        batch.taken = [event for event in events if event.environment_id not in erasing]
+    def plan(
+        self, batch: PlannedBatch, requests: Sequence[Sequence[Event]], cached: CachedWebhooks
+    ) -> Sequence[TooManyDeliveries | None]:
+        """Plan the requests that fit into one transaction, by what is known of their webhooks.
+
+        Places are reserved for what this process may take. Returns of each of the first requests
+        why it never fits, or None; those behind them are for another transaction.
+        """
+        now = self.clock.now()
+        webhooks_of = fan_out(requests, cached.webhooks, now)
+        refusals, fitting = fit(requests, webhooks_of)
+        batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
         for event in batch.taken:
             key = event.key
             if key not in batch.stored:
-                webhooks = fan_out.webhooks_of[key]
-                body = body_of(event) if webhooks else None
-                batch.stored[key] = EventToStore(event, body)
+                webhooks = webhooks_of[key]
+                stored = EventToStore(event, body_of(event) if webhooks else None)
+                batch.stored[key] = stored
                 for webhook in webhooks:
-                    self._plan_delivery(batch, fan_out, event, webhook, body or b"")
-
-    def _plan_delivery(
-        self, batch: PlannedBatch, fan_out: FanOut, event: Event, webhook: Webhook, body: bytes
-    ) -> None:
-        direct_dispatch, revision = batch.direct_dispatch, fan_out.cached.webhooks_revision
-        delivery_id = self.ids()
-        state, reason, is_claimed = DeliveryState.SKIPPED, None, False
-        if webhook.is_disabled(fan_out.now):
-            reason = EndReason.WEBHOOK_DISABLED
-        elif webhook.webhook_id in self.full:
-            reason = EndReason.QUEUE_FULL
-        else:
-            state = DeliveryState.PENDING
-            if direct_dispatch and direct_dispatch.reserve(
-                delivery_id, webhook, revision, len(body)
-            ):
-                is_claimed = True
-                fence = Fence(delivery_id, event.environment_id, 1, direct_dispatch.worker)
-                batch.claimed.append(
-                    ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
-                )
-        batch.deliveries.append(
-            NewDelivery(
-                delivery_id,
-                event.environment_id,
-                webhook.webhook_id,
-                event.event_id,
-                state,
-                reason,
-                is_claimed,
-            )
-        )
+                    reason = None
+                    if webhook.is_disabled(now):
+                        reason = EndReason.WEBHOOK_DISABLED
+                    elif webhook.webhook_id in self.full:
+                        reason = EndReason.QUEUE_FULL
+                    batch.add(self.ids(), stored, webhook, cached.webhooks_revision, reason)
+        return refusals
