@@ -151,7 +151,7 @@ class FairQueue:
         queue = self._queues[queued.delivery.webhook_id]
         queue.reserved -= 1
         queue.waiting.append(queued)
-        self._make_ready(queue)
+        queue.share.ready.setdefault(queue)
         return queue.webhooks_revision >= self._webhooks_revision
 
     def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
@@ -159,7 +159,7 @@ class FairQueue:
         queue = self._queue_of(webhook, webhooks_revision)
         queue.waiting.append(queued)
         queue.count(1, len(queued.delivery.body))
-        self._make_ready(queue)
+        queue.share.ready.setdefault(queue)
         return queue.webhooks_revision >= self._webhooks_revision
 
     def _queue_of(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
@@ -173,7 +173,7 @@ class FairQueue:
             was_held_back = queue.webhooks_revision < self._webhooks_revision
             queue.webhook, queue.webhooks_revision = webhook, webhooks_revision
             if was_held_back:  # what waited may go on
-                self._make_ready(queue)
+                queue.share.ready.setdefault(queue)
         return queue
 
     # What may go out.
@@ -186,7 +186,10 @@ class FairQueue:
         for share in (responsive, unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
-                if not self._may_start(queue):
+                # It is ready again once a request ends, or its webhook is read again.
+                if not queue.waiting or queue.in_flight >= queue.limit:
+                    continue
+                if queue.webhooks_revision < self._webhooks_revision:
                     continue
                 queued = queue.waiting.popleft()
                 queue.count(-1, -len(queued.delivery.body))
@@ -196,20 +199,9 @@ class FairQueue:
                 if queue.in_flight >= queue.limit:
                     queue.limited_at = now
                 self._requests.append(request)
-                self._make_ready(queue)
+                queue.share.ready.setdefault(queue)
                 return queued, request
         return None
-
-    def _may_start(self, queue: WebhookQueue) -> bool:
-        return (
-            bool(queue.waiting)
-            and queue.in_flight < queue.limit
-            and queue.webhooks_revision >= self._webhooks_revision
-        )
-
-    def _make_ready(self, queue: WebhookQueue) -> None:
-        if self._may_start(queue):
-            queue.share.ready.setdefault(queue)
 
     # What comes back.
 
@@ -252,7 +244,7 @@ class FairQueue:
         share = self._responsive if queue.is_responsive else self._unresponsive
         if share is not queue.share:
             share.enter(queue)
-        self._make_ready(queue)
+        queue.share.ready.setdefault(queue)
 
     def age(self, now: float) -> None:
         """Count the requests that have been in flight for long as waiting, not as work."""
