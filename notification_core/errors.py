@@ -171,7 +171,7 @@ class WebhookDisabled(NotificationError):
         self.webhook_id = webhook_id
 
 
-class TooManyTrials(NotificationError):
+class TooManyWebhookTests(NotificationError):
     """As many webhooks are being tried out as may be at once: try again in a moment."""
 
 

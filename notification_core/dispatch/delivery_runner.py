@@ -94,7 +94,7 @@ class DeliveryRunner(DirectDispatch):
         return True
 
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
-        """Give the places back; if the commit happened after all, the rows are found unheld."""
+        """Give the places back; if the commit happened after all, the rows are orphaned."""
         for delivery in claimed:
             self.queue.unreserve(delivery.webhook_id, len(delivery.body))
             self._let_go(delivery.fence)

@@ -33,7 +33,7 @@ from notification_core.signing.key_cache import SigningKeyCache
 
 _CLAIM_LIMIT = 500
 _TICK_SECONDS = 0.25
-_UPKEEP_SECONDS = 60.0
+_MAINTENANCE_SECONDS = 60.0
 _IDLE_QUEUE_SECONDS = 600.0
 _REPLAY_PAUSE = 0.1
 _SWEEP_PAUSE = 0.05
@@ -189,7 +189,7 @@ class Dispatcher(RunnerListener, ResultListener):
     def on_webhooks_changed(self, revision: int) -> None:
         """Take in that webhooks have changed: nothing more is sent before they are read again."""
         if self._queue.on_webhooks_changed(revision):
-            for name in ("refresh", "upkeep", "erase"):
+            for name in ("refresh", "maintenance", "erase"):
                 self._signals[name].set()
             self.on_capacity()
 
@@ -210,7 +210,7 @@ class Dispatcher(RunnerListener, ResultListener):
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
         for result in results:
-            match result.verdict:
+            match result.next_step:
                 case Retry(after=after):
                     self._claim_by(self._clock.monotonic() + after.total_seconds())
                 case Failed(disables=None):
@@ -292,7 +292,7 @@ class Dispatcher(RunnerListener, ResultListener):
             "claim": self._claim_when_due,
             "poll": self._poll,
             "refresh": self._refresh,
-            "upkeep": self._keep_up,
+            "maintenance": self._maintain,
             "replay": self._replay,
             "sweep": self._sweep,
             "erase": self._maintenance.erasures.advance_all,
@@ -331,14 +331,14 @@ class Dispatcher(RunnerListener, ResultListener):
             self.runner.refresh(stale, await self._webhooks.snapshot(stale))
         return self._rules.poll_interval.total_seconds()
 
-    async def _keep_up(self) -> float:
+    async def _maintain(self) -> float:
         self._queue.forget_idle(self._clock.monotonic() - _IDLE_QUEUE_SECONDS)
         reaper = self._maintenance.reaper
         await reaper.cancel_unsendable()
         await reaper.delete_old_answers()
         if await reaper.disable_failing():
             self.on_webhooks_changed(await self._webhooks.webhooks_revision())
-        return _UPKEEP_SECONDS
+        return _MAINTENANCE_SECONDS
 
     async def _replay(self) -> float:
         progress = await self._maintenance.replays.advance_all()
@@ -347,7 +347,8 @@ class Dispatcher(RunnerListener, ResultListener):
         return _REPLAY_PAUSE if progress.examined else self._rules.poll_interval.total_seconds()
 
     async def _sweep(self) -> float:
-        return _SWEEP_PAUSE if await self._maintenance.retention.sweep_batch() else _UPKEEP_SECONDS
+        goes_on = await self._maintenance.retention.sweep_batch()
+        return _SWEEP_PAUSE if goes_on else _MAINTENANCE_SECONDS
 
     async def _keep_lock(self) -> float:
         await self._lock_guard.recover_once()

@@ -120,10 +120,10 @@ class ResultWriter:
             attempt = result.attempt
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
-            if isinstance(result.verdict, Failed):
+            if isinstance(result.next_step, Failed):
                 self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
-                if result.verdict.disables:
-                    self._observer.webhook_disabled(attempt.webhook_id, result.verdict.disables)
+                if result.next_step.disables:
+                    self._observer.webhook_disabled(attempt.webhook_id, result.next_step.disables)
         self._observer.results_written(len(batch))
         if refused:
             self._observer.results_fenced(len(refused))

@@ -17,7 +17,7 @@ _DELETE_BATCH = 500
 
 
 @frozen
-class UpkeepRules:
+class ReaperRules:
     """How long things may last."""
 
     interruption_delay: timedelta
@@ -29,7 +29,7 @@ class LeaseReaper:
     """Keeps storage free of leases nobody holds and deliveries nobody can send."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, observer: Observer, rules: UpkeepRules
+        self, storage: Storage, clock: Clock, observer: Observer, rules: ReaperRules
     ) -> None:
         self._deliveries = storage.deliveries
         self._webhooks = storage.webhooks
@@ -58,11 +58,11 @@ class LeaseReaper:
         released while it is being sent.
         """
         leased = await self._deliveries.leased(worker)
-        unheld = [fence for fence in leased if not holds(fence.delivery_id)]
-        if unheld:
-            await self._deliveries.release(unheld)
-            self._observer.leases_released(len(unheld))
-        return len(unheld)
+        orphaned = [fence for fence in leased if not holds(fence.delivery_id)]
+        if orphaned:
+            await self._deliveries.release(orphaned)
+            self._observer.leases_released(len(orphaned))
+        return len(orphaned)
 
     async def cancel_unsendable(self) -> None:
         """End the waiting deliveries that can no longer be sent, batch by batch."""

@@ -98,7 +98,7 @@ class Fence:
 
 
 TEST_WORKER = UUID(int=0)
-"""Who owns the attempts of trials: no process, so that only the end of their lease frees them."""
+"""Who owns the attempts of webhook tests: no process, so only their lease's end frees them."""
 
 
 @frozen
@@ -214,5 +214,5 @@ class AttemptResult:
 
     fence: Fence
     attempt: Attempt
-    verdict: NextStep
+    next_step: NextStep
     webhook_version: int

@@ -71,7 +71,7 @@ def after_attempt(
     failures = delivery.failures + (result.attempt.outcome is AttemptOutcome.FAILED)
     if delivery.state is not DeliveryState.PENDING:
         return Transition(failures, 0)
-    match result.verdict:
+    match result.next_step:
         case Succeeded():
             return Transition(failures, 0, DeliveryState.SUCCEEDED, ended_at=now)
         case Retry(after=after):
@@ -79,7 +79,7 @@ def after_attempt(
         case Failed(reason=reason):
             return Transition(failures, 0, DeliveryState.FAILED, reason, ended_at=now)
         case _:
-            assert_never(result.verdict)
+            assert_never(result.next_step)
 
 
 def after_interruption(

@@ -78,7 +78,7 @@ class DestinationPolicy:
     nat64_prefixes: tuple[IPv6Network, ...] = (WELL_KNOWN_PREFIX,)
 
 
-class VerdictKind(StrEnum):
+class DestinationVerdictKind(StrEnum):
     """What becomes of a destination."""
 
     ALLOW = "allow"
@@ -111,7 +111,7 @@ class Destination:
 class DestinationVerdict:
     """A verdict with its reason; ``destination`` is set on a URL that is allowed."""
 
-    kind: VerdictKind
+    kind: DestinationVerdictKind
     reason: str
     destination: Destination | None = None
 
@@ -166,7 +166,7 @@ def check_url(url: str, policy: DestinationPolicy) -> Destination:
 def check_address(address: str | Address, policy: DestinationPolicy) -> None:
     """Raise :class:`DestinationRefused`, naming no address, unless this one is allowed."""
     verdict = evaluate_address(address, policy)
-    if verdict.kind is not VerdictKind.ALLOW:
+    if verdict.kind is not DestinationVerdictKind.ALLOW:
         raise DestinationRefused(message_for(verdict.reason))
 
 
@@ -196,7 +196,7 @@ def evaluate_url(url: str, policy: DestinationPolicy) -> DestinationVerdict:
         if destination.host != (f"::ffff:{mapped}" if mapped else str(address)):
             return _rejected("noncanonical-ip")
     reason = "allow(dns)" if address is None else "allow"
-    return DestinationVerdict(VerdictKind.ALLOW, reason, destination)
+    return DestinationVerdict(DestinationVerdictKind.ALLOW, reason, destination)
 
 
 def evaluate_address(address: str | Address, policy: DestinationPolicy) -> DestinationVerdict:
@@ -209,7 +209,7 @@ def evaluate_address(address: str | Address, policy: DestinationPolicy) -> Desti
     except ValueError:
         return _rejected("ip")
     denial = _address_denial(_translated(parsed, policy) or parsed, policy)
-    return _denied(denial) if denial else DestinationVerdict(VerdictKind.ALLOW, "allow")
+    return _denied(denial) if denial else DestinationVerdict(DestinationVerdictKind.ALLOW, "allow")
 
 
 class _Malformed(Exception):
@@ -221,11 +221,11 @@ class _Malformed(Exception):
 
 
 def _denied(rule: str) -> DestinationVerdict:
-    return DestinationVerdict(VerdictKind.DENY, f"deny:{rule}")
+    return DestinationVerdict(DestinationVerdictKind.DENY, f"deny:{rule}")
 
 
 def _rejected(rule: str) -> DestinationVerdict:
-    return DestinationVerdict(VerdictKind.REJECT, f"reject:{rule}")
+    return DestinationVerdict(DestinationVerdictKind.REJECT, f"reject:{rule}")
 
 
 def _parse(url: str) -> Destination:

@@ -10,7 +10,7 @@ from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 
 
-class KeyStore(Protocol):
+class SigningKeyStore(Protocol):
     """Keeps the signing keys of all environments; private halves are encrypted at rest.
 
     Every method raises :class:`StorageUnavailable`, and those that write :class:`UnknownCommit`.

@@ -19,7 +19,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
@@ -40,7 +40,7 @@ class Storage(Protocol):
 
     @property
     @abstractmethod
-    def signing_keys(self) -> KeyStore:
+    def signing_keys(self) -> SigningKeyStore:
         """The keys that requests are signed with."""
 
     @property

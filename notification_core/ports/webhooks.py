@@ -93,7 +93,7 @@ class WebhookStore(Protocol):
         """Disable a webhook of which all attempts since ``since`` and one before it have failed.
 
         Tells whether it did so; then the webhooks' revision has grown. A webhook that was changed
-        after ``since`` is left alone. Trials do not count.
+        after ``since`` is left alone. Webhook tests do not count.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from attrs import frozen
 from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.signing_key import SigningKey, new_signing_key, signing_at
 from notification_core.ports.clock import Clock
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 
 FRESH_FOR = timedelta(seconds=30)
 """A rotated key must be in use everywhere within 60 s: half of that leaves room for the read."""
@@ -28,7 +28,7 @@ class _Entry:
 class SigningKeyCache:
     """Gives the keys of an environment; those that sign from memory, where they are fresh."""
 
-    def __init__(self, store: KeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
+    def __init__(self, store: SigningKeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
         self._store = store
         self._clock = clock
         self._new_seed = new_seed

@@ -22,7 +22,7 @@ from notification_core.model.signing_key import (
     trusted_at,
 )
 from notification_core.ports.clock import Clock
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 from notification_core.signing.key_cache import SigningKeyCache
 
 PUBLISHED_BEFORE = timedelta(hours=1)
@@ -48,7 +48,7 @@ class SigningKeyService:
 
     def __init__(
         self,
-        store: KeyStore,
+        store: SigningKeyStore,
         key_cache: SigningKeyCache,
         environments: Environments,
         clock: Clock,

@@ -11,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from notification_core.dispatch.attempt import AttemptMaker
-from notification_core.errors import ResourceShort, TooManyTrials
+from notification_core.errors import ResourceShort, TooManyWebhookTests
 from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelivery, Fence
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.event_types import EVENT_TYPES
@@ -24,7 +24,7 @@ from notification_core.ports.webhooks import WebhookStore
 from notification_core.signing.key_cache import SigningKeyCache
 
 MOST_AT_ONCE = 16
-"""How many trials may be under way in a process."""
+"""How many webhook tests may be under way in a process."""
 
 
 class WebhookTester:
@@ -36,7 +36,7 @@ class WebhookTester:
         store: WebhookTestStore,
         webhooks: WebhookStore,
         key_cache: SigningKeyCache,
-        deliver: AttemptMaker,
+        attempts: AttemptMaker,
         clock: Clock,
         ids: Callable[[], UUID],
         observer: Observer,
@@ -45,7 +45,7 @@ class WebhookTester:
         self._store = store
         self._webhooks = webhooks
         self._key_cache = key_cache
-        self._deliver = deliver
+        self._attempts = attempts
         self._clock = clock
         self._ids = ids
         self._observer = observer
@@ -55,7 +55,7 @@ class WebhookTester:
     @property
     def longest(self) -> timedelta:
         """How long a webhook may take to answer."""
-        return self._deliver.rules.timeout
+        return self._attempts.rules.timeout
 
     async def send(
         self,
@@ -68,13 +68,15 @@ class WebhookTester:
 
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
         caller is cancelled, and the request whose answer ``make_records`` makes never sends another
-        one, whatever becomes of this. Raises :class:`WebhookNotFound`, :class:`TooManyTrials`,
-        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
-        has begun.
+        one, whatever becomes of this. Raises :class:`WebhookNotFound`,
+        :class:`TooManyWebhookTests`, :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if
+        that request was answered or has begun.
         """
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if len(self._running) >= MOST_AT_ONCE:
-            raise TooManyTrials("Too many webhooks are being tried out. Try again in a moment.")
+            raise TooManyWebhookTests(
+                "Too many webhooks are being tried out. Try again in a moment."
+            )
         subscribed = (name for name in EVENT_TYPES if name in webhook.events)
         event = self._example_event(webhook, event_type or next(subscribed))
         running = asyncio.create_task(self._send(webhook, event, make_records))
@@ -89,7 +91,7 @@ class WebhookTester:
             running.exception()
 
     async def drain(self) -> None:
-        """Return once no trial is under way."""
+        """Return once no webhook test is under way."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _send(
@@ -106,11 +108,11 @@ class WebhookTester:
         )
         await self._store.begin(event, delivery, self._lease, records_for(make_records, None))
         try:
-            attempt = (await self._deliver.make(delivery, webhook, keys)).attempt
+            attempt = (await self._attempts.make(delivery, webhook, keys)).attempt
         except ResourceShort as shortage:
             # Nobody tries it again: that it ended on our side is all that there is to say.
             self._observer.resource_exhausted(shortage.resource)
-            attempt = self._deliver.interrupted(delivery, webhook).attempt
+            attempt = self._attempts.interrupted(delivery, webhook).attempt
         if await self._store.finish(attempt, records_for(make_records, attempt)):
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)

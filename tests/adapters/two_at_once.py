@@ -78,9 +78,9 @@ class Act:
     looks_first: bool = False
 
 
-def _finish(verdict: NextStep | None = None) -> Does:
+def _finish(next_step: NextStep | None = None) -> Does:
     async def finish(storage: SqlStorage, scene: Scene) -> Finished:
-        result = scene.harness.result(scene.held, verdict)
+        result = scene.harness.result(scene.held, next_step)
         fenced = await storage.deliveries.finish([result], DELAY)
         return Finished(result, not fenced)
 

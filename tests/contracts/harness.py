@@ -196,13 +196,13 @@ class Harness:
     def result(
         self,
         begun: ClaimedDelivery,
-        verdict: NextStep | None = None,
+        next_step: NextStep | None = None,
         outcome: AttemptOutcome | None = None,
         webhook_version: int = 1,
     ) -> AttemptResult:
-        """Return how an attempt ended: by default as its verdict says."""
-        verdict = verdict or Succeeded()
-        outcome = outcome or _outcome_of(verdict)
+        """Return how an attempt ended: by default as its next step says."""
+        next_step = next_step or Succeeded()
+        outcome = outcome or _outcome_of(next_step)
         fence = begun.fence
         attempt = Attempt(
             log_id=self.ids(),
@@ -215,13 +215,13 @@ class Harness:
             outcome=outcome,
             started_at=self.clock.now(),
         )
-        return AttemptResult(fence, _filled(attempt), verdict, webhook_version)
+        return AttemptResult(fence, _filled(attempt), next_step, webhook_version)
 
     async def finish(
-        self, begun: ClaimedDelivery, verdict: NextStep | None = None, **how: Any
+        self, begun: ClaimedDelivery, next_step: NextStep | None = None, **how: Any
     ) -> AttemptResult:
         """Write how an attempt ended, and check that it was taken."""
-        result = self.result(begun, verdict, **how)
+        result = self.result(begun, next_step, **how)
         assert list(await self.storage.deliveries.finish([result], DELAY)) == []
         return result
 
@@ -281,8 +281,8 @@ def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[
     return now
 
 
-def _outcome_of(verdict: NextStep) -> AttemptOutcome:
-    match verdict:
+def _outcome_of(next_step: NextStep) -> AttemptOutcome:
+    match next_step:
         case Succeeded():
             return AttemptOutcome.SUCCEEDED
         case Retry() | Failed():

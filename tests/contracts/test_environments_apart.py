@@ -77,7 +77,7 @@ async def _advance(harness: Harness, _: Furnished) -> object:
 
 
 async def _begin(harness: Harness, _: Furnished) -> object:
-    erasure, _changes = await harness.storage.erasures.begin(
+    erasure, _revision = await harness.storage.erasures.begin(
         harness.other_environment_id, harness.clock.now()
     )
     return erasure.environment_id == harness.environment_id
@@ -119,7 +119,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("IdempotencyStore", "find"): lambda harness, mine: harness.storage.idempotency.find(
         harness.other_environment_id, mine.answer.request, harness.clock.now() - KEPT_FOR
     ),
-    ("KeyStore", "keys_of"): lambda harness, _: harness.storage.signing_keys.keys_of(
+    ("SigningKeyStore", "keys_of"): lambda harness, _: harness.storage.signing_keys.keys_of(
         [harness.other_environment_id]
     ),
     ("LogStore", "page"): lambda harness, mine: harness.storage.logs.page(

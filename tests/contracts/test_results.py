@@ -64,9 +64,9 @@ async def test_many_results_are_written_at_once(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.publish(webhook, 50)
     claimed = await harness.claim()
-    verdicts: list[NextStep] = [Succeeded(), Retry(SECOND), Failed()]
+    next_steps: list[NextStep] = [Succeeded(), Retry(SECOND), Failed()]
     results = [
-        harness.result(begun, verdicts[number % 3])
+        harness.result(begun, next_steps[number % 3])
         for number, begun in enumerate(claimed.deliveries)
     ]
     assert not await harness.storage.deliveries.finish(results, DELAY)
@@ -75,30 +75,30 @@ async def test_many_results_are_written_at_once(harness: Harness) -> None:
     assert len(await harness.log(webhook)) == 50
 
 
-@pytest.mark.parametrize("verdict", [Succeeded(), Retry(SECOND), Failed()])
+@pytest.mark.parametrize("next_step", [Succeeded(), Retry(SECOND), Failed()])
 async def test_the_same_results_again_change_nothing(
-    harness: Harness, verdict: Succeeded | Retry | Failed
+    harness: Harness, next_step: Succeeded | Retry | Failed
 ) -> None:
     webhook = await harness.webhook()
     begun = await harness.begin(webhook)
-    result = await harness.finish(begun, verdict)
+    result = await harness.finish(begun, next_step)
     before = await harness.probe(begun.fence.delivery_id), await harness.log(webhook)
     await harness.clock.advance(0.5)
     assert list(await harness.storage.deliveries.finish([result], DELAY)) == [result.fence]
     assert (await harness.probe(begun.fence.delivery_id), await harness.log(webhook)) == before
 
 
-@pytest.mark.parametrize("verdict", [Succeeded(), Retry(SECOND)])
+@pytest.mark.parametrize("next_step", [Succeeded(), Retry(SECOND)])
 async def test_a_result_that_stands_twice_in_a_batch_counts_once(
-    harness: Harness, verdict: Succeeded | Retry
+    harness: Harness, next_step: Succeeded | Retry
 ) -> None:
     webhook = await harness.webhook()
     begun = await harness.begin(webhook)
-    result = harness.result(begun, verdict)
+    result = harness.result(begun, next_step)
     fenced = await harness.storage.deliveries.finish([result, result], DELAY)
     assert list(fenced) == [result.fence]
     stored = await harness.probe(begun.fence.delivery_id)
-    assert stored.failures == isinstance(verdict, Retry)
+    assert stored.failures == isinstance(next_step, Retry)
     assert len(await harness.log(webhook)) == 1
 
 
@@ -153,11 +153,11 @@ async def test_a_zombies_result_is_fenced_once_another_worker_has_taken_over(
 async def test_a_cancelled_delivery_stays_cancelled_and_its_attempt_is_logged(
     harness: Harness,
 ) -> None:
-    for verdict in (Succeeded(), Retry(SECOND), Failed()):
+    for next_step in (Succeeded(), Retry(SECOND), Failed()):
         webhook = await harness.webhook()
         begun = await harness.begin(webhook)
         await _delete(harness, webhook)
-        result = await harness.finish(begun, verdict)
+        result = await harness.finish(begun, next_step)
         stored = await harness.probe(begun.fence.delivery_id)
         assert (stored.state, stored.reason, stored.worker) == (
             DeliveryState.CANCELLED,

@@ -344,8 +344,8 @@ class TestDisablingWhatFails:
 async def _attempt(harness: Harness, webhook: Webhook, outcome: AttemptOutcome) -> None:
     """Make one more delivery of a webhook, with one attempt that ends so."""
     begun = await harness.begin(webhook)
-    verdict = Succeeded() if outcome is AttemptOutcome.SUCCEEDED else Failed()
-    await harness.finish(begun, verdict, outcome=outcome)
+    next_step = Succeeded() if outcome is AttemptOutcome.SUCCEEDED else Failed()
+    await harness.finish(begun, next_step, outcome=outcome)
     await harness.clock.advance(DELAY.total_seconds())
 
 

@@ -24,7 +24,7 @@ from tests.contracts.harness import DELAY, LEASE, Harness, ids_of
 
 
 async def _begin(harness: Harness, webhook: Webhook, kept: RequestRecords = ()) -> ClaimedDelivery:
-    """Begin a trial of a webhook."""
+    """Begin a test of a webhook."""
     event = harness.event(f"test-{harness.ids()}")
     begun = ClaimedDelivery(
         fence=Fence(harness.ids(), harness.environment_id, 1, TEST_WORKER),
@@ -47,7 +47,7 @@ def _attempt(harness: Harness, begun: ClaimedDelivery, *, succeeded: bool = True
     [(True, DeliveryState.SUCCEEDED), (False, DeliveryState.FAILED)],
     ids=["well", "badly"],
 )
-async def test_a_trial_is_logged_and_its_delivery_ends_as_it_did(
+async def test_a_webhook_test_is_logged_and_its_delivery_ends_as_it_did(
     harness: Harness, *, succeeded: bool, end: DeliveryState
 ) -> None:
     webhook = await harness.webhook()
@@ -63,7 +63,7 @@ async def test_a_trial_is_logged_and_its_delivery_ends_as_it_did(
     assert event.event_type == begun.event_type
 
 
-async def test_a_trial_is_never_claimed(harness: Harness) -> None:
+async def test_a_webhook_test_is_never_claimed(harness: Harness) -> None:
     webhook = await harness.webhook()
     begun = await _begin(harness, webhook)
     assert ids_of(await harness.claim()) == []
@@ -72,7 +72,7 @@ async def test_a_trial_is_never_claimed(harness: Harness) -> None:
     assert ids_of(await harness.claim()) == []
 
 
-async def test_a_trial_under_way_is_no_dead_workers(harness: Harness) -> None:
+async def test_a_webhook_test_under_way_is_no_dead_workers(harness: Harness) -> None:
     await _begin(harness, await harness.webhook())
     await harness.storage.worker_lock.acquire(harness.worker)
     dead = await harness.storage.worker_lock.dead()
@@ -81,7 +81,7 @@ async def test_a_trial_under_way_is_no_dead_workers(harness: Harness) -> None:
     assert set((await harness.storage.backlog.size()).workers) == set()
 
 
-async def test_a_trial_that_nobody_ended_is_logged_as_interrupted_and_not_made_again(
+async def test_a_webhook_test_that_nobody_ended_is_logged_as_interrupted_and_not_made_again(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
@@ -98,7 +98,7 @@ async def test_a_trial_that_nobody_ended_is_logged_as_interrupted_and_not_made_a
     assert list(await harness.log(webhook)) == [attempt]
 
 
-async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_trial_as_it_is(
+async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_webhook_test_as_it_is(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
@@ -109,7 +109,7 @@ async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_trial_as_it_is(
     assert (await harness.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
 
 
-async def test_trials_do_not_make_a_webhook_fail(harness: Harness) -> None:
+async def test_webhook_tests_do_not_make_a_webhook_fail(harness: Harness) -> None:
     webhook = await harness.webhook()
     begun = await _begin(harness, webhook)
     await harness.storage.webhook_tests.finish(_attempt(harness, begun, succeeded=False))
@@ -120,7 +120,7 @@ async def test_trials_do_not_make_a_webhook_fail(harness: Harness) -> None:
     assert not await harness.storage.webhooks.disable_failing(*key, since, harness.clock.now())
 
 
-async def test_trials_do_not_keep_a_webhook_from_failing(harness: Harness) -> None:
+async def test_webhook_tests_do_not_keep_a_webhook_from_failing(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.finish(await harness.begin(webhook), Failed())
     await harness.clock.advance(timedelta(days=6).total_seconds())
@@ -131,7 +131,7 @@ async def test_trials_do_not_keep_a_webhook_from_failing(harness: Harness) -> No
     assert await harness.storage.webhooks.disable_failing(*key, since, harness.clock.now())
 
 
-async def test_a_request_that_has_begun_a_trial_begins_no_other(harness: Harness) -> None:
+async def test_a_request_that_has_begun_a_webhook_test_begins_no_other(harness: Harness) -> None:
     webhook = await harness.webhook()
     since = harness.clock.now() - timedelta(hours=1)
     has_begun = StoredResponse(harness.environment_id, "test", "asked", b"", harness.clock.now())

@@ -53,7 +53,7 @@ MAX_WEBHOOKS = 3
 ZONE = ZoneInfo("America/Montreal")
 LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
-TRIAL_TIMEOUT = timedelta(seconds=1)
+TEST_TIMEOUT = timedelta(seconds=1)
 
 _CLOCK = SystemClock()
 _IDS = IdGenerator(_CLOCK)
@@ -64,7 +64,7 @@ _SETTINGS = Settings(
     tz=ZONE,
     webhooks=WebhookSettings(
         max_per_environment=MAX_WEBHOOKS,
-        write_timeout=TRIAL_TIMEOUT,
+        write_timeout=TEST_TIMEOUT,
         lease=LEASE,
         public_verification_key_signature_header="X-Signature",
         public_verification_key_signature_timestamp_header="X-Signature-Timestamp",
@@ -87,14 +87,15 @@ class RecordingMetrics(Metrics):
 class Backstage:
     """What is behind the API: its use cases and stores, and what was told by them.
 
-    ``sender`` is what trials are sent by, ``changes`` are the change counters that the dispatcher
-    of this process would have heard, and ``metrics`` keeps the routes and statuses of requests.
+    ``sender`` is what webhook tests are sent by, ``revisions`` are those of the webhooks that the
+    dispatcher of this process would have been told of, and ``metrics`` keeps the routes and
+    statuses of requests.
     """
 
     application: Application
     metrics: RecordingMetrics
     sender: ScriptedSender
-    changes: list[int]
+    revisions: list[int]
     worker: UUID = field(factory=_IDS)
 
     @property
@@ -124,9 +125,9 @@ class Backstage:
         assert len(claimed.deliveries) == count
         return claimed.deliveries
 
-    async def end(self, attempt: Attempt, begun: ClaimedDelivery, verdict: NextStep) -> None:
+    async def end(self, attempt: Attempt, begun: ClaimedDelivery, next_step: NextStep) -> None:
         """Write the end of an attempt as a worker would."""
-        result = AttemptResult(begun.fence, attempt, verdict, webhook_version=1)
+        result = AttemptResult(begun.fence, attempt, next_step, webhook_version=1)
         assert not await self.storage.deliveries.finish([result], DELAY)
 
 
@@ -170,7 +171,7 @@ async def backstage(
     opened: AbstractAsyncContextManager[Storage], directory: EnvironmentDirectory = _EVERY
 ) -> AsyncIterator[Backstage]:
     """Open an application that only stores, over a storage and over who knows the environments."""
-    metrics, sender, changes = RecordingMetrics(), ScriptedSender(), list[int]()
+    metrics, sender, revisions = RecordingMetrics(), ScriptedSender(), list[int]()
     async with opened as storage:
         overrides = AdapterOverrides(
             clock=_CLOCK, storage=storage, sender=sender, directory=directory, dispatches=False
@@ -179,11 +180,14 @@ async def backstage(
             environments = Environments(directory, storage.erasures, _CLOCK)
             webhooks = WebhookService(
                 *(storage.webhooks, _CLOCK, _IDS),
-                *(webhook_rules(_SETTINGS), environments, changes.append),
+                *(webhook_rules(_SETTINGS), environments, revisions.append),
             )
-            erasures = ErasureService(storage.erasures, _CLOCK, changes.append)
+            erasures = ErasureService(storage.erasures, _CLOCK, revisions.append)
             yield Backstage(
-                evolve(application, webhooks=webhooks, erasures=erasures), metrics, sender, changes
+                evolve(application, webhooks=webhooks, erasures=erasures),
+                metrics,
+                sender,
+                revisions,
             )
 
 

@@ -6,7 +6,11 @@ from urllib.parse import urlsplit
 import atheris
 
 with atheris.instrument_imports():
-    from notification_core.model.destinations import DestinationPolicy, VerdictKind, evaluate_url
+    from notification_core.model.destinations import (
+        DestinationPolicy,
+        DestinationVerdictKind,
+        evaluate_url,
+    )
 
 POLICY = DestinationPolicy()
 
@@ -14,7 +18,7 @@ POLICY = DestinationPolicy()
 def one_input(drawn: bytes) -> None:
     """Judge a URL."""
     url = "http://" + drawn.decode("utf-8", "surrogateescape")
-    if evaluate_url(url, POLICY).kind is VerdictKind.ALLOW:
+    if evaluate_url(url, POLICY).kind is DestinationVerdictKind.ALLOW:
         read = urlsplit(url)
         assert read.hostname
         assert read.hostname.lower() in url.lower()

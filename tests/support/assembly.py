@@ -27,7 +27,7 @@ from notification_core.ingest.consumer import EventConsumer
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.ingest import Ingest
 from notification_core.ingest.plan import DirectDispatch
-from notification_core.maintenance.lease_reaper import LeaseReaper, UpkeepRules
+from notification_core.maintenance.lease_reaper import LeaseReaper, ReaperRules
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
 from notification_core.model.delivery import Attempt, DeliveryState
@@ -73,7 +73,7 @@ WEBHOOK_RULES: Final = WebhookRules(
 )
 DELIVERY_RULES: Final = DeliveryRules(TIMEOUT, RetryPolicy(max_retries=3, interval=INTERVAL))
 DISPATCH_RULES: Final = DispatchRules(Bounds(), LEASE, poll_interval=timedelta(seconds=1))
-UPKEEP_RULES: Final = UpkeepRules(
+REAPER_RULES: Final = ReaperRules(
     interruption_delay=INTERVAL,
     disable_after=timedelta(hours=120),
     expire_after=timedelta(days=30),
@@ -108,7 +108,7 @@ class App:
     new_secret: Callable[[], bytes] = field(factory=_numbered_secrets)
     webhook_rules: WebhookRules = WEBHOOK_RULES
     delivery_rules: DeliveryRules = DELIVERY_RULES
-    upkeep_rules: UpkeepRules = UPKEEP_RULES
+    reaper_rules: ReaperRules = REAPER_RULES
     retention_rules: RetentionRules = RETENTION_RULES
     dispatch_rules: DispatchRules = DISPATCH_RULES
     jitter: Callable[[], float] = float
@@ -178,7 +178,7 @@ class App:
             store=self.storage.webhook_tests,
             webhooks=self.storage.webhooks,
             key_cache=self.key_cache,
-            deliver=self.attempts,
+            attempts=self.attempts,
             clock=self.clock,
             ids=self.ids,
             observer=self.observer,
@@ -230,7 +230,7 @@ class App:
 
     @cached_property
     def lease_reaper(self) -> LeaseReaper:
-        return LeaseReaper(self.faulty_storage, self.clock, self.observer, self.upkeep_rules)
+        return LeaseReaper(self.faulty_storage, self.clock, self.observer, self.reaper_rules)
 
     @cached_property
     def retention_sweeper(self) -> RetentionSweeper:

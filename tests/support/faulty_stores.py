@@ -23,7 +23,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     IngestTransaction,
 )
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 
 T = TypeVar("T")
 
@@ -126,10 +126,10 @@ class FaultyDeliveries(DeliveryStore):
         )
 
 
-class FaultyKeys(KeyStore):
+class FaultyKeys(SigningKeyStore):
     """A key store with faults."""
 
-    def __init__(self, store: KeyStore, faults: Faults) -> None:
+    def __init__(self, store: SigningKeyStore, faults: Faults) -> None:
         self._store = store
         self._faults = faults
 

@@ -68,7 +68,7 @@ def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> Queue
 
 
 def a_result(
-    webhook: Webhook, *, verdict: NextStep | None = None, error: ErrorCode | None = None
+    webhook: Webhook, *, next_step: NextStep | None = None, error: ErrorCode | None = None
 ) -> AttemptResult:
     """Return what an attempt came to: success, unless it says otherwise."""
     delivery = a_delivery(webhook)
@@ -84,4 +84,4 @@ def a_result(
         started_at=NOW,
         error=AttemptError(error, "in words") if error else None,
     )
-    return AttemptResult(delivery.fence, attempt, verdict or Succeeded(), webhook.version)
+    return AttemptResult(delivery.fence, attempt, next_step or Succeeded(), webhook.version)

@@ -14,7 +14,11 @@ from attrs import frozen
 from notification_adapters.http.destination_guard import DestinationDenied, require_allowed
 from notification_adapters.http.shortages import exhausted
 from notification_core.errors import Resource, ResourceShort
-from notification_core.model.destinations import DestinationPolicy, VerdictKind, evaluate_address
+from notification_core.model.destinations import (
+    DestinationPolicy,
+    DestinationVerdictKind,
+    evaluate_address,
+)
 
 CACHED_FOR = timedelta(seconds=5)
 """How long an answer is used again; the name service's own TTLs may be longer."""
@@ -155,7 +159,7 @@ class GuardedResolver:
             allowed = [
                 address
                 for address in _LOOPBACK
-                if evaluate_address(address, self._policy).kind is VerdictKind.ALLOW
+                if evaluate_address(address, self._policy).kind is DestinationVerdictKind.ALLOW
             ]
             if not allowed:
                 raise DestinationDenied("The host is this machine, where webhooks are not sent to.")

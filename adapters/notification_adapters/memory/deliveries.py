@@ -75,8 +75,8 @@ class MemoryDeliveryStore(DeliveryStore):
                     continue
                 before, now = delivery.state, self._clock.now()
                 delivery.end_attempt(after_attempt(result, delivery, now, interruption_delay))
-                if isinstance(result.verdict, Failed) and result.verdict.disables:
-                    version, reason = result.webhook_version, result.verdict.disables
+                if isinstance(result.next_step, Failed) and result.next_step.disables:
+                    version, reason = result.webhook_version, result.next_step.disables
                     disable(self._state, delivery.webhook_id, version, reason, now)
                 self._log(delivery, result.attempt, before)
         return fenced

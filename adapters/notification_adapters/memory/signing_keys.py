@@ -11,10 +11,10 @@ from notification_core.errors import KeysChanged
 from notification_core.model.outbox_message import key_rotated
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 
 
-class MemoryKeyStore(KeyStore):
+class MemorySigningKeyStore(SigningKeyStore):
     """Keeps signing keys in a dictionary."""
 
     def __init__(self, state: MemoryState) -> None:

@@ -194,7 +194,7 @@ class MemoryState:
             key=lambda delivery: delivery.due_at,
         )
 
-    def is_of_a_trial(self, attempt: Attempt) -> bool:
+    def is_webhook_test(self, attempt: Attempt) -> bool:
         """Tell whether an attempt was made to try its webhook out."""
         delivery = self.deliveries.get(attempt.delivery_id)
         return delivery is not None and delivery.origin is DeliveryOrigin.TEST

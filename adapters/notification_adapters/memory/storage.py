@@ -19,7 +19,7 @@ from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.outbox import MemoryOutbox
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
-from notification_adapters.memory.signing_keys import MemoryKeyStore
+from notification_adapters.memory.signing_keys import MemorySigningKeyStore
 from notification_adapters.memory.state import MemoryState
 from notification_adapters.memory.webhook_tests import MemoryWebhookTestStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
@@ -38,7 +38,7 @@ class MemoryStorage(Storage):
 
     webhooks: MemoryWebhookStore
     deliveries: MemoryDeliveryStore
-    signing_keys: MemoryKeyStore
+    signing_keys: MemorySigningKeyStore
     api_keys: MemoryApiKeyStore
     audit: MemoryAuditLog
     logs: MemoryLogStore
@@ -100,7 +100,7 @@ def memory_storage(
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state),
         deliveries=MemoryDeliveryStore(state, clock, ids),
-        signing_keys=MemoryKeyStore(state),
+        signing_keys=MemorySigningKeyStore(state),
         api_keys=MemoryApiKeyStore(state),
         audit=MemoryAuditLog(state),
         logs=MemoryLogStore(state),

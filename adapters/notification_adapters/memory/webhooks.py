@@ -93,7 +93,7 @@ class MemoryWebhookStore(WebhookStore):
             newest_first = [
                 attempt
                 for attempt in self._state.attempts_of(environment_id, webhook_id)
-                if not self._state.is_of_a_trial(attempt)
+                if not self._state.is_webhook_test(attempt)
                 and attempt.outcome is not AttemptOutcome.INTERRUPTED
             ]
             first = earliest_id(since)

@@ -257,7 +257,7 @@ class Dialect(Protocol):
 
     @abstractmethod
     async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
-        """Return the workers that own leases; those of trials are no worker's."""
+        """Return the workers that own leases; those of webhook tests are no worker's."""
 
     @abstractmethod
     async def lock_overdue(

@@ -22,7 +22,7 @@ from notification_adapters.sql.stores.outbox import OutboxRows, SqlOutbox
 from notification_adapters.sql.stores.replays import SqlReplayStore
 from notification_adapters.sql.stores.request_records import RequestRecordRows, SqlAuditLog
 from notification_adapters.sql.stores.retention import SqlRetention
-from notification_adapters.sql.stores.signing_keys import SqlKeyStore
+from notification_adapters.sql.stores.signing_keys import SqlSigningKeyStore
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_adapters.sql.stores.webhook_tests import SqlWebhookTestStore
 from notification_adapters.sql.stores.webhooks import SqlWebhookStore
@@ -42,7 +42,7 @@ class SqlStorage(Storage):
     database: Database
     webhooks: SqlWebhookStore
     deliveries: SqlDeliveryStore
-    signing_keys: SqlKeyStore
+    signing_keys: SqlSigningKeyStore
     api_keys: SqlApiKeyStore
     audit: SqlAuditLog
     logs: SqlLogStore
@@ -119,7 +119,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             database=database,
             webhooks=SqlWebhookStore(database, rows, records, outbox),
             deliveries=SqlDeliveryStore(database, rows, records, outbox, ids),
-            signing_keys=SqlKeyStore(database, cipher, records, outbox),
+            signing_keys=SqlSigningKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),
             logs=SqlLogStore(database),

@@ -35,8 +35,8 @@ from notification_core.errors import (
     StorageUnavailable,
     TooLarge,
     TooManyDeliveries,
-    TooManyTrials,
     TooManyWebhooks,
+    TooManyWebhookTests,
     UnknownCommit,
     WebhookChanged,
     WebhookDeleted,
@@ -117,7 +117,7 @@ class Problem(Enum):
     WEBHOOK_DISABLED = Kind(1204, 409, "The webhook is disabled. Enable it first.")
     WEBHOOK_DELETED = Kind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
 
-    TOO_MANY_TRIALS = Kind(
+    TOO_MANY_WEBHOOK_TESTS = Kind(
         1206, 429, "Too many webhooks are being tested. Try again after Retry-After seconds."
     )
 
@@ -253,7 +253,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (WebhookDisabled, Problem.WEBHOOK_DISABLED),
     (WebhookDeleted, Problem.WEBHOOK_DELETED),
     (EventGone, Problem.EVENT_GONE),
-    (TooManyTrials, Problem.TOO_MANY_TRIALS),
+    (TooManyWebhookTests, Problem.TOO_MANY_WEBHOOK_TESTS),
     (ReplayNotFound, Problem.REPLAY_NOT_FOUND),
     (ReplayRunning, Problem.REPLAY_RUNNING),
     (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
@@ -307,7 +307,7 @@ def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Respo
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
     headers = {REQUEST_ID: request_id, **_UNSTORED}
     unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
-    if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_TRIALS}:
+    if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_WEBHOOK_TESTS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, RequestRefused):
         headers |= error.headers

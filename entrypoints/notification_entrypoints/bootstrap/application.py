@@ -48,8 +48,8 @@ from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.config.policies import (
     delivery_rules,
     dispatch_rules,
+    reaper_rules,
     retention_rules,
-    upkeep_rules,
     webhook_rules,
 )
 from notification_entrypoints.config.settings import Settings
@@ -249,7 +249,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
         store=runtime.storage.webhook_tests,
         webhooks=runtime.storage.webhooks,
         key_cache=runtime.key_cache,
-        deliver=runtime.attempts,
+        attempts=runtime.attempts,
         clock=runtime.clock,
         ids=runtime.ids,
         observer=runtime.metrics,
@@ -313,7 +313,7 @@ def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
         attempts=runtime.attempts,
         key_cache=runtime.key_cache,
         maintenance=Maintenance(
-            LeaseReaper(storage, clock, observer, upkeep_rules(settings)),
+            LeaseReaper(storage, clock, observer, reaper_rules(settings)),
             ReplayRunner(storage.replays, observer),
             RetentionSweeper(storage.retention, clock, retention_rules(settings)),
             ErasureRunner(storage.erasures, runtime.key_cache.invalidate),

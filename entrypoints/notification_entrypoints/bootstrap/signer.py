@@ -9,8 +9,8 @@ from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.signer import Signer
 from notification_core.signing.signatures import CryptographySigner
 
-_TRIAL_KEY = new_signing_key(UUID(int=0), datetime.fromtimestamp(0, UTC), bytes(range(32)))
-_TRIAL = b"All signers give the same signature."
+_SAMPLE_KEY = new_signing_key(UUID(int=0), datetime.fromtimestamp(0, UTC), bytes(range(32)))
+_SAMPLE = b"All signers give the same signature."
 
 _log = structlog.stdlib.get_logger("notification")
 
@@ -27,7 +27,7 @@ def fastest_signer() -> Signer:
 def checked(signer: Signer) -> Signer:
     """Return a signer if it agrees with the core's own; else tell of it, and return that one."""
     reference = CryptographySigner()
-    if signer.sign(_TRIAL_KEY, _TRIAL) == reference.sign(_TRIAL_KEY, _TRIAL):
+    if signer.sign(_SAMPLE_KEY, _SAMPLE) == reference.sign(_SAMPLE_KEY, _SAMPLE):
         return signer
     _log.error("signer_rejected", signer=type(signer).__name__, reason="its signatures are wrong")
     return reference

@@ -8,7 +8,7 @@ from notification_core.dispatch.attempt import DeliveryRules
 from notification_core.dispatch.dispatcher import DispatchRules
 from notification_core.dispatch.fair_queue import Bounds
 from notification_core.errors import Detail, InvalidSettings
-from notification_core.maintenance.lease_reaper import UpkeepRules
+from notification_core.maintenance.lease_reaper import ReaperRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
 from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.retry_policy import RetryPolicy
@@ -60,9 +60,9 @@ def retention_rules(settings: Settings) -> RetentionRules:
     )
 
 
-def upkeep_rules(settings: Settings) -> UpkeepRules:
+def reaper_rules(settings: Settings) -> ReaperRules:
     """Return what the settings say of how long things last."""
-    return UpkeepRules(
+    return ReaperRules(
         interruption_delay=settings.webhooks.retry_interval,
         disable_after=settings.webhooks.disable_after,
         expire_after=settings.retention.events,

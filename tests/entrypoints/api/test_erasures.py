@@ -27,7 +27,7 @@ async def test_an_environment_is_erased_and_how_far_that_is_can_be_seen(
     assert (begun.status, begun.json["state"], begun.json["erased"]) == (202, "running", 0)
     where = begun.headers["Location"].removeprefix("/api")
     assert (await api.get(where)).json == begun.json
-    assert stage.changes
+    assert stage.revisions
     assert (await api.get(f"/webhooks/{webhook['webhook_id']}")).status == 404
     await erase_all(stage)
     ended = (await api.get(where)).json

@@ -104,7 +104,7 @@ class TestWebhooks:
         assert replaced["created_at"] == webhook["created_at"]
         assert replaced["updated_at"] > webhook["updated_at"]
         assert (await api.get(path)).json == replaced
-        assert stage.changes == [await stage.storage.webhooks.webhooks_revision()]
+        assert stage.revisions == [await stage.storage.webhooks.webhooks_revision()]
 
     async def test_read_only_fields_are_taken_and_ignored(self, api: CheckedClient) -> None:
         read_only = {
@@ -130,7 +130,7 @@ class TestWebhooks:
         webhook = await create(api)
         path = f"/webhooks/{webhook['webhook_id']}"
         assert (await api.delete(path)).status == 204
-        assert stage.changes == [await stage.storage.webhooks.webhooks_revision()]
+        assert stage.revisions == [await stage.storage.webhooks.webhooks_revision()]
         assert (await api.get(path)).status == 404
         assert (await api.delete(path)).status == 404
         assert (await api.put(path, DRAFT)).status == 404

@@ -114,13 +114,13 @@ async def test_the_log_holds_the_response_and_a_duration_that_no_clock_change_sp
 
 async def test_a_2xx_ends_the_delivery_as_succeeded() -> None:
     _, result = await _attempt(204)
-    assert (result.verdict, result.attempt.outcome) == (Succeeded(), AttemptOutcome.SUCCEEDED)
+    assert (result.next_step, result.attempt.outcome) == (Succeeded(), AttemptOutcome.SUCCEEDED)
     assert result.attempt.error is None
 
 
 async def test_a_failure_is_logged_and_retried_after_the_interval_and_some_jitter() -> None:
     _, result = await _attempt(500)
-    assert result.verdict == Retry(timedelta(seconds=5.5))
+    assert result.next_step == Retry(timedelta(seconds=5.5))
     assert result.attempt.outcome is AttemptOutcome.FAILED
     assert result.attempt.error
     assert result.attempt.error.code is ErrorCode.HTTP_STATUS
@@ -128,7 +128,7 @@ async def test_a_failure_is_logged_and_retried_after_the_interval_and_some_jitte
 
 async def test_the_last_retry_ends_the_delivery_as_failed() -> None:
     _, result = await _attempt(500, failures=3)
-    assert result.verdict == Failed()
+    assert result.next_step == Failed()
 
 
 async def test_a_request_without_an_answer_is_logged_with_the_reason() -> None:
@@ -141,7 +141,7 @@ async def test_a_request_without_an_answer_is_logged_with_the_reason() -> None:
 
 async def test_410_names_the_version_of_the_webhook_that_it_was_said_to() -> None:
     _, result = await _attempt(410)
-    assert result.verdict == Failed(disables=DisabledReason.GONE)
+    assert result.next_step == Failed(disables=DisabledReason.GONE)
     assert result.webhook_version == WEBHOOK.version
 
 
@@ -151,7 +151,7 @@ def test_an_interrupted_attempt_uses_up_no_retry_and_knows_nothing(failures: int
     result = attempts(clock, ScriptedSender()).interrupted(
         a_delivery(WEBHOOK, failures=failures), WEBHOOK
     )
-    assert result.verdict == Retry(timedelta(seconds=5))
+    assert result.next_step == Retry(timedelta(seconds=5))
     assert result.attempt.outcome is AttemptOutcome.INTERRUPTED
     attempt = result.attempt
     assert (attempt.request, attempt.response, attempt.duration) == (None, None, None)

@@ -187,7 +187,7 @@ async def test_what_comes_while_a_batch_is_written_is_written_too(writing: Writi
 
 
 async def test_the_observer_hears_what_attempts_came_to(writing: Writing) -> None:
-    gone = a_result(WEBHOOK, verdict=Failed(disables=DisabledReason.GONE), error=ErrorCode.GONE)
+    gone = a_result(WEBHOOK, next_step=Failed(disables=DisabledReason.GONE), error=ErrorCode.GONE)
     writing.book.refused = [gone.fence]
     writing.writer.record(a_result(WEBHOOK))
     writing.writer.record(gone)

@@ -1,4 +1,4 @@
-"""Upkeep: leases that nobody holds, deliveries that nobody can send, webhooks that only fail."""
+"""Leases that nobody holds, deliveries that nobody can send, webhooks that only fail."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -11,7 +11,7 @@ from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
-from tests.support.assembly import UPKEEP_RULES, MemoryApp
+from tests.support.assembly import REAPER_RULES, MemoryApp
 from tests.support.samples import (
     ENVIRONMENT,
     NOW,
@@ -57,7 +57,7 @@ async def test_what_a_dead_worker_had_begun_is_logged_as_interrupted_and_due_aga
     delivery = await leased_delivery(app, a_webhook(), an_id())
     assert await app.lease_reaper.reap() == 1
     assert delivery.is_waiting
-    assert delivery.due_at == NOW + UPKEEP_RULES.interruption_delay
+    assert delivery.due_at == NOW + REAPER_RULES.interruption_delay
     (attempt,) = app.storage.state.attempts.values()
     assert attempt.outcome is AttemptOutcome.INTERRUPTED
     assert app.observer.reaped == 1
@@ -126,7 +126,7 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
     await app.clock.advance(60)
     young = await app.add_delivery(webhook)
     app.storage.state.change(attrs.evolve(webhook, disabled_until=FOREVER))
-    await app.clock.advance(UPKEEP_RULES.expire_after.total_seconds() - 30)
+    await app.clock.advance(REAPER_RULES.expire_after.total_seconds() - 30)
     await app.lease_reaper.cancel_unsendable()
     assert (old.state, old.reason) == (DeliveryState.CANCELLED, EndReason.EXPIRED)
     assert young.state is DeliveryState.PENDING

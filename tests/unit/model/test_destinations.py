@@ -15,7 +15,7 @@ from notification_core.errors import DestinationRefused
 from notification_core.model.destinations import (
     Destination,
     DestinationPolicy,
-    VerdictKind,
+    DestinationVerdictKind,
     check_address,
     check_url,
     evaluate_address,
@@ -189,8 +189,8 @@ def test_an_allowed_network_opens_its_literals_and_addresses_alone() -> None:
 
     assert reason("http://10.1.2.3:8080/", policy) == "allow"
     assert reason("http://[fd00:1::5]/", policy) == "allow"
-    assert evaluate_address("10.1.2.3", policy).kind is VerdictKind.ALLOW
-    assert evaluate_address(IPv6Address("fd00:1::5"), policy).kind is VerdictKind.ALLOW
+    assert evaluate_address("10.1.2.3", policy).kind is DestinationVerdictKind.ALLOW
+    assert evaluate_address(IPv6Address("fd00:1::5"), policy).kind is DestinationVerdictKind.ALLOW
     assert evaluate_address("10.2.0.1", policy).reason == "deny:10.0.0.0/8"
     assert evaluate_address("fd00:2::5", policy).reason == "deny:not-2000::/3"
 
@@ -247,13 +247,13 @@ def test_plain_http_is_denied_where_https_is_required() -> None:
 
 @pytest.mark.parametrize("address", ["", "nonsense", "1.2.3", "0x7f000001", "127.0.0.1:80"])
 def test_what_is_no_address_is_not_connected_to(address: str) -> None:
-    assert evaluate_address(address, LOOPBACK).kind is VerdictKind.REJECT
+    assert evaluate_address(address, LOOPBACK).kind is DestinationVerdictKind.REJECT
     with pytest.raises(DestinationRefused):
         check_address(address, LOOPBACK)
 
 
 def test_a_zone_opens_nothing() -> None:
-    assert evaluate_address("fe80::1%eth0", STRICT).kind is VerdictKind.DENY
+    assert evaluate_address("fe80::1%eth0", STRICT).kind is DestinationVerdictKind.DENY
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_no_allowed_url_is_an_address_outside_the_policy_to_the_system(
         return
 
     assert destination.address is not None
-    assert evaluate_address(address, policy).kind is VerdictKind.ALLOW
+    assert evaluate_address(address, policy).kind is DestinationVerdictKind.ALLOW
 
 
 def systems_address(host: str) -> str | None:
@@ -438,13 +438,13 @@ def pton6(host: str) -> bytes:
 @pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "127.1", "017700000001"])
 def test_what_the_system_reads_as_loopback_is_not_allowed(host: str) -> None:
     assert systems_address(host) == "127.0.0.1"
-    assert evaluate_url(f"http://{host}/", STRICT).kind is VerdictKind.REJECT
+    assert evaluate_url(f"http://{host}/", STRICT).kind is DestinationVerdictKind.REJECT
 
 
 @given(st.text())
 def test_no_text_upsets_the_judge(text: str) -> None:
-    assert evaluate_url(text, STRICT).kind in VerdictKind
-    assert evaluate_address(text, STRICT).kind in VerdictKind
+    assert evaluate_url(text, STRICT).kind in DestinationVerdictKind
+    assert evaluate_address(text, STRICT).kind in DestinationVerdictKind
 
 
 @given(st.ip_addresses())

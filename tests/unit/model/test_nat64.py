@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from notification_core.model.destinations import (
     DestinationPolicy,
-    VerdictKind,
+    DestinationVerdictKind,
     evaluate_address,
     evaluate_url,
     parse_networks,
@@ -40,13 +40,13 @@ def test_the_address_inside_is_where_the_rfc_has_it(prefix: str, address: str) -
 
 
 def test_an_address_that_a_name_leads_to_is_judged_by_the_one_inside() -> None:
-    assert evaluate_address(PUBLIC, CLOSED).kind is VerdictKind.ALLOW
-    assert evaluate_address(INTERNAL, CLOSED).kind is VerdictKind.DENY
+    assert evaluate_address(PUBLIC, CLOSED).kind is DestinationVerdictKind.ALLOW
+    assert evaluate_address(INTERNAL, CLOSED).kind is DestinationVerdictKind.DENY
 
 
 def test_an_address_in_a_url_needs_its_prefix_opened_too() -> None:
-    assert evaluate_url(f"http://[{PUBLIC}]/", CLOSED).kind is VerdictKind.DENY
-    assert evaluate_url(f"http://[{PUBLIC}]/", OPENED).kind is VerdictKind.ALLOW
+    assert evaluate_url(f"http://[{PUBLIC}]/", CLOSED).kind is DestinationVerdictKind.DENY
+    assert evaluate_url(f"http://[{PUBLIC}]/", OPENED).kind is DestinationVerdictKind.ALLOW
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(PREFIX_LENGTHS))

@@ -30,12 +30,12 @@ JITTERS = st.floats(0, 1, exclude_max=True)
 SLACK = timedelta(microseconds=2)
 
 
-def _delay(verdict: NextStep) -> timedelta:
-    assert isinstance(verdict, Retry)
-    return verdict.after
+def _delay(next_step: NextStep) -> timedelta:
+    assert isinstance(next_step, Retry)
+    return next_step.after
 
 
-def _verdict(code: int, *retry_after: str, failures: int = 0) -> NextStep:
+def _next_step(code: int, *retry_after: str, failures: int = 0) -> NextStep:
     response = ReceivedResponse(code, tuple(("Retry-After", value) for value in retry_after), b"")
     error = error_in(response)
     assert error
@@ -48,9 +48,9 @@ def test_a_delivery_is_retried_exactly_as_often_as_the_policy_says(
     max_retries: int, jitter: float
 ) -> None:
     policy = RetryPolicy(max_retries=max_retries)
-    verdicts = [policy.after_failure(failures, jitter) for failures in range(max_retries + 1)]
-    assert all(isinstance(verdict, Retry) for verdict in verdicts[:-1])
-    assert verdicts[-1] == Failed()
+    next_steps = [policy.after_failure(failures, jitter) for failures in range(max_retries + 1)]
+    assert all(isinstance(next_step, Retry) for next_step in next_steps[:-1])
+    assert next_steps[-1] == Failed()
 
 
 @given(INTERVALS, st.floats(1, 10), st.integers(0, 20), JITTERS)
@@ -116,16 +116,16 @@ def test_a_receiver_can_ask_for_a_later_retry_up_to_the_cap_and_never_for_an_ear
 def test_retry_after_is_honoured_within_the_cap_and_ignored_when_malformed(
     code: int, value: str, seconds: int
 ) -> None:
-    assert _verdict(code, value) == Retry(timedelta(seconds=seconds))
+    assert _next_step(code, value) == Retry(timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("code", [301, 400, 404, 500, 502, 504])
 def test_retry_after_counts_only_with_429_and_503(code: int) -> None:
-    assert _verdict(code, "30") == Retry(timedelta(seconds=1))
+    assert _next_step(code, "30") == Retry(timedelta(seconds=1))
 
 
 def test_two_retry_afters_contradict_one_another_and_are_ignored() -> None:
-    assert _verdict(429, "30", "40") == Retry(timedelta(seconds=1))
+    assert _next_step(429, "30", "40") == Retry(timedelta(seconds=1))
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z]{0,9},? ?\d{1,2}[ -]\w{3}[ -]\d+ [\d:]{0,12} ?\S{0,6}"))
@@ -167,7 +167,7 @@ def test_everything_else_is_an_error_that_names_the_status(code: int, error: Err
 
 @pytest.mark.parametrize("failures", [0, 2, 3])
 def test_410_ends_the_delivery_and_disables_the_webhook(failures: int) -> None:
-    assert _verdict(410, "30", failures=failures) == Failed(disables=DisabledReason.GONE)
+    assert _next_step(410, "30", failures=failures) == Failed(disables=DisabledReason.GONE)
 
 
 def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
@@ -184,8 +184,8 @@ def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
     ],
 )
 def test_every_other_failure_is_retried(code: ErrorCode) -> None:
-    verdict = next_step_after(RetryPolicy(), 0, AttemptError(code, ""), None, now=NOW, jitter=0.0)
-    assert verdict == Retry(timedelta(seconds=1))
+    next_step = next_step_after(RetryPolicy(), 0, AttemptError(code, ""), None, now=NOW, jitter=0.0)
+    assert next_step == Retry(timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("code", [304, 305, 306, 399])

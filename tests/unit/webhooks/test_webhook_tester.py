@@ -13,7 +13,7 @@ from notification_core.errors import (
     Resource,
     ResourceShort,
     StorageUnavailable,
-    TooManyTrials,
+    TooManyWebhookTests,
     WebhookNotFound,
 )
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, ErrorCode
@@ -74,7 +74,7 @@ async def test_a_failure_is_told_and_has_no_consequences(
     assert not app.observer.disabled
 
 
-async def test_a_trial_that_cannot_be_sent_for_want_of_a_resource_blames_no_receiver(
+async def test_a_webhook_test_that_cannot_be_sent_for_want_of_a_resource_blames_no_receiver(
     app: MemoryApp,
 ) -> None:
     webhook = await app.add_webhook()
@@ -103,7 +103,7 @@ async def test_nothing_is_sent_where_there_is_no_such_webhook_or_no_key(app: Mem
     assert not app.storage.state.deliveries
 
 
-async def test_a_caller_who_goes_away_leaves_a_trial_that_is_logged(app: MemoryApp) -> None:
+async def test_a_caller_who_goes_away_leaves_a_webhook_test_that_is_logged(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
     app.sender.answer(webhook.url, Hang.HANG)
     caller = asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id))
@@ -126,7 +126,7 @@ async def test_only_so_many_are_under_way_at_once(app: MemoryApp) -> None:
         for _ in range(MOST_AT_ONCE)
     ]
     await app.sender.wait_for(MOST_AT_ONCE)
-    with pytest.raises(TooManyTrials):
+    with pytest.raises(TooManyWebhookTests):
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     app.sender.release(webhook.url)
     assert len(await asyncio.gather(*callers)) == MOST_AT_ONCE

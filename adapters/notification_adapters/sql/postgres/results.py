@@ -165,7 +165,7 @@ class PostgresResultStatements(Dialect):
         ]
 
     async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
-        """Return the workers that own leases; those of trials are no worker's."""
+        """Return the workers that own leases; those of webhook tests are no worker's."""
         return [worker for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER)]
 
     async def lock_overdue(

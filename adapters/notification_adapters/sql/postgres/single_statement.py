@@ -139,7 +139,7 @@ class PostgresSingleStatement(SingleStatement):
                 *(result.fence.delivery_id, result.fence.environment_id),
                 *(result.fence.attempt, result.fence.worker),
                 int(result.attempt.outcome is AttemptOutcome.FAILED),
-                result.verdict.after if isinstance(result.verdict, Retry) else None,
+                result.next_step.after if isinstance(result.next_step, Retry) else None,
             )
             for result in eligible
         ]
@@ -178,5 +178,5 @@ def _eligible(results: Sequence[AttemptResult]) -> Sequence[int]:
         place
         for _, place in sorted(first.items())
         if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
-        and isinstance(results[place].verdict, Succeeded | Retry)
+        and isinstance(results[place].next_step, Succeeded | Retry)
     ]

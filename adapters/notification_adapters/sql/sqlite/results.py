@@ -140,7 +140,7 @@ class SqliteResultStatements(Dialect):
         ]
 
     async def lease_owners(self, connection: AsyncConnection) -> Collection[UUID]:
-        """Return the workers that own leases; those of trials are no worker's."""
+        """Return the workers that own leases; those of webhook tests are no worker's."""
         return [UUID(worker) for (worker,) in await fetch(connection, _OWNERS, TEST_WORKER.hex)]
 
     async def lock_overdue(

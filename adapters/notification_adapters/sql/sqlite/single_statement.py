@@ -78,7 +78,7 @@ class SqliteSingleStatement(SingleStatement):
         """End deliveries that have succeeded, if all have; return the results left to do."""
         for result in results:
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
-            if not succeeded or not isinstance(result.verdict, Succeeded):
+            if not succeeded or not isinstance(result.next_step, Succeeded):
                 return results
         ended_at = to_microseconds(self._clock.now())
         fences = [

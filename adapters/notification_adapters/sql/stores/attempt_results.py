@@ -31,7 +31,7 @@ class LoggedAttempt(NamedTuple):
 def is_success(result: AttemptResult) -> bool:
     """Tell whether a result ends its delivery well, whatever the row says."""
     return result.attempt.outcome is AttemptOutcome.SUCCEEDED and isinstance(
-        result.verdict, Succeeded
+        result.next_step, Succeeded
     )
 
 

@@ -190,12 +190,12 @@ class SqlDeliveryStore(DeliveryStore):
     ) -> None:
         disabled = False
         for result in results:
-            if isinstance(result.verdict, Failed) and result.verdict.disables:
+            if isinstance(result.next_step, Failed) and result.next_step.disables:
                 attempt = result.attempt
                 disabled |= await disable(
                     connection,
                     (attempt.environment_id, attempt.webhook_id),
-                    result.verdict.disables,
+                    result.next_step.disables,
                     now,
                     version=result.webhook_version,
                     outbox=self._outbox,

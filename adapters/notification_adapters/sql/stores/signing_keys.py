@@ -18,12 +18,12 @@ from notification_core.errors import KeysChanged
 from notification_core.model.outbox_message import key_rotated
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
-from notification_core.ports.signing_keys import KeyStore
+from notification_core.ports.signing_keys import SigningKeyStore
 
 _k = environment_keys.c
 
 
-class SqlKeyStore(KeyStore):
+class SqlSigningKeyStore(SigningKeyStore):
     """Keeps signing keys in a SQL database."""
 
     def __init__(

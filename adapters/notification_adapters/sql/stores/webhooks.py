@@ -213,7 +213,7 @@ async def _why_not_changed(
 async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
     """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook.
 
-    Nor does a trial.
+    Nor does a webhook test.
     """
     environment_id, webhook_id = key
     bound = earliest_id(since)

@@ -6,7 +6,7 @@ from notification_adapters.memory.sender import Hang
 from notification_core.model.event_types import EVENT_TYPES
 from tests.entrypoints.api.test_deliveries import NOBODY
 from tests.entrypoints.api_examples import DRAFT, create
-from tests.entrypoints.api_services import TRIAL_TIMEOUT, Backstage
+from tests.entrypoints.api_services import TEST_TIMEOUT, Backstage
 from tests.entrypoints.checked_api import CheckedClient, called
 
 
@@ -44,7 +44,7 @@ async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answer
 ) -> None:
     webhook = await create(api)
     stage.sender.answer(DRAFT["url"], Hang.HANG)
-    impatient = stage.but(settings={"api.server_write_timeout": TRIAL_TIMEOUT * 0.7})
+    impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * 0.7})
     async with called(impatient) as hurried:
         answer = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
     assert answer.json["error"]["code"] == "timeout"
@@ -67,7 +67,7 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
     path, named = f"/webhooks/{webhook['webhook_id']}/test", {"Idempotency-Key": "8f14e45f"}
     stage.sender.answer(DRAFT["url"], Hang.HANG)
     # With what a receiver may take on top, a tenth of that is left.
-    impatient = stage.but(settings={"api.server_write_timeout": TRIAL_TIMEOUT * -0.9})
+    impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * -0.9})
     async with called(impatient) as hurried:
         too_slow = await hurried.call("POST", path, headers=named)
     assert (too_slow.status, too_slow.json["error_code"]) == (503, 1903)
