@@ -67,8 +67,9 @@ def holds_data_of(body: bytes, event: Event) -> bool:
 
     The time is left out of it: it is made up at arrival where the producer gave none.
     """
-    head, tail = b'{"id":%b,"type":%b,' % _names(event), b'"data":%b}' % event.data
-    return body.startswith(head) and body.endswith(tail)
+    names = json.dumps(event.event_id).encode(), json.dumps(event.type).encode()
+    head = b'{"id":%b,"type":%b,' % names
+    return body.startswith(head) and body.endswith(b'"data":%b}' % event.data)
 
 
 def body_of(event: Event) -> bytes:
@@ -77,15 +78,12 @@ def body_of(event: Event) -> bytes:
     The envelope is compact JSON; ``data`` stands in it as it was received.
     """
     return b'{"id":%b,"type":%b,"timestamp":"%b","environment_id":"%b","data":%b}' % (
-        *_names(event),
+        json.dumps(event.event_id).encode(),
+        json.dumps(event.type).encode(),
         timestamp_of(event.occurred_at).encode(),
         str(event.environment_id).encode(),
         event.data,
     )
-
-
-def _names(event: Event) -> tuple[bytes, bytes]:
-    return json.dumps(event.event_id).encode(), json.dumps(event.type).encode()
 
 
 def timestamp_of(at: datetime) -> str:

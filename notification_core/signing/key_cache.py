@@ -22,7 +22,7 @@ _MOST_ENVIRONMENTS = 10_000
 @frozen
 class _Entry:
     keys: tuple[SigningKey, ...]
-    read_at: float
+    fresh_until: float
 
 
 class SigningKeyCache:
@@ -37,7 +37,10 @@ class SigningKeyCache:
 
     async def keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
-        return self._fresh(environment_id) or await self._read(environment_id)
+        entry = self._entries.get(environment_id)
+        if entry is None or self._clock.monotonic() >= entry.fresh_until:
+            entry = await self._read(environment_id)
+        return entry.keys
 
     async def load_or_create(
         self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
@@ -56,28 +59,21 @@ class SigningKeyCache:
         """Read the keys anew when they are needed next: they have changed."""
         self._entries.pop(environment_id, None)
 
-    def _fresh(self, environment_id: UUID) -> tuple[SigningKey, ...]:
-        entry = self._entries.get(environment_id)
-        if entry is None:
-            return ()
-        age = self._clock.monotonic() - entry.read_at
-        return entry.keys if age < FRESH_FOR.total_seconds() else ()
-
-    async def _read(self, environment_id: UUID) -> tuple[SigningKey, ...]:
+    async def _read(self, environment_id: UUID) -> _Entry:
         """Read the keys once for all who wait for them."""
         lock = self._reading.setdefault(environment_id, asyncio.Lock())
         try:
             async with lock:
-                keys = self._fresh(environment_id)
-                if not keys:
-                    read_at = self._clock.monotonic()
-                    keys = tuple(
-                        signing_at(await self.load_or_create(environment_id), self._clock.now())
-                    )
-                    self._entries[environment_id] = _Entry(keys, read_at)
+                entry = self._entries.get(environment_id)
+                now = self._clock.monotonic()
+                if entry is None or now >= entry.fresh_until:
+                    stored = await self.load_or_create(environment_id)
+                    keys = tuple(signing_at(stored, self._clock.now()))
+                    entry = _Entry(keys, now + FRESH_FOR.total_seconds())
+                    self._entries[environment_id] = entry
                     self._entries.move_to_end(environment_id)
                     while len(self._entries) > _MOST_ENVIRONMENTS:
                         self._entries.popitem(last=False)
         finally:
             self._reading.pop(environment_id, None)
-        return keys
+        return entry
