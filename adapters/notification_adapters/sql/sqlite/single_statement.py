@@ -25,7 +25,7 @@ from notification_adapters.sql.sqlite.ingest import (
 from notification_adapters.sql.sqlite.results import LOG, attempt_row
 from notification_adapters.sql.stores.ingest import arrivals
 from notification_adapters.sql.tables import to_microseconds
-from notification_core.model.delivery import AttemptOutcome, AttemptResult, Succeeded
+from notification_core.model.delivery import AttemptOutcome, AttemptResult, NewDelivery, Succeeded
 from notification_core.model.event import Arrival, EventKey
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
@@ -63,13 +63,13 @@ class SqliteSingleStatement(SingleStatement):
         now = self._clock.now()
         stored_at = to_microseconds(now)
         rows = delivery_rows(planned.deliveries, Lease(planned.worker, now, now + planned.lease))
-        keys = [delivery.event_key for delivery in planned.deliveries]
         known = await self._transact(
             partial(
                 _store,
                 planned.webhooks_revision,
                 {stored.event.key: event_row(stored, stored_at) for stored in planned.events},
-                list(zip(keys, rows, strict=True)),
+                planned.deliveries,
+                rows,
             )
         )
         return None if known is None else arrivals(planned.events, known)
@@ -93,7 +93,8 @@ class SqliteSingleStatement(SingleStatement):
 def _store(
     webhooks_revision: int,
     events: Mapping[EventKey, Row],
-    deliveries: Sequence[tuple[EventKey, Row]],
+    deliveries: Sequence[NewDelivery],
+    rows: Sequence[Row],
     raw: sqlite3.Connection,
 ) -> Mapping[EventKey, KnownEvent] | None:
     (number,) = raw.execute(REVISION).fetchone()
@@ -101,9 +102,10 @@ def _store(
         return None
     old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}
     if not old:
-        raw.executemany(ADD_DELIVERY, [row for _, row in deliveries])
+        raw.executemany(ADD_DELIVERY, rows)
         return {}
-    raw.executemany(ADD_DELIVERY, [row for key, row in deliveries if key not in old])
+    of_new = zip(deliveries, rows, strict=True)
+    raw.executemany(ADD_DELIVERY, [row for new, row in of_new if new.event_key not in old])
     ids = as_json({event_id for _, event_id in old})
     return known_of(raw.execute(KNOWN, (ids,)).fetchall(), old)
 

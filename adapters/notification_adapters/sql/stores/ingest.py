@@ -89,24 +89,23 @@ class SqlIngest(IngestTransaction):
 def arrivals(
     events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
 ) -> Mapping[EventKey, Arrival]:
-    """Return of each event whether it is new, given those that are not."""
-    keys = [stored.event.key for stored in events]
-    return {
-        key: _arrival(stored, known[key]) if key in known else Arrival.NEW
-        for key, stored in zip(keys, events, strict=True)
-    }
+    """Return of each event whether it is new, given those that are known.
+
+    What has the id of a known one is that one, or another one under its id.
+    """
+    result = dict.fromkeys((stored.event.key for stored in events), Arrival.NEW)
+    for stored in events if known else ():
+        event = stored.event
+        if (before := known.get(event.key)) is not None:
+            # Of an event that no webhook wanted only the type is left to compare.
+            same = before.type == event.type and (
+                before.body is None or holds_data_of(before.body, event)
+            )
+            result[event.key] = Arrival.DUPLICATE if same else Arrival.CONFLICT
+    return result
 
 
 def order(stored: EventToStore) -> tuple[int, str]:
     """Return what events are inserted in the order of: overlapping batches do not deadlock then."""
     # The number: comparing two UUIDs costs a call each time.
     return stored.event.environment_id.int, stored.event.event_id
-
-
-def _arrival(arrived: EventToStore, known: KnownEvent) -> Arrival:
-    """Tell whether an event is one that is known, or another one under its id."""
-    # Of an event that no webhook wanted only the type is left to compare.
-    same = known.type == arrived.event.type and (
-        known.body is None or holds_data_of(known.body, arrived.event)
-    )
-    return Arrival.DUPLICATE if same else Arrival.CONFLICT
