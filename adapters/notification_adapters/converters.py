@@ -222,7 +222,8 @@ def _register_deliveries(converter: MsgspecJsonConverter) -> None:
         converter,
         ReceivedResponse,
         headers=override(unstruct_hook=_joined),
-        body=override(unstruct_hook=_text),
+        # It is a stranger's, and may be anything.
+        body=override(unstruct_hook=lambda body: body.decode(errors="replace")),
     )
     _register(
         converter,
@@ -288,11 +289,6 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in headers:
         values.setdefault(names.setdefault(name.lower(), name), []).append(value)
     return {name: ", ".join(repeated) for name, repeated in values.items()}
-
-
-def _text(body: bytes) -> str:
-    """Return a logged body as text: it is a stranger's, and may be anything."""
-    return body.decode(errors="replace")
 
 
 def _milliseconds(duration: timedelta) -> float:

@@ -126,12 +126,6 @@ class PostgresUri:
         return self._number("connect_timeout", CONNECT_SECONDS)
 
     @property
-    def _target(self) -> str:
-        """Which of the hosts may be used: of several, one that accepts writes."""
-        default = "read-write" if len(self.hosts) > 1 else "any"
-        return self.options.get("target_session_attrs", default)
-
-    @property
     def keep_alive(self) -> KeepAlive:
         """What is asked of the system; by default silence is noticed within ten seconds."""
         return KeepAlive(
@@ -145,7 +139,9 @@ class PostgresUri:
     def driver_uris(self) -> tuple[str, ...]:
         """Return a URI for each host, with the options that the driver knows."""
         known = {name: text for name, text in self.options.items() if name in _OF_THE_DRIVER}
-        known["target_session_attrs"] = self._target
+        # Of several hosts one is used that accepts writes.
+        default = "read-write" if len(self.hosts) > 1 else "any"
+        known["target_session_attrs"] = self.options.get("target_session_attrs", default)
         return tuple(self._text((host,), known) for host in self.hosts)
 
     def __str__(self) -> str:
@@ -219,7 +215,11 @@ def _hosts(text: str, names: str, ports: str) -> tuple[str, ...]:
     """Return each host as it stands between @ and /; ``names`` and ``ports`` replace its parts."""
     found = [_host(host) for host in text.split(",")]
     chosen = ports.split(",") if ports else [port for _, port in found]
-    hosts = [_quoted(name) for name in names.split(",")] if names else [name for name, _ in found]
+    hosts = [name for name, _ in found]
+    if names:
+        # A host, a folder of sockets or an address, as it stands in a URI.
+        given = names.split(",")
+        hosts = [f"[{name}]" if ":" in name else quote(name, safe="") for name in given]
     if len(chosen) == 1:
         chosen *= len(hosts)
     if len(chosen) != len(hosts):
@@ -238,8 +238,3 @@ def _host(text: str) -> tuple[str, str]:
     if match is None:
         raise ValueError("a host must be name, name:port or [address]:port")
     return match[1], match[2] or ""
-
-
-def _quoted(name: str) -> str:
-    """Return a host, a folder of sockets or an address as it stands in a URI."""
-    return f"[{name}]" if ":" in name else quote(name, safe="")

@@ -4,7 +4,7 @@ A storage finds the queues and reads the first :func:`share` deliveries of each;
 them is made here.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -85,7 +85,17 @@ def choose(due: Mapping[UUID, Sequence[D]], bounds: ClaimBounds, read: int) -> C
     """
     webhook_limits = {webhook_id: room_of(bounds, webhook_id) for webhook_id in due}
     offered = {webhook_id: queue[: webhook_limits[webhook_id]] for webhook_id, queue in due.items()}
-    chosen = list(_within(_in_rounds(offered.values()), bounds))
+    rounds = chain.from_iterable(zip_longest(*offered.values()))
+    chosen: list[D] = []
+    total = 0
+    for delivery in rounds:
+        if delivery is None:
+            continue
+        total += delivery.size
+        # The first one is taken whatever its size.
+        if len(chosen) == bounds.limit or (chosen and total > bounds.limit_bytes):
+            break
+        chosen.append(delivery)
     served = {delivery.webhook_id for delivery in chosen}
     left = len(chosen) < sum(map(len, offered.values()))
     unread = any(
@@ -97,17 +107,3 @@ def choose(due: Mapping[UUID, Sequence[D]], bounds: ClaimBounds, read: int) -> C
         cut_at=chosen[-1].webhook_id if len(served) < len(due) else None,
         has_more=left or unread,
     )
-
-
-def _in_rounds(queues: Iterable[Sequence[D]]) -> Iterator[D]:
-    rounds = chain.from_iterable(zip_longest(*queues))
-    return (delivery for delivery in rounds if delivery is not None)
-
-
-def _within(deliveries: Iterator[D], bounds: ClaimBounds) -> Iterator[D]:
-    total = 0
-    for number, delivery in enumerate(deliveries):
-        total += delivery.size
-        if number == bounds.limit or (number and total > bounds.limit_bytes):
-            return
-        yield delivery

@@ -40,7 +40,10 @@ class KafkaSink(MessageSink):
         outcomes = await self._outcomes(messages)
         acknowledged = len([*takewhile(_is_acknowledged, outcomes)])
         if messages and not acknowledged and isinstance(outcomes[0], MessageSizeTooLargeError):
-            outcomes = await self._outcomes([_without_value(messages[0])])
+            message = messages[0]
+            size = f"{len(message.value or b''):,} bytes are more than the topic takes".encode()
+            headers = (*message.headers, (LEFT_OUT, size))
+            outcomes = await self._outcomes([evolve(message, value=None, headers=headers)])
             acknowledged = int(_is_acknowledged(outcomes[0]))
         if messages and not acknowledged:
             raise BrokersUnavailable(f"Nothing can be sent: {outcomes[0]}")
@@ -87,11 +90,6 @@ async def _start_sending(
         message.topic, message.value, key=key, headers=[*message.headers]
     )
     return acknowledged
-
-
-def _without_value(message: OutgoingMessage) -> OutgoingMessage:
-    size = f"{len(message.value or b''):,} bytes are more than the topic takes".encode()
-    return evolve(message, value=None, headers=(*message.headers, (LEFT_OUT, size)))
 
 
 def _is_acknowledged(outcome: object) -> bool:

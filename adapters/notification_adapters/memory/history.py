@@ -66,11 +66,14 @@ class MemoryHistory(History):
             for delivery in self._state.deliveries.values()
             if (delivery.environment_id, delivery.webhook_id) == (environment_id, webhook_id)
         )
+        first = None if criteria.since is None else earliest_id(criteria.since)
+        last = None if criteria.until is None else earliest_id(criteria.until)
         return page_from(
             (
                 delivery
                 for delivery in self._newest_first(of_it, before)
-                if _is_within(delivery, criteria)
+                if (first is None or delivery.delivery_id >= first)
+                and (last is None or delivery.delivery_id < last)
             ),
             limit,
             lambda delivery: self._matches(delivery, criteria),
@@ -184,9 +187,3 @@ class MemoryHistory(History):
                 )
             )
         )
-
-
-def _is_within(delivery: DeliveryView, criteria: DeliveryCriteria) -> bool:
-    too_old = criteria.since is not None and delivery.delivery_id < earliest_id(criteria.since)
-    too_new = criteria.until is not None and delivery.delivery_id >= earliest_id(criteria.until)
-    return not too_old and not too_new

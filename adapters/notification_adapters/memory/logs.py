@@ -47,7 +47,11 @@ class MemoryLogStore(LogStore):
         return page_from(
             within,
             limit,
-            lambda attempt: _matches(attempt, criteria),
+            lambda attempt: (
+                criteria.outcome in {None, attempt.outcome}
+                and criteria.event_type in {None, attempt.event_type}
+                and criteria.http_code in {None, attempt.response and attempt.response.http_code}
+            ),
             lambda attempt: attempt.log_id,
             is_selective=criteria.is_selective,
         )
@@ -86,13 +90,4 @@ def _brief(attempt: Attempt) -> LastAttempt:
         http_code=attempt.response.http_code if attempt.response else None,
         duration=attempt.duration,
         error=attempt.error,
-    )
-
-
-def _matches(attempt: Attempt, criteria: AttemptCriteria) -> bool:
-    http_code = attempt.response.http_code if attempt.response else None
-    return (
-        criteria.outcome in {None, attempt.outcome}
-        and criteria.event_type in {None, attempt.event_type}
-        and criteria.http_code in {None, http_code}
     )

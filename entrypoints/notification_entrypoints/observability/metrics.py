@@ -200,15 +200,14 @@ class Metrics(Observer):
             except (StorageUnavailable, TimeoutError):
                 self._forget_backlog()
             else:
-                self._show_backlog(size)
+                self._unclaimed.set(size.waiting)
+                self._claimed.set(size.begun)
+                if (holds_back := self._holds_back) is not None:
+                    ages = (
+                        age for webhook, age in size.due.items() if not holds_back(webhook, age)
+                    )
+                    self._oldest_due.set(max(ages, default=timedelta()).total_seconds())
         return self.rendered()
-
-    def _show_backlog(self, size: BacklogSize) -> None:
-        self._unclaimed.set(size.waiting)
-        self._claimed.set(size.begun)
-        if (holds_back := self._holds_back) is not None:
-            ages = (age for webhook, age in size.due.items() if not holds_back(webhook, age))
-            self._oldest_due.set(max(ages, default=timedelta()).total_seconds())
 
     def _forget_backlog(self) -> None:
         for gauge in (self._unclaimed, self._claimed, self._oldest_due):

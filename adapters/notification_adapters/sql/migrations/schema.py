@@ -62,13 +62,10 @@ async def migration_sql(database: Database) -> str:
             return ""
     from notification_adapters.sql.migrations import upgrading  # noqa: PLC0415 - only where needed
 
-    return _prelude(database.schema) + upgrading.as_text(connection.dialect.name, current)
-
-
-def _prelude(schema: str | None) -> str:
-    if schema is None:
-        return ""
-    return f'CREATE SCHEMA IF NOT EXISTS "{schema}";\nSET search_path TO "{schema}";\n\n'
+    text = upgrading.as_text(connection.dialect.name, current)
+    if (schema := database.schema) is None:
+        return text
+    return f'CREATE SCHEMA IF NOT EXISTS "{schema}";\nSET search_path TO "{schema}";\n\n{text}'
 
 
 async def check_schema(database: Database) -> None:

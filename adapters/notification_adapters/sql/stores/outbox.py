@@ -80,7 +80,21 @@ class SqlOutbox(Outbox):
             if not taken.rowcount:
                 return ()
         async with self._database.read_transaction() as connection:
-            return await _oldest(connection, limit, limit_bytes)
+            in_order = sa.select(outbox.c.message_id, sa.func.length(outbox.c.value))
+            sizes = await connection.execute(in_order.order_by(outbox.c.message_id).limit(limit))
+            messages = [(message_id, size or 0) for message_id, size in sizes]
+            if not messages:
+                return ()
+            totals = accumulate(size for _, size in messages)
+            fitting = sum(1 for _ in takewhile(lambda total: total <= limit_bytes, totals))
+            last, _ = messages[max(0, fitting - 1)]
+            query = sa.select(outbox).where(outbox.c.message_id <= last)
+            return [
+                OutgoingMessage(
+                    row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers)
+                )
+                for row in await connection.execute(query.order_by(outbox.c.message_id))
+            ]
 
     @retry_lost_transaction
     async def renew(self, worker: UUID, lease: timedelta) -> None:
@@ -107,24 +121,6 @@ class SqlOutbox(Outbox):
                 .where(outbox_lease.c.worker == worker)
                 .values(worker=None, leased_until=None)
             )
-
-
-async def _oldest(
-    connection: AsyncConnection, limit: int, limit_bytes: int
-) -> Sequence[OutgoingMessage]:
-    in_order = sa.select(outbox.c.message_id, sa.func.length(outbox.c.value))
-    sizes = await connection.execute(in_order.order_by(outbox.c.message_id).limit(limit))
-    messages = [(message_id, size or 0) for message_id, size in sizes]
-    totals = accumulate(size for _, size in messages)
-    fitting = sum(1 for _ in takewhile(lambda total: total <= limit_bytes, totals))
-    if not messages:
-        return ()
-    last, _ = messages[max(0, fitting - 1)]
-    query = sa.select(outbox).where(outbox.c.message_id <= last).order_by(outbox.c.message_id)
-    return [
-        OutgoingMessage(row.message_id, row.topic, row.key, row.value, _headers.decode(row.headers))
-        for row in await connection.execute(query)
-    ]
 
 
 async def _add(
