@@ -213,9 +213,9 @@ def _check(name: str, text: str) -> None:
 
 def _hosts(text: str, names: str, ports: str) -> tuple[str, ...]:
     """Return each host as it stands between @ and /; ``names`` and ``ports`` replace its parts."""
-    found = [_host(host) for host in text.split(",")]
-    chosen = ports.split(",") if ports else [port for _, port in found]
-    hosts = [name for name, _ in found]
+    addresses = [_host(host) for host in text.split(",")]
+    chosen = ports.split(",") if ports else [port for _, port in addresses]
+    hosts = [name for name, _ in addresses]
     if names:
         # A host, a folder of sockets or an address, as it stands in a URI.
         given = names.split(",")

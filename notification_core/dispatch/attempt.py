@@ -76,7 +76,7 @@ class AttemptMaker:
         self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
     ) -> AttemptResult:
         """Send one request, signed with these keys, and return what it came to."""
-        began = self._clock.monotonic()
+        start = self._clock.monotonic()
         started_at = self._clock.now()
         fence = delivery.fence
         signed = (
@@ -107,7 +107,7 @@ class AttemptMaker:
             error,
             request=SentRequest(webhook.method.value, webhook.url, logged_headers),
             response=response,
-            duration=timedelta(seconds=self._clock.monotonic() - began),
+            duration=timedelta(seconds=self._clock.monotonic() - start),
         )
         next_step: NextStep = Succeeded()
         if error is not None:

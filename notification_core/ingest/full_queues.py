@@ -11,11 +11,11 @@ ESTIMATED_EVERY = 10.0
 """Seconds between two looks."""
 
 _REST = 20
-"""A look that takes long is followed by a rest of so many times as long: it stays cheap."""
+"""An estimate that takes long is followed by a rest of so many times as long: it stays cheap."""
 
 
 class FullQueueMonitor:
-    """Knows the webhooks for which as many deliveries wait as may, as of the latest look."""
+    """Knows the webhooks for which as many deliveries wait as may, as of the latest estimate."""
 
     def __init__(self, backlog: Backlog, clock: Clock, observer: Observer, most: int) -> None:
         self._backlog = backlog
@@ -26,22 +26,22 @@ class FullQueueMonitor:
 
     @property
     def webhooks(self) -> AbstractSet[UUID]:
-        """The webhooks; it is the same set always, and changes with each look."""
+        """The webhooks; it is the same set always, and changes with each estimate."""
         return self._full
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Estimate anew; raise :class:`StorageUnavailable`, and what was known stands."""
         full = await self._backlog.longer_than(self._most)
         self._full.clear()
         self._full.update(full)
 
     async def run(self) -> None:
-        """Look for ever; ends by being cancelled."""
+        """Estimate for ever; ends by being cancelled."""
         while True:
-            began = self._clock.monotonic()
+            start = self._clock.monotonic()
             try:
-                await self.look()
+                await self.refresh()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
                 self._observer.background_task_failed("queues", error)
-            took = self._clock.monotonic() - began
+            took = self._clock.monotonic() - start
             await self._clock.sleep(max(ESTIMATED_EVERY, _REST * took))

@@ -17,7 +17,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.replay import Replay
 
-MOST_LOOKED_AT = 10_000
+MAX_EXAMINED = 10_000
 """How many rows one page looks at where it is to show only some of them."""
 
 
@@ -177,12 +177,12 @@ EventPage: TypeAlias = Page[EventSummary, EventPlace]
 
 
 def page_of(
-    found: Sequence[_Row], limit: int, stopped_at: _Place | None, place_of: Callable[[_Row], _Place]
+    rows: Sequence[_Row], limit: int, stopped_at: _Place | None, place_of: Callable[[_Row], _Place]
 ) -> Page[_Row, _Place]:
     """Return a page of what was found, of which one more than ``limit`` was asked for.
 
     ``stopped_at`` is where the look stopped before the end, None where it did not.
     """
-    if len(found) > limit:
-        return Page(found[:limit], place_of(found[limit - 1]))
-    return Page(found, stopped_at)
+    if len(rows) > limit:
+        return Page(rows[:limit], place_of(rows[limit - 1]))
+    return Page(rows, stopped_at)

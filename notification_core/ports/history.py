@@ -20,7 +20,7 @@ from notification_core.model.read_models import (
 class History(Protocol):
     """Reads events and deliveries; all raise :class:`StorageUnavailable`.
 
-    Where a page shows only some rows, at most :data:`MOST_LOOKED_AT` are looked at: it may come
+    Where a page shows only some rows, at most :data:`MAX_EXAMINED` are looked at: it may come
     back short, or empty, and yet be followed by another. Statements are scoped to the
     environment; :meth:`environment_of` cannot be.
     """

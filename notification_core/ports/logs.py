@@ -22,7 +22,7 @@ class LogStore(Protocol):
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only.
 
-        Where it shows only some, at most :data:`MOST_LOOKED_AT` are looked at: the page may come
+        Where it shows only some, at most :data:`MAX_EXAMINED` are looked at: the page may come
         back short, or empty, and yet be followed by another.
         """
 

@@ -73,12 +73,12 @@ class ReplayStore(Protocol):
         """Return replays that run by the ids of their webhooks, those above ``after`` only."""
 
     @abstractmethod
-    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
+    async def advance(self, replay: Replay, limit: int, max_waiting: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, due at once, in one transaction.
 
         At most ``limit`` deliveries are looked at, and no more are made than leave at most
-        ``room`` of the webhook's waiting. The transaction holds how far the replay has come, so
-        that none is made twice whoever dies when; another process that is at it is not waited
+        ``max_waiting`` of the webhook's waiting. The transaction holds how far the replay has come,
+        so that none is made twice whoever dies when; another process that is at it is not waited
         for. A replay that has come to its end is completed, that of a deleted webhook cancelled;
         that of a disabled one waits.
         """

@@ -4,10 +4,10 @@ from notification_core.model.replay import Replay, ReplayProgress
 from notification_core.ports.observer import Observer
 from notification_core.ports.replays import ReplayStore
 
-ROOM = 1_000
+MAX_WAITING = 1_000
 """A webhook for which so many deliveries wait gets no more by a replay: others wait behind them."""
 
-_LOOKED_AT = 1_000
+_MAX_EXAMINED = 1_000
 _MOST_AT_ONCE = 100
 
 
@@ -26,7 +26,7 @@ class ReplayRunner:
         running = await self._store.running(_MOST_AT_ONCE, after)
         self._turned_to = running[-1] if len(running) == _MOST_AT_ONCE else None
         for replay in running:
-            advance = await self._store.advance(replay, _LOOKED_AT, ROOM)
+            advance = await self._store.advance(replay, _MAX_EXAMINED, MAX_WAITING)
             examined += advance.examined
             made += advance.made
         if made:

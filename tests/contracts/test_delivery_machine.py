@@ -266,9 +266,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         ):
             self._replays.append(replay)
 
-    @rule(limit=st.integers(1, 5), room=st.integers(1, 9))
-    def carry_replays_on(self, limit: int, room: int) -> None:
-        self._all(lambda harness: _advanced(harness, limit, room))
+    @rule(limit=st.integers(1, 5), max_waiting=st.integers(1, 9))
+    def carry_replays_on(self, limit: int, max_waiting: int) -> None:
+        self._all(lambda harness: _advanced(harness, limit, max_waiting))
 
     @rule(position=ANY)
     def cancel_replay(self, position: int) -> None:
@@ -448,9 +448,9 @@ async def _counted(harness: Harness, replay: Replay) -> ReplayCount:
     return await harness.storage.replays.count(*key, replay.selection, 1000)
 
 
-async def _advanced(harness: Harness, limit: int, room: int) -> list[ReplayProgress]:
+async def _advanced(harness: Harness, limit: int, max_waiting: int) -> list[ReplayProgress]:
     store = harness.storage.replays
-    return [await store.advance(one, limit, room) for one in await store.running(100)]
+    return [await store.advance(one, limit, max_waiting) for one in await store.running(100)]
 
 
 async def _cancelled(harness: Harness, replay: Replay) -> bool:

@@ -19,29 +19,31 @@ class Platform:
     """A platform that knows some environments, and the directory that is to be tested."""
 
     directory: EnvironmentDirectory
-    known: set[UUID]
+    environment_ids: set[UUID]
 
 
 @pytest.fixture(params=["memory", "project management"])
 async def platform(request: pytest.FixtureRequest) -> AsyncIterator[Platform]:
     if request.param == "memory":
         memory = MemoryEnvironmentDirectory()
-        yield Platform(memory, memory.known)
+        yield Platform(memory, memory.environment_ids)
         return
-    known: set[UUID] = set()
+    environment_ids: set[UUID] = set()
 
     def answer(asked: ReceivedRequest) -> PlainAnswer:
-        return 200 if asked.path in {f"/api/environments/{each}" for each in known} else 404
+        return (
+            200 if asked.path in {f"/api/environments/{each}" for each in environment_ids} else 404
+        )
 
     async with Receiver(answer) as server:
         directory = ProjectManagementApi(f"{server.url}api/")
-        yield Platform(directory, known)
+        yield Platform(directory, environment_ids)
         await directory.close()
 
 
 async def test_an_environment_exists_or_not(platform: Platform) -> None:
     there, missing = uuid4(), uuid4()
-    platform.known.add(there)
+    platform.environment_ids.add(there)
     assert await platform.directory.exists(there)
     assert not await platform.directory.exists(missing)
 

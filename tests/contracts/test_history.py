@@ -88,7 +88,7 @@ async def test_a_look_that_was_bounded_goes_on_where_it_stopped(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for adapter in ("memory", "sql"):
-        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MAX_EXAMINED", 2)
     webhook = await harness.webhook()
     done = await harness.begin(webhook)
     await harness.finish(done)
@@ -218,7 +218,7 @@ async def test_a_look_at_events_that_was_bounded_goes_on_where_it_stopped(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for adapter in ("memory", "sql"):
-        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MAX_EXAMINED", 2)
     await harness.ingest([harness.event(f"e-{number}") for number in range(3)])
     await harness.clock.advance(1)
     await harness.ingest([harness.event("other", type="job-created")])

@@ -80,7 +80,7 @@ async def test_a_look_at_a_log_that_was_bounded_goes_on_where_it_stopped(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for adapter in ("memory", "sql"):
-        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(f"notification_adapters.{adapter}.pages.MAX_EXAMINED", 2)
     webhook = await harness.webhook()
     old = await harness.finish(await harness.begin(webhook), Failed())
     for _ in range(3):

@@ -24,7 +24,7 @@ from notification_core.model.request_records import StoredResponse
 from notification_core.model.webhook import FOREVER, Webhook
 from tests.contracts.harness import Harness, ids_of
 
-ROOM = 100
+MAX_WAITING = 100
 LONG_AGO = datetime(2020, 1, 1, tzinfo=FOREVER.tzinfo)
 
 
@@ -65,9 +65,9 @@ async def _start(
 
 
 async def _advance(
-    harness: Harness, replay: Replay, limit: int = 1000, room: int = ROOM
+    harness: Harness, replay: Replay, limit: int = 1000, max_waiting: int = MAX_WAITING
 ) -> ReplayProgress:
-    return await harness.storage.replays.advance(replay, limit, room)
+    return await harness.storage.replays.advance(replay, limit, max_waiting)
 
 
 async def _run(harness: Harness, replay: Replay) -> Replay:
@@ -137,10 +137,10 @@ async def test_no_more_is_made_than_there_is_room_for(harness: Harness) -> None:
     webhook = await harness.webhook()
     events = await _skip(harness, webhook, 5)
     replay = await _start(harness, webhook)
-    assert (await _advance(harness, replay, room=2)).made == 2
-    assert await _advance(harness, replay, room=2) == NO_PROGRESS
+    assert (await _advance(harness, replay, max_waiting=2)).made == 2
+    assert await _advance(harness, replay, max_waiting=2) == NO_PROGRESS
     claimed = await harness.claim(limit=1)
-    assert (await _advance(harness, replay, room=2)).made == 1
+    assert (await _advance(harness, replay, max_waiting=2)).made == 1
     for begun in (*claimed.deliveries, *(await harness.claim()).deliveries):
         await harness.finish(begun)
     await _run(harness, replay)
@@ -152,8 +152,8 @@ async def test_what_others_have_waiting_takes_up_room(harness: Harness) -> None:
     await _skip(harness, webhook, 2)
     await harness.publish(webhook, 3)
     replay = await _start(harness, webhook)
-    assert await _advance(harness, replay, room=3) == NO_PROGRESS
-    assert (await _advance(harness, replay, room=4)).made == 1
+    assert await _advance(harness, replay, max_waiting=3) == NO_PROGRESS
+    assert (await _advance(harness, replay, max_waiting=4)).made == 1
 
 
 @pytest.mark.parametrize("state", NOT_ARRIVED)
@@ -242,7 +242,7 @@ async def test_of_several_processes_at_once_each_delivery_is_made_by_one(harness
     while (await _now(harness, replay)).state is ReplayState.RUNNING:
         await asyncio.gather(
             *(
-                storage.replays.advance(replay, 3, ROOM)
+                storage.replays.advance(replay, 3, MAX_WAITING)
                 for storage in (harness.storage, harness.rival) * 2
             )
         )

@@ -28,7 +28,7 @@ STALL_SECONDS = 120.0
 
 _POLL_SECONDS = 1.0
 _COMMIT_SECONDS = 10.0
-_LOOK_TIMEOUT = 10.0
+_BROKER_TIMEOUT = 10.0
 _REVOKE_SECONDS = 30.0
 
 Records = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
@@ -193,18 +193,18 @@ class GroupMember(ConsumerRebalanceListener):
     async def _watch(self) -> None:
         while True:
             if self._joined:
-                await self._look()
+                await self._ask_brokers()
             self._check_progress()
             await self._news.wait(LOOK_SECONDS)
 
-    async def _look(self) -> None:
+    async def _ask_brokers(self) -> None:
         try:
-            async with asyncio.timeout(_LOOK_TIMEOUT):
+            async with asyncio.timeout(_BROKER_TIMEOUT):
                 self.lag = await self._measure_lag()
         except KafkaError as error:
             self.problem = f"The brokers do not answer: {error}"
         except TimeoutError:
-            self.problem = f"The brokers do not answer within {_LOOK_TIMEOUT:.0f} s."
+            self.problem = f"The brokers do not answer within {_BROKER_TIMEOUT:.0f} s."
         else:
             self.problem = None
 

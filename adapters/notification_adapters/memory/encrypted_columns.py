@@ -15,8 +15,8 @@ class MemoryEncryptedColumns(EncryptedColumns):
     async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:  # noqa: ARG002 - there are no rows
         """Yield nothing."""
         nothing: tuple[ReencryptedBatch, ...] = ()
-        for each in nothing:
-            yield each
+        for batch in nothing:
+            yield batch
 
     async def finish(self) -> None:
         """Do nothing."""

@@ -10,8 +10,8 @@ from notification_core.ports.environments import EnvironmentDirectory
 class MemoryEnvironmentDirectory(EnvironmentDirectory):
     """Knows the environments that it was given; while it is ``away`` it cannot tell."""
 
-    def __init__(self, known: Collection[UUID] = ()) -> None:
-        self.known = set(known)
+    def __init__(self, environment_ids: Collection[UUID] = ()) -> None:
+        self.environment_ids = set(environment_ids)
         self.away = False
         self.asked: list[UUID] = []
 
@@ -20,7 +20,7 @@ class MemoryEnvironmentDirectory(EnvironmentDirectory):
         self.asked.append(environment_id)
         if self.away:
             raise DirectoryUnavailable("The directory of environments is away.")
-        return environment_id in self.known
+        return environment_id in self.environment_ids
 
     async def close(self) -> None:
         """Do nothing."""

@@ -19,14 +19,14 @@ class MemoryIdempotencyStore(IdempotencyStore):
         self, environment_id: UUID, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
-        kept = self._state.answers.get((environment_id, request))
-        return kept if kept is not None and kept.answered_at > since else None
+        response = self._state.answers.get((environment_id, request))
+        return response if response is not None and response.answered_at > since else None
 
     async def delete_before(self, before: datetime, limit: int) -> int:
         """Delete responses that were given until then; return how many, at most ``limit``."""
         async with self._state.writing:
             answers = self._state.answers
-            old = (key for key, kept in answers.items() if kept.answered_at <= before)
+            old = (key for key, response in answers.items() if response.answered_at <= before)
             forgotten = list(islice(old, limit))
             for key in forgotten:
                 del answers[key]

@@ -25,7 +25,7 @@ class MemoryIngest(IngestTransaction):
         self._ids = ids
         self._events: dict[EventKey, StoredEvent] = {}
         self._deliveries: list[StoredDelivery] = []
-        self._kept: list[RequestRecords] = []
+        self._records: list[RequestRecords] = []
         self._dead_letters: list[StoredDeadLetter] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -66,7 +66,7 @@ class MemoryIngest(IngestTransaction):
     async def add_records(self, records: RequestRecords) -> None:
         """Write the answer to the request that all this is for."""
         self._state.check_unanswered(records)
-        self._kept.append(records)
+        self._records.append(records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
@@ -84,7 +84,7 @@ class MemoryIngest(IngestTransaction):
         self._state.deliveries.update(
             {delivery.delivery_id: delivery for delivery in self._deliveries}
         )
-        for records in self._kept:
+        for records in self._records:
             self._state.add_records(records)
         for letter in self._dead_letters:
             self._state.dead_letters[letter.letter_id] = letter

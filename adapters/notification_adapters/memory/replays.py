@@ -102,11 +102,11 @@ class MemoryReplayStore(ReplayStore):
         ]
         return sorted(coming, key=lambda replay: replay.webhook_id)[:limit]
 
-    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
+    async def advance(self, replay: Replay, limit: int, max_waiting: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one step."""
         async with self._state.writing:
             stored = self._state.replays[replay.replay_id]
-            free = room - len(self._state.waiting(replay.webhook_id))
+            free = max_waiting - len(self._state.waiting(replay.webhook_id))
             if stored.replay.state is not ReplayState.RUNNING:
                 return NO_PROGRESS
             now, webhook = self._clock.now(), self._state.webhooks.get(replay.webhook_id)

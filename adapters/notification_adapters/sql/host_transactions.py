@@ -73,7 +73,7 @@ class _Watched:
         while self._is_current and transaction is not None and transaction.is_active:
             await asyncio.sleep(pause)
             pause = min(2 * pause + 0.001, _LONGEST_PAUSE)
-        self._forget()
+        self._stop_listening()
         return not (self._is_current or self._has_failed)
 
     @property
@@ -92,9 +92,9 @@ class _Watched:
     def _rolls_back(self, _: sa.Connection) -> None:
         if self._is_current:
             # Later: SQLAlchemy is going through the listeners.
-            asyncio.get_running_loop().call_soon(self._forget)
+            asyncio.get_running_loop().call_soon(self._stop_listening)
 
-    def _forget(self) -> None:
+    def _stop_listening(self) -> None:
         """Listen no more: a connection of the host's may live long, and publish often."""
         for target, name, listener in self._listeners:
             sa.event.remove(target, name, listener)

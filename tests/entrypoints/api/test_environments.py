@@ -69,7 +69,7 @@ async def test_what_is_wrong_with_a_webhook_is_said_without_asking(
 async def test_an_environment_that_has_keys_is_known_well_enough(
     api: CheckedClient, directory: MemoryEnvironmentDirectory
 ) -> None:
-    directory.known.add(UUID(ENVIRONMENT))
+    directory.environment_ids.add(UUID(ENVIRONMENT))
     await create(api)
     first = await api.get(SETTINGS)
     directory.away = True

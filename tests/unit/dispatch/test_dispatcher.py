@@ -27,7 +27,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
-from notification_core.replays.replay_runner import ROOM
+from notification_core.replays.replay_runner import MAX_WAITING
 from tests.support.assembly import DELIVERY_RULES, DISPATCH_RULES, MemoryApp
 from tests.support.dispatching import dispatching
 from tests.support.samples import ENVIRONMENT, an_event
@@ -670,16 +670,16 @@ async def test_a_replay_that_another_process_began_is_noticed_by_a_poll(app: Mem
 
 
 async def test_a_replay_of_many_keeps_few_waiting_until_all_are_sent(app: MemoryApp) -> None:
-    webhook = await skipped(app, 2 * ROOM + 10)
+    webhook = await skipped(app, 2 * MAX_WAITING + 10)
     app.sender.answer(webhook.url, Hang.HANG)
     await replay(app, webhook)
     app.dispatcher.replay()
     await app.clock.advance(5)
     made = [one for one in app.stored_deliveries(webhook) if one.origin is DeliveryOrigin.REPLAY]
-    assert ROOM <= len(made) <= ROOM + BOUNDS.per_webhook
+    assert MAX_WAITING <= len(made) <= MAX_WAITING + BOUNDS.per_webhook
     app.sender.answer(webhook.url, 200)
     app.sender.release(webhook.url)
-    await app.until(lambda: len(app.stored_attempts()) == 2 * ROOM + 10, within=60)
+    await app.until(lambda: len(app.stored_attempts()) == 2 * MAX_WAITING + 10, within=60)
 
 
 # Erasures.

@@ -44,7 +44,7 @@ def storage(app: MemoryApp) -> MemoryStorage:
 async def test_that_an_environment_exists_is_believed_for_a_minute(
     environments: Environments, directory: MemoryEnvironmentDirectory, clock: ManualClock
 ) -> None:
-    directory.known.add(ENVIRONMENT)
+    directory.environment_ids.add(ENVIRONMENT)
     await environments.require(ENVIRONMENT)
     await clock.advance(EXISTS_FOR.total_seconds() - 1)
     directory.away = True
@@ -62,7 +62,7 @@ async def test_that_one_is_missing_is_believed_for_some_seconds(
         with pytest.raises(EnvironmentNotFound, match=str(ENVIRONMENT)):
             await environments.require(ENVIRONMENT)
     assert directory.asked == [ENVIRONMENT]
-    directory.known.add(ENVIRONMENT)
+    directory.environment_ids.add(ENVIRONMENT)
     await clock.advance(MISSING_FOR.total_seconds())
     await environments.require(ENVIRONMENT)
 
@@ -74,7 +74,7 @@ async def test_that_nobody_can_tell_is_not_remembered(
     with pytest.raises(DirectoryUnavailable):
         await environments.require(ENVIRONMENT)
     directory.away = False
-    directory.known.add(ENVIRONMENT)
+    directory.environment_ids.add(ENVIRONMENT)
     await environments.require(ENVIRONMENT)
 
 
@@ -82,7 +82,7 @@ async def test_of_many_environments_the_latest_are_remembered(
     environments: Environments, directory: MemoryEnvironmentDirectory
 ) -> None:
     many = [UUID(int=number) for number in range(10_001)]
-    directory.known.update(many)
+    directory.environment_ids.update(many)
     for environment_id in [*many, many[-1], many[0]]:
         await environments.require(environment_id)
     assert directory.asked == [*many, many[0]]
@@ -94,7 +94,7 @@ async def test_nothing_is_made_for_an_environment_while_it_is_erased(
     storage: MemoryStorage,
     clock: ManualClock,
 ) -> None:
-    directory.known.add(ENVIRONMENT)
+    directory.environment_ids.add(ENVIRONMENT)
     await environments.require(ENVIRONMENT)
     await storage.erasures.begin(ENVIRONMENT, clock.now())
     with pytest.raises(EnvironmentBeingErased):

@@ -65,10 +65,10 @@ async def test_a_queue_is_full_from_one_look_to_another(
     known = full.webhooks
     queues.lengths = {ONE: 4, ANOTHER: 3}
     assert known == set()
-    await full.look()
+    await full.refresh()
     assert known == {ONE}
     queues.lengths = {ONE: 3, ANOTHER: 5}
-    await full.look()
+    await full.refresh()
     assert known == {ANOTHER}
 
 

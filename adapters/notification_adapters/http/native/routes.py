@@ -38,10 +38,10 @@ class PhaseTimer:
     @contextmanager
     def timing(self, phase: Phase) -> Iterator[None]:
         """Report how long the block took; one that raises is not reported."""
-        began = self.loop.time()
+        start = self.loop.time()
         yield
         if self.on_phase is not None:
-            self.on_phase(phase, self.loop.time() - began)
+            self.on_phase(phase, self.loop.time() - start)
 
 
 class Route(Protocol):

@@ -42,7 +42,7 @@ class _GivenUp:
     """A commit that nobody waits for any more; times are the loop's, in seconds."""
 
     pid: int
-    began: float
+    started_at: float
     given_up: float
     then: Callable[[], None] | None = None
 
@@ -61,7 +61,7 @@ class CommitTracker:
     @property
     def oldest_age(self) -> timedelta:
         """How long the oldest unfinished commit has been running; zero if there is none."""
-        given_up = (commit.began for commit in self._given_up.values())
+        given_up = (commit.started_at for commit in self._given_up.values())
         now = self._clock()
         return timedelta(seconds=now - min([*self._running.values(), *given_up], default=now))
 
@@ -94,8 +94,8 @@ class CommitTracker:
     async def _wait(
         self, connection: PostgresConnection, pid: int, statement: Coroutine[Any, Any, _T]
     ) -> _T:
-        began = self._clock()
-        self._running[connection] = began
+        started_at = self._clock()
+        self._running[connection] = started_at
         task = asyncio.create_task(statement)
         try:
             # Unlike wait_for, this does not cancel what it waits for.
@@ -111,7 +111,7 @@ class CommitTracker:
             # A loop that ends cancels every task, this inner one too. asyncpg then starts a task
             # that requests the cancellation, unless the connection is terminated before it runs.
             if not task.done() or task.cancelled():
-                self._given_up[connection] = _GivenUp(pid, began, self._clock())
+                self._given_up[connection] = _GivenUp(pid, started_at, self._clock())
                 task.add_done_callback(_retrieve_error)
                 connection.terminate()
         if not task.done():

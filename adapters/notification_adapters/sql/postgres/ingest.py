@@ -33,7 +33,7 @@ _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ANY($1::uuid[])
 """  # noqa: S608 - the same
 REVISION: Final = "SELECT revision FROM webhooks_revision"
-KNOWN: Final = """
+FIND_EVENTS: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM unnest($1::text[], $2::uuid[]) AS k (event_id, environment_id)
 JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment_id
@@ -113,17 +113,17 @@ class PostgresIngestStatements(Dialect):
         self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
     ) -> Mapping[EventKey, KnownEvent]:
         """Insert the events that are new; return those that are known."""
-        known: dict[EventKey, KnownEvent] = {}
+        known_events: dict[EventKey, KnownEvent] = {}
         left = list(events)
         while left:
             inserted = await fetch(connection, _ADD_EVENTS, *event_columns(left), now)
             new = {tuple(row) for row in inserted}
             left = [stored for stored in left if stored.event.key not in new]
             if left:
-                known |= await known_events(connection, left)
+                known_events |= await find_events(connection, left)
                 # What retention has deleted between the two statements is new again.
-                left = [stored for stored in left if stored.event.key not in known]
-        return known
+                left = [stored for stored in left if stored.event.key not in known_events]
+        return known_events
 
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
@@ -140,12 +140,12 @@ class PostgresIngestStatements(Dialect):
         return bool(is_publishing)
 
 
-async def known_events(
+async def find_events(
     connection: AsyncConnection, events: Sequence[EventToStore]
 ) -> Mapping[EventKey, KnownEvent]:
     """Return those of the events that are stored."""
     keys = [(stored.event.event_id, stored.event.environment_id) for stored in events]
-    rows = await fetch(connection, KNOWN, *columns(keys, 2))
+    rows = await fetch(connection, FIND_EVENTS, *columns(keys, 2))
     return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}
 
 

@@ -146,7 +146,7 @@ class Server:
     async def connect(self) -> PostgresConnection:
         """Open a connection for transactions; one to a pooler is in its first, to be ended."""
         if self.prepared_statements:
-            return await self._connect(self._hosts, self._kept(), _CACHED)
+            return await self._connect(self._hosts, self._session_settings(), _CACHED)
         connection = await self._connect(self._hosts, {}, 0)
         # What SQLAlchemy asks of a new connection takes several trips: a pooler would spread them.
         await connection.execute("BEGIN")
@@ -154,9 +154,9 @@ class Server:
 
     async def connect_directly(self) -> PostgresConnection:
         """Open a connection whose session is ours alone, past any pooler."""
-        return await self._connect(self._direct_hosts, self._kept(), _CACHED)
+        return await self._connect(self._direct_hosts, self._session_settings(), _CACHED)
 
-    def _kept(self) -> dict[str, str]:
+    def _session_settings(self) -> dict[str, str]:
         path = self.search_path
         return _SETTINGS if path is None else {**_SETTINGS, "search_path": path}
 

@@ -17,7 +17,7 @@ from notification_adapters.sql.postgres.errors import map_commit_errors, map_err
 from notification_adapters.sql.postgres.ingest import (
     delivery_columns,
     event_columns,
-    known_events,
+    find_events,
 )
 from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.results import LOGGED, attempt_row
@@ -118,12 +118,12 @@ class PostgresSingleStatement(SingleStatement):
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
             old = [stored for stored in events if stored.event.key not in new]
-            known = await known_events(connection, old) if old else {}
+            known_events = await find_events(connection, old) if old else {}
             if not new:
                 # The statement wrote nothing, so its commit has not waited for what was found.
                 await self._pool.commit(connection, CONFIRM)
         # What retention has deleted since was known all the same.
-        arrivals = ingest.arrivals(old, known)
+        arrivals = ingest.arrivals(old, known_events)
         there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
         keys = (stored.event.key for stored in planned.events)
         return {key: there.get(key, Arrival.NEW) for key in keys}

@@ -76,7 +76,7 @@ class SqliteConnection(aiosqlite.Connection):
         self._opened: sqlite3.Connection | None = None
         self._thread.daemon = True
         self._put_off: list[Work] = []
-        self._begun = False
+        self._in_transaction = False
         self._stopped: asyncio.Future[object] | None = None
 
     def _open(self) -> sqlite3.Connection:
@@ -116,7 +116,7 @@ class SqliteConnection(aiosqlite.Connection):
 
     def begin(self, how: str) -> None:
         """Begin a transaction; that it cannot be is said by what comes next."""
-        self._begun = True
+        self._in_transaction = True
         self._put_off.append(lambda raw: raw.execute(how))
 
     def put_off(self, work: Work) -> None:
@@ -130,7 +130,7 @@ class SqliteConnection(aiosqlite.Connection):
     async def commit_all(self) -> None:
         """Do what was put off and commit; raise :class:`CommitFailed` if that fails."""
         await self._execute(_commit, self._conn)
-        self._begun = False
+        self._in_transaction = False
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do work as one transaction in one trip; return what it returned, once it is committed.
@@ -146,14 +146,14 @@ class SqliteConnection(aiosqlite.Connection):
         Nobody waits for it, so nobody can be cancelled meanwhile.
         """
         self._put_off.clear()
-        if self._begun:
-            self._begun = False
+        if self._in_transaction:
+            self._in_transaction = False
             self._tx.put_nowait((None, self._conn.rollback))
 
     async def rollback(self) -> None:
         """Roll back, and return once that is done and all that was asked for before."""
         self._put_off.clear()
-        self._begun = False
+        self._in_transaction = False
         await super().rollback()
 
     async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -35,7 +35,7 @@ SELECT {_COLUMNS} FROM json_each(?) AS i CROSS JOIN webhooks AS w ON w.webhook_i
 """  # noqa: S608 - the same
 REVISION: Final = "SELECT revision FROM webhooks_revision"
 # The outer table must stay outside: the planner knows nothing of the size of a JSON text.
-KNOWN: Final = """
+FIND_EVENTS: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
 """
@@ -101,10 +101,10 @@ class SqliteIngestStatements(Dialect):
         """Insert the events that are new; return those that are known."""
         rows = {stored.event.key: event_row(stored, to_microseconds(now)) for stored in events}
         ids = as_json({stored.event.event_id for stored in events})
-        known = known_of(await fetch(connection, KNOWN, ids), rows.keys())
-        new = [row for key, row in rows.items() if key not in known]
+        known_events = known_events_of(await fetch(connection, FIND_EVENTS, ids), rows.keys())
+        new = [row for key, row in rows.items() if key not in known_events]
         await run_many(connection, ADD_EVENT, new)
-        return known
+        return known_events
 
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
@@ -117,8 +117,10 @@ class SqliteIngestStatements(Dialect):
         return False
 
 
-def known_of(rows: Sequence[RawRow], keys: Collection[EventKey]) -> Mapping[EventKey, KnownEvent]:
-    """Return the events among the rows of ``KNOWN`` that were asked for."""
+def known_events_of(
+    rows: Sequence[RawRow], keys: Collection[EventKey]
+) -> Mapping[EventKey, KnownEvent]:
+    """Return the events among the rows of ``FIND_EVENTS`` that were asked for."""
     stored = {
         (UUID(environment), event_id): KnownEvent(type_, body)
         for environment, event_id, type_, body in rows

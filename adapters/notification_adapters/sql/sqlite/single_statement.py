@@ -16,11 +16,11 @@ from notification_adapters.sql.sqlite.driver import Value, as_json
 from notification_adapters.sql.sqlite.ingest import (
     ADD_DELIVERY,
     ADD_EVENT,
-    KNOWN,
+    FIND_EVENTS,
     REVISION,
     delivery_rows,
     event_row,
-    known_of,
+    known_events_of,
 )
 from notification_adapters.sql.sqlite.results import LOG, attempt_row
 from notification_adapters.sql.stores.ingest import arrivals
@@ -63,7 +63,7 @@ class SqliteSingleStatement(SingleStatement):
         now = self._clock.now()
         stored_at = to_microseconds(now)
         rows = delivery_rows(planned.deliveries, Lease(planned.worker, now, now + planned.lease))
-        known = await self._transact(
+        known_events = await self._transact(
             partial(
                 _store,
                 planned.webhooks_revision,
@@ -72,7 +72,7 @@ class SqliteSingleStatement(SingleStatement):
                 rows,
             )
         )
-        return None if known is None else arrivals(planned.events, known)
+        return None if known_events is None else arrivals(planned.events, known_events)
 
     async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """End deliveries that have succeeded, if all have; return the results left to do."""
@@ -107,7 +107,7 @@ def _store(
     of_new = zip(deliveries, rows, strict=True)
     raw.executemany(ADD_DELIVERY, [row for new, row in of_new if new.event_key not in old])
     ids = as_json({event_id for _, event_id in old})
-    return known_of(raw.execute(KNOWN, (ids,)).fetchall(), old)
+    return known_events_of(raw.execute(FIND_EVENTS, (ids,)).fetchall(), old)
 
 
 def _succeed(

@@ -50,7 +50,7 @@ class SqlApiKeyStore(ApiKeyStore):
         query = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.query() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return _found(row, key_id)
+        return _require_key(row, key_id)
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys by falling id, those below ``before`` only."""
@@ -75,10 +75,10 @@ class SqlApiKeyStore(ApiKeyStore):
             else:
                 await self._database.confirm_found(connection)
             row = (await connection.execute(query)).one_or_none()
-        return _found(row, key_id)
+        return _require_key(row, key_id)
 
 
-def _found(row: sa.Row[Any] | None, key_id: UUID) -> ApiKey:
+def _require_key(row: sa.Row[Any] | None, key_id: UUID) -> ApiKey:
     if row is None:
         raise ApiKeyNotFound(key_id)
     return _key(row)

@@ -20,8 +20,8 @@ _MOST_REMEMBERED = 20_000
 
 
 @frozen
-class _Look:
-    """What a look at the queues found: those to take from, and when others come due."""
+class _QueueScan:
+    """What a scan of the queues came to: those to take from, and when others come due."""
 
     webhooks_revision: int
     now: datetime
@@ -38,7 +38,7 @@ class _Look:
         return None if due_at is None else due_at - self.now
 
 
-class _Remembered:
+class _WebhooksByRevision:
     """The webhooks of what was claimed, read again once the webhooks' revision is another one."""
 
     def __init__(self, rows: WebhookRows) -> None:
@@ -65,25 +65,25 @@ class Claims:
     def __init__(self, database: Database, rows: WebhookRows) -> None:
         self._database = database
         self._dialect = database.dialect
-        self._webhooks = _Remembered(rows)
+        self._webhooks = _WebhooksByRevision(rows)
 
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries and begin their next attempt."""
         if self._database.has_one_writer:
             # A look through a reader first: where nothing is due, no writer is kept waiting.
             async with self._database.query() as connection:
-                look = await self._look(connection, claim)
-                if not look.open:
-                    return look.nothing()
+                scan = await self._scan(connection, claim)
+                if not scan.open:
+                    return scan.nothing()
         async with self._database.write_transaction() as connection:
             return await self._take(connection, claim)
 
-    async def _look(self, connection: AsyncConnection, claim: Claim) -> _Look:
+    async def _scan(self, connection: AsyncConnection, claim: Claim) -> _QueueScan:
         webhooks_revision, now, queues = await self._dialect.scan_queues(
             connection, claim.after, claim.max_webhooks
         )
         sendable = [queue for queue in queues if queue.may_be_sent_to(now)]
-        return _Look(
+        return _QueueScan(
             webhooks_revision,
             now,
             open=[
@@ -96,25 +96,25 @@ class Claims:
         )
 
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
-        look = await self._look(connection, claim)
-        if not look.open:
-            return look.nothing()
-        read = share(claim, look.open)
-        waiting = await self._dialect.lock_due(connection, look.open, read, look.now)
+        scan = await self._scan(connection, claim)
+        if not scan.open:
+            return scan.nothing()
+        read = share(claim, scan.open)
+        waiting = await self._dialect.lock_due(connection, scan.open, read, scan.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
         choice = choose({webhook_id: list(queue) for webhook_id, queue in by_webhook}, claim, read)
-        lease = Lease(claim.worker, look.now, look.now + claim.lease)
+        lease = Lease(claim.worker, scan.now, scan.now + claim.lease)
         chosen = [delivery.handle for delivery in choice.chosen]
-        watched = () if choice.has_more else look.open
+        watched = () if choice.has_more else scan.open
         claimed, later = await self._dialect.claim(connection, chosen, lease, watched)
-        next_due = min(filter(None, (later, look.next_due)), default=None)
+        next_due = min(filter(None, (later, scan.next_due)), default=None)
         webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(
             deliveries=tuple(claimed),
             # They are as of the counter that was read before them, at least.
-            webhooks=await self._webhooks.at(connection, look.webhooks_revision, webhook_ids),
-            webhooks_revision=look.webhooks_revision,
-            after=choice.cut_at or look.after,
+            webhooks=await self._webhooks.at(connection, scan.webhooks_revision, webhook_ids),
+            webhooks_revision=scan.webhooks_revision,
+            after=choice.cut_at or scan.after,
             # Where this claim's bounds left something behind, it is to be claimed at once.
-            next_due=timedelta() if choice.has_more else look.until(next_due),
+            next_due=timedelta() if choice.has_more else scan.until(next_due),
         )

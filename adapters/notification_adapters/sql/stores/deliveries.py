@@ -56,14 +56,16 @@ class SqlDeliveryStore(DeliveryStore):
         self._records = records
         self._ids = ids
         self._outbox = outbox
-        self._letters = DeadLetterRows(outbox, ids)
+        self._dead_letters = DeadLetterRows(outbox, ids)
         self._claims = Claims(database, rows)
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._database.write_transaction() as connection:
-            yield SqlIngest(connection, self._database, self._rows, self._records, self._letters)
+            yield SqlIngest(
+                connection, self._database, self._rows, self._records, self._dead_letters
+            )
 
     async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
@@ -75,7 +77,9 @@ class SqlDeliveryStore(DeliveryStore):
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
         async with self._database.borrow(connection):
-            yield SqlIngest(connection, self._database, self._rows, self._records, self._letters)
+            yield SqlIngest(
+                connection, self._database, self._rows, self._records, self._dead_letters
+            )
 
     @retry_lost_transaction
     async def acquire(self, claim: Claim) -> Claimed:
@@ -100,10 +104,10 @@ class SqlDeliveryStore(DeliveryStore):
                 attempts = [results[place].attempt for place in sorted(places)]
                 await self._dialect.log_attempts(connection, attempts)
             else:
-                places = await self._judge(connection, results, now, interruption_delay)
+                places = await self._write_results(connection, results, now, interruption_delay)
         return [result.fence for place, result in enumerate(results) if place not in places]
 
-    async def _judge(
+    async def _write_results(
         self,
         connection: AsyncConnection,
         results: Sequence[AttemptResult],
@@ -162,16 +166,16 @@ class SqlDeliveryStore(DeliveryStore):
         # A look through a reader first, so that a writer is not kept waiting for nothing.
         async with self._database.read_transaction() as connection:
             now = await self._dialect.now(connection)
-            blocked = await self._dialect.blocked_webhooks(connection, now)
-            if not blocked:
+            blocked_webhooks = await self._dialect.blocked_webhooks(connection, now)
+            if not blocked_webhooks:
                 return 0
-            look = connection, blocked, 1, now, expired_before
-            if self._database.has_one_writer and not await self._dialect.lock_unsendable(*look):
+            probe = connection, blocked_webhooks, 1, now, expired_before
+            if self._database.has_one_writer and not await self._dialect.lock_unsendable(*probe):
                 return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             cancelled = await self._dialect.lock_unsendable(
-                connection, blocked, limit, now, expired_before
+                connection, blocked_webhooks, limit, now, expired_before
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
         return len(cancelled)

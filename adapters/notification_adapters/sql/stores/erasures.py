@@ -50,13 +50,13 @@ class SqlErasureStore(ErasureStore):
             if begins or (await connection.execute(anew)).rowcount:
                 await self._records.write(connection, records)
             await connection.execute(bury)
-            row = (await connection.execute(_one(environment_id))).one()
+            row = (await connection.execute(_erasure_query(environment_id))).one()
             return _erasure(row), await count_change(connection)
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""
         async with self._database.query() as connection:
-            row = (await connection.execute(_one(environment_id))).first()
+            row = (await connection.execute(_erasure_query(environment_id))).first()
         if row is None:
             raise ErasureNotFound(environment_id)
         return _erasure(row)
@@ -75,7 +75,7 @@ class SqlErasureStore(ErasureStore):
             )
 
 
-def _one(environment_id: UUID) -> sa.Select[Any]:
+def _erasure_query(environment_id: UUID) -> sa.Select[Any]:
     return sa.select(erasures).where(_e.environment_id == environment_id)
 
 

@@ -10,7 +10,7 @@ from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.pages import end_of_look, length_of_look
+from notification_adapters.sql.pages import last_examined, rows_to_examine
 from notification_adapters.sql.stores.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
 from notification_core.concurrency.ids import earliest_id
@@ -78,20 +78,20 @@ class SqlHistory(History):
         criteria: DeliveryCriteria = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
-        looked_at = (
+        examined = (
             _rows()
             .where(_d.webhook_id == webhook_id, _d.environment_id == environment_id)
             .where(*_within(criteria, before))
             .order_by(_d.delivery_id.desc())
-            .limit(length_of_look(limit, is_selective=criteria.is_selective))
+            .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
             .subquery()
         )
         async with self._database.read_transaction() as connection:
-            rows = await connection.execute(_matching(looked_at, criteria, limit + 1))
+            rows = await connection.execute(_matching(examined, criteria, limit + 1))
             records = [_record(row) for row in rows]
             end = None
             if criteria.is_selective:
-                end = await end_of_look(connection, looked_at, [looked_at.c.delivery_id])
+                end = await last_examined(connection, examined, [examined.c.delivery_id])
         return page_of(records, limit, end and end.delivery_id, _delivery_id)
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
@@ -133,22 +133,24 @@ class SqlHistory(History):
         criteria: EventCriteria = EVERY_EVENT,
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
-        looked_at = (
+        examined = (
             sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at)
             .where(_e.environment_id == environment_id, *_of_the_time(criteria, before))
             .order_by(_e.stored_at.desc(), _e.event_id.desc())
-            .limit(length_of_look(limit, is_selective=criteria.is_selective))
+            .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
             .subquery()
         )
-        place = looked_at.c.stored_at, looked_at.c.event_id
-        matching = sa.select(looked_at).order_by(*(column.desc() for column in place))
+        place = examined.c.stored_at, examined.c.event_id
+        matching = sa.select(examined).order_by(*(column.desc() for column in place))
         if criteria.event_type is not None:
-            matching = matching.where(looked_at.c.type == criteria.event_type)
+            matching = matching.where(examined.c.type == criteria.event_type)
         async with self._database.read_transaction() as connection:
             rows = (await connection.execute(matching.limit(limit + 1))).all()
             event_ids = [row.event_id for row in rows[:limit]]
             counts = await _counts(connection, environment_id, event_ids)
-            end = await end_of_look(connection, looked_at, place) if criteria.is_selective else None
+            end = (
+                await last_examined(connection, examined, place) if criteria.is_selective else None
+            )
         summaries = [
             EventSummary(
                 row.event_id,

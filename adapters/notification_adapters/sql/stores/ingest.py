@@ -35,8 +35,8 @@ class SqlIngest(IngestTransaction):
         self._database = database
         self._rows = rows
         self._records = records
-        self._letters = letters
-        self._began: datetime | None = None
+        self._dead_letters = letters
+        self._time: datetime | None = None
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments in one query."""
@@ -44,7 +44,7 @@ class SqlIngest(IngestTransaction):
 
     async def webhooks_revision(self) -> int:
         """Return the webhooks' revision as this transaction sees it."""
-        number, self._began = await self._database.dialect.revision_and_time(self._connection)
+        number, self._time = await self._database.dialect.revision_and_time(self._connection)
         return number
 
     async def erasing(self) -> Collection[UUID]:
@@ -55,10 +55,10 @@ class SqlIngest(IngestTransaction):
         """Store the events that are new, in the order of their keys."""
         ordered = sorted(events, key=order)
         now = await self._now()
-        known = await self._database.dialect.add_events(self._connection, ordered, now)
-        if known:
+        known_events = await self._database.dialect.add_events(self._connection, ordered, now)
+        if known_events:
             await self._database.confirm_found(self._connection)
-        return arrivals(events, known)
+        return arrivals(events, known_events)
 
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
@@ -76,27 +76,27 @@ class SqlIngest(IngestTransaction):
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
         now = await self._now()
-        if await self._letters.add(self._connection, dead_letters, now) < len(dead_letters):
+        if await self._dead_letters.add(self._connection, dead_letters, now) < len(dead_letters):
             await self._database.confirm_found(self._connection)
 
     async def _now(self) -> datetime:
         """Return one time for all that the transaction stores."""
-        if self._began is None:
-            self._began = await self._database.dialect.now(self._connection)
-        return self._began
+        if self._time is None:
+            self._time = await self._database.dialect.now(self._connection)
+        return self._time
 
 
 def arrivals(
-    events: Sequence[EventToStore], known: Mapping[EventKey, KnownEvent]
+    events: Sequence[EventToStore], known_events: Mapping[EventKey, KnownEvent]
 ) -> Mapping[EventKey, Arrival]:
     """Return of each event whether it is new, given those that are known.
 
     What has the id of a known one is that one, or another one under its id.
     """
     result = dict.fromkeys((stored.event.key for stored in events), Arrival.NEW)
-    for stored in events if known else ():
+    for stored in events if known_events else ():
         event = stored.event
-        if (before := known.get(event.key)) is not None:
+        if (before := known_events.get(event.key)) is not None:
             # Of an event that no webhook wanted only the type is left to compare.
             same = before.type == event.type and (
                 before.body is None or holds_data_of(before.body, event)

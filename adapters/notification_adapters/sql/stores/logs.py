@@ -11,7 +11,7 @@ from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.pages import end_of_look, length_of_look
+from notification_adapters.sql.pages import last_examined, rows_to_examine
 from notification_adapters.sql.tables import attempts, webhooks
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.delivery import (
@@ -54,18 +54,18 @@ class SqlLogStore(LogStore):
         criteria: AttemptCriteria = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
-        look = (
+        query = (
             sa.select(*(_SIFTED if criteria.is_selective else attempts.c))
             .where(_a.webhook_id == webhook_id, _a.environment_id == environment_id)
             .where(*_within(criteria, before))
             .order_by(_a.log_id.desc())
-            .limit(length_of_look(limit, is_selective=criteria.is_selective))
+            .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
         )
         if criteria.is_selective:
             async with self._database.read_transaction() as connection:
-                return await _sifted(connection, environment_id, look.subquery(), limit, criteria)
+                return await _sifted(connection, environment_id, query.subquery(), limit, criteria)
         async with self._database.query() as connection:
-            page = [attempt_from(row) for row in await connection.execute(look)]
+            page = [attempt_from(row) for row in await connection.execute(query)]
         return page_of(page, limit, None, _log_id)
 
     async def activity(
@@ -99,24 +99,24 @@ _SIFTED = (_a.log_id, _a.outcome, _a.event_type, _a.http_code)
 async def _sifted(
     connection: AsyncConnection,
     environment_id: UUID,
-    looked_at: sa.Subquery,
+    examined: sa.Subquery,
     limit: int,
     criteria: AttemptCriteria,
 ) -> LogPage:
     """Return a page of the attempts that are wanted; only these are read whole: they are long."""
-    matching = sa.select(looked_at.c.log_id)
+    matching = sa.select(examined.c.log_id)
     if criteria.outcome is not None:
-        matching = matching.where(looked_at.c.outcome == criteria.outcome.value)
+        matching = matching.where(examined.c.outcome == criteria.outcome.value)
     if criteria.event_type is not None:
-        matching = matching.where(looked_at.c.event_type == criteria.event_type)
+        matching = matching.where(examined.c.event_type == criteria.event_type)
     if criteria.http_code is not None:
-        matching = matching.where(looked_at.c.http_code == criteria.http_code)
-    shown = matching.order_by(looked_at.c.log_id.desc()).limit(limit + 1)
+        matching = matching.where(examined.c.http_code == criteria.http_code)
+    shown = matching.order_by(examined.c.log_id.desc()).limit(limit + 1)
     log_ids = (await connection.execute(shown)).scalars().all()
     whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
     rows = await connection.execute(whole.order_by(_a.log_id.desc()))
     page = [attempt_from(row) for row in rows]
-    end = await end_of_look(connection, looked_at, [looked_at.c.log_id])
+    end = await last_examined(connection, examined, [examined.c.log_id])
     return page_of(page, limit, end and end.log_id, _log_id)
 
 

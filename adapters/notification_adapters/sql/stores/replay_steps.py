@@ -54,7 +54,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     connection: AsyncConnection,
     replay: Replay,
     limit: int,
-    room: int,
+    max_waiting: int,
     now: datetime,
     ids: IdGenerator,
 ) -> ReplayProgress:
@@ -64,7 +64,7 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     job = (await connection.execute(locked)).first()
     if job is None or not await _may_go_on(connection, replay, now):
         return NO_PROGRESS
-    free = room - await _waiting(connection, replay, room)
+    free = max_waiting - await _waiting(connection, replay, max_waiting)
     if free <= 0:
         return NO_PROGRESS
     batch = await _next(connection, replay, job.cursor, limit, free)

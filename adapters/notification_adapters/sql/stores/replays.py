@@ -167,11 +167,13 @@ class SqlReplayStore(ReplayStore):
             return [_replay(row) for row in await connection.execute(query)]
 
     @retry_lost_transaction
-    async def advance(self, replay: Replay, limit: int, room: int) -> ReplayProgress:
+    async def advance(self, replay: Replay, limit: int, max_waiting: int) -> ReplayProgress:
         """Make the next of a running replay's deliveries, in one transaction."""
         async with self._database.write_transaction() as connection:
             now = await self._database.dialect.now(connection)
-            return await replay_steps.advance(connection, replay, limit, room, now, self._ids)
+            return await replay_steps.advance(
+                connection, replay, limit, max_waiting, now, self._ids
+            )
 
 
 def _one(

@@ -70,27 +70,27 @@ class SqlRetention(Retention):
 
     async def delete_attempts_before(self, before: datetime, limit: int) -> int:
         """Delete attempts that were logged before: their ids tell when."""
-        return await self._forget(_a.log_id, before, limit)
+        return await self._delete_older(_a.log_id, before, limit)
 
     async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before: their ids tell when."""
-        return await self._forget(audit.c.entry_id, before, limit)
+        return await self._delete_older(audit.c.entry_id, before, limit)
 
     async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before: their ids tell when."""
-        return await self._forget(dead_letters.c.letter_id, before, limit)
+        return await self._delete_older(dead_letters.c.letter_id, before, limit)
 
     @retry_lost_transaction
-    async def _forget(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
+    async def _delete_older(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
         """Delete the first rows of a table whose ids are older; return how many."""
         old = sa.select(key).where(key < earliest_id(before)).order_by(key)
         async with self._database.read_transaction() as connection:
             ids = (await connection.execute(old.limit(limit))).scalars().all()
         if not ids:
             return 0
-        forget = sa.delete(key.table).where(key <= ids[-1])
+        deletion = sa.delete(key.table).where(key <= ids[-1])
         async with self._database.write_transaction() as connection:
-            return (await connection.execute(forget)).rowcount
+            return (await connection.execute(deletion)).rowcount
 
     @retry_lost_transaction
     async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
@@ -128,10 +128,10 @@ class SqlRetention(Retention):
             replayed = (await connection.execute(old_replay)).first()
         if not webhook_ids and replayed is None:
             return 0
-        forget = sa.delete(webhooks).where(_w.webhook_id.in_(webhook_ids), _w.deleted_at < before)
+        deletion = sa.delete(webhooks).where(_w.webhook_id.in_(webhook_ids), _w.deleted_at < before)
         async with self._database.write_transaction() as connection:
             await connection.execute(sa.delete(replays).where(*ended))
-            return (await connection.execute(forget)).rowcount
+            return (await connection.execute(deletion)).rowcount
 
 
 _USERS: Final = (deliveries, attempts, replays)

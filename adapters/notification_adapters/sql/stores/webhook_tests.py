@@ -46,7 +46,7 @@ class SqlWebhookTestStore(WebhookTestStore):
             await self._records.write(connection, records)
             now = await self._dialect.now(connection)
             await self._dialect.add_events(connection, [event], now)
-            begun = sa.insert(deliveries).values(
+            insert = sa.insert(deliveries).values(
                 delivery_id=fence.delivery_id,
                 environment_id=fence.environment_id,
                 webhook_id=delivery.webhook_id,
@@ -65,7 +65,7 @@ class SqlWebhookTestStore(WebhookTestStore):
                 event_stored_at=now,
                 ended_at=now,
             )
-            await connection.execute(begun)
+            await connection.execute(insert)
 
     @retry_lost_transaction
     async def finish(self, attempt: Attempt, records: RequestRecords = ()) -> bool:
