@@ -14,10 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import pool
-from notification_adapters.sql.sqlite.database import READERS
-from notification_adapters.sql.sqlite.driver import CommitFailed, SqliteConnection, driver_of
-from notification_adapters.sql.sqlite.errors import map_errors
+from notification_adapters.sql.sqlite.database import READERS, SqlitePool
+from notification_adapters.sql.sqlite.driver import (
+    CommitFailed,
+    SqliteConnection,
+    driver_of,
+    map_errors,
+)
 from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
@@ -97,7 +100,9 @@ async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
 async def test_a_database_that_another_process_holds_is_busy_and_then_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BUSY_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(
+        "notification_adapters.sql.sqlite.database.BUSY_TIMEOUT", timedelta(milliseconds=50)
+    )
     await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
@@ -288,7 +293,7 @@ def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(
 
     async def open_a_directory() -> None:
         with pytest.raises(StorageUnavailable), map_errors():
-            async with pool.SqlitePool(tmp_path, (), size=1).lend():
+            async with SqlitePool(tmp_path, (), size=1).lend():
                 pass
 
     for _ in range(20):

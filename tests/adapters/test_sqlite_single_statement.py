@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import pool
 from notification_adapters.sql.sqlite.database import SqliteDatabase
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.delivery import NewDelivery
@@ -51,7 +50,9 @@ def _stored(folder: Path) -> tuple[int, int]:
 async def test_while_another_process_writes_nothing_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BUSY_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(
+        "notification_adapters.sql.sqlite.database.BUSY_TIMEOUT", timedelta(milliseconds=50)
+    )
     await make_sqlite(database(tmp_path))
     async with opened(tmp_path) as storage:
         with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
