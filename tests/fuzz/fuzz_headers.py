@@ -5,7 +5,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from notification_adapters.http.native.request import head_of, target_of
+    from notification_adapters.http.native.sender import head_of, target_of
     from notification_core.model.custom_headers import check_custom_headers, masked
     from notification_core.model.destinations import DestinationPolicy, check_url
     from notification_core.model.webhook import Method

@@ -3,10 +3,9 @@
 import asyncio
 import socket
 import ssl
-from typing import cast
+from typing import NamedTuple, cast
 
 from notification_adapters.http import failures
-from notification_adapters.http.native.request import HttpOrigin
 from notification_adapters.http.native.response import ResponseReader
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.ports.sender import SendingFailed
@@ -18,6 +17,15 @@ _NOTHING = memoryview(b"")
 
 Outcome = ReceivedResponse | SendingFailed | TimeoutError
 """What a request came to. It is not an exception of its future: perhaps nobody awaits it."""
+
+
+class HttpOrigin(NamedTuple):
+    """What a connection leads to, and may be used again for."""
+
+    scheme: str
+    host: str
+    port: int
+    is_address: bool
 
 
 class HttpConnection(asyncio.Protocol):

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from notification_adapters.http import failures
 from notification_adapters.http.destination_guard import DestinationDenied, system_trust
-from notification_adapters.http.native.connection import HttpConnection
-from notification_adapters.http.native.request import HttpOrigin
+from notification_adapters.http.native.connection import HttpConnection, HttpOrigin
 from notification_adapters.http.native.routes import PhaseTimer, Route
 from notification_adapters.http.resolver import LookupFailed
 from notification_adapters.http.shortages import raising_shortages

@@ -7,8 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from notification_adapters.http.messages import IDLE
-from notification_adapters.http.native.connection import HttpConnection
-from notification_adapters.http.native.request import HttpOrigin
+from notification_adapters.http.native.connection import HttpConnection, HttpOrigin
 
 MAX_IDLE = 512
 """As many as there are requests in flight by default.

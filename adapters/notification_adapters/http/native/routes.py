@@ -14,7 +14,7 @@ from attrs import frozen
 from notification_adapters.http import failures
 from notification_adapters.http.destination_guard import guarded_sockets
 from notification_adapters.http.messages import MAX_HEADER_BYTES
-from notification_adapters.http.native.request import HttpOrigin
+from notification_adapters.http.native.connection import HttpOrigin
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import GuardedResolver
 from notification_adapters.http.shortages import raising_shortages
