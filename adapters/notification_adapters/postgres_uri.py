@@ -138,11 +138,11 @@ class PostgresUri:
 
     def driver_uris(self) -> tuple[str, ...]:
         """Return a URI for each host, with the options that the driver knows."""
-        known = {name: text for name, text in self.options.items() if name in _OF_THE_DRIVER}
+        options = {name: text for name, text in self.options.items() if name in _OF_THE_DRIVER}
         # Of several hosts one is used that accepts writes.
         default = "read-write" if len(self.hosts) > 1 else "any"
-        known["target_session_attrs"] = self.options.get("target_session_attrs", default)
-        return tuple(self._text((host,), known) for host in self.hosts)
+        options["target_session_attrs"] = self.options.get("target_session_attrs", default)
+        return tuple(self._text((host,), options) for host in self.hosts)
 
     def __str__(self) -> str:
         return self._text(self.hosts, self.options)

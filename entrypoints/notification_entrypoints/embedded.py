@@ -67,7 +67,7 @@ _DEFAULTS: Final = MappingProxyType(
     }
 )
 _logger = logging.getLogger(__name__)
-_LOOK_SECONDS: Final = 0.01
+_POLL_SECONDS: Final = 0.01
 
 
 def settings(**variables: str) -> Settings:
@@ -206,7 +206,7 @@ class Notifications:
         """
         dispatcher = self._application.dispatcher
         while dispatcher and not dispatcher.runner.idle:
-            await self._application.clock.sleep(_LOOK_SECONDS)
+            await self._application.clock.sleep(_POLL_SECONDS)
 
     def api(self) -> web.Application:
         """Return the HTTP API, to be mounted below a prefix (``app.add_subapp``).

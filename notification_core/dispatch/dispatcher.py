@@ -84,7 +84,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self._notifier = storage.notifier
         self._maintenance = maintenance
         self._clock, self._observer, self._rules = clock, observer, rules
-        self._signals = {name: Wakeup(clock) for name in self._steps()}
+        self._wakeups = {name: Wakeup(clock) for name in self._steps()}
         self._claiming = asyncio.Lock()
         self._claims, self._claim_at = True, 0.0
         self._after: UUID | None = None
@@ -190,12 +190,12 @@ class Dispatcher(RunnerListener, ResultListener):
         """Take in that webhooks have changed: nothing more is sent before they are read again."""
         if self._queue.on_webhooks_changed(revision):
             for name in ("refresh", "maintenance", "erase"):
-                self._signals[name].set()
+                self._wakeups[name].set()
             self.on_capacity()
 
     def replay(self) -> None:
         """Take in that there is a replay to carry on."""
-        self._signals["replay"].set()
+        self._wakeups["replay"].set()
 
     # What the runner and the result writer tell.
 
@@ -205,7 +205,7 @@ class Dispatcher(RunnerListener, ResultListener):
 
     def on_stale_webhooks(self) -> None:
         """Read webhooks again."""
-        self._signals["refresh"].set()
+        self._wakeups["refresh"].set()
 
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
@@ -217,7 +217,7 @@ class Dispatcher(RunnerListener, ResultListener):
                     key = result.fence.environment_id, result.attempt.webhook_id
                     self._maintenance.reaper.delivery_failed(*key)
                 case Failed():
-                    self._signals["poll"].set()
+                    self._wakeups["poll"].set()
         self.runner.written(result.fence for result in results)
 
     def on_released(self, fences: Sequence[Fence]) -> None:
@@ -238,7 +238,7 @@ class Dispatcher(RunnerListener, ResultListener):
         """Have the next claim made no later than at this time."""
         if at < self._claim_at:
             self._claim_at = at
-            self._signals["claim"].set()
+            self._wakeups["claim"].set()
 
     async def _claim_when_due(self) -> float:
         poll_interval = self._rules.poll_interval.total_seconds()
@@ -309,7 +309,7 @@ class Dispatcher(RunnerListener, ResultListener):
                 self._observer.background_task_failed(name, error)
                 await self._clock.sleep(_PAUSE_AFTER_ERROR)
                 continue
-            await self._signals[name].wait(pause)
+            await self._wakeups[name].wait(pause)
 
     async def _tick(self) -> float:
         self.runner.tick()
@@ -353,7 +353,7 @@ class Dispatcher(RunnerListener, ResultListener):
     async def _keep_lock(self) -> float:
         await self._lock_guard.recover_once()
         # Whatever was told meanwhile was not heard.
-        self._signals["poll"].set()
+        self._wakeups["poll"].set()
         self.on_capacity()
         return 0.0
 

@@ -152,9 +152,9 @@ def _within_bytes(judged: Sequence[_Judged]) -> int:
 def _end_of(part: Sequence[_Judged], events: int) -> int:
     """Return where the first so many distinct events end."""
     seen = set()
-    for number, (_, one) in enumerate(part):
-        if isinstance(one, Event):
-            seen.add(one.key)
+    for number, (_, read) in enumerate(part):
+        if isinstance(read, Event):
+            seen.add(read.key)
         if len(seen) > events:
             return number
     return len(part)

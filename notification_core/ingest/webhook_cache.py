@@ -76,13 +76,13 @@ class WebhookCache:
     ) -> CachedWebhooks:
         """Return the webhooks of these environments, as the transaction sees them."""
         generation = await self._generation(transaction)
-        found = {one: generation.webhooks.get(one) for one in environment_ids}
-        missing = [one for one, webhooks in found.items() if webhooks is None]
+        cached = {key: generation.webhooks.get(key) for key in environment_ids}
+        missing = [environment_id for environment_id, of_it in cached.items() if of_it is None]
         if missing:
             read = _by_environment(await transaction.subscriptions(missing), missing)
             generation.remember(read)
-            found |= read
-        webhooks = [*chain.from_iterable(each or () for each in found.values())]
+            cached |= read
+        webhooks = [*chain.from_iterable(of_it or () for of_it in cached.values())]
         return CachedWebhooks(generation.webhooks_revision, webhooks, generation.erasing)
 
     async def _generation(self, transaction: IngestTransaction) -> _Generation:
@@ -99,7 +99,7 @@ class WebhookCache:
 def _by_environment(
     webhooks: Sequence[Webhook], environment_ids: Collection[UUID]
 ) -> Mapping[UUID, Sequence[Webhook]]:
-    found: dict[UUID, list[Webhook]] = {one: [] for one in environment_ids}
+    grouped: dict[UUID, list[Webhook]] = {key: [] for key in environment_ids}
     for webhook in webhooks:
-        found[webhook.environment_id].append(webhook)
-    return found
+        grouped[webhook.environment_id].append(webhook)
+    return grouped

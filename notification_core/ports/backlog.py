@@ -27,7 +27,7 @@ class BacklogSize:
     """
 
     waiting: int
-    begun: int
+    claimed: int
     webhooks: int
     due: Mapping[UUID, timedelta]
     workers: Collection[UUID]

@@ -26,9 +26,9 @@ class ReplayRunner:
         running = await self._store.running(_MOST_AT_ONCE, after)
         self._turned_to = running[-1] if len(running) == _MOST_AT_ONCE else None
         for replay in running:
-            advance = await self._store.advance(replay, _MAX_EXAMINED, MAX_WAITING)
-            examined += advance.examined
-            made += advance.made
+            progress = await self._store.advance(replay, _MAX_EXAMINED, MAX_WAITING)
+            examined += progress.examined
+            made += progress.made
         if made:
             self._observer.deliveries_stored(0, made, 0)
         return ReplayProgress(examined, made)

@@ -21,7 +21,7 @@ async def test_what_waits_is_counted_and_the_oldest_is_told_by_its_age(harness: 
     await harness.publish(other, 2)
     await harness.clock.advance(5)
     size = await harness.storage.backlog.size()
-    assert (size.waiting, size.begun, size.webhooks) == (5, 0, 2)
+    assert (size.waiting, size.claimed, size.webhooks) == (5, 0, 2)
     assert size.oldest_due
     assert size.oldest_due // timedelta(seconds=1) == 65
     ages = {webhook_id: age // timedelta(seconds=1) for webhook_id, age in size.due.items()}
@@ -33,12 +33,12 @@ async def test_what_a_worker_has_taken_is_counted_apart_with_the_worker(harness:
     await harness.publish(webhook, 3)
     await harness.claim(limit=2)
     size = await harness.storage.backlog.size()
-    assert (size.waiting, size.begun, size.workers) == (1, 2, {harness.worker})
+    assert (size.waiting, size.claimed, size.workers) == (1, 2, {harness.worker})
 
 
 async def test_what_is_not_due_yet_waits_and_has_no_age(harness: Harness) -> None:
-    begun = await harness.begin(await harness.webhook())
-    await harness.finish(begun, Retry(timedelta(hours=1)))
+    claimed = await harness.begin(await harness.webhook())
+    await harness.finish(claimed, Retry(timedelta(hours=1)))
     size = await harness.storage.backlog.size()
     assert (size.waiting, size.oldest_due) == (1, None)
 
@@ -54,8 +54,8 @@ async def test_a_webhook_that_is_not_sent_to_makes_nothing_old(harness: Harness)
 
 async def test_what_has_ended_waits_no_more(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun)
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed)
     assert await harness.storage.backlog.size() == EMPTY
 
 
@@ -84,7 +84,7 @@ async def test_what_is_being_sent_and_what_has_ended_makes_no_queue_longer(
 ) -> None:
     webhook = await harness.webhook()
     await harness.publish(webhook, 4)
-    begun, *_ = (await harness.claim(limit=2)).deliveries
-    await harness.finish(begun)
+    claimed, *_ = (await harness.claim(limit=2)).deliveries
+    await harness.finish(claimed)
     assert set(await harness.storage.backlog.longer_than(1)) == {webhook.webhook_id}
     assert set(await harness.storage.backlog.longer_than(2)) == set()

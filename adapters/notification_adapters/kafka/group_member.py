@@ -20,7 +20,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.event_source import MAX_TAKEN
 from notification_core.ports.observer import Observer
 
-LOOK_SECONDS = 5.0
+WATCH_SECONDS = 5.0
 """How often the group's state is looked at."""
 
 STALL_SECONDS = 120.0
@@ -195,7 +195,7 @@ class GroupMember(ConsumerRebalanceListener):
             if self._joined:
                 await self._ask_brokers()
             self._check_progress()
-            await self._news.wait(LOOK_SECONDS)
+            await self._news.wait(WATCH_SECONDS)
 
     async def _ask_brokers(self) -> None:
         try:
@@ -234,7 +234,7 @@ class GroupMember(ConsumerRebalanceListener):
     def _check_progress(self) -> None:
         """Give up a consumer that has not shown for long that it does what it is there for."""
         now = self._clock.monotonic()
-        polls = now - self._polled_at < 2 * LOOK_SECONDS
+        polls = now - self._polled_at < 2 * WATCH_SECONDS
         if self.problem is None and (self._batch or (polls and not any(self.lag.values()))):
             self._progressed_at = now
         if now - self._progressed_at > STALL_SECONDS:

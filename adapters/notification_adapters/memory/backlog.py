@@ -36,7 +36,7 @@ class MemoryBacklog(Backlog):
         }
         return BacklogSize(
             waiting=min(len(waiting), max_counted),
-            begun=min(len(workers), max_counted),
+            claimed=min(len(workers), max_counted),
             webhooks=len(seen),
             due=due,
             workers=frozenset(workers) - {TEST_WORKER},

@@ -71,11 +71,11 @@ class MemoryIngest(IngestTransaction):
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store messages that are no events, those that are new."""
         stored = self._state.dead_letters.values()
-        known = {identity_of(letter.dead_letter.message) for letter in stored}
+        identities = {identity_of(letter.dead_letter.message) for letter in stored}
         self._dead_letters += [
             StoredDeadLetter(self._ids(), self._now, letter)
             for letter in dead_letters
-            if identity_of(letter.message) not in known
+            if identity_of(letter.message) not in identities
         ]
 
     def commit(self) -> None:
@@ -91,15 +91,15 @@ class MemoryIngest(IngestTransaction):
             self._state.forward(letter.dead_letter)
 
     def _add(self, arrived: EventToStore) -> Arrival:
-        known = self._state.events.get(arrived.event.key) or self._events.get(arrived.event.key)
-        if known is None:
+        stored = self._state.events.get(arrived.event.key) or self._events.get(arrived.event.key)
+        if stored is None:
             event = arrived.event
             self._events[arrived.event.key] = StoredEvent(
                 event.type, event.occurred_at, arrived.body, self._now
             )
             return Arrival.NEW
         # Of an event that no webhook wanted only the type is left to compare.
-        same = known.type == arrived.event.type and (
-            known.body is None or holds_data_of(known.body, arrived.event)
+        same = stored.type == arrived.event.type and (
+            stored.body is None or holds_data_of(stored.body, arrived.event)
         )
         return Arrival.DUPLICATE if same else Arrival.CONFLICT

@@ -159,8 +159,8 @@ class MemoryState:
     def check_unanswered(self, records: RequestRecords) -> None:
         """Raise :class:`AlreadyAnswered` where this request was answered lately."""
         for answer in (record for record in records if isinstance(record, StoredResponse)):
-            known = self.answers.get((answer.environment_id, answer.request))
-            if known is not None and known.answered_at > answer.answered_at - KEPT_FOR:
+            earlier = self.answers.get((answer.environment_id, answer.request))
+            if earlier is not None and earlier.answered_at > answer.answered_at - KEPT_FOR:
                 raise AlreadyAnswered("This request was answered already.")
 
     def add_records(self, records: RequestRecords) -> None:

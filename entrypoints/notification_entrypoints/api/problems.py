@@ -54,7 +54,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @frozen
-class Kind:
+class ProblemKind:
     """One entry of the catalogue: its numbers, what it means and what the caller can do."""
 
     error_code: int
@@ -65,152 +65,162 @@ class Kind:
 class Problem(Enum):
     """What can go wrong with a request."""
 
-    MALFORMED_REQUEST = Kind(1000, 400, "This is not a valid HTTP/1.1 request. Correct the client.")
-    REFUSED_REQUEST = Kind(1001, 400, "The HTTP server refused the request. Correct the client.")
-    NO_SUCH_PATH = Kind(
+    MALFORMED_REQUEST = ProblemKind(
+        1000, 400, "This is not a valid HTTP/1.1 request. Correct the client."
+    )
+    REFUSED_REQUEST = ProblemKind(
+        1001, 400, "The HTTP server refused the request. Correct the client."
+    )
+    NO_SUCH_PATH = ProblemKind(
         1002, 404, "There is nothing at this path. The paths are listed in /api/openapi.json."
     )
-    METHOD_NOT_ALLOWED = Kind(
+    METHOD_NOT_ALLOWED = ProblemKind(
         1003, 405, "This path does not have this method. Use one of the Allow header."
     )
-    BODY_TOO_SLOW = Kind(1004, 408, "The body did not arrive in time. Send it in one go.")
-    BODY_TOO_LARGE = Kind(1005, 413, "The body is too large. Send less at once.")
-    WRONG_MEDIA_TYPE = Kind(1006, 415, "Send the body as Content-Type: application/json in UTF-8.")
-    NOT_JSON = Kind(1007, 400, "The body is not JSON in UTF-8.")
-    BROKEN_BODY = Kind(
+    BODY_TOO_SLOW = ProblemKind(1004, 408, "The body did not arrive in time. Send it in one go.")
+    BODY_TOO_LARGE = ProblemKind(1005, 413, "The body is too large. Send less at once.")
+    WRONG_MEDIA_TYPE = ProblemKind(
+        1006, 415, "Send the body as Content-Type: application/json in UTF-8."
+    )
+    NOT_JSON = ProblemKind(1007, 400, "The body is not JSON in UTF-8.")
+    BROKEN_BODY = ProblemKind(
         1008, 400, "The body ended early or cannot be unpacked. Send it again, whole."
     )
-    EXPECTATION_FAILED = Kind(1009, 417, "The only expectation that is met is 100-continue.")
+    EXPECTATION_FAILED = ProblemKind(1009, 417, "The only expectation that is met is 100-continue.")
 
-    STILL_ANSWERING = Kind(
+    STILL_ANSWERING = ProblemKind(
         1010,
         409,
         "The first request with this Idempotency-Key is still being answered, or was cut off. "
         "Try again, and make a new key if this goes on.",
     )
-    KEY_REUSED = Kind(
+    KEY_REUSED = ProblemKind(
         1011, 422, "This Idempotency-Key was used for another request. Make a new one for this one."
     )
 
-    NOT_ACCEPTABLE = Kind(
+    NOT_ACCEPTABLE = ProblemKind(
         1012, 406, "The answer is to be had as application/json only. Accept that, or anything."
     )
-    WRONG_CODING = Kind(
+    WRONG_CODING = ProblemKind(
         1013, 415, "The body's Content-Encoding is not known. Send it as gzip, deflate or as it is."
     )
 
-    INVALID_BODY = Kind(1100, 400, "Fields of the body are wrong: see the details.")
-    INVALID_PARAMETERS = Kind(1101, 400, "Parameters are wrong: see the details.")
+    INVALID_BODY = ProblemKind(1100, 400, "Fields of the body are wrong: see the details.")
+    INVALID_PARAMETERS = ProblemKind(1101, 400, "Parameters are wrong: see the details.")
 
-    WEBHOOK_NOT_FOUND = Kind(1200, 404, "There is no such webhook.")
-    TOO_MANY_WEBHOOKS = Kind(
+    WEBHOOK_NOT_FOUND = ProblemKind(1200, 404, "There is no such webhook.")
+    TOO_MANY_WEBHOOKS = ProblemKind(
         1201, 409, "The environment has as many webhooks as it may have. Delete one first."
     )
-    WEBHOOK_CHANGED = Kind(
+    WEBHOOK_CHANGED = ProblemKind(
         1202, 409, "Others change this webhook at the same time. Read it and try again."
     )
 
-    WEBHOOK_OUTDATED = Kind(
+    WEBHOOK_OUTDATED = ProblemKind(
         1203, 412, "The webhook is not the one that If-Match names. Read it again, then decide."
     )
 
-    WEBHOOK_DISABLED = Kind(1204, 409, "The webhook is disabled. Enable it first.")
-    WEBHOOK_DELETED = Kind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
+    WEBHOOK_DISABLED = ProblemKind(1204, 409, "The webhook is disabled. Enable it first.")
+    WEBHOOK_DELETED = ProblemKind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
 
-    TOO_MANY_WEBHOOK_TESTS = Kind(
+    TOO_MANY_WEBHOOK_TESTS = ProblemKind(
         1206, 429, "Too many webhooks are being tested. Try again after Retry-After seconds."
     )
 
-    INVALID_EVENT = Kind(1300, 400, "The event is refused: see the details.")
-    EVENT_TOO_LARGE = Kind(1301, 413, "An event, or the batch, is too large: see the details.")
-    TOO_MANY_DELIVERIES = Kind(
+    INVALID_EVENT = ProblemKind(1300, 400, "The event is refused: see the details.")
+    EVENT_TOO_LARGE = ProblemKind(
+        1301, 413, "An event, or the batch, is too large: see the details."
+    )
+    TOO_MANY_DELIVERIES = ProblemKind(
         1302, 413, "The batch makes too many deliveries. Publish it in smaller ones."
     )
 
-    EVENT_NOT_FOUND = Kind(1303, 404, "There is no such event in this environment.")
-    EVENT_GONE = Kind(
+    EVENT_NOT_FOUND = ProblemKind(1303, 404, "There is no such event in this environment.")
+    EVENT_GONE = ProblemKind(
         1304, 409, "The event is no longer stored as a whole, so that it cannot be sent again."
     )
 
-    DELIVERY_NOT_FOUND = Kind(1400, 404, "There is no such delivery.")
-    REPLAY_NOT_FOUND = Kind(1401, 404, "The webhook has no such replay.")
-    REPLAY_RUNNING = Kind(
+    DELIVERY_NOT_FOUND = ProblemKind(1400, 404, "There is no such delivery.")
+    REPLAY_NOT_FOUND = ProblemKind(1401, 404, "The webhook has no such replay.")
+    REPLAY_RUNNING = ProblemKind(
         1402, 409, "A replay of this webhook is running. Wait until it has ended, or cancel it."
     )
 
-    ENVIRONMENT_NOT_FOUND = Kind(1500, 404, "There is no such environment.")
-    ROTATION_TOO_SOON = Kind(1501, 409, "The key cannot be rotated yet, unless it is an emergency.")
-    KEYS_CHANGED = Kind(
+    ENVIRONMENT_NOT_FOUND = ProblemKind(1500, 404, "There is no such environment.")
+    ROTATION_TOO_SOON = ProblemKind(
+        1501, 409, "The key cannot be rotated yet, unless it is an emergency."
+    )
+    KEYS_CHANGED = ProblemKind(
         1502, 409, "Others rotate this environment's key at the same time. Read the settings first."
     )
-    ENVIRONMENT_BEING_ERASED = Kind(
+    ENVIRONMENT_BEING_ERASED = ProblemKind(
         1503, 409, "The environment is being erased: nothing new is taken for it meanwhile."
     )
-    ERASURE_NOT_FOUND = Kind(1504, 404, "Nobody has asked to erase this environment.")
+    ERASURE_NOT_FOUND = ProblemKind(1504, 404, "Nobody has asked to erase this environment.")
 
-    CREDENTIAL_MISSING = Kind(
+    CREDENTIAL_MISSING = ProblemKind(
         1600, 401, "Say who calls: send Authorization: Bearer, followed by an API key or a token."
     )
-    CREDENTIAL_REFUSED = Kind(1601, 401, "The credential proves nothing. Use another one.")
-    NOT_ALLOWED = Kind(1602, 403, "The credential does not allow this. Use one that does.")
-    TOO_MANY_FAILURES = Kind(
+    CREDENTIAL_REFUSED = ProblemKind(1601, 401, "The credential proves nothing. Use another one.")
+    NOT_ALLOWED = ProblemKind(1602, 403, "The credential does not allow this. Use one that does.")
+    TOO_MANY_FAILURES = ProblemKind(
         1603, 429, "Too many credentials from here were refused. Wait for Retry-After seconds."
     )
-    API_KEY_NOT_FOUND = Kind(1604, 404, "There is no such API key.")
+    API_KEY_NOT_FOUND = ProblemKind(1604, 404, "There is no such API key.")
 
-    TOO_MANY_REQUESTS = Kind(
+    TOO_MANY_REQUESTS = ProblemKind(
         1605, 429, "There are too many requests of yours. Wait for Retry-After seconds."
     )
-    NOT_LOCAL = Kind(
+    NOT_LOCAL = ProblemKind(
         1606,
         421,
         "This API asks nobody who calls, so it is for this machine only: call it by 127.0.0.1, or "
         "name the proxy before it in API_TRUSTED_PROXIES.",
     )
-    FOREIGN_PAGE = Kind(
+    FOREIGN_PAGE = ProblemKind(
         1607,
         403,
         "A page of another site must not change anything here. If it may call the API, name its "
         "origin in API_CORS_ORIGINS.",
     )
 
-    UNEXPECTED = Kind(
+    UNEXPECTED = ProblemKind(
         1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
     )
-    STORAGE_UNAVAILABLE = Kind(
+    STORAGE_UNAVAILABLE = ProblemKind(
         1901, 503, "The storage is away; nothing was written. Try again after Retry-After seconds."
     )
-    OUTCOME_UNKNOWN = Kind(
+    OUTCOME_UNKNOWN = ProblemKind(
         1902,
         503,
         "The storage went away in the last step: it was written, or not. Try again after "
         "Retry-After seconds; an event that has an event_id is stored once all the same.",
     )
-    TOO_SLOW = Kind(
+    TOO_SLOW = ProblemKind(
         1903,
         503,
         "The answer took too long; what was asked for may still be done. Try again after "
         "Retry-After seconds; an event that has an event_id is stored once all the same.",
     )
-    DIRECTORY_UNAVAILABLE = Kind(
+    DIRECTORY_UNAVAILABLE = ProblemKind(
         1904,
         503,
         "It cannot be told now whether the environment exists; nothing was written. Try again "
         "after Retry-After seconds.",
     )
-    ISSUER_UNAVAILABLE = Kind(
+    ISSUER_UNAVAILABLE = ProblemKind(
         1905,
         503,
         "It cannot be told now whether the token is good; nothing was done. Try again after "
         "Retry-After seconds.",
     )
-    TOO_MUCH_BUFFERED = Kind(
+    TOO_MUCH_BUFFERED = ProblemKind(
         1906,
         503,
         "The bodies of unfinished requests use too much memory; nothing was done. Try again after "
         "Retry-After seconds.",
     )
-    TOO_MANY_CONNECTIONS = Kind(
+    TOO_MANY_CONNECTIONS = ProblemKind(
         1907,
         503,
         "There are as many connections as may be, and a request on each; nothing was done. Try "

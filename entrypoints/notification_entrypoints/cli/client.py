@@ -159,7 +159,7 @@ def ask_until_ended(api: Api, path: str, begun: bytes, unfinished: str) -> bytes
     """
     latest = begun
 
-    async def look() -> None:
+    async def poll() -> None:
         nonlocal latest
         async with ApiClient(api) as client:
             while msgspec.json.decode(latest, type=_Running).state == "running":
@@ -168,7 +168,7 @@ def ask_until_ended(api: Api, path: str, begun: bytes, unfinished: str) -> bytes
                     latest = await client.request("GET", path)
 
     try:
-        run(look())
+        run(poll())
     except KeyboardInterrupt:
         messages().print(unfinished, markup=False)
     return latest

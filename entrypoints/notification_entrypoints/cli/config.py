@@ -79,7 +79,7 @@ def check(starts: str, data: Path | None, *, as_json: bool) -> int:
     Each is shown with where it comes from: the environment, a NAME_FILE, the command's own
     default, or the default. Secrets are masked.
     """
-    findings = _look(os.environ, data or Path(), is_up=starts == "up")
+    findings = _check_settings(os.environ, data or Path(), is_up=starts == "up")
     if as_json:
         print_json(
             {
@@ -108,7 +108,7 @@ def check(starts: str, data: Path | None, *, as_json: bool) -> int:
     return Exit.SETTINGS if findings.problems else Exit.OK
 
 
-def _look(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings:
+def _check_settings(environ: Mapping[str, str], folder: Path, *, is_up: bool) -> _Findings:
     database = embedded_database(folder, environ) if is_up else None
     to_be_made = secret_path(database) if database else None
     if to_be_made and to_be_made.exists():

@@ -21,7 +21,7 @@ from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import output, print_json, printable
-from notification_entrypoints.cli.verification import Verdict, Verifier
+from notification_entrypoints.cli.verification import VerificationResult, Verifier
 from notification_entrypoints.cli.webhooks import event_types
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
@@ -35,7 +35,7 @@ _STATUS = re.compile(r"[2-5][0-9]{2}")
 class Received:
     """One request that arrived: what it said, what it was found to be, what it was answered."""
 
-    verdict: Verdict
+    result: VerificationResult
     message_id: str
     delivery: str
     attempt: str
@@ -57,10 +57,10 @@ class Receiver:
         answer = self.answers[min(self.requests, len(self.answers) - 1)]
         self.requests += 1
         body = await request.read()
-        verdict = await self.verifier.verify(request.headers, body)
+        result = await self.verifier.verify(request.headers, body)
         self.tell(
             Received(
-                verdict,
+                result,
                 request.headers.get("webhook-id", ""),
                 request.headers.get("webhook-delivery", ""),
                 request.headers.get("webhook-attempt", ""),
@@ -181,22 +181,22 @@ async def _subscribed(client: ApiClient, environment: UUID, url: str) -> AsyncIt
 
 
 def _tell_people(console: Console, received: Received) -> None:
-    verdict = received.verdict
-    envelope = verdict.envelope
+    result = received.result
+    envelope = result.envelope
     what = f"{envelope.type} attempt {received.attempt}" if envelope else "a request"
     event = envelope.id if envelope else ""
-    if verdict.problem is None:
+    if result.problem is None:
         console.print(f"[green]✓[/] {_plain(what)}  {_plain(event)}, answered {received.answer}")
     else:
-        console.print(f"[red]✗[/] {_plain(what)}: {_plain(verdict.problem)}")
+        console.print(f"[red]✗[/] {_plain(what)}: {_plain(result.problem)}")
 
 
 def _tell_programs(received: Received) -> None:
-    envelope = received.verdict.envelope
+    envelope = received.result.envelope
     print_json(
         {
-            "verified": received.verdict.problem is None,
-            "problem": received.verdict.problem,
+            "verified": received.result.problem is None,
+            "problem": received.result.problem,
             "event": envelope.type if envelope else None,
             "event_id": envelope.id if envelope else None,
             "webhook-id": received.message_id,

@@ -61,7 +61,7 @@ class Envelope(msgspec.Struct):
 
 
 @frozen
-class Verdict:
+class VerificationResult:
     """What a request turned out to be; ``problem`` says why it is not to be trusted, if so."""
 
     envelope: Envelope | None = None
@@ -92,13 +92,13 @@ class Verifier:
     environment_id: UUID | None = None
     _cached: dict[UUID, _CachedKeys] = field(factory=dict, init=False)
 
-    async def verify(self, headers: Headers, body: bytes) -> Verdict:
+    async def verify(self, headers: Headers, body: bytes) -> VerificationResult:
         """Return what a request turns out to be."""
         envelope = envelope_of(body)
         if envelope is None:
-            return Verdict(problem="the body is no event of this system")
+            return VerificationResult(problem="the body is no event of this system")
         if self.environment_id not in {None, envelope.environment_id}:
-            return Verdict(envelope, f"it is of environment {envelope.environment_id}")
+            return VerificationResult(envelope, f"it is of environment {envelope.environment_id}")
         try:
             keys = await self._keys(envelope.environment_id, headers)
             hexes = [key.hex for key in keys.verification_keys]
@@ -108,8 +108,8 @@ class Verifier:
             if form.standard_webhooks:
                 verify_standard_webhook(body, headers, hexes, now=now)
         except NotificationError as error:
-            return Verdict(envelope, str(error))
-        return Verdict(envelope)
+            return VerificationResult(envelope, str(error))
+        return VerificationResult(envelope)
 
     async def _keys(self, environment_id: UUID, headers: Headers) -> PublishedKeys:
         if cached := self._cached.get(environment_id):

@@ -164,8 +164,8 @@ def build(settings: type[T], values: Mapping[str, object]) -> T:
     for attribute in fields(cast("Any", settings)):
         name = attribute.name.upper()
         if kind := attribute.metadata.get("group"):
-            names = {each.name: f"{name}_{each.name.upper()}" for each in fields(kind)}
-            present = {each: values[full] for each, full in names.items() if full in values}
+            names = {member.name: f"{name}_{member.name.upper()}" for member in fields(kind)}
+            present = {key: values[full] for key, full in names.items() if full in values}
             arguments[attribute.name] = kind(**present)
         elif name in values:
             arguments[attribute.name] = values[name]

@@ -201,7 +201,7 @@ class Metrics(Observer):
                 self._forget_backlog()
             else:
                 self._unclaimed.set(size.waiting)
-                self._claimed.set(size.begun)
+                self._claimed.set(size.claimed)
                 if (holds_back := self._holds_back) is not None:
                     ages = (
                         age for webhook, age in size.due.items() if not holds_back(webhook, age)

@@ -48,7 +48,7 @@ async def test_it_is_well_once_it_has_joined_and_knows_how_far_it_is_behind(kafk
 async def test_an_unacknowledged_message_counts_as_not_stored(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(group_member, "WATCH_SECONDS", 0.1)
     await kafka.create(EVENTS)
     await kafka.send(EVENTS, b"1", b"2", b"3")
     async with member(kafka) as one:
@@ -205,7 +205,7 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
 async def test_a_consumer_that_makes_no_progress_is_begun_anew(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_member, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(group_member, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr(group_member, "STALL_SECONDS", 1.0)
     observer = RecordingObserver()
     await kafka.create(EVENTS)

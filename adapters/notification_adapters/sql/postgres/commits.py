@@ -25,7 +25,7 @@ _NEVER_SECONDS: Final = 1e8
 _CANCELLED_SECONDS: Final = 2.0
 """A commit whose caller is cancelled has so long to end before it is given up."""
 
-_LOOK_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 # A process number may be used again, by a session that began after ours was given up. One that is
 # idle has ended its transaction, and holds no lock.
@@ -146,7 +146,7 @@ class CommitTracker:
                 for connection in await self._ended():
                     if then := self._given_up.pop(connection).then:
                         then()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _ended(self) -> Collection[PostgresConnection]:
         """Return the connections, given up so far, whose backends are gone or idle."""

@@ -30,7 +30,7 @@ class SqlBacklog(Backlog):
             workers = await dialect.lease_owners(connection)
         return BacklogSize(
             waiting=counts.waiting,
-            begun=counts.claimed,
+            claimed=counts.claimed,
             webhooks=len(queues),
             due={
                 queue.webhook_id: now - queue.due_at

@@ -17,7 +17,7 @@ _UNKNOWN = "unknown"
 # An IPv6 customer has at least a /64: whoever counts single addresses counts nothing.
 _PREFIX = 64
 _MOST_REMEMBERED = 1_000
-_LOOKED_AT = 64
+_MAX_EXAMINED = 64
 """How many of the connections that were silent for longest are looked at to find an idle one."""
 
 
@@ -77,7 +77,7 @@ class ConnectionLimit:
         """Count a new connection; return which one to close for it, itself if none is idle."""
         idle = None
         if len(self._by_use) >= self._most or is_last(descriptor):
-            longest_silent = islice(self._by_use, _LOOKED_AT)
+            longest_silent = islice(self._by_use, _MAX_EXAMINED)
             idle = next((other for other in longest_silent if other.is_idle), connection)
             self._by_use.pop(idle, None)
         if idle is not connection:

@@ -201,7 +201,9 @@ class WorkerPoolStatus(StatusSource):
     async def read(self) -> Mapping[str, object]:
         """Return the sums; raise :class:`StorageUnavailable` where no worker responds."""
         responses = await asyncio.gather(*(worker.ask("/status") for worker in self.workers))
-        reports = [json.loads(each.body) for each in responses if each and each.is_ok]
+        reports = [
+            json.loads(response.body) for response in responses if response and response.is_ok
+        ]
         if not reports:
             raise StorageUnavailable("No worker answers: see /readyz.")
         # All look at one storage, but each has done something else.
