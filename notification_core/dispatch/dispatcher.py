@@ -335,7 +335,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self._queue.forget_idle(self._clock.monotonic() - _IDLE_QUEUE_SECONDS)
         reaper = self._maintenance.reaper
         await reaper.cancel_unsendable()
-        await reaper.delete_old_answers()
+        await reaper.delete_old_responses()
         if await reaper.disable_failing():
             self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         return _MAINTENANCE_SECONDS

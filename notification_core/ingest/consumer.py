@@ -28,7 +28,7 @@ MAX_BYTES_PER_TRANSACTION = 8 * 1024 * 1024
 _BYTES_PER_TURN = 256 * 1024
 _PAUSE = 0.5
 
-_Judged = tuple[Message, Event | DeadLetter]
+_ReadMessage = tuple[Message, Event | DeadLetter]
 
 
 class EventConsumer:
@@ -43,7 +43,7 @@ class EventConsumer:
         self._clock = clock
         self._observer = observer
         self._stopping = False
-        self._in_hand: Sequence[_Judged] = ()
+        self._in_hand: Sequence[_ReadMessage] = ()
 
     async def run(self) -> None:
         """Take in what comes until told to stop; what is not stored by then is given again.
@@ -57,7 +57,7 @@ class EventConsumer:
                     messages = await self._source.take()
                     if not messages:
                         return
-                    self._in_hand = await self._judged_in_turns(messages)
+                    self._in_hand = await self._read_in_turns(messages)
                 await self._take_in()
             except Exception as error:  # noqa: BLE001 - the loop must survive whatever happens
                 await self._wait_after(error)
@@ -69,19 +69,19 @@ class EventConsumer:
         self._stopping = True
         self._source.stop()
 
-    async def _judged_in_turns(self, messages: Sequence[Message]) -> Sequence[_Judged]:
+    async def _read_in_turns(self, messages: Sequence[Message]) -> Sequence[_ReadMessage]:
         """Read messages; other tasks run in between, since reading many large ones takes long."""
-        judged: list[_Judged] = []
+        read_messages: list[_ReadMessage] = []
         size = 0
         for message in messages:
-            judged.append(self._judged(message))
+            read_messages.append(self._read_message(message))
             size += message.size
             if size >= _BYTES_PER_TURN:
                 size = 0
                 await asyncio.sleep(0)
-        return judged
+        return read_messages
 
-    def _judged(self, message: Message) -> _Judged:
+    def _read_message(self, message: Message) -> _ReadMessage:
         try:
             return message, self._read(message)
         except InvalidInput as error:
@@ -139,17 +139,17 @@ def _unreadable(message: Message, what: str, error: Exception) -> DeadLetter:
     return dead_letter(message, f"It could not be {what}: {type(error).__name__}: {error}")
 
 
-def _within_bytes(judged: Sequence[_Judged]) -> int:
+def _within_bytes(read_messages: Sequence[_ReadMessage]) -> int:
     """Return how many of the first ones go into a transaction: at least one."""
     total = 0
-    for number, (message, _) in enumerate(judged):
+    for number, (message, _) in enumerate(read_messages):
         total += message.size
         if number and total > MAX_BYTES_PER_TRANSACTION:
             return number
-    return len(judged)
+    return len(read_messages)
 
 
-def _end_of(part: Sequence[_Judged], events: int) -> int:
+def _end_of(part: Sequence[_ReadMessage], events: int) -> int:
     """Return where the first so many distinct events end."""
     seen = set()
     for number, (_, read) in enumerate(part):

@@ -70,7 +70,7 @@ class LeaseReaper:
         while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, expired_before):
             pass
 
-    async def delete_old_answers(self) -> None:
+    async def delete_old_responses(self) -> None:
         """Delete the responses that no request is given any more, batch by batch."""
         before = self._clock.now() - KEPT_FOR
         while await self._idempotency.delete_before(before, _DELETE_BATCH) == _DELETE_BATCH:

@@ -61,7 +61,7 @@ class Choice(Generic[D]):
     has_more: bool
 
 
-def room_of(bounds: ClaimBounds, webhook_id: UUID) -> int:
+def limit_of(bounds: ClaimBounds, webhook_id: UUID) -> int:
     """Return how many deliveries of one webhook a claim takes at most."""
     return bounds.webhook_limits.get(webhook_id, bounds.new_webhook_limit)
 
@@ -72,7 +72,7 @@ def share(bounds: ClaimBounds, webhook_ids: Collection[UUID]) -> int:
     With many webhooks each gets little of the limit: reading all that their bounds admit would
     cost a multiple of what can be taken.
     """
-    most = max((room_of(bounds, webhook_id) for webhook_id in webhook_ids), default=0)
+    most = max((limit_of(bounds, webhook_id) for webhook_id in webhook_ids), default=0)
     fair = 1 + 4 * bounds.limit // max(1, len(webhook_ids))
     return min(most, bounds.limit, fair)
 
@@ -83,7 +83,7 @@ def choose(due: Mapping[UUID, Sequence[D]], bounds: ClaimBounds, read: int) -> C
     ``due`` has, by rising webhook id, the first ``read`` due deliveries (see :func:`share`) of
     every webhook that may be sent to and that the bounds admit.
     """
-    webhook_limits = {webhook_id: room_of(bounds, webhook_id) for webhook_id in due}
+    webhook_limits = {webhook_id: limit_of(bounds, webhook_id) for webhook_id in due}
     offered = {webhook_id: queue[: webhook_limits[webhook_id]] for webhook_id, queue in due.items()}
     rounds = chain.from_iterable(zip_longest(*offered.values()))
     chosen: list[D] = []

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_adapters.memory.webhooks import snapshot
-from notification_core.model.claim_order import choose, room_of, share
+from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.ports.deliveries import Claim, Claimed
 
@@ -29,7 +29,7 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
         id_: [delivery for delivery in queue if delivery.due_at <= now]
         for id_, queue in alive.items()
     }
-    open_ids = [id_ for id_, queue in due.items() if queue and room_of(claim, id_) > 0]
+    open_ids = [id_ for id_, queue in due.items() if queue and limit_of(claim, id_) > 0]
     read = share(claim, open_ids)
     offered = {
         id_: [
@@ -41,7 +41,7 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     choice = choose(offered, claim, read)
     chosen = [due_delivery.delivery for due_delivery in choice.chosen]
     for delivery in chosen:
-        delivery.begin(claim.worker, now, now + claim.lease)
+        delivery.claim(claim.worker, now, now + claim.lease)
     seen = snapshot(state, {delivery.webhook_id for delivery in chosen})
     later = (
         delivery.due_at - now

@@ -143,7 +143,7 @@ class MemoryDeliveryStore(DeliveryStore):
             event_type=self._state.events[delivery.event_key].type,
             number=delivery.attempt,
             outcome=AttemptOutcome.INTERRUPTED,
-            started_at=delivery.begun_at or delivery.due_at,
+            started_at=delivery.claimed_at or delivery.due_at,
             error=INTERRUPTED,
         )
 

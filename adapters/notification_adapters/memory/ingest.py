@@ -60,7 +60,7 @@ class MemoryIngest(IngestTransaction):
                 due_at=self._now,
             )
             if delivery.claimed and worker is not None:
-                stored.begin(worker, self._now, self._now + lease)
+                stored.claim(worker, self._now, self._now + lease)
             self._deliveries.append(stored)
 
     async def add_records(self, records: RequestRecords) -> None:

@@ -65,7 +65,7 @@ class StoredDelivery:
     interruptions: int = 0
     worker: UUID | None = None
     leased_until: datetime | None = None
-    begun_at: datetime | None = None
+    claimed_at: datetime | None = None
     origin: DeliveryOrigin | None = None
     replay_id: UUID | None = None
 
@@ -86,10 +86,10 @@ class StoredDelivery:
             return None
         return Fence(self.delivery_id, self.environment_id, self.attempt, self.worker)
 
-    def begin(self, worker: UUID, now: datetime, until: datetime) -> None:
+    def claim(self, worker: UUID, now: datetime, until: datetime) -> None:
         """Give it to a worker, for its next attempt."""
         self.attempt += 1
-        self.worker, self.begun_at, self.leased_until = worker, now, until
+        self.worker, self.claimed_at, self.leased_until = worker, now, until
 
     def release(self) -> None:
         """Take it from its worker."""

@@ -44,7 +44,7 @@ class MemoryWebhookTestStore(WebhookTestStore):
             due_at=now,
             origin=DeliveryOrigin.TEST,
         )
-        stored.begin(fence.worker, now, now + lease)
+        stored.claim(fence.worker, now, now + lease)
         async with self._state.writing:
             self._state.check_unanswered(records)
             self._state.events[stored.event_key] = StoredEvent(

@@ -614,7 +614,7 @@ async def test_a_dead_process_left_attempts_that_are_interrupted_and_made_again(
     await app.elsewhere.publish()
     (delivery,) = app.stored_deliveries()
     now = app.clock.now()
-    delivery.begin(UUID(int=7), now, now + timedelta(seconds=30))
+    delivery.claim(UUID(int=7), now, now + timedelta(seconds=30))
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=POLL + 2.5)
     assert [one.outcome for one in app.stored_attempts()] == ["interrupted", "succeeded"]
 

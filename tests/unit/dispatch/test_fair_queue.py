@@ -387,7 +387,7 @@ def test_what_waited_goes_on_when_a_publish_read_the_webhook_again_and_then_fail
     assert len(_requests(queue)) == 1
 
 
-def test_a_lane_is_forgotten_when_idle_and_never_while_it_holds_something() -> None:
+def test_a_queue_is_forgotten_when_idle_and_never_while_it_holds_something() -> None:
     queue, idle, reserved, waiting, out = FairQueue(BOUNDS), *(a_webhook() for _ in range(4))
     _prove(queue, idle)
     _add(queue, out)
@@ -571,4 +571,4 @@ class FairQueueMachine(RuleBasedStateMachine):
 FairQueueMachine.TestCase.settings = settings(
     max_examples=50, stateful_step_count=60, deadline=None
 )
-TestLanesMachine = FairQueueMachine.TestCase
+TestFairQueueMachine = FairQueueMachine.TestCase

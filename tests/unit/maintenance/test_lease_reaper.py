@@ -37,7 +37,7 @@ async def leased_delivery(app: MemoryApp, webhook: Webhook, worker: UUID) -> Sto
     """Store a delivery that a worker has leased for half a minute."""
     delivery = await app.add_delivery(webhook)
     now = app.clock.now()
-    delivery.begin(worker, now, now + timedelta(seconds=30))
+    delivery.claim(worker, now, now + timedelta(seconds=30))
     return delivery
 
 
@@ -74,7 +74,7 @@ async def test_what_this_worker_holds_is_left_to_it_until_the_lease_is_over(app:
 async def test_the_tenth_interruption_in_a_row_ends_a_delivery(app: MemoryApp) -> None:
     delivery = await app.add_delivery(a_webhook())
     for _ in range(10):
-        delivery.begin(an_id(), NOW, NOW)
+        delivery.claim(an_id(), NOW, NOW)
         await app.lease_reaper.reap()
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
 
@@ -139,11 +139,11 @@ async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(app:
     for number in range(1200):
         app.storage.state.add_records([answer(number)])
     await app.clock.advance(KEPT_FOR.total_seconds() - 1)
-    await app.lease_reaper.delete_old_answers()
+    await app.lease_reaper.delete_old_responses()
     assert len(app.storage.state.answers) == 1200
     await app.clock.advance(1)
     app.storage.state.add_records([answer(1200)])
-    await app.lease_reaper.delete_old_answers()
+    await app.lease_reaper.delete_old_responses()
     assert [request for _, request in app.storage.state.answers] == ["request 1200"]
 
 

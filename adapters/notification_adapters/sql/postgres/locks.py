@@ -39,10 +39,10 @@ def lock_key(worker: UUID) -> int:
 class LockSession:
     """A connection past any pooler; ``gone`` is set once it is lost or was never opened."""
 
-    def __init__(self, server: Server, channel: str, heard: Callable[[str], None]) -> None:
+    def __init__(self, server: Server, channel: str, on_notify: Callable[[str], None]) -> None:
         self._server = server
         self._channel = channel
-        self._heard = heard
+        self._on_notify = on_notify
         self._connection: PostgresConnection | None = None
         self._beating: asyncio.Task[None] | None = None
         self._talking = asyncio.Lock()
@@ -57,7 +57,7 @@ class LockSession:
         connection = self._connection = await self._server.connect_directly()
         connection.add_termination_listener(self._ended)
         async with asyncio.timeout(_ANSWER_SECONDS):
-            await connection.add_listener(self._channel, self._notified)
+            await connection.add_listener(self._channel, self._on_notification)
         self.gone.clear()
         self._beating = asyncio.create_task(self._beat(connection))
 
@@ -79,8 +79,8 @@ class LockSession:
             connection.terminate()
         self.gone.set()
 
-    def _notified(self, _: object, pid: int, channel: str, payload: object) -> None:  # noqa: ARG002 - as asyncpg calls
-        self._heard(str(payload))
+    def _on_notification(self, _: object, pid: int, channel: str, payload: object) -> None:  # noqa: ARG002 - as asyncpg calls
+        self._on_notify(str(payload))
 
     def _ended(self, _: object) -> None:
         self.gone.set()

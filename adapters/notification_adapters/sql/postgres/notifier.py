@@ -28,33 +28,33 @@ class PostgresNotifier(DispatchNotifier):
         self._name = uuid4().hex
         self._notify = f"NOTIFY \"{channel}\", '{self._name}'"
         self._commits = 0
-        self._telling: asyncio.Task[None] | None = None
-        self._heard = asyncio.Event()
+        self._notifying: asyncio.Task[None] | None = None
+        self._notified = asyncio.Event()
 
     def wake(self) -> None:
-        """Have others told."""
+        """Have others notified."""
         self._commits += 1
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._tell())
+        if self._notifying is None:
+            self._notifying = asyncio.create_task(self._notify_others())
 
     async def wait(self) -> None:
-        """Return once another process has told."""
-        await self._heard.wait()
-        self._heard.clear()
+        """Return once another process has notified."""
+        await self._notified.wait()
+        self._notified.clear()
 
-    def hear(self, name: str) -> None:
-        """Take in what a session was told."""
+    def on_notify(self, name: str) -> None:
+        """Take in a notification that a session has received."""
         if name != self._name:
-            self._heard.set()
+            self._notified.set()
 
     async def close(self) -> None:
         """Tell nobody any more."""
-        telling, self._telling = self._telling, None
-        if telling is not None:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+        notifying, self._notifying = self._notifying, None
+        if notifying is not None:
+            notifying.cancel()
+            await asyncio.gather(notifying, return_exceptions=True)
 
-    async def _tell(self) -> None:
+    async def _notify_others(self) -> None:
         """Tell others as long as there is something to tell, with a pause after each time."""
         clock, asked = asyncio.get_running_loop().time, -inf
         while self._commits:
@@ -66,4 +66,4 @@ class PostgresNotifier(DispatchNotifier):
                 async with self._pool.lend(self._notify):
                     pass
             await asyncio.sleep(_BUSY_PAUSE_SECONDS if is_busy else _PAUSE_SECONDS)
-        self._telling = None
+        self._notifying = None

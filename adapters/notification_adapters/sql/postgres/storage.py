@@ -39,7 +39,7 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
         await check(database, cipher)
         channel = f"{server.schema or 'notification'}_deliveries"
         notifier = PostgresNotifier(database.pool, channel)
-        lock = SessionWorkerLock(LockSession(server, channel, notifier.hear), database, clock)
+        lock = SessionWorkerLock(LockSession(server, channel, notifier.on_notify), database, clock)
         async with open_stores(database, cipher, ids, lock, notifier, topics) as storage:
             yield storage
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_core.model.claim_order import choose, room_of, share
+from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed
 
@@ -89,7 +89,7 @@ class Claims:
             open=[
                 queue.webhook_id
                 for queue in sendable
-                if queue.due_at <= now and room_of(claim, queue.webhook_id) > 0
+                if queue.due_at <= now and limit_of(claim, queue.webhook_id) > 0
             ],
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
             next_due=min((queue.due_at for queue in sendable if queue.due_at > now), default=None),

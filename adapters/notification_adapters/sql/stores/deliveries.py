@@ -20,7 +20,7 @@ from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.ingest import SqlIngest
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
+from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -205,7 +205,7 @@ class SqlDeliveryStore(DeliveryStore):
                     outbox=self._outbox,
                 )
         if disabled:
-            await count_change(connection)
+            await increment_revision(connection)
 
 
 def _each_once(held: Sequence[LockedDelivery | None]) -> Sequence[LockedDelivery | None]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
-from notification_adapters.sql.stores.webhook_rows import count_change
+from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import (
     ERASING,
     attempts,
@@ -60,7 +60,7 @@ async def advance(
     if await dialect.has_open_publish(connection, environment_id):
         return NOTHING_ERASED
     await connection.execute(progress.values(ended_at=await dialect.now(connection)))
-    await count_change(connection)
+    await increment_revision(connection)
     return ErasedBatch(0, is_last=True)
 
 

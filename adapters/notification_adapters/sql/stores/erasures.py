@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import count_change
+from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import erasures, webhooks
 from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -51,7 +51,7 @@ class SqlErasureStore(ErasureStore):
                 await self._records.write(connection, records)
             await connection.execute(bury)
             row = (await connection.execute(_erasure_query(environment_id))).one()
-            return _erasure(row), await count_change(connection)
+            return _erasure(row), await increment_revision(connection)
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""

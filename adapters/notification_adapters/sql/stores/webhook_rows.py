@@ -106,7 +106,7 @@ class WebhookRows:
         return webhook
 
 
-async def count_change(connection: AsyncConnection) -> int:
+async def increment_revision(connection: AsyncConnection) -> int:
     """Raise the webhooks' revision, as part of the change; return it."""
     number: int = (await connection.execute(_CHANGE)).scalar_one()
     return number

@@ -11,7 +11,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import CancelledDelivery, WebhookKey
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import WebhookRows, count_change
+from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_core.concurrency.ids import earliest_id
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -77,7 +77,7 @@ class SqlWebhookStore(WebhookStore):
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             await connection.execute(sa.insert(webhooks), self._rows.webhook_to_row(webhook))
             await self._records.write(connection, records)
-            await count_change(connection)
+            await increment_revision(connection)
 
     @retry_lost_transaction
     async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
@@ -92,7 +92,7 @@ class SqlWebhookStore(WebhookStore):
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._records.write(connection, records)
-            return await count_change(connection)
+            return await increment_revision(connection)
 
     async def confirm(self, webhook: Webhook) -> None:  # noqa: ARG002 - the record covers every row
         """Return once all that can be read now is durable."""
@@ -126,7 +126,7 @@ class SqlWebhookStore(WebhookStore):
             cancelled = [CancelledDelivery(handle, *end) for handle in waiting]
             await dialect.cancel_unsendable(connection, cancelled, storage_now)
             await self._records.write(connection, records)
-            return await count_change(connection)
+            return await increment_revision(connection)
 
     @retry_lost_transaction
     async def disable_failing(
@@ -148,7 +148,7 @@ class SqlWebhookStore(WebhookStore):
                 connection, key, failing, now, version=version, outbox=self._outbox
             )
             if disabled:
-                await count_change(connection)
+                await increment_revision(connection)
         return disabled
 
     async def webhooks_revision(self) -> int:
