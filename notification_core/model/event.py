@@ -1,8 +1,10 @@
 """Events: what happened, and the bytes that every webhook of it receives."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from attrs import field, frozen
@@ -60,6 +62,32 @@ class EventToStore:
 
     event: Event
     body: bytes | None = field(repr=False)
+
+
+class KnownEvent(NamedTuple):
+    """An event that was stored before: what a later one with its id is compared to."""
+
+    type: str
+    body: bytes | None
+
+
+def arrivals(
+    events: Sequence[EventToStore], known_events: Mapping[EventKey, KnownEvent]
+) -> Mapping[EventKey, Arrival]:
+    """Return of each event whether it is new, given those that are known.
+
+    What has the id of a known one is that one, or a conflict: another one under its id.
+    """
+    result = dict.fromkeys((stored.event.key for stored in events), Arrival.NEW)
+    for stored in events if known_events else ():
+        event = stored.event
+        if (before := known_events.get(event.key)) is not None:
+            # Of an event that no webhook wanted only the type is left to compare.
+            same = before.type == event.type and (
+                before.body is None or holds_data_of(before.body, event)
+            )
+            result[event.key] = Arrival.DUPLICATE if same else Arrival.CONFLICT
+    return result
 
 
 def holds_data_of(body: bytes, event: Event) -> bool:

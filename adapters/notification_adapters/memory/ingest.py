@@ -8,7 +8,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import NewDelivery
-from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
+from notification_core.model.event import Arrival, EventKey, EventToStore, KnownEvent, arrivals
 from notification_core.model.message import DeadLetter, identity_of
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
@@ -42,7 +42,17 @@ class MemoryIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is."""
-        return {event.event.key: self._add(event) for event in events}
+        known_events: dict[EventKey, KnownEvent] = {}
+        for arrived in events:
+            event = arrived.event
+            stored = self._state.events.get(event.key) or self._events.get(event.key)
+            if stored is None:
+                self._events[event.key] = StoredEvent(
+                    event.type, event.occurred_at, arrived.body, self._now
+                )
+            else:
+                known_events[event.key] = KnownEvent(stored.type, stored.body)
+        return arrivals(events, known_events)
 
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
@@ -89,17 +99,3 @@ class MemoryIngest(IngestTransaction):
         for letter in self._dead_letters:
             self._state.dead_letters[letter.letter_id] = letter
             self._state.forward(letter.dead_letter)
-
-    def _add(self, arrived: EventToStore) -> Arrival:
-        stored = self._state.events.get(arrived.event.key) or self._events.get(arrived.event.key)
-        if stored is None:
-            event = arrived.event
-            self._events[arrived.event.key] = StoredEvent(
-                event.type, event.occurred_at, arrived.body, self._now
-            )
-            return Arrival.NEW
-        # Of an event that no webhook wanted only the type is left to compare.
-        same = stored.type == arrived.event.type and (
-            stored.body is None or holds_data_of(stored.body, arrived.event)
-        )
-        return Arrival.DUPLICATE if same else Arrival.CONFLICT

@@ -22,7 +22,7 @@ from notification_core.model.delivery import (
     NewDelivery,
 )
 from notification_core.model.delivery_transitions import UNSENDABLE
-from notification_core.model.event import EventKey, EventToStore
+from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 RawRow = tuple[Any, ...]
 """A row in the driver's own types, which only its statement knows."""
@@ -40,13 +40,6 @@ WEBHOOK_COLUMNS: Final = tuple(column.name for column in webhooks.c)
 
 WebhookRow = Mapping[str, Any]
 """A webhook as it is stored, by column: ``events`` is JSON, ``custom_headers`` is encrypted."""
-
-
-class KnownEvent(NamedTuple):
-    """An event that was stored before."""
-
-    type: str
-    body: bytes | None
 
 
 class Lease(NamedTuple):

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_core.model.event import body_of, holds_data_of, timestamp_of
+from notification_core.model.event import (
+    Arrival,
+    EventToStore,
+    KnownEvent,
+    arrivals,
+    body_of,
+    holds_data_of,
+    timestamp_of,
+)
 from tests.support.samples import ENVIRONMENT, NOW, an_event
 
 JSON = st.recursive(
@@ -70,6 +78,30 @@ def test_an_event_that_comes_again_with_another_type_is_a_conflict(data: bytes) 
 def test_data_inside_of_data_is_not_taken_for_the_data() -> None:
     stored = an_event("e", data=b'{"data":{}}')
     assert not holds_data_of(body_of(stored), an_event("e", data=b"{}"))
+
+
+@pytest.mark.parametrize("has_body", [True, False])
+def test_what_arrives_is_new_or_known_or_in_conflict_with_what_is_known(
+    has_body: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Of an event without a body, which no webhook wanted, only the type can be compared."""
+    events = {id_: an_event(id_, data=b'{"a":1}') for id_ in ("new", "same", "typed", "changed")}
+    before = {
+        "same": events["same"],
+        "typed": attrs.evolve(events["typed"], type="job-created"),
+        "changed": attrs.evolve(events["changed"], data=b'{"a":2}'),
+    }
+    known_events = {
+        event.key: KnownEvent(event.type, body_of(event) if has_body else None)
+        for event in before.values()
+    }
+    result = arrivals([EventToStore(event, None) for event in events.values()], known_events)
+    assert {key[1]: arrival for key, arrival in result.items()} == {
+        "new": Arrival.NEW,
+        "same": Arrival.DUPLICATE,
+        "typed": Arrival.CONFLICT,
+        "changed": Arrival.CONFLICT if has_body else Arrival.DUPLICATE,
+    }
 
 
 def test_data_is_not_shown_where_events_are_printed() -> None:

@@ -11,14 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import (
     WEBHOOK_COLUMNS,
     Dialect,
-    KnownEvent,
     Lease,
     RawRow,
     WebhookRow,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_core.model.delivery import NewDelivery
-from notification_core.model.event import EventKey, EventToStore
+from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 _COLUMNS = ", ".join(WEBHOOK_COLUMNS)
 _WEBHOOKS_OF = f"""

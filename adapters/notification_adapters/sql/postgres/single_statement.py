@@ -21,9 +21,9 @@ from notification_adapters.sql.postgres.ingest import (
 )
 from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.results import LOGGED, attempt_row
-from notification_adapters.sql.stores import ingest
+from notification_adapters.sql.stores.ingest import order
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Retry, Succeeded
-from notification_core.model.event import Arrival, EventKey
+from notification_core.model.event import Arrival, EventKey, arrivals
 from notification_core.ports.deliveries import IngestPlan
 
 CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
@@ -102,7 +102,7 @@ class PostgresSingleStatement(SingleStatement):
 
     async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        events = sorted(planned.events, key=ingest.order)
+        events = sorted(planned.events, key=order)
         async with self._lent() as (connection, now):
             rows = await self._pool.commits.fetch(
                 driver_of(connection),
@@ -123,8 +123,10 @@ class PostgresSingleStatement(SingleStatement):
                 # The statement wrote nothing, so its commit has not waited for what was found.
                 await self._pool.commit(connection, CONFIRM)
         # What retention has deleted since was known all the same.
-        arrivals = ingest.arrivals(old, known_events)
-        there = {k: Arrival.DUPLICATE if v is Arrival.NEW else v for k, v in arrivals.items()}
+        there = {
+            key: Arrival.DUPLICATE if arrival is Arrival.NEW else arrival
+            for key, arrival in arrivals(old, known_events).items()
+        }
         keys = (stored.event.key for stored in planned.events)
         return {key: there.get(key, Arrival.NEW) for key in keys}
 

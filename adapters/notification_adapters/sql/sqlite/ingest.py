@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import (
     WEBHOOK_COLUMNS,
     Dialect,
-    KnownEvent,
     Lease,
     RawRow,
     WebhookRow,
@@ -19,7 +18,7 @@ from notification_adapters.sql.dialect import (
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_adapters.sql.tables import Instant, from_microseconds, to_microseconds, webhooks
 from notification_core.model.delivery import DeliveryState, NewDelivery
-from notification_core.model.event import EventKey, EventToStore
+from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 _COLUMNS = ", ".join(f"w.{name}" for name in WEBHOOK_COLUMNS)
 _WEBHOOKS_OF = f"""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from notification_adapters.sql.database import SingleStatement
-from notification_adapters.sql.dialect import KnownEvent, Lease
+from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.sqlite.driver import Value, as_json
 from notification_adapters.sql.sqlite.ingest import (
     ADD_DELIVERY,
@@ -23,10 +23,9 @@ from notification_adapters.sql.sqlite.ingest import (
     known_events_of,
 )
 from notification_adapters.sql.sqlite.results import LOG, attempt_row
-from notification_adapters.sql.stores.ingest import arrivals
 from notification_adapters.sql.tables import to_microseconds
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, NewDelivery, Succeeded
-from notification_core.model.event import Arrival, EventKey
+from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
 

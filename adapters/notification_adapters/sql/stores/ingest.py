@@ -7,13 +7,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import KnownEvent, Lease
+from notification_adapters.sql.dialect import Lease
 from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
-from notification_core.model.event import Arrival, EventKey, EventToStore, holds_data_of
+from notification_core.model.event import Arrival, EventKey, EventToStore, arrivals
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
@@ -84,25 +84,6 @@ class SqlIngest(IngestTransaction):
         if self._time is None:
             self._time = await self._database.dialect.now(self._connection)
         return self._time
-
-
-def arrivals(
-    events: Sequence[EventToStore], known_events: Mapping[EventKey, KnownEvent]
-) -> Mapping[EventKey, Arrival]:
-    """Return of each event whether it is new, given those that are known.
-
-    What has the id of a known one is that one, or another one under its id.
-    """
-    result = dict.fromkeys((stored.event.key for stored in events), Arrival.NEW)
-    for stored in events if known_events else ():
-        event = stored.event
-        if (before := known_events.get(event.key)) is not None:
-            # Of an event that no webhook wanted only the type is left to compare.
-            same = before.type == event.type and (
-                before.body is None or holds_data_of(before.body, event)
-            )
-            result[event.key] = Arrival.DUPLICATE if same else Arrival.CONFLICT
-    return result
 
 
 def order(stored: EventToStore) -> tuple[int, str]:
