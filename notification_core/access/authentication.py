@@ -30,7 +30,7 @@ _UNKNOWN = "There is no such API key. Make one with `notification-management key
 class _Entry:
     key: ApiKey
     caller: Caller
-    read_at: float
+    fresh_until: float
 
 
 class StoredKeys(CredentialScheme):
@@ -55,10 +55,12 @@ class StoredKeys(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
-        key_id = api_key_id_in(credential)
-        if key_id is None or self._missing.wait(key_id, self._clock.monotonic()) > 0:
+        key_id, now = api_key_id_in(credential), self._clock.monotonic()
+        if key_id is None or self._missing.wait(key_id, now) > 0:
             raise CredentialRefused(_UNKNOWN)
-        entry = self._fresh(key_id) or await self._read(key_id)
+        entry = self._entries.get(key_id)
+        if entry is None or now >= entry.fresh_until:
+            entry = await self._read(key_id)
         if problem := self._problem(entry.key, credential):
             raise CredentialRefused(problem)
         return entry.caller
@@ -79,27 +81,23 @@ class StoredKeys(CredentialScheme):
             case KeyState.ACTIVE:
                 return None
 
-    def _fresh(self, key_id: str) -> _Entry | None:
-        entry = self._entries.get(key_id)
-        if entry is None or self._clock.monotonic() - entry.read_at >= _FRESH_SECONDS:
-            return None
-        return entry
-
     async def _read(self, key_id: str) -> _Entry:
         """Read a key once for all who wait for it."""
         lock = self._reading.setdefault(key_id, asyncio.Lock())
         try:
             async with lock:
-                if entry := self._fresh(key_id):
-                    return entry
                 # From before the read, so that what is revoked while it runs is known in time too.
-                read_at = self._clock.monotonic()
+                now = self._clock.monotonic()
+                entry = self._entries.get(key_id)
+                if entry is not None and now < entry.fresh_until:
+                    return entry
                 try:
                     key = await self._store.find(UUID(key_id))
                 except ApiKeyNotFound:
-                    self._missing.count(key_id, read_at)
+                    self._missing.count(key_id, now)
                     raise CredentialRefused(_UNKNOWN) from None
-                entry = self._entries[key_id] = _Entry(key, key.caller, read_at)
+                entry = _Entry(key, key.caller, now + _FRESH_SECONDS)
+                self._entries[key_id] = entry
                 self._entries.move_to_end(key_id)
                 if len(self._entries) > _MOST_CACHED:
                     self._entries.popitem(last=False)
