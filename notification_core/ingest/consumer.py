@@ -91,44 +91,46 @@ class EventConsumer:
             return message, _unreadable(message, "read", error)
 
     async def _take_in(self) -> None:
-        """Store what is in hand and acknowledge it, as many messages in a transaction as may be.
-
-        Where a transaction is refused, fewer are tried; the first message is stored as a dead
-        letter if it is refused alone. Returns early if it is to stop while storage is away.
-        """
-        count = _within_bytes(self._in_hand)
+        """Store what is in hand and acknowledge it, until told to stop while storage is away."""
         while self._in_hand:
-            part = self._in_hand[:count]
+            stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
+            if stored:
+                done, self._in_hand = self._in_hand[:stored], self._in_hand[stored:]
+                await self._source.acknowledge([message for message, _ in done])
+            elif self._stopping:
+                return
+
+    async def _store(self, part: Sequence[_ReadMessage]) -> int:
+        """Store these, or the first of them, in one transaction; return how many.
+
+        If a transaction is refused, fewer are tried; the first message is stored as a dead letter
+        if it is refused alone. Returns 0, after a pause, if storage is away or refuses even that:
+        all is to be tried again then, as it was read, since its refusals may have been the outage.
+        """
+        while True:
             events = [read for _, read in part if isinstance(read, Event)]
             letters = [read for _, read in part if isinstance(read, DeadLetter)]
+            refusal: Exception
             try:
                 await self._ingest.take_in(events, letters)
             except (StorageUnavailable, StorageUnusable) as error:
                 await self._wait_after(error)
-                if self._stopping:
-                    return
-                continue
+                return 0
             except TooManyDeliveries as error:
-                refusal: Exception = error
-                count = _end_of(part, error.fits)
+                refusal, count = error, _end_of(part, error.fits)
             except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
                 self._observer.background_task_failed("consume", error)
-                refusal = error
-                count = len(part) // 2
+                refusal, count = error, len(part) // 2
             else:
-                self._in_hand = self._in_hand[count:]
-                await self._source.acknowledge([message for message, _ in part])
-                count = _within_bytes(self._in_hand)
-                continue
+                return len(part)
             message, first = part[0]
-            if not count and isinstance(first, Event):
-                self._in_hand = [
-                    (message, _unreadable(message, "stored", refusal)),
-                    *self._in_hand[1:],
-                ]
-            elif not count:
+            if count:
+                part = part[:count]
+            elif isinstance(first, Event):
+                part = [(message, _unreadable(message, "stored", refusal))]
+            else:
                 await self._wait_after(refusal)
-            count = max(1, count)
+                return 0
 
     async def _wait_after(self, error: Exception) -> None:
         self._observer.background_task_failed("consume", error)

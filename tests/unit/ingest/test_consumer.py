@@ -347,3 +347,43 @@ async def test_a_dead_letter_that_cannot_be_written_is_tried_again(
     member.consumer.stop()
     await task
     assert (member.letters, member.events) == ([b"poison"], ["1"])
+
+
+async def test_what_is_refused_as_storage_fails_is_an_event_still_once_storage_is_back(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = MemoryIngest.add_events
+
+    async def fail_once(self: MemoryIngest, events: Sequence[object]) -> object:
+        if not member.app.observer.errors:
+            member.app.faults.unreachable = True
+            raise ZeroDivisionError("It fails in a way that nobody knows.")
+        return await add(self, events)  # type: ignore[arg-type]  # the port says what they are
+
+    monkeypatch.setattr(MemoryIngest, "add_events", fail_once)
+    member.send(b"1")
+    async with member.running():
+        await member.until_it_sleeps()
+        member.app.faults.unreachable = False
+        await member.app.clock.advance(1)
+        await member.until_committed(1)
+    assert (member.events, member.letters) == (["1"], [])
+
+
+@pytest.mark.parametrize("value", [b"poison", b"1"])
+async def test_told_to_stop_while_storage_refuses_a_dead_letter_it_ends(
+    member: Member, monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise ZeroDivisionError("It cannot be written.")
+
+    monkeypatch.setattr(MemoryIngest, "add_events", refuse)
+    monkeypatch.setattr(MemoryIngest, "add_dead_letters", refuse)
+    member.send(value)
+    task = asyncio.create_task(member.consumer.run())
+    await member.until_it_sleeps()
+    member.consumer.stop()
+    await member.app.clock.advance(1)
+    async with asyncio.timeout(5):
+        await task
+    assert member.committed == 0
