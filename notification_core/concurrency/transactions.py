@@ -60,8 +60,8 @@ class GroupCommit(Generic[Request, Response]):
             task = asyncio.create_task(self._work_on())
             self._working.add(task)
             task.add_done_callback(self._working.discard)
-        # An error that comes when nobody waits for it any more is looked at by shield.
-        return await asyncio.shield(response)
+        # One who is cancelled cancels the response, which nobody waits for then, and not the work.
+        return await response
 
     async def drain(self) -> None:
         """Return once nothing is being worked on, and nothing waits."""
@@ -92,6 +92,8 @@ class GroupCommit(Generic[Request, Response]):
                 return
             responses = [error]
         for (_, future), response in zip(group, responses, strict=False):
+            if future.cancelled():
+                continue  # asyncio would report an error that nobody has retrieved
             if isinstance(response, Exception):
                 future.set_exception(response)
             else:

@@ -1,7 +1,9 @@
 """Doing in one go what several ask for at the same time."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -159,3 +161,37 @@ async def test_the_work_goes_on_when_nobody_waits_for_it_any_more(work: Work) ->
     assert work.groups == [[1]]
     with pytest.raises(asyncio.CancelledError):
         await leaving
+
+
+async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_by_asyncio(
+    work: Work,
+) -> None:
+    reports: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reports.append(context))
+    group = grouped(work)
+    work.refused = {1}
+    leaving = asyncio.create_task(group.submit(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    work.open.set()
+    await group.drain()
+    gc.collect()
+    assert not reports
+
+
+async def test_one_who_leaves_takes_nobody_else_along(work: Work) -> None:
+    group = grouped(work)
+    leaving = asyncio.create_task(group.submit(1))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(group.submit(number)) for number in (2, 3)]
+    await asyncio.sleep(0)
+    leaving.cancel()
+    others[0].cancel()
+    await asyncio.sleep(0)
+    work.open.set()
+    assert await others[1] == 6
+    assert work.groups == [[1], [2, 3]]
