@@ -156,6 +156,9 @@ class IngestPlanner:
         now = self.clock.now()
         webhooks_of = fan_out(requests, cached.webhooks, now)
         refusals, fitting = fit(requests, webhooks_of)
+        if any(refusals):
+            # A refused request may have an event with the same key and another type.
+            webhooks_of = fan_out([fitting], cached.webhooks, now)
         batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
         for event in batch.taken:
             key = event.key

@@ -14,6 +14,8 @@ from notification_core.ingest.ingest import Published
 from notification_core.ingest.plan import DirectDispatch
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, EndReason
 from notification_core.model.event import Event, body_of
+from notification_core.model.message import Message, dead_letter
+from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from tests.support.assembly import MemoryApp
 from tests.support.samples import CREATED, NOW, WORKER, a_webhook, an_event, an_id
@@ -286,6 +288,29 @@ async def test_a_batch_with_too_many_deliveries_is_refused_and_told_how_many_eve
     assert len(await app.ingest.publish([*unwanted, an_event(type=CREATED)])) == 4
 
 
+@pytest.mark.parametrize("is_cached", [False, True])
+async def test_nothing_that_goes_with_too_many_deliveries_is_stored_or_told(
+    is_cached: bool,  # noqa: FBT001 - a case
+) -> None:
+    app = app_with_many_webhooks()
+    events = [an_event() for _ in range(3)]
+    if is_cached:
+        await app.ingest.publish(events[:1])
+    before = len(app.storage.state.events)
+    letter = dead_letter(Message("job-events", 0, 0, 0, b"poison"), "It is poison.")
+
+    def make_records(published: Sequence[Published]) -> RequestRecords:
+        raise AssertionError(published)
+
+    with pytest.raises(TooManyDeliveries):
+        await app.ingest.take_in(events, [letter])
+    with pytest.raises(TooManyDeliveries):
+        await app.ingest.publish(events, make_records)
+    assert len(app.storage.state.events) == before
+    assert not app.storage.state.dead_letters
+    assert not app.observer.dead_letters
+
+
 async def test_what_comes_for_a_full_queue_is_skipped_until_there_is_room_again(
     hands: Hands,
 ) -> None:
@@ -383,6 +408,18 @@ class TestPublishingAtTheSameTime:
         assert first == [Published(events[0].event_id, duplicate=False)]
         assert third == [Published(events[4].event_id, duplicate=False)]
         assert app.faults.calls["ingesting"] == 2
+
+    async def test_an_event_goes_where_its_own_type_is_wanted_if_one_with_its_id_is_refused(
+        self,
+    ) -> None:
+        app = app_with_many_webhooks()
+        wanting = await app.add_webhook(events=frozenset({"job-closed"}))
+        event = an_event("e", type="job-closed")
+        refused = [an_event("e"), an_event(), an_event()]
+        first, second = await self.published(app, refused, [event])
+        assert isinstance(first, TooManyDeliveries)
+        assert second == [Published("e", duplicate=False)]
+        assert [one.webhook_id for one in app.stored_deliveries()] == [wanting.webhook_id]
 
     async def test_what_one_transaction_has_no_room_for_is_stored_by_the_next(self) -> None:
         app = app_with_many_webhooks()
