@@ -369,4 +369,5 @@ class FairQueue:
         """Drop the queues that hold nothing and have not been used since a time."""
         idle = [key for key, q in self._queues.items() if q.is_empty and q.touched < before]
         for webhook_id in idle:
-            del self._queues[webhook_id]
+            queue = self._queues.pop(webhook_id)
+            queue.share.ready.pop(queue, None)

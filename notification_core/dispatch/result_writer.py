@@ -155,8 +155,8 @@ class ResultWriter:
             # would send it twice. If it did not, the next poll finds that nobody holds these.
             self._remove_unsent(batch)
             raise
-        self._observer.leases_released(len(batch))
         self._remove_unsent(batch)
+        self._observer.leases_released(len(batch))
 
     def _remove_unsent(self, batch: Sequence[Fence]) -> None:
         for _ in batch:

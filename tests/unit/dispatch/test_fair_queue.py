@@ -1,5 +1,7 @@
-"""Lanes: who may send next, and that no webhook hurts another."""
+"""Queues: who may send next, and that no webhook hurts another."""
 
+import gc
+import weakref
 from collections import Counter
 from itertools import count
 from uuid import UUID
@@ -397,6 +399,15 @@ def test_a_queue_is_forgotten_when_idle_and_never_while_it_holds_something() -> 
     queue.forget_idle(1e9)
     assert queue.claim_limits().keys() == {one.webhook_id for one in (reserved, waiting, out)}
     assert queue.refresh(idle.webhook_id, idle, 1) == []
+
+
+def test_a_queue_that_is_forgotten_leaves_nothing_behind() -> None:
+    queue = FairQueue(BOUNDS)
+    forgotten = weakref.ref(_prove(queue, a_webhook()))
+    queue.age(SLOW_AFTER)
+    queue.forget_idle(1e9)
+    gc.collect()
+    assert forgotten() is None
 
 
 # All of it together.

@@ -155,6 +155,20 @@ async def test_a_release_whose_commit_is_unknown_is_let_go_and_not_repeated(
     assert writing.results.released == [fence]
 
 
+async def test_a_release_that_is_committed_is_not_repeated_whatever_fails_then(
+    writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(count: int) -> None:
+        raise ZeroDivisionError(count)
+
+    monkeypatch.setattr(writing.app.observer, "leases_released", fail)
+    fence = a_result(WEBHOOK).fence
+    writing.writer.release([fence])
+    await writing.app.clock.advance(5)
+    assert writing.book.given_back == [[fence]]
+    assert writing.results.released == [fence]
+
+
 async def test_results_that_cannot_be_written_do_not_keep_the_unsent_from_being_given_back(
     writing: Writing,
 ) -> None:
