@@ -188,7 +188,7 @@ class DeliveryStore(Protocol):
 
     @abstractmethod
     async def leased(self, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that this worker has begun and not ended."""
+        """Return every attempt that this worker has claimed and not ended."""
 
     @abstractmethod
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
