@@ -83,13 +83,13 @@ class RunningPending:
 
     async def round(self) -> Round:
         """Measure both, one after the other."""
-        few_seconds, few_cpu = await self.few.measured.published()
-        many_seconds, many_cpu = await self.many.measured.published()
+        few = await self.few.measured.published()
+        many = await self.many.measured.published()
         count = self.few.measured.load.deliveries
         return {
-            "cost ratio": many_cpu / few_cpu,
-            "time ratio": many_seconds / few_seconds,
-            "CPU beside few, µs": few_cpu / count * 1e6,
-            "CPU beside many, µs": many_cpu / count * 1e6,
+            "cost ratio": many.cpu / few.cpu,
+            "time ratio": many.seconds / few.seconds,
+            "CPU beside few, µs": few.cpu / count * 1e6,
+            "CPU beside many, µs": many.cpu / count * 1e6,
             "memory grown, MB": self.many.grown,
         }

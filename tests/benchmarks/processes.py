@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+TICK = 1 / _TICKS
+"""The seconds that the kernel counts CPU time by."""
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 

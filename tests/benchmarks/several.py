@@ -17,8 +17,8 @@ from tests.benchmarks.figures import Goal
 from tests.benchmarks.latency import Latency
 from tests.benchmarks.processes import free_port, load, process, until
 from tests.benchmarks.producing import PARTITIONS
+from tests.benchmarks.products import INSTALLED, Product
 from tests.benchmarks.systems import (
-    SCRIPT,
     Storage,
     System,
     is_ready,
@@ -46,16 +46,25 @@ class FromKafka:
     @asynccontextmanager
     async def opened(self, scale: float) -> AsyncIterator["RunningFromKafka"]:
         """Start what is measured, warm, for the length of the block."""
+        async with self.started(scale) as measured:
+            await measured.round()
+            yield measured
+
+    @asynccontextmanager
+    async def started(
+        self, scale: float, product: Product = INSTALLED
+    ) -> AsyncIterator["RunningFromKafka"]:
+        """Start what is measured, cold, for the length of the block."""
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(receiver())
             storage = await stack.enter_async_context(postgres_database())
             kafka = await stack.enter_async_context(kafka_server())
-            system = await stack.enter_async_context(processes_apart(storage, kafka, *self.options))
+            system = await stack.enter_async_context(
+                processes_apart(storage, kafka, *self.options, product=product)
+            )
             chosen = self.load.scaled(scale)
             environment = await system.subscribe([f"{running.url}{chosen.path}"])
-            measured = RunningFromKafka(chosen, running, system, environment, kafka)
-            await measured.round()
-            yield measured
+            yield RunningFromKafka(chosen, running, system, environment, kafka)
 
 
 @frozen
@@ -92,39 +101,46 @@ async def kafka_server() -> AsyncIterator[Kafka]:
 
 @asynccontextmanager
 async def processes_apart(
-    storage: Storage, kafka: Kafka, *options: str, variables: Mapping[str, str] | None = None
+    storage: Storage,
+    kafka: Kafka,
+    *options: str,
+    variables: Mapping[str, str] | None = None,
+    product: Product = INSTALLED,
 ) -> AsyncIterator[System]:
     """Run ``api`` and ``consumer`` on a storage, which ``migrate`` has made, as a cluster would."""
     told = {
+        **product.variables,
         **storage.variables,
         **(variables or {}),
         "PROJECT_MANAGEMENT_API_URI": "",
         "KAFKA_BROKERS": kafka.brokers,
         "KAFKA_TOPIC_PREFIX": kafka.prefix,
     }
-    await _migrate(told)
+    await _migrate(product, told)
     port = str(free_port())
     async with (
-        _serving("api", told | {"API_SERVER_PORT": port}) as api,
-        _serving("consumer", told, *options) as consumer,
+        _serving(product, "api", told | {"API_SERVER_PORT": port}) as api,
+        _serving(product, "consumer", told, *options) as consumer,
     ):
         yield System(f"http://127.0.0.1:{port}/api", (api, consumer), storage)
 
 
-async def _migrate(variables: Mapping[str, str]) -> None:
+async def _migrate(product: Product, variables: Mapping[str, str]) -> None:
     child = await asyncio.create_subprocess_exec(
-        SCRIPT, "migrate", env={**os.environ, **variables}, stdout=DEVNULL
+        product.command, "migrate", env={**os.environ, **variables}, stdout=DEVNULL
     )
     if await child.wait():
         raise SystemExit("the database cannot be migrated")
 
 
 @asynccontextmanager
-async def _serving(command: str, variables: Mapping[str, str], *options: str) -> AsyncIterator[int]:
+async def _serving(
+    product: Product, command: str, variables: Mapping[str, str], *options: str
+) -> AsyncIterator[int]:
     """Run a command that serves, from when it is ready, for the length of the block."""
     ops_port = str(free_port())
     environ = {**variables, "OPS_SERVER_PORT": ops_port}
-    async with process(str(SCRIPT), command, *options, env=environ) as pid:
+    async with process(str(product.command), command, *options, env=environ) as pid:
         await until(f"`{command}` is ready", is_ready(ops_port))
         yield pid
 

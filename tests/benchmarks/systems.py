@@ -18,10 +18,10 @@ from attrs import field, frozen
 
 from tests.benchmarks.load import TYPE
 from tests.benchmarks.processes import free_port, process, until
+from tests.benchmarks.products import INSTALLED, Product
 from tests.support.certificates import Authority
 from tests.support.postgres_server import HOW_TO_GET_IT, OwnServer, find_programs, started
 
-SCRIPT = Path(sys.executable).with_name("notification-management")
 _SECRET = "0123456789abcdef0123456789abcdef"
 _HOST = "localhost"
 # `up` opens loopback by itself, other processes do not.
@@ -215,12 +215,15 @@ class System:
 
 @asynccontextmanager
 async def up(
-    storage: Storage, *options: str, variables: Mapping[str, str] | None = None
+    storage: Storage,
+    *options: str,
+    variables: Mapping[str, str] | None = None,
+    product: Product = INSTALLED,
 ) -> AsyncIterator[System]:
     """Run ``notification-management up`` on a storage for the length of the block."""
     ports = {"API_SERVER_PORT": str(free_port()), "OPS_SERVER_PORT": str(free_port())}
-    told = {**storage.variables, **ports, **(variables or {})}
-    async with process(str(SCRIPT), "up", *options, env=told) as pid:
+    told = {**product.variables, **storage.variables, **ports, **(variables or {})}
+    async with process(str(product.command), "up", *options, env=told) as pid:
         await until("the system is ready", is_ready(ports["OPS_SERVER_PORT"]))
         yield System(f"http://127.0.0.1:{ports['API_SERVER_PORT']}/api", (pid,), storage)
 

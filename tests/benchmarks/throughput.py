@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.processes import cpu_seconds, load, until
+from tests.benchmarks.products import INSTALLED, Product
 from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, tls_receiver, up
 
 
@@ -49,19 +50,40 @@ class Throughput:
     @asynccontextmanager
     async def opened(self, scale: float) -> AsyncIterator["RunningThroughput"]:
         """Start what is measured, warm, for the length of the block."""
+        async with self.started(scale) as measured:
+            await measured.round()
+            yield measured
+
+    @asynccontextmanager
+    async def started(
+        self, scale: float, product: Product = INSTALLED
+    ) -> AsyncIterator["RunningThroughput"]:
+        """Start what is measured, cold, for the length of the block."""
         chosen = self.load.scaled(scale)
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(tls_receiver() if self.tls else receiver())
             storage = await stack.enter_async_context(self.storage())
             variables = {**self.variables, **running.trusted_by}
             system = await stack.enter_async_context(
-                up(storage, *self.options, variables=variables)
+                up(storage, *self.options, variables=variables, product=product)
             )
             urls = [f"{running.url}{chosen.path}?{number}" for number in range(chosen.fan_out)]
             environment = await system.subscribe(urls)
-            measured = RunningThroughput(chosen, running, system, environment)
-            await measured.round()
-            yield measured
+            yield RunningThroughput(chosen, running, system, environment)
+
+
+@frozen
+class Cost:
+    """What a round's events took until every attempt was in the log: seconds, and CPU seconds."""
+
+    seconds: float
+    own_cpu: float
+    storage_cpu: float
+
+    @property
+    def cpu(self) -> float:
+        """The CPU seconds of our processes and of the storage's."""
+        return self.own_cpu + self.storage_cpu
 
 
 @frozen
@@ -77,11 +99,11 @@ class RunningThroughput:
         """Measure both: half of the raw requests before, half after, so that a drift cancels."""
         count = self.load.deliveries
         before = await self._raw(count // 2)
-        seconds, cpu = await self.published()
+        cost = await self.published()
         after = await self._raw(count - count // 2)
         raw_rate = count / (before["seconds"] + after["seconds"])
         raw_cpu = (before["cpu"] + after["cpu"]) / count * 1e6
-        rate, cpu = count / seconds, cpu / count * 1e6
+        rate, cpu = count / cost.seconds, cost.cpu / count * 1e6
         return {
             "ratio": rate / raw_rate,
             "cpu ratio": cpu / raw_cpu,
@@ -100,11 +122,12 @@ class RunningThroughput:
         numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
         return await load("publish", self.system.api, self.environment, *map(str, numbers))
 
-    async def published(self) -> tuple[float, float]:
-        """Publish; return the seconds and CPU seconds until every attempt is in the log."""
+    async def published(self) -> Cost:
+        """Publish; return what it took until every attempt was in the log."""
         goal = await self.system.storage.logged() + self.load.deliveries
         received = await self.receiver.received() + self.load.deliveries
-        before = cpu_seconds(self.system.pids)
+        system = self.system
+        own, stored = cpu_seconds(system.processes), cpu_seconds(system.storage.pids)
         told = await self.publish()
 
         async def all_are_received() -> bool:
@@ -116,4 +139,8 @@ class RunningThroughput:
         # Asking takes time of the cores that the system needs, counting rows the most.
         await until("every request was received", all_are_received, pause=0.1)
         await until("every attempt is logged", all_are_logged, pause=0.1)
-        return time.time() - told["started_at"], cpu_seconds(self.system.pids) - before
+        return Cost(
+            time.time() - told["started_at"],
+            cpu_seconds(system.processes) - own,
+            cpu_seconds(system.storage.pids) - stored,
+        )
