@@ -2,7 +2,8 @@
 
 Every scenario starts its system as a user would, with nothing set weaker than its default, and
 takes turns with the bare aiohttp client; the clock stops when every row of the log is counted in
-the database. ``--list`` names the scenarios.
+the database. ``--list`` names the scenarios; ``--pair REVISION`` measures another commit beside
+this tree instead of the bare client.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import figures, machine, report
+from tests.benchmarks import figures, machine, pairing, report
 from tests.benchmarks.between import between
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.scenarios import SCENARIOS, Scenario
@@ -53,7 +54,11 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the usual load")
     parser.add_argument("--json", type=Path, help="write the figures to a file")
     parser.add_argument("--compare", type=Path, help="compare with figures written before")
-    return parser.parse_args(words)
+    parser.add_argument("--pair", metavar="REVISION", help="beside another commit, in one run")
+    arguments = parser.parse_args(words)
+    if arguments.pair and (arguments.json or arguments.compare):
+        parser.error("--pair prints its comparison; --json and --compare are for figures of a run")
+    return arguments
 
 
 if __name__ == "__main__":
@@ -61,5 +66,8 @@ if __name__ == "__main__":
     if asked.list:
         for each in SCENARIOS:
             print(f"{each.name:<24}{each.title}")
+    elif asked.pair:
+        given = (asked.only or (), asked.rounds, asked.scale)
+        asyncio.run(pairing.compare(asked.pair, *given))
     else:
         asyncio.run(main(asked))

@@ -4,6 +4,8 @@ import asyncio
 import os
 import platform
 import sqlite3
+import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -34,6 +36,18 @@ def described() -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         **{name: found for name in _PACKAGES if (found := _version(name))},
     }
+
+
+def interpreter() -> str:
+    """Tell which Python runs, and whether it was built with optimisations.
+
+    Debian builds with them and records nothing of it; its installation scheme gives it away.
+    """
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    by_debian = sys.base_prefix == "/usr" and "posix_local" in sysconfig.get_scheme_names()
+    built = "with" if "--enable-optimizations" in arguments or by_debian else "WITHOUT"
+    where = Path(sys.base_prefix) / "bin"
+    return f"Python {platform.python_version()} of {where}, built {built} optimisations"
 
 
 def _pace() -> float:
