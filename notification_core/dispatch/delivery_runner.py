@@ -43,8 +43,9 @@ class RunnerListener(Protocol):
 class DeliveryRunner(DirectDispatch):
     """Holds claimed deliveries in queues and sends them as fast as the bounds allow.
 
-    A chain of attempts runs in one task for as long as there is a next delivery. While this machine
-    has a ``shortage``, nothing is taken and no request is started.
+    A chain of attempts runs in one task for as long as there is a next delivery. While it is
+    ``suspended``, or this machine has a ``shortage``, nothing is taken from ingest and no request
+    is started.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
