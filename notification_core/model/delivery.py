@@ -103,7 +103,7 @@ TEST_WORKER = UUID(int=0)
 
 @frozen
 class ClaimedDelivery:
-    """A delivery that this worker has begun: it may now make attempt number ``attempt``.
+    """A delivery that this worker has claimed: it may now make attempt number ``attempt``.
 
     ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is
     what is sent.

@@ -195,7 +195,7 @@ class Harness:
 
     def result(
         self,
-        begun: ClaimedDelivery,
+        claimed: ClaimedDelivery,
         next_step: NextStep | None = None,
         outcome: AttemptOutcome | None = None,
         webhook_version: int = 1,
@@ -203,14 +203,14 @@ class Harness:
         """Return how an attempt ended: by default as its next step says."""
         next_step = next_step or Succeeded()
         outcome = outcome or _outcome_of(next_step)
-        fence = begun.fence
+        fence = claimed.fence
         attempt = Attempt(
             log_id=self.ids(),
             environment_id=fence.environment_id,
-            webhook_id=begun.webhook_id,
+            webhook_id=claimed.webhook_id,
             delivery_id=fence.delivery_id,
-            event_id=begun.event_id,
-            event_type=begun.event_type,
+            event_id=claimed.event_id,
+            event_type=claimed.event_type,
             number=fence.attempt,
             outcome=outcome,
             started_at=self.clock.now(),
@@ -218,10 +218,10 @@ class Harness:
         return AttemptResult(fence, _filled(attempt), next_step, webhook_version)
 
     async def finish(
-        self, begun: ClaimedDelivery, next_step: NextStep | None = None, **how: Any
+        self, claimed: ClaimedDelivery, next_step: NextStep | None = None, **how: Any
     ) -> AttemptResult:
         """Write how an attempt ended, and check that it was taken."""
-        result = self.result(begun, next_step, **how)
+        result = self.result(claimed, next_step, **how)
         assert list(await self.storage.deliveries.finish([result], DELAY)) == []
         return result
 

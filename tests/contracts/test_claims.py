@@ -15,11 +15,11 @@ SECOND = timedelta(seconds=1)
 async def test_a_claim_begins_the_next_attempt_for_its_worker(harness: Harness) -> None:
     webhook = await harness.webhook()
     (delivery_id,) = await harness.publish(webhook, data=b'{"n":1}')
-    (begun,) = (await harness.claim()).deliveries
-    assert begun.fence == Fence(delivery_id, harness.environment_id, 1, harness.worker)
-    assert begun.webhook_id == webhook.webhook_id
-    assert begun.body.endswith(b'"data":{"n":1}}')
-    assert list(await harness.storage.deliveries.leased(harness.worker)) == [begun.fence]
+    (claimed,) = (await harness.claim()).deliveries
+    assert claimed.fence == Fence(delivery_id, harness.environment_id, 1, harness.worker)
+    assert claimed.webhook_id == webhook.webhook_id
+    assert claimed.body.endswith(b'"data":{"n":1}}')
+    assert list(await harness.storage.deliveries.leased(harness.worker)) == [claimed.fence]
 
 
 async def test_what_is_claimed_cannot_be_claimed_again(harness: Harness) -> None:
@@ -234,12 +234,12 @@ async def test_a_claim_reaches_every_environment(harness: Harness) -> None:
 
 async def test_failures_are_counted_for_the_retry_policy(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
+    claimed = await harness.begin(webhook)
     for failures in (1, 2):
-        await harness.finish(begun, Retry(SECOND))
+        await harness.finish(claimed, Retry(SECOND))
         await harness.clock.advance(1)
-        (begun,) = (await harness.claim()).deliveries
-        assert (begun.failures, begun.fence.attempt) == (failures, failures + 1)
+        (claimed,) = (await harness.claim()).deliveries
+        assert (claimed.failures, claimed.fence.attempt) == (failures, failures + 1)
 
 
 async def test_a_lease_lasts_as_long_as_the_claim_says(harness: Harness) -> None:

@@ -77,12 +77,12 @@ async def _attempted(harness: Harness, histories: Sequence[Any]) -> dict[UUID, A
     ids = await harness.publish(await harness.webhook(), len(histories))
     ends = dict(zip(ids, histories, strict=True))
     for number in range(max(map(len, histories)) - 1):
-        begun = await _begin_all(harness)
-        held = {one: ends[one] for one in begun if number < len(ends[one]) - 1}
-        results = [harness.result(begun[one], *history[number]) for one, history in held.items()]
+        claimed = await _begin_all(harness)
+        held = {one: ends[one] for one in claimed if number < len(ends[one]) - 1}
+        results = [harness.result(claimed[one], *history[number]) for one, history in held.items()]
         assert not await harness.storage.deliveries.finish(results, DELAY)
         await harness.storage.deliveries.release(
-            [begun[one].fence for one in begun if one not in held]
+            [claimed[one].fence for one in claimed if one not in held]
         )
     return ends
 
@@ -109,15 +109,15 @@ async def test_a_result_does_what_the_rule_says(
     is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     ends = await _attempted(harness, HISTORIES)
-    begun = await _begin_all(harness)
-    assert begun.keys() == ends.keys()
+    claimed = await _begin_all(harness)
+    assert claimed.keys() == ends.keys()
     if is_cancelled:
-        webhook_id = next(iter(begun.values())).webhook_id
+        webhook_id = next(iter(claimed.values())).webhook_id
         await harness.storage.webhooks.delete(
             harness.environment_id, webhook_id, harness.clock.now()
         )
     before = {one: await harness.probe(one) for one in ends}
-    results = {one: harness.result(begun[one], *history[-1]) for one, history in ends.items()}
+    results = {one: harness.result(claimed[one], *history[-1]) for one, history in ends.items()}
     for batch in batched(list(results.values())):
         assert not await harness.storage.deliveries.finish(batch, DELAY)
     for one, result in results.items():
@@ -131,9 +131,9 @@ async def test_a_lost_lease_does_what_the_rule_says(
     is_cancelled: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     ends = await _attempted(harness, HISTORIES)
-    begun = await _begin_all(harness)
+    claimed = await _begin_all(harness)
     if is_cancelled:
-        webhook_id = next(iter(begun.values())).webhook_id
+        webhook_id = next(iter(claimed.values())).webhook_id
         await harness.storage.webhooks.delete(
             harness.environment_id, webhook_id, harness.clock.now()
         )
@@ -182,10 +182,10 @@ async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(harness: Harness
 async def _three(harness: Harness, webhook: Webhook) -> list[UUID]:
     """Store three old deliveries: one due, one that has failed once, and one that has ended."""
     ids = await harness.publish(webhook, 3)
-    begun = {one.fence.delivery_id: one for one in (await harness.claim()).deliveries}
-    await harness.finish(begun.pop(ids[1]), Retry(9 * HOUR))
-    await harness.finish(begun.pop(ids[2]), Succeeded())
-    await harness.storage.deliveries.release([one.fence for one in begun.values()])
+    claimed = {one.fence.delivery_id: one for one in (await harness.claim()).deliveries}
+    await harness.finish(claimed.pop(ids[1]), Retry(9 * HOUR))
+    await harness.finish(claimed.pop(ids[2]), Succeeded())
+    await harness.storage.deliveries.release([one.fence for one in claimed.values()])
     return ids
 
 

@@ -49,13 +49,13 @@ async def _furnish(harness: Harness) -> Furnished:
     answer = StoredResponse(harness.environment_id, "asked", "x", b"answer", now)
     webhook = await harness.webhook()
     await store.signing_keys.add_first(new_signing_key(harness.environment_id, now, os.urandom(32)))
-    begun = await harness.hand_over(webhook)
-    await harness.finish(begun, Failed())
+    claimed = await harness.hand_over(webhook)
+    await harness.finish(claimed, Failed())
     await harness.publish(webhook)
     chosen = Selection(now - timedelta(days=1), now + timedelta(days=1), frozenset(NOT_ARRIVED))
     replay = Replay(harness.ids(), harness.environment_id, webhook.webhook_id, chosen, now)
     await store.replays.add(replay, [entry, answer])
-    delivery = await store.history.delivery(harness.environment_id, begun.fence.delivery_id)
+    delivery = await store.history.delivery(harness.environment_id, claimed.fence.delivery_id)
     return Furnished(webhook, delivery, replay, answer)
 
 

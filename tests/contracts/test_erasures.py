@@ -139,9 +139,9 @@ async def test_its_webhooks_are_deleted_before_anything_else_and_workers_are_tol
 async def test_how_far_it_is_can_be_seen(harness: Harness) -> None:
     await _fill(harness, harness.environment_id)
     now = harness.clock.now()
-    begun, _ = await harness.storage.erasures.begin(harness.environment_id, now)
-    assert (begun.state, begun.requested_at, begun.erased) == (ErasureState.RUNNING, now, 0)
-    assert await harness.rival.erasures.get(harness.environment_id) == begun
+    erasure, _ = await harness.storage.erasures.begin(harness.environment_id, now)
+    assert (erasure.state, erasure.requested_at, erasure.erased) == (ErasureState.RUNNING, now, 0)
+    assert await harness.rival.erasures.get(harness.environment_id) == erasure
     batch = await harness.storage.erasures.advance(harness.environment_id, 2)
     assert not batch.is_last
     assert (await harness.rival.erasures.get(harness.environment_id)).erased == batch.erased > 0
@@ -157,12 +157,14 @@ async def test_how_far_it_is_can_be_seen(harness: Harness) -> None:
 
 async def test_what_is_being_sent_is_let_end_first(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
+    claimed = await harness.begin(webhook)
     await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
     for _ in range(5):
         batch = await harness.storage.erasures.advance(harness.environment_id, 10)
         assert (batch.erased, batch.is_last) == (0, False)
-    assert list(await harness.storage.deliveries.finish([harness.result(begun)], timedelta())) == []
+    assert (
+        list(await harness.storage.deliveries.finish([harness.result(claimed)], timedelta())) == []
+    )
     assert len(await harness.log(webhook)) == 1
     while not (await harness.storage.erasures.advance(harness.environment_id, 10)).is_last:
         pass

@@ -15,12 +15,12 @@ A_SECOND = timedelta(seconds=1)
 
 async def test_a_delivery_tells_where_it_stands_and_what_was_tried(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    result = await harness.finish(begun, Retry(A_SECOND))
-    delivery_id = begun.fence.delivery_id
+    claimed = await harness.begin(webhook)
+    result = await harness.finish(claimed, Retry(A_SECOND))
+    delivery_id = claimed.fence.delivery_id
     record = await harness.storage.history.delivery(harness.environment_id, delivery_id)
     assert (record.delivery_id, record.webhook_id) == (delivery_id, webhook.webhook_id)
-    assert (record.event_id, record.event_type) == (begun.event_id, TYPE)
+    assert (record.event_id, record.event_type) == (claimed.event_id, TYPE)
     assert (record.state, record.attempt) == (DeliveryState.PENDING, 1)
     assert record.next_attempt_at == harness.clock.now() + A_SECOND
     assert [one.log_id for one in record.attempts or ()] == [result.attempt.log_id]
@@ -30,10 +30,10 @@ async def test_a_delivery_that_is_being_sent_or_has_ended_waits_for_nothing(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    key = harness.environment_id, begun.fence.delivery_id
+    claimed = await harness.begin(webhook)
+    key = harness.environment_id, claimed.fence.delivery_id
     assert (await harness.storage.history.delivery(*key)).next_attempt_at is None
-    await harness.finish(begun)
+    await harness.finish(claimed)
     ended = await harness.storage.history.delivery(*key)
     assert (ended.state, ended.next_attempt_at) == (DeliveryState.SUCCEEDED, None)
 
@@ -141,8 +141,8 @@ async def test_an_event_is_hidden_from_another_environment(harness: Harness) -> 
 
 async def test_deliveries_are_chosen_by_what_an_attempt_was_answered(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun, Retry(timedelta()))
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed, Retry(timedelta()))
     await harness.finish(next(iter((await harness.claim()).deliveries)))
     await harness.publish(webhook)
     for http_code, expected in ((500, 1), (200, 1), (404, 0)):
@@ -153,7 +153,7 @@ async def test_deliveries_are_chosen_by_what_an_attempt_was_answered(harness: Ha
             criteria=DeliveryCriteria(http_code=http_code),
         )
         found = [one.delivery_id for one in page.rows]
-        assert found == [begun.fence.delivery_id] * expected
+        assert found == [claimed.fence.delivery_id] * expected
 
 
 async def test_an_environments_events_come_page_by_page_newest_first(harness: Harness) -> None:

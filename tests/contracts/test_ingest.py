@@ -39,8 +39,8 @@ async def test_other_data_under_a_known_id_conflicts_and_the_first_stands(
     second = harness.event("e-1", **{"data": b'{"n":1}', **change})  # type: ignore[arg-type]  # two kinds of change
     arrivals = await harness.ingest([second])
     assert set(arrivals.values()) == {Arrival.CONFLICT}
-    (begun,) = (await harness.claim()).deliveries
-    assert begun.body == first.body
+    (claimed,) = (await harness.claim()).deliveries
+    assert claimed.body == first.body
 
 
 async def test_an_event_that_nobody_wanted_is_known_again_by_its_type(harness: Harness) -> None:
@@ -79,17 +79,17 @@ async def test_an_awkward_event_id_is_kept_as_it_is(harness: Harness) -> None:
     event = harness.event(awkward)
     await harness.ingest([event], [harness.to(webhook, event)])
     assert set((await harness.ingest([event])).values()) == {Arrival.DUPLICATE}
-    (begun,) = (await harness.claim()).deliveries
-    assert begun.event_id == awkward
+    (claimed,) = (await harness.claim()).deliveries
+    assert claimed.event_id == awkward
 
 
 async def test_a_body_comes_back_byte_for_byte(harness: Harness) -> None:
     webhook = await harness.webhook()
     event = EventToStore(harness.event("e-1").event, b'\x00\xff{"a": 1e400}' * 1000)
     await harness.ingest([event], [harness.to(webhook, event)])
-    (begun,) = (await harness.claim()).deliveries
-    assert begun.body == event.body
-    assert (begun.event_type, begun.failures) == (event.event.type, 0)
+    (claimed,) = (await harness.claim()).deliveries
+    assert claimed.body == event.body
+    assert (claimed.event_type, claimed.failures) == (event.event.type, 0)
 
 
 async def test_nothing_is_stored_where_the_block_raises(harness: Harness) -> None:

@@ -56,8 +56,8 @@ async def test_a_webhook_that_the_system_disables_is_told_of_with_the_reason(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun, Failed(disables=DisabledReason.GONE))
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed, Failed(disables=DisabledReason.GONE))
     told = {str(one["event"]): one for one in await operational_events(harness)}
     assert told.keys() == {"webhook-disabled", "webhook-delivery-failed"}
     disabled = told["webhook-disabled"]
@@ -82,9 +82,9 @@ async def test_a_webhook_that_was_changed_meanwhile_is_not_disabled_nor_told_of(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
+    claimed = await harness.begin(webhook)
     await harness.change(webhook, name="another")
-    await harness.finish(begun, Failed(disables=DisabledReason.GONE))
+    await harness.finish(claimed, Failed(disables=DisabledReason.GONE))
     assert [one["event"] for one in await operational_events(harness)] == [
         "webhook-delivery-failed"
     ]
@@ -109,15 +109,15 @@ async def test_a_delivery_that_has_failed_for_good_is_told_of_with_its_last_erro
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun, Failed())
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed, Failed())
     (told,) = await operational_events(harness)
     assert told["event"] == "webhook-delivery-failed"
     assert told["data"] == {
         "webhook_id": str(webhook.webhook_id),
-        "delivery_id": str(begun.fence.delivery_id),
-        "event_id": begun.event_id,
-        "event": begun.event_type,
+        "delivery_id": str(claimed.fence.delivery_id),
+        "event_id": claimed.event_id,
+        "event": claimed.event_type,
         "attempts": 1,
         "error": {"code": "http_status", "message": "It answered 500."},
     }
@@ -135,8 +135,8 @@ async def test_nothing_is_told_of_what_succeeds_or_is_tried_again(harness: Harne
 
 async def test_a_result_that_does_not_count_tells_nothing(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    result = await harness.finish(begun, Failed())
+    claimed = await harness.begin(webhook)
+    result = await harness.finish(claimed, Failed())
     await harness.storage.deliveries.finish([result], DELAY)
     cancelled = await harness.begin(webhook)
     await harness.storage.webhooks.delete(

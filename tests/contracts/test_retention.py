@@ -36,15 +36,15 @@ async def _forget(harness: Harness) -> None:
 
 async def _done(harness: Harness, webhook: Webhook) -> ClaimedDelivery:
     """Make one delivery that has arrived."""
-    begun = await harness.begin(webhook)
-    await harness.finish(begun)
-    return begun
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed)
+    return claimed
 
 
-async def _exists(harness: Harness, begun: ClaimedDelivery) -> bool:
+async def _exists(harness: Harness, claimed: ClaimedDelivery) -> bool:
     try:
-        await harness.storage.history.delivery(harness.environment_id, begun.fence.delivery_id)
-        await harness.storage.history.event(harness.environment_id, begun.event_id)
+        await harness.storage.history.delivery(harness.environment_id, claimed.fence.delivery_id)
+        await harness.storage.history.event(harness.environment_id, claimed.event_id)
     except (DeliveryNotFound, EventNotFound):
         return False
     return True
@@ -52,10 +52,10 @@ async def _exists(harness: Harness, begun: ClaimedDelivery) -> bool:
 
 async def test_what_is_young_is_kept(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await _done(harness, webhook)
+    claimed = await _done(harness, webhook)
     await harness.clock.advance(9 * DAY.total_seconds())
     await _forget(harness)
-    assert await _exists(harness, begun)
+    assert await _exists(harness, claimed)
     assert len(await harness.log(webhook)) == 1
 
 
@@ -99,12 +99,12 @@ async def test_an_event_of_which_a_delivery_waits_stays_with_all_its_deliveries(
 
 
 async def test_an_event_that_is_being_sent_stays(harness: Harness) -> None:
-    begun = await harness.begin(await harness.webhook())
+    claimed = await harness.begin(await harness.webhook())
     await harness.clock.advance(21 * DAY.total_seconds())
     await _forget(harness)
-    await harness.finish(begun, Retry(DELAY))
+    await harness.finish(claimed, Retry(DELAY))
     await harness.clock.advance(1)
-    assert ids_of(await harness.claim()) == [begun.fence.delivery_id]
+    assert ids_of(await harness.claim()) == [claimed.fence.delivery_id]
 
 
 async def test_what_waits_for_long_does_not_stand_in_the_way_of_others(harness: Harness) -> None:
@@ -169,8 +169,8 @@ async def test_a_tombstone_goes_when_nothing_of_the_webhook_is_left(harness: Har
 
 
 async def test_of_an_event_that_was_forgotten_nothing_is_sent_again(harness: Harness) -> None:
-    begun = await _done(harness, await harness.webhook())
-    key = harness.environment_id, begun.fence.delivery_id
+    claimed = await _done(harness, await harness.webhook())
+    key = harness.environment_id, claimed.fence.delivery_id
     record = await harness.storage.history.delivery(*key)
     await harness.clock.advance(21 * DAY.total_seconds())
     await _forget(harness)

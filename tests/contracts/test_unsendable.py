@@ -87,12 +87,12 @@ async def test_a_pause_that_is_over_expires_nothing(harness: Harness) -> None:
 
 async def test_what_is_being_attempted_is_left_to_its_worker(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
+    claimed = await harness.begin(webhook)
     await harness.change(webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE)
     assert await _settle(harness) == 0
-    await harness.finish(begun, Retry(HOUR))
+    await harness.finish(claimed, Retry(HOUR))
     assert await _settle(harness) == 1
-    assert await _states(harness, [begun.fence.delivery_id]) == {
+    assert await _states(harness, [claimed.fence.delivery_id]) == {
         (DeliveryState.SKIPPED, EndReason.WEBHOOK_DISABLED)
     }
 

@@ -209,13 +209,13 @@ async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_r
 
 async def test_deleting_leaves_what_has_ended_as_it_was(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun)
-    before = await harness.probe(begun.fence.delivery_id)
+    claimed = await harness.begin(webhook)
+    await harness.finish(claimed)
+    before = await harness.probe(claimed.fence.delivery_id)
     await harness.storage.webhooks.delete(
         harness.environment_id, webhook.webhook_id, harness.clock.now()
     )
-    assert await harness.probe(begun.fence.delivery_id) == before
+    assert await harness.probe(claimed.fence.delivery_id) == before
 
 
 async def test_a_snapshot_shows_webhooks_of_any_environment_and_tombstones(
@@ -343,9 +343,9 @@ class TestDisablingWhatFails:
 
 async def _attempt(harness: Harness, webhook: Webhook, outcome: AttemptOutcome) -> None:
     """Make one more delivery of a webhook, with one attempt that ends so."""
-    begun = await harness.begin(webhook)
+    claimed = await harness.begin(webhook)
     next_step = Succeeded() if outcome is AttemptOutcome.SUCCEEDED else Failed()
-    await harness.finish(begun, next_step, outcome=outcome)
+    await harness.finish(claimed, next_step, outcome=outcome)
     await harness.clock.advance(DELAY.total_seconds())
 
 

@@ -26,7 +26,7 @@ from tests.contracts.harness import DELAY, LEASE, Harness, ids_of
 async def _begin(harness: Harness, webhook: Webhook, kept: RequestRecords = ()) -> ClaimedDelivery:
     """Begin a test of a webhook."""
     event = harness.event(f"test-{harness.ids()}")
-    begun = ClaimedDelivery(
+    claimed = ClaimedDelivery(
         fence=Fence(harness.ids(), harness.environment_id, 1, TEST_WORKER),
         webhook_id=webhook.webhook_id,
         event_id=event.event.event_id,
@@ -34,12 +34,12 @@ async def _begin(harness: Harness, webhook: Webhook, kept: RequestRecords = ()) 
         failures=0,
         body=event.body or b"",
     )
-    await harness.storage.webhook_tests.begin(event, begun, LEASE, kept)
-    return begun
+    await harness.storage.webhook_tests.begin(event, claimed, LEASE, kept)
+    return claimed
 
 
-def _attempt(harness: Harness, begun: ClaimedDelivery, *, succeeded: bool = True) -> Attempt:
-    return harness.result(begun, Succeeded() if succeeded else Failed()).attempt
+def _attempt(harness: Harness, claimed: ClaimedDelivery, *, succeeded: bool = True) -> Attempt:
+    return harness.result(claimed, Succeeded() if succeeded else Failed()).attempt
 
 
 @pytest.mark.parametrize(
@@ -51,23 +51,23 @@ async def test_a_webhook_test_is_logged_and_its_delivery_ends_as_it_did(
     harness: Harness, *, succeeded: bool, end: DeliveryState
 ) -> None:
     webhook = await harness.webhook()
-    begun = await _begin(harness, webhook)
-    attempt = _attempt(harness, begun, succeeded=succeeded)
+    claimed = await _begin(harness, webhook)
+    attempt = _attempt(harness, claimed, succeeded=succeeded)
     assert await harness.storage.webhook_tests.finish(attempt)
     assert list(await harness.log(webhook)) == [attempt]
-    key = harness.environment_id, begun.fence.delivery_id
+    key = harness.environment_id, claimed.fence.delivery_id
     delivery = await harness.storage.history.delivery(*key)
     assert (delivery.state, delivery.reason, delivery.origin) == (end, None, DeliveryOrigin.TEST)
     assert (delivery.attempt, delivery.attempts) == (1, [attempt])
-    event = await harness.storage.history.event(harness.environment_id, begun.event_id)
-    assert event.event_type == begun.event_type
+    event = await harness.storage.history.event(harness.environment_id, claimed.event_id)
+    assert event.event_type == claimed.event_type
 
 
 async def test_a_webhook_test_is_never_claimed(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await _begin(harness, webhook)
+    claimed = await _begin(harness, webhook)
     assert ids_of(await harness.claim()) == []
-    await harness.storage.webhook_tests.finish(_attempt(harness, begun, succeeded=False))
+    await harness.storage.webhook_tests.finish(_attempt(harness, claimed, succeeded=False))
     await harness.clock.advance(3600)
     assert ids_of(await harness.claim()) == []
 
@@ -85,16 +85,16 @@ async def test_a_webhook_test_that_nobody_ended_is_logged_as_interrupted_and_not
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await _begin(harness, webhook)
+    claimed = await _begin(harness, webhook)
     await harness.clock.advance(LEASE.total_seconds() + 1)
     assert await harness.storage.deliveries.reap([], DELAY) == 1
     (attempt,) = await harness.log(webhook)
     assert (attempt.outcome, attempt.next_attempt_at) == (AttemptOutcome.INTERRUPTED, None)
-    delivery = await harness.probe(begun.fence.delivery_id)
+    delivery = await harness.probe(claimed.fence.delivery_id)
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     await harness.clock.advance(3600)
     assert ids_of(await harness.claim()) == []
-    assert not await harness.storage.webhook_tests.finish(_attempt(harness, begun))
+    assert not await harness.storage.webhook_tests.finish(_attempt(harness, claimed))
     assert list(await harness.log(webhook)) == [attempt]
 
 
@@ -102,17 +102,17 @@ async def test_a_webhook_that_is_deleted_meanwhile_leaves_the_webhook_test_as_it
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
-    begun = await _begin(harness, webhook)
+    claimed = await _begin(harness, webhook)
     now = harness.clock.now()
     await harness.storage.webhooks.delete(harness.environment_id, webhook.webhook_id, now)
-    assert await harness.storage.webhook_tests.finish(_attempt(harness, begun))
-    assert (await harness.probe(begun.fence.delivery_id)).state is DeliveryState.SUCCEEDED
+    assert await harness.storage.webhook_tests.finish(_attempt(harness, claimed))
+    assert (await harness.probe(claimed.fence.delivery_id)).state is DeliveryState.SUCCEEDED
 
 
 async def test_webhook_tests_do_not_make_a_webhook_fail(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await _begin(harness, webhook)
-    await harness.storage.webhook_tests.finish(_attempt(harness, begun, succeeded=False))
+    claimed = await _begin(harness, webhook)
+    await harness.storage.webhook_tests.finish(_attempt(harness, claimed, succeeded=False))
     await harness.clock.advance(timedelta(days=6).total_seconds())
     since = harness.clock.now() - timedelta(days=5)
     await harness.finish(await harness.begin(webhook), Failed())
@@ -136,11 +136,11 @@ async def test_a_request_that_has_begun_a_webhook_test_begins_no_other(harness: 
     since = harness.clock.now() - timedelta(hours=1)
     has_begun = StoredResponse(harness.environment_id, "test", "asked", b"", harness.clock.now())
     answered = evolve(has_begun, answer=b"answer")
-    begun = await _begin(harness, webhook, [has_begun])
+    claimed = await _begin(harness, webhook, [has_begun])
     found = [await harness.storage.idempotency.find(harness.environment_id, "test", since)]
     with pytest.raises(AlreadyAnswered):
         await _begin(harness, webhook, [has_begun])
-    assert await harness.storage.webhook_tests.finish(_attempt(harness, begun), [answered])
+    assert await harness.storage.webhook_tests.finish(_attempt(harness, claimed), [answered])
     found.append(await harness.storage.idempotency.find(harness.environment_id, "test", since))
     with pytest.raises(AlreadyAnswered):
         await _begin(harness, webhook, [has_begun])
@@ -149,4 +149,4 @@ async def test_a_request_that_has_begun_a_webhook_test_begins_no_other(harness: 
     deliveries = await harness.storage.history.of_webhook(
         harness.environment_id, webhook.webhook_id, 10
     )
-    assert [each.delivery_id for each in deliveries.rows] == [begun.fence.delivery_id]
+    assert [each.delivery_id for each in deliveries.rows] == [claimed.fence.delivery_id]

@@ -56,8 +56,8 @@ async def test_all_others_that_own_leases_are_dead(harness: Harness) -> None:
 
 
 async def test_whoever_owns_nothing_is_not_worth_telling(harness: Harness) -> None:
-    begun = await harness.begin(await harness.webhook(), worker=harness.other_worker)
-    await harness.finish(begun)
+    claimed = await harness.begin(await harness.webhook(), worker=harness.other_worker)
+    await harness.finish(claimed)
     await harness.storage.worker_lock.acquire(harness.worker)
     assert await _dead(harness) == set()
 

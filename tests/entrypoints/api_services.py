@@ -125,9 +125,9 @@ class Backstage:
         assert len(claimed.deliveries) == count
         return claimed.deliveries
 
-    async def end(self, attempt: Attempt, begun: ClaimedDelivery, next_step: NextStep) -> None:
+    async def end(self, attempt: Attempt, claimed: ClaimedDelivery, next_step: NextStep) -> None:
         """Write the end of an attempt as a worker would."""
-        result = AttemptResult(begun.fence, attempt, next_step, webhook_version=1)
+        result = AttemptResult(claimed.fence, attempt, next_step, webhook_version=1)
         assert not await self.storage.deliveries.finish([result], DELAY)
 
 
@@ -191,16 +191,16 @@ async def backstage(
             )
 
 
-def attempt_of(begun: ClaimedDelivery, **fields: Any) -> Attempt:
+def attempt_of(claimed: ClaimedDelivery, **fields: Any) -> Attempt:
     """Return an attempt that has ended well, or as ``fields`` say."""
-    fence = begun.fence
+    fence = claimed.fence
     attempt = Attempt(
         log_id=_IDS(),
         environment_id=fence.environment_id,
-        webhook_id=begun.webhook_id,
+        webhook_id=claimed.webhook_id,
         delivery_id=fence.delivery_id,
-        event_id=begun.event_id,
-        event_type=begun.event_type,
+        event_id=claimed.event_id,
+        event_type=claimed.event_type,
         number=fence.attempt,
         outcome=AttemptOutcome.SUCCEEDED,
         started_at=datetime.now(UTC),
@@ -213,32 +213,32 @@ def attempt_of(begun: ClaimedDelivery, **fields: Any) -> Attempt:
 
 async def log_success(stage: Backstage) -> Attempt:
     """Let the delivery that is due succeed."""
-    (begun,) = await stage.begin(1)
-    return await log_success_of(stage, begun)
+    (claimed,) = await stage.begin(1)
+    return await log_success_of(stage, claimed)
 
 
-async def log_success_of(stage: Backstage, begun: ClaimedDelivery) -> Attempt:
+async def log_success_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
     """Let a delivery that was begun succeed."""
-    attempt = attempt_of(begun)
-    await stage.end(attempt, begun, Succeeded())
+    attempt = attempt_of(claimed)
+    await stage.end(attempt, claimed, Succeeded())
     return attempt
 
 
 async def log_gone(stage: Backstage) -> Attempt:
     """Let the delivery that is due be answered with 410, which disables its webhook."""
-    (begun,) = await stage.begin(1)
-    return await log_gone_of(stage, begun)
+    (claimed,) = await stage.begin(1)
+    return await log_gone_of(stage, claimed)
 
 
-async def log_gone_of(stage: Backstage, begun: ClaimedDelivery) -> Attempt:
+async def log_gone_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
     """Let a delivery that was begun be answered with 410, which disables its webhook."""
     attempt = attempt_of(
-        begun,
+        claimed,
         outcome=AttemptOutcome.FAILED,
         error=AttemptError(ErrorCode.GONE, "The receiver answered 410."),
         response=ReceivedResponse(
             410, (("Set-Cookie", "a=1"), ("set-cookie", "b=2")), b"gone \xff", truncated=True
         ),
     )
-    await stage.end(attempt, begun, Failed(disables=DisabledReason.GONE))
+    await stage.end(attempt, claimed, Failed(disables=DisabledReason.GONE))
     return attempt

@@ -68,8 +68,8 @@ async def furnish(stage: Backstage) -> None:
 async def replay(stage: Backstage) -> None:
     """Begin a replay that has made some deliveries already."""
     selection = Selection(NOW, LATER, frozenset({DeliveryState.FAILED}))
-    begun = Replay(UUID(IDS["replay_id"]), ENVIRONMENT, WEBHOOK, selection, NOW)
-    await stage.storage.replays.add(evolve(begun, replayed=730, done_until=NOW))
+    replay = Replay(UUID(IDS["replay_id"]), ENVIRONMENT, WEBHOOK, selection, NOW)
+    await stage.storage.replays.add(evolve(replay, replayed=730, done_until=NOW))
 
 
 def changed_by_somebody(environment_id: UUID | None = None) -> AuditEntry:
@@ -104,16 +104,16 @@ async def store(stage: Backstage, event_id: str, *deliveries: NewDelivery) -> No
 
 async def attempt(stage: Backstage, *, fails: bool) -> None:
     """Make the attempt that is due."""
-    (begun,) = await stage.begin(1)
+    (claimed,) = await stage.begin(1)
     if fails:
-        await stage.end(failed(begun), begun, Retry(timedelta(hours=1)))
+        await stage.end(failed(claimed), claimed, Retry(timedelta(hours=1)))
     else:
-        await stage.end(attempt_of(begun), begun, Succeeded())
+        await stage.end(attempt_of(claimed), claimed, Succeeded())
 
 
-def failed(begun: ClaimedDelivery) -> Attempt:
+def failed(claimed: ClaimedDelivery) -> Attempt:
     return attempt_of(
-        begun,
+        claimed,
         outcome=AttemptOutcome.FAILED,
         error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
         response=ReceivedResponse(500, (), b"out of disk"),

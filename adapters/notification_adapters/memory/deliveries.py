@@ -91,7 +91,7 @@ class MemoryDeliveryStore(DeliveryStore):
                     delivery.due_at = self._clock.now() + after
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
-        """Return every attempt that this worker has begun and not ended."""
+        """Return every attempt that this worker has claimed and not ended."""
         fences = (delivery.fence for delivery in self._state.deliveries.values())
         return [fence for fence in fences if fence and fence.worker == worker]
 

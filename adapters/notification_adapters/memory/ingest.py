@@ -57,7 +57,7 @@ class MemoryIngest(IngestTransaction):
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
     ) -> None:
-        """Store deliveries; those that are begun with their lease."""
+        """Store deliveries; those that are claimed with their lease."""
         for delivery in deliveries:
             stored = StoredDelivery(
                 delivery_id=delivery.delivery_id,

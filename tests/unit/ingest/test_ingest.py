@@ -42,11 +42,11 @@ class Hands(DirectDispatch):
         self.reserved[delivery_id] = webhooks_revision
         return True
 
-    def release(self, begun: Sequence[ClaimedDelivery]) -> None:
-        self.released += begun
+    def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
+        self.released += claimed
 
-    def hand_over(self, begun: Sequence[ClaimedDelivery], leased_from: float) -> None:
-        self.handed_over += [(one, leased_from) for one in begun]
+    def hand_over(self, claimed: Sequence[ClaimedDelivery], leased_from: float) -> None:
+        self.handed_over += [(one, leased_from) for one in claimed]
 
     def wake(self) -> None:
         self.woken += 1
@@ -173,9 +173,9 @@ async def test_what_the_dispatcher_has_a_place_for_is_begun_and_handed_over(
         await app.add_webhook()
     await app.clock.advance(5)
     await app.publish()
-    begun = [one for one in app.stored_deliveries() if one.worker == WORKER]
-    assert [one.attempt for one in begun] == [1, 1]
-    assert [one.fence for one in begun] == [one.fence for one, _ in hands.handed_over]
+    claimed = [one for one in app.stored_deliveries() if one.worker == WORKER]
+    assert [one.attempt for one in claimed] == [1, 1]
+    assert [one.fence for one in claimed] == [one.fence for one, _ in hands.handed_over]
     assert {at for _, at in hands.handed_over} == {5.0}
     assert app.observer.stored == (2, 1, 0)
 

@@ -63,7 +63,7 @@ class SqlIngest(IngestTransaction):
     async def add_deliveries(
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
     ) -> None:
-        """Store deliveries, in the order of their ids; those that are begun with their lease."""
+        """Store deliveries, in the order of their ids; those that are claimed with their lease."""
         now = await self._now()
         await self._database.dialect.add_deliveries(
             self._connection, deliveries, Lease(worker, now, now + lease)
