@@ -181,7 +181,7 @@ class Dispatcher(RunnerListener, ResultListener):
             async with self._claiming:  # a claim torn in the middle would leave leases behind
                 await _cancel(others)
             await self.runner.stop()
-            await self._results.drained()
+            await self._results.drain()
         finally:
             self.runner.tear_off()
             await _cancel(self._tasks)

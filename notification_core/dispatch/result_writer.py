@@ -82,7 +82,7 @@ class ResultWriter:
         self._empty.clear()
         self._work.set()
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Return once everything is written."""
         await self._empty.wait()
 

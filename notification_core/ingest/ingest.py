@@ -37,7 +37,7 @@ class Published:
 
 
 @frozen
-class Joined:
+class JoinedPublish:
     """What was stored within somebody else's transaction, and lives and dies with it.
 
     ``committed`` is to be called once that transaction has committed, and only then.
@@ -108,7 +108,7 @@ class Ingest:
         """Publish events, and store in the same transaction what came among them and is none."""
         return await self._store_alone(events, dead_letters, None)
 
-    async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> Joined:
+    async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
         """Store a batch of events within a transaction that its owner commits when it likes.
 
         All deliveries are stored due: nobody may send what may never be committed. Raises as
@@ -120,7 +120,7 @@ class Ingest:
         (response,) = await self._store_within(transaction, batch, [events], cache)
         if isinstance(response, Exception):
             raise response
-        return Joined(response, lambda: self._hand_over(batch, self._clock.monotonic()))
+        return JoinedPublish(response, lambda: self._hand_over(batch, self._clock.monotonic()))
 
     async def drain(self) -> None:
         """Return once no publish is under way."""

@@ -471,7 +471,7 @@ async def test_a_success_stays_one_whatever_text_its_receiver_sent(
     writer = App(storage=harness.storage, clock=SystemClock()).result_writer(listener)
     running = asyncio.create_task(writer.run())
     writer.record(evolve(result, attempt=evolve(result.attempt, response=response)))
-    await writer.drained()
+    await writer.drain()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert len(listener.written) == 1

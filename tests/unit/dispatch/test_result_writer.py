@@ -92,7 +92,7 @@ async def test_results_are_written_in_order_and_in_batches_sized_by_what_waits(
     results = [a_result(WEBHOOK) for _ in range(1_200)]
     for result in results:
         writing.writer.record(result)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.batches == writing.results.written == results
     assert [len(batch) for batch in writing.book.finished] == [500, 500, 200]
 
@@ -100,7 +100,7 @@ async def test_results_are_written_in_order_and_in_batches_sized_by_what_waits(
 async def test_what_was_not_sent_is_given_back(writing: Writing) -> None:
     fences = [a_result(WEBHOOK).fence for _ in range(3)]
     writing.writer.release(fences)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.book.given_back == [fences]
     assert writing.results.released == fences
     assert writing.app.observer.released == 3
@@ -116,7 +116,7 @@ async def test_results_survive_storage_being_away(writing: Writing) -> None:
     assert writing.app.faults.calls["finish"] <= 21
     writing.app.faults.unreachable = False
     await writing.app.clock.advance(1)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.batches == writing.results.written == [result]
 
 
@@ -125,7 +125,7 @@ async def test_results_whose_commit_is_unknown_are_written_again(writing: Writin
     result = a_result(WEBHOOK)
     writing.writer.record(result)
     await writing.app.clock.advance(1)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.batches == [result, result]
     assert writing.results.written == [result]
 
@@ -134,7 +134,7 @@ async def test_what_is_due_at_different_times_is_given_back_apart(writing: Writi
     now, later = [a_result(WEBHOOK).fence for _ in range(2)], a_result(WEBHOOK).fence
     writing.writer.release(now)
     writing.writer.release([later], timedelta(seconds=2))
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.book.given_back == [now, [later]]
     assert writing.book.delays == [timedelta(0), timedelta(seconds=2)]
     assert writing.results.released == [*now, later]
@@ -150,7 +150,7 @@ async def test_a_release_whose_commit_is_unknown_is_let_go_and_not_repeated(
     fence = a_result(WEBHOOK).fence
     writing.writer.release([fence])
     await writing.app.clock.advance(5)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.app.faults.calls["release"] == 1
     assert writing.results.released == [fence]
 
@@ -196,7 +196,7 @@ async def test_what_comes_while_a_batch_is_written_is_written_too(writing: Writi
     await writing.app.until(lambda: writing.app.faults.calls["finish"] == 1)
     writing.writer.record(second)
     gate.set()
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.batches == [first, second]
 
 
@@ -205,7 +205,7 @@ async def test_the_observer_hears_what_attempts_came_to(writing: Writing) -> Non
     writing.book.refused = [gone.fence]
     writing.writer.record(a_result(WEBHOOK))
     writing.writer.record(gone)
-    await writing.writer.drained()
+    await writing.writer.drain()
     assert writing.app.observer.outcomes == [
         (AttemptOutcome.SUCCEEDED, None),
         (AttemptOutcome.FAILED, ErrorCode.GONE),
