@@ -32,30 +32,25 @@ class Connector:
         Raises :class:`SendingFailed`, and :class:`ResourceShort` if this machine lacks something.
         """
         with _translated_errors(), raising_shortages():
-            trust = await self._trust() if origin.scheme == "https" else None
+            is_encrypted = origin.scheme == "https"
+            if is_encrypted and self._ssl_context is None:
+                # The system's certificates are loaded once they are needed: that takes as long as
+                # some hundred requests, and the start of a process would wait for it.
+                self._ssl_context = await asyncio.to_thread(system_trust)
             connected = await self._route.open(origin)
             connection = HttpConnection(origin, self._loop, connected)
-            if trust is None:
+            if not is_encrypted:
                 await self._loop.create_connection(lambda: connection, sock=connected)
                 return connection
             with self._timer.timing(Phase.TLS):
                 await self._loop.create_connection(
                     lambda: connection,
                     sock=connected,
-                    ssl=trust,
+                    ssl=self._ssl_context,
                     server_hostname=origin.host.removesuffix("."),
                     ssl_shutdown_timeout=_FAREWELL,
                 )
             return connection
-
-    async def _trust(self) -> ssl.SSLContext:
-        """Return the TLS settings: the system's certificates are loaded once they are needed.
-
-        That takes as long as some hundred requests, and the start of a process would wait for it.
-        """
-        if self._ssl_context is None:
-            self._ssl_context = await asyncio.to_thread(system_trust)
-        return self._ssl_context
 
 
 @contextmanager
