@@ -107,11 +107,11 @@ class PlannedBatch:
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
         """Take in which events are new; the others get none of the deliveries planned for them."""
         self.arrivals = arrivals
-        known = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
-        if known:
-            self._release([row for row in self.claimed if row.event_key in known])
-            self.claimed = [row for row in self.claimed if row.event_key not in known]
-            self.deliveries = [row for row in self.deliveries if row.event_key not in known]
+        stored_keys = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
+        if stored_keys:
+            self._release([row for row in self.claimed if row.event_key in stored_keys])
+            self.claimed = [row for row in self.claimed if row.event_key not in stored_keys]
+            self.deliveries = [row for row in self.deliveries if row.event_key not in stored_keys]
 
     def give_up(self) -> None:
         """Store nothing of it."""
@@ -120,7 +120,7 @@ class PlannedBatch:
 
     def conflicts(self) -> Iterator[EventKey]:
         """Yield the keys that are known for other data, or that come with other data themselves."""
-        yield from (key for key, found in self.arrivals.items() if found is Arrival.CONFLICT)
+        yield from (key for key, arrival in self.arrivals.items() if arrival is Arrival.CONFLICT)
         if len(self.stored) == len(self.taken):
             return
         for event in self.taken:
