@@ -3,13 +3,11 @@
 import resource
 from contextlib import suppress
 
+from notification_adapters.http.native.pool import MAX_IDLE
 from notification_entrypoints.config.settings import Settings
 
 _OTHERS = 64
 """The log, the loop, the database's files, the name servers, the ops server's callers, Kafka."""
-
-_IDLE = 512
-"""Connections to receivers that are kept for a next request, and wait."""
 
 _MOST_CONNECTIONS = 10_000
 _UNLIMITED = 2**31
@@ -56,5 +54,5 @@ def _limit() -> int:
 
 def _needed(settings: Settings, *, dispatches: bool) -> int:
     """Return how many the settings ask for at most, those of the API server left out."""
-    sending = settings.webhooks.max_in_flight + _IDLE if dispatches else 0
+    sending = settings.webhooks.max_in_flight + MAX_IDLE if dispatches else 0
     return _OTHERS + settings.db.pool_size + sending
