@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict, Unpack
 
 from attrs import frozen
 
@@ -43,14 +42,6 @@ class DeliveryRules:
 
     timeout: timedelta
     retries: RetryPolicy
-
-
-class _Sent(TypedDict, total=False):
-    """What an attempt has if its request was sent."""
-
-    request: SentRequest
-    response: ReceivedResponse | None
-    duration: timedelta
 
 
 class AttemptMaker:
@@ -123,13 +114,16 @@ class AttemptMaker:
         retry = Retry(self.rules.retries.interval)
         return AttemptResult(delivery.fence, attempt, retry, webhook.version)
 
-    def _attempt(
+    def _attempt(  # noqa: PLR0913 - what an attempt has, the last three if its request was sent
         self,
         delivery: ClaimedDelivery,
         outcome: AttemptOutcome,
         started_at: datetime,
         error: AttemptError | None,
-        **rest: Unpack[_Sent],
+        *,
+        request: SentRequest | None = None,
+        response: ReceivedResponse | None = None,
+        duration: timedelta | None = None,
     ) -> Attempt:
         return Attempt(
             log_id=self._ids(),
@@ -142,5 +136,7 @@ class AttemptMaker:
             outcome=outcome,
             started_at=started_at,
             error=error,
-            **rest,
+            request=request,
+            response=response,
+            duration=duration,
         )

@@ -78,9 +78,9 @@ class FairQueue:
 
     def _free_slots(self, share: CapacityShare, size: int = 0) -> int:
         """Return how many places are free; half of them are only for responsive webhooks."""
-        bounds, responsive, unresponsive = self.bounds, self._responsive, self._unresponsive
-        rows = bounds.waiting - responsive.waiting - unresponsive.waiting
-        left = bounds.waiting_bytes - responsive.waiting_bytes - unresponsive.waiting_bytes
+        bounds, unresponsive = self.bounds, self._unresponsive
+        rows = bounds.waiting - self.waiting
+        left = bounds.waiting_bytes - self.waiting_bytes
         if share is unresponsive:
             rows = min(rows, max(1, bounds.waiting // 2) - unresponsive.waiting)
             left = min(left, bounds.waiting_bytes // 2 - unresponsive.waiting_bytes)
@@ -152,7 +152,7 @@ class FairQueue:
         queue.reserved -= 1
         queue.waiting.append(queued)
         queue.share.ready.setdefault(queue)
-        return queue.webhooks_revision >= self._webhooks_revision
+        return self.is_current(queue)
 
     def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
         """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
@@ -160,7 +160,7 @@ class FairQueue:
         queue.waiting.append(queued)
         queue.count(1, len(queued.delivery.body))
         queue.share.ready.setdefault(queue)
-        return queue.webhooks_revision >= self._webhooks_revision
+        return self.is_current(queue)
 
     def _queue_of(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
         """Return a webhook's queue; a later reading of the webhook counts, not this one."""
@@ -170,7 +170,7 @@ class FairQueue:
             queue = WebhookQueue(webhook, webhooks_revision, limit, share)
             self._queues[webhook.webhook_id] = queue
         elif webhooks_revision >= queue.webhooks_revision:
-            was_held_back = queue.webhooks_revision < self._webhooks_revision
+            was_held_back = not self.is_current(queue)
             queue.webhook, queue.webhooks_revision = webhook, webhooks_revision
             if was_held_back:  # what waited may go on
                 queue.share.ready.setdefault(queue)
@@ -180,16 +180,15 @@ class FairQueue:
 
     def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
-        responsive, unresponsive, most = self._responsive, self._unresponsive, self.bounds.in_flight
-        if responsive.in_flight + unresponsive.in_flight >= most:
+        most = self.bounds.in_flight
+        if self.in_flight >= most:
             return None
-        for share in (responsive, unresponsive):
+        for share in (self._responsive, self._unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
                 # It is ready again once a request ends, or its webhook is read again.
-                if not queue.waiting or queue.in_flight >= queue.limit:
-                    continue
-                if queue.webhooks_revision < self._webhooks_revision:
+                is_at_limit = queue.in_flight >= queue.limit
+                if not queue.waiting or is_at_limit or not self.is_current(queue):
                     continue
                 queued = queue.waiting.popleft()
                 queue.count(-1, -len(queued.delivery.body))

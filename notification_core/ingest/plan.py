@@ -162,15 +162,16 @@ class IngestPlanner:
         batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
         for event in batch.taken:
             key = event.key
-            if key not in batch.stored:
-                webhooks = webhooks_of[key]
-                stored = EventToStore(event, body_of(event) if webhooks else None)
-                batch.stored[key] = stored
-                for webhook in webhooks:
-                    reason = None
-                    if webhook.is_disabled(now):
-                        reason = EndReason.WEBHOOK_DISABLED
-                    elif webhook.webhook_id in self.full:
-                        reason = EndReason.QUEUE_FULL
-                    batch.add(self.ids(), stored, webhook, cached.webhooks_revision, reason)
+            if key in batch.stored:
+                continue
+            webhooks = webhooks_of[key]
+            stored = EventToStore(event, body_of(event) if webhooks else None)
+            batch.stored[key] = stored
+            for webhook in webhooks:
+                reason = None
+                if webhook.is_disabled(now):
+                    reason = EndReason.WEBHOOK_DISABLED
+                elif webhook.webhook_id in self.full:
+                    reason = EndReason.QUEUE_FULL
+                batch.add(self.ids(), stored, webhook, cached.webhooks_revision, reason)
         return refusals
