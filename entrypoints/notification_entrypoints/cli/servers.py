@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from notification_entrypoints.cli.options import examples, workers_option
+from notification_entrypoints.serving.gc_tuning import import_without_gc
 
 
 @click.command("up", epilog=examples("up", "up --data ./data", "up --workers 4"))
@@ -24,7 +25,8 @@ def up(data: Path | None, workers: int) -> None:
     It needs nothing else: without DB_URI the database is a SQLite file. All settings are
     environment variables.
     """
-    from notification_entrypoints.commands.up import run  # noqa: PLC0415 - see above
+    with import_without_gc():
+        from notification_entrypoints.commands.up import run  # noqa: PLC0415 - see above
 
     run(data, os.environ, workers)
 
@@ -37,7 +39,8 @@ def api(workers: int) -> None:
     It needs a database that was migrated (DB_URI, DB_ENCRYPTION_SECRET), and a consumer or an `up`
     on the same one. All settings are environment variables.
     """
-    from notification_entrypoints.commands.api import run  # noqa: PLC0415 - see above
+    with import_without_gc():
+        from notification_entrypoints.commands.api import run  # noqa: PLC0415 - see above
 
     run(os.environ, workers)
 
@@ -50,7 +53,8 @@ def consumer(workers: int) -> None:
     It needs a database that was migrated (DB_URI, DB_ENCRYPTION_SECRET) and Kafka
     (KAFKA_BROKERS). All settings are environment variables.
     """
-    from notification_entrypoints.commands.consumer import run  # noqa: PLC0415 - see above
+    with import_without_gc():
+        from notification_entrypoints.commands.consumer import run  # noqa: PLC0415 - see above
 
     run(os.environ, workers)
 
