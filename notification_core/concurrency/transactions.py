@@ -29,7 +29,7 @@ class GroupCommit(Generic[Request, Response]):
     ``work`` answers the first ones of a group, at least one, each by a value or an error; the
     others are made again in the next group. Where it raises an error of ``shared``, that is
     everybody's answer; any other may be the fault of one request, and each is made alone then.
-    A group has requests of at most ``most`` by ``size`` together, or a single one;
+    A group has requests of at most ``most`` by their sizes together, or a single one;
     ``parallel`` groups are worked on at the same time.
     """
 
@@ -37,31 +37,28 @@ class GroupCommit(Generic[Request, Response]):
         self,
         work: Callable[[Sequence[Request]], Awaitable[Sequence[Response | Exception]]],
         *,
-        size: Callable[[Request], int],
         most: int,
         shared: type[Exception],
         parallel: int = 1,
     ) -> None:
         self._work = work
-        self._size = size
         self._most = most
         self._shared = shared
         self._parallel = parallel
-        self._waiting: deque[tuple[Request, asyncio.Future[Response]]] = deque()
+        self._waiting: deque[tuple[Request, int, asyncio.Future[Response]]] = deque()
         self._working: set[asyncio.Task[None]] = set()
 
-    async def submit(self, request: Request) -> Response:
-        """Return the answer, or raise it; the work is done even if the caller is cancelled."""
+    def submit(self, request: Request, size: int) -> asyncio.Future[Response]:
+        """Return what the answer will be set on; the work is done even if that is cancelled."""
         response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, response))
+        self._waiting.append((request, size, response))
         # Who has done its work stays here until its callback runs, but looks for no more: who asks
         # in between would wait until the next one asks.
         if sum(not task.done() for task in self._working) < self._parallel:
             task = asyncio.create_task(self._work_on())
             self._working.add(task)
             task.add_done_callback(self._working.discard)
-        # One who is cancelled cancels the response, which nobody waits for then, and not the work.
-        return await response
+        return response
 
     async def drain(self) -> None:
         """Return once nothing is being worked on, and nothing waits."""
@@ -71,34 +68,29 @@ class GroupCommit(Generic[Request, Response]):
     async def _work_on(self) -> None:
         while self._waiting:
             group = [self._waiting.popleft()]
-            size = self._size(group[0][0])
-            while self._waiting:
-                size += self._size(self._waiting[0][0])
-                if size > self._most:
-                    break
+            size = group[0][1]
+            while self._waiting and (size := size + self._waiting[0][1]) <= self._most:
                 group.append(self._waiting.popleft())
-            await self._answer(group)
-
-    async def _answer(self, group: Sequence[tuple[Request, asyncio.Future[Response]]]) -> None:
-        responses: Sequence[Response | Exception]
-        try:
-            responses = await self._work([request for request, _ in group])
-        except self._shared as error:
-            responses = [error] * len(group)
-        except Exception as error:  # noqa: BLE001 - it is answered, whatever it was
-            if len(group) > 1:
-                for pair in group:
-                    await self._answer([pair])
-                return
-            responses = [error]
-        for (_, future), response in zip(group, responses, strict=False):
-            if future.cancelled():
-                continue  # asyncio would report an error that nobody has retrieved
-            if isinstance(response, Exception):
-                future.set_exception(response)
-            else:
-                future.set_result(response)
-        self._waiting.extendleft(reversed(group[len(responses) :]))
+            responses: Sequence[Response | Exception]
+            try:
+                responses = await self._work([request for request, _, _ in group])
+            except self._shared as error:
+                responses = [error] * len(group)
+            except Exception as error:  # noqa: BLE001 - it is answered, whatever it was
+                if len(group) > 1:
+                    # Each is the next group by itself: nothing has room beside one of this size.
+                    alone = [(request, self._most + 1, future) for request, _, future in group]
+                    self._waiting.extendleft(reversed(alone))
+                    continue
+                responses = [error]
+            for (_, _, future), response in zip(group, responses, strict=False):
+                if future.cancelled():
+                    continue  # asyncio would report an error that nobody has retrieved
+                if isinstance(response, Exception):
+                    future.set_exception(response)
+                else:
+                    future.set_result(response)
+            self._waiting.extendleft(reversed(group[len(responses) :]))
 
 
 def retry_lost_transaction(

@@ -81,7 +81,6 @@ class Ingest:
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
         self._group = GroupCommit(
             self._store,
-            size=_size_of,
             most=_MOST_BYTES_TOGETHER,
             shared=StorageUnavailable,
             parallel=parallel,
@@ -99,7 +98,8 @@ class Ingest:
         :class:`UnknownCommit` (publish again: what was stored is known by its id).
         """
         if make_records is None:
-            return await self._group.submit(events)
+            size = sum([len(event.data) for event in events])
+            return await self._group.submit(events, size)
         return await self._store_alone(events, (), make_records)
 
     async def take_in(
@@ -189,9 +189,9 @@ class Ingest:
         cached = self._webhooks.get_cached(environment_ids)
         if cached is None:
             return None
-        refusals = self._planner.plan(batch, requests, cached)
+        refusals, plan = self._planner.plan(batch, requests, cached)
         if batch.stored:
-            arrivals = await self._deliveries.store(batch.planned(cached.webhooks_revision))
+            arrivals = await self._deliveries.store(plan)
             if arrivals is None:
                 batch.give_up()
                 return None
@@ -210,9 +210,9 @@ class Ingest:
         if not environment_ids:
             return [() for _ in requests]
         cached = await cache.load(transaction, environment_ids)
-        refusals = self._planner.plan(batch, requests, cached)
+        refusals, plan = self._planner.plan(batch, requests, cached)
         if batch.stored:
-            batch.note(await transaction.add(batch.planned(cached.webhooks_revision)))
+            batch.note(await transaction.add(plan))
         return _responses(requests, refusals, batch)
 
     def _hand_over(self, batch: PlannedBatch, leased_from: float) -> None:
@@ -227,10 +227,11 @@ class Ingest:
             self._notifier.wake()
         if batch.taken:
             new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
-            self._observer.events_ingested(self._source, new, len(batch.taken) - new)
+            duplicates = len(batch.taken) - new
+            self._observer.events_ingested(self._source, new, duplicates)
             skipped = len(batch.deliveries) - pending
             self._observer.deliveries_stored(claimed, pending - claimed, skipped)
-            for environment_id, event_id in batch.conflicts():
+            for environment_id, event_id in batch.conflicts() if duplicates else ():
                 self._observer.event_conflicted(environment_id, event_id)
 
 
@@ -247,10 +248,6 @@ async def _add(
         await transaction.add_dead_letters(dead_letters)
     if make_records:
         await transaction.add_records(make_records(response))
-
-
-def _size_of(events: Sequence[Event]) -> int:
-    return sum([len(event.data) for event in events])
 
 
 def _responses(
@@ -270,10 +267,9 @@ def _responses(
             continue
         published = []
         for event in events:
-            key = event.key
-            arrival = batch.arrivals.get(key)
-            is_duplicate = arrival is not None and (arrival is not Arrival.NEW or key in seen)
+            arrival = batch.arrivals.get(event.key)
+            is_duplicate = arrival is not None and (arrival is not Arrival.NEW or event.key in seen)
             published.append(Published(event.event_id, is_duplicate, dropped=arrival is None))
-            seen.add(key)
+            seen.add(event.key)
         responses.append(published)
     return responses

@@ -1,9 +1,13 @@
-"""Planning what a transaction stores: a batch of events, each with its deliveries."""
+"""Planning what a transaction stores: a batch of events, each with its deliveries.
+
+Which webhooks want each event, how many deliveries a transaction takes, and which of them this
+process takes at once.
+"""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -11,9 +15,9 @@ from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import TooManyDeliveries
-from notification_core.ingest.fan_out import fan_out, fit
 from notification_core.ingest.webhook_cache import CachedWebhooks
 from notification_core.model.delivery import (
+    MAX_DELIVERIES_PER_TRANSACTION,
     ClaimedDelivery,
     DeliveryState,
     EndReason,
@@ -24,6 +28,9 @@ from notification_core.model.event import Arrival, Event, EventKey, EventToStore
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
+
+WebhooksOfEvents = Mapping[EventKey, Sequence[Webhook]]
+"""Which webhooks get a delivery of each event (a skipped one if disabled)."""
 
 
 class DirectDispatch(Protocol):
@@ -97,21 +104,15 @@ class PlannedBatch:
             )
         )
 
-    def planned(self, webhooks_revision: int) -> IngestPlan:
-        """Return all of it, as it is to be stored while the webhooks' revision stands at this."""
-        worker = self.direct_dispatch.worker if self.direct_dispatch else None
-        lease = self.direct_dispatch.lease if self.direct_dispatch else timedelta()
-        events = [*self.stored.values()]
-        return IngestPlan(webhooks_revision, events, self.deliveries, worker, lease)
-
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
         """Take in which events are new; the others get none of the deliveries planned for them."""
         self.arrivals = arrivals
         stored_keys = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
         if stored_keys:
-            self._release([row for row in self.claimed if row.event_key in stored_keys])
-            self.claimed = [row for row in self.claimed if row.event_key not in stored_keys]
             self.deliveries = [row for row in self.deliveries if row.event_key not in stored_keys]
+            new = {row.delivery_id for row in self.deliveries}
+            self._release([row for row in self.claimed if row.fence.delivery_id not in new])
+            self.claimed = [row for row in self.claimed if row.fence.delivery_id in new]
 
     def give_up(self) -> None:
         """Store nothing of it."""
@@ -124,10 +125,9 @@ class PlannedBatch:
         if len(self.stored) == len(self.taken):
             return
         for event in self.taken:
-            key = event.key
-            first = self.stored[key].event
+            first = self.stored[event.key].event
             if (event.type, event.data) != (first.type, first.data):
-                yield key
+                yield event.key
 
     def _release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         if self.direct_dispatch and claimed:
@@ -147,11 +147,12 @@ class IngestPlanner:
 
     def plan(
         self, batch: PlannedBatch, requests: Sequence[Sequence[Event]], cached: CachedWebhooks
-    ) -> Sequence[TooManyDeliveries | None]:
+    ) -> tuple[Sequence[TooManyDeliveries | None], IngestPlan]:
         """Plan the requests that fit into one transaction, by what is known of their webhooks.
 
         Places are reserved for what this process may take. Returns of each of the first requests
-        why it never fits, or None; those behind them are for another transaction.
+        why it never fits, or None, and what is to be stored of them while the webhooks' revision
+        stands at what is known; those behind them are for another transaction.
         """
         now = self.clock.now()
         webhooks_of = fan_out(requests, cached.webhooks, now)
@@ -161,17 +162,71 @@ class IngestPlanner:
             webhooks_of = fan_out([fitting], cached.webhooks, now)
         batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
         for event in batch.taken:
-            key = event.key
-            if key in batch.stored:
+            if event.key in batch.stored:
                 continue
-            webhooks = webhooks_of[key]
+            webhooks = webhooks_of[event.key]
             stored = EventToStore(event, body_of(event) if webhooks else None)
-            batch.stored[key] = stored
+            batch.stored[event.key] = stored
             for webhook in webhooks:
                 reason = None
                 if webhook.is_disabled(now):
                     reason = EndReason.WEBHOOK_DISABLED
                 elif webhook.webhook_id in self.full:
                     reason = EndReason.QUEUE_FULL
-                batch.add(self.ids(), stored, webhook, cached.webhooks_revision, reason)
-        return refusals
+                batch.add(self.ids(now), stored, webhook, cached.webhooks_revision, reason)
+        events, dispatch = [*batch.stored.values()], batch.direct_dispatch
+        worker, lease = (dispatch.worker, dispatch.lease) if dispatch else (None, timedelta())
+        plan = IngestPlan(cached.webhooks_revision, events, batch.deliveries, worker, lease)
+        return refusals, plan
+
+
+def fan_out(
+    requests: Sequence[Sequence[Event]], webhooks: Iterable[Webhook], now: datetime
+) -> WebhooksOfEvents:
+    """Return which webhooks get a delivery of each event; of events with one key the first counts.
+
+    A webhook gets what happens in its environment and is of a type that it subscribes to.
+    """
+    by_type: dict[tuple[object, str], list[Webhook]] = {}
+    for webhook in webhooks:
+        if webhook.gets_deliveries(now):
+            for event_type in webhook.events:
+                by_type.setdefault((webhook.environment_id, event_type), []).append(webhook)
+    webhooks_of: dict[EventKey, Sequence[Webhook]] = {}
+    for events in requests:
+        for event in events:
+            webhooks_of.setdefault(event.key, by_type.get((event.environment_id, event.type), ()))
+    return webhooks_of
+
+
+def fit(
+    requests: Sequence[Sequence[Event]], webhooks_of: WebhooksOfEvents
+) -> tuple[Sequence[TooManyDeliveries | None], Sequence[Event]]:
+    """Return which of the first requests fit into one transaction, and the events of these.
+
+    Of each request, at least one, it is said why it never fits, or None; it says how many of its
+    first events would fit. Requests behind the last one are for another transaction.
+    """
+    refusals: list[TooManyDeliveries | None] = []
+    fitting: list[Event] = []
+    left = MAX_DELIVERIES_PER_TRANSACTION
+    for events in requests:
+        rows = fits = 0
+        for key in dict.fromkeys([event.key for event in events]):
+            rows += len(webhooks_of[key])
+            fits += rows <= MAX_DELIVERIES_PER_TRANSACTION
+        if rows > MAX_DELIVERIES_PER_TRANSACTION:
+            refusal = TooManyDeliveries(
+                f"These {len(events)} events make {rows} deliveries; at most "
+                f"{MAX_DELIVERIES_PER_TRANSACTION} are stored at once. "
+                f"The first {fits} events would fit: publish in smaller batches.",
+                fits,
+            )
+            refusals.append(refusal)
+            continue
+        if rows > left:
+            break
+        left -= rows
+        refusals.append(None)
+        fitting += events
+    return refusals, fitting

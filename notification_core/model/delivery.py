@@ -116,11 +116,6 @@ class ClaimedDelivery:
     failures: int
     body: bytes = field(repr=False)
 
-    @property
-    def event_key(self) -> tuple[UUID, str]:
-        """What its event is found by."""
-        return self.fence.environment_id, self.event_id
-
 
 @frozen
 class SentRequest:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 EventKey = tuple[UUID, str]
 """(environment id, event id): what makes an event the same event."""
@@ -22,7 +22,8 @@ class Event:
     """Something that happened in an environment.
 
     ``event_id`` is the producer's own, unique within the environment. ``data`` is the JSON of
-    the event's payload, byte for byte as it came. ``occurred_at`` is aware.
+    the event's payload, byte for byte as it came. ``occurred_at`` is aware. ``key`` is what makes
+    it the same event.
     """
 
     event_id: str
@@ -30,11 +31,12 @@ class Event:
     type: str
     occurred_at: datetime
     data: bytes = field(repr=False)
-
-    @property
-    def key(self) -> EventKey:
-        """What makes it the same event."""
-        return self.environment_id, self.event_id
+    key: EventKey = field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=Factory(lambda self: (self.environment_id, self.event_id), takes_self=True),
+    )
 
 
 class Source(StrEnum):

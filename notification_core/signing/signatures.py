@@ -137,7 +137,7 @@ class SignatureCache:
         """Return the signature headers of a delivery's event at a unix second."""
         if second != self._second or len(self._signed) >= _MOST_CACHED:
             self._second, self._signed = second, {}
-        event = delivery.event_key
+        event = delivery.fence.environment_id, delivery.event_id
         signed_by, headers = self._signed.get(event, (None, ()))
         # The very same keys: those of an environment are replaced when they are read again.
         if signed_by is not keys:

@@ -76,7 +76,7 @@ class TestEvents:
     async def test_a_batch_that_makes_too_many_deliveries_says_how_many_fit(
         self, api: CheckedClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("notification_core.ingest.fan_out.MAX_DELIVERIES_PER_TRANSACTION", 5)
+        monkeypatch.setattr("notification_core.ingest.plan.MAX_DELIVERIES_PER_TRANSACTION", 5)
         for _ in range(2):
             await create(api)
         refused = await publish(api, [EVENT] * 3)

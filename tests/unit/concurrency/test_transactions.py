@@ -46,14 +46,14 @@ def work() -> Work:
 
 
 def grouped(work: Work, *, most: int = 1_000, parallel: int = 1) -> GroupCommit[int, int]:
-    return GroupCommit(work, size=lambda number: number, most=most, shared=Away, parallel=parallel)
+    return GroupCommit(work, most=most, shared=Away, parallel=parallel)
 
 
 async def asked(
     group: GroupCommit[int, int], work: Work, *numbers: int
 ) -> list[int | BaseException]:
     """Ask all of these while the first one is being worked on."""
-    tasks = [asyncio.create_task(group.submit(number)) for number in numbers]
+    tasks = [group.submit(number, number) for number in numbers]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     work.open.set()
@@ -62,7 +62,7 @@ async def asked(
 
 async def test_nobody_waits_for_a_group_to_fill(work: Work) -> None:
     work.open.set()
-    assert await grouped(work).submit(1) == 2
+    assert await grouped(work).submit(1, 1) == 2
     assert work.groups == [[1]]
 
 
@@ -70,7 +70,7 @@ async def test_what_is_asked_meanwhile_is_answered_in_one_go_and_each_by_its_own
     work: Work,
 ) -> None:
     group = grouped(work)
-    first = asyncio.create_task(group.submit(1))
+    first = group.submit(1, 1)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await asked(group, work, 2, 3, 4) == [4, 6, 8]
@@ -90,9 +90,9 @@ async def test_who_asks_at_the_moment_at_which_the_work_ends_is_answered(work: W
 
     async def ask_as_it_ends() -> int:
         await ended.wait()
-        return await group.submit(2)
+        return await group.submit(2, 2)
 
-    first, second = asyncio.create_task(group.submit(1)), asyncio.create_task(ask_as_it_ends())
+    first, second = group.submit(1, 1), asyncio.create_task(ask_as_it_ends())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     # In this order: the work goes on and ends, then the second asks, in one turn of the loop.
@@ -106,7 +106,7 @@ async def test_who_asks_at_the_moment_at_which_the_work_ends_is_answered(work: W
 async def test_what_had_no_room_is_asked_again_in_its_turn(work: Work) -> None:
     work.answered_at_once = 2
     group = grouped(work)
-    first = asyncio.create_task(group.submit(9))
+    first = group.submit(9, 9)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await asked(group, work, 1, 2, 3, 4, 5) == [2, 4, 6, 8, 10]
@@ -127,13 +127,13 @@ async def test_what_concerns_everybody_is_everybodys_answer(work: Work) -> None:
     answers = await asked(group, work, 1, 2, 3)
     assert [type(answer) for answer in answers] == [Away, Away, Away]
     work.away = False
-    assert await group.submit(4) == 8
+    assert await group.submit(4, 4) == 8
 
 
 async def test_one_that_breaks_the_work_takes_nobody_along(work: Work) -> None:
     work.breaks_at = 3
     group = grouped(work)
-    first = asyncio.create_task(group.submit(9))
+    first = group.submit(9, 9)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     one, three, five = await asked(group, work, 1, 3, 5)
@@ -152,7 +152,7 @@ async def test_groups_are_worked_on_side_by_side_as_far_as_that_makes_sense(work
 async def test_the_work_goes_on_when_nobody_waits_for_it_any_more(work: Work) -> None:
     group = grouped(work)
     work.refused = {1}
-    leaving = asyncio.create_task(group.submit(1))
+    leaving = group.submit(1, 1)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     leaving.cancel()
@@ -171,7 +171,7 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_by_asynci
     loop.set_exception_handler(lambda _, context: reports.append(context))
     group = grouped(work)
     work.refused = {1}
-    leaving = asyncio.create_task(group.submit(1))
+    leaving = group.submit(1, 1)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     leaving.cancel()
@@ -185,9 +185,9 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_by_asynci
 
 async def test_one_who_leaves_takes_nobody_else_along(work: Work) -> None:
     group = grouped(work)
-    leaving = asyncio.create_task(group.submit(1))
+    leaving = group.submit(1, 1)
     await asyncio.sleep(0)
-    others = [asyncio.create_task(group.submit(number)) for number in (2, 3)]
+    others = [group.submit(number, number) for number in (2, 3)]
     await asyncio.sleep(0)
     leaving.cancel()
     others[0].cancel()

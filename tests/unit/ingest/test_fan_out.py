@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from notification_core.ingest.fan_out import fan_out
+from notification_core.ingest.plan import fan_out
 from notification_core.model.event import Event
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.support.samples import NOW, a_webhook, an_event, an_id
