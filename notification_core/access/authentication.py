@@ -1,13 +1,10 @@
 """Authentication by API keys."""
 
-import asyncio
-from collections import OrderedDict
 from datetime import timedelta
 from uuid import UUID
 
-from attrs import frozen
-
 from notification_core.concurrency.rate_limiter import RateLimiter
+from notification_core.concurrency.read_through_cache import ReadThroughCache
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
 from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, matches_hash
 from notification_core.model.caller import Caller, Scope
@@ -21,16 +18,7 @@ FRESH_FOR = timedelta(seconds=1)
 A revocation takes effect within it, and a store is asked for no id more often.
 """
 
-_MOST_CACHED = 10_000
-_FRESH_SECONDS = FRESH_FOR.total_seconds()
 _UNKNOWN = "There is no such API key. Make one with `notification-management keys create`."
-
-
-@frozen
-class _Entry:
-    key: ApiKey
-    caller: Caller
-    fresh_until: float
 
 
 class StoredKeys(CredentialScheme):
@@ -40,9 +28,8 @@ class StoredKeys(CredentialScheme):
         self._store = store
         self._clock = clock
         # By the id as it stands in a key: who calls often is not to pay for its parsing.
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._missing = RateLimiter(1 / _FRESH_SECONDS, burst=1)
-        self._reading: dict[str, asyncio.Lock] = {}
+        self._found = ReadThroughCache(self._find, clock, FRESH_FOR)
+        self._missing = RateLimiter(1 / FRESH_FOR.total_seconds(), burst=1)
 
     def accepts(self, credential: str) -> bool:
         """Tell whether a credential looks like a key."""
@@ -55,19 +42,17 @@ class StoredKeys(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
-        key_id, now = api_key_id_in(credential), self._clock.monotonic()
-        if key_id is None or self._missing.wait(key_id, now) > 0:
+        key_id = api_key_id_in(credential)
+        if key_id is None:
             raise CredentialRefused(_UNKNOWN)
-        entry = self._entries.get(key_id)
-        if entry is None or now >= entry.fresh_until:
-            entry = await self._read(key_id)
-        if problem := self._problem(entry.key, credential):
+        key, caller = await self._found.get(key_id)
+        if problem := self._problem(key, credential):
             raise CredentialRefused(problem)
-        return entry.caller
+        return caller
 
     def invalidate(self, key_id: UUID) -> None:
         """Read a key anew when it is used next: it has changed."""
-        self._entries.pop(key_id.hex, None)
+        self._found.invalidate(key_id.hex)
 
     def _problem(self, key: ApiKey, credential: str) -> str | None:
         """Say why a key opens nothing; only who has its secret is told more than that."""
@@ -81,29 +66,16 @@ class StoredKeys(CredentialScheme):
             case KeyState.ACTIVE:
                 return None
 
-    async def _read(self, key_id: str) -> _Entry:
-        """Read a key once for all who wait for it."""
-        lock = self._reading.setdefault(key_id, asyncio.Lock())
+    async def _find(self, key_id: str) -> tuple[ApiKey, Caller]:
+        now = self._clock.monotonic()
+        if self._missing.wait(key_id, now) > 0:
+            raise CredentialRefused(_UNKNOWN)
         try:
-            async with lock:
-                # From before the read, so that what is revoked while it runs is known in time too.
-                now = self._clock.monotonic()
-                entry = self._entries.get(key_id)
-                if entry is not None and now < entry.fresh_until:
-                    return entry
-                try:
-                    key = await self._store.find(UUID(key_id))
-                except ApiKeyNotFound:
-                    self._missing.count(key_id, now)
-                    raise CredentialRefused(_UNKNOWN) from None
-                entry = _Entry(key, key.caller, now + _FRESH_SECONDS)
-                self._entries[key_id] = entry
-                self._entries.move_to_end(key_id)
-                if len(self._entries) > _MOST_CACHED:
-                    self._entries.popitem(last=False)
-                return entry
-        finally:
-            self._reading.pop(key_id, None)
+            key = await self._store.find(UUID(key_id))
+        except ApiKeyNotFound:
+            self._missing.count(key_id, now)
+            raise CredentialRefused(_UNKNOWN) from None
+        return key, key.caller
 
 
 class BootstrapKey(CredentialScheme):

@@ -1,13 +1,10 @@
 """The signing keys in use: made on first need, read again every half minute."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from attrs import frozen
-
+from notification_core.concurrency.read_through_cache import ReadThroughCache
 from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.signing_key import SigningKey, new_signing_key, signing_at
 from notification_core.ports.clock import Clock
@@ -15,14 +12,6 @@ from notification_core.ports.signing_keys import SigningKeyStore
 
 FRESH_FOR = timedelta(seconds=30)
 """A rotated key must be in use everywhere within 60 s: half of that leaves room for the read."""
-
-_MOST_ENVIRONMENTS = 10_000
-
-
-@frozen
-class _Entry:
-    keys: tuple[SigningKey, ...]
-    fresh_until: float
 
 
 class SigningKeyCache:
@@ -32,15 +21,11 @@ class SigningKeyCache:
         self._store = store
         self._clock = clock
         self._new_seed = new_seed
-        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._reading: dict[UUID, asyncio.Lock] = {}
+        self._signing = ReadThroughCache(self._signing_keys, clock, FRESH_FOR)
 
     async def keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
-        entry = self._entries.get(environment_id)
-        if entry is None or self._clock.monotonic() >= entry.fresh_until:
-            entry = await self._read(environment_id)
-        return entry.keys
+        return await self._signing.get(environment_id)
 
     async def load_or_create(
         self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
@@ -57,23 +42,7 @@ class SigningKeyCache:
 
     def invalidate(self, environment_id: UUID) -> None:
         """Read the keys anew when they are needed next: they have changed."""
-        self._entries.pop(environment_id, None)
+        self._signing.invalidate(environment_id)
 
-    async def _read(self, environment_id: UUID) -> _Entry:
-        """Read the keys once for all who wait for them."""
-        lock = self._reading.setdefault(environment_id, asyncio.Lock())
-        try:
-            async with lock:
-                entry = self._entries.get(environment_id)
-                now = self._clock.monotonic()
-                if entry is None or now >= entry.fresh_until:
-                    stored = await self.load_or_create(environment_id)
-                    keys = tuple(signing_at(stored, self._clock.now()))
-                    entry = _Entry(keys, now + FRESH_FOR.total_seconds())
-                    self._entries[environment_id] = entry
-                    self._entries.move_to_end(environment_id)
-                    while len(self._entries) > _MOST_ENVIRONMENTS:
-                        self._entries.popitem(last=False)
-        finally:
-            self._reading.pop(environment_id, None)
-        return entry
+    async def _signing_keys(self, environment_id: UUID) -> Sequence[SigningKey]:
+        return tuple(signing_at(await self.load_or_create(environment_id), self._clock.now()))

@@ -145,6 +145,17 @@ async def test_an_id_that_is_not_there_is_looked_up_once_per_second(app: MemoryA
     assert app.faults.calls["find"] == len(unknown) + 1
 
 
+async def test_an_id_that_is_not_there_is_looked_up_once_for_all_who_wait(app: MemoryApp) -> None:
+    app.faults.gates["find"] = asyncio.Event()
+    unknown = format_api_key(UUID(int=7), SECRET)
+    waiting = [asyncio.create_task(app.stored_keys.caller(unknown)) for _ in range(10)]
+    await asyncio.sleep(0)
+    app.faults.gates.pop("find").set()
+    refused = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(error) for error in refused} == {CredentialRefused}
+    assert app.faults.calls["find"] == 1
+
+
 async def test_while_storage_is_unreachable_nobody_can_tell(app: MemoryApp) -> None:
     issued = await issue(app)
     await app.stored_keys.caller(issued.secret_text)
