@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from attrs import define, field, frozen
 
 from notification_core.ports.clock import Clock
-from notification_core.ports.retention import EventMark, Retention
+from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention
 
 ATTEMPTS_AT_ONCE: Final = 1_000
 ENTRIES_AT_ONCE: Final = 1_000
@@ -31,20 +32,28 @@ class RetentionSweeper:
     _retention: Retention
     _clock: Clock
     _rules: RetentionRules
-    _after: EventMark | None = field(default=None, init=False)
+    # How far this round has come; after the logs it goes on with all else.
+    _logs_after: UUID | None = field(default=FIRST_WEBHOOK, init=False)
+    _events_after: EventMark | None = field(default=None, init=False)
 
     async def sweep_batch(self) -> bool:
         """Delete a batch of what is too old; tell whether the round goes on."""
         now = self._clock.now()
-        if await self._retention.delete_attempts_before(now - self._rules.logs, ATTEMPTS_AT_ONCE):
+        if self._logs_after is not None:
+            place = self._logs_after, ATTEMPTS_AT_ONCE
+            attempts = await self._retention.sweep_attempts(now - self._rules.logs, *place)
+            self._logs_after = attempts.after
             return True
         if await self._retention.delete_audit_before(now - self._rules.audit, ENTRIES_AT_ONCE):
             return True
         before = now - self._rules.events
         if await self._retention.delete_dead_letters_before(before, DEAD_LETTERS_AT_ONCE):
             return True
-        swept = await self._retention.sweep_events(before, self._after, EVENTS_AT_ONCE)
-        self._after = swept.after
-        if swept.after is not None:
+        events = await self._retention.sweep_events(before, self._events_after, EVENTS_AT_ONCE)
+        self._events_after = events.after
+        if events.after is not None:
             return True
-        return await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE) > 0
+        if await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE):
+            return True
+        self._logs_after = FIRST_WEBHOOK
+        return False

@@ -2,10 +2,13 @@
 
 from abc import abstractmethod
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from attrs import frozen
+
+FIRST_WEBHOOK: Final = UUID(int=0)
+"""Comes before every webhook: a sweep over the logs begins here."""
 
 
 @frozen
@@ -16,12 +19,15 @@ class EventMark:
     stored_at: datetime
 
 
+Mark = TypeVar("Mark", EventMark, UUID)
+
+
 @frozen
-class Swept:
+class Swept(Generic[Mark]):
     """How much one batch has deleted, and where the sweep goes on; None at its end."""
 
     deleted: int
-    after: EventMark | None
+    after: Mark | None
 
 
 class Retention(Protocol):
@@ -31,8 +37,12 @@ class Retention(Protocol):
     """
 
     @abstractmethod
-    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
-        """Delete attempts that were logged before; return how many, at most ``limit``."""
+    async def sweep_attempts(self, before: datetime, after: UUID, limit: int) -> Swept[UUID]:
+        """Delete attempts that were logged before, webhook by webhook, by rising webhook id.
+
+        The sweep begins behind the webhook ``after``. At most ``limit`` attempts are deleted, and
+        no more than that many webhooks are looked at.
+        """
 
     @abstractmethod
     async def delete_audit_before(self, before: datetime, limit: int) -> int:
@@ -43,7 +53,9 @@ class Retention(Protocol):
         """Delete dead letters that were stored before; return how many, at most ``limit``."""
 
     @abstractmethod
-    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+    async def sweep_events(
+        self, before: datetime, after: EventMark | None, limit: int
+    ) -> Swept[EventMark]:
         """Delete events that were stored before, with their deliveries, environment by environment.
 
         At most ``limit`` events are deleted. One that has a delivery which is pending, or of

@@ -31,6 +31,7 @@ from notification_core.model.replay import Selection
 from notification_core.model.webhook import FOREVER, DisabledReason
 from notification_core.ports.backlog import MAX_COUNTED
 from notification_core.ports.deliveries import Claim
+from notification_core.ports.retention import FIRST_WEBHOOK, Swept
 from tests.adapters.postgres_plans import Plans, explained
 from tests.conftest import require
 from tests.support.postgres_server import CIPHER, PostgresServer
@@ -242,7 +243,8 @@ async def test_retention_reads_what_it_deletes(watched: tuple[SqlStorage, Plans]
     storage, plans = watched
     for _ in range(TIMES):
         with reading_at_most(plans, 4_000):
-            assert await storage.retention.delete_attempts_before(BEGAN + DAY, 1_000) == 1_000
+            attempts = await storage.retention.sweep_attempts(BEGAN + DAY, FIRST_WEBHOOK, 1_000)
+        assert attempts == Swept(1_000, FIRST_WEBHOOK)
     after = None
     for _ in range(TIMES):
         # Of those of which something waits all deliveries are counted, twenty and one each.

@@ -28,7 +28,7 @@ from notification_core.model.delivery import (
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
-from notification_core.ports.retention import Swept
+from notification_core.ports.retention import EventMark, Swept
 from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
 from tests.contracts.harness import DELAY, LEASE, Harness, sql_probe
 from tests.support.postgres_server import CIPHER
@@ -119,7 +119,7 @@ async def _settle(storage: SqlStorage, scene: Scene) -> None:
     await storage.deliveries.cancel_unsendable(100, scene.harness.clock.now() - timedelta(days=1))
 
 
-async def _forget(storage: SqlStorage, scene: Scene) -> Swept:
+async def _forget(storage: SqlStorage, scene: Scene) -> Swept[EventMark]:
     before = scene.harness.clock.now() + timedelta(seconds=1)
     return await storage.retention.sweep_events(before, None, 100)
 

@@ -53,6 +53,7 @@ from notification_core.model.replay import (
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claim, Claimed
+from notification_core.ports.retention import FIRST_WEBHOOK
 from tests.contracts.harness import DELAY, LEASE, Harness
 from tests.contracts.side_by_side import (
     Handle,
@@ -466,7 +467,8 @@ async def _cancelled(harness: Harness, replay: Replay) -> bool:
 async def _forgotten(harness: Harness, before: datetime) -> tuple[int, int, int]:
     """Let go of all that is from before; return how many attempts, events and tombstones."""
     retention = harness.storage.retention
-    forgotten = await retention.delete_attempts_before(before, 1000)
+    attempts = await retention.sweep_attempts(before, FIRST_WEBHOOK, 1000)
+    assert attempts.after is None
     swept = await retention.sweep_events(before, None, 1000)
     events = swept.deleted
     while swept.after is not None:
@@ -474,7 +476,7 @@ async def _forgotten(harness: Harness, before: datetime) -> tuple[int, int, int]
         events += swept.deleted
     # A replay that goes leaves its webhook, if that is a tombstone, to the next call.
     tombstones = [await retention.delete_webhooks_before(before, 1000) for _ in range(2)]
-    return forgotten, events, sum(tombstones)
+    return attempts.deleted, events, sum(tombstones)
 
 
 async def _erased(harness: Harness, environment_id: UUID) -> bool:

@@ -17,7 +17,7 @@ from notification_core.model.delivery import ClaimedDelivery, DeliveryState, Ret
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.request_records import AuditEntry
 from notification_core.model.webhook import Webhook
-from notification_core.ports.retention import EventMark
+from notification_core.ports.retention import FIRST_WEBHOOK, EventMark
 from tests.contracts.harness import DELAY, Harness, ids_of
 from tests.support.assembly import App
 
@@ -144,11 +144,22 @@ async def test_a_sweep_goes_on_where_everything_was_deleted_meanwhile(harness: H
 
 
 async def test_attempts_are_forgotten_in_bounded_batches(harness: Harness) -> None:
-    webhook = await harness.webhook()
-    for _ in range(5):
+    webhooks = [await harness.webhook() for _ in range(5)]
+    for webhook in (*webhooks, webhooks[0], webhooks[2], webhooks[2]):
         await _done(harness, webhook)
-    forget = harness.storage.retention.delete_attempts_before
-    assert [await forget(_soon(harness), 2) for _ in range(4)] == [2, 2, 1, 0]
+    young = await harness.webhook()
+    before = _soon(harness)
+    await harness.clock.advance(2 * DAY.total_seconds())
+    await _done(harness, young)
+    sizes: list[int] = []
+    after: UUID | None = FIRST_WEBHOOK
+    while after is not None:
+        swept = await harness.storage.retention.sweep_attempts(before, after, 2)
+        sizes.append(swept.deleted)
+        after = swept.after
+    assert sum(sizes) == 8
+    assert max(sizes) == 2
+    assert len(await harness.log(young)) == 1
 
 
 async def test_a_tombstone_goes_when_nothing_of_the_webhook_is_left(harness: Harness) -> None:

@@ -1,12 +1,13 @@
 """Retention in memory."""
 
 from datetime import datetime
+from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.event import EventKey
 from notification_core.model.replay import ReplayState
-from notification_core.ports.retention import EventMark, Retention, Swept
+from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention, Swept
 
 
 class MemoryRetention(Retention):
@@ -15,7 +16,7 @@ class MemoryRetention(Retention):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
+    async def sweep_attempts(self, before: datetime, after: UUID, limit: int) -> Swept[UUID]:  # noqa: ARG002 - what is left is found at once
         """Delete attempts that were logged before."""
         async with self._state.writing:
             old = [
@@ -23,7 +24,7 @@ class MemoryRetention(Retention):
             ]
             for log_id in old[:limit]:
                 del self._state.attempts[log_id]
-        return len(old[:limit])
+        return Swept(len(old[:limit]), FIRST_WEBHOOK if len(old) > limit else None)
 
     async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before."""
@@ -47,7 +48,12 @@ class MemoryRetention(Retention):
                 del self._state.dead_letters[letter_id]
         return len(old[:limit])
 
-    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:  # noqa: ARG002 - what is left is found at once
+    async def sweep_events(
+        self,
+        before: datetime,
+        after: EventMark | None,  # noqa: ARG002 - what is left is found at once
+        limit: int,
+    ) -> Swept[EventMark]:
         """Delete events that were stored before, with their deliveries."""
         async with self._state.writing:
             old = [

@@ -1,7 +1,8 @@
 """The schema: one for SQLite and PostgreSQL.
 
-Every table of a tenant has the primary key (id, environment_id), the id first, and every unique
-constraint includes the environment, so that the tables can be partitioned by it.
+Every table of a tenant has the primary key (id, environment_id), the id first (of an attempt: its
+delivery and number), and every unique constraint includes the environment, so that the tables can
+be partitioned by it.
 """
 
 from collections.abc import Sequence
@@ -178,8 +179,8 @@ deliveries = sa.Table(
 attempts = sa.Table(
     "attempts",
     metadata,
-    sa.Column("log_id", sa.Uuid, primary_key=True),
-    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("log_id", sa.Uuid, nullable=False),
+    sa.Column("environment_id", sa.Uuid, nullable=False),
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     sa.Column("delivery_id", sa.Uuid, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
@@ -199,7 +200,8 @@ attempts = sa.Table(
     sa.Column("truncated", sa.Boolean),
     sa.Column("duration_us", sa.BigInteger),
     sa.Column("next_attempt_at", Instant),
-    sa.UniqueConstraint("delivery_id", "attempt", "environment_id"),
+    # There is no index on log_id alone: who looks for an attempt by it knows the webhook.
+    sa.PrimaryKeyConstraint("delivery_id", "attempt", "environment_id"),
     sa.Index("attempts_log", "webhook_id", "log_id"),
     sa.Index(
         "attempts_errors",

@@ -89,8 +89,7 @@ CREATE TABLE attempts (
     truncated BOOLEAN, 
     duration_us BIGINT, 
     next_attempt_at TIMESTAMP WITH TIME ZONE, 
-    CONSTRAINT attempts_pkey PRIMARY KEY (log_id, environment_id), 
-    CONSTRAINT attempts_delivery_id_attempt_environment_id_key UNIQUE (delivery_id, attempt, environment_id)
+    CONSTRAINT attempts_pkey PRIMARY KEY (delivery_id, attempt, environment_id)
 );
 
 CREATE INDEX attempts_log ON attempts (webhook_id, log_id);

@@ -81,11 +81,11 @@ async def _events(connection: AsyncConnection, environment_id: UUID, limit: int)
     )
     delivery_ids = (await connection.execute(made.limit(limit))).scalars().all()
     if delivery_ids:
-        logged = sa.select(attempts.c.log_id).where(
+        logged = sa.select(attempts.c.delivery_id).where(
             attempts.c.delivery_id.in_(delivery_ids),
             off_index(attempts.c.environment_id) == environment_id,
         )
-        erased = await _delete(connection, attempts.c.log_id, environment_id, logged, limit)
+        erased = await _delete(connection, attempts.c.delivery_id, environment_id, logged, limit)
         if erased < limit:
             key = deliveries.c.delivery_id
             erased += await _delete_these(connection, key, environment_id, delivery_ids, free)
@@ -153,7 +153,7 @@ async def _delete_these(
 
 _STEPS: Sequence[_Step] = (
     _events,
-    _by_webhook(attempts, attempts.c.log_id),
+    _by_webhook(attempts, attempts.c.delivery_id),
     _by_webhook(deliveries, deliveries.c.delivery_id),
     _by_webhook(replays, replays.c.replay_id),
     _by_environment(idempotent_responses, idempotent_responses.c.request),

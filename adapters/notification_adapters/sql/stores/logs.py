@@ -63,7 +63,10 @@ class SqlLogStore(LogStore):
         )
         if criteria.is_selective:
             async with self._database.read_transaction() as connection:
-                return await _sifted(connection, environment_id, query.subquery(), limit, criteria)
+                whole = sa.select(attempts).where(
+                    _a.webhook_id == webhook_id, _a.environment_id == environment_id
+                )
+                return await _sifted(connection, query.subquery(), whole, limit, criteria)
         async with self._database.query() as connection:
             page = [attempt_from(row) for row in await connection.execute(query)]
         return page_of(page, limit, None, _log_id)
@@ -98,8 +101,8 @@ _SIFTED = (_a.log_id, _a.outcome, _a.event_type, _a.http_code)
 
 async def _sifted(
     connection: AsyncConnection,
-    environment_id: UUID,
     examined: sa.Subquery,
+    whole: sa.Select[Any],
     limit: int,
     criteria: AttemptCriteria,
 ) -> LogPage:
@@ -113,8 +116,8 @@ async def _sifted(
         matching = matching.where(examined.c.http_code == criteria.http_code)
     shown = matching.order_by(examined.c.log_id.desc()).limit(limit + 1)
     log_ids = (await connection.execute(shown)).scalars().all()
-    whole = sa.select(attempts).where(_a.log_id.in_(log_ids), _a.environment_id == environment_id)
-    rows = await connection.execute(whole.order_by(_a.log_id.desc()))
+    shown_whole = whole.where(_a.log_id.in_(log_ids)).order_by(_a.log_id.desc())
+    rows = await connection.execute(shown_whole)
     page = [attempt_from(row) for row in rows]
     end = await last_examined(connection, examined, [examined.c.log_id])
     return page_of(page, limit, end and end.log_id, _log_id)
@@ -151,7 +154,11 @@ def _latest(which: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .correlate(webhooks)
         .scalar_subquery()
     )
-    same = sa.and_(_SHOWN.c.log_id == newest, _SHOWN.c.environment_id == _w.environment_id)
+    same = sa.and_(
+        _SHOWN.c.webhook_id == _w.webhook_id,
+        _SHOWN.c.log_id == newest,
+        _SHOWN.c.environment_id == _w.environment_id,
+    )
     columns = (_SHOWN.c[name] for name in _OF_LAST_ATTEMPT)
     named = sa.literal_column(f"'{which}'", sa.Text).label("which")
     return sa.select(_w.webhook_id, named, *columns).select_from(webhooks.join(_SHOWN, same))

@@ -18,6 +18,7 @@ from notification_adapters.sql.tables import (
     dead_letters,
     deliveries,
     events,
+    off_index,
     replays,
     webhooks,
 )
@@ -61,6 +62,34 @@ LIMIT 1
     .columns(environment_id=sa.Uuid)
 )
 
+# The same of the logs: the next webhooks that have one, and whether its oldest attempt is too old.
+_NEXT_LOGS: Final = (
+    sa.text("""
+WITH RECURSIVE log (webhook_id, number) AS (
+  SELECT (
+    SELECT webhook_id FROM attempts WHERE webhook_id > :after
+    ORDER BY webhook_id, log_id LIMIT 1
+  ), 1
+  UNION ALL
+  SELECT (
+    SELECT webhook_id FROM attempts WHERE webhook_id > log.webhook_id
+    ORDER BY webhook_id, log_id LIMIT 1
+  ), log.number + 1
+  FROM log WHERE log.webhook_id IS NOT NULL AND log.number < :most
+)
+SELECT log.webhook_id, (
+  SELECT log_id FROM attempts WHERE attempts.webhook_id = log.webhook_id ORDER BY log_id LIMIT 1
+) < :earliest AS is_old
+FROM log WHERE log.webhook_id IS NOT NULL ORDER BY log.number
+""")
+    .bindparams(
+        sa.bindparam("after", type_=sa.Uuid),
+        sa.bindparam("earliest", type_=sa.Uuid),
+        sa.bindparam("most", type_=sa.Integer),
+    )
+    .columns(webhook_id=sa.Uuid, is_old=sa.Boolean)
+)
+
 
 class SqlRetention(Retention):
     """Deletes what is old from a SQL database."""
@@ -68,9 +97,25 @@ class SqlRetention(Retention):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def delete_attempts_before(self, before: datetime, limit: int) -> int:
+    @retry_lost_transaction
+    async def sweep_attempts(self, before: datetime, after: UUID, limit: int) -> Swept[UUID]:
         """Delete attempts that were logged before: their ids tell when."""
-        return await self._delete_older(_a.log_id, before, limit)
+        earliest = earliest_id(before)
+        values = {"after": after, "earliest": earliest, "most": limit}
+        async with self._database.read_transaction() as connection:
+            logs = (await connection.execute(_NEXT_LOGS, values)).all()
+            old = _a.webhook_id.in_([log.webhook_id for log in logs if log.is_old])
+            found = sa.select(_a.delivery_id, _a.log_id).where(old, _a.log_id < earliest)
+            rows = (await connection.execute(found.limit(limit))).all()
+        reached = logs[-1].webhook_id if len(logs) == limit else None
+        if not rows:
+            return Swept(0, reached)
+        delivery_ids, log_ids = zip(*rows, strict=True)
+        these = _a.delivery_id.in_(delivery_ids), off_index(_a.log_id).in_(log_ids)
+        async with self._database.write_transaction() as connection:
+            deleted = (await connection.execute(sa.delete(attempts).where(*these))).rowcount
+        # What was left out is found again, since what was deleted no longer is.
+        return Swept(deleted, after if len(rows) == limit else reached)
 
     async def delete_audit_before(self, before: datetime, limit: int) -> int:
         """Delete entries of the audit log from before: their ids tell when."""
@@ -93,7 +138,9 @@ class SqlRetention(Retention):
             return (await connection.execute(deletion)).rowcount
 
     @retry_lost_transaction
-    async def sweep_events(self, before: datetime, after: EventMark | None, limit: int) -> Swept:
+    async def sweep_events(
+        self, before: datetime, after: EventMark | None, limit: int
+    ) -> Swept[EventMark]:
         """Delete events that were stored before, with their deliveries."""
         async with self._database.read_transaction() as connection:
             batch = await _next_batch(connection, before, after, limit)

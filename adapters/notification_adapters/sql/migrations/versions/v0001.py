@@ -147,13 +147,7 @@ def _create_attempts() -> None:
         sa.Column("truncated", sa.Boolean()),
         sa.Column("duration_us", sa.BigInteger()),
         sa.Column("next_attempt_at", Instant),
-        sa.PrimaryKeyConstraint("log_id", "environment_id", name="attempts_pkey"),
-        sa.UniqueConstraint(
-            "delivery_id",
-            "attempt",
-            "environment_id",
-            name="attempts_delivery_id_attempt_environment_id_key",
-        ),
+        sa.PrimaryKeyConstraint("delivery_id", "attempt", "environment_id", name="attempts_pkey"),
     )
     op.create_index("attempts_log", "attempts", ["webhook_id", "log_id"], unique=False)
     # After the other: of two indexes that serve alike, SQLite takes the younger one.
