@@ -58,7 +58,8 @@ CREATE TABLE deliveries (
     event_stored_at TIMESTAMP WITH TIME ZONE NOT NULL, 
     ended_at TIMESTAMP WITH TIME ZONE, 
     CONSTRAINT deliveries_pkey PRIMARY KEY (delivery_id, environment_id)
-);
+)
+ WITH (fillfactor = 50);
 
 CREATE INDEX deliveries_event ON deliveries (event_id, environment_id);
 

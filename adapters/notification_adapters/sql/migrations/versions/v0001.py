@@ -103,6 +103,7 @@ def _create_deliveries() -> None:
         sa.Column("event_stored_at", Instant, nullable=False),
         sa.Column("ended_at", Instant),
         sa.PrimaryKeyConstraint("delivery_id", "environment_id", name="deliveries_pkey"),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index("deliveries_event", "deliveries", ["event_id", "environment_id"], unique=False)
     op.create_index("deliveries_webhook", "deliveries", ["webhook_id", "delivery_id"], unique=False)
