@@ -27,7 +27,6 @@ from attrs import define, field
 import notification_adapters
 import notification_core
 import notification_entrypoints
-from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.embedded import (
     Notifications,
     WebhookDraft,
@@ -36,10 +35,11 @@ from notification_entrypoints.embedded import (
     settings,
 )
 from tests.support.postgres_server import HOW_TO_GET_IT, postgres_server
+from tests.support.samples import EVENT_TYPES
 
 ENVIRONMENT: Final = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 EVENT_TYPE: Final = "job-completed"
-EVENT: Final = {"event": EVENT_TYPE, "data": dict(EVENT_TYPES[EVENT_TYPE].example)}
+EVENT: Final = {"event": EVENT_TYPE, "data": EVENT_TYPES[EVENT_TYPE].example}
 _PACKAGES: Final = (notification_core, notification_adapters, notification_entrypoints)
 _WARM_EVENTS: Final = 50
 

@@ -210,8 +210,9 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
     _register(
         converter,
         EventType,
+        _cattrs_omit_if_default=True,
         schema=override(unstruct_hook=dict),
-        example=override(unstruct_hook=dict),
+        example=override(unstruct_hook=lambda example: example),
     )
 
 

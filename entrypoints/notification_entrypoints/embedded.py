@@ -178,6 +178,7 @@ class Notifications:
             environment_id=environment_id,
             now=self._application.clock.now(),
             zone=self._application.settings.tz,
+            catalogue=self._application.settings.event.catalogue,
             make_event_id=lambda: str(self._application.ids()),
         )
 

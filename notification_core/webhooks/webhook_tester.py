@@ -11,10 +11,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from notification_core.dispatch.attempt import AttemptMaker
-from notification_core.errors import ResourceShort, TooManyWebhookTests
+from notification_core.errors import Detail, InvalidInput, ResourceShort, TooManyWebhookTests
 from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelivery, Fence
 from notification_core.model.event import Event, EventToStore, body_of
-from notification_core.model.event_types import EVENT_TYPES
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
@@ -40,6 +40,7 @@ class WebhookTester:
         clock: Clock,
         ids: Callable[[], UUID],
         observer: Observer,
+        catalogue: EventCatalogue,
         lease: timedelta,
     ) -> None:
         self._store = store
@@ -49,6 +50,7 @@ class WebhookTester:
         self._clock = clock
         self._ids = ids
         self._observer = observer
+        self._catalogue = catalogue
         self._lease = lease
         self._running: set[asyncio.Task[Attempt]] = set()
 
@@ -69,16 +71,16 @@ class WebhookTester:
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
         caller is cancelled, and the request whose answer ``make_records`` makes never sends another
         one, whatever becomes of this. Raises :class:`WebhookNotFound`,
-        :class:`TooManyWebhookTests`, :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if
-        that request was answered or has begun.
+        :class:`InvalidInput` if there is no such event type, :class:`TooManyWebhookTests`,
+        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
+        has begun.
         """
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if len(self._running) >= MOST_AT_ONCE:
             raise TooManyWebhookTests(
                 "Too many webhooks are being tried out. Try again in a moment."
             )
-        subscribed = (name for name in EVENT_TYPES if name in webhook.events)
-        event = self._example_event(webhook, event_type or next(subscribed))
+        event = self._example_event(webhook, event_type)
         running = asyncio.create_task(self._send(webhook, event, make_records))
         self._running.add(running)
         running.add_done_callback(self._ended)
@@ -120,13 +122,20 @@ class WebhookTester:
             self._observer.results_fenced(1)
         return attempt
 
-    def _example_event(self, webhook: Webhook, event_type: str) -> EventToStore:
-        example = EVENT_TYPES[event_type].example
+    def _example_event(self, webhook: Webhook, name: str | None) -> EventToStore:
+        types = self._catalogue.types
+        if name is None:
+            name = next((known for known in types if known in webhook.events), None)
+        if name is None or name not in types:
+            which = "The webhook subscribes to none" if name is None else "This is not one"
+            problem = f"{which} of the event types that there are. Give one of"
+            detail = Detail("event", f"{problem} {self._catalogue.names}.")
+            raise InvalidInput(detail.message, [detail])
         event = Event(
             event_id=f"test-{self._ids()}",
             environment_id=webhook.environment_id,
-            type=event_type,
+            type=name,
             occurred_at=self._clock.now(),
-            data=json.dumps(dict(example), separators=(",", ":")).encode(),
+            data=json.dumps(types[name].example, separators=(",", ":")).encode(),
         )
         return EventToStore(event, body_of(event))

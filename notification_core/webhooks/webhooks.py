@@ -1,6 +1,5 @@
 """Webhooks: what a customer may make of one, and what a change of one brings about."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,6 +17,7 @@ from notification_core.errors import (
 )
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.model.text import validate_text
 from notification_core.model.webhook import Method, Webhook
@@ -27,7 +27,6 @@ from notification_core.ports.webhooks import WebhookStore
 MAX_NAME_LENGTH = 256
 MAX_DESCRIPTION_LENGTH = 4096
 
-_MAX_SHOWN = 64
 # Writers that come between reading a webhook and writing it; more than a few are no coincidence.
 _MAX_OVERTAKEN = 5
 
@@ -55,13 +54,14 @@ class WebhookDraft:
 class WebhookRules:
     """What an installation allows.
 
-    ``reserved_headers`` are the names of the configured signature headers; ``event_types`` those
-    that can be subscribed to; an environment has at most ``max_webhooks``.
+    ``reserved_headers`` are the names of the configured signature headers; the event types that
+    can be subscribed to are those of the ``catalogue``; an environment has at most
+    ``max_webhooks``.
     """
 
     destinations: DestinationPolicy
     reserved_headers: Collection[str]
-    event_types: Collection[str]
+    catalogue: EventCatalogue
     max_webhooks: int
 
 
@@ -205,13 +205,18 @@ class WebhookService:
             raise WebhookOutdated(webhook_id)
         return stored
 
-    def validate(self, draft: WebhookDraft) -> Sequence[Detail]:
-        """Return all that is wrong with a draft, masks apart; nothing if it is good."""
-        return [*_errors(draft, self._rules)]
+    def validate(
+        self, draft: WebhookDraft, stored_events: Collection[str] = ()
+    ) -> Sequence[Detail]:
+        """Return all that is wrong with a draft, masks apart; nothing if it is good.
+
+        ``stored_events`` are those that the webhook already has, and may keep.
+        """
+        return [*_errors(draft, self._rules, stored_events)]
 
     def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
         """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
-        details = [*self.validate(draft)]
+        details = [*self.validate(draft, stored.events if stored else ())]
         try:
             restored(
                 draft.custom_headers or {},
@@ -247,7 +252,9 @@ def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
     return stored.custom_headers if has_same_origin(stored.url, draft.url) else {}
 
 
-def _errors(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
+def _errors(
+    draft: WebhookDraft, rules: WebhookRules, stored_events: Collection[str]
+) -> Iterator[Detail]:
     if not draft.name:
         yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
     yield from validate_text("name", draft.name, MAX_NAME_LENGTH)
@@ -255,7 +262,7 @@ def _errors(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
         check_url(draft.url, rules.destinations)
     except DestinationRefused as refused:
         yield Detail("url", str(refused))
-    yield from _event_errors(draft.events, rules.event_types)
+    yield from rules.catalogue.subscription_errors(draft.events, stored_events)
     if draft.description is not None:
         yield from validate_text("description", draft.description, MAX_DESCRIPTION_LENGTH)
     if draft.disabled_until is not None:
@@ -269,15 +276,3 @@ def _errors(draft: WebhookDraft, rules: WebhookRules) -> Iterator[Detail]:
                 yield Detail("disabled_until", problem)
     if draft.custom_headers is not None:
         yield from check_custom_headers(draft.custom_headers, rules.reserved_headers)
-
-
-def _event_errors(events: Sequence[str], event_types: Collection[str]) -> Iterator[Detail]:
-    names = ", ".join(event_types)
-    if not events:
-        yield Detail("events", f"There are no events. Give at least one of {names}.")
-    for name, count in Counter(events).items():
-        if name not in event_types:
-            shown = name[:_MAX_SHOWN]
-            yield Detail("events", f"There is no event {shown!r}. Choose from {names}.")
-        elif count > 1:
-            yield Detail("events", f"The event {name!r} is there {count} times. Give it once.")

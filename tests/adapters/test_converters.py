@@ -18,12 +18,12 @@ from notification_core.model.delivery import (
     ReceivedResponse,
     SentRequest,
 )
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.read_models import Activity
 from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
 from notification_core.signing.signatures import SignatureHeaders
 from notification_core.webhooks.webhooks import WebhookDraft
+from tests.support.samples import EVENT_TYPES
 
 CONVERTER = ApiConverter(ZoneInfo("Europe/Berlin"))
 ID = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")

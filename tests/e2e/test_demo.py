@@ -15,9 +15,9 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.signing_key import new_signing_key
 from notification_core.signing.signatures import SignatureHeaders, sign
+from tests.support.samples import EVENT_TYPES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 import atheris
 
 with atheris.instrument_imports():
+    from notification_adapters.event_formats.catalogue import default_catalogue
     from notification_adapters.event_formats.cloudevents import read_cloud_event
     from notification_core.errors import InvalidEvent, TooLarge
     from notification_core.model.event import body_of, holds_data_of
     from notification_core.model.message import Headers
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CATALOGUE = default_catalogue()
 ZONE = ZoneInfo("America/Montreal")
 ENVIRONMENT = b"0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json"),)
@@ -45,7 +47,7 @@ def one_input(drawn: bytes) -> None:
 def read(value: bytes, headers: Headers) -> None:
     """Read a message, and look at what was made of it."""
     try:
-        event = read_cloud_event(value, headers, now=NOW, zone=ZONE)
+        event = read_cloud_event(value, headers, now=NOW, zone=ZONE, catalogue=CATALOGUE)
     except (InvalidEvent, TooLarge):
         return
     assert event.data in value or b64encode(event.data) in value

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 import atheris
 
 with atheris.instrument_imports():
+    from notification_adapters.event_formats.catalogue import default_catalogue
     from notification_adapters.event_formats.event_json import read_events
     from notification_core.errors import InvalidEvent, TooLarge
     from notification_core.model.event import body_of, holds_data_of
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CATALOGUE = default_catalogue()
 ZONE = ZoneInfo("America/Montreal")
 
 
@@ -27,7 +29,12 @@ def read(message: bytes) -> None:
     """Read a message, and look at what was made of it."""
     try:
         events, _ = read_events(
-            message, environment_id=ENVIRONMENT, now=NOW, zone=ZONE, make_event_id=lambda: "made"
+            message,
+            environment_id=ENVIRONMENT,
+            now=NOW,
+            zone=ZONE,
+            catalogue=CATALOGUE,
+            make_event_id=lambda: "made",
         )
     except (InvalidEvent, TooLarge):
         return

@@ -33,7 +33,6 @@ from notification_core.maintenance.retention_sweeper import RetentionRules, Rete
 from notification_core.model.delivery import Attempt, DeliveryState
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.message import DeadLetter, Message, Topics
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import Webhook
@@ -58,7 +57,7 @@ from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookRules, WebhookService
 from tests.support.faulty_stores import Faults, FaultyApiKeys, FaultyDeliveries, FaultyKeys
 from tests.support.observers import RecordedResults, RecordingObserver
-from tests.support.samples import a_webhook, an_event
+from tests.support.samples import CATALOGUE, a_webhook, an_event
 from tests.support.waiting import advance_until
 
 TIMEOUT: Final = timedelta(seconds=10)
@@ -68,7 +67,7 @@ SIGNATURE_HEADERS: Final = SignatureHeaders("X-Signature", "X-Signature-Timestam
 WEBHOOK_RULES: Final = WebhookRules(
     destinations=DestinationPolicy(),
     reserved_headers=SIGNATURE_HEADERS.names,
-    event_types=EVENT_TYPES.keys(),
+    catalogue=CATALOGUE,
     max_webhooks=100_000,
 )
 DELIVERY_RULES: Final = DeliveryRules(TIMEOUT, RetryPolicy(max_retries=3, interval=INTERVAL))
@@ -182,6 +181,7 @@ class App:
             clock=self.clock,
             ids=self.ids,
             observer=self.observer,
+            catalogue=CATALOGUE,
             lease=LEASE,
         )
 

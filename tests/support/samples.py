@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from notification_adapters.event_formats.catalogue import default_catalogue
 from notification_core.dispatch.webhook_queue import QueuedDelivery
 from notification_core.model.delivery import (
     Attempt,
@@ -22,6 +23,8 @@ from notification_core.model.delivery import (
 from notification_core.model.event import Event
 from notification_core.model.webhook import Webhook
 
+CATALOGUE = default_catalogue()
+EVENT_TYPES = CATALOGUE.types
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = UUID("1f81eb52-5198-4599-803e-771906343485")
 WORKER = UUID(int=0xFEED)

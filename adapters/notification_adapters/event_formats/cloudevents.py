@@ -29,6 +29,7 @@ from notification_adapters.event_formats.validation import (
 )
 from notification_core.errors import Detail
 from notification_core.model.event import MAX_EVENT_BYTES, Event
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Headers
 
 _STRUCTURED = "application/cloudevents"
@@ -57,7 +58,9 @@ def is_cloud_event(headers: Headers) -> bool:
     )
 
 
-def read_cloud_event(value: bytes, headers: Headers, *, now: datetime, zone: tzinfo) -> Event:
+def read_cloud_event(
+    value: bytes, headers: Headers, *, now: datetime, zone: tzinfo, catalogue: EventCatalogue
+) -> Event:
     """Read a message that is a CloudEvent; one without ``time`` happened ``now``.
 
     Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
@@ -69,7 +72,7 @@ def read_cloud_event(value: bytes, headers: Headers, *, now: datetime, zone: tzi
         attributes, data = _structured(value, media_type)
     else:
         attributes, data = _binary(value, headers, media_type)
-    details = [Detail(name, error) for name, error in _errors(attributes, zone)]
+    details = [Detail(name, error) for name, error in _errors(attributes, zone, catalogue)]
     if details:
         refuse(details)
     time = attributes.get("time")
@@ -147,7 +150,9 @@ def _scanned(text: bytes, where: str) -> object:
         _refuse(where, str(error))
 
 
-def _errors(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
+def _errors(
+    attributes: _Attributes, zone: tzinfo, catalogue: EventCatalogue
+) -> Iterator[tuple[str, str]]:
     rules: Mapping[str, Callable[[object], str | None]] = {
         "specversion": lambda value: (
             None if value == _VERSION else f"Only CloudEvents {_VERSION} is read."
@@ -156,7 +161,7 @@ def _errors(attributes: _Attributes, zone: tzinfo) -> Iterator[tuple[str, str]]:
         "source": lambda value: (
             None if isinstance(value, str) and value else "A source is a URI, and not empty."
         ),
-        "type": type_error,
+        "type": lambda value: type_error(value, catalogue),
         "environmentid": environment_error,
         "time": lambda value: time_error(value, zone),
     }

@@ -1,14 +1,14 @@
 """Whether the data of events is what the catalogue says of it."""
 
-from collections.abc import Mapping
-
 import jsonschema_rs
 import msgspec
 
 from notification_core.model.event import Event
-from notification_core.model.event_types import EventType
+from notification_core.model.event_types import EventCatalogue, EventType
 
 _decode = msgspec.json.Decoder().decode
+# What a pattern costs is linear in the length of the data, which comes from outside.
+_PATTERNS = jsonschema_rs.RegexOptions()
 
 
 class DataSchemas:
@@ -18,10 +18,10 @@ class DataSchemas:
     counting. Data that the validator cannot represent does not fit.
     """
 
-    def __init__(self, catalogue: Mapping[str, EventType]) -> None:
+    def __init__(self, catalogue: EventCatalogue) -> None:
+        self.catalogue = catalogue
         self._validators = {
-            name: jsonschema_rs.validator_for(dict(event_type.schema))
-            for name, event_type in catalogue.items()
+            name: validator_of(event_type) for name, event_type in catalogue.types.items()
         }
 
     def fits(self, event: Event) -> bool:
@@ -30,3 +30,8 @@ class DataSchemas:
             return self._validators[event.type].is_valid(_decode(event.data))
         except (ValueError, RecursionError):
             return False
+
+
+def validator_of(event_type: EventType) -> jsonschema_rs.Validator:
+    """Compile the schema of a type; raise ``jsonschema_rs.ValidationError`` if it is none."""
+    return jsonschema_rs.validator_for(dict(event_type.schema), pattern_options=_PATTERNS)

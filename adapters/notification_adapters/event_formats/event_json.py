@@ -40,7 +40,7 @@ from notification_adapters.event_formats.validation import (
 )
 from notification_core.errors import Detail, InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH, Event
-from notification_core.model.event_types import EVENT_TYPES
+from notification_core.model.event_types import EventCatalogue
 
 MAX_EVENTS = 1_000
 """The events of one batch, at most."""
@@ -88,10 +88,11 @@ def read_event(  # noqa: PLR0913 - a message, and what it may leave out
     environment_id: UUID | None,
     now: datetime,
     zone: tzinfo,
+    catalogue: EventCatalogue,
     make_event_id: Callable[[], str],
     where: str = "",
 ) -> Event:
-    """Read one event.
+    """Read one event, of a type of the catalogue.
 
     ``environment_id`` is where it happened; with None, the message itself must say it. An event
     without ``event_id`` gets one from ``make_event_id``, one without ``occurred_at`` happened
@@ -112,23 +113,24 @@ def read_event(  # noqa: PLR0913 - a message, and what it may leave out
             # No key or string has a shorter form than the one encoded here, so that a message with
             # a few blanks between them has no room for a key that comes twice.
             len(message) - len(_encode(envelope)) < _LEAST_TO_HIDE
-            and envelope.event in EVENT_TYPES
+            and envelope.event in catalogue.types
             # An id that may be refused has characters that are not printable, or is only dots.
             and (event_id is UNSET or (event_id.isprintable() and event_id.strip(".")))
         ):
             return _event_of(envelope, environment_id, now, zone, make_event_id)
     except ValueError:
         pass  # The close look below says why, or that it is right all the same.
-    _look_closely(message, environment_id, zone, where)
+    _look_closely(message, environment_id, zone, catalogue, where)
     return _event_of(decoder.decode(message), environment_id, now, zone, make_event_id)
 
 
-def read_events(
+def read_events(  # noqa: PLR0913 - the same
     body: bytes,
     *,
     environment_id: UUID | None,
     now: datetime,
     zone: tzinfo,
+    catalogue: EventCatalogue,
     make_event_id: Callable[[], str],
 ) -> tuple[list[Event], bool]:
     """Read one event or an array of 1 to 1,000; tell whether it was a single one.
@@ -141,6 +143,7 @@ def read_events(
         environment_id=environment_id,
         now=now,
         zone=zone,
+        catalogue=catalogue,
         make_event_id=make_event_id,
     )
     if body.lstrip(_WHITESPACE)[:1] != b"[":
@@ -205,10 +208,16 @@ _Rules = dict[str, Callable[[object], str | None]]
 _REQUIRED = ("event", "data", "environment_id")
 
 
-def _look_closely(message: bytes, environment_id: UUID | None, zone: tzinfo, where: str) -> None:
+def _look_closely(
+    message: bytes,
+    environment_id: UUID | None,
+    zone: tzinfo,
+    catalogue: EventCatalogue,
+    where: str,
+) -> None:
     """Validate a message completely; raise :class:`InvalidEvent` with all that is wrong."""
     rules: _Rules = {
-        "event": type_error,
+        "event": lambda value: type_error(value, catalogue),
         "event_id": id_error,
         "occurred_at": lambda value: time_error(value, zone),
         "data": lambda _: None,

@@ -10,7 +10,7 @@ import msgspec
 from notification_adapters.event_formats.strict_json import cut
 from notification_core.errors import Detail, InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH
-from notification_core.model.event_types import EVENT_TYPES
+from notification_core.model.event_types import EventCatalogue
 
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 """An environment's id as it is written."""
@@ -31,12 +31,12 @@ def instant(text: str, zone: tzinfo) -> datetime:
         raise ValueError(text) from error
 
 
-def type_error(value: object) -> str | None:
+def type_error(value: object, catalogue: EventCatalogue) -> str | None:
     """Say what is wrong with an event's type; None for a right one."""
-    if isinstance(value, str) and value in EVENT_TYPES:
+    if isinstance(value, str) and value in catalogue.types:
         return None
     given = f"There is no event type {cut(value)!r}" if isinstance(value, str) else "Not a string"
-    return f"{given}; the types are {', '.join(EVENT_TYPES)}."
+    return f"{given}; the types are {catalogue.names}."
 
 
 def id_error(value: object) -> str | None:

@@ -6,6 +6,7 @@ from notification_adapters.event_formats.cloudevents import is_cloud_event, read
 from notification_adapters.event_formats.event_json import read_event
 from notification_core.errors import Detail, InvalidEvent
 from notification_core.model.event import Event
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Message, identity_of
 from notification_core.ports.clock import Clock
 
@@ -13,11 +14,12 @@ _LATEST_MS = 253_402_300_800_000  # the year 10000
 
 
 class MessageReader:
-    """Makes events of messages; times without an offset are taken in a zone."""
+    """Makes events of a catalogue's types of messages; times without an offset are in a zone."""
 
-    def __init__(self, clock: Clock, zone: tzinfo) -> None:
+    def __init__(self, clock: Clock, zone: tzinfo, catalogue: EventCatalogue) -> None:
         self._clock = clock
         self._zone = zone
+        self._catalogue = catalogue
 
     def __call__(self, message: Message) -> Event:
         """Read one message.
@@ -36,11 +38,18 @@ class MessageReader:
             else self._clock.now()
         )
         if is_cloud_event(message.headers):
-            return read_cloud_event(message.value, message.headers, now=at, zone=self._zone)
+            return read_cloud_event(
+                message.value,
+                message.headers,
+                now=at,
+                zone=self._zone,
+                catalogue=self._catalogue,
+            )
         return read_event(
             message.value,
             environment_id=None,
             now=at,
             zone=self._zone,
+            catalogue=self._catalogue,
             make_event_id=lambda: str(identity_of(message)),
         )

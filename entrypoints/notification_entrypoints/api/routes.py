@@ -7,7 +7,6 @@ from aiohttp import web
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_core.model.event import Source
-from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.api.audit_trail import AuditTrail
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
@@ -45,7 +44,7 @@ def handlers(
     events = EventOperations(
         ingest=application.ingests[Source.HTTP],
         idempotency=idempotency,
-        schemas=DataSchemas(EVENT_TYPES),
+        schemas=DataSchemas(settings.event.catalogue),
         metrics=application.metrics,
         clock=clock,
         ids=application.ids,

@@ -253,6 +253,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
         clock=runtime.clock,
         ids=runtime.ids,
         observer=runtime.metrics,
+        catalogue=runtime.settings.event.catalogue,
         lease=runtime.settings.webhooks.lease,
     )
 

@@ -13,7 +13,6 @@ from notification_adapters.kafka.message_reader import MessageReader
 from notification_core.ingest.consumer import EventConsumer
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.model.event import Event, Source
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.message import Message, Topics
 from notification_core.ports.event_source import EventSource
 from notification_entrypoints.bootstrap.application import Application
@@ -79,8 +78,9 @@ async def _open_consumer(
     application: Application, source: EventSource
 ) -> AsyncIterator[EventConsumer]:
     """Ingest what comes from a source, for the length of the block."""
-    read = MessageReader(application.clock, application.settings.tz)
-    schemas = DataSchemas(EVENT_TYPES)
+    settings = application.settings
+    read = MessageReader(application.clock, settings.tz, settings.event.catalogue)
+    schemas = DataSchemas(settings.event.catalogue)
 
     def read_and_count(message: Message) -> Event:
         """Have events counted whose data surprises; they are taken in all the same."""

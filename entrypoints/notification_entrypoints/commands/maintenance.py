@@ -63,4 +63,5 @@ async def open_dead_letters(
         ingest = Ingest(
             stores.deliveries, clock, ids, metrics, None, stores.notifier, source=Source.KAFKA
         )
-        yield DeadLetterReplay(stores.dead_letters, ingest, MessageReader(clock, settings.tz))
+        read = MessageReader(clock, settings.tz, settings.event.catalogue)
+        yield DeadLetterReplay(stores.dead_letters, ingest, read)

@@ -11,6 +11,7 @@ from attrs import frozen
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.kafka.config import SaslMechanism, SecurityProtocol, Start
 from notification_core.model.destinations import DestinationPolicy, Network
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Topics
 from notification_core.model.nat64 import WELL_KNOWN_PREFIX
 from notification_core.signing.signatures import SignatureHeaders
@@ -18,6 +19,7 @@ from notification_entrypoints.config.parsers import (
     BIND_HOST,
     BOOTSTRAP_KEY,
     BROKERS,
+    CATALOGUE,
     DATABASE,
     DELAY,
     DIRECT_SERVER,
@@ -200,6 +202,17 @@ class DbSettings:
     def encryption_secrets(self) -> tuple[str, ...]:
         """The present encryption secret and the former ones, as they are configured."""
         return self.encryption_secret, *self.encryption_previous_secrets
+
+
+@frozen(kw_only=True)
+class EventSettings:
+    """The events: which types there are."""
+
+    catalogue: EventCatalogue = setting(
+        CATALOGUE,
+        "",
+        "The file of the event catalogue; empty for the events of pipelines and jobs.",
+    )
 
 
 @frozen(kw_only=True)

@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 
+from notification_adapters.event_formats.catalogue import default_catalogue, read_catalogue
 from notification_adapters.http.proxy import parse_proxy
 from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_core.model.destinations import parse_hosts, parse_networks
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.nat64 import parse_nat64_prefixes
 from notification_entrypoints.config.durations import MAX_DURATION, format_duration, parse_duration
 
@@ -203,6 +205,13 @@ def HOST_AND_PORT(text: str) -> str:
 @accepts("the path of a file, or empty")
 def LOCATION(text: str) -> Path | None:
     return Path(TEXT.parse(text)) if text else None
+
+
+@accepts(
+    "the path of an event catalogue, which is an OpenAPI 3.1 document in JSON or YAML, or empty"
+)
+def CATALOGUE(text: str) -> EventCatalogue:
+    return read_catalogue(Path(TEXT.parse(text))) if text else default_catalogue()
 
 
 @accepts("host:port, postgresql://…")

@@ -10,7 +10,6 @@ from notification_core.dispatch.fair_queue import Bounds
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.maintenance.lease_reaper import ReaperRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.webhooks.webhooks import WebhookRules
 from notification_entrypoints.config.settings import Settings
@@ -21,7 +20,7 @@ def webhook_rules(settings: Settings) -> WebhookRules:
     return WebhookRules(
         destinations=settings.webhooks.destinations,
         reserved_headers=settings.webhooks.signature_headers.names,
-        event_types=EVENT_TYPES.keys(),
+        catalogue=settings.event.catalogue,
         max_webhooks=settings.webhooks.max_per_environment,
     )
 

@@ -13,7 +13,7 @@ from notification_entrypoints.config.variables import file_variable, value_of
 
 _NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 _PREFIXES = (
-    *("API_", "DB_", "KAFKA_", "OPS_SERVER_", "PROJECT_MANAGEMENT_API_", "RETENTION_"),
+    *("API_", "DB_", "EVENT_", "KAFKA_", "OPS_SERVER_", "PROJECT_MANAGEMENT_API_", "RETENTION_"),
     *("SHUTDOWN_", "STARTUP_", "WEBHOOKS_"),
 )
 # What Kubernetes injects for a Service called api or db: no user wrote it, so it is not a typo.

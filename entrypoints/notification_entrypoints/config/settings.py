@@ -21,6 +21,7 @@ from notification_entrypoints.config.durations import format_duration
 from notification_entrypoints.config.groups import (
     ApiSettings,
     DbSettings,
+    EventSettings,
     KafkaSettings,
     OpsSettings,
     RetentionSettings,
@@ -98,6 +99,7 @@ class Settings:
     api: ApiSettings = group(ApiSettings, lambda self: ApiSettings(server_host=self.pod_ip))
     ops: OpsSettings = group(OpsSettings, lambda self: OpsSettings(server_host=self.pod_ip))
     db: DbSettings = required_group(DbSettings)
+    event: EventSettings = group(EventSettings, lambda _: EventSettings())
     retention: RetentionSettings = group(RetentionSettings, lambda _: RetentionSettings())
     kafka: KafkaSettings = group(KafkaSettings, lambda _: KafkaSettings())
     project_management_api_uri: str | None = setting(

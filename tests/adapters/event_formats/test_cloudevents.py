@@ -12,8 +12,10 @@ from notification_adapters.event_formats.cloudevents import is_cloud_event, read
 from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES, Event
 from notification_core.model.message import Headers
+from tests.support.samples import CATALOGUE
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
+ZONE = ZoneInfo("America/Montreal")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json"),)
 ATTRIBUTES = {
@@ -34,7 +36,7 @@ EVENT = Event(
 
 
 def read(value: bytes, headers: Headers) -> Event:
-    return read_cloud_event(value, headers, now=NOW, zone=ZoneInfo("America/Montreal"))
+    return read_cloud_event(value, headers, now=NOW, zone=ZONE, catalogue=CATALOGUE)
 
 
 def structured(data: bytes = b'"data":{ "a" : 1e2 }', **changes: object) -> bytes:

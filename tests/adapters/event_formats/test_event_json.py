@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from notification_adapters.event_formats.event_json import read_event, read_events
 from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES, Event
-from notification_core.model.event_types import EVENT_TYPES
+from tests.support.samples import CATALOGUE, EVENT_TYPES
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,13 +26,23 @@ LATEST = datetime(9999, 12, 30)  # noqa: DTZ001 - the same
 
 def read(message: bytes, environment_id: UUID | None = ENVIRONMENT) -> Event:
     return read_event(
-        message, environment_id=environment_id, now=NOW, zone=MONTREAL, make_event_id=lambda: "made"
+        message,
+        environment_id=environment_id,
+        now=NOW,
+        zone=MONTREAL,
+        catalogue=CATALOGUE,
+        make_event_id=lambda: "made",
     )
 
 
 def read_batch(body: bytes) -> tuple[list[Event], bool]:
     return read_events(
-        body, environment_id=ENVIRONMENT, now=NOW, zone=MONTREAL, make_event_id=lambda: "made"
+        body,
+        environment_id=ENVIRONMENT,
+        now=NOW,
+        zone=MONTREAL,
+        catalogue=CATALOGUE,
+        make_event_id=lambda: "made",
     )
 
 

@@ -12,11 +12,12 @@ from notification_adapters.memory import ManualClock
 from notification_core.errors import InvalidInput
 from notification_core.model.event import MAX_EVENT_BYTES
 from notification_core.model.message import Message, identity_of
+from tests.support.samples import CATALOGUE
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 SENT_AT = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)
 CLOCK = ManualClock()
-read = MessageReader(CLOCK, ZoneInfo("America/Montreal"))
+read = MessageReader(CLOCK, ZoneInfo("America/Montreal"), CATALOGUE)
 
 
 def message(value: bytes | None, timestamp: int = int(SENT_AT.timestamp() * 1000)) -> Message:

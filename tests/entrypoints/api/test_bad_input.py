@@ -112,7 +112,7 @@ class TestWrongWebhooks:
         draft = {
             "nome": "Job results",
             "url": "http://localhost/",
-            "events": ["job-created", 1, "x"],
+            "events": ["job-created", 1, "an x"],
             "method": "trace",
             "disabled_until": "soon",
             "custom_headers": {"Host": "x"},
@@ -289,7 +289,7 @@ WRONG_PATHS = {
         f"{WEBHOOK}/logs?status=failed", "status", "There are outcome, event, http_code, since"
     ),
     "outcome that is none": WrongPath(f"{WEBHOOK}/logs?outcome=lost", "outcome", "interrupted"),
-    "event that is none": WrongPath(f"{WEBHOOK}/logs?event=job-lost", "event", "job-completed"),
+    "event that is none": WrongPath(f"{WEBHOOK}/logs?event=job%20lost", "event", "A-Za-z0-9"),
     "code in words": WrongPath(f"{WEBHOOK}/logs?http_code=teapot", "http_code", "a whole number"),
     "low code": WrongPath(f"{WEBHOOK}/logs?http_code=99", "http_code", "100 or more"),
     "no time": WrongPath(f"{WEBHOOK}/logs?since=yesterday", "since", "RFC 3339"),

@@ -4,18 +4,18 @@ from io import BytesIO
 
 import pytest
 
-from notification_core.model.event_types import EVENT_TYPES
 from notification_entrypoints.observability.metrics import Metrics
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage
 from tests.entrypoints.checked_api import Answer, CheckedClient
+from tests.support.samples import EVENT_TYPES
 
 
 class TestEvents:
     async def test_the_types_are_the_catalogue(self, api: CheckedClient) -> None:
         answer = await api.get("/webhooks/events")
         assert [each["name"] for each in answer.json] == list(EVENT_TYPES)
-        assert answer.json[0]["example"] == dict(EVENT_TYPES["pipeline-created"].example)
+        assert answer.json[0]["example"] == EVENT_TYPES["pipeline-created"].example
 
     async def test_one_event_is_answered_alone_and_a_batch_in_its_order(
         self, api: CheckedClient

@@ -3,11 +3,11 @@
 import asyncio
 
 from notification_adapters.memory.sender import Hang
-from notification_core.model.event_types import EVENT_TYPES
 from tests.entrypoints.api.test_deliveries import NOBODY
 from tests.entrypoints.api_examples import DRAFT, create
 from tests.entrypoints.api_services import TEST_TIMEOUT, Backstage
 from tests.entrypoints.checked_api import CheckedClient, called
+from tests.support.samples import EVENT_TYPES
 
 
 async def test_the_attempt_is_told_as_the_log_tells_it(api: CheckedClient) -> None:

@@ -56,6 +56,7 @@ DEFAULTS = {
     "ENV": "development",
     "STARTUP_TIMEOUT": "0s if ENV is development, else 5m",
     "SHUTDOWN_DELAY": "0s if ENV is development, else 5s",
+    "EVENT_CATALOGUE": "",
     "KAFKA_BROKERS": "localhost:9092",
     "KAFKA_CONSUMER_FETCH_BYTES": "1048576",
     "KAFKA_CONSUMER_FETCH_FREQUENCY": "250ms",

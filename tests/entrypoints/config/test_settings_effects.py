@@ -5,6 +5,7 @@ that sends nothing shows what a user of it would see.
 """
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -26,6 +27,7 @@ from notification_adapters.memory.sender import Hang
 from notification_core.errors import (
     EnvironmentNotFound,
     EventNotFound,
+    InvalidEvent,
     InvalidInput,
     NotificationError,
     TooManyWebhooks,
@@ -189,6 +191,36 @@ async def api(**chosen: str) -> AsyncIterator[tuple[Product, Client]]:
 async def status(client: Client, path: str = WEBHOOKS, **headers: str) -> int:
     async with client.get(path, headers=headers) as answer:
         return answer.status
+
+
+# Which events there are.
+
+
+@shows("EVENT_CATALOGUE")
+async def test_the_event_types_are_those_of_the_catalogue(tmp_path: Path) -> None:
+    content = {"application/json": {"schema": {"type": "object"}, "example": {"total": 1}}}
+    post = {"summary": "Placed", "requestBody": {"content": content}}
+    document = {"openapi": "3.1.0", "webhooks": {"order-placed": {"post": post}}}
+    file = tmp_path / "shop.json"
+    file.write_text(json.dumps(document))
+    async with api(EVENT_CATALOGUE=str(file)) as (product, client):
+        async with client.get("/webhooks/events") as answer:
+            assert [event_type["name"] for event_type in await answer.json()] == ["order-placed"]
+        draft = WebhookDraft(name="w", url=URL, events=["order-placed"])
+        webhook = await product.notifications.webhooks.create(ENVIRONMENT, draft)
+        await product.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
+        published = {"event": "order-placed", "data": {"total": 2}}
+        path = f"/environments/{ENVIRONMENT}/events"
+        async with client.post(path, json=published) as answer:
+            assert answer.status == 202
+        with pytest.raises(InvalidEvent, match="the types are order-placed"):
+            await product.publish()
+        await product.drain()
+        sent = [json.loads(request.body or b"") for request in product.sender.requests]
+        assert [(body["type"], body["data"]) for body in sent] == [
+            ("order-placed", {"total": 1}),
+            ("order-placed", {"total": 2}),
+        ]
 
 
 # How often, how long and how many at once.

@@ -17,13 +17,12 @@ from notification_core.errors import (
     WebhookNotFound,
 )
 from notification_core.model.delivery import Attempt, AttemptOutcome, DeliveryState, ErrorCode
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.model.request_records import RequestRecords, StoredResponse
 from notification_core.model.webhook import FOREVER
 from notification_core.signing.verification import verify_standard_webhook
 from notification_core.webhooks.webhook_tester import MOST_AT_ONCE
 from tests.support.assembly import MemoryApp
-from tests.support.samples import ENVIRONMENT, an_id
+from tests.support.samples import ENVIRONMENT, EVENT_TYPES, an_id
 
 
 async def test_the_example_of_the_event_type_is_sent_signed_and_logged(app: MemoryApp) -> None:

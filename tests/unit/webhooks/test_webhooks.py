@@ -15,6 +15,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.model.destinations import DestinationPolicy
+from notification_core.model.event_types import EventCatalogue
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import WebhookStore
@@ -25,12 +26,14 @@ from notification_core.webhooks.webhooks import (
     WebhookRules,
 )
 from tests.support.assembly import MemoryApp
-from tests.support.samples import ENVIRONMENT
+from tests.support.samples import CATALOGUE, ENVIRONMENT
 
 RULES = WebhookRules(
     destinations=DestinationPolicy(),
     reserved_headers=frozenset({"x-signature"}),
-    event_types=("job-created", "job-completed"),
+    catalogue=EventCatalogue(
+        {name: CATALOGUE.types[name] for name in ("job-created", "job-completed")}
+    ),
     max_webhooks=2,
 )
 DRAFT = WebhookDraft(name="Jobs", url="https://example.com/", events=("job-created",))
@@ -73,7 +76,7 @@ async def test_a_new_webhook_is_stored_as_drafted(app: MemoryApp) -> None:
         ({"url": "https://localhost/"}, "url"),
         ({"events": ()}, "events"),
         ({"events": ("job-created", "job-created")}, "events"),
-        ({"events": ("job-exploded",)}, "events"),
+        ({"events": ("job-exploded",)}, "events[0]"),
         ({"description": "x" * (MAX_DESCRIPTION_LENGTH + 1)}, "description"),
         ({"description": "a\0"}, "description"),
         ({"disabled_until": datetime(2031, 1, 1)}, "disabled_until"),  # noqa: DTZ001 - what is refused
@@ -123,8 +126,8 @@ async def test_everything_that_is_wrong_is_named_at_once(app: MemoryApp) -> None
     assert [detail.field for detail in refused.value.details] == [
         "name",
         "url",
-        "events",
-        "events",
+        "events[0]",
+        "events[1]",
         "custom_headers.Host",
         "custom_headers.X-Token",
     ]

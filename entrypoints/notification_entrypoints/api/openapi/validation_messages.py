@@ -31,6 +31,7 @@ _BOUNDS = {
     "maxProperties": "There are too many. Give {} or fewer.",
     "minimum": "This is too small. Give {} or more.",
     "maximum": "This is too large. Give {} or less.",
+    "pattern": "This is not of the right form. Give what matches {}.",
 }
 _OTHERWISE = "This is not what the document in /api/openapi.json says."
 _FORMATS = {

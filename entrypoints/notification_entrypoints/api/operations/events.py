@@ -20,7 +20,6 @@ from notification_adapters.event_formats.event_json import MAX_EVENTS, read_even
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
-from notification_core.model.event_types import EVENT_TYPES
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
@@ -74,7 +73,7 @@ class EventOperations:
 
     async def types(self, _: ApiCall) -> web.Response:
         """Answer with the catalogue."""
-        return json_response(self.converter.dump(list(EVENT_TYPES.values())))
+        return json_response(self.converter.dump(list(self.schemas.catalogue.types.values())))
 
     async def publish(self, call: ApiCall) -> web.Response:
         """Publish one event or a batch.
@@ -120,6 +119,7 @@ class EventOperations:
             environment_id=call.environment_id,
             now=self.clock.now(),
             zone=self.zone,
+            catalogue=self.schemas.catalogue,
             make_event_id=make_event_id,
         )
         return events, single, [*filterfalse(self.schemas.fits, events)]

@@ -1,6 +1,7 @@
 """The operations on the webhooks of an environment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -65,7 +66,7 @@ class WebhookOperations:
             "listWebhooks": Handler(self.list),
             "createWebhook": Handler(self.create, validate=self.validate),
             "getWebhook": Handler(self.get),
-            "replaceWebhook": Handler(self.replace, validate=self.validate),
+            "replaceWebhook": Handler(self.replace, validate=self.validate_replacement),
             "changeWebhook": Handler(self.patch, is_merge_patch=True),
             "deleteWebhook": Handler(self.delete),
             "testWebhook": Handler(self.test, extra_timeout=self.tester.longest),
@@ -124,7 +125,7 @@ class WebhookOperations:
 
         def redraft(stored: Webhook) -> WebhookDraft:
             fields = merged(self.converter.fields(stored), call.fields, self.written.fields)
-            check_fields(fields, self.written, self.validate)
+            check_fields(fields, self.written, partial(self.validate, stored_events=stored.events))
             return self.converter.draft(fields)
 
         expected = expected_versions(call.request)
@@ -154,9 +155,16 @@ class WebhookOperations:
             lambda _: webhook_id,
         )
 
-    def validate(self, fields: Mapping[str, object]) -> Sequence[Detail]:
+    def validate(
+        self, fields: Mapping[str, object], stored_events: Collection[str] = ()
+    ) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
-        return self.subscriptions.validate(self.converter.draft({**_NOTHING, **fields}))
+        draft = self.converter.draft({**_NOTHING, **fields})
+        return self.subscriptions.validate(draft, stored_events)
+
+    def validate_replacement(self, fields: Mapping[str, object]) -> Sequence[Detail]:
+        """Say the same of a webhook that is stored; which types it may keep is seen there."""
+        return self.validate(fields, cast("Collection[str]", fields.get("events", ())))
 
     def _records(self, call: ApiCall) -> RequestRecords:
         return [self.audit_trail.entry_for(call, call.parameters.id("webhook_id"))]
