@@ -6,7 +6,8 @@ for counters and for nothing else.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from attrs import frozen
@@ -15,11 +16,10 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Metric,
     generate_latest,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -28,31 +28,43 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 PREFIX = "notification_"
 
-
-class LabelledCounter(dict[tuple[str, ...], Counter]):
-    """The counters of one metric by the values of its labels, each bound when first used."""
-
-    def __init__(self, counter: Counter) -> None:
-        super().__init__()
-        self._counter = counter
-
-    def __missing__(self, labels: tuple[str, ...]) -> Counter:
-        child = self[labels] = self._counter.labels(*labels)
-        return child
+Counts = defaultdict[tuple[str, ...], int]
+"""How often each tuple of a counter's labels was counted."""
 
 
-class Durations:
-    """Counts durations by the bucket that they fall into; to be called by one thread alone."""
+class LabelledCounter(Collector):
+    """A counter: a number for each tuple of its labels' values, added to in ``counts``.
+
+    Several are added to with every event, and prometheus_client's own take a lock each time, as a
+    process with threads must: this is to be added to by one thread alone.
+    """
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self.counts: Counts = defaultdict(int)
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        for values, count in self.counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
+class Buckets:
+    """Counts values by the bucket that they fall into; to be called by one thread alone."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count a duration."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """Add all that was counted to a metric."""
@@ -61,11 +73,10 @@ class Durations:
         family.add_metric(labels, buckets, self._sum)
 
 
-class DurationHistogram(Collector):
-    """A histogram that costs little to add to: one :class:`Durations` for each value of its label.
+class LabelledHistogram(Collector):
+    """A histogram: :class:`Buckets` for each value of its label.
 
-    Two are added to with every attempt, and prometheus_client's own takes a lock for each of its
-    parts, as a process with threads must.
+    Like the counters it takes no lock.
     """
 
     def __init__(
@@ -73,23 +84,19 @@ class DurationHistogram(Collector):
         name: str,
         documentation: str,
         bounds: Sequence[float],
-        labels: Sequence[str] = (),
-        values: Sequence[str] = ("",),
+        labels: Sequence[str],
+        values: Sequence[str],
     ) -> None:
+        self.buckets = {value: Buckets(bounds) for value in values}
         self._name = name
         self._documentation = documentation
         self._labels = labels
-        self._durations = {value: Durations(bounds) for value in values}
-
-    def __getitem__(self, value: str) -> Durations:
-        """Return the durations of a value of the label; without a label that is the empty text."""
-        return self._durations[value]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        for value, durations in self._durations.items():
-            durations.add_to(family, [value] if self._labels else [])
+        for value, buckets in self.buckets.items():
+            buckets.add_to(family, [value] if self._labels else [])
         yield family
 
 
@@ -115,10 +122,12 @@ class MetricRegistry(Collector):
         described = self._describe(f"{name}_total", "Counter", documentation)
         return Counter(described, documentation, registry=self._registry)
 
-    def counters(self, name: str, documentation: str, labels: Sequence[str]) -> LabelledCounter:
+    def counters(self, name: str, documentation: str, labels: Sequence[str]) -> Counts:
         """Make a counter with labels; its series end in ``_total``."""
         described = self._describe(f"{name}_total", "Counter", documentation, labels)
-        return LabelledCounter(Counter(described, documentation, labels, registry=self._registry))
+        counter = LabelledCounter(described, documentation, labels)
+        self._registry.register(counter)
+        return counter.counts
 
     def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
         """Make a gauge; a value that is not a number is left out of what is exposed."""
@@ -126,25 +135,18 @@ class MetricRegistry(Collector):
         return Gauge(described, documentation, labels, registry=self._registry)
 
     def histogram(
-        self, name: str, documentation: str, buckets: Sequence[float], labels: Sequence[str]
-    ) -> Histogram:
-        """Make a histogram of sizes."""
-        described = self._describe(name, "Histogram", documentation, labels)
-        return Histogram(described, documentation, labels, buckets=buckets, registry=self._registry)
-
-    def durations(
         self,
         name: str,
         documentation: str,
         bounds: Sequence[float],
         labels: Sequence[str] = (),
         values: Sequence[str] = ("",),
-    ) -> DurationHistogram:
-        """Make a histogram of durations, with these values of its label."""
+    ) -> Mapping[str, Buckets]:
+        """Make a histogram; return its buckets by the values of its label, or by the empty text."""
         described = self._describe(name, "Histogram", documentation, labels)
-        histogram = DurationHistogram(described, documentation, bounds, labels, values)
+        histogram = LabelledHistogram(described, documentation, bounds, labels, values)
         self._registry.register(histogram)
-        return histogram
+        return histogram.buckets
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

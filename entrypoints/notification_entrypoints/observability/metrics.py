@@ -82,7 +82,7 @@ class Metrics(Observer):
             "events", "Events that were published.", ["source", "result"]
         )
         for labels in product(Source, ("accepted", "duplicate", "rejected")):
-            self._events[labels].inc(0)
+            self._events[labels] = 0
         self._dead_letters = registry.counter(
             "dead_letters", "Messages that are not events, and were stored as dead letters."
         )
@@ -106,36 +106,37 @@ class Metrics(Observer):
             "deliveries_stored", "Deliveries that were stored.", ["result"]
         )
         for result in ("claimed", "unclaimed", "skipped"):
-            self._stored[result,].inc(0)
+            self._stored[result,] = 0
         batches = registry.histogram(
-            "db_batch_size", "How many a transaction took.", _BATCH_BUCKETS, ["operation"]
+            "db_batch_size",
+            "How many a transaction took.",
+            _BATCH_BUCKETS,
+            ["operation"],
+            ["ingest", "claim", "write_results"],
         )
-        self._ingest_batch = batches.labels("ingest")
-        self._claim_batch = batches.labels("claim")
-        self._results_batch = batches.labels("write_results")
+        self._ingest_batch, self._claim_batch, self._results_batch = batches.values()
 
     def _define_attempts(self) -> None:
         registry = self.registry
         self._attempts = registry.counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
         )
-        self._duration = registry.durations(
+        self._duration = registry.histogram(
             "attempt_duration_seconds", "How long attempts took.", _BUCKETS
         )[""]
-        self._first_attempt = registry.durations(
+        self._first_attempt = registry.histogram(
             "first_attempt_delay_seconds",
             "From the storing of a delivery to its first attempt, unless its own webhook held it "
             "back.",
             _DELAY_BUCKETS,
         )[""]
-        phases = registry.durations(
+        self._phases = registry.histogram(
             "attempt_phase_duration_seconds",
             "How long parts of attempts took.",
             _PHASE_BUCKETS,
             ["phase"],
             list(Phase),
         )
-        self._phases = {phase: phases[phase] for phase in Phase}
         self._in_flight = registry.gauge("attempts_in_flight", "Attempts that are in flight.")
         self._in_flight_limit = registry.gauge(
             "attempts_in_flight_limit", "How many attempts may be in flight."
@@ -150,7 +151,7 @@ class Metrics(Observer):
             "resource_exhausted", "Requests not sent because this host lacked it.", ["resource"]
         )
         for resource in Resource:
-            self._exhausted[resource,].inc(0)
+            self._exhausted[resource,] = 0
 
     def _define_deliveries(self) -> None:
         registry = self.registry
@@ -262,18 +263,18 @@ class Metrics(Observer):
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count the events of a batch that was committed."""
-        self._events[source, "accepted"].inc(new)
-        self._events[source, "duplicate"].inc(duplicates)
+        self._events[source, "accepted"] += new
+        self._events[source, "duplicate"] += duplicates
         self._ingest_batch.observe(new + duplicates)
 
     def message_dead_lettered(self, dead_letter: DeadLetter) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a message that is stored as a dead letter."""
         self._dead_letters.inc()
-        self._events[Source.KAFKA, "rejected"].inc()
+        self._events[Source.KAFKA, "rejected"] += 1
 
     def events_rejected(self, count: int) -> None:
         """Count events that the API rejected."""
-        self._events[Source.HTTP, "rejected"].inc(count)
+        self._events[Source.HTTP, "rejected"] += count
 
     def event_conflicted(self, environment_id: UUID, event_id: str) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count an event with the id of a stored event and other data."""
@@ -281,13 +282,13 @@ class Metrics(Observer):
 
     def data_schema_mismatched(self, event_type: str) -> None:
         """Count an event of the catalogue whose data does not match its schema."""
-        self._mismatches[event_type,].inc()
+        self._mismatches[event_type,] += 1
 
     def deliveries_stored(self, claimed: int, unclaimed: int, skipped: int) -> None:
         """Count the deliveries of a batch that was committed."""
-        self._stored["claimed",].inc(claimed)
-        self._stored["unclaimed",].inc(unclaimed)
-        self._stored["skipped",].inc(skipped)
+        self._stored["claimed",] += claimed
+        self._stored["unclaimed",] += unclaimed
+        self._stored["skipped",] += skipped
 
     def deliveries_claimed(self, count: int) -> None:
         """Count a claim by its size."""
@@ -309,7 +310,7 @@ class Metrics(Observer):
         self, outcome: AttemptOutcome, error: ErrorCode | None, duration: timedelta | None
     ) -> None:
         """Count an attempt, and how long it took if that is known."""
-        self._attempts[outcome, error or ""].inc()
+        self._attempts[outcome, error or ""] += 1
         if duration is not None:
             self._duration.observe(duration.total_seconds())
 
@@ -319,7 +320,7 @@ class Metrics(Observer):
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a webhook that the system disabled."""
-        self._disabled[reason,].inc()
+        self._disabled[reason,] += 1
 
     def leases_reaped(self, count: int) -> None:
         """Count leases that were taken from dead workers or had run out."""
@@ -331,7 +332,7 @@ class Metrics(Observer):
 
     def resource_exhausted(self, resource: Resource) -> None:
         """Count a request that was not sent because this host lacked something for it."""
-        self._exhausted[resource,].inc()
+        self._exhausted[resource,] += 1
 
     def results_fenced(self, count: int) -> None:
         """Count results that came after another worker had taken over."""
@@ -347,8 +348,8 @@ class Metrics(Observer):
 
     def background_task_failed(self, task: str, error: Exception) -> None:
         """Count an error that a background task survived, by the error's class."""
-        self._task_errors[task, type(error).__name__].inc()
+        self._task_errors[task, type(error).__name__] += 1
 
     def api_request_finished(self, route: str, status: int) -> None:
         """Count a request; ``route`` is the template of its path, never the path itself."""
-        self._requests[route, str(status)].inc()
+        self._requests[route, str(status)] += 1
