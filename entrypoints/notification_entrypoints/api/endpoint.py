@@ -107,7 +107,8 @@ class Endpoint:
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
         finally:
-            share.release()
+            if share.used:
+                share.release()
 
     async def _call(
         self, request: web.Request, limit: asyncio.Timeout, longest: float, share: BodyShare

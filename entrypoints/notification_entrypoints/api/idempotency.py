@@ -80,15 +80,18 @@ class Idempotency:
         another process is answering is found in storage: of the two one has the effect, and the
         other one is answered as it was, or told that it is being answered.
         """
+        keys = call.request.headers.getall(HEADER, ())
+        if not keys and audited_subject is None:
+            # Nothing is kept: what publishes is here, and pays for none of the functions below.
+            return render(await effect(None))
 
         def audited(outcome: _Outcome | None) -> RequestRecords:
             if audited_subject is None or outcome is None:
                 return []
             return [self._audit_trail.entry_for(call, audited_subject(outcome))]
 
-        keys = call.request.headers.getall(HEADER, ())
         if not keys:
-            return render(await effect(audited if audited_subject else None))
+            return render(await effect(audited))
         environment_id = call.environment_id
         request = _name(call, keys)
         query = call.request.query_string.encode()

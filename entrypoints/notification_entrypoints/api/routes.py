@@ -8,6 +8,7 @@ from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_core.model.event import Source
 from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.edge import OriginPolicy
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Document
@@ -20,7 +21,6 @@ from notification_entrypoints.api.operations.replays import ReplayOperations
 from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.security.authentication import Callers
-from notification_entrypoints.api.security.authorization import OriginPolicy
 from notification_entrypoints.bootstrap.application import Application
 
 

@@ -38,18 +38,15 @@ def check_accepted(request: web.Request, media_types: Collection[str]) -> None:
         raise RequestRefused(Problem.NOT_ACCEPTABLE)
 
 
-def compress(request: web.Request, response: web.StreamResponse) -> None:
-    """Compress a response that is large if the caller takes it so, or takes nothing else.
+def compress(response: web.Response, size: int, accepted: str) -> None:
+    """Compress a response of this size if it is large, or the caller takes nothing else.
 
-    One that has an ETag is left as it is: a strong tag names the bytes.
+    ``accepted`` is what ``Accept-Encoding`` says. A response that has an ETag is left as it is: a
+    strong tag names the bytes.
     """
-    if not isinstance(response, web.Response) or hdrs.ETAG in response.headers:
+    if hdrs.ETAG in response.headers:
         return
-    text = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
-    size = len(response.body) if isinstance(response.body, bytes) else 0
-    if size < LARGE and ";" not in text:
-        return  # Without a weight nothing is refused, and the response can go as it is.
-    weights = _weights(text)
+    weights = _weights(accepted)
     plain = weights.get("identity", weights.get(_ANY_CODING))
     if size >= LARGE:
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING

@@ -118,19 +118,19 @@ class BodyShare:
     """How many bytes of the memory are one request's, until it releases them: at first nothing."""
 
     _memory: BodyMemory
-    _used: int = 0
+    used: int = 0
 
     def take(self, size: int) -> None:
         """Take so many bytes more; raise :class:`RequestRefused` if that is too much in total."""
         if self._memory.used + size > self._memory.most:
             raise RequestRefused(Problem.TOO_MUCH_BUFFERED)
         self._memory.used += size
-        self._used += size
+        self.used += size
 
     def release(self) -> None:
         """Give back all that was taken."""
-        self._memory.used -= self._used
-        self._used = 0
+        self._memory.used -= self.used
+        self.used = 0
 
 
 async def read_body(

@@ -14,6 +14,7 @@ from notification_core.model.signing_key import TrustedKey, public_forms
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import SignatureHeaders
 from notification_entrypoints.api.audit_trail import AuditTrail
+from notification_entrypoints.api.edge import OriginPolicy
 from notification_entrypoints.api.endpoint import (
     ACCEPTED,
     CREATED,
@@ -23,7 +24,6 @@ from notification_entrypoints.api.endpoint import (
     json_response,
 )
 from notification_entrypoints.api.idempotency import Idempotency
-from notification_entrypoints.api.security.authorization import OriginPolicy
 
 # A new key is published an hour before it signs: caches of five minutes have it by then.
 _CACHEABLE = "public, max-age=300"

@@ -98,17 +98,10 @@ class EventOperations:
             raise
         for event in mismatched:
             self.metrics.data_schema_mismatched(event.type)
-
-        def render(published: Sequence[Published]) -> web.Response:
-            if any(event.dropped for event in published):
-                raise EnvironmentBeingErased(call.environment_id)
-            shown = [
-                {"event_id": event.event_id, "duplicate": event.duplicate} for event in published
-            ]
-            return json_response(_encode(shown[0] if single else shown), ACCEPTED)
-
         publish = partial(self.ingest.publish, events)
-        return await self.idempotency.respond_once(call, publish, render)
+        return await self.idempotency.respond_once(
+            call, publish, partial(_render, call, single=single)
+        )
 
     def _read(
         self, call: ApiCall, make_event_id: Callable[[], str]
@@ -123,3 +116,10 @@ class EventOperations:
             make_event_id=make_event_id,
         )
         return events, single, [*filterfalse(self.schemas.fits, events)]
+
+
+def _render(call: ApiCall, published: Sequence[Published], *, single: bool) -> web.Response:
+    if any(event.dropped for event in published):
+        raise EnvironmentBeingErased(call.environment_id)
+    shown = [{"event_id": event.event_id, "duplicate": event.duplicate} for event in published]
+    return json_response(_encode(shown[0] if single else shown), ACCEPTED)

@@ -1,0 +1,186 @@
+"""The edge of the API: what every request passes, and what every response says of itself.
+
+Requests get an id and are held against the policy on browsers' pages; errors get the one shape, and
+all responses what browsers and caches are to know of them. Both are said here, once.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as Next
+from aiohttp.typedefs import Middleware
+from attrs import frozen
+from multidict import istr
+
+from notification_core.model.caller import ANYBODY
+from notification_core.model.destinations import Network
+from notification_entrypoints.api.audit_trail import REQUEST
+from notification_entrypoints.api.http.connections import peer_is_within
+from notification_entrypoints.api.http.content_negotiation import LARGE, compress
+from notification_entrypoints.api.problems import REQUEST_ID, Problem, RequestRefused, error_answer
+from notification_entrypoints.api.security.authorization import CALLER, is_administrator
+from notification_entrypoints.bootstrap.application import Application
+from notification_entrypoints.config.parsers import is_loopback
+from notification_entrypoints.observability.logs import UNAVAILABLE
+
+_log = logging.getLogger(__name__)
+_log_unavailable = logging.getLogger(UNAVAILABLE)
+
+_NO_ROUTE = "unmatched"
+_SERVER_ERROR = 500
+# What a caller may call a request: a UUID, or another token of ids, traces and clocks.
+_GIVEN_ID = istr(REQUEST_ID)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+
+_ANY = "*"
+_FETCH_SITE, _FORWARDED_PROTO = istr("Sec-Fetch-Site"), istr("X-Forwarded-Proto")
+_CONTENT_TYPE_OPTIONS = istr("X-Content-Type-Options")
+_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+_EXPOSED = "ETag, Idempotent-Replayed, Link, Location, Retry-After, WWW-Authenticate, X-Request-Id"
+_TAKEN = (
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
+)
+_PREFLIGHT_SECONDS = "600"
+
+
+@frozen
+class OriginPolicy:
+    """Which requests of browsers and proxies are taken, and what responses say to them.
+
+    ``proxies`` are believed where they say whom they speak for. ``origins`` are those of pages
+    that may call from a browser, or ``*``. An ``open`` API asks nobody who calls; one that is
+    ``local`` is for this machine alone.
+    """
+
+    proxies: Sequence[Network] = ()
+    origins: Collection[str] = ()
+    open: bool = False
+    local: bool = False
+
+    def check(self, request: web.Request) -> None:
+        """Refuse what a page of the web sends behind the back of whoever looks at it.
+
+        Where callers must have a credential, a page does not have it. Where nobody is asked, a
+        page could point a name of its own at this machine, or have a form sent here.
+        """
+        if not self.open:
+            return
+        if self.local and not (_is_local(request.host) or peer_is_within(request, self.proxies)):
+            raise RequestRefused(Problem.NOT_LOCAL)
+        if request.method not in _SAFE:
+            self.refuse_foreign_pages(request)
+
+    def refuse_foreign_pages(self, request: web.Request) -> None:
+        """Raise :class:`RequestRefused` for what a page of another site sent, unless it may call.
+
+        A browser says so by ``Origin`` or, of requests that have none, by ``Sec-Fetch-Site``.
+        """
+        origin = request.headers.get(hdrs.ORIGIN)
+        if _ANY in self.origins or origin in self.origins:
+            return
+        try:
+            host = request.host if origin is None else urlsplit(origin).netloc
+        except ValueError:
+            host = None
+        if request.headers.get(_FETCH_SITE) == "cross-site" or host != request.host:
+            raise RequestRefused(Problem.FOREIGN_PAGE)
+
+    def is_on_this_host(self, request: web.Request) -> bool:
+        """Tell whether a request was sent on this host, and not through a proxy on it."""
+        return self.local and _is_local(request.host)
+
+    def set_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say of a response how it is to be taken, where it does not say so itself."""
+        headers = response.headers
+        headers[_CONTENT_TYPE_OPTIONS] = "nosniff"
+        headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        # A request came over TLS if a proxy of ours says so.
+        scheme = request.headers.get(_FORWARDED_PROTO)
+        if scheme == "https" and peer_is_within(request, self.proxies):
+            headers.update(_HSTS)
+        if self.origins:
+            self._share(request, response)
+
+    def _share(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let a page that may call read the answer (the fetch standard's CORS protocol)."""
+        origin, headers = request.headers.get(hdrs.ORIGIN), response.headers
+        if _ANY not in self.origins:
+            headers.add(hdrs.VARY, hdrs.ORIGIN)
+        if origin is None or not (_ANY in self.origins or origin in self.origins):
+            return
+        headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = _ANY if _ANY in self.origins else origin
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED
+        if request.method == hdrs.METH_OPTIONS:
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = headers.get(hdrs.ALLOW, "")
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _TAKEN
+            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _PREFLIGHT_SECONDS
+
+
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
+    """Tell whether a request was sent to this machine by a name that nobody can point here."""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
+    """Return what stands around every operation: ids, errors in one shape, compression, counts."""
+    with_debug, metrics = application.settings.debug, application.metrics
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Next) -> web.StreamResponse:
+        request_id = request.headers.get(_GIVEN_ID, "")
+        # The caller's own id is taken where it can be trusted in a log.
+        if not (request_id and _REQUEST_ID.fullmatch(request_id)):
+            request_id = str(application.ids())
+        request[REQUEST] = request_id
+        response: web.StreamResponse
+        try:
+            origin_policy.check(request)
+            response = await handler(request)
+            response.headers[_GIVEN_ID] = request_id
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
+            debug = with_debug and _may_see_causes(request, origin_policy)
+            response = error_answer(error, request_id, debug=debug)
+            _tell_operator(error, request_id, response.status)
+        if isinstance(response, web.Response):
+            size = len(response.body) if isinstance(response.body, bytes) else 0
+            accepted = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
+            # Without a weight nothing is refused, and a small response can go as it is.
+            if size >= LARGE or ";" in accepted:
+                compress(response, size, accepted)
+        origin_policy.set_headers(request, response)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else _NO_ROUTE
+        metrics.api_request_finished(route, response.status)
+        return response
+
+    return handle
+
+
+def _may_see_causes(request: web.Request, origin_policy: OriginPolicy) -> bool:
+    """Tell whether an administrator sent a request.
+
+    If authentication is disabled, everybody on this host is one.
+    """
+    caller = request.get(CALLER)
+    if caller is None or caller is ANYBODY:
+        return caller is ANYBODY and origin_policy.is_on_this_host(request)
+    return is_administrator(caller)
+
+
+def _tell_operator(error: Exception, request_id: str, status: int) -> None:
+    """Log what the answer does not say: the cause of a failure of ours."""
+    if status == _SERVER_ERROR:
+        _log.error("request_failed", extra={"request_id": request_id}, exc_info=error)
+    elif status > _SERVER_ERROR:
+        _log_unavailable.warning(
+            "service_unavailable", extra={"request_id": request_id, "cause": str(error)}
+        )
