@@ -68,10 +68,14 @@ class EnvironmentSettings:
 
 @frozen
 class ShownWebhook:
-    """A webhook with what it last did; a writer sees header values that are not secret."""
+    """A webhook with what it last did, and those of its events that are not in the catalogue.
+
+    A writer sees header values that are not secret.
+    """
 
     webhook: Webhook
     activity: Activity
+    unknown_events: Sequence[str] = ()
     to_writer: bool = False
 
 
@@ -202,6 +206,8 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
     def shown_webhook_fields(shown: ShownWebhook) -> dict[str, object]:
         fields: dict[str, object] = converter.unstructure(shown.webhook)
         fields |= converter.unstructure(shown.activity)
+        if shown.unknown_events:
+            fields["unknown_events"] = shown.unknown_events
         if shown.to_writer and shown.webhook.custom_headers:
             fields["custom_headers"] = without_secrets(shown.webhook.custom_headers)
         return fields

@@ -22,7 +22,9 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import web
+from attrs import evolve
 
+from notification_adapters.event_formats.catalogue import catalogue_of
 from notification_adapters.event_formats.event_json import read_event
 from notification_adapters.sql import HostConnection
 from notification_core.environments.erasures import ErasureService
@@ -70,15 +72,19 @@ _logger = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.01
 
 
-def settings(**variables: str) -> Settings:
+def settings(catalogue: Mapping[str, Any] | None = None, /, **variables: str) -> Settings:
     """Return the settings that these variables make; what is left out has its default.
 
-    One that is no setting is logged as a warning. Raises :class:`InvalidSettings`, which names
-    each variable that is wrong.
+    A ``catalogue`` is what the file of EVENT_CATALOGUE would hold, as a value. A variable that is
+    no setting is logged as a warning. Raises :class:`InvalidSettings`, which names each variable
+    that is wrong, and :class:`InvalidInput` for what is no catalogue.
     """
     for unknown in unknown_variables(variables):
         _logger.warning("%s", unknown.message)
-    return load_settings(variables, _DEFAULTS)
+    loaded = load_settings(variables, _DEFAULTS)
+    if catalogue is None:
+        return loaded
+    return evolve(loaded, event=evolve(loaded.event, catalogue=catalogue_of(catalogue)))
 
 
 async def migrate(chosen: Settings) -> None:

@@ -102,6 +102,26 @@ def schema_place(name: str, path: Sequence[str | int] = ()) -> Place:
             return ("webhooks", name, "post", *_JSON_BODY, "schema", *path)
 
 
+def with_references(schema: Json, old: str, new: str) -> Json:
+    """Return a schema whose references begin with ``new`` where they began with ``old``."""
+    if not isinstance(schema, dict):
+        return schema
+    result: _Object = {}
+    for key, value in schema.items():
+        match value:
+            case str() if key == "$ref" and value.startswith(old):
+                result[key] = new + value.removeprefix(old)
+            case dict() if key in _SCHEMAS:
+                result[key] = with_references(value, old, new)
+            case dict() if key in _MAPS:
+                result[key] = {name: with_references(one, old, new) for name, one in value.items()}
+            case list() if key in _LISTS:
+                result[key] = [with_references(one, old, new) for one in value]
+            case _:
+                result[key] = value
+    return result
+
+
 class _Parser:
     """Reads one document; what is wrong with it is in ``problems``."""
 
@@ -252,8 +272,10 @@ class _Parser:
                 definitions[name], others, size = self._components[name]
                 self._schema_bytes += size
                 names |= others
+        # Nothing can refer to definitions of the schema's own: a reference leads to a component.
+        root.pop("$defs", None)
         if definitions:
-            root["$defs"] = {**cast("_Object", root.get("$defs", {})), **definitions}
+            root["$defs"] = definitions
         return {"$schema": DIALECT, **root}
 
     def _rewritten(self, schema: Json, place: Place, names: dict[str, None]) -> Json:

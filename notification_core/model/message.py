@@ -15,14 +15,18 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 @frozen
 class Topics:
-    """The names of all topics; each begins with the installation's prefix."""
+    """The names of all topics; each begins with the installation's prefix.
+
+    ``events`` are those that events come from, without the prefix.
+    """
 
     prefix: str = ""
+    events: tuple[str, ...] = ("pipeline-events", "job-events")
 
     @property
     def sources(self) -> Sequence[str]:
         """Where events come from."""
-        return f"{self.prefix}pipeline-events", f"{self.prefix}job-events"
+        return [f"{self.prefix}{name}" for name in self.events]
 
     @property
     def dead_letters(self) -> str:

@@ -214,6 +214,10 @@ class WebhookService:
         """
         return [*_errors(draft, self._rules, stored_events)]
 
+    def unknown_events(self, webhook: Webhook) -> Sequence[str]:
+        """Return the event types of a webhook that are not in the catalogue any more."""
+        return self._rules.catalogue.unknown(webhook.events)
+
     def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
         """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
         details = [*self.validate(draft, stored.events if stored else ())]

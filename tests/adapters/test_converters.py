@@ -107,7 +107,7 @@ class TestWebhooks:
     def test_only_a_writer_sees_the_other_values(self) -> None:
         plain = webhook(custom_headers={"X-Plain": "p"})
         for to_writer, value in ((False, "***"), (True, "p")):
-            shown = dumped(ShownWebhook(plain, Activity(), to_writer))
+            shown = dumped(ShownWebhook(plain, Activity(), to_writer=to_writer))
             assert shown["custom_headers"] == {"X-Plain": value}
 
 

@@ -12,6 +12,7 @@ from notification_entrypoints.api.edge import OriginPolicy
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Document
+from notification_entrypoints.api.openapi.served_document import served_document
 from notification_entrypoints.api.operations.api_keys import ApiKeyOperations
 from notification_entrypoints.api.operations.audit import AuditOperations
 from notification_entrypoints.api.operations.deliveries import DeliveryOperations
@@ -22,6 +23,7 @@ from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.bootstrap.application import Application
+from notification_entrypoints.config.settings import Settings
 
 
 def handlers(
@@ -67,10 +69,18 @@ def handlers(
         AuditOperations(storage.audit, converter, paging),
     )
 
-    async def openapi(_: ApiCall) -> web.Response:
-        return json_response(document.content)
-
-    by_id = {"getOpenApi": Handler(openapi)}
+    by_id = {"getOpenApi": _document_handler(document, settings)}
     for operations in (webhooks, events, environments, *others):
         by_id |= operations.handlers
     return by_id
+
+
+def _document_handler(document: Document, settings: Settings) -> Handler:
+    content = served_document(
+        document.root, settings.event.catalogue, settings.webhooks.signature_headers
+    )
+
+    async def answer(_: ApiCall) -> web.Response:
+        return json_response(content)
+
+    return Handler(answer)

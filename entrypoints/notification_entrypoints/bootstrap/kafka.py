@@ -41,7 +41,7 @@ async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
     It waits for no broker. At the end, or once it is told to stop, nothing more is taken; what is
     in hand is stored, and its offsets are committed.
     """
-    settings, topics = application.settings, application.settings.kafka.topics
+    settings, topics = application.settings, application.settings.kafka.topic_names
     if topics is None:
         yield KafkaParts()
         return

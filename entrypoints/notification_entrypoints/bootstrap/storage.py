@@ -30,12 +30,12 @@ async def open_storage(
     """Open the database at ``DB_URI``, which has been migrated."""
     cipher = await _cipher(settings)
     if file := file_of(settings.db.uri):
-        opening = open_sqlite(file, cipher, clock, ids, settings.kafka.topics)
+        opening = open_sqlite(file, cipher, clock, ids, settings.kafka.topic_names)
     else:
         from notification_adapters.sql.postgres import open_postgres  # noqa: PLC0415 - only where needed
 
         server = server_of(settings)
-        opening = open_postgres(server, cipher, clock, ids, topics=settings.kafka.topics)
+        opening = open_postgres(server, cipher, clock, ids, topics=settings.kafka.topic_names)
     async with opening as storage:
         yield storage
 

@@ -25,6 +25,7 @@ _PAGE = 100
 class _EventType(msgspec.Struct):
     name: str
     description: str
+    deprecated: bool = False
 
 
 class _Summary(msgspec.Struct):
@@ -77,7 +78,10 @@ def types(api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(answer)
         return
-    rows = [(e.name, e.description) for e in msgspec.json.decode(answer, type=list[_EventType])]
+    rows = [
+        (e.name, f"Deprecated. {e.description}" if e.deprecated else e.description)
+        for e in msgspec.json.decode(answer, type=list[_EventType])
+    ]
     output().print(table(("event", "when"), rows))
 
 

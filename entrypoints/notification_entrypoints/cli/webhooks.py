@@ -39,6 +39,7 @@ class _Webhook(msgspec.Struct):
     events: list[str]
     disabled_until: str | None = None
     disabled_reason: str | None = None
+    unknown_events: list[str] = []
 
 
 class _EventType(msgspec.Struct):
@@ -342,10 +343,14 @@ def _print(answer: bytes, *, as_json: bool) -> None:
 
 def _show_rows(webhooks: list[_Webhook]) -> None:
     rows = [
-        (w.webhook_id, w.name, f"{w.method} {w.url}", ", ".join(w.events), _state(w))
-        for w in webhooks
+        (w.webhook_id, w.name, f"{w.method} {w.url}", _events_of(w), _state(w)) for w in webhooks
     ]
     output().print(table(("webhook_id", "name", "sends to", "events", "state"), rows))
+
+
+def _events_of(webhook: _Webhook) -> str:
+    unknown = set(webhook.unknown_events)
+    return ", ".join(f"{name} (unknown)" if name in unknown else name for name in webhook.events)
 
 
 def _state(webhook: _Webhook) -> str:

@@ -39,6 +39,7 @@ from notification_entrypoints.config.parsers import (
     TIME,
     TOKEN,
     TOPIC_PREFIX,
+    TOPICS,
     TRUTH,
     URL,
     VAULT_KEY,
@@ -249,6 +250,9 @@ class KafkaSettings:
     consumer_start: Start = setting(
         one_of(Start), "earliest", "Where a group begins that has never consumed."
     )
+    topics: tuple[str, ...] = setting(
+        TOPICS, "pipeline-events,job-events", "The topics that events come from."
+    )
     topic_prefix: str = setting(TOPIC_PREFIX, "", "What all names of topics begin with.")
     topic_replication_factor: int = setting(
         whole(1, 2**15 - 1), "1", "The replication factor of topics that are created."
@@ -275,9 +279,9 @@ class KafkaSettings:
     ssl_key_password: str = setting(TEXT, "", "The password of that key.", secret=True)
 
     @property
-    def topics(self) -> Topics | None:
+    def topic_names(self) -> Topics | None:
         """How the topics are called; None where there is no Kafka."""
-        return Topics(self.topic_prefix) if self.brokers else None
+        return Topics(self.topic_prefix, self.topics) if self.brokers else None
 
 
 @frozen(kw_only=True)

@@ -301,6 +301,18 @@ def SECRETS(text: str) -> tuple[str, ...]:
 
 HEADER = _matching(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}", "the name of an HTTP header")
 TOPIC_PREFIX = _matching(r"[0-9A-Za-z._-]{0,200}", "at most 200 letters, digits, '.', '_' and '-'")
+
+
+@accepts("a comma list of topics, each once: at most 200 letters, digits, '.', '_' and '-'")
+def TOPICS(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if len(set(names)) < len(names) or not all(
+        re.fullmatch(r"[0-9A-Za-z._-]{1,200}", name) and name.strip(".") for name in names
+    ):
+        raise ValueError
+    return names
+
+
 URL = _matching(r"|https?://[^\s/?#]+(/[^\s#]*)?", "an http or https URL, or empty for none")
 PROXY = Parser(parse_proxy, "http://host:port or http://user:password@host:port")
 BOOTSTRAP_KEY = _matching(

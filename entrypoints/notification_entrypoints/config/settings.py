@@ -56,6 +56,8 @@ _SENT_ANYWAY = frozenset(
     {"accept-encoding", "connection", "content-length", "content-type"}
     | {"host", "transfer-encoding", "user-agent"}
 )
+_MAX_TOPIC_LENGTH = 249  # what brokers take
+_MAX_SHOWN = 40
 _SIGNATURE = "WEBHOOKS_PUBLIC_VERIFICATION_KEY_SIGNATURE_HEADER"
 _TIMESTAMP = "WEBHOOKS_PUBLIC_VERIFICATION_KEY_SIGNATURE_TIMESTAMP_HEADER"
 
@@ -178,9 +180,26 @@ def _contradictions(settings: Settings) -> Iterator[Detail]:
         protocol = settings.kafka.security_protocol
         problem = f"KAFKA_SASL_USERNAME must be set, because KAFKA_SECURITY_PROTOCOL is {protocol}"
         yield Detail("KAFKA_SASL_USERNAME", problem)
+    yield from _topic_contradictions(settings.kafka)
     yield from _header_contradictions(settings.webhooks.signature_headers)
     yield from _authentication_contradictions(settings)
     yield from _vault_contradictions(settings)
+
+
+def _topic_contradictions(kafka: KafkaSettings) -> Iterator[Detail]:
+    if (topics := kafka.topic_names) is None:
+        return
+    for name in topics.sources:
+        if name in {topics.dead_letters, topics.operational_events}:
+            problem = f"KAFKA_TOPICS has {name!r}, to which messages go out: take another one"
+            yield Detail("KAFKA_TOPICS", problem)
+        elif len(name) > _MAX_TOPIC_LENGTH:
+            shown = f"{name[:_MAX_SHOWN]}…"
+            problem = (
+                f"KAFKA_TOPICS and KAFKA_TOPIC_PREFIX make {shown!r} of {len(name)} characters, "
+                f"but {_MAX_TOPIC_LENGTH} are the most"
+            )
+            yield Detail("KAFKA_TOPICS", problem)
 
 
 def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:

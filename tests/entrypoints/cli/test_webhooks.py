@@ -25,12 +25,15 @@ ID = str(WEBHOOK["webhook_id"])
 
 def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     disabled = {"disabled_until": "9999-12-31T23:59:59Z", "disabled_reason": "gone"}
-    api.answers("GET", LIST, (200, [WEBHOOK, WEBHOOK | {"name": "Old\x1b[2J"} | disabled]))
+    unknown = {"events": ["job-completed", "job-lost"], "unknown_events": ["job-lost"]}
+    old = WEBHOOK | {"name": "Old\x1b[2J"} | disabled | unknown
+    api.answers("GET", LIST, (200, [WEBHOOK, old]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
     assert str(WEBHOOK["webhook_id"]) in said
     assert "post https://example.com/hook" in said
     assert "disabled (gone)" in said
+    assert "job-completed, job-lost (unknown)" in " ".join(said.split())
     assert "\x1b" not in said
 
 
@@ -243,12 +246,15 @@ def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Output
 
 
 def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Output) -> None:
-    types = [{"name": "job-completed", "description": "A job is done.", "schema": {}}]
+    types = [
+        {"name": "job-completed", "description": "A job is done.", "schema": {}},
+        {"name": "job-lost", "description": "A job is lost.", "deprecated": True},
+    ]
     api.answers("GET", "/webhooks/events", (200, types))
     assert main(["events", "types"]) == 0
-    assert ["job-completed", "A", "job", "is", "done."] in [
-        line.split() for line in capsys.readouterr().out.splitlines()
-    ]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["job-completed", "A", "job", "is", "done."] in lines
+    assert ["job-lost", "Deprecated.", "A", "job", "is", "lost."] in lines
     assert main(["events", "types", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == types
 

@@ -60,6 +60,7 @@ DEFAULTS = {
     "KAFKA_BROKERS": "localhost:9092",
     "KAFKA_CONSUMER_FETCH_BYTES": "1048576",
     "KAFKA_CONSUMER_FETCH_FREQUENCY": "250ms",
+    "KAFKA_TOPICS": "pipeline-events,job-events",
     "KAFKA_TOPIC_PREFIX": "",
     "KAFKA_TOPIC_REPLICATION_FACTOR": "1",
     "OPS_SERVER_PORT": "3616",
@@ -218,6 +219,7 @@ def test_other_variables_of_the_environment_are_none_of_ours() -> None:
         ("KAFKA_BROKERS", "a:1, [::1]:9092", ("a:1", "[::1]:9092")),
         ("KAFKA_BROKERS", "", ()),
         ("KAFKA_TOPIC_PREFIX", "acme.", "acme."),
+        ("KAFKA_TOPICS", "orders, returns", ("orders", "returns")),
         ("KAFKA_CONSUMER_START", "latest", Start.LATEST),
         ("KAFKA_SECURITY_PROTOCOL", "SSL", SecurityProtocol.SSL),
         ("KAFKA_SASL_MECHANISM", "SCRAM-SHA-256", SaslMechanism.SCRAM_SHA_256),
@@ -300,6 +302,12 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("KAFKA_BROKERS", "a:1,", "a comma list of host:port, or empty for no Kafka"),
         ("KAFKA_BROKERS", "a", "a comma list of host:port, or empty for no Kafka"),
         ("KAFKA_TOPIC_PREFIX", "a b", "at most 200 letters, digits, '.', '_' and '-'"),
+        ("KAFKA_TOPICS", "", "a comma list of topics, each once"),
+        ("KAFKA_TOPICS", "orders,orders", "a comma list of topics, each once"),
+        ("KAFKA_TOPICS", "orders,..", "a comma list of topics, each once"),
+        ("KAFKA_TOPICS", "webhook-events", "to which messages go out"),
+        ("KAFKA_TOPICS", "notification-dead-letters", "to which messages go out"),
+        ("EVENT_CATALOGUE", "no/such.yaml", "an OpenAPI 3.1 document in JSON or YAML, or empty"),
         ("KAFKA_TOPIC_REPLICATION_FACTOR", "0", "a whole number from 1 to 32767"),
         ("KAFKA_CONSUMER_START", "end", "earliest or latest"),
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL"),
@@ -485,12 +493,15 @@ def test_a_sasl_protocol_wants_a_user() -> None:
         "KAFKA_SASL_USERNAME": "KAFKA_SASL_USERNAME must be set, because KAFKA_SECURITY_PROTOCOL "
         "is SASL_SSL"
     }
-    assert load(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="alice").kafka.topics
+    assert load(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="alice").kafka.topic_names
 
 
 def test_without_brokers_there_are_no_topics() -> None:
-    assert load(KAFKA_TOPIC_PREFIX="acme.").kafka.topics == Topics("acme.")
-    assert load(KAFKA_BROKERS="").kafka.topics is None
+    assert load(KAFKA_TOPIC_PREFIX="acme.").kafka.topic_names == Topics("acme.")
+    assert load(KAFKA_TOPICS="orders").kafka.topic_names == Topics(events=("orders",))
+    with pytest.raises(InvalidSettings, match="of 250 characters, but 249 are the most"):
+        load(KAFKA_TOPIC_PREFIX="a" * 200, KAFKA_TOPICS="b" * 50)
+    assert load(KAFKA_BROKERS="").kafka.topic_names is None
 
 
 def test_describes_each_setting_and_where_it_comes_from() -> None:

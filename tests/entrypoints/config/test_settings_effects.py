@@ -33,7 +33,6 @@ from notification_core.errors import (
     TooManyWebhooks,
     UnwrappingRefused,
 )
-from notification_core.model.message import Topics
 from notification_core.model.webhook import DisabledReason, Webhook
 from notification_entrypoints.bootstrap.kafka import brokers_of, consumer_config
 from notification_entrypoints.config.settings import load_settings, variables
@@ -631,7 +630,7 @@ async def test_an_answer_of_the_ops_server_takes_no_longer_than_it_may() -> None
         assert "50ms" in (await answer.json())["message"]
 
 
-@shows("KAFKA_CONSUMER_START", "KAFKA_SSL_CERTIFICATE_LOCATION")
+@shows("KAFKA_TOPICS", "KAFKA_CONSUMER_START", "KAFKA_SSL_CERTIFICATE_LOCATION")
 @shows("KAFKA_SSL_KEY_LOCATION", "KAFKA_SSL_KEY_PASSWORD")
 async def test_kafkas_client_is_told_what_the_settings_say(tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate", tmp_path / "key"
@@ -639,11 +638,15 @@ async def test_kafkas_client_is_told_what_the_settings_say(tmp_path: Path) -> No
         {
             **SECRET,
             "KAFKA_CONSUMER_START": "latest",
+            "KAFKA_TOPICS": "orders,returns",
             "KAFKA_SSL_CERTIFICATE_LOCATION": str(certificate),
             "KAFKA_SSL_KEY_LOCATION": str(key),
             "KAFKA_SSL_KEY_PASSWORD": "open sesame",
         }
     )
-    assert consumer_config(chosen, Topics("")).start is Start.LATEST
+    topics = chosen.kafka.topic_names
+    assert topics is not None
+    assert topics.sources == ["orders", "returns"]
+    assert consumer_config(chosen, topics).start is Start.LATEST
     told = brokers_of(chosen).credentials
     assert told == SaslCredentials(certificate=certificate, key=key, key_password="open sesame")

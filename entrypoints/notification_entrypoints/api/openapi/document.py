@@ -124,9 +124,9 @@ class Operation:
 
 @frozen
 class Document:
-    """The document as it is served, and its operations."""
+    """The document, and its operations."""
 
-    content: bytes = field(repr=False)
+    root: Object = field(repr=False)
     operations: tuple[Operation, ...]
 
     def body_of(self, operation_id: str) -> Schema:
@@ -145,7 +145,7 @@ def load_document(zone: tzinfo) -> Document:
     document: Object = msgspec.json.decode(text)
     schema_of = _schemas_of(document, zone)
     operations = tuple(_operations(document, schema_of))
-    return Document(msgspec.json.encode(document), operations)
+    return Document(document, operations)
 
 
 _SchemaOf: TypeAlias = Callable[[Json], Schema]

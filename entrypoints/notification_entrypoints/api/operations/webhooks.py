@@ -78,7 +78,7 @@ class WebhookOperations:
         activity = await self.logs.activity(call.environment_id)
         to_writer = call.caller.may(Scope.WRITE)
         shown = [
-            ShownWebhook(webhook, activity.get(webhook.webhook_id, _NONE), to_writer)
+            self._shown(webhook, activity.get(webhook.webhook_id, _NONE), to_writer=to_writer)
             for webhook in webhooks
         ]
         return json_response(self.converter.dump(shown))
@@ -176,10 +176,14 @@ class WebhookOperations:
     def _render(
         self, call: ApiCall, webhook: Webhook, activity: Activity, status: int = OK
     ) -> web.Response:
-        shown = ShownWebhook(webhook, activity, call.caller.may(Scope.WRITE))
+        shown = self._shown(webhook, activity, to_writer=call.caller.may(Scope.WRITE))
         response = json_response(self.converter.dump(shown), status)
         put_tag(response, tag_of(webhook.version, activity))
         return response
+
+    def _shown(self, webhook: Webhook, activity: Activity, *, to_writer: bool) -> ShownWebhook:
+        unknown = self.subscriptions.unknown_events(webhook)
+        return ShownWebhook(webhook, activity, unknown, to_writer)
 
 
 def _addressed(call: ApiCall) -> tuple[UUID, UUID]:
