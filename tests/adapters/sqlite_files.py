@@ -1,18 +1,18 @@
 """What the tests of the SQLite adapter share: a file, its storage and a look at the driver."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite import open_sqlite
+from notification_adapters.sql.sqlite.driver import Work
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.model.event import Arrival, Event, EventToStore, body_of
@@ -25,11 +25,7 @@ ENVIRONMENT_ID = UUID(int=7)
 @contextmanager
 def pragma(text: str) -> Iterator[None]:
     """Run a pragma on every connection that is opened meanwhile."""
-
-    def configure(connection: AdaptedConnection, _: object) -> None:
-        connection.run_async(lambda driver: driver.execute_fetchall(f"PRAGMA {text}"))
-
-    with _on_connect(configure):
+    with _on_connect(lambda raw: raw.execute(f"PRAGMA {text}")):
         yield
 
 
@@ -49,23 +45,20 @@ def counted_steps() -> Iterator[Steps]:
     """Count the work of every connection that is opened meanwhile."""
     steps = Steps()
 
-    async def watch(driver: aiosqlite.Connection) -> None:
-        await driver.set_progress_handler(steps, 100)
-
-    def configure(connection: AdaptedConnection, _: object) -> None:
-        connection.run_async(watch)
-
-    with _on_connect(configure):
+    with _on_connect(lambda raw: raw.set_progress_handler(steps, 100)):
         yield steps
 
 
 @contextmanager
-def _on_connect(listener: Callable[[AdaptedConnection, object], None]) -> Iterator[None]:
-    sa.event.listen(sa.Pool, "connect", listener)
+def _on_connect(work: Work[object]) -> Iterator[None]:
+    def configure(connection: AdaptedConnection, _: object) -> None:
+        connection.run_async(lambda driver: driver.run(work))
+
+    sa.event.listen(sa.Pool, "connect", configure)
     try:
         yield
     finally:
-        sa.event.remove(sa.Pool, "connect", listener)
+        sa.event.remove(sa.Pool, "connect", configure)
 
 
 def opened(folder: Path) -> AbstractAsyncContextManager[SqlStorage]:
@@ -112,8 +105,6 @@ async def plans(storage: SqlStorage) -> AsyncIterator[list[str]]:
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
     async with storage.database.read_transaction() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, aiosqlite.Connection)
         for statement, values in said:
-            plan = await driver.execute_fetchall(f"EXPLAIN QUERY PLAN {statement}", values)
-            lines += [row[3] for row in plan if row[3].startswith(("SEARCH", "SCAN"))]
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            lines += [row.detail for row in plan if row.detail.startswith(("SEARCH", "SCAN"))]

@@ -14,7 +14,7 @@ from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.postgres import Server, open_postgres, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
-from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
+from notification_adapters.sql.postgres.errors import map_errors
 from notification_adapters.sql.tables import webhooks_revision
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
@@ -317,7 +317,7 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
     error: type[Exception],
     unknown: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    with pytest.raises(StorageUnavailable) as caught, map_commit_errors():
+    with pytest.raises(StorageUnavailable) as caught, map_errors(commits=True):
         raise error("as the driver says it")
     assert isinstance(caught.value, UnknownCommit) is unknown
 

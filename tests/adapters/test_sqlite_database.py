@@ -15,12 +15,8 @@ from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.sqlite.database import READERS, SqlitePool
-from notification_adapters.sql.sqlite.driver import (
-    CommitFailed,
-    SqliteConnection,
-    driver_of,
-    map_errors,
-)
+from notification_adapters.sql.sqlite.driver import SqliteConnection, driver_of
+from notification_adapters.sql.sqlite.errors import CommitFailed, map_errors
 from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
@@ -187,7 +183,7 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
         async with storage.database.read_transaction() as connection:
             driver = driver_of(connection)
             assert isinstance(driver, SqliteConnection)
-            driver.put_off(take_long)
+            driver.put_off.append(take_long)
             await storage.database.dialect.webhooks_revision(connection)
 
     async def is_under_way() -> bool:
@@ -205,6 +201,17 @@ async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that
     let_go.set()
     await asyncio.gather(looking, return_exceptions=True)
     await until("it is free", is_free)
+
+
+async def test_a_statement_that_is_cancelled_costs_no_connection(storage: SqlStorage) -> None:
+    await asyncio.gather(*(storage.ping() for _ in range(READERS)))
+    before = set(threading.enumerate())
+    for _ in range(10):
+        pinging = asyncio.create_task(storage.ping())
+        await asyncio.sleep(0)
+        pinging.cancel()
+        await asyncio.gather(pinging, return_exceptions=True)
+    assert set(threading.enumerate()) == before
 
 
 @pytest.mark.parametrize("turns", range(0, 10, 2))
@@ -312,7 +319,7 @@ async def test_a_connection_whose_caller_gave_up_is_closed_once_it_is_open() -> 
         opened.append(sqlite3.connect(":memory:", check_same_thread=False))
         return opened[0]
 
-    connecting = asyncio.ensure_future(_connected(SqliteConnection(open_slowly, 64)))
+    connecting = asyncio.create_task(SqliteConnection(open_slowly).open())
     await asyncio.sleep(0)
     connecting.cancel()
     go_on.set()
@@ -320,7 +327,3 @@ async def test_a_connection_whose_caller_gave_up_is_closed_once_it_is_open() -> 
         await connecting
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
-
-
-async def _connected(connection: SqliteConnection) -> None:
-    await connection

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from notification_adapters.memory import ManualClock, memory_storage
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.storage import open_stores
+from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EventGone
 from notification_core.model.delivery import (
@@ -253,9 +255,10 @@ class Stage:
     ) -> AsyncGenerator[Actor]:
         gate, memory = Gate(frozenset(stops)), memory_storage(self.clock)
         gated = GatedDatabase(self.databases[at], gate, self.session_of)
-        stores = open_stores(
-            cast("Database", gated), CIPHER, self.ids, memory.worker_lock, memory.notifier, None
-        )
+        database = cast("Database", gated)
+        lock, notifier = memory.worker_lock, memory.notifier
+        store = partial(SqlDeliveryStore, database)
+        stores = open_stores(database, CIPHER, self.ids, lock, notifier, None, store)
         async with stores as storage:
             yield Actor(does(storage, scene), gate, lambda: self.waits(gated.session))
 

@@ -1,7 +1,6 @@
 """What the stores need of an engine; each engine has a folder of its own beside this module."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
@@ -9,28 +8,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
-from notification_core.model.delivery import AttemptResult
-from notification_core.model.event import Arrival, EventKey
-from notification_core.ports.deliveries import IngestPlan
-
-
-class SingleStatement(Protocol):
-    """Ordinary work done in one statement that is a transaction of its own: in one trip.
-
-    What it does not do is left to be done step by step. Both raise :class:`UnknownCommit` where
-    storage went away meanwhile.
-    """
-
-    @abstractmethod
-    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
-        """Do as :meth:`DeliveryStore.store`."""
-
-    @abstractmethod
-    async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
-        """Do as :meth:`DeliveryStore.finish` for what succeeded or is to be tried again.
-
-        Returns what is left to be done: other results, and those whose fence does not hold.
-        """
 
 
 class Database(Protocol):
@@ -41,9 +18,6 @@ class Database(Protocol):
 
     has_one_writer: bool
     """Whether writers wait for one another: then it pays to look through a reader first."""
-
-    single_statement: "SingleStatement | None"
-    """What the engine does in single statements; None where it has none, or they cannot be used."""
 
     schema: str | None
     """The schema that all tables are in, where the engine has such and it is not the usual one."""

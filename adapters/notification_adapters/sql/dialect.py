@@ -219,16 +219,6 @@ class Dialect(Protocol):
         """Return (and lock) for each fence the delivery that it still holds, else None."""
 
     @abstractmethod
-    async def succeed(
-        self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
-    ) -> Collection[int]:
-        """End as succeeded what these fences still hold; return the places of those that do.
-
-        What had ended before stays as it is, and only loses its worker. Of a fence that stands
-        there twice one place is returned.
-        """
-
-    @abstractmethod
     async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
 

@@ -107,10 +107,14 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     worker_lock: WorkerLock,
     notifier: DispatchNotifier,
     topics: Topics | None,
+    deliveries: Callable[
+        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator], SqlDeliveryStore
+    ],
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
 
-    With ``topics`` the outbox is filled: somebody is to send what is in it.
+    With ``topics`` the outbox is filled: somebody is to send what is in it. ``deliveries`` makes
+    the engine's own store.
     """
     commits, outbox = CommitHooks(), OutboxRows(topics, ids)
     rows, records = WebhookRows(database.dialect, cipher), RequestRecordRows(cipher)
@@ -118,7 +122,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
         yield SqlStorage(
             database=database,
             webhooks=SqlWebhookStore(database, rows, records, outbox),
-            deliveries=SqlDeliveryStore(database, rows, records, outbox, ids),
+            deliveries=deliveries(rows, records, outbox, ids),
             signing_keys=SqlSigningKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),

@@ -92,7 +92,7 @@ async def _after_a_while(stack: AsyncExitStack) -> None:
 
 def acknowledge_what_is_found() -> None:
     """Acknowledge rows that were found although no standby may have them (PostgreSQL)."""
-    for module in ("single_statement", "database"):
+    for module in ("deliveries", "database"):
         where = f"notification_adapters.sql.postgres.{module}:CONFIRM"
         replaced(where, lambda _: "SELECT 'nothing is written'")
 
@@ -101,15 +101,15 @@ def cancel_slow_commits() -> None:
     """Have the driver cancel a commit that takes long, and do as the mutant before."""
 
     def by(_: Function) -> Function:
-        async def impatient(*arguments: Any) -> Any:
-            *_, statement = arguments
+        async def impatient(_: Any, connection: Any, statement: str, *values: Any) -> Any:
+            run = connection.fetch if values else connection.execute
             async with asyncio.timeout(_SLOW_COMMIT):
-                return await statement
+                return await run(statement, *values)
 
         return impatient
 
     acknowledge_what_is_found()
-    replaced("notification_adapters.sql.postgres.commits:CommitTracker._wait", by)
+    replaced("notification_adapters.sql.postgres.commits:CommitTracker.run", by)
 
 
 def begin_when_it_has_ended() -> None:
@@ -141,7 +141,6 @@ def begin_when_it_has_ended() -> None:
     _replaced_step("add_deliveries", adding)
     _replaced_step("claim", beginning)
     _replaced_step("lock_held", holding)
-    _replaced_step("succeed", holding)
 
 
 def _begun(fence: Fence) -> sa.Update:
@@ -163,9 +162,9 @@ def drop_the_fence() -> None:
         return anybodys
 
     _replaced_step("lock_held", by, single_statement=True)
-    _replaced_step("succeed", by, single_statement=True)
-    replaced("notification_adapters.sql.postgres.single_statement:FINISH", _of_anybody)
-    replaced("notification_adapters.sql.sqlite.single_statement:SUCCEED", _of_any_worker)
+    replaced(f"{_POSTGRES}.succeed", _as_method(by))
+    replaced("notification_adapters.sql.postgres.deliveries:FINISH", _of_anybody)
+    replaced("notification_adapters.sql.sqlite.deliveries:SUCCEED", _of_any_worker)
 
 
 def _of_anybody(finish: str) -> str:

@@ -6,6 +6,8 @@ from functools import wraps
 from importlib import import_module
 from typing import Any
 
+from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
+
 Function = Callable[..., Any]
 
 
@@ -29,11 +31,8 @@ def replaced(where: str, by: Callable[[Any], Any]) -> None:
 
 def step_by_step() -> None:
     """Have storages do all step by step, as PostgreSQL behind a pooler, so that each is reached."""
-    for taken in (
-        "postgres.database:PostgresSingleStatement",
-        "sqlite.database:SqliteSingleStatement",
-    ):
-        replaced(f"notification_adapters.sql.{taken}", lambda _: lambda *_: None)
+    for taken in ("postgres.storage:PostgresDeliveryStore", "sqlite.storage:SqliteDeliveryStore"):
+        replaced(f"notification_adapters.sql.{taken}", lambda _: SqlDeliveryStore)
 
 
 def calling_before(act: Callable[[], None]) -> Callable[[Function], Function]:

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from attrs import define
 
 from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.server import PostgresConnection, Server
-
-_T = TypeVar("_T")
 
 _NEVER_SECONDS: Final = 1e8
 """asyncpg takes None for the connection's own timeout; this is three years."""
@@ -70,33 +68,25 @@ class CommitTracker:
         """How long ago a commit last succeeded."""
         return timedelta(seconds=self._clock() - self._last)
 
-    async def execute(self, connection: PostgresConnection, statement: str) -> None:
-        """Run a statement without values that commits, as :meth:`fetch` does."""
-        pid = connection.get_server_pid()
-        if not self._server.prepared_statements:
-            # That is the pooler's invention; this transaction's backend says what its own is.
-            pid = await connection.fetchval("SELECT pg_backend_pid()")
-        await self._wait(connection, pid, connection.execute(statement, timeout=_NEVER_SECONDS))
-
-    async def fetch(
+    async def run(
         self, connection: PostgresConnection, statement: str, *values: object
     ) -> list[RawRow]:
-        """Run a statement that is a transaction of its own, and return its rows.
+        """Run a statement that commits, and return its rows: none of one without values.
 
         If the server's ``answer_seconds`` pass, or some seconds after the caller was cancelled, the
         connection is aborted without a cancel request; whether the commit happens is then unknown.
         Raises :class:`TimeoutError` in the former case.
         """
-        statement_run = connection.fetch(statement, *values, timeout=_NEVER_SECONDS)
         pid = connection.get_server_pid()
-        return cast("list[RawRow]", await self._wait(connection, pid, statement_run))
-
-    async def _wait(
-        self, connection: PostgresConnection, pid: int, statement: Coroutine[Any, Any, _T]
-    ) -> _T:
+        if not self._server.prepared_statements:
+            # That is the pooler's invention; this transaction's backend says what its own is.
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
         started_at = self._clock()
         self._running[connection] = started_at
-        task = asyncio.create_task(statement)
+        run: Callable[..., Coroutine[Any, Any, Any]] = (
+            connection.fetch if values else connection.execute
+        )
+        task = asyncio.create_task(run(statement, *values, timeout=_NEVER_SECONDS))
         try:
             # Unlike wait_for, this does not cancel what it waits for.
             await asyncio.wait({task}, timeout=self._server.answer_seconds)
@@ -118,7 +108,7 @@ class CommitTracker:
             raise TimeoutError
         result = task.result()
         self._last = self._clock()
-        return result
+        return cast("list[RawRow]", result) if values else []
 
     def when_ended(self, connection: PostgresConnection, then: Callable[[], None]) -> None:
         """Call at once or, if a commit on the connection was given up, once its backend is gone.

@@ -17,11 +17,17 @@ from notification_adapters.sql.host_transactions import (
 )
 from notification_adapters.sql.postgres.dialect import Now, PostgresDialect
 from notification_adapters.sql.postgres.driver import driver_of, fetch, run
-from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
+from notification_adapters.sql.postgres.errors import map_errors
 from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.server import Server
-from notification_adapters.sql.postgres.single_statement import CONFIRM, PostgresSingleStatement
 from notification_core.errors import StorageUnavailable, StorageUnusable
+
+CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
+"""Writes to the log, so that the commit waits for a synchronous standby as far as this record.
+
+A transaction that only finds rows does not wait; what it found may be visible on the primary alone,
+after a commit whose wait for the standby was cancelled.
+"""
 
 _WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -49,28 +55,24 @@ class PostgresDatabase(Database):
         self.dialect = PostgresDialect(now)
         self._search_path = server.search_path
         # Where the session keeps no settings, each transaction begins by making them.
-        self.single_statement = (
-            PostgresSingleStatement(self.pool, self.dialect) if server.prepared_statements else None
-        )
+        self.has_session_settings = server.prepared_statements
         self._write = _WRITE + server.begin_prefix
         self._read = _READ + server.begin_prefix
 
     @asynccontextmanager
     async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a transaction beside those of others."""
-        with map_errors():
-            async with self.pool.lend(self._write) as connection:
-                yield connection
-                with map_commit_errors():
-                    await self.pool.commit(connection)
+        async with self.pool.lend(self._write) as connection:
+            yield connection
+            with map_errors(commits=True):
+                await self.pool.commit(connection)
 
     @asynccontextmanager
     async def read_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view of one moment."""
-        with map_errors():
-            async with self.pool.lend(self._read) as connection:
-                yield connection
-                await run(connection, "COMMIT")
+        async with self.pool.lend(self._read) as connection:
+            yield connection
+            await run(connection, "COMMIT")
 
     def query(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open the same for one statement: its begin finds out whether a connection still works."""

@@ -57,7 +57,7 @@ _UNUSABLE = {
 _NUL_IN_TEXT = "22021"
 _CONNECTION_CLASSES = ("08", "57")
 
-_DRIVER_ERRORS = (
+DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -67,36 +67,31 @@ _DRIVER_ERRORS = (
 
 
 @contextmanager
-def map_errors() -> Iterator[None]:
-    """Raise what the driver raises as :class:`StorageUnavailable` or :class:`StorageUnusable`.
-
-    What neither of them fits is a mistake of ours and passes as it is.
-    """
+def map_errors(*, commits: bool = False) -> Iterator[None]:
+    """Do as :func:`raise_mapped` for what is raised within."""
     try:
         yield
-    except NotificationError:
+    except DRIVER_ERRORS as error:
+        raise_mapped(error, commits=commits)
         raise
-    except _DRIVER_ERRORS as error:
-        mapped = _mapped(error)
-        if mapped is None:
-            raise
-        raise mapped from error
 
 
-@contextmanager
-def map_commit_errors() -> Iterator[None]:
-    """Do as :func:`map_errors` for a commit, whose outcome may stay unknown.
+def raise_mapped(error: BaseException, *, commits: bool = False) -> None:
+    """Raise what the driver raised as :class:`StorageUnavailable` or :class:`StorageUnusable`.
 
-    Where the server itself says what was wrong, and is not about to go, it has rolled back.
+    With ``commits`` its outcome may be unknown (:class:`UnknownCommit`), unless the server itself
+    says what was wrong, and is not about to go: then it has rolled back. What none of them fits is
+    a mistake of ours: this returns, and it passes as it is.
     """
-    try:
-        with map_errors():
-            yield
-    except StorageUnavailable as error:
-        state = _state(error.__cause__)
-        if state and not state.startswith(_CONNECTION_CLASSES):
-            raise
-        raise UnknownCommit(f"{error} Whether the commit happened is not known.") from error
+    mapped = _mapped(error) if isinstance(error, DRIVER_ERRORS) else None
+    if mapped is None:
+        return
+    if commits and isinstance(mapped, StorageUnavailable):
+        state = _state(error)
+        if not state or state.startswith(_CONNECTION_CLASSES):
+            mapped.__cause__ = error
+            raise UnknownCommit(f"{mapped} Whether the commit happened is not known.") from mapped
+    raise mapped from error
 
 
 @contextmanager
@@ -113,10 +108,10 @@ def map_begin_errors() -> Iterator[None]:
 
 def is_of_the_driver(error: BaseException) -> bool:
     """Tell whether a connection on which this happened had better be opened anew."""
-    return isinstance(error, _DRIVER_ERRORS) or isinstance(error.__cause__, _DRIVER_ERRORS)
+    return isinstance(error, DRIVER_ERRORS) or isinstance(error.__cause__, DRIVER_ERRORS)
 
 
-def _mapped(error: Exception) -> NotificationError | None:
+def _mapped(error: BaseException) -> NotificationError | None:
     state = _state(error)
     if state in _LOST:
         return TransactionLost(_LOST[state])

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from notification_adapters.sql.dialect import (
     WebhookRow,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_adapters.sql.postgres.rows import delivery_columns, event_columns
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
@@ -71,11 +71,6 @@ SELECT EXISTS (
     AND stored.mode = 'RowExclusiveLock' AND stored.granted
 )
 """
-
-_of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
-_of_delivery = attrgetter(
-    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "claimed"
-)
 
 
 class PostgresIngestStatements(Dialect):
@@ -146,16 +141,6 @@ async def find_events(
     keys = [(stored.event.event_id, stored.event.environment_id) for stored in events]
     rows = await fetch(connection, FIND_EVENTS, *columns(keys, 2))
     return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}
-
-
-def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
-    """Return what is stored of events, in arrays: id, environment, type, time and body."""
-    return columns([(*_of_event(stored.event), stored.body) for stored in events], 5)
-
-
-def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
-    """Return what deliveries do not share, in arrays: four ids, state, reason, claimed or not."""
-    return columns(map(_of_delivery, deliveries), 7)
 
 
 def _rows(records: Sequence[RawRow]) -> Sequence[RawRow]:

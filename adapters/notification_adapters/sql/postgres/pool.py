@@ -12,7 +12,11 @@ from sqlalchemy.pool import NullPool
 
 from notification_adapters.sql.postgres.commits import CommitTracker
 from notification_adapters.sql.postgres.driver import driver_of, run
-from notification_adapters.sql.postgres.errors import is_of_the_driver, map_begin_errors
+from notification_adapters.sql.postgres.errors import (
+    is_of_the_driver,
+    map_begin_errors,
+    raise_mapped,
+)
 from notification_adapters.sql.postgres.server import PostgresConnection, Server
 from notification_core.errors import StorageUnavailable
 
@@ -42,8 +46,9 @@ class PostgresPool:
     async def lend(self, begin: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection on which a transaction has been begun; who ends it has its end.
 
-        Where none is to be begun each statement is a transaction of its own. Raises
-        :class:`StorageUnavailable` where no connection becomes free in time.
+        Where none is to be begun each statement is a transaction of its own, and may have
+        committed though it raises. What the driver raises is raised as :func:`raise_mapped` says,
+        and :class:`StorageUnavailable` where no connection becomes free in time.
         """
         if not self._free.locked():
             await self._free.acquire()
@@ -57,8 +62,9 @@ class PostgresPool:
         self.lent += 1
         try:
             connection = await (self._open() if begin is None else self._open_with(begin))
-        except BaseException:
+        except BaseException as error:
             self._vacate()
+            raise_mapped(error)
             raise
         driver = driver_of(connection)  # SQLAlchemy forgets the one of a connection that broke
         try:
@@ -70,6 +76,7 @@ class PostgresPool:
             self._returning.add(returning)
             returning.add_done_callback(self._returning.discard)
             await asyncio.shield(returning)
+            raise_mapped(error, commits=begin is None)
             raise
         self._idle.append(connection)
         self._vacate()
@@ -80,7 +87,7 @@ class PostgresPool:
         Raises :class:`TimeoutError` if the server does not respond in time: then the connection
         is closed, and counts as lent until its backend is gone.
         """
-        await self.commits.execute(driver_of(connection), statement)
+        await self.commits.run(driver_of(connection), statement)
 
     async def close(self) -> None:
         """Close all connections; none may be lent."""

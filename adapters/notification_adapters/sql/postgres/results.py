@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
@@ -18,7 +17,7 @@ from notification_adapters.sql.dialect import (
 )
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.locks import lock_key
-from notification_adapters.sql.tables import MICROSECOND
+from notification_adapters.sql.postgres.rows import LOGGED, attempt_row
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
@@ -48,12 +47,6 @@ WHERE d.delivery_id = f.delivery_id AND d.environment_id = f.environment_id
   AND d.attempt = f.attempt AND d.worker IS NOT DISTINCT FROM f.worker
 RETURNING f.number
 """
-LOGGED = (
-    *("log_id", "environment_id", "webhook_id", "delivery_id", "event_id", "event_type", "attempt"),
-    *("outcome", "started_at", "duration_us", "error_code", "error_message"),
-    *("method", "url", "request_headers"),
-    *("http_code", "response_headers", "response_body", "truncated"),
-)
 _UPDATE = """
 UPDATE deliveries AS d SET
   worker = NULL,
@@ -108,8 +101,6 @@ LEFT JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.enviro
 LIMIT $4
 """  # noqa: S608 - the same
 
-_encode = msgspec.json.Encoder().encode
-
 
 class PostgresResultStatements(Dialect):
     """What PostgreSQL is asked of attempts."""
@@ -130,7 +121,11 @@ class PostgresResultStatements(Dialect):
     async def succeed(
         self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
     ) -> Collection[int]:
-        """End as succeeded what the fences still hold; return the places of those that do."""
+        """End as succeeded what these fences still hold; return the places of those that do.
+
+        What had ended before stays as it is, and only loses its worker. Of a fence that stands
+        there twice one place is returned.
+        """
         rows = await fetch(connection, _SUCCEED, *_by_id(fences), now)
         return {place for (place,) in rows}
 
@@ -201,31 +196,4 @@ def _by_id(fences: Sequence[Fence]) -> Sequence[Sequence[object]]:
             for place, fence in by_id
         ],
         5,
-    )
-
-
-def attempt_row(attempt: Attempt) -> Sequence[object]:
-    """Return the columns ``LOGGED`` of an attempt: all but when the next one is made."""
-    error, duration = attempt.error, attempt.duration
-    request, response = attempt.request, attempt.response
-    return (
-        attempt.log_id,
-        attempt.environment_id,
-        attempt.webhook_id,
-        attempt.delivery_id,
-        attempt.event_id,
-        attempt.event_type,
-        attempt.number,
-        attempt.outcome,
-        attempt.started_at,
-        None if duration is None else duration // MICROSECOND,
-        None if error is None else error.code,
-        None if error is None else error.message,
-        None if request is None else request.method,
-        None if request is None else request.url,
-        None if request is None else _encode(request.headers).decode(),
-        None if response is None else response.http_code,
-        None if response is None else _encode(response.headers).decode(),
-        None if response is None else response.body,
-        None if response is None else response.truncated,
     )

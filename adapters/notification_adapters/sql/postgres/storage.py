@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from attrs import evolve
 
 from notification_adapters.sql.postgres.database import PostgresDatabase, open_database
+from notification_adapters.sql.postgres.deliveries import PostgresDeliveryStore
 from notification_adapters.sql.postgres.dialect import Now, server_time
 from notification_adapters.sql.postgres.locks import LockSession, SessionWorkerLock
 from notification_adapters.sql.postgres.notifier import PostgresNotifier
@@ -40,7 +42,8 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
         channel = f"{server.schema or 'notification'}_deliveries"
         notifier = PostgresNotifier(database.pool, channel)
         lock = SessionWorkerLock(LockSession(server, channel, notifier.on_notify), database, clock)
-        async with open_stores(database, cipher, ids, lock, notifier, topics) as storage:
+        store = partial(PostgresDeliveryStore, database)
+        async with open_stores(database, cipher, ids, lock, notifier, topics, store) as storage:
             yield storage
 
 

@@ -9,30 +9,20 @@ not begin immediately: they would wait for the writer.
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import sqlite3
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 from urllib.parse import quote
 from uuid import UUID
 
-import aiosqlite
-import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import AdaptedConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+from sqlalchemy.ext.asyncio import AsyncConnection
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.host_transactions import (
@@ -40,14 +30,10 @@ from notification_adapters.sql.host_transactions import (
     check_driver,
     explain_missing_tables,
 )
+from notification_adapters.sql.sqlite.dbapi import engine_of
 from notification_adapters.sql.sqlite.dialect import SqliteDialect
-from notification_adapters.sql.sqlite.driver import (
-    SqliteConnection,
-    connected,
-    driver_of,
-    map_errors,
-)
-from notification_adapters.sql.sqlite.single_statement import SqliteSingleStatement
+from notification_adapters.sql.sqlite.driver import SqliteConnection, Work, driver_of
+from notification_adapters.sql.sqlite.errors import DRIVER_ERRORS, map_errors, mapped_error
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
 
@@ -67,6 +53,9 @@ _READER_PRAGMAS = ("query_only = ON",)
 
 T = TypeVar("T")
 
+_BEGIN_WRITING = methodcaller("execute", "BEGIN IMMEDIATE")
+_BEGIN_READING = methodcaller("execute", "BEGIN")
+
 
 class PooledConnection(NamedTuple):
     """A connection as SQLAlchemy has it, and the driver's beneath."""
@@ -83,33 +72,32 @@ class SqlitePool:
     """
 
     def __init__(self, path: Path, pragmas: Sequence[str], size: int) -> None:
-        self._engine = _engine(path, pragmas)
+        self._engine = engine_of(partial(_connect, path, pragmas))
         self._free = asyncio.Semaphore(size)
         self._idle: list[PooledConnection] = []
-        self._torn = False
         self.size = size
         self.lent = 0
 
     @asynccontextmanager
-    async def lend(self, begin: str | None = None) -> AsyncGenerator[PooledConnection]:
-        """Lend a connection that begins a transaction so; what is not committed is rolled back.
+    async def lend(self) -> AsyncGenerator[PooledConnection]:
+        """Lend a connection; if the block raises, what is not committed is rolled back.
 
-        Where none is to be begun each statement is a transaction of its own.
+        What the driver raises within is raised as :func:`mapped_error` says.
         """
         async with self._free:
             self.lent += 1
             try:
-                pooled = self._idle.pop() if self._idle else await self._connect()
+                pooled = self._idle.pop() if self._idle else await self._open()
                 try:
-                    if begin is not None:
-                        pooled.driver.begin(begin)
                     yield pooled
                 except BaseException:
                     await asyncio.shield(self._recover(pooled))
                     raise
-                if begin is not None:
-                    pooled.driver.roll_back()
                 self._idle.append(pooled)
+            except DRIVER_ERRORS as error:
+                if mapped := mapped_error(error):
+                    raise mapped from error
+                raise
             finally:
                 self.lent -= 1
 
@@ -119,25 +107,14 @@ class SqlitePool:
             await self._idle.pop().connection.close()
         await self._engine.dispose()
 
-    async def _connect(self) -> PooledConnection:
-        if self._torn:
-            # SQLite keeps a closed connection's lock until the last of its statements is gone, and
-            # that one hangs in a cycle of the error's frames: unless it is collected, nobody could
-            # write before the interpreter comes to it by itself.
-            gc.collect()
-            self._torn = False
+    async def _open(self) -> PooledConnection:
         connection = await self._engine.connect()
         return PooledConnection(connection, cast("SqliteConnection", driver_of(connection)))
 
     async def _recover(self, pooled: PooledConnection) -> None:
         """Wait for the end of what was under way: a statement that nobody awaits still runs."""
-        if pooled.connection.invalidated:
-            # SQLAlchemy closes a connection whose statement is cancelled under way.
-            self._torn = True
-            await pooled.connection.close()
-        else:
-            await pooled.driver.rollback()
-            self._idle.append(pooled)
+        await pooled.driver.rollback()
+        self._idle.append(pooled)
 
 
 class SqliteDatabase(Database):
@@ -149,41 +126,44 @@ class SqliteDatabase(Database):
     def __init__(self, writer: SqlitePool, readers: SqlitePool, clock: Clock) -> None:
         self._writer = writer
         self._readers = readers
+        self.clock = clock
         self.dialect = SqliteDialect(clock)
-        self.single_statement = SqliteSingleStatement(self.transact, clock)
 
     @asynccontextmanager
     async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open the one transaction that may write; others wait for it in their order."""
-        with map_errors():
-            async with self._writer.lend("BEGIN IMMEDIATE") as pooled:
-                yield pooled.connection
-                await pooled.driver.commit_all()
+        async with self._writer.lend() as (connection, driver):
+            driver.put_off.append(_BEGIN_WRITING)
+            yield connection
+            await driver.run(lambda _: None, commits=True)
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do work as the one transaction that may write, in one trip to the driver's thread."""
-        with map_errors():
-            async with self._writer.lend() as pooled:
-                return await pooled.driver.transact(work)
+    async def transact(self, work: Work[T]) -> T:
+        """Do work as the one transaction that may write, in one trip to the driver's thread.
+
+        Return what it returned, once that is committed.
+        """
+        async with self._writer.lend() as (_, driver):
+            driver.put_off.append(_BEGIN_WRITING)
+            return await driver.run(work, commits=True)
 
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
         await self._readers.close()
         await self._writer.close()
 
-    def read_transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+    @asynccontextmanager
+    async def read_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view of the database that no writer holds up."""
-        return self._read("BEGIN")
-
-    def query(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
-        """Open the same for one statement alone."""
-        return self._read(None)
+        async with self._readers.lend() as (connection, driver):
+            driver.put_off.append(_BEGIN_READING)
+            yield connection
+            driver.roll_back()
 
     @asynccontextmanager
-    async def _read(self, how: str | None) -> AsyncGenerator[AsyncConnection]:
-        with map_errors():
-            async with self._readers.lend(how) as pooled:
-                yield pooled.connection
+    async def query(self) -> AsyncGenerator[AsyncConnection]:
+        """Open the same for one statement alone."""
+        async with self._readers.lend() as (connection, _):
+            yield connection
 
     def migration_transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that may write: there is one at a time."""
@@ -290,41 +270,29 @@ def _keep_private(path: Path, *, create: bool) -> None:
         raise kind(f"{path} cannot be opened: {error.strerror}.") from error
 
 
-def _engine(path: Path, pragmas: Sequence[str]) -> AsyncEngine:
-    engine = create_async_engine(
-        sa.URL.create(
-            "sqlite+aiosqlite",
-            database=f"file:{quote(str(path.absolute()))}",
-            query={"mode": "rw", "uri": "true"},
-        ),
-        poolclass=NullPool,
-        connect_args={"isolation_level": None, "async_creator_fn": connected},
-        hide_parameters=True,  # errors are logged, and these are customers' data
+def _connect(path: Path, pragmas: Sequence[str]) -> sqlite3.Connection:
+    raw = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=rw",
+        uri=True,
+        timeout=BUSY_TIMEOUT.total_seconds(),
+        isolation_level=None,  # the driver begins nothing by itself
     )
-    busy = f"busy_timeout = {BUSY_TIMEOUT // timedelta(milliseconds=1)}"
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: AdaptedConnection, _: object) -> None:
-        for pragma in (busy, *pragmas):
-            connection.run_async(_statement(f"PRAGMA {pragma}"))
-
-    return engine
-
-
-def _statement(text: str) -> Callable[[aiosqlite.Connection], Awaitable[object]]:
-    async def execute(driver: aiosqlite.Connection) -> None:
-        # Of several who turn to the write-ahead log at once all but one are told at once that the
-        # file is locked: SQLite does not wait here, whatever its busy_timeout.
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_is_busy),
-            stop=stop_after_delay(BUSY_TIMEOUT),
-            wait=wait_fixed(_BUSY_PAUSE),
-            reraise=True,
-        ):
-            with attempt:
-                await driver.execute_fetchall(text)
-
-    return execute
+    try:
+        for pragma in pragmas:
+            # Of several who turn to the write-ahead log at once all but one are told at once that
+            # the file is locked: SQLite does not wait here, whatever its busy timeout.
+            for attempt in Retrying(
+                retry=retry_if_exception(_is_busy),
+                stop=stop_after_delay(BUSY_TIMEOUT),
+                wait=wait_fixed(_BUSY_PAUSE),
+                reraise=True,
+            ):
+                with attempt:
+                    raw.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 def _is_busy(error: BaseException) -> bool:

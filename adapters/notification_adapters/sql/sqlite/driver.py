@@ -1,204 +1,226 @@
-"""SQLite's driver in as few trips to its thread as can be: each has two threads wait to be woken.
+"""SQLite in a thread of its own, in as few trips to it as can be.
 
-A statement through SQLAlchemy takes one. What is written here straight to the driver, for the steps
-whose cost counts, builds no result object either: it hands over plain tuples and gives plain tuples
-back, so identifiers are 32 hex digits here and instants are microseconds. What gives no answer
-takes no trip at all: it goes with the next statement that gives one, or with the commit.
-
-What the driver raises is put in the words of the ports here, too.
+Each trip has two threads wait to be woken. A statement through SQLAlchemy takes one. What is
+written here straight to the driver, for the steps whose cost counts, builds no result object
+either: it hands over plain tuples and gives plain tuples back, so identifiers are 32 hex digits
+here and instants are microseconds. What gives no answer takes no trip at all: it goes with the next
+statement that gives one, or with the commit.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-import aiosqlite
 import msgspec
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import RawRow
-from notification_core.errors import (
-    NotificationError,
-    StorageUnavailable,
-    StorageUnusable,
-    UnknownCommit,
-)
+from notification_adapters.sql.sqlite.errors import CommitFailed
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 Value = str | int | bytes | None
-Work = Callable[[sqlite3.Connection], object]
+Row = Sequence[Value]
 T = TypeVar("T")
-
-# The extended codes carry more in their upper bits.
-_PRIMARY_CODE = 0xFF
-
-_AWAY = {
-    sqlite3.SQLITE_BUSY: "The database is busy: another process holds it.",
-    sqlite3.SQLITE_LOCKED: "The database is locked by another statement.",
-    sqlite3.SQLITE_NOMEM: "There is not enough memory for the database.",
-    sqlite3.SQLITE_READONLY: "The database is read-only.",
-    sqlite3.SQLITE_INTERRUPT: "The database was interrupted.",
-    sqlite3.SQLITE_IOERR: "The database's disk cannot be read or written.",
-    sqlite3.SQLITE_FULL: "The database's disk is full.",
-    sqlite3.SQLITE_CANTOPEN: "The database's file cannot be opened.",
-    sqlite3.SQLITE_PROTOCOL: "The database's locks are contended.",
-}
-_BROKEN = {
-    sqlite3.SQLITE_CORRUPT: "The database is corrupt: restore it from a backup.",
-    sqlite3.SQLITE_NOTADB: "The file is not an SQLite database.",
-}
-_CERTAINLY_NOT_COMMITTED = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
-)
+Work = Callable[[sqlite3.Connection], T]
 
 _encode = msgspec.json.Encoder().encode
 
-
-class CommitFailed(Exception):
-    """A commit raised an error: whether it happened may be unknown."""
-
-    def __init__(self, error: sqlite3.Error) -> None:
-        super().__init__(str(error))
-        self.error = error
+_Trip = tuple[Sequence[Work[object]], Work[object], bool, "asyncio.Future[Any] | None"]
+"""What was put off, what is asked for, whether to commit then, and who waits for it."""
 
 
-class SqliteCursor(aiosqlite.Cursor):
-    """A statement with all of its rows in one trip, as SQLAlchemy wants them anyhow.
+class SqliteConnection:
+    """A connection of SQLite, which can put work off until its next trip to its thread.
 
-    The driver's own takes a trip to be made, to execute, to fetch and to be closed.
+    Whatever is asked of it next, by whomever, comes after what was put off, and fails with it. A
+    trip whose caller is cancelled is made all the same. The thread is a daemon, so that a process
+    ends although a statement hangs, and has the interpreter's lock in common with everybody: work
+    is to run statements, and to compute nothing that could be computed before.
     """
 
-    def __init__(self, connection: "SqliteConnection") -> None:
-        super().__init__(connection, cast("sqlite3.Cursor", None))
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._trips: SimpleQueue[_Trip | None] = SimpleQueue()
+        self.put_off: list[Work[object]] = []
+        """What is done before anything else, with the next trip."""
+        self._is_stopped = False
+        self._loop = asyncio.get_running_loop()
+        self._tell = self._loop.call_soon_threadsafe
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+
+    async def open(self) -> Self:
+        """Open it. If its caller gives up meanwhile, it is closed once it is open."""
+        Thread(target=self._serve, name="sqlite", daemon=True).start()
+        try:
+            await self._opened
+        except BaseException:
+            # Else the thread would go on for nobody, and report to a loop that is closed by then.
+            await self.close()
+            raise
+        return self
+
+    async def close(self) -> None:
+        """Close it once all is done that was asked for before; closed again it stays closed."""
+        self.stop()
+        await asyncio.shield(self._closed)
+
+    def stop(self) -> None:
+        """Do as :meth:`close`, and wait for nothing."""
+        self._is_stopped = True
+        self._trips.put(None)
+
+    async def run(self, work: Work[T], *, commits: bool = False) -> T:
+        """Do what was put off and then this, in one trip; return what this returned.
+
+        With ``commits`` the transaction that is open is committed then, within the same trip.
+        Raises :class:`CommitFailed` if that fails: then, and where anything raises before, the
+        transaction is left to be rolled back.
+        """
+        if self._is_stopped:
+            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+        done: asyncio.Future[T] = self._loop.create_future()
+        put_off, self.put_off = self.put_off, []
+        self._trips.put((put_off, work, commits, done))
+        return await done
+
+    def cursor(self) -> "SqliteCursor":
+        """Return a cursor that is made with its statement."""
+        return SqliteCursor(self)
+
+    async def commit(self) -> None:
+        """Commit the transaction, if one is open."""
+        await self.run(sqlite3.Connection.commit)
+
+    async def rollback(self) -> None:
+        """Roll back, and return once that is done and all that was asked for before.
+
+        What was put off is not done at all.
+        """
+        self.put_off.clear()
+        await self.run(sqlite3.Connection.rollback)
+
+    def roll_back(self) -> None:
+        """Do as :meth:`rollback`, before anything that is asked for later.
+
+        Nobody waits for it, so nobody can be cancelled meanwhile.
+        """
+        self.put_off.clear()
+        self._trips.put(((), sqlite3.Connection.rollback, False, None))
+
+    def _serve(self) -> None:
+        """Open the database, make all trips in their order, close it: what the thread does."""
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            try:
+                raw = self._connect()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
+                self._tell(_settle, self._opened, None, error)
+            else:
+                self._tell(_settle, self._opened, None, None)
+                with closing(raw):
+                    self._make_trips(raw)
+            finally:
+                self._tell(_settle, self._closed, None, None)
+
+    def _make_trips(self, raw: sqlite3.Connection) -> None:
+        for put_off, work, commits, done in iter(self._trips.get, None):
+            result, failed = None, None
+            try:
+                for earlier in put_off:
+                    earlier(raw)
+                result = work(raw)
+                if commits:
+                    try:
+                        raw.execute("COMMIT")
+                    except sqlite3.Error as error:
+                        raise CommitFailed(error) from error
+            except BaseException as error:  # noqa: BLE001 - the same
+                failed = error
+            if done is not None:
+                self._tell(_settle, done, result, failed)
+
+
+def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+    if future.done():
+        return  # its caller was cancelled
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class SqliteCursor:
+    """A statement with all of its rows in one trip, as SQLAlchemy wants them anyhow.
+
+    Other drivers take a trip to make one, to execute, to fetch and to close it.
+    """
+
+    arraysize = 1
+
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
-        self._rows: Iterable[sqlite3.Row] = ()
+        self._rows: list[RawRow] = []
+        self.description: Any = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
 
-    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "SqliteCursor":
+    async def __aenter__(self) -> Self:
+        """Return it: there is nothing to do before its statement."""
+        return self
+
+    async def execute(self, statement: str, values: Any = ()) -> None:
         """Run one statement."""
-        return await self._run(sqlite3.Connection.execute, sql, parameters or ())
+        await self._run(lambda raw: raw.execute(statement, values))
 
-    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> "SqliteCursor":
+    async def executemany(self, statement: str, rows: Any) -> None:
         """Run one statement for each row of values."""
-        return await self._run(sqlite3.Connection.executemany, sql, parameters)
+        await self._run(lambda raw: raw.executemany(statement, rows))
 
-    async def fetchall(self) -> Iterable[sqlite3.Row]:
+    async def fetchall(self) -> list[RawRow]:
         """Return the rows."""
         return self._rows
 
     async def close(self) -> None:
         """Return: it is closed already."""
 
-    async def _run(self, run: Callable[..., sqlite3.Cursor], *args: object) -> "SqliteCursor":
-        self._cursor, self._rows = await self._connection.run_whole(run, *args)
-        return self
+    async def _run(self, execute: Work[sqlite3.Cursor]) -> None:
+        def run_whole(raw: sqlite3.Connection) -> tuple[list[RawRow], sqlite3.Cursor]:
+            cursor = execute(raw)
+            rows = cursor.fetchall()
+            cursor.close()  # its description and counts stay
+            return rows, cursor
+
+        self._rows, cursor = await self._connection.run(run_whole)
+        self.description, self.rowcount = cursor.description, cursor.rowcount
+        self.lastrowid = cursor.lastrowid
 
 
-class SqliteConnection(aiosqlite.Connection):
-    """A connection of ours, which can put work off until its next trip to the driver's thread.
-
-    Whatever is asked of it next, by whomever, comes after what was put off, and fails with it.
-    """
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int) -> None:
-        super().__init__(self._open, iter_chunk_size)
-        self._open_database = connector
-        self._opened: sqlite3.Connection | None = None
-        self._thread.daemon = True
-        self._put_off: list[Work] = []
-        self._in_transaction = False
-        self._stopped: asyncio.Future[object] | None = None
-
-    def _open(self) -> sqlite3.Connection:
-        self._opened = self._open_database()
-        return self._opened
-
-    def _close_unused(self) -> None:
-        """Close what was opened after its caller had given up: the driver does not know of it."""
-        if self._connection is None and self._opened is not None:
-            self._opened.close()
-
-    def stop(self) -> "asyncio.Future[object] | None":
-        """End the thread after what was asked of it; what is returned says when."""
-        self._tx.put_nowait((None, self._close_unused))
-        self._stopped = super().stop()
-        return self._stopped
-
-    async def _connect(self) -> "SqliteConnection":
-        try:
-            await super()._connect()
-        except BaseException:
-            # The driver stops the thread without waiting for it: by then the loop may be closed.
-            if self._stopped is not None:
-                await asyncio.shield(self._stopped)
-            raise
-        return self
-
-    def cursor(self) -> SqliteCursor:  # type: ignore[override]  # the driver's is one to await or to enter; SQLAlchemy enters it
-        """Return a cursor that is made with its statement."""
-        return SqliteCursor(self)
-
-    async def run_whole(
-        self, run: Callable[..., sqlite3.Cursor], *args: object
-    ) -> tuple[sqlite3.Cursor, Iterable[sqlite3.Row]]:
-        """Return a statement's cursor, closed, and all of its rows."""
-        return await self._execute(_whole, self._conn, run, *args)
-
-    def begin(self, how: str) -> None:
-        """Begin a transaction; that it cannot be is said by what comes next."""
-        self._in_transaction = True
-        self._put_off.append(lambda raw: raw.execute(how))
-
-    def put_off(self, work: Work) -> None:
-        """Do this before anything else, with the next trip to the driver's thread or the commit.
-
-        That thread has the interpreter's lock in common with everybody: the work is to run
-        statements, and to compute nothing that could be computed before.
-        """
-        self._put_off.append(work)
-
-    async def commit_all(self) -> None:
-        """Do what was put off and commit; raise :class:`CommitFailed` if that fails."""
-        await self._execute(_commit, self._conn)
-        self._in_transaction = False
-
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do work as one transaction in one trip; return what it returned, once it is committed.
-
-        Nothing may have been put off. Where it raises, the transaction is left to be rolled back.
-        """
-        done = await super()._execute(_transacted, self._conn, work)  # type: ignore[no-untyped-call]  # the driver has no types here
-        return cast("T", done)
-
-    def roll_back(self) -> None:
-        """Have all rolled back before anything else is done; what was put off is not done at all.
-
-        Nobody waits for it, so nobody can be cancelled meanwhile.
-        """
-        self._put_off.clear()
-        if self._in_transaction:
-            self._in_transaction = False
-            self._tx.put_nowait((None, self._conn.rollback))
-
-    async def rollback(self) -> None:
-        """Roll back, and return once that is done and all that was asked for before."""
-        self._put_off.clear()
-        self._in_transaction = False
-        await super().rollback()
-
-    async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if self._put_off:
-            put_off, self._put_off = self._put_off, []
-            fn = partial(_after, self._conn, put_off, fn)
-        return cast("T", await super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]  # the driver has no types here
+async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
+    """Run one statement and return all its rows."""
+    driver, bound = driver_of(connection), _bound(statement, values)
+    if isinstance(driver, SqliteConnection):
+        return await driver.run(lambda raw: raw.execute(statement, bound).fetchall())
+    return [tuple(row) for row in await driver.execute_fetchall(statement, bound)]
 
 
-def connected(path: str, **options: Any) -> SqliteConnection:
-    """Return a connection that opens when it is awaited."""
-    return SqliteConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+async def run_many(
+    connection: AsyncConnection, statement: str, rows: Sequence[Sequence[Value]]
+) -> None:
+    """Run one statement for each row of values, by the next statement at the latest."""
+    if not rows:
+        return
+    driver = driver_of(connection)
+    values = [_bound(statement, row) for row in rows]
+    if isinstance(driver, SqliteConnection):
+        driver.put_off.append(lambda raw: raw.executemany(statement, values))
+    else:
+        await driver.executemany(statement, values)
 
 
 def _bound(statement: str, values: Sequence[Value]) -> Any:
@@ -211,99 +233,14 @@ def _bound(statement: str, values: Sequence[Value]) -> Any:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
-async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
-    """Run one statement and return all its rows."""
-    driver = driver_of(connection)
-    return cast("list[RawRow]", await driver.execute_fetchall(statement, _bound(statement, values)))
-
-
-async def run_many(
-    connection: AsyncConnection, statement: str, rows: Sequence[Sequence[Value]]
-) -> None:
-    """Run one statement for each row of values, by the next statement at the latest."""
-    if not rows:
-        return
-    driver = driver_of(connection)
-    values = [_bound(statement, row) for row in rows]
-    if isinstance(driver, SqliteConnection):
-        driver.put_off(lambda raw: raw.executemany(statement, values))
-    else:  # somebody else's, in whose transaction this takes part
-        await driver.executemany(statement, values)
-
-
 def as_json(values: Iterable[object]) -> str:
     """Return a list for ``json_each``: the way to hand a set of keys to one statement."""
     return _encode(list(values)).decode()
 
 
-def driver_of(connection: AsyncConnection) -> aiosqlite.Connection:
-    """Return the driver's own connection: a :class:`SqliteConnection`, but for a host's."""
+def driver_of(connection: AsyncConnection) -> "SqliteConnection | aiosqlite.Connection":
+    """Return the driver's own connection: aiosqlite's for one of a host's, else one of ours."""
     # AsyncConnection.get_raw_connection() does the same through a greenlet, for 10 µs a call.
     raw = connection.sync_connection
     assert raw is not None  # noqa: S101 - for the type checker: the connection is open
-    return cast("aiosqlite.Connection", raw.connection.driver_connection)
-
-
-@contextmanager
-def map_errors() -> Iterator[None]:
-    """Raise what the driver raises as :class:`StorageUnavailable` or :class:`StorageUnusable`.
-
-    For a commit whose outcome may be unknown that is :class:`UnknownCommit`. What none of them fits
-    is a mistake of ours and passes as it is.
-    """
-    try:
-        yield
-    except PoolTimeout as error:
-        raise StorageUnavailable("No connection to the database became free in time.") from error
-    except (sqlite3.Error, DBAPIError) as error:
-        if mapped := _mapped(error):
-            raise mapped from error
-        raise
-    except CommitFailed as failed:
-        raise _mapped(failed.error, commits=True) or failed.error from failed
-
-
-def _mapped(error: BaseException, *, commits: bool = False) -> NotificationError | None:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    if code in _BROKEN:
-        return StorageUnusable(_BROKEN[code])
-    if code not in _AWAY:
-        return None
-    if commits and code not in _CERTAINLY_NOT_COMMITTED:
-        return UnknownCommit(f"{_AWAY[code]} Whether the commit happened is not known.")
-    return StorageUnavailable(_AWAY[code])
-
-
-def _whole(
-    raw: sqlite3.Connection, run: Callable[..., sqlite3.Cursor], *args: object
-) -> tuple[sqlite3.Cursor, Iterable[sqlite3.Row]]:
-    cursor = run(raw, *args)
-    rows = cursor.fetchall()
-    cursor.close()  # its description and counts stay
-    return cursor, rows
-
-
-def _after(
-    raw: sqlite3.Connection, put_off: Sequence[Work], work: Callable[..., T], *args: Any
-) -> T:
-    for put_off_work in put_off:
-        put_off_work(raw)
-    return work(*args)
-
-
-def _transacted(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    raw.execute("BEGIN IMMEDIATE")
-    result = work(raw)
-    try:
-        raw.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise CommitFailed(error) from error
-    return result
-
-
-def _commit(raw: sqlite3.Connection) -> None:
-    try:
-        raw.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise CommitFailed(error) from error
+    return cast("SqliteConnection | aiosqlite.Connection", raw.connection.driver_connection)

@@ -15,9 +15,15 @@ from notification_adapters.sql.dialect import (
     RawRow,
     WebhookRow,
 )
-from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
+from notification_adapters.sql.sqlite.rows import (
+    ADD_DELIVERY,
+    ADD_EVENT,
+    delivery_rows,
+    event_row,
+)
 from notification_adapters.sql.tables import Instant, from_microseconds, to_microseconds, webhooks
-from notification_core.model.delivery import DeliveryState, NewDelivery
+from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 _COLUMNS = ", ".join(f"w.{name}" for name in WEBHOOK_COLUMNS)
@@ -38,17 +44,6 @@ FIND_EVENTS: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
 """
-ADD_EVENT: Final = """
-INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
-VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
-ADD_DELIVERY: Final = """
-INSERT INTO deliveries (
-  delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
-  interruptions, worker, leased_until, started_at, created_at, event_stored_at, ended_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)
-"""
-
 _READ: Final[Mapping[str, Callable[[Any], object]]] = {
     column.name: UUID if isinstance(column.type, sa.Uuid) else from_microseconds
     for column in webhooks.c
@@ -98,7 +93,8 @@ class SqliteIngestStatements(Dialect):
         self, connection: AsyncConnection, events: Sequence[EventToStore], now: datetime
     ) -> Mapping[EventKey, KnownEvent]:
         """Insert the events that are new; return those that are known."""
-        rows = {stored.event.key: event_row(stored, to_microseconds(now)) for stored in events}
+        stored_at = to_microseconds(now)
+        rows = {stored.event.key: event_row(stored, stored_at) for stored in events}
         ids = as_json({stored.event.event_id for stored in events})
         known_events = known_events_of(await fetch(connection, FIND_EVENTS, ids), rows.keys())
         new = [row for key, row in rows.items() if key not in known_events]
@@ -109,7 +105,9 @@ class SqliteIngestStatements(Dialect):
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:
         """Insert deliveries; those that are claimed under this lease, with attempt 1."""
-        await run_many(connection, ADD_DELIVERY, delivery_rows(deliveries, lease))
+        claimed_at, until = to_microseconds(lease.claimed_at), to_microseconds(lease.until)
+        rows = delivery_rows(deliveries, lease.worker, claimed_at, until)
+        await run_many(connection, ADD_DELIVERY, rows)
 
     async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:  # noqa: ARG002 - nobody else writes
         """Return False: who asks is the only one who writes."""
@@ -126,38 +124,3 @@ def known_events_of(
     }
     # The same id in another environment is another event.
     return {key: event for key, event in stored.items() if key in keys}
-
-
-def event_row(stored: EventToStore, stored_at: int) -> Sequence[Value]:
-    """Return the values of ``ADD_EVENT``."""
-    event = stored.event
-    return (
-        event.event_id,
-        event.environment_id.hex,
-        event.type,
-        to_microseconds(event.occurred_at),
-        stored.body,
-        stored_at,
-    )
-
-
-def delivery_rows(deliveries: Sequence[NewDelivery], lease: Lease) -> Sequence[Sequence[Value]]:
-    """Return the values of ``ADD_DELIVERY``, of each in order."""
-    now, until = to_microseconds(lease.claimed_at), to_microseconds(lease.until)
-    worker = None if lease.worker is None else lease.worker.hex
-    claimed = (1, worker, until, now, now, now)
-    due = (0, None, None, None, now, now)
-    return [
-        (
-            delivery.delivery_id.hex,
-            delivery.environment_id.hex,
-            delivery.webhook_id.hex,
-            delivery.event_id,
-            delivery.state.value,
-            None if delivery.reason is None else delivery.reason.value,
-            now,
-            *(claimed if delivery.claimed else due),
-            None if delivery.state is DeliveryState.PENDING else now,
-        )
-        for delivery in deliveries
-    ]

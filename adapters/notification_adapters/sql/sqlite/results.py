@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
@@ -14,20 +13,14 @@ from notification_adapters.sql.dialect import (
     LockedDelivery,
     OverdueAttempt,
 )
-from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
-from notification_adapters.sql.tables import MICROSECOND, from_microseconds, to_microseconds
+from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
+from notification_adapters.sql.sqlite.rows import LOG, attempt_row
+from notification_adapters.sql.tables import from_microseconds, to_microseconds
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 _HELD = """
 SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
 FROM json_each(?) AS f CROSS JOIN deliveries AS d ON d.delivery_id = f.value
-"""
-LOG: Final = """
-INSERT INTO attempts (
-  log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
-  started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
-  request_headers, http_code, response_headers, response_body, truncated
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = """
 UPDATE deliveries SET worker = NULL, leased_until = NULL, failures = ?, interruptions = ?,
@@ -61,8 +54,6 @@ CROSS JOIN deliveries AS d ON d.rowid = o.handle
 LEFT JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
 """
 
-_encode = msgspec.json.Encoder().encode
-
 
 class SqliteResultStatements(Dialect):
     """What SQLite is asked of attempts."""
@@ -80,21 +71,6 @@ class SqliteResultStatements(Dialect):
             if theirs == (environment, attempt, worker):
                 held[place] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
         return held
-
-    async def succeed(
-        self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
-    ) -> Collection[int]:
-        """End as succeeded what the fences still hold; return the places of those that do."""
-        held = await self.lock_held(connection, fences)
-        first = {row.handle: (place, row) for place, row in reversed([*enumerate(held)]) if row}
-        updates = [
-            DeliveryUpdate(handle, row.failures, 0, DeliveryState.SUCCEEDED, ended_at=now)
-            if row.state is DeliveryState.PENDING
-            else DeliveryUpdate(handle, row.failures, 0)
-            for handle, (_, row) in first.items()
-        ]
-        await self.update_deliveries(connection, updates)
-        return {place for place, _ in first.values()}
 
     async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
@@ -163,31 +139,3 @@ class SqliteResultStatements(Dialect):
                 )
             )
         return overdue
-
-
-def attempt_row(attempt: Attempt) -> Sequence[Value]:
-    """Return the values of ``LOG``."""
-    error, next_at, duration = attempt.error, attempt.next_attempt_at, attempt.duration
-    request, response = attempt.request, attempt.response
-    return (
-        attempt.log_id.hex,
-        attempt.environment_id.hex,
-        attempt.webhook_id.hex,
-        attempt.delivery_id.hex,
-        attempt.event_id,
-        attempt.event_type,
-        attempt.number,
-        attempt.outcome.value,
-        to_microseconds(attempt.started_at),
-        None if duration is None else duration // MICROSECOND,
-        None if next_at is None else to_microseconds(next_at),
-        None if error is None else error.code.value,
-        None if error is None else error.message,
-        None if request is None else request.method,
-        None if request is None else request.url,
-        None if request is None else _encode(request.headers).decode(),
-        None if response is None else response.http_code,
-        None if response is None else _encode(response.headers).decode(),
-        None if response is None else response.body,
-        None if response is None else response.truncated,
-    )

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.null_objects import NoNotifier
 from notification_adapters.sql.sqlite.database import SqliteDatabase, naming, open_database
+from notification_adapters.sql.sqlite.deliveries import SqliteDeliveryStore
 from notification_adapters.sql.sqlite.locks import FileWorkerLock
 from notification_adapters.sql.storage import SqlStorage, check, migrate, open_stores
 from notification_core.concurrency.ids import IdGenerator
@@ -30,7 +32,8 @@ async def open_sqlite(
         with naming(path):
             await check(database, cipher)
         lock = FileWorkerLock(path, database)
-        async with open_stores(database, cipher, ids, lock, NoNotifier(), topics) as storage:
+        store = partial(SqliteDeliveryStore, database)
+        async with open_stores(database, cipher, ids, lock, NoNotifier(), topics, store) as storage:
             yield storage
 
 

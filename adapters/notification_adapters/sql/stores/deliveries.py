@@ -1,6 +1,6 @@
 """The delivery store on SQL."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,6 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import LockedDelivery
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
-    is_success,
     logged_interruption,
     logged_result,
 )
@@ -25,14 +24,12 @@ from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
-from notification_core.model.event import Arrival, EventKey
 from notification_core.model.outbox_message import delivery_failed
 from notification_core.ports.deliveries import (
     AT_ONCE,
     Claim,
     Claimed,
     DeliveryStore,
-    IngestPlan,
     IngestTransaction,
 )
 
@@ -67,12 +64,6 @@ class SqlDeliveryStore(DeliveryStore):
                 connection, self._database, self._rows, self._records, self._dead_letters
             )
 
-    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
-        """Store the events that are new with their deliveries, unless something has changed."""
-        if self._database.single_statement:
-            return await self._database.single_statement.store(planned)
-        return await super().store(planned)
-
     @asynccontextmanager
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
@@ -91,39 +82,24 @@ class SqlDeliveryStore(DeliveryStore):
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        if self._database.single_statement:
-            results = await self._database.single_statement.finish(results)
-            if not results:
-                return []
+        return await self._finish_in_steps(results, interruption_delay)
+
+    async def _finish_in_steps(
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Do as :meth:`finish`, with a look at each row, and raise :class:`TransactionLost`."""
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
-            if all(map(is_success, results)):
-                # As nearly all are: without a look at the rows.
-                fences = [result.fence for result in results]
-                places = await self._dialect.succeed(connection, fences, now)
-                attempts = [results[place].attempt for place in sorted(places)]
-                await self._dialect.log_attempts(connection, attempts)
-            else:
-                places = await self._write_results(connection, results, now, interruption_delay)
-        return [result.fence for place, result in enumerate(results) if place not in places]
-
-    async def _write_results(
-        self,
-        connection: AsyncConnection,
-        results: Sequence[AttemptResult],
-        now: datetime,
-        interruption_delay: timedelta,
-    ) -> Collection[int]:
-        fences = [result.fence for result in results]
-        held = _each_once(await self._dialect.lock_held(connection, fences))
-        owned = {place: row for place, row in enumerate(held) if row}
-        ends = [
-            logged_result(results[place], row, now, interruption_delay)
-            for place, row in owned.items()
-        ]
-        await self._write(connection, ends, now)
-        await self._disable(connection, [results[place] for place in owned], now)
-        return owned.keys()
+            fences = [result.fence for result in results]
+            held = _each_once(await self._dialect.lock_held(connection, fences))
+            owned = {place: row for place, row in enumerate(held) if row}
+            ends = [
+                logged_result(results[place], row, now, interruption_delay)
+                for place, row in owned.items()
+            ]
+            await self._write(connection, ends, now)
+            await self._disable(connection, [results[place] for place in owned], now)
+        return [fence for place, fence in enumerate(fences) if place not in owned]
 
     @retry_lost_transaction
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:

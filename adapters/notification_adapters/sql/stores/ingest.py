@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,12 @@ from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
+
+INGEST_ORDER = attrgetter("event.environment_id.int", "event.event_id")
+"""What events are inserted in the order of: overlapping batches do not deadlock then.
+
+The number: comparing two UUIDs costs a call each time.
+"""
 
 
 class SqlIngest(IngestTransaction):
@@ -53,7 +60,7 @@ class SqlIngest(IngestTransaction):
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""
-        ordered = sorted(events, key=order)
+        ordered = sorted(events, key=INGEST_ORDER)
         now = await self._now()
         known_events = await self._database.dialect.add_events(self._connection, ordered, now)
         if known_events:
@@ -84,9 +91,3 @@ class SqlIngest(IngestTransaction):
         if self._time is None:
             self._time = await self._database.dialect.now(self._connection)
         return self._time
-
-
-def order(stored: EventToStore) -> tuple[int, str]:
-    """Return what events are inserted in the order of: overlapping batches do not deadlock then."""
-    # The number: comparing two UUIDs costs a call each time.
-    return stored.event.environment_id.int, stored.event.event_id

@@ -1,37 +1,40 @@
-"""Ordinary work in single statements: each is a transaction of its own, and one trip to the server.
+"""The delivery store on PostgreSQL: ordinary work takes single statements, one trip each.
+
+Each is a transaction of its own, on a connection whose session keeps our settings.
 
 A trip costs both sides more than most of what is asked in it. Taken step by step, an event that
 comes alone takes nine of them to be stored, and its result seven to be written.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from notification_adapters.sql.database import SingleStatement
-from notification_adapters.sql.postgres.dialect import PostgresDialect
+from notification_adapters.sql.postgres.database import CONFIRM, PostgresDatabase
 from notification_adapters.sql.postgres.driver import columns, driver_of
-from notification_adapters.sql.postgres.errors import map_commit_errors, map_errors
-from notification_adapters.sql.postgres.ingest import (
+from notification_adapters.sql.postgres.ingest import find_events
+from notification_adapters.sql.postgres.rows import (
+    LOGGED,
+    attempt_row,
     delivery_columns,
     event_columns,
-    find_events,
 )
-from notification_adapters.sql.postgres.pool import PostgresPool
-from notification_adapters.sql.postgres.results import LOGGED, attempt_row
-from notification_adapters.sql.stores.ingest import order
-from notification_core.model.delivery import AttemptOutcome, AttemptResult, Retry, Succeeded
+from notification_adapters.sql.stores.attempt_results import is_success
+from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
+from notification_adapters.sql.stores.ingest import INGEST_ORDER
+from notification_adapters.sql.stores.outbox import OutboxRows
+from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.concurrency.transactions import retry_lost_transaction
+from notification_core.model.delivery import (
+    AttemptOutcome,
+    AttemptResult,
+    Fence,
+    Retry,
+    Succeeded,
+)
 from notification_core.model.event import Arrival, EventKey, arrivals
 from notification_core.ports.deliveries import IngestPlan
-
-CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
-"""Writes to the log, so that the commit waits for a synchronous standby as far as this record.
-
-A transaction that only finds rows does not wait; what it found may be visible on the primary alone,
-after a commit whose wait for the standby was cancelled.
-"""
 
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
@@ -93,28 +96,38 @@ SELECT delivery_id FROM ended
 """  # noqa: S608 - the columns' names are ours
 
 
-class PostgresSingleStatement(SingleStatement):
-    """What PostgreSQL does in one trip, on connections whose sessions keep our settings."""
+class PostgresDeliveryStore(SqlDeliveryStore):
+    """Keeps events and deliveries in a PostgreSQL database."""
 
-    def __init__(self, pool: PostgresPool, dialect: PostgresDialect) -> None:
-        self._pool = pool
-        self._dialect = dialect
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        rows: WebhookRows,
+        records: RequestRecordRows,
+        outbox: OutboxRows,
+        ids: IdGenerator,
+    ) -> None:
+        super().__init__(database, rows, records, outbox, ids)
+        self._postgres = database
+        self._pool = database.pool
 
-    async def store(self, planned: IngestPlan) -> Mapping[EventKey, Arrival] | None:
+    async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        events = sorted(planned.events, key=order)
-        async with self._lent() as (connection, now):
-            rows = await self._pool.commits.fetch(
+        if not self._postgres.has_session_settings:
+            return await super().store(plan)
+        dialect, events = self._postgres.dialect, sorted(plan.events, key=INGEST_ORDER)
+        async with self._pool.lend() as connection:
+            rows = await self._pool.commits.run(
                 driver_of(connection),
                 STORE,
-                planned.webhooks_revision,
-                now,
-                planned.worker,
-                planned.lease,
+                plan.webhooks_revision,
+                None if dialect.has_server_time else await dialect.now(connection),
+                plan.worker,
+                plan.lease,
                 *event_columns(events),
-                *delivery_columns(planned.deliveries),
+                *delivery_columns(plan.deliveries),
             )
-            if rows[0][0] != planned.webhooks_revision:
+            if rows[0][0] != plan.webhooks_revision:
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
             old = [stored for stored in events if stored.event.key not in new]
@@ -127,15 +140,45 @@ class PostgresSingleStatement(SingleStatement):
             key: Arrival.DUPLICATE if arrival is Arrival.NEW else arrival
             for key, arrival in arrivals(old, known_events).items()
         }
-        keys = (stored.event.key for stored in planned.events)
+        keys = (stored.event.key for stored in plan.events)
         return {key: there.get(key, Arrival.NEW) for key in keys}
 
-    async def finish(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
+    @retry_lost_transaction
+    async def finish(
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries.
+
+        A few that succeeded or are to be retried take a single statement. What it leaves, since a
+        fence does not hold or a delivery had ended, is looked at row by row.
+        """
+        if self._postgres.has_session_settings and len(results) <= _FEW:
+            results = await self._finish_few(results)
+        if not all(map(is_success, results)):
+            return await self._finish_in_steps(results, interruption_delay)
+        if not results:
+            return []
+        dialect = self._postgres.dialect
+        async with self._postgres.write_transaction() as connection:
+            # As nearly all are: without a look at the rows.
+            now = await dialect.now(connection)
+            places = await dialect.succeed(connection, [result.fence for result in results], now)
+            attempts = [results[place].attempt for place in sorted(places)]
+            await dialect.log_attempts(connection, attempts)
+        return [result.fence for place, result in enumerate(results) if place not in places]
+
+    async def _finish_few(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
-        places = _eligible(results) if len(results) <= _FEW else ()
-        if not places:
+        # Once for each delivery, and in the order of their ids.
+        first = {results[n].fence.delivery_id.int: n for n in reversed(range(len(results)))}
+        eligible = {
+            place: results[place]
+            for _, place in sorted(first.items())
+            if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
+            and isinstance(results[place].next_step, Succeeded | Retry)
+        }
+        if not eligible:
             return results
-        eligible = [results[place] for place in places]
         ends = [
             (
                 *(result.fence.delivery_id, result.fence.environment_id),
@@ -143,42 +186,18 @@ class PostgresSingleStatement(SingleStatement):
                 int(result.attempt.outcome is AttemptOutcome.FAILED),
                 result.next_step.after if isinstance(result.next_step, Retry) else None,
             )
-            for result in eligible
+            for result in eligible.values()
         ]
-        async with self._lent() as (connection, now):
-            rows = await self._pool.commits.fetch(
+        attempts = [attempt_row(result.attempt) for result in eligible.values()]
+        dialect = self._postgres.dialect
+        async with self._pool.lend() as connection:
+            rows = await self._pool.commits.run(
                 driver_of(connection),
                 FINISH,
-                now,
+                None if dialect.has_server_time else await dialect.now(connection),
                 *columns(ends, 6),
-                *columns([attempt_row(result.attempt) for result in eligible], len(LOGGED)),
+                *columns(attempts, len(LOGGED)),
             )
         ended = {delivery_id for (delivery_id,) in rows}
-        done = {place for place in places if results[place].fence.delivery_id in ended}
+        done = {n for n, result in eligible.items() if result.fence.delivery_id in ended}
         return [result for place, result in enumerate(results) if place not in done]
-
-    @asynccontextmanager
-    async def _lent(self) -> AsyncGenerator[tuple[AsyncConnection, datetime | None]]:
-        """Lend a connection, with the storage's time: None where the server's own is meant."""
-        with map_errors():
-            async with self._pool.lend() as connection:
-                server_time = self._dialect.has_server_time
-                now = None if server_time else await self._dialect.now(connection)
-                with map_commit_errors():
-                    yield connection, now
-
-
-def _eligible(results: Sequence[AttemptResult]) -> Sequence[int]:
-    """Return the places of what only succeeded or is to be tried again, once for each delivery.
-
-    They are in the order of the deliveries' ids.
-    """
-    first: dict[int, int] = {}
-    for place, result in enumerate(results):
-        first.setdefault(result.fence.delivery_id.int, place)
-    return [
-        place
-        for _, place in sorted(first.items())
-        if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
-        and isinstance(results[place].next_step, Succeeded | Retry)
-    ]

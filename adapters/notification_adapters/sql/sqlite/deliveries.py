@@ -1,0 +1,103 @@
+"""The delivery store on SQLite: ordinary work takes one trip to the driver's thread.
+
+A trip is two switches of thread, and each waits for the interpreter's lock: that is most of what a
+small statement costs here.
+"""
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from notification_adapters.sql.sqlite.database import SqliteDatabase
+from notification_adapters.sql.sqlite.driver import as_json
+from notification_adapters.sql.sqlite.ingest import FIND_EVENTS, REVISION, known_events_of
+from notification_adapters.sql.sqlite.rows import (
+    ADD_DELIVERY,
+    ADD_EVENT,
+    LOG,
+    attempt_row,
+    delivery_rows,
+    event_row,
+)
+from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
+from notification_adapters.sql.stores.outbox import OutboxRows
+from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
+from notification_adapters.sql.tables import MICROSECOND, to_microseconds
+from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.delivery import AttemptOutcome, AttemptResult, Fence, Succeeded
+from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals
+from notification_core.ports.deliveries import IngestPlan
+
+# What had ended before stays as it is, and only loses its worker.
+SUCCEED: Final = """
+UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
+  ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
+  state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
+WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
+"""
+
+
+class SqliteDeliveryStore(SqlDeliveryStore):
+    """Keeps events and deliveries in an SQLite file."""
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        rows: WebhookRows,
+        records: RequestRecordRows,
+        outbox: OutboxRows,
+        ids: IdGenerator,
+    ) -> None:
+        super().__init__(database, rows, records, outbox, ids)
+        self._file = database
+
+    async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
+        """Store the events that are new with their deliveries, unless something has changed."""
+        now = to_microseconds(self._file.clock.now())
+        until = now + plan.lease // MICROSECOND
+        events = {stored.event.key: event_row(stored, now) for stored in plan.events}
+        deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
+
+        def store_in_one_trip(raw: sqlite3.Connection) -> Mapping[EventKey, KnownEvent] | None:
+            (revision,) = raw.execute(REVISION).fetchone()
+            if revision != plan.webhooks_revision:
+                return None
+            old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}
+            if not old:
+                raw.executemany(ADD_DELIVERY, deliveries)
+                return {}
+            of_new = zip(plan.deliveries, deliveries, strict=True)
+            raw.executemany(ADD_DELIVERY, [row for new, row in of_new if new.event_key not in old])
+            ids = as_json({event_id for _, event_id in old})
+            return known_events_of(raw.execute(FIND_EVENTS, (ids,)).fetchall(), old)
+
+        known_events = await self._file.transact(store_in_one_trip)
+        return None if known_events is None else arrivals(plan.events, known_events)
+
+    async def finish(
+        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+    ) -> Sequence[Fence]:
+        """Log attempts that ended and write what becomes of their deliveries.
+
+        If all have succeeded, that is one trip, without a look at the rows.
+        """
+        for result in results:
+            succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
+            if not succeeded or not isinstance(result.next_step, Succeeded):
+                return await super().finish(results, interruption_delay)
+        now = to_microseconds(self._file.clock.now())
+        fences = [
+            (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
+            for f in (result.fence for result in results)
+        ]
+        attempts = [attempt_row(result.attempt) for result in results]
+
+        def succeed_in_one_trip(raw: sqlite3.Connection) -> Collection[int]:
+            held = [place for place, row in enumerate(fences) if raw.execute(SUCCEED, row).rowcount]
+            raw.executemany(LOG, [attempts[place] for place in held])
+            return set(held)
+
+        held = await self._file.transact(succeed_in_one_trip)
+        return [result.fence for place, result in enumerate(results) if place not in held]
