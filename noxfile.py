@@ -23,7 +23,7 @@ LOCKS = {
     "lint": ("--group=lint",),
     "build": ("--group=build",),
     "zipapps": ("--group=zipapps",),
-    "docs": ("--group=docs",),
+    "docs": ("pyproject.toml", "--group=docs"),
     "audit": ("--group=audit",),
     "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),

@@ -1,11 +1,31 @@
 """How Sphinx builds the documentation: ``nox -s docs``."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the core, whose docstrings are shown
+
 project = "Notification Management"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+nitpick_ignore_regex = [("py:.*", ".*")]  # types are named in signatures; most have no page here
 exclude_patterns = ["_build", "examples"]
 smartquotes = False  # what is quoted is typed
 html_theme = "furo"
 html_title = project
 html_show_copyright = False
+
+
+def setup(app: Any) -> None:
+    """Show no constructor of a protocol: it has none that can be called."""
+    app.connect("autodoc-process-signature", _hide_constructor)
+
+
+def _hide_constructor(
+    _app: Any, _kind: str, _name: str, shown: object, *_: Any
+) -> tuple[str, str] | None:
+    return ("", "") if getattr(shown, "_is_protocol", False) else None

@@ -4,11 +4,8 @@ Run by ``nox -s generate``; with ``--check`` it writes nothing, and fails where 
 committed says something else than the code.
 """
 
-import inspect
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from pkgutil import iter_modules
@@ -66,39 +63,20 @@ def errors_page() -> str:
 
 
 def ports_page() -> str:
-    """Return the page of what the core asks of storage, sender and clock."""
+    """Return the page that has Sphinx show each module of ports, as its docstrings say."""
     parts = [
         "# Ports",
         (
-            "What the core asks of the world. Each is a protocol that adapters inherit; what its "
-            "methods promise is held by one suite of contract tests for every adapter."
+            "What the core requires of storage, sender, clock and others. Each port is a protocol "
+            "that adapters inherit; one suite of contract tests verifies what its methods promise, "
+            "for every adapter. Sphinx writes this page from the docstrings of "
+            "`notification_core/ports/`."
         ),
     ]
-    for module in sorted(each.name for each in iter_modules(ports.__path__)):
-        imported = import_module(f"{ports.__name__}.{module}")
-        for name, port in inspect.getmembers(imported, _is_port):
-            if port.__module__ == imported.__name__:
-                parts.append(f"## {name}\n\n`{port.__module__}`\n\n{_prose(port)}")
-                parts += list(_methods(port))
+    for name in sorted(module.name for module in iter_modules(ports.__path__)):
+        directive = f".. automodule:: {ports.__name__}.{name}\n   :members:"
+        parts.append(f"## {name}\n\n```{{eval-rst}}\n{directive}\n```")
     return _page(parts)
-
-
-def _is_port(member: object) -> bool:
-    return inspect.isclass(member) and getattr(member, "_is_protocol", False)
-
-
-def _methods(port: type) -> Iterator[str]:
-    for name, method in vars(port).items():
-        if inspect.isfunction(method) and getattr(method, "__isabstractmethod__", False):
-            waits = "async " if inspect.iscoroutinefunction(method) else ""
-            arguments = [a for a in inspect.signature(method).parameters if a != "self"]
-            yield f"### {name}\n\n`{waits}{name}({', '.join(arguments)})`\n\n{_prose(method)}"
-
-
-def _prose(documented: Callable[..., object]) -> str:
-    """Return a docstring as Markdown."""
-    text = (inspect.getdoc(documented) or "").replace("``", "`")
-    return re.sub(r":[a-z]+:`~?([^`]+)`", r"`\1`", text)
 
 
 def reference_page() -> str:
