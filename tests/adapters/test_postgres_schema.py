@@ -34,6 +34,16 @@ SELECT table_name, column_name, data_type, is_nullable, column_default
 FROM information_schema.columns WHERE table_schema = $1 AND table_name <> $2
 """
 
+_HAS_LZ4 = """
+SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'
+"""
+_COMPRESSED_BY = """
+SELECT attcompression FROM pg_attribute
+WHERE (attrelid, attname) IN (
+  ('events'::regclass, 'body'), ('attempts'::regclass, 'response_body')
+)
+"""
+
 
 @frozen
 class Place:
@@ -84,6 +94,14 @@ async def test_migrating_makes_a_schema_and_again_changes_nothing(place: Place) 
     await migrate_postgres(place.server, CIPHER)
     assert await place.look() == before
     await place.open()
+
+
+async def test_bodies_are_compressed_by_lz4_if_the_server_has_it(place: Place) -> None:
+    await migrate_postgres(place.server, CIPHER)
+    async with place.postgres.connected(place.database) as connection:
+        has_lz4 = await connection.fetchval(_HAS_LZ4)
+        compressed_by = [method for (method,) in await connection.fetch(_COMPRESSED_BY)]
+    assert (compressed_by == [b"l", b"l"]) is has_lz4
 
 
 async def test_migrating_may_take_longer_than_any_other_statement(place: Place) -> None:

@@ -136,6 +136,12 @@ SCENARIOS: Sequence[Scenario] = (
         postgres_database,
         load=Load(count=300, fan_out=100),
     ),
+    Throughput(
+        "postgres-64-kib",
+        "Bodies of 64 KiB → PostgreSQL",
+        postgres_database,
+        load=Load(count=2_000, batch=20, size=65_536),
+    ),
     Latency(
         "sqlite-latency",
         "Publish → received at 200 a second on SQLite; alone, and beside nine dead receivers",

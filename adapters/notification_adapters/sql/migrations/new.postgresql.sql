@@ -225,6 +225,8 @@ CREATE TABLE instance (
     CONSTRAINT instance_pkey PRIMARY KEY (id)
 );
 
+DO $$ BEGIN ALTER TABLE events ALTER COLUMN body SET COMPRESSION lz4; ALTER TABLE attempts ALTER COLUMN response_body SET COMPRESSION lz4; EXCEPTION WHEN feature_not_supported THEN NULL; END $$;
+
 INSERT INTO outbox_lease (id) VALUES (1);
 
 INSERT INTO webhooks_revision (id, revision) VALUES (1, 0);
