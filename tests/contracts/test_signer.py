@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notification_adapters.signers.libsodium import SodiumSigner
@@ -57,6 +57,7 @@ def test_the_rfcs_messages_get_the_rfcs_signatures(
     assert signer.sign(key, bytes.fromhex(message)).hex() == signature
 
 
+@example(seed=b"k" * 32, content=b"x" * 20_000)
 @given(seed=st.binary(min_size=32, max_size=32), content=st.binary(max_size=5_000))
 def test_all_signers_agree(seed: bytes, content: bytes) -> None:
     key = new_signing_key(UUID(int=0), NOW, seed)
