@@ -1,6 +1,7 @@
 """Events over the API, as those who publish see them."""
 
 from io import BytesIO
+from uuid import UUID
 
 import pytest
 
@@ -32,6 +33,15 @@ class TestEvents:
     async def test_an_event_without_an_id_gets_one(self, api: CheckedClient) -> None:
         ids = {(await publish(api, EVENT)).json["event_id"] for _ in range(2)}
         assert len(ids) == 2
+
+    async def test_those_of_a_large_batch_without_an_id_get_one(self, api: CheckedClient) -> None:
+        large = {**EVENT, "data": {"note": "x" * 100_000}}
+        batch = await publish(api, [large, {**large, "event_id": "a"}, large])
+        assert batch.status == 202
+        first, second, third = (each["event_id"] for each in batch.json)
+        assert second == "a"
+        assert UUID(first).version == UUID(third).version == 7
+        assert first != third
 
     async def test_data_arrives_byte_for_byte(self, api: CheckedClient, stage: Backstage) -> None:
         await create(api)

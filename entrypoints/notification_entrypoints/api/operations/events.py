@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import web
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
-from notification_adapters.event_formats.event_json import MAX_EVENTS, read_events
+from notification_adapters.event_formats.event_json import read_events
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
@@ -84,12 +84,15 @@ class EventOperations:
             if len(call.body) <= _READ_AT_ONCE:
                 events, single, mismatched = self._read(call, lambda: str(self.ids()))
             else:
-                # Ids are made here: what makes them is not for two threads at a time.
-                ids = iter([str(self.ids()) for _ in range(MAX_EVENTS)])
                 loop = asyncio.get_running_loop()
-                events, single, mismatched = await loop.run_in_executor(
-                    self._reader, self._read, call, ids.__next__
+                read, single, mismatched = await loop.run_in_executor(
+                    self._reader, self._read, call, str
                 )
+                # Missing ids are made here: what makes them is not for two threads at a time.
+                events = [
+                    event if event.event_id else evolve(event, event_id=str(self.ids()))
+                    for event in read
+                ]
         except InvalidInput as error:
             # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
             parts = [detail.field.partition(".") for detail in error.details]
