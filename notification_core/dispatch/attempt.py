@@ -90,13 +90,14 @@ class AttemptMaker:
         except SendingFailed as failure:
             error = failure.error
         # Of the headers only what the customer chose can be a secret.
-        logged_headers = (*_FIXED_HEADERS, *masked(webhook.custom_headers).items(), *signed)
+        custom = masked(webhook.custom_headers).items() if webhook.custom_headers else ()
+        logged_headers = (*_FIXED_HEADERS, *custom, *signed)
         attempt = self._attempt(
             delivery,
             AttemptOutcome.SUCCEEDED if error is None else AttemptOutcome.FAILED,
             started_at,
             error,
-            request=SentRequest(webhook.method.value, webhook.url, logged_headers),
+            request=SentRequest(str(webhook.method), webhook.url, logged_headers),
             response=response,
             duration=timedelta(seconds=self._clock.monotonic() - start),
         )
@@ -126,7 +127,7 @@ class AttemptMaker:
         duration: timedelta | None = None,
     ) -> Attempt:
         return Attempt(
-            log_id=self._ids(),
+            log_id=self._ids(started_at + (duration or timedelta())),
             environment_id=delivery.fence.environment_id,
             webhook_id=delivery.webhook_id,
             delivery_id=delivery.fence.delivery_id,

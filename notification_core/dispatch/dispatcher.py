@@ -209,11 +209,10 @@ class Dispatcher(RunnerListener, ResultListener):
 
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
-        now = self._clock.monotonic()
         for result in results:
             match result.next_step:
                 case Retry(after=after):
-                    self._claim_by(now + after.total_seconds())
+                    self._claim_by(self._clock.monotonic() + after.total_seconds())
                 case Failed(disables=None):
                     key = result.fence.environment_id, result.attempt.webhook_id
                     self._maintenance.reaper.delivery_failed(*key)

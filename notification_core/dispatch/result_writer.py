@@ -116,6 +116,7 @@ class ResultWriter:
         for _ in batch:
             self._results.popleft()
         self._suspects = max(0, self._suspects - len(batch))
+        self._observer.results_written(len(batch))
         for result in batch:
             attempt = result.attempt
             error = attempt.error.code if attempt.error else None
@@ -124,7 +125,6 @@ class ResultWriter:
                 self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
                 if result.next_step.disables:
                     self._observer.webhook_disabled(attempt.webhook_id, result.next_step.disables)
-        self._observer.results_written(len(batch))
         if refused:
             self._observer.results_fenced(len(refused))
         self._listener.on_written(batch)

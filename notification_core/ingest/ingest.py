@@ -72,7 +72,6 @@ class Ingest:
     ) -> None:
         self._source = source
         self._deliveries = store
-        self._clock = clock
         self._observer = observer
         self._direct_dispatch = direct_dispatch
         self._planner = IngestPlanner(clock, ids, full)
@@ -120,7 +119,7 @@ class Ingest:
         (response,) = await self._store_within(transaction, batch, [events], cache)
         if isinstance(response, Exception):
             raise response
-        return JoinedPublish(response, lambda: self._hand_over(batch, self._clock.monotonic()))
+        return JoinedPublish(response, lambda: self._hand_over(batch))
 
     async def drain(self) -> None:
         """Return once no publish is under way."""
@@ -158,7 +157,6 @@ class Ingest:
         What goes with a request, dead letters and records, makes it the only one.
         """
         batch = PlannedBatch(self._direct_dispatch)
-        leased_from = self._clock.monotonic()
         responses = None
         try:
             if not dead_letters and make_records is None:
@@ -173,7 +171,7 @@ class Ingest:
         except BaseException:
             batch.give_up()
             raise
-        self._hand_over(batch, leased_from)
+        self._hand_over(batch)
         for dead_letter in dead_letters:
             self._observer.message_dead_lettered(dead_letter)
         return responses
@@ -215,12 +213,12 @@ class Ingest:
             batch.note(await transaction.add(plan))
         return _responses(requests, refusals, batch)
 
-    def _hand_over(self, batch: PlannedBatch, leased_from: float) -> None:
+    def _hand_over(self, batch: PlannedBatch) -> None:
         """Hand over what was claimed, have others claim the rest, and tell the observer of it."""
         claimed = len(batch.claimed)
         pending = sum(row.state is DeliveryState.PENDING for row in batch.deliveries)
         if self._direct_dispatch and claimed:
-            self._direct_dispatch.hand_over(batch.claimed, leased_from)
+            self._direct_dispatch.hand_over(batch.claimed, batch.leased_from)
         if pending > claimed:
             if self._direct_dispatch:
                 self._direct_dispatch.wake()
@@ -228,9 +226,9 @@ class Ingest:
         if batch.taken:
             new = sum(arrival is Arrival.NEW for arrival in batch.arrivals.values())
             duplicates = len(batch.taken) - new
-            self._observer.events_ingested(self._source, new, duplicates)
             skipped = len(batch.deliveries) - pending
             self._observer.deliveries_stored(claimed, pending - claimed, skipped)
+            self._observer.events_ingested(self._source, new, duplicates)
             for environment_id, event_id in batch.conflicts() if duplicates else ():
                 self._observer.event_conflicted(environment_id, event_id)
 

@@ -64,7 +64,7 @@ class PlannedBatch:
 
     ``taken`` are the events that were asked for, doubles too; those of environments that are being
     erased are not among them. ``direct_dispatch`` is who may take deliveries at once, None where
-    all are to be stored due.
+    all are to be stored due; their leases count from ``leased_from``, by the monotonic clock.
     """
 
     direct_dispatch: DirectDispatch | None
@@ -73,6 +73,7 @@ class PlannedBatch:
     arrivals: Mapping[EventKey, Arrival] = field(factory=dict)
     deliveries: list[NewDelivery] = field(factory=list)
     claimed: list[ClaimedDelivery] = field(factory=list)
+    leased_from: float = 0.0
 
     def add(
         self,
@@ -154,7 +155,7 @@ class IngestPlanner:
         why it never fits, or None, and what is to be stored of them while the webhooks' revision
         stands at what is known; those behind them are for another transaction.
         """
-        now = self.clock.now()
+        batch.leased_from, now = self.clock.monotonic(), self.clock.now()
         webhooks_of = fan_out(requests, cached.webhooks, now)
         refusals, fitting = fit(requests, webhooks_of)
         if any(refusals):

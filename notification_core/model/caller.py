@@ -3,7 +3,7 @@
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 class Scope(StrEnum):
@@ -14,24 +14,24 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-_FROM_SMALL_TO_LARGE = tuple(Scope)
-
-
 @frozen
 class Caller:
     """Somebody who has proved who they are; ``environments`` is None for all of them.
 
-    ``name`` tells callers apart wherever they are counted or written down.
+    ``name`` tells callers apart wherever they are counted or written down. ``scopes`` are all that
+    they have: the ``scope`` that they were given, and those that it includes.
     """
 
     name: str
     scope: Scope | None
     environments: frozenset[UUID] | None = None
+    scopes: frozenset[Scope] = field(init=False, repr=False, eq=False)
 
-    def may(self, scope: Scope) -> bool:
-        """Tell whether the caller has a scope, or one that includes it."""
-        ranks = _FROM_SMALL_TO_LARGE
-        return self.scope is not None and ranks.index(self.scope) >= ranks.index(scope)
+    @scopes.default
+    def _given_and_included(self) -> frozenset[Scope]:
+        from_small_to_large = [*Scope]
+        count = 0 if self.scope is None else from_small_to_large.index(self.scope) + 1
+        return frozenset(from_small_to_large[:count])
 
     def reaches(self, environment_id: UUID) -> bool:
         """Tell whether an environment is the caller's; any other is to be as if it were not."""

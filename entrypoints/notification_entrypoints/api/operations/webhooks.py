@@ -76,7 +76,7 @@ class WebhookOperations:
         """Answer with all webhooks of an environment."""
         webhooks = await self.subscriptions.list(call.environment_id)
         activity = await self.logs.activity(call.environment_id)
-        to_writer = call.caller.may(Scope.WRITE)
+        to_writer = Scope.WRITE in call.caller.scopes
         shown = [
             self._shown(webhook, activity.get(webhook.webhook_id, _NONE), to_writer=to_writer)
             for webhook in webhooks
@@ -176,7 +176,7 @@ class WebhookOperations:
     def _render(
         self, call: ApiCall, webhook: Webhook, activity: Activity, status: int = OK
     ) -> web.Response:
-        shown = self._shown(webhook, activity, to_writer=call.caller.may(Scope.WRITE))
+        shown = self._shown(webhook, activity, to_writer=Scope.WRITE in call.caller.scopes)
         response = json_response(self.converter.dump(shown), status)
         put_tag(response, tag_of(webhook.version, activity))
         return response

@@ -55,7 +55,7 @@ class Access:
         if rule.scope is None:
             return caller
         reaches_enough = rule.reach is not Reach.ALL or caller.environments is None
-        if not (reaches_enough and caller.may(rule.scope)):
+        if not (reaches_enough and rule.scope in caller.scopes):
             raise _forbidden(caller, rule.scope)
         return caller
 
@@ -109,13 +109,13 @@ class Administrators:
 
 def is_administrator(caller: Caller) -> bool:
     """Tell whether a caller may do everything in all environments."""
-    return caller.may(Scope.ADMIN) and caller.environments is None
+    return Scope.ADMIN in caller.scopes and caller.environments is None
 
 
 def _forbidden(caller: Caller, scope: Scope) -> RequestRefused:
     """Return the refusal of a caller that has too small a scope, or else too small a reach."""
     message = "This needs a credential for all environments."
-    if not caller.may(scope):
+    if scope not in caller.scopes:
         has = f"you have {caller.scope}" if caller.scope else "you have none"
         message = f"This needs the scope {scope}; {has}."
     challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
