@@ -4,7 +4,7 @@ Fields that are None are left out. Instants are RFC 3339 in UTC. Values of custo
 masked here, all of them unless a writer is to see some, so that no way out of the API forgets it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,7 @@ from notification_core.signing.signatures import SignatureForm, SignatureHeaders
 from notification_core.webhooks.webhooks import WebhookDraft
 
 _ALL = "all"
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @frozen
@@ -289,8 +290,11 @@ def _register(converter: MsgspecJsonConverter, cls: type, **options: Any) -> Non
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **options))
 
 
-def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return headers as an object; what comes more than once is joined (RFC 9110, section 5.3)."""
+    joined = dict(headers)
+    if len(set(map(str.lower, joined))) == len(headers):
+        return joined
     values: dict[str, list[str]] = {}
     names: dict[str, str] = {}
     for name, value in headers:
@@ -299,4 +303,4 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _milliseconds(duration: timedelta) -> float:
-    return round(duration / timedelta(milliseconds=1), 3)
+    return round(duration / _MILLISECOND, 3)

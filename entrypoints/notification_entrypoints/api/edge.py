@@ -151,11 +151,11 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
             response = error_answer(error, request_id, debug=debug)
             _tell_operator(error, request_id, response.status)
         if isinstance(response, web.Response):
-            size = len(response.body) if isinstance(response.body, bytes) else 0
+            body = response.body if isinstance(response.body, bytes) else b""
             accepted = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
             # Without a weight nothing is refused, and a small response can go as it is.
-            if size >= LARGE or ";" in accepted:
-                compress(response, size, accepted)
+            if len(body) >= LARGE or ";" in accepted:
+                await compress(response, body, accepted)
         origin_policy.set_headers(request, response)
         resource = request.match_info.route.resource
         route = resource.canonical if resource else _NO_ROUTE
