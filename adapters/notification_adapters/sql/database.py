@@ -1,6 +1,7 @@
 """What the stores need of an engine; each engine has a folder of its own beside this module."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.statements import ResultRow, Statement
 
 
 class Database(Protocol):
@@ -33,6 +35,10 @@ class Database(Protocol):
     @abstractmethod
     def query(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a view for one statement alone, which is consistent without a transaction."""
+
+    @abstractmethod
+    async def fetch(self, statement: Statement, **values: object) -> Sequence[ResultRow]:
+        """Run one statement that reads, in a view of its own, and return its rows."""
 
     @abstractmethod
     def migration_transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:

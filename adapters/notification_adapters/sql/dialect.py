@@ -38,9 +38,6 @@ WebhookKey = tuple[UUID, UUID]
 WEBHOOK_COLUMNS: Final = tuple(column.name for column in webhooks.c)
 """What a webhook's row has, in this order."""
 
-WebhookRow = Mapping[str, Any]
-"""A webhook as it is stored, by column: ``events`` is JSON, ``custom_headers`` is encrypted."""
-
 
 class Lease(NamedTuple):
     """Who works on a delivery, from when, until when."""
@@ -138,23 +135,16 @@ class Dialect(Protocol):
     async def webhooks_of(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[RawRow]:
-        """Return the webhooks of environments, oldest first, tombstones left out."""
+        """Return the webhooks of environments, oldest first, tombstones left out.
 
-    @abstractmethod
-    async def webhook(
-        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
-    ) -> Sequence[RawRow]:
-        """Return one webhook, or nothing; a tombstone is nothing."""
+        Rows have the columns of their table here, and in :meth:`webhooks_by_id`.
+        """
 
     @abstractmethod
     async def webhooks_by_id(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Sequence[RawRow]:
         """Return webhooks of any environment, tombstones too."""
-
-    @abstractmethod
-    def webhook_row(self, raw: RawRow) -> WebhookRow:
-        """Return the values of a webhook's row that the driver gave, by their columns."""
 
     @abstractmethod
     async def webhooks_revision(self, connection: AsyncConnection) -> int:

@@ -1,7 +1,7 @@
 """PostgreSQL as the stores see it: transactions on pooled connections, by the server's clock."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -16,10 +16,11 @@ from notification_adapters.sql.host_transactions import (
     explain_missing_tables,
 )
 from notification_adapters.sql.postgres.dialect import Now, PostgresDialect
-from notification_adapters.sql.postgres.driver import driver_of, fetch, run
-from notification_adapters.sql.postgres.errors import map_errors
+from notification_adapters.sql.postgres.driver import driver_of, fetch, read, run
+from notification_adapters.sql.postgres.errors import CONNECTION_LOST, map_errors
 from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.server import Server
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_core.errors import StorageUnavailable, StorageUnusable
 
 CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
@@ -40,6 +41,7 @@ _SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _LONG: Final = 3600.0
 _LOCAL_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
 _LONGEST_COMMIT: Final = timedelta(seconds=5)
+_LONGEST_READ: Final = 5.0
 _PROBE_AFTER: Final = timedelta(seconds=10)
 _LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7236837, 0)"
 
@@ -77,6 +79,20 @@ class PostgresDatabase(Database):
     def query(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open the same for one statement: its begin finds out whether a connection still works."""
         return self.read_transaction()
+
+    async def fetch(self, statement: Statement, **values: object) -> Sequence[ResultRow]:
+        """Run one statement that reads, in one trip, and return its rows.
+
+        If the connection was lost while it was idle, the statement is run in a transaction, whose
+        begin finds one that works.
+        """
+        with map_errors():
+            if self.has_session_settings:
+                with suppress(*CONNECTION_LOST):
+                    async with self.pool.lend() as connection:
+                        return await read(connection, statement, values, _LONGEST_READ)
+            async with self.read_transaction() as connection:
+                return await read(connection, statement, values)
 
     async def confirm_found(self, connection: AsyncConnection) -> None:
         """Write a record to the log, without which a commit waits for no standby."""

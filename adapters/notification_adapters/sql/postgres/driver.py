@@ -4,18 +4,31 @@ A statement through SQLAlchemy costs a greenlet and a result object beside it. T
 lists, one for each column of a batch, and gives plain rows back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.postgres.server import PostgresConnection
+from notification_adapters.sql.statements import ResultRow, Statement
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: object) -> list[RawRow]:
     """Run one statement and return all its rows."""
     return cast("list[RawRow]", await driver_of(connection).fetch(statement, *values))
+
+
+async def read(
+    connection: AsyncConnection,
+    statement: Statement,
+    values: Mapping[str, object],
+    seconds: float | None = None,
+) -> list[ResultRow]:
+    """Run a statement that reads and return its rows; raise TimeoutError after so many seconds."""
+    compiled = statement.compiled(connection.dialect)
+    bound = compiled.values(values)
+    return compiled.rows(await driver_of(connection).fetch(compiled.text, *bound, timeout=seconds))
 
 
 async def run(connection: AsyncConnection, statement: str, *values: object) -> None:

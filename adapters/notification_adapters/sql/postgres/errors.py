@@ -65,6 +65,14 @@ DRIVER_ERRORS = (
     OSError,
 )
 
+CONNECTION_LOST = (
+    OSError,  # a timeout included
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""What a connection raises that was cut, or hangs: the same may well work on another one."""
+
 
 @contextmanager
 def map_errors(*, commits: bool = False) -> Iterator[None]:

@@ -12,7 +12,6 @@ from notification_adapters.sql.dialect import (
     Dialect,
     Lease,
     RawRow,
-    WebhookRow,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
 from notification_adapters.sql.postgres.rows import delivery_columns, event_columns
@@ -24,10 +23,6 @@ _WEBHOOKS_OF = f"""
 SELECT {_COLUMNS} FROM webhooks WHERE environment_id = ANY($1::uuid[]) AND deleted_at IS NULL
 ORDER BY created_at, webhook_id
 """  # noqa: S608 - the columns' names are ours
-_WEBHOOK = f"""
-SELECT {_COLUMNS} FROM webhooks
-WHERE webhook_id = $1 AND environment_id = $2 AND deleted_at IS NULL
-"""  # noqa: S608 - the same
 _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ANY($1::uuid[])
 """  # noqa: S608 - the same
@@ -80,23 +75,13 @@ class PostgresIngestStatements(Dialect):
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[RawRow]:
         """Return the webhooks of environments, oldest first, tombstones left out."""
-        return _rows(await fetch(connection, _WEBHOOKS_OF, environment_ids))
-
-    async def webhook(
-        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
-    ) -> Sequence[RawRow]:
-        """Return one webhook, or nothing; a tombstone is nothing."""
-        return _rows(await fetch(connection, _WEBHOOK, webhook_id, environment_id))
+        return await fetch(connection, _WEBHOOKS_OF, environment_ids)
 
     async def webhooks_by_id(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Sequence[RawRow]:
         """Return webhooks of any environment, tombstones too."""
-        return _rows(await fetch(connection, _WEBHOOKS_BY_ID, webhook_ids))
-
-    def webhook_row(self, raw: RawRow) -> WebhookRow:
-        """Return the values of a row that the driver gave, by the names of their columns."""
-        return dict(zip(WEBHOOK_COLUMNS, raw, strict=True))
+        return await fetch(connection, _WEBHOOKS_BY_ID, webhook_ids)
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the webhooks' revision."""
@@ -141,8 +126,3 @@ async def find_events(
     keys = [(stored.event.event_id, stored.event.environment_id) for stored in events]
     rows = await fetch(connection, FIND_EVENTS, *columns(keys, 2))
     return {(environment, event_id): KnownEvent(*rest) for environment, event_id, *rest in rows}
-
-
-def _rows(records: Sequence[RawRow]) -> Sequence[RawRow]:
-    """Let go of what the driver remembers beside the values: rows are kept for long."""
-    return [tuple(record) for record in records]

@@ -32,8 +32,9 @@ from notification_adapters.sql.host_transactions import (
 )
 from notification_adapters.sql.sqlite.dbapi import engine_of
 from notification_adapters.sql.sqlite.dialect import SqliteDialect
-from notification_adapters.sql.sqlite.driver import SqliteConnection, Work, driver_of
+from notification_adapters.sql.sqlite.driver import SqliteConnection, Work, driver_of, read
 from notification_adapters.sql.sqlite.errors import DRIVER_ERRORS, map_errors, mapped_error
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
 
@@ -158,6 +159,11 @@ class SqliteDatabase(Database):
             driver.put_off.append(_BEGIN_READING)
             yield connection
             driver.roll_back()
+
+    async def fetch(self, statement: Statement, **values: object) -> Sequence[ResultRow]:
+        """Run one statement that reads, and return its rows."""
+        async with self._readers.lend() as (connection, _):
+            return await read(connection, statement, values)
 
     @asynccontextmanager
     async def query(self) -> AsyncGenerator[AsyncConnection]:

@@ -9,7 +9,7 @@ statement that gives one, or with the commit.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from queue import SimpleQueue
 from threading import Thread
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import RawRow
 from notification_adapters.sql.sqlite.errors import CommitFailed
+from notification_adapters.sql.statements import ResultRow, Statement
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -207,6 +208,14 @@ async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> 
     if isinstance(driver, SqliteConnection):
         return await driver.run(lambda raw: raw.execute(statement, bound).fetchall())
     return [tuple(row) for row in await driver.execute_fetchall(statement, bound)]
+
+
+async def read(
+    connection: AsyncConnection, statement: Statement, values: Mapping[str, object]
+) -> list[ResultRow]:
+    """Run a statement that reads and return its rows."""
+    compiled = statement.compiled(connection.dialect)
+    return compiled.rows(await fetch(connection, compiled.text, *compiled.values(values)))
 
 
 async def run_many(

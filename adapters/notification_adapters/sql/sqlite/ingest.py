@@ -1,11 +1,10 @@
 """Storing events with their deliveries on SQLite, and reading the webhooks that get them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
@@ -13,7 +12,6 @@ from notification_adapters.sql.dialect import (
     Dialect,
     Lease,
     RawRow,
-    WebhookRow,
 )
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.sqlite.rows import (
@@ -22,7 +20,7 @@ from notification_adapters.sql.sqlite.rows import (
     delivery_rows,
     event_row,
 )
-from notification_adapters.sql.tables import Instant, from_microseconds, to_microseconds, webhooks
+from notification_adapters.sql.tables import to_microseconds
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
@@ -31,10 +29,6 @@ _WEBHOOKS_OF = f"""
 SELECT {_COLUMNS} FROM json_each(?) AS e CROSS JOIN webhooks AS w ON w.environment_id = e.value
 WHERE w.deleted_at IS NULL ORDER BY w.created_at, w.webhook_id
 """  # noqa: S608 - the columns' names are ours
-_WEBHOOK = f"""
-SELECT {_COLUMNS} FROM webhooks AS w
-WHERE w.webhook_id = ? AND w.environment_id = ? AND w.deleted_at IS NULL
-"""  # noqa: S608 - the same
 _WEBHOOKS_BY_ID = f"""
 SELECT {_COLUMNS} FROM json_each(?) AS i CROSS JOIN webhooks AS w ON w.webhook_id = i.value
 """  # noqa: S608 - the same
@@ -44,12 +38,6 @@ FIND_EVENTS: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
 """
-_READ: Final[Mapping[str, Callable[[Any], object]]] = {
-    column.name: UUID if isinstance(column.type, sa.Uuid) else from_microseconds
-    for column in webhooks.c
-    if isinstance(column.type, sa.Uuid | Instant)
-}
-"""The columns that the driver gives as values of another type than ours."""
 
 
 class SqliteIngestStatements(Dialect):
@@ -61,24 +49,11 @@ class SqliteIngestStatements(Dialect):
         """Return the webhooks of environments, oldest first, tombstones left out."""
         return await fetch(connection, _WEBHOOKS_OF, as_json(key.hex for key in environment_ids))
 
-    async def webhook(
-        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
-    ) -> Sequence[RawRow]:
-        """Return one webhook, or nothing; a tombstone is nothing."""
-        return await fetch(connection, _WEBHOOK, webhook_id.hex, environment_id.hex)
-
     async def webhooks_by_id(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Sequence[RawRow]:
         """Return webhooks of any environment, tombstones too."""
         return await fetch(connection, _WEBHOOKS_BY_ID, as_json(key.hex for key in webhook_ids))
-
-    def webhook_row(self, raw: RawRow) -> WebhookRow:
-        """Return the values of a row that the driver gave, by the names of their columns."""
-        return {
-            name: value if value is None or name not in _READ else _READ[name](value)
-            for name, value in zip(WEBHOOK_COLUMNS, raw, strict=True)
-        }
 
     async def webhooks_revision(self, connection: AsyncConnection) -> int:
         """Return the webhooks' revision."""

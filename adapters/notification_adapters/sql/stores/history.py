@@ -10,10 +10,10 @@ from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.pages import last_examined, rows_to_examine
+from notification_adapters.sql.pages import ids_to_examine, last_examined, rows_to_examine
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
-from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.read_models import (
@@ -34,7 +34,9 @@ from notification_core.ports.history import History
 _d, _e = deliveries.c, events.c
 
 # Made once: every request about a delivery asks this.
-_ENVIRONMENT_OF = sa.select(_d.environment_id).where(_d.delivery_id == sa.bindparam("delivery_id"))
+_ENVIRONMENT_OF = Statement(
+    sa.select(_d.environment_id).where(_d.delivery_id == sa.bindparam("delivery_id"))
+)
 
 
 class SqlHistory(History):
@@ -45,11 +47,10 @@ class SqlHistory(History):
 
     async def environment_of(self, delivery_id: UUID) -> UUID:
         """Return the environment of a delivery."""
-        values = {"delivery_id": delivery_id}
-        async with self._database.query() as connection:
-            owner: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
-        if owner is None:
+        rows = await self._database.fetch(_ENVIRONMENT_OF, delivery_id=delivery_id)
+        if not rows:
             raise DeliveryNotFound(delivery_id)
+        owner: UUID = rows[0].environment_id
         return owner
 
     async def delivery(self, environment_id: UUID, delivery_id: UUID) -> DeliveryView:
@@ -78,20 +79,16 @@ class SqlHistory(History):
         criteria: DeliveryCriteria = EVERY_DELIVERY,
     ) -> DeliveryPage:
         """Return a webhook's deliveries by falling id, those below ``before`` only."""
-        examined = (
-            _rows()
-            .where(_d.webhook_id == webhook_id, _d.environment_id == environment_id)
-            .where(*_within(criteria, before))
-            .order_by(_d.delivery_id.desc())
-            .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
-            .subquery()
-        )
+        key = {"environment_id": environment_id, "webhook_id": webhook_id}
+        values = {**key, **ids_to_examine(criteria, before, limit)}
+        if not criteria.is_selective:
+            found = await self._database.fetch(_OF_WEBHOOK, **values)
+            return page_of([_record(row) for row in found], limit, None, _delivery_id)
+        examined = _EXAMINED.params(values).subquery()
         async with self._database.read_transaction() as connection:
             rows = await connection.execute(_matching(examined, criteria, limit + 1))
             records = [_record(row) for row in rows]
-            end = None
-            if criteria.is_selective:
-                end = await last_examined(connection, examined, [examined.c.delivery_id])
+            end = await last_examined(connection, examined, [examined.c.delivery_id])
         return page_of(records, limit, end and end.delivery_id, _delivery_id)
 
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
@@ -113,17 +110,10 @@ class SqlHistory(History):
         self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None
     ) -> DeliveryPage:
         """Return an event's deliveries by falling id, those below ``before`` only."""
-        made = (
-            _rows()
-            .where(_d.event_id == event_id, _d.environment_id == environment_id)
-            .where(*_within(EVERY_DELIVERY, before))
-            .order_by(_d.delivery_id.desc())
-            .limit(limit + 1)
-            .subquery()
-        )
-        async with self._database.query() as connection:
-            records = [_record(row) for row in await connection.execute(_records(made))]
-        return page_of(records, limit, None, _delivery_id)
+        key = {"environment_id": environment_id, "event_id": event_id}
+        values = {**key, **ids_to_examine(EVERY_DELIVERY, before, limit)}
+        rows = await self._database.fetch(_OF_EVENT, **values)
+        return page_of([_record(row) for row in rows], limit, None, _delivery_id)
 
     async def events(
         self,
@@ -185,18 +175,6 @@ def _rows() -> sa.Select[Any]:
     )
 
 
-def _within(criteria: DeliveryCriteria, before: UUID | None) -> list[sa.ColumnElement[bool]]:
-    """Bound the ids: they tell the time, so that the one index serves the times too."""
-    bounds = []
-    if before is not None:
-        bounds.append(_d.delivery_id < before)
-    if criteria.since is not None:
-        bounds.append(_d.delivery_id >= earliest_id(criteria.since))
-    if criteria.until is not None:
-        bounds.append(_d.delivery_id < earliest_id(criteria.until))
-    return bounds
-
-
 def _records(rows: sa.Subquery) -> sa.Select[Any]:
     """Give rows of deliveries the type of their event, newest first."""
     same = sa.and_(
@@ -207,6 +185,26 @@ def _records(rows: sa.Subquery) -> sa.Select[Any]:
         .select_from(rows.join(events, same))
         .order_by(rows.c.delivery_id.desc())
     )
+
+
+def _newest(column: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
+    """Select the newest deliveries of a webhook or of an event, by an index."""
+    return (
+        _rows()
+        .where(
+            column == sa.bindparam(name),
+            _d.environment_id == sa.bindparam("environment_id"),
+            _d.delivery_id >= sa.bindparam("least"),
+            _d.delivery_id < sa.bindparam("below"),
+        )
+        .order_by(_d.delivery_id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+_EXAMINED = _newest(_d.webhook_id, "webhook_id")
+_OF_WEBHOOK = Statement(_records(_EXAMINED.subquery()))
+_OF_EVENT = Statement(_records(_newest(_d.event_id, "event_id").subquery()))
 
 
 def _matching(rows: sa.Subquery, criteria: DeliveryCriteria, limit: int) -> sa.Select[Any]:
@@ -259,7 +257,7 @@ def _delivery_id(delivery: DeliveryView) -> UUID:
     return delivery.delivery_id
 
 
-def _record(row: sa.Row[Any]) -> DeliveryView:
+def _record(row: ResultRow) -> DeliveryView:
     state = DeliveryState(row.state)
     waits = state is DeliveryState.PENDING and row.worker is None
     return DeliveryView(

@@ -8,12 +8,11 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from attrs import evolve
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.pages import last_examined, rows_to_examine
+from notification_adapters.sql.pages import ids_to_examine, last_examined
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.tables import attempts, webhooks
-from notification_core.concurrency.ids import earliest_id
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -54,22 +53,12 @@ class SqlLogStore(LogStore):
         criteria: AttemptCriteria = EVERY_ATTEMPT,
     ) -> LogPage:
         """Return a webhook's attempts by falling ``log_id``, those below ``before`` only."""
-        query = (
-            sa.select(*(_SIFTED if criteria.is_selective else attempts.c))
-            .where(_a.webhook_id == webhook_id, _a.environment_id == environment_id)
-            .where(*_within(criteria, before))
-            .order_by(_a.log_id.desc())
-            .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
-        )
+        key = {"environment_id": environment_id, "webhook_id": webhook_id}
+        values = {**key, **ids_to_examine(criteria, before, limit)}
         if criteria.is_selective:
-            async with self._database.read_transaction() as connection:
-                whole = sa.select(attempts).where(
-                    _a.webhook_id == webhook_id, _a.environment_id == environment_id
-                )
-                return await _sifted(connection, query.subquery(), whole, limit, criteria)
-        async with self._database.query() as connection:
-            page = [attempt_from(row) for row in await connection.execute(query)]
-        return page_of(page, limit, None, _log_id)
+            return await self._sifted(values, limit, criteria)
+        rows = await self._database.fetch(_PAGE, **values)
+        return page_of([attempt_from(row) for row in rows], limit, None, _log_id)
 
     async def activity(
         self, environment_id: UUID, webhook_id: UUID | None = None
@@ -79,62 +68,69 @@ class SqlLogStore(LogStore):
         if webhook_id is not None:
             values["webhook_id"] = webhook_id
         activities: dict[UUID, Activity] = {}
-        async with self._database.query() as connection:
-            statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
-            for row in await connection.execute(statement, values):
-                last = LastAttempt(
-                    log_id=row.log_id,
-                    delivery_id=row.delivery_id,
-                    event_type=row.event_type,
-                    at=row.started_at,
-                    http_code=row.http_code,
-                    duration=_duration(row),
-                    error=_error(row) if row.which == "last_errored" else None,
-                )
-                activity = activities.get(row.webhook_id, Activity())
-                activities[row.webhook_id] = evolve(activity, **{row.which: last})
+        statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
+        for row in await self._database.fetch(statement, **values):
+            last = LastAttempt(
+                log_id=row.log_id,
+                delivery_id=row.delivery_id,
+                event_type=row.event_type,
+                at=row.started_at,
+                http_code=row.http_code,
+                duration=_duration(row),
+                error=_error(row) if row.which == "last_errored" else None,
+            )
+            activity = activities.get(row.webhook_id, Activity())
+            activities[row.webhook_id] = evolve(activity, **{row.which: last})
         return activities
 
+    async def _sifted(
+        self, values: Mapping[str, object], limit: int, criteria: AttemptCriteria
+    ) -> LogPage:
+        """Return a page of the attempts that are wanted.
 
-_SIFTED = (_a.log_id, _a.outcome, _a.event_type, _a.http_code)
+        Only these are read whole: they are long.
+        """
+        examined = _EXAMINED
+        if criteria.outcome not in {None, AttemptOutcome.SUCCEEDED}:
+            examined = examined.where(_NOT_SUCCEEDED)  # which an index fits
+        rows = examined.params(values).subquery()
+        matching = sa.select(rows.c.log_id)
+        if criteria.outcome is not None:
+            matching = matching.where(rows.c.outcome == criteria.outcome.value)
+        if criteria.event_type is not None:
+            matching = matching.where(rows.c.event_type == criteria.event_type)
+        if criteria.http_code is not None:
+            matching = matching.where(rows.c.http_code == criteria.http_code)
+        shown = matching.order_by(rows.c.log_id.desc()).limit(limit + 1)
+        async with self._database.read_transaction() as connection:
+            log_ids = (await connection.execute(shown)).scalars().all()
+            whole = sa.select(attempts).where(
+                _a.webhook_id == values["webhook_id"],
+                _a.environment_id == values["environment_id"],
+                _a.log_id.in_(log_ids),
+            )
+            found = await connection.execute(whole.order_by(_a.log_id.desc()))
+            page = [attempt_from(row) for row in found]
+            end = await last_examined(connection, rows, [rows.c.log_id])
+        return page_of(page, limit, end and end.log_id, _log_id)
 
 
-async def _sifted(
-    connection: AsyncConnection,
-    examined: sa.Subquery,
-    whole: sa.Select[Any],
-    limit: int,
-    criteria: AttemptCriteria,
-) -> LogPage:
-    """Return a page of the attempts that are wanted; only these are read whole: they are long."""
-    matching = sa.select(examined.c.log_id)
-    if criteria.outcome is not None:
-        matching = matching.where(examined.c.outcome == criteria.outcome.value)
-    if criteria.event_type is not None:
-        matching = matching.where(examined.c.event_type == criteria.event_type)
-    if criteria.http_code is not None:
-        matching = matching.where(examined.c.http_code == criteria.http_code)
-    shown = matching.order_by(examined.c.log_id.desc()).limit(limit + 1)
-    log_ids = (await connection.execute(shown)).scalars().all()
-    shown_whole = whole.where(_a.log_id.in_(log_ids)).order_by(_a.log_id.desc())
-    rows = await connection.execute(shown_whole)
-    page = [attempt_from(row) for row in rows]
-    end = await last_examined(connection, examined, [examined.c.log_id])
-    return page_of(page, limit, end and end.log_id, _log_id)
+def _newest_of_webhook(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return (
+        sa.select(*columns)
+        .where(
+            _a.webhook_id == sa.bindparam("webhook_id"),
+            _a.environment_id == sa.bindparam("environment_id"),
+            _a.log_id >= sa.bindparam("least"),
+            _a.log_id < sa.bindparam("below"),
+        )
+        .order_by(_a.log_id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
 
 
-def _within(criteria: AttemptCriteria, before: UUID | None) -> list[sa.ColumnElement[bool]]:
-    """Bound the look by the ids, which tell the time, and by an index where one fits."""
-    bounds: list[sa.ColumnElement[bool]] = []
-    if before is not None:
-        bounds.append(_a.log_id < before)
-    if criteria.since is not None:
-        bounds.append(_a.log_id >= earliest_id(criteria.since))
-    if criteria.until is not None:
-        bounds.append(_a.log_id < earliest_id(criteria.until))
-    if criteria.outcome not in {None, AttemptOutcome.SUCCEEDED}:
-        bounds.append(_NOT_SUCCEEDED)
-    return bounds
+_PAGE = Statement(_newest_of_webhook(*attempts.c))
+_EXAMINED = _newest_of_webhook(_a.log_id, _a.outcome, _a.event_type, _a.http_code)
 
 
 _SHOWN = attempts.alias("shown")
@@ -173,15 +169,15 @@ def _activity(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
 
 
 # Made once: that takes longer than to run them.
-_ACTIVITY = _activity()
-_ACTIVITY_OF_ONE = _activity(_w.webhook_id == sa.bindparam("webhook_id"))
+_ACTIVITY = Statement(_activity())
+_ACTIVITY_OF_ONE = Statement(_activity(_w.webhook_id == sa.bindparam("webhook_id")))
 
 
 def _log_id(attempt: Attempt) -> UUID:
     return attempt.log_id
 
 
-def attempt_from(row: sa.Row[Any]) -> Attempt:
+def attempt_from(row: ResultRow) -> Attempt:
     """Return the attempt that a row of the log holds."""
     request = response = None
     if row.method is not None:
@@ -207,11 +203,11 @@ def attempt_from(row: sa.Row[Any]) -> Attempt:
     )
 
 
-def _duration(row: sa.Row[Any]) -> timedelta | None:
+def _duration(row: ResultRow) -> timedelta | None:
     return None if row.duration_us is None else timedelta(microseconds=row.duration_us)
 
 
-def _error(row: sa.Row[Any]) -> AttemptError | None:
+def _error(row: ResultRow) -> AttemptError | None:
     if row.error_code is None:
         return None
     return AttemptError(ErrorCode(row.error_code), row.error_message)

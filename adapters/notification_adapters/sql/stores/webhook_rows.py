@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Dialect, RawRow, WebhookRow
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import RawRow
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
@@ -19,6 +21,15 @@ _REMEMBERED = 20_000
 
 _revision = webhooks_revision.c.revision
 _CHANGE = sa.update(webhooks_revision).values(revision=_revision + 1).returning(_revision)
+
+_WEBHOOKS = Statement(sa.select(webhooks))
+_WEBHOOK = Statement(
+    sa.select(webhooks).where(
+        webhooks.c.webhook_id == sa.bindparam("webhook_id"),
+        webhooks.c.environment_id == sa.bindparam("environment_id"),
+        webhooks.c.deleted_at.is_(None),
+    )
+)
 
 _headers = msgspec.json.Decoder(dict[str, str])
 _event_types = msgspec.json.Decoder(frozenset[str])
@@ -32,23 +43,23 @@ class WebhookRows:
     cannot be stale: it saves the decryption, never the reading.
     """
 
-    def __init__(self, dialect: Dialect, cipher: Cipher) -> None:
-        self._dialect = dialect
+    def __init__(self, database: Database, cipher: Cipher) -> None:
+        self._database = database
+        self._dialect = database.dialect
         self._cipher = cipher
-        self._seen: dict[RawRow, Webhook] = {}
+        self._seen: dict[ResultRow, Webhook] = {}
 
     async def of_environments(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
     ) -> Sequence[Webhook]:
         """Return all webhooks of these environments, oldest first, tombstones left out."""
-        rows = await self._dialect.webhooks_of(connection, environment_ids)
-        return [self._webhook(raw) for raw in rows]
+        raw = await self._dialect.webhooks_of(connection, environment_ids)
+        return self._webhooks(connection, raw)
 
-    async def get(
-        self, connection: AsyncConnection, environment_id: UUID, webhook_id: UUID
-    ) -> Webhook:
+    async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
         """Return one webhook; raise :class:`WebhookNotFound`, for a tombstone too."""
-        rows = await self._dialect.webhook(connection, environment_id, webhook_id)
+        key = {"environment_id": environment_id, "webhook_id": webhook_id}
+        rows = await self._database.fetch(_WEBHOOK, **key)
         if not rows:
             raise WebhookNotFound(webhook_id)
         return self._webhook(rows[0])
@@ -64,10 +75,10 @@ class WebhookRows:
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
     ) -> Mapping[UUID, Webhook]:
         """Return webhooks of any environment by id, tombstones too."""
-        rows = await self._dialect.webhooks_by_id(connection, webhook_ids)
-        return {webhook.webhook_id: webhook for webhook in map(self._webhook, rows)}
+        raw = await self._dialect.webhooks_by_id(connection, webhook_ids)
+        return {webhook.webhook_id: webhook for webhook in self._webhooks(connection, raw)}
 
-    def webhook_to_row(self, webhook: Webhook) -> WebhookRow:
+    def webhook_to_row(self, webhook: Webhook) -> Mapping[str, object]:
         """Return the row of a webhook: of each field the column of its name."""
         headers = None
         if webhook.custom_headers:
@@ -82,28 +93,30 @@ class WebhookRows:
             "disabled_reason": webhook.disabled_reason and webhook.disabled_reason.value,
         }
 
-    def row_to_webhook(self, row: WebhookRow) -> Webhook:
-        """Return the webhook of a row."""
-        headers, reason = row["custom_headers"], row["disabled_reason"]
-        if headers is not None:
-            place = place_of(webhooks.c.custom_headers, row["environment_id"], row["webhook_id"])
-            headers = _headers.decode(self._cipher.decrypt(headers, place))
-        converted = {
-            "method": Method(row["method"]),
-            "events": _event_types.decode(row["events"]),
-            "custom_headers": headers or {},
-            "disabled_reason": None if reason is None else DisabledReason(reason),
-        }
-        return Webhook(**{**row, **converted})
+    def _webhooks(self, connection: AsyncConnection, raw: Sequence[RawRow]) -> list[Webhook]:
+        return [*map(self._webhook, _WEBHOOKS.compiled(connection.dialect).rows(raw))]
 
-    def _webhook(self, raw: RawRow) -> Webhook:
-        webhook = self._seen.get(raw)
+    def _webhook(self, row: ResultRow) -> Webhook:
+        webhook = self._seen.get(row)
         if webhook is None:
-            webhook = self.row_to_webhook(self._dialect.webhook_row(raw))
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            self._seen[raw] = webhook
+            self._seen[row] = webhook = self._row_to_webhook(row)
         return webhook
+
+    def _row_to_webhook(self, row: ResultRow) -> Webhook:
+        headers: Mapping[str, str] = {}
+        if row.custom_headers is not None:
+            place = place_of(webhooks.c.custom_headers, row.environment_id, row.webhook_id)
+            headers = _headers.decode(self._cipher.decrypt(row.custom_headers, place))
+        reason = row.disabled_reason
+        converted = {
+            "method": Method(row.method),
+            "events": _event_types.decode(row.events),
+            "custom_headers": headers,
+            "disabled_reason": None if reason is None else DisabledReason(reason),
+        }
+        return Webhook(**{**row._asdict(), **converted})
 
 
 async def increment_revision(connection: AsyncConnection) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import CancelledDelivery, WebhookKey
+from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
@@ -30,8 +31,10 @@ from notification_core.ports.webhooks import Snapshot, WebhookStore
 _CANCELLED_AT_ONCE = 1000
 
 # Made once: every request about a webhook asks this.
-_ENVIRONMENT_OF = sa.select(webhooks.c.environment_id).where(
-    webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
+_ENVIRONMENT_OF = Statement(
+    sa.select(webhooks.c.environment_id).where(
+        webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
+    )
 )
 
 
@@ -48,11 +51,10 @@ class SqlWebhookStore(WebhookStore):
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
-        values = {"webhook_id": webhook_id}
-        async with self._database.query() as connection:
-            owner: UUID | None = (await connection.execute(_ENVIRONMENT_OF, values)).scalar()
-        if owner is None:
+        rows = await self._database.fetch(_ENVIRONMENT_OF, webhook_id=webhook_id)
+        if not rows:
             raise WebhookNotFound(webhook_id)
+        owner: UUID = rows[0].environment_id
         return owner
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
@@ -62,8 +64,7 @@ class SqlWebhookStore(WebhookStore):
 
     async def get(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
         """Return one webhook."""
-        async with self._database.query() as connection:
-            return await self._rows.get(connection, environment_id, webhook_id)
+        return await self._rows.get(environment_id, webhook_id)
 
     @retry_lost_transaction
     async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
