@@ -40,6 +40,14 @@ class InvalidWebhook(InvalidInput):
     """A webhook whose fields are refused."""
 
 
+class InvalidFilter(InvalidInput):
+    """A filter that cannot be applied; each detail names a place in it."""
+
+
+class UnrepresentableBody(InvalidInput):
+    """A body that no filter can be applied to; the message says why."""
+
+
 class InvalidReplay(InvalidInput):
     """A replay that selects nothing that could be."""
 

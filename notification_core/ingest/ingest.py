@@ -2,12 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
-from uuid import UUID
 
 from attrs import frozen
 
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import GroupCommit, retry_lost_transaction
 from notification_core.errors import StorageUnavailable, TooManyDeliveries
 from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch
@@ -52,29 +49,27 @@ class Ingest:
 
     With ``direct_dispatch``, deliveries that this process can send soon are stored as claimed by it
     and handed over in memory after the commit; all others are stored due, for any worker to claim,
-    and the workers of other processes are woken. ``full`` holds, at any time, the webhooks whose
-    queues take no more: their deliveries are skipped. What is published at the same time shares a
+    and the workers of other processes are woken. What is published at the same time shares a
     transaction; so many ``parallel`` ones make sense.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
         self,
         store: DeliveryStore,
+        planner: IngestPlanner,
         clock: Clock,
-        ids: IdGenerator,
         observer: Observer,
         direct_dispatch: DirectDispatch | None,
         notifier: DispatchNotifier,
         *,
         source: Source = Source.HTTP,
-        full: AbstractSet[UUID] = frozenset(),
         parallel: int = 1,
     ) -> None:
         self._source = source
         self._deliveries = store
         self._observer = observer
         self._direct_dispatch = direct_dispatch
-        self._planner = IngestPlanner(clock, ids, full)
+        self._planner = planner
         self._webhooks = WebhookCache()
         self._notifier = notifier
         self._storing: set[asyncio.Task[Sequence[Published]]] = set()
@@ -187,7 +182,7 @@ class Ingest:
         cached = self._webhooks.get_cached(environment_ids)
         if cached is None:
             return None
-        refusals, plan = self._planner.plan(batch, requests, cached)
+        refusals, plan = await self._planner.plan(batch, requests, cached)
         if batch.stored:
             arrivals = await self._deliveries.store(plan)
             if arrivals is None:
@@ -208,7 +203,7 @@ class Ingest:
         if not environment_ids:
             return [() for _ in requests]
         cached = await cache.load(transaction, environment_ids)
-        refusals, plan = self._planner.plan(batch, requests, cached)
+        refusals, plan = await self._planner.plan(batch, requests, cached)
         if batch.stored:
             batch.note(await transaction.add(plan))
         return _responses(requests, refusals, batch)

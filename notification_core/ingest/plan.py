@@ -5,9 +5,10 @@ process takes at once.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from attrs import define, field, frozen
 
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import TooManyDeliveries
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.webhook_cache import CachedWebhooks
 from notification_core.model.delivery import (
     MAX_DELIVERIES_PER_TRANSACTION,
@@ -28,6 +30,8 @@ from notification_core.model.event import Arrival, Event, EventKey, EventToStore
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
+
+_filter_of = attrgetter("filter")
 
 WebhooksOfEvents = Mapping[EventKey, Sequence[Webhook]]
 """Which webhooks get a delivery of each event (a skipped one if disabled)."""
@@ -139,14 +143,15 @@ class PlannedBatch:
 class IngestPlanner:
     """Plans deliveries: skipped, claimed by this process, or due.
 
-    ``full`` holds, at any time, the webhooks whose queues take no more.
+    ``full`` holds, at any time, the webhooks whose queues take no more: theirs are skipped.
     """
 
     clock: Clock
     ids: IdGenerator
-    full: AbstractSet[UUID]
+    filters: EventFilters
+    full: AbstractSet[UUID] = frozenset()
 
-    def plan(
+    async def plan(
         self, batch: PlannedBatch, requests: Sequence[Sequence[Event]], cached: CachedWebhooks
     ) -> tuple[Sequence[TooManyDeliveries | None], IngestPlan]:
         """Plan the requests that fit into one transaction, by what is known of their webhooks.
@@ -162,15 +167,23 @@ class IngestPlanner:
             # A refused request may have an event with the same key and another type.
             webhooks_of = fan_out([fitting], cached.webhooks, now)
         batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
+        has_filters = any(map(_filter_of, cached.webhooks))
+        matched: Collection[str] = ()
         for event in batch.taken:
             if event.key in batch.stored:
                 continue
             webhooks = webhooks_of[event.key]
             stored = EventToStore(event, body_of(event) if webhooks else None)
             batch.stored[event.key] = stored
+            if has_filters and stored.body is not None:
+                texts = {webhook.filter for webhook in webhooks if webhook.filter is not None}
+                matched = await self.filters.matching(texts, stored.body)
             for webhook in webhooks:
                 reason = None
-                if webhook.is_disabled(now):
+                # First: what is skipped for another reason may be replayed, without a filter.
+                if webhook.filter is not None and webhook.filter not in matched:
+                    reason = EndReason.FILTER_NOT_MATCHED
+                elif webhook.is_disabled(now):
                     reason = EndReason.WEBHOOK_DISABLED
                 elif webhook.webhook_id in self.full:
                     reason = EndReason.QUEUE_FULL

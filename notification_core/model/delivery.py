@@ -30,6 +30,7 @@ class EndReason(StrEnum):
     WEBHOOK_DISABLED = "webhook_disabled"
     WEBHOOK_DELETED = "webhook_deleted"
     QUEUE_FULL = "queue_full"
+    FILTER_NOT_MATCHED = "filter_not_matched"
     EXPIRED = "expired"
     INTERRUPTED = "interrupted"
 

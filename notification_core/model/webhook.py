@@ -35,8 +35,9 @@ class DisabledReason(StrEnum):
 class Webhook:
     """A subscription of one environment: where to send which event types.
 
-    ``custom_headers`` are in clear here; storage encrypts their values. ``version`` grows with
-    each change of the row. ``deleted_at`` is set on a tombstone.
+    ``custom_headers`` are in clear here; storage encrypts their values. ``filter`` is the JSON text
+    of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``version``
+    grows with each change of the row. ``deleted_at`` is set on a tombstone.
     """
 
     webhook_id: UUID
@@ -52,6 +53,7 @@ class Webhook:
     disabled_reason: DisabledReason | None = None
     disabled_at: datetime | None = None
     custom_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    filter: str | None = None
     version: int = 1
     deleted_at: datetime | None = None
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
+from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.memory.state import StoredDelivery
@@ -25,8 +26,9 @@ from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner
 from notification_core.ingest.consumer import EventConsumer
 from notification_core.ingest.dead_letters import DeadLetterReplay
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.ingest import Ingest
-from notification_core.ingest.plan import DirectDispatch
+from notification_core.ingest.plan import DirectDispatch, IngestPlanner
 from notification_core.maintenance.lease_reaper import LeaseReaper, ReaperRules
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
@@ -138,6 +140,10 @@ class App:
         return FaultyDeliveries(self.storage.deliveries, self.faults)
 
     @cached_property
+    def filters(self) -> EventFilters:
+        return EventFilters(JsonSchemaFilterCompiler(), self.clock)
+
+    @cached_property
     def key_cache(self) -> SigningKeyCache:
         return SigningKeyCache(
             FaultyKeys(self.storage.signing_keys, self.faults), self.clock, self.new_secret
@@ -219,13 +225,12 @@ class App:
     def ingest(self) -> Ingest:
         return Ingest(
             self.deliveries,
+            IngestPlanner(self.clock, self.ids, self.filters, self.full_queues),
             self.clock,
-            self.ids,
             self.observer,
             self.direct_dispatch,
             self.storage.notifier,
             source=self.source,
-            full=self.full_queues,
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.access.api_keys import ApiKeyService
@@ -23,8 +24,10 @@ from notification_core.dispatch.dispatcher import Dispatcher, Maintenance
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner, ErasureService
 from notification_core.errors import WorkerLockTaken
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
+from notification_core.ingest.plan import IngestPlanner
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.api_key import SECRET_BYTES
@@ -130,6 +133,7 @@ class Runtime:
     ids: IdGenerator
     deadline: ShutdownDeadline
     storage: Storage
+    filters: EventFilters
     key_cache: SigningKeyCache
     attempts: AttemptMaker
 
@@ -206,6 +210,7 @@ async def _open_runtime(
         ids=ids,
         deadline=ShutdownDeadline(clock),
         storage=storage,
+        filters=EventFilters(JsonSchemaFilterCompiler(), clock),
         key_cache=SigningKeyCache(storage.signing_keys, clock, _new_seed),
         attempts=AttemptMaker(
             sender, signatures, clock, ids, delivery_rules(settings), random.random
@@ -225,15 +230,15 @@ async def _open_ingests(
         runtime.settings.webhooks.max_pending_per_webhook,
     )
     await stack.enter_async_context(in_background(full_queues.run()))
+    planner = IngestPlanner(runtime.clock, runtime.ids, runtime.filters, full_queues.webhooks)
     ingests = {
         source: Ingest(
             storage.deliveries,
+            planner,
             runtime.clock,
-            runtime.ids,
             runtime.metrics,
             dispatcher.runner if dispatcher else None,
             storage.notifier,
-            full=full_queues.webhooks,
             source=source,
             parallel=storage.parallel_ingests,
         )

@@ -10,11 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.reencryption import Reencryption
 from notification_core.ingest.dead_letters import DeadLetterReplay
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.ingest import Ingest
+from notification_core.ingest.plan import IngestPlanner
 from notification_core.model.event import Source
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
@@ -60,8 +63,15 @@ async def open_dead_letters(
     ids = IdGenerator(clock)
     async with storage.open_storage(settings, clock, ids) as stores:
         metrics = Metrics(VERSION, "")  # counts that are gone when the command ends
+        filters = EventFilters(JsonSchemaFilterCompiler(), clock)
         ingest = Ingest(
-            stores.deliveries, clock, ids, metrics, None, stores.notifier, source=Source.KAFKA
+            stores.deliveries,
+            IngestPlanner(clock, ids, filters),
+            clock,
+            metrics,
+            None,
+            stores.notifier,
+            source=Source.KAFKA,
         )
         read = MessageReader(clock, settings.tz, settings.event.catalogue)
         yield DeadLetterReplay(stores.dead_letters, ingest, read)
