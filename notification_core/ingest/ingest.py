@@ -13,7 +13,6 @@ from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import Arrival, Event, EventKey, Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RecordsOf
-from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
 from notification_core.ports.observer import Observer
@@ -53,11 +52,10 @@ class Ingest:
     transaction; so many ``parallel`` ones make sense.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators, one by one
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
         self,
         store: DeliveryStore,
         planner: IngestPlanner,
-        clock: Clock,
         observer: Observer,
         direct_dispatch: DirectDispatch | None,
         notifier: DispatchNotifier,

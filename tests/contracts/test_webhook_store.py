@@ -26,6 +26,7 @@ FULL: dict[str, Any] = {
     "events": frozenset({"pipeline-created", "job-completed"}),
     "method": Method.PATCH,
     "description": "line\nline",
+    "filter": '{"const":"\\u0000 é 😀"}',
     "disabled_until": datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=UTC),
     "disabled_reason": DisabledReason.GONE,
     "disabled_at": datetime(1969, 5, 6, 7, 8, 9, 1, tzinfo=UTC),

@@ -226,7 +226,6 @@ class App:
         return Ingest(
             self.deliveries,
             IngestPlanner(self.clock, self.ids, self.filters, self.full_queues),
-            self.clock,
             self.observer,
             self.direct_dispatch,
             self.storage.notifier,

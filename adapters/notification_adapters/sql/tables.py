@@ -122,6 +122,8 @@ webhooks = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.Column("deleted_at", Instant),
+    # A JSON Schema; none where all events are wanted.
+    sa.Column("filter", sa.Text),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
 )
 

@@ -235,7 +235,6 @@ async def _open_ingests(
         source: Ingest(
             storage.deliveries,
             planner,
-            runtime.clock,
             runtime.metrics,
             dispatcher.runner if dispatcher else None,
             storage.notifier,

@@ -67,7 +67,6 @@ async def open_dead_letters(
         ingest = Ingest(
             stores.deliveries,
             IngestPlanner(clock, ids, filters),
-            clock,
             metrics,
             None,
             stores.notifier,

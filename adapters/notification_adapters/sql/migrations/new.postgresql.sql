@@ -234,3 +234,9 @@ INSERT INTO webhooks_revision (id, revision) VALUES (1, 0);
 INSERT INTO instance (id, oldest_compatible) VALUES (1, '0001');
 
 INSERT INTO notification_schema (version_num) VALUES ('0001') RETURNING notification_schema.version_num;
+
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE webhooks ADD COLUMN filter TEXT;
+
+UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

@@ -15,7 +15,7 @@ from notification_core.errors import (
     WrongEncryptionSecret,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The schema that this code is written for. Versions are compared as text."""
 
 VERSION_TABLE = "notification_schema"

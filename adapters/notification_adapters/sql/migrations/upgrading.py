@@ -12,13 +12,13 @@ from alembic.config import Config
 _alembic = threading.Lock()
 
 
-def upgrade(connection: sa.Connection) -> None:
-    """Bring the schema up to this version, in the transaction of the connection."""
+def upgrade(connection: sa.Connection, to: str = "head") -> None:
+    """Bring the schema up to this version or an earlier one, in the connection's transaction."""
     connection.execute(sa.select(1))  # What has not begun by then, alembic would commit by itself.
     config = _config()
     config.attributes["connection"] = connection
     with _alembic:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def as_text(dialect: str, current: str | None) -> str:
