@@ -161,11 +161,9 @@ class DeliveryRunner(DirectDispatch):
             chain.add_done_callback(self._chains.discard)
 
     def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        # What a kill would repeat is in flight still: attempts whose results are not written too.
-        unwritten, queue = self._results.unwritten, self.queue
-        if self._is_halted or unwritten + queue.in_flight >= queue.bounds.in_flight:
+        if self._is_halted:
             return None
-        return queue.next(self._clock.monotonic())
+        return self.queue.next(self._clock.monotonic(), len(self._results.unwritten))
 
     async def _run_chain(self, queued: QueuedDelivery, request: InFlightRequest) -> None:
         start: tuple[QueuedDelivery, InFlightRequest] | None = (queued, request)

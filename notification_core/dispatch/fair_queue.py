@@ -178,10 +178,13 @@ class FairQueue:
 
     # What may go out.
 
-    def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
+    def next(self, now: float, unwritten: int = 0) -> tuple[QueuedDelivery, InFlightRequest] | None:
+        """Take the next delivery that may be sent, in turn over the webhooks; None for none.
+
+        Attempts whose results are ``unwritten`` are in flight still: a kill would repeat them too.
+        """
         most = self.bounds.in_flight
-        if self.in_flight >= most:
+        if unwritten + self._responsive.in_flight + self._unresponsive.in_flight >= most:
             return None
         for share in (self._responsive, self._unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):

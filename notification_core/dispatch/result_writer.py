@@ -40,8 +40,9 @@ class ResultWriter:
     """Takes results and unsent deliveries, and writes them; the one who calls never waits.
 
     Its listener hears of what is in storage. What it has not written yet stays here while storage
-    is away. Writing results again is harmless, so that a commit of unknown outcome is simply
-    repeated; a release is not (see :meth:`_write_unsent`).
+    is away: ``unwritten`` are the results of attempts that have ended. Writing results again is
+    harmless, so that a commit of unknown outcome is simply repeated; a release is not (see
+    :meth:`_write_unsent`).
     """
 
     def __init__(
@@ -58,21 +59,16 @@ class ResultWriter:
         self._observer = observer
         self._interruption_delay = interruption_delay
         self._listener = listener
-        self._results: deque[AttemptResult] = deque()
+        self.unwritten: deque[AttemptResult] = deque()
         self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @property
-    def unwritten(self) -> int:
-        """How many attempts have ended without their result being in storage."""
-        return len(self._results)
-
     def record(self, result: AttemptResult) -> None:
         """Take the result of an attempt."""
-        self._results.append(result)
+        self.unwritten.append(result)
         self._empty.clear()
         self._work.set()
 
@@ -91,9 +87,9 @@ class ResultWriter:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._results or self._unsent:
+            while self.unwritten or self._unsent:
                 for queue, write in (
-                    (self._results, self._write_results),
+                    (self.unwritten, self._write_results),
                     (self._unsent, self._write_unsent),
                 ):
                     try:
@@ -105,7 +101,7 @@ class ResultWriter:
             self._empty.set()
 
     async def _write_results(self) -> None:
-        batch = [*islice(self._results, 1 if self._suspects else _BATCH)]
+        batch = [*islice(self.unwritten, 1 if self._suspects else _BATCH)]
         try:
             refused = await self._store.finish(batch, self._interruption_delay)
         except StorageUnavailable:
@@ -114,7 +110,7 @@ class ResultWriter:
             self._suspect(batch)
             raise
         for _ in batch:
-            self._results.popleft()
+            self.unwritten.popleft()
         self._suspects = max(0, self._suspects - len(batch))
         self._observer.results_written(len(batch))
         for result in batch:
@@ -139,9 +135,9 @@ class ResultWriter:
         if len(batch) > 1:
             self._suspects = len(batch)
         elif (reduced := _without_received_text(batch[0])) != batch[0]:
-            self._results[0] = reduced
+            self.unwritten[0] = reduced
         else:
-            self._listener.on_abandoned(self._results.popleft().fence)
+            self._listener.on_abandoned(self.unwritten.popleft().fence)
             self._suspects = max(0, self._suspects - 1)
 
     async def _write_unsent(self) -> None:

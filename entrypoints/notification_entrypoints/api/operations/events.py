@@ -4,11 +4,10 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from itertools import filterfalse
 from typing import Final, Protocol
-from uuid import UUID
 
 import msgspec
 from aiohttp import web
@@ -17,6 +16,7 @@ from attrs import evolve, field, frozen
 from notification_adapters.converters import ApiConverter
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.event_formats.event_json import read_events
+from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
@@ -55,7 +55,7 @@ class EventOperations:
     schemas: DataSchemas
     metrics: IngestMetrics
     clock: Clock
-    ids: Callable[[], UUID]
+    ids: IdGenerator
     zone: tzinfo
     converter: ApiConverter
     # One thread: several would only wait for each other.
@@ -80,17 +80,18 @@ class EventOperations:
 
         Events that are refused are counted, and those whose data does not match their schema.
         """
+        now = self.clock.now()
         try:
             if len(call.body) <= _READ_AT_ONCE:
-                events, single, mismatched = self._read(call, lambda: str(self.ids()))
+                events, single, mismatched = self._read(call, now, lambda: str(self.ids(now)))
             else:
                 loop = asyncio.get_running_loop()
                 read, single, mismatched = await loop.run_in_executor(
-                    self._reader, self._read, call, str
+                    self._reader, self._read, call, now, str
                 )
                 # Missing ids are made here: what makes them is not for two threads at a time.
                 events = [
-                    event if event.event_id else evolve(event, event_id=str(self.ids()))
+                    event if event.event_id else evolve(event, event_id=str(self.ids(now)))
                     for event in read
                 ]
         except InvalidInput as error:
@@ -107,13 +108,13 @@ class EventOperations:
         )
 
     def _read(
-        self, call: ApiCall, make_event_id: Callable[[], str]
+        self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]
     ) -> tuple[list[Event], bool, Sequence[Event]]:
         """Return the events, whether it is a single one, and those that do not fit their schema."""
         events, single = read_events(
             call.body,
             environment_id=call.environment_id,
-            now=self.clock.now(),
+            now=now,
             zone=self.zone,
             catalogue=self.schemas.catalogue,
             make_event_id=make_event_id,
