@@ -38,11 +38,13 @@ def _operation(document: Node, method: str, path: str, operation: Node) -> Itera
         yield "\n".join(_parameter(each) for each in parameters)
     body = operation.get("requestBody", {}).get("content", {})
     yield from _example(document, body, "Request")
-    answers = {status: _resolved(document, each) for status, each in operation["responses"].items()}
-    yield "\n".join(f"- {_status(status)}: {_line(each)}" for status, each in answers.items())
-    for status, answer in answers.items():
+    responses = {
+        status: _resolved(document, each) for status, each in operation["responses"].items()
+    }
+    yield "\n".join(f"- {_status(status)}: {_line(each)}" for status, each in responses.items())
+    for status, response in responses.items():
         if status.startswith("2"):
-            yield from _example(document, answer.get("content", {}), f"Answer {status}")
+            yield from _example(document, response.get("content", {}), f"Answer {status}")
 
 
 def _needed(operation: Node) -> str:

@@ -217,8 +217,8 @@ class WebhookOutdated(NotificationError):
         self.webhook_id = webhook_id
 
 
-class AlreadyAnswered(NotificationError):
-    """The same request was answered meanwhile: nothing was done, the answer can be read."""
+class ResponseAlreadyStored(NotificationError):
+    """The same request was answered meanwhile: nothing was done, the response can be read."""
 
 
 class RotationTooSoon(NotificationError):

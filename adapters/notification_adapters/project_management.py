@@ -17,7 +17,7 @@ from notification_core.errors import DirectoryUnavailable
 from notification_core.ports.environments import EnvironmentDirectory
 
 TOTAL = timedelta(seconds=3)
-"""How long a question may take, repetitions included: a person waits for the answer."""
+"""How long a question may take, repetitions included: a person waits for the response."""
 
 _ATTEMPT = timedelta(seconds=1)
 _LONGEST_PAUSE = 0.5
@@ -28,13 +28,13 @@ _PASSING = frozenset(
 
 
 class _TryAgain(DirectoryUnavailable):
-    """An answer that another attempt may well change."""
+    """A response that another attempt may well change."""
 
 
 class ProjectManagementApi(EnvironmentDirectory):
     """Asks ``GET {uri}/environments/{environment_id}``; to be made where an event loop runs.
 
-    Only the status counts: of the answer's body nothing is read, so that its size is no matter.
+    Only the status counts: of the response's body nothing is read, so that its size is no matter.
     """
 
     def __init__(self, uri: str) -> None:
@@ -46,7 +46,7 @@ class ProjectManagementApi(EnvironmentDirectory):
         )
 
     async def exists(self, environment_id: UUID) -> bool:
-        """Tell whether an environment exists; ask again for a while where no answer comes."""
+        """Tell whether an environment exists; ask again for a while where no response comes."""
         asking = AsyncRetrying(
             retry=retry_if_exception_type(_TryAgain),
             stop=stop_after_delay(TOTAL - _ATTEMPT),

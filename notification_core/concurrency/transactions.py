@@ -49,7 +49,7 @@ class GroupCommit(Generic[Request, Response]):
         self._working: set[asyncio.Task[None]] = set()
 
     def submit(self, request: Request, size: int) -> asyncio.Future[Response]:
-        """Return what the answer will be set on; the work is done even if that is cancelled."""
+        """Return what the response will be set on; the work is done even if that is cancelled."""
         response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, size, response))
         # Who has done its work stays here until its callback runs, but looks for no more: who asks

@@ -1,4 +1,4 @@
-"""One attempt: sign the event's body, send it, judge the answer."""
+"""One attempt: sign the event's body, send it, judge the response."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta

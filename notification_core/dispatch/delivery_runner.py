@@ -202,9 +202,9 @@ class DeliveryRunner(DirectDispatch):
             self._observer.background_task_failed("send", error)
             result = self._attempts.interrupted(delivery, webhook_queue.webhook)
         attempt = result.attempt
-        answered, succeeded = attempt.response is not None, attempt.error is None
+        responded, succeeded = attempt.response is not None, attempt.error is None
         now = self._clock.monotonic()
-        self.queue.finish(request, now, answered=answered, succeeded=succeeded)
+        self.queue.finish(request, now, responded=responded, succeeded=succeeded)
         self._results.record(result)
         return True
 

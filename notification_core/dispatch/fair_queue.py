@@ -208,16 +208,16 @@ class FairQueue:
     # What comes back.
 
     def finish(
-        self, request: InFlightRequest, now: float, *, answered: bool, succeeded: bool
+        self, request: InFlightRequest, now: float, *, responded: bool, succeeded: bool
     ) -> None:
         """Note that a request is over: whether the receiver answered, and how."""
         queue = request.queue
         if queue.in_flight >= queue.limit:
             queue.limited_at = now
-        queue.answering = answered
+        queue.responding = responded
         queue.failing = not succeeded
         # Fall at once while nobody answers, in time or at all, and grow by doubling again.
-        limit = queue.limit * 2 if answered else _SILENT_LIMIT
+        limit = queue.limit * 2 if responded else _SILENT_LIMIT
         queue.limit = min(limit, self.bounds.per_webhook)
         queue.touched = now
         self.cancel(request)

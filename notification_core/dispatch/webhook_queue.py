@@ -34,7 +34,7 @@ class WebhookQueue:
     reserved: int = 0
     in_flight: int = 0
     slow: int = 0
-    answering: bool = False
+    responding: bool = False
     failing: bool = False
     has_more: bool = False
     touched: float = 0.0
@@ -43,7 +43,7 @@ class WebhookQueue:
     @property
     def is_responsive(self) -> bool:
         """Tell whether the webhook has answered, and has no slow request in flight."""
-        return self.answering and not self.slow
+        return self.responding and not self.slow
 
     @property
     def queued(self) -> int:

@@ -21,13 +21,13 @@ _MOST_CACHED = 10_000
 
 
 @frozen
-class _Answer:
+class _Lookup:
     exists: bool
     until: float
 
 
 class Environments:
-    """Asks the directory which environments exist, and remembers the answers for a while.
+    """Asks the directory which environments exist, and remembers it for a while.
 
     Those that are being erased are known by the storage, and asked for each time.
     """
@@ -38,7 +38,7 @@ class Environments:
         self._directory = directory
         self._erasures = erasures
         self._clock = clock
-        self._answers: OrderedDict[UUID, _Answer] = OrderedDict()
+        self._lookups: OrderedDict[UUID, _Lookup] = OrderedDict()
 
     async def require(self, environment_id: UUID) -> None:
         """Return if the environment exists and something may be made for it.
@@ -47,16 +47,16 @@ class Environments:
         remembered, and as :meth:`refuse_erased` does.
         """
         await self.refuse_erased(environment_id)
-        answer = self._answers.get(environment_id)
-        if answer is None or self._clock.monotonic() >= answer.until:
+        lookup = self._lookups.get(environment_id)
+        if lookup is None or self._clock.monotonic() >= lookup.until:
             exists = await self._directory.exists(environment_id)
             lasts = EXISTS_FOR if exists else MISSING_FOR
-            answer = _Answer(exists, self._clock.monotonic() + lasts.total_seconds())
-            self._answers[environment_id] = answer
-            self._answers.move_to_end(environment_id)
-            if len(self._answers) > _MOST_CACHED:
-                self._answers.popitem(last=False)
-        if not answer.exists:
+            lookup = _Lookup(exists, self._clock.monotonic() + lasts.total_seconds())
+            self._lookups[environment_id] = lookup
+            self._lookups.move_to_end(environment_id)
+            if len(self._lookups) > _MOST_CACHED:
+                self._lookups.popitem(last=False)
+        if not lookup.exists:
             raise EnvironmentNotFound(environment_id)
 
     async def refuse_erased(self, environment_id: UUID) -> None:

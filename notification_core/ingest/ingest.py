@@ -83,10 +83,10 @@ class Ingest:
     ) -> Sequence[Published]:
         """Store a batch of events, all or nothing; return what became of each, in order.
 
-        Idempotent by (environment, event id), and by the request whose answer ``make_records``
+        Idempotent by (environment, event id), and by the request whose response ``make_records``
         makes. Once it has begun it runs to its end even if the caller is cancelled: a commit must
         not be torn from its hand-over. Raises :class:`TooManyDeliveries`,
-        :class:`AlreadyAnswered`, :class:`StorageUnavailable` (nothing was stored) and
+        :class:`ResponseAlreadyStored`, :class:`StorageUnavailable` (nothing was stored) and
         :class:`UnknownCommit` (publish again: what was stored is known by its id).
         """
         if make_records is None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 KEPT_FOR = timedelta(hours=24)
-"""How long the same request is given the same answer."""
+"""How long the same request is given the same response."""
 
 
 @frozen
@@ -48,8 +48,8 @@ class StoredResponse:
     environment_id: UUID
     request: str
     fingerprint: str
-    answer: bytes = field(repr=False)
-    answered_at: datetime
+    response: bytes = field(repr=False)
+    responded_at: datetime
 
 
 RequestRecords: TypeAlias = Sequence[StoredResponse | AuditEntry]

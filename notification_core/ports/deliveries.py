@@ -122,9 +122,9 @@ class IngestTransaction(Protocol):
 
     @abstractmethod
     async def add_records(self, records: RequestRecords) -> None:
-        """Write the answer to the request that all this is for, as :class:`IdempotencyStore` says.
+        """Write the response to the request that this is for, as :class:`IdempotencyStore` says.
 
-        The transaction is of no more use where this raises :class:`AlreadyAnswered`.
+        The transaction is of no more use where this raises :class:`ResponseAlreadyStored`.
         """
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:

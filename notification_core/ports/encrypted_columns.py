@@ -19,7 +19,7 @@ class ReencryptedBatch:
 
 
 class EncryptedColumns(Protocol):
-    """Signing keys, custom headers, kept answers: all that is encrypted in a storage.
+    """Signing keys, custom headers, kept responses: all that is encrypted in a storage.
 
     Every method raises :class:`StorageUnavailable`, and those that write :class:`UnknownCommit`.
     Done again each of them changes nothing more, so that whoever was killed may begin anew.

@@ -13,7 +13,7 @@ class IdempotencyStore(Protocol):
 
     A method with an effect that a request may ask for twice takes ``records``, and writes what is
     in it in the effect's own transaction. Where the request has been answered within
-    :data:`KEPT_FOR` it raises :class:`AlreadyAnswered`, and nothing of the effect is there.
+    :data:`KEPT_FOR` it raises :class:`ResponseAlreadyStored`, and nothing of the effect is there.
     Responses are encrypted at rest. Statements are scoped to the environment;
     :meth:`delete_before` cannot be.
     """

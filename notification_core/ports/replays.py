@@ -25,7 +25,7 @@ class ReplayStore(Protocol):
         """Store one more delivery, of this id, of the same event to the same webhook.
 
         Raises :class:`EventGone` where the event has no body any more, and
-        :class:`AlreadyAnswered`; then nothing is stored.
+        :class:`ResponseAlreadyStored`; then nothing is stored.
         """
 
     @abstractmethod
@@ -34,7 +34,7 @@ class ReplayStore(Protocol):
 
         Raises :class:`ReplayRunning` where the webhook has one that runs: of several callers at
         the same time one wins, and the one that runs is as durable as a commit of this call would
-        be. Raises :class:`AlreadyAnswered` before that.
+        be. Raises :class:`ResponseAlreadyStored` before that.
         """
 
     @abstractmethod

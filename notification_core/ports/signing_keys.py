@@ -39,5 +39,5 @@ class SigningKeyStore(Protocol):
         Those that would be trusted for longer expire at ``others_expire_at``; those that had
         expired when the key was made are forgotten. Raises :class:`KeysChanged`, and changes
         nothing, where the number is taken: of several callers at the same time one wins. With
-        ``records`` it raises :class:`AlreadyAnswered` before that.
+        ``records`` it raises :class:`ResponseAlreadyStored` before that.
         """

@@ -28,8 +28,8 @@ class WebhookTestStore(Protocol):
 
         The delivery is ``failed(interrupted)`` unless :meth:`finish` says otherwise: it is never
         claimed, and where the lease runs out its attempt is logged as ``interrupted``. Raises
-        :class:`AlreadyAnswered`, also if the request's first effect has only begun; then nothing
-        is stored.
+        :class:`ResponseAlreadyStored`, also if the request's first effect has only begun;
+        then nothing is stored.
         """
 
     @abstractmethod

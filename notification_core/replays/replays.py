@@ -70,7 +70,7 @@ class ReplayService:
 
         It is tried again like any other. Raises :class:`DeliveryNotFound`,
         :class:`WebhookDeleted`, :class:`WebhookDisabled`, :class:`EventGone`, and
-        :class:`AlreadyAnswered` where the request whose answer ``make_records`` makes was.
+        :class:`ResponseAlreadyStored` if the request whose response ``make_records`` makes has one.
         """
         retried = await self._history.delivery(environment_id, delivery_id)
         try:
@@ -104,7 +104,7 @@ class ReplayService:
         """Begin to make the selected deliveries of a webhook once more; return how that stands.
 
         Raises :class:`InvalidReplay`, :class:`WebhookNotFound`, :class:`WebhookDisabled`,
-        :class:`ReplayRunning`, and :class:`AlreadyAnswered` where the request whose answer
+        :class:`ReplayRunning`, and :class:`ResponseAlreadyStored` where the request whose response
         ``make_records`` makes was.
         """
         await self._check_webhook(environment_id, webhook_id)

@@ -85,8 +85,8 @@ class SigningKeyService:
         It is published at once, signs after an hour, and a day later the one before it is no
         longer to be trusted. In an emergency it signs at once, and no other key is trusted after
         a minute. Raises :class:`RotationTooSoon`, but in an emergency never,
-        :class:`KeysChanged` where too many rotate at once, and :class:`AlreadyAnswered` where the
-        request whose answer ``make_records`` makes was.
+        :class:`KeysChanged` where too many rotate at once, and :class:`ResponseAlreadyStored` if
+        the request whose response ``make_records`` makes has one.
         """
         await self._environments.refuse_erased(environment_id)
         for _ in range(_MAX_OVERTAKEN):

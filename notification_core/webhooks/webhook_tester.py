@@ -69,11 +69,11 @@ class WebhookTester:
         """Send an example of this event type, by default of one that the webhook subscribes to.
 
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
-        caller is cancelled, and the request whose answer ``make_records`` makes never sends another
-        one, whatever becomes of this. Raises :class:`WebhookNotFound`,
+        caller is cancelled, and the request whose response ``make_records`` makes never sends
+        another one, whatever becomes of this. Raises :class:`WebhookNotFound`,
         :class:`InvalidInput` if there is no such event type, :class:`TooManyWebhookTests`,
-        :class:`StorageUnavailable`, and :class:`AlreadyAnswered` if that request was answered or
-        has begun.
+        :class:`StorageUnavailable`, and :class:`ResponseAlreadyStored` if that request has
+        begun or has a response.
         """
         webhook = await self._webhooks.get(environment_id, webhook_id)
         if len(self._running) >= MOST_AT_ONCE:

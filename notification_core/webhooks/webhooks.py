@@ -108,7 +108,7 @@ class WebhookService:
 
         Raises :class:`InvalidWebhook`, which names all that is wrong,
         :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
-        :class:`AlreadyAnswered` where the request whose answer ``make_records`` makes was.
+        :class:`ResponseAlreadyStored` if the request whose response ``make_records`` makes has one.
         """
         self._check(draft, None)
         await self._environments.require(environment_id)

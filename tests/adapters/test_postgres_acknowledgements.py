@@ -51,7 +51,7 @@ class Place:
 async def place(own_server: PostgresServer) -> AsyncIterator[Place]:
     """Make a database whose commits are soon given up."""
     async with own_server.database() as database:
-        yield Place(own_server, database, evolve(own_server.server(database), answer_seconds=0.3))
+        yield Place(own_server, database, evolve(own_server.server(database), response_seconds=0.3))
 
 
 async def _new_by_statement(storage: SqlStorage) -> None:
@@ -85,17 +85,17 @@ async def _letter(storage: SqlStorage) -> None:
         await transaction.add_dead_letters([LETTER])
 
 
-ANSWER = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"answer", NOW)
+RESPONSE = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"answer", NOW)
 WEBHOOK_ID, REPLAY_ID, KEY_ID = uuid4(), uuid4(), uuid4()
 
 
 async def _keep(storage: SqlStorage) -> None:
     async with storage.deliveries.ingesting() as transaction:
-        await transaction.add_records([ANSWER])
+        await transaction.add_records([RESPONSE])
 
 
-async def _answer(storage: SqlStorage) -> None:
-    assert await storage.idempotency.find(ENVIRONMENT_ID, "request", NOW - timedelta(1)) == ANSWER
+async def _respond(storage: SqlStorage) -> None:
+    assert await storage.idempotency.find(ENVIRONMENT_ID, "request", NOW - timedelta(1)) == RESPONSE
 
 
 async def _replay(storage: SqlStorage) -> None:
@@ -141,7 +141,7 @@ Step = Callable[[SqlStorage], Coroutine[object, object, None]]
         (_nothing, _new_by_statement, _duplicate_by_statement),
         (_nothing, _new_by_statement, _duplicate_in_transaction),
         (_nothing, _letter, _letter),
-        (_nothing, _keep, _answer),
+        (_nothing, _keep, _respond),
         (_nothing, _replay, _running_replay),
         (_replay_to_cancel, _cancel_replay, _cancel_replay),
         (_key_to_revoke, _revoke, _revoke),
@@ -150,7 +150,7 @@ Step = Callable[[SqlStorage], Coroutine[object, object, None]]
 async def test_what_was_found_is_acknowledged_only_once_the_standby_has_it(
     place: Place, prepare: Step, write: Step, found: Step
 ) -> None:
-    async with opened(evolve(place.server, answer_seconds=60)) as patient:
+    async with opened(evolve(place.server, response_seconds=60)) as patient:
         await prepare(patient)
         async with standby_missing(place.postgres):
             writing = asyncio.create_task(write(patient))

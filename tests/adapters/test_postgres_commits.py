@@ -40,7 +40,7 @@ async def impatient(
     server: OwnServer, database: str, seconds: float = 0.3, pool_size: int = 10
 ) -> AsyncIterator[SqlStorage]:
     """Open a storage that waits for responses for a short time only."""
-    chosen = evolve(server.server(database), answer_seconds=seconds, pool_size=pool_size)
+    chosen = evolve(server.server(database), response_seconds=seconds, pool_size=pool_size)
     async with opened(chosen) as storage:
         yield storage
 
@@ -142,7 +142,7 @@ async def test_behind_a_pooler_the_backend_that_was_given_up_counts_too(
             uri=f"postgresql://postgres@127.0.0.1:{port}/{database}",
             direct_uri=own_server.database_uri(database),
             prepared_statements=False,
-            answer_seconds=0.3,
+            response_seconds=0.3,
             pool_size=1,
         )
         async with opened(server) as storage:

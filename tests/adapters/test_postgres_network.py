@@ -69,13 +69,13 @@ async def reached(postgres: PostgresServer) -> AsyncIterator[Reached]:
         yield Reached(storage, past_it, proxy)
 
 
-async def test_a_commit_whose_answer_is_lost_is_unknown_and_found_when_it_is_tried_again(
+async def test_a_commit_whose_response_is_lost_is_unknown_and_found_when_it_is_tried_again(
     reached: Reached,
 ) -> None:
-    reached.proxy.lose_answers_to(lambda said: b"COMMIT\0" in said)
+    reached.proxy.lose_responses_to(lambda said: b"COMMIT\0" in said)
     with pytest.raises(UnknownCommit):
         await ingest(reached.storage, event("e-1"))
-    reached.proxy.lose_no_answers()
+    reached.proxy.lose_no_responses()
     assert await ingest(reached.storage, event("e-1")) == [Arrival.DUPLICATE]
 
 

@@ -105,7 +105,7 @@ async def test_bodies_are_compressed_by_lz4_if_the_server_has_it(place: Place) -
 
 
 async def test_migrating_may_take_longer_than_any_other_statement(place: Place) -> None:
-    impatient = evolve(place.server, answer_seconds=0.001)
+    impatient = evolve(place.server, response_seconds=0.001)
     with pytest.raises(StorageUnavailable, match="in time"):
         async with (
             open_postgres_database(impatient) as database,

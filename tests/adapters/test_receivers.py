@@ -9,7 +9,7 @@ from aiohttp import web
 from tests.support.receivers import Receiver
 
 
-async def test_a_receiver_answers_by_its_script_and_repeats_the_last_answer() -> None:
+async def test_a_receiver_answers_by_its_script_and_repeats_the_last_response() -> None:
     async with Receiver(500, lambda _: web.Response(status=418)) as receiver, session() as client:
         statuses = [(await client.post(receiver.url, data=b"x")).status for _ in range(3)]
     assert statuses == [500, 418, 418]
@@ -25,20 +25,20 @@ async def test_a_receiver_remembers_what_came() -> None:
 
 async def test_a_receiver_hangs_until_it_is_released() -> None:
     async with Receiver("hang") as receiver, session() as client:
-        answer = asyncio.create_task(client.post(receiver.url))
+        response = asyncio.create_task(client.post(receiver.url))
         await receiver.wait_for(1)
-        assert (answer.done(), receiver.in_flight) == (False, 1)
+        assert (response.done(), receiver.in_flight) == (False, 1)
         receiver.release()
-        assert (await answer).status == 200
+        assert (await response).status == 200
 
 
 async def test_a_receiver_that_hangs_can_still_be_closed() -> None:
     async with session() as client:
         async with Receiver("hang") as receiver:
-            answer = asyncio.create_task(client.post(receiver.url))
+            response = asyncio.create_task(client.post(receiver.url))
             await receiver.wait_for(1)
         with pytest.raises(aiohttp.ClientError):
-            await answer
+            await response
 
 
 async def test_a_receiver_resets_connections() -> None:

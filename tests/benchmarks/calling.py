@@ -109,9 +109,9 @@ async def _logged_webhook(system: System, url: str) -> str:
     await until("the log has a page", all_are_logged)
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"{system.api}/environments/{environment}/webhooks") as answer,
+        session.get(f"{system.api}/environments/{environment}/webhooks") as response,
     ):
-        (webhook,) = await answer.json()
+        (webhook,) = await response.json()
     return str(uuid.UUID(webhook["webhook_id"]))
 
 

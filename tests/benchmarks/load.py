@@ -98,7 +98,7 @@ async def sent(name: str, url: str, count: int, size: int) -> Coroutine[None, No
 async def publish(  # noqa: PLR0913, PLR0917 - what the command line says
     api: str, environment: str, count: int, batch: int, connections: int, size: int
 ) -> None:
-    """Publish ``count`` events over so many connections; every answer must be 202."""
+    """Publish ``count`` events over so many connections; every response must be 202."""
     bodies = [_batch(batch, size) for _ in range(count // batch)]
     url = f"{api}/environments/{environment}/events"
     connector = aiohttp.TCPConnector(limit=connections)

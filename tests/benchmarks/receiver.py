@@ -50,9 +50,9 @@ class Receiver(asyncio.Protocol):
             if len(self._buffer) < until:
                 return
             body, self._buffer = self._buffer[end + 4 : until], self._buffer[until:]
-            self._answer(head, body)
+            self._respond(head, body)
 
-    def _answer(self, head: bytes, body: bytes) -> None:
+    def _respond(self, head: bytes, body: bytes) -> None:
         method, path, _ = head.split(b" ", 2)
         if method == b"GET" and path in _TOLD:
             self._write(_json(_TOLD[path]()))
@@ -66,9 +66,9 @@ class Receiver(asyncio.Protocol):
             failing = path == b"/half" and Receiver.received % 2
             self._write(_ERROR if failing else _OK)
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, response: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(answer)
+            self._transport.write(response)
 
 
 def _latencies() -> object:

@@ -150,8 +150,8 @@ class Receiver:
             aiohttp.ClientSession(connector=connector) as session,
             session.get(f"{self.url}{path}") as response,
         ):
-            answer: object = await response.json(content_type=None)
-            return answer
+            body: object = await response.json(content_type=None)
+            return body
 
     async def received(self) -> int:
         """Return how many requests have come."""

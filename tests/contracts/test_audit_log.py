@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from notification_core.errors import (
-    AlreadyAnswered,
     ReplayNotFound,
+    ResponseAlreadyStored,
     TooManyWebhooks,
     WebhookChanged,
     WebhookNotFound,
@@ -148,11 +148,11 @@ async def test_what_is_not_changed_is_not_told_of(harness: Harness) -> None:
 
 
 async def test_what_was_answered_already_is_not_told_of_again(harness: Harness) -> None:
-    answer = StoredResponse(harness.environment_id, "create", "asked", b"", harness.clock.now())
+    response = StoredResponse(harness.environment_id, "create", "asked", b"", harness.clock.now())
     first, again = _entry(harness), _entry(harness)
-    await create_a_webhook(harness, [answer, first])
-    with pytest.raises(AlreadyAnswered):
-        await create_a_webhook(harness, [answer, again])
+    await create_a_webhook(harness, [response, first])
+    with pytest.raises(ResponseAlreadyStored):
+        await create_a_webhook(harness, [response, again])
     assert await _log(harness, harness.environment_id) == [first]
 
 

@@ -11,7 +11,7 @@ from notification_adapters.memory.environments import MemoryEnvironmentDirectory
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.errors import DirectoryUnavailable
 from notification_core.ports.environments import EnvironmentDirectory
-from tests.support.receivers import LOOPBACK, PlainAnswer, ReceivedRequest, Receiver
+from tests.support.receivers import LOOPBACK, PlainResponse, ReceivedRequest, Receiver
 
 
 @frozen
@@ -30,12 +30,12 @@ async def platform(request: pytest.FixtureRequest) -> AsyncIterator[Platform]:
         return
     environment_ids: set[UUID] = set()
 
-    def answer(asked: ReceivedRequest) -> PlainAnswer:
+    def respond(asked: ReceivedRequest) -> PlainResponse:
         return (
             200 if asked.path in {f"/api/environments/{each}" for each in environment_ids} else 404
         )
 
-    async with Receiver(answer) as server:
+    async with Receiver(respond) as server:
         directory = ProjectManagementApi(f"{server.url}api/")
         yield Platform(directory, environment_ids)
         await directory.close()
@@ -57,14 +57,14 @@ async def test_nobody_can_tell_while_memory_is_away() -> None:
 
 class TestProjectManagementApi:
     @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 429, 500])
-    async def test_any_other_answer_tells_nothing(self, status: int) -> None:
+    async def test_any_other_response_tells_nothing(self, status: int) -> None:
         async with Receiver(lambda _: _pointing_elsewhere(status)) as server:
             with pytest.raises(DirectoryUnavailable, match=str(status)):
                 await _ask(server.url)
             assert len(server.requests) == 1
 
     @pytest.mark.parametrize("trouble", [502, 503, 504, "reset"])
-    async def test_a_passing_trouble_is_asked_again(self, trouble: PlainAnswer) -> None:
+    async def test_a_passing_trouble_is_asked_again(self, trouble: PlainResponse) -> None:
         async with Receiver(trouble, trouble, 200) as server:
             assert await _ask(server.url)
 
@@ -104,7 +104,7 @@ class TestProjectManagementApi:
             await runner.cleanup()
 
 
-def _pointing_elsewhere(status: int) -> PlainAnswer:
+def _pointing_elsewhere(status: int) -> PlainResponse:
     return web.Response(status=status, headers={"Location": "/elsewhere"})
 
 

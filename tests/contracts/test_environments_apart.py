@@ -40,13 +40,13 @@ class Furnished:
     webhook: Webhook
     delivery: DeliveryView
     replay: Replay
-    answer: StoredResponse
+    response: StoredResponse
 
 
 async def _furnish(harness: Harness) -> Furnished:
     store, now = harness.storage, harness.clock.now()
     entry = AuditEntry(harness.ids(), now, "anna", "::1", "x", "y", "z", harness.environment_id)
-    answer = StoredResponse(harness.environment_id, "asked", "x", b"answer", now)
+    response = StoredResponse(harness.environment_id, "asked", "x", b"answer", now)
     webhook = await harness.webhook()
     await store.signing_keys.add_first(new_signing_key(harness.environment_id, now, os.urandom(32)))
     claimed = await harness.hand_over(webhook)
@@ -54,9 +54,9 @@ async def _furnish(harness: Harness) -> Furnished:
     await harness.publish(webhook)
     chosen = Selection(now - timedelta(days=1), now + timedelta(days=1), frozenset(NOT_ARRIVED))
     replay = Replay(harness.ids(), harness.environment_id, webhook.webhook_id, chosen, now)
-    await store.replays.add(replay, [entry, answer])
+    await store.replays.add(replay, [entry, response])
     delivery = await store.history.delivery(harness.environment_id, claimed.fence.delivery_id)
-    return Furnished(webhook, delivery, replay, answer)
+    return Furnished(webhook, delivery, replay, response)
 
 
 Question = Callable[[Harness, Furnished], Awaitable[object]]
@@ -117,7 +117,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
         harness.other_environment_id, 9
     ),
     ("IdempotencyStore", "find"): lambda harness, mine: harness.storage.idempotency.find(
-        harness.other_environment_id, mine.answer.request, harness.clock.now() - KEPT_FOR
+        harness.other_environment_id, mine.response.request, harness.clock.now() - KEPT_FOR
     ),
     ("SigningKeyStore", "keys_of"): lambda harness, _: harness.storage.signing_keys.keys_of(
         [harness.other_environment_id]
@@ -215,8 +215,12 @@ async def _rows(harness: Harness) -> Sequence[object]:
 async def _told(question: Question, harness: Harness, mine: Furnished) -> object:
     """Return what a question was answered, nothing where it raised that there is nothing."""
     with suppress(LookupError, EventGone):
-        answer: Any = await question(harness, mine)
-        return answer.count if isinstance(answer, ReplayCount) else getattr(answer, "rows", answer)
+        response: Any = await question(harness, mine)
+        return (
+            response.count
+            if isinstance(response, ReplayCount)
+            else getattr(response, "rows", response)
+        )
     return None
 
 

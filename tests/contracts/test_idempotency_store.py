@@ -1,4 +1,4 @@
-"""What storage promises of the answers that it keeps: each with its effect, or neither."""
+"""What storage promises of the responses that it keeps: each with its effect, or neither."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from attrs import evolve
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import idempotent_responses
-from notification_core.errors import AlreadyAnswered, TooManyWebhooks
+from notification_core.errors import ResponseAlreadyStored, TooManyWebhooks
 from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.ports.storage import Storage
@@ -63,7 +63,7 @@ async def _found(harness: Harness, kept: StoredResponse) -> StoredResponse | Non
     return await harness.rival.idempotency.find(kept.environment_id, kept.request, since)
 
 
-async def test_an_answer_comes_back_as_it_was_given(harness: Harness, effect: Effect) -> None:
+async def test_a_response_comes_back_as_it_was_given(harness: Harness, effect: Effect) -> None:
     kept = _kept(harness)
     assert await _found(harness, kept) is None
     await effect(harness, harness.storage, kept)
@@ -75,8 +75,8 @@ async def test_an_answer_comes_back_as_it_was_given(harness: Harness, effect: Ef
 async def test_a_request_that_was_answered_has_no_effect_again(harness: Harness) -> None:
     kept = _kept(harness)
     await create_a_webhook(harness, harness.storage, kept)
-    with pytest.raises(AlreadyAnswered):
-        await create_a_webhook(harness, harness.rival, evolve(kept, answer=b"another"))
+    with pytest.raises(ResponseAlreadyStored):
+        await create_a_webhook(harness, harness.rival, evolve(kept, response=b"another"))
     assert len(await harness.storage.webhooks.list(harness.environment_id)) == 1
     assert await _found(harness, kept) == kept
 
@@ -84,12 +84,12 @@ async def test_a_request_that_was_answered_has_no_effect_again(harness: Harness)
 async def test_events_of_a_request_that_was_answered_are_not_stored(harness: Harness) -> None:
     await harness.webhook()
     await publish_an_event(harness, harness.storage, _kept(harness))
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await publish_an_event(harness, harness.rival, _kept(harness))
     assert len((await harness.claim()).deliveries) == 1
 
 
-async def test_what_is_refused_leaves_no_answer(harness: Harness) -> None:
+async def test_what_is_refused_leaves_no_response(harness: Harness) -> None:
     await harness.webhook()
     kept = _kept(harness)
     with pytest.raises(TooManyWebhooks):
@@ -106,7 +106,7 @@ async def test_of_two_at_once_one_has_the_effect(harness: Harness, effect: Effec
         return_exceptions=True,
     )
     assert ends.count(None) == 1
-    assert sum(isinstance(end, AlreadyAnswered) for end in ends) == 5
+    assert sum(isinstance(end, ResponseAlreadyStored) for end in ends) == 5
 
 
 async def test_after_a_day_the_same_request_is_another_one(
@@ -116,12 +116,12 @@ async def test_after_a_day_the_same_request_is_another_one(
     await effect(harness, harness.storage, old)
     await harness.clock.advance(KEPT_FOR.total_seconds())
     assert await _found(harness, old) is None
-    new = evolve(old, answer=b"new", answered_at=harness.clock.now())
+    new = evolve(old, response=b"new", responded_at=harness.clock.now())
     await effect(harness, harness.storage, new)
     assert await _found(harness, old) == new
 
 
-async def test_old_answers_are_forgotten_in_small_batches(harness: Harness) -> None:
+async def test_old_responses_are_forgotten_in_small_batches(harness: Harness) -> None:
     old = [_kept(harness, f"old {number}") for number in range(5)]
     for each in old:
         await publish_an_event(harness, harness.storage, each)
@@ -136,9 +136,9 @@ async def test_old_answers_are_forgotten_in_small_batches(harness: Harness) -> N
 
 
 @pytest.mark.parametrize("storage_kind", ["sqlite", "postgres"], indirect=True)
-async def test_in_a_database_an_answer_cannot_be_read_without_the_secret(harness: Harness) -> None:
+async def test_in_a_database_a_response_cannot_be_read_without_the_secret(harness: Harness) -> None:
     assert isinstance(harness.storage, SqlStorage)
-    await publish_an_event(harness, harness.storage, _kept(harness, answer=b"north"))
+    await publish_an_event(harness, harness.storage, _kept(harness, response=b"north"))
     async with harness.storage.database.read_transaction() as connection:
         row = (await connection.execute(idempotent_responses.select())).one()
     assert "north" not in repr(row)

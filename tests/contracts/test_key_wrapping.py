@@ -15,7 +15,7 @@ from notification_adapters.vault import MAX_BYTES, VaultTransit
 from notification_core.errors import NotificationError, UnwrappingRefused
 from notification_core.ports.key_wrapping import KeyWrapping
 from tests.support.certificates import Authority
-from tests.support.receivers import LOOPBACK, PlainAnswer, Receiver
+from tests.support.receivers import LOOPBACK, PlainResponse, Receiver
 from tests.support.vault_server import KEY, TOKEN, VaultServer, vault_server
 
 SECRET = "0123456789abcdef0123456789abcdeé"
@@ -81,15 +81,15 @@ class TestVault:
         assert len(vault.receiver.requests) == 3
 
     async def test_it_is_not_followed_elsewhere(self, vault: VaultServer) -> None:
-        vault.receiver.answer(web.Response(status=307, headers={"Location": "/elsewhere"}))
+        vault.receiver.respond(web.Response(status=307, headers={"Location": "/elsewhere"}))
         assert "307" in await refusal(vault)
         assert len(vault.receiver.requests) == 1
 
     @pytest.mark.parametrize("trouble", [500, 503, "reset"])
     async def test_a_passing_trouble_is_asked_again(
-        self, vault: VaultServer, trouble: PlainAnswer
+        self, vault: VaultServer, trouble: PlainResponse
     ) -> None:
-        vault.receiver.answer(trouble, vault.answer)
+        vault.receiver.respond(trouble, vault.respond)
         async with transit(vault.uri) as wrapping:
             assert await wrapping.unwrap(vault.wrap(SECRET)) == SECRET
 
@@ -97,7 +97,7 @@ class TestVault:
         self, vault: VaultServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("notification_adapters.vault.TOTAL", timedelta(seconds=3))
-        vault.receiver.answer(503)
+        vault.receiver.respond(503)
         assert "KeyServiceUnavailable: Vault answers 503" in await refusal(vault)
         await vault.receiver.down()
         assert "KeyServiceUnavailable: Vault does not answer" in await refusal(vault)
@@ -115,8 +115,10 @@ class TestVault:
         ],
         ids=["nothing", "a page", "no text", "no base64", "no UTF-8", "deep", "long"],
     )
-    async def test_an_answer_that_is_none_is_refused(self, vault: VaultServer, body: bytes) -> None:
-        vault.receiver.answer(lambda _: web.Response(body=body))
+    async def test_a_response_that_is_none_is_refused(
+        self, vault: VaultServer, body: bytes
+    ) -> None:
+        vault.receiver.respond(lambda _: web.Response(body=body))
         assert "UnwrappingRefused: Vault gives an answer that is" in await refusal(vault)
 
     async def test_its_certificate_is_verified(self, tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ class TestVault:
         (tmp_path / "ca.pem").write_text(authority.certificate)
         async with Receiver(ssl_context=context) as receiver:
             server = VaultServer(receiver)
-            receiver.answer(server.answer)
+            receiver.respond(server.respond)
             server_uri = server.uri.replace(LOOPBACK, "localhost")
             async with transit(server_uri) as wrapping:
                 with pytest.raises(UnwrappingRefused, match="DB_ENCRYPTION_VAULT_CA_FILE"):

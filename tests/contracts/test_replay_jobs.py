@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from notification_core.errors import AlreadyAnswered, ReplayNotFound, ReplayRunning
+from notification_core.errors import ReplayNotFound, ReplayRunning, ResponseAlreadyStored
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason, Failed
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import (
@@ -348,5 +348,5 @@ async def test_a_replay_that_was_answered_is_not_begun_again(harness: Harness) -
     replay = await _run(harness, await _start(harness, webhook))
     once = evolve(replay, replay_id=harness.ids(), state=ReplayState.RUNNING)
     await harness.storage.replays.add(once, [kept])
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await harness.rival.replays.add(evolve(once, replay_id=harness.ids()), [kept])

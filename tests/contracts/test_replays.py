@@ -2,7 +2,7 @@
 
 import pytest
 
-from notification_core.errors import AlreadyAnswered, EventGone
+from notification_core.errors import EventGone, ResponseAlreadyStored
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, Failed
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.request_records import StoredResponse
@@ -52,6 +52,6 @@ async def test_a_retry_that_was_answered_is_not_made_again(harness: Harness) -> 
     kept = StoredResponse(harness.environment_id, "retry", "asked", b"answer", harness.clock.now())
     once = harness.ids()
     await harness.storage.replays.retry(failed, once, [kept])
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await harness.rival.replays.retry(failed, harness.ids(), [kept])
     assert ids_of(await harness.claim()) == [once]

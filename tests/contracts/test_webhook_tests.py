@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from notification_core.errors import AlreadyAnswered
+from notification_core.errors import ResponseAlreadyStored
 from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,
@@ -135,14 +135,14 @@ async def test_a_request_that_has_begun_a_webhook_test_begins_no_other(harness: 
     webhook = await harness.webhook()
     since = harness.clock.now() - timedelta(hours=1)
     has_begun = StoredResponse(harness.environment_id, "test", "asked", b"", harness.clock.now())
-    answered = evolve(has_begun, answer=b"answer")
+    answered = evolve(has_begun, response=b"answer")
     claimed = await _begin(harness, webhook, [has_begun])
     found = [await harness.storage.idempotency.find(harness.environment_id, "test", since)]
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await _begin(harness, webhook, [has_begun])
     assert await harness.storage.webhook_tests.finish(_attempt(harness, claimed), [answered])
     found.append(await harness.storage.idempotency.find(harness.environment_id, "test", since))
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await _begin(harness, webhook, [has_begun])
     assert found == [has_begun, answered]
     assert len(await harness.log(webhook)) == 1

@@ -35,8 +35,8 @@ async def command(up: Up, key: str, *arguments: str) -> tuple[int, str, str]:
 async def status(up: Up, key: str) -> int:
     url = f"http://127.0.0.1:{up.ports[0]}/api/environments/{_ENVIRONMENT}/webhooks"
     headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.request("GET", url, headers=headers) as answer:
-        return answer.status
+    async with aiohttp.request("GET", url, headers=headers) as response:
+        return response.status
 
 
 async def test_from_the_first_key_to_one_that_is_revoked_everywhere(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def running(example: str, database: str, receiver: Receiver) -> AsyncItera
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        await until(f"{example} answers", lambda: answers(url), 60)
+        await until(f"{example} answers", lambda: responds(url), 60)
         yield url
     finally:
         if process.returncode is None:
@@ -59,7 +59,7 @@ async def running(example: str, database: str, receiver: Receiver) -> AsyncItera
     assert code in {0, -signal.SIGTERM}
 
 
-async def answers(url: str) -> bool:
+async def responds(url: str) -> bool:
     try:
         async with ClientSession() as session, session.get(url):
             return True
@@ -101,8 +101,8 @@ async def test_the_aiohttp_service_tells_of_what_it_stores_and_of_nothing_else(
 async def test_the_fastapi_service_tells_once(database: str) -> None:
     async with Receiver() as receiver, running("embed_fastapi.py", database, receiver) as url:
         for told_before in (False, True):
-            async with ClientSession() as session, session.post(f"{url}/jobs/{JOB}") as answer:
-                assert answer.status == HTTPStatus.ACCEPTED
-                assert await answer.json() == {"told_before": told_before}
+            async with ClientSession() as session, session.post(f"{url}/jobs/{JOB}") as response:
+                assert response.status == HTTPStatus.ACCEPTED
+                assert await response.json() == {"told_before": told_before}
         (request,) = await receiver.wait_for(1)
         assert request.headers["webhook-id"] == f"msg_{JOB}"

@@ -153,6 +153,6 @@ def padded(event_id: str, size: int) -> bytes:
 async def publish_raw(api: Api, body: bytes) -> int:
     url = f"{api.base}/environments/{api.environment}/events"
     headers = {"Content-Type": "application/json"}
-    async with api.session.post(url, data=BytesIO(body), headers=headers) as answer:
-        await answer.read()
-        return answer.status
+    async with api.session.post(url, data=BytesIO(body), headers=headers) as response:
+        await response.read()
+        return response.status

@@ -78,32 +78,34 @@ def found(secrets: Mapping[str, str | bytes], told: Mapping[str, str]) -> Sequen
 
 @frozen
 class Asking:
-    """Asks a process, and remembers every answer by what was asked."""
+    """Asks a process, and remembers every response by what was asked."""
 
     session: aiohttp.ClientSession
     ports: Sequence[int]
-    answers: dict[str, str]
+    responses: dict[str, str]
 
     async def api(
         self, method: str, path: str, key: str, body: object = None, *, keep: bool = True
     ) -> object:
         url = f"http://{LOOPBACK}:{self.ports[0]}/api/{path}"
         headers = {"Authorization": f"Bearer {key}"}
-        async with self.session.request(method, url, json=body, headers=headers) as answer:
-            text = await answer.text()
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            text = await response.text()
             if keep:
-                self.answers[f"{method} {path} ({len(self.answers)})"] = f"{answer.headers}{text}"
+                self.responses[f"{method} {path} ({len(self.responses)})"] = (
+                    f"{response.headers}{text}"
+                )
             return json.loads(text) if text else None
 
     async def ops(self, path: str) -> None:
-        async with self.session.get(f"http://{LOOPBACK}:{self.ports[1]}/{path}") as answer:
-            self.answers[path] = await answer.text()
+        async with self.session.get(f"http://{LOOPBACK}:{self.ports[1]}/{path}") as response:
+            self.responses[path] = await response.text()
 
     async def is_there(self) -> bool:
         try:
             url = f"http://{LOOPBACK}:{self.ports[0]}/api/openapi.json"
-            async with self.session.get(url) as answer:
-                return answer.status == HTTPStatus.OK
+            async with self.session.get(url) as response:
+                return response.status == HTTPStatus.OK
         except aiohttp.ClientError:
             return False
 
@@ -158,7 +160,7 @@ async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
         "API key": key.rpartition("_")[2],
         "token": TOKEN.rpartition(".")[2],
     }
-    told = {"the log": up.said(), **asking.answers, **titles, **rows}
+    told = {"the log": up.said(), **asking.responses, **titles, **rows}
     assert any("Proxy-Authorization" in asked.headers for asked in proxy.requests)
     assert "aiokafka" in up.said(), "brokers were looked for"
     assert "SQL parameters hidden" in up.said(), "and a statement failed"

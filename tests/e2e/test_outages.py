@@ -54,8 +54,8 @@ async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alarms_wat
         status = f"http://127.0.0.1:{up.ports[1]}/status"
 
         async def is_behind() -> bool:
-            async with request("GET", status) as answer:
-                oldest = (await answer.json())["oldest_due_seconds"]
+            async with request("GET", status) as response:
+                oldest = (await response.json())["oldest_due_seconds"]
             failed = await up.metric("notification_deliveries_failed_total")
             return failed >= 4 and oldest is not None and oldest > 15
 
@@ -87,14 +87,14 @@ async def test_without_its_brokers_it_is_ready_and_delivers_what_is_published(
         await receiver.wait_for(1)
 
         async def is_told() -> bool:
-            async with request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as answer:
-                assert answer.status == HTTPStatus.OK
-                parts = (await answer.json())["parts"]
+            async with request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as response:
+                assert response.status == HTTPStatus.OK
+                parts = (await response.json())["parts"]
                 return "No broker can be reached" in parts["event source"]
 
         await until("it says that its brokers are unreachable", is_told)
 
 
 async def _metrics(up: Up) -> str:
-    async with request("GET", f"http://127.0.0.1:{up.ports[1]}/metrics") as answer:
-        return await answer.text()
+    async with request("GET", f"http://127.0.0.1:{up.ports[1]}/metrics") as response:
+        return await response.text()

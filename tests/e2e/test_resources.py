@@ -31,8 +31,8 @@ def enough_open_files() -> Iterator[None]:
 async def ready(up: Up) -> tuple[int, str]:
     url = f"http://{LOOPBACK}:{up.ports[1]}/readyz"
     timeout = aiohttp.ClientTimeout(total=20)
-    async with aiohttp.request("GET", url, timeout=timeout) as answer:
-        return answer.status, await answer.text()
+    async with aiohttp.request("GET", url, timeout=timeout) as response:
+        return response.status, await response.text()
 
 
 async def is_ready(up: Up) -> bool:

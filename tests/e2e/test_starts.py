@@ -39,9 +39,9 @@ def through(proxy: Proxy, place: ServerPlace) -> Mapping[str, str]:
 async def waits(up: Up) -> bool:
     """Tell whether it says what it waits for."""
     try:
-        async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/readyz") as answer:
-            text = await answer.text()
-            unready = answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+        async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/readyz") as response:
+            text = await response.text()
+            unready = response.status == HTTPStatus.SERVICE_UNAVAILABLE
             return unready and "The database cannot be reached." in text
     except aiohttp.ClientError:
         return False

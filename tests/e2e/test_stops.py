@@ -19,8 +19,8 @@ REQUESTS_END_WITHIN = 12
 
 
 async def is_unready(up: Up) -> bool:
-    async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/readyz") as answer:
-        return answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+    async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/readyz") as response:
+        return response.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["alone", "two workers"])
@@ -38,9 +38,9 @@ async def test_during_the_delay_it_accepts_requests_and_is_unready_and_claims_no
         async with api_of(up) as another:  # by a new connection, which is not to be kept
             url = f"{another.base}/environments/{api.environment}/events"
             event = event_named("meanwhile")
-            async with another.session.post(url, json=event) as answer:
-                assert answer.status == HTTPStatus.ACCEPTED
-                assert answer.headers["Connection"] == "close"
+            async with another.session.post(url, json=event) as response:
+                assert response.status == HTTPStatus.ACCEPTED
+                assert response.headers["Connection"] == "close"
         receiver.release()  # so that the attempt that is under way ends
         assert await up.ended(STOPS_WITHIN) == 0
         states = "SELECT count(*) FROM deliveries WHERE state = '{}' AND worker IS NULL"

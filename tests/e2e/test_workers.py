@@ -37,8 +37,8 @@ async def worker_pool(
 
 async def told(up: Up, path: str) -> tuple[int, str]:
     """Ask the ops server."""
-    async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/{path}") as answer:
-        return answer.status, await answer.text()
+    async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/{path}") as response:
+        return response.status, await response.text()
 
 
 async def parts(up: Up) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, backstage, log_success, on_sqlite
 from tests.entrypoints.checked_api import (
     DOCUMENT,
-    Answer,
+    ApiResponse,
     CheckedClient,
     Node,
     called,
@@ -95,7 +95,7 @@ class Guarded:
         await self.issuing.revoke(UUID(api_key_id_in(text)))
         return text
 
-    async def call(self, operation: Operation, credential: str | None, **ids: str) -> Answer:
+    async def call(self, operation: Operation, credential: str | None, **ids: str) -> ApiResponse:
         """Call an operation on the things of the first environment, or on those of ``ids``."""
         headers = {} if credential is None else {"Authorization": credential}
         path = operation.path

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.entrypoints.checked_api import Answer, CheckedClient
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 ANOTHER = "6d3e1f50-9a1b-4a53-8a6f-0f1e2d3c4b5a"
@@ -34,5 +34,7 @@ async def create(
     return dict(created.json)
 
 
-async def publish(api: CheckedClient, events: object, environment: str = ENVIRONMENT) -> Answer:
+async def publish(
+    api: CheckedClient, events: object, environment: str = ENVIRONMENT
+) -> ApiResponse:
     return await api.post(f"/environments/{environment}/events", events)

@@ -1,4 +1,4 @@
-"""The API on a real server on loopback, with a client that holds every answer to the document."""
+"""The API on a real server on loopback, with a client that holds every response to the document."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -35,8 +35,8 @@ DOCUMENT = cast(
 
 
 @frozen
-class Answer:
-    """An answer that the document allows; ``json`` is its body, None where it has none."""
+class ApiResponse:
+    """A response that the document allows; ``json`` is its body, None where it has none."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,30 +54,30 @@ class Answer:
 
 @frozen
 class CheckedClient:
-    """Calls the API; an answer that the document does not allow fails the test."""
+    """Calls the API; a response that the document does not allow fails the test."""
 
     session: aiohttp.ClientSession
     url: str
 
-    async def call(self, method: str, path: str, **options: Any) -> Answer:
-        """Call ``path`` below the API's base and return the answer, held to the document."""
+    async def call(self, method: str, path: str, **options: Any) -> ApiResponse:
+        """Call ``path`` below the API's base and return the response, held to the document."""
         async with self.session.request(method, f"{self.url}{BASE}{path}", **options) as response:
             body = await response.read()
-            check_answer(method, path, response.status, response.headers, body)
-            return Answer(
+            check_response(method, path, response.status, response.headers, body)
+            return ApiResponse(
                 response.status, response.headers, msgspec.json.decode(body) if body else None
             )
 
-    async def get(self, path: str, **options: Any) -> Answer:
+    async def get(self, path: str, **options: Any) -> ApiResponse:
         return await self.call("GET", path, **options)
 
-    async def post(self, path: str, json: object) -> Answer:
+    async def post(self, path: str, json: object) -> ApiResponse:
         return await self.call("POST", path, json=json)
 
-    async def put(self, path: str, json: object) -> Answer:
+    async def put(self, path: str, json: object) -> ApiResponse:
         return await self.call("PUT", path, json=json)
 
-    async def delete(self, path: str) -> Answer:
+    async def delete(self, path: str) -> ApiResponse:
         return await self.call("DELETE", path)
 
 
@@ -104,10 +104,10 @@ async def called(
         yield CheckedClient(session, url)
 
 
-def check_answer(
+def check_response(
     method: str, path: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Fail unless the document has this answer: status, headers and every field of the body."""
+    """Fail unless the document has this response: status, headers and every field of the body."""
     operation = operation_at(method, path)
     if operation is None:
         assert status >= 400, f"{method} {path} is not in the document, but was answered"

@@ -18,6 +18,6 @@ async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def api(stage: Backstage) -> AsyncIterator[CheckedClient]:
-    """Give a client of that API which holds every answer to the document."""
+    """Give a client of that API which holds every response to the document."""
     async with called(stage.application) as client:
         yield client

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from attrs import define, field, frozen
 
-Answer = tuple[int, object] | tuple[int, object, dict[str, str]]
+FakeResponse = tuple[int, object] | tuple[int, object, dict[str, str]]
 """A status, what is answered as JSON, and headers."""
 
 
@@ -25,19 +25,19 @@ class Request:
 
 @define
 class FakeApi:
-    """``script`` holds, by method and path, the answers to come; the last one repeats."""
+    """``script`` holds, by method and path, the responses to come; the last one repeats."""
 
     url: str
-    script: dict[tuple[str, str], list[Answer]] = field(factory=lambda: defaultdict(list))
+    script: dict[tuple[str, str], list[FakeResponse]] = field(factory=lambda: defaultdict(list))
     requests: list[Request] = field(factory=list)
 
-    def answers(self, method: str, path: str, *answers: Answer) -> None:
-        self.script[method, path] = list(answers)
+    def responds(self, method: str, path: str, *responses: FakeResponse) -> None:
+        self.script[method, path] = list(responses)
 
     def bodies(self, method: str = "POST") -> list[bytes]:
         return [request.body for request in self.requests if request.method == method]
 
-    def answer(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> FakeResponse:
         self.requests.append(request)
         planned = self.script[request.method, request.path.partition("?")[0]]
         if not planned:
@@ -46,11 +46,11 @@ class FakeApi:
 
 
 @contextmanager
-def fake_api(port: int = 0, *planned: tuple[str, str, Answer]) -> Iterator[FakeApi]:
+def fake_api(port: int = 0, *planned: tuple[str, str, FakeResponse]) -> Iterator[FakeApi]:
     """Serve a stand-in while the context is open; what is planned is so from the first request."""
     server = _Server(("127.0.0.1", port), _Handler)
-    for method, path, answer in planned:
-        server.api.answers(method, path, answer)
+    for method, path, response in planned:
+        server.api.responds(method, path, response)
     thread = Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/api")
         credential, version = self.headers["Authorization"], self.headers["If-Match"]
         request = Request(self.command, path, body, credential, version)
-        status, value, *headers = cast("_Server", self.server).api.answer(request)
+        status, value, *headers = cast("_Server", self.server).api.respond(request)
         text = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))

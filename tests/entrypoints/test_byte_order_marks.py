@@ -37,7 +37,7 @@ def in_utf_16(text: bytes, mark: bytes) -> bytes:
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     with fake_api() as api:
         monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
-        api.answers("POST", EVENTS, (202, [{"event_id": "1", "duplicate": False}]))
+        api.responds("POST", EVENTS, (202, [{"event_id": "1", "duplicate": False}]))
         yield api
 
 

@@ -275,7 +275,7 @@ class TestEvents:
 class TestInTheHostsOwnTests:
     async def test_a_retry_takes_no_time_with_a_clock_of_ones_own(self) -> None:
         async with in_memory() as (notifications, sender, clock):
-            sender.answer("https://example.com/", 500, 200)
+            sender.respond("https://example.com/", 500, 200)
             await subscribe(notifications, "https://example.com/")
             event = notifications.event(ENVIRONMENT, "job-completed", {})
             (published,) = await notifications.publish([event])

@@ -10,7 +10,7 @@ from tests.faults.verification import as_seen
 from tests.support.receivers import ReceivedRequest, Receiver
 
 Manner = Callable[[], tuple[float, int]]
-"""Chooses how many seconds a request waits for its answer, and the status of that."""
+"""Chooses how many seconds a request waits for its response, and the status of that."""
 
 
 @define
@@ -23,13 +23,13 @@ class Accounts:
     def receiver(self, manner: Manner) -> Receiver:
         """Return a receiver that answers in its manner, to be opened; it keeps account here."""
 
-        async def answer(request: ReceivedRequest) -> int:
+        async def respond(request: ReceivedRequest) -> int:
             seconds, status = manner()
             await asyncio.sleep(seconds)
             self._answered[id(request)] = status
             return status
 
-        receiver = Receiver(answer)
+        receiver = Receiver(respond)
         self.receivers.append(receiver)
         return receiver
 

@@ -36,7 +36,7 @@ class Producer:
     _giving_up: bool = False
 
     async def run(self) -> None:
-        """Publish until told to stop; then no batch is left without an answer to its last try."""
+        """Publish until told to stop; then no batch is left without a response to its last try."""
         await asyncio.gather(*(self._publish_on() for _ in range(_CONNECTIONS)))
         self.is_idle = True
 

@@ -18,7 +18,7 @@ _PACES_A_SECOND = 20
 
 
 class Loss(Enum):
-    """What comes instead of an answer."""
+    """What comes instead of a response."""
 
     RESET = auto()
     END = auto()
@@ -55,7 +55,7 @@ class _Link:
     losing: bool = False
 
     def lose(self, how: Loss) -> None:
-        """Keep an answer back, and say this instead."""
+        """Keep a response back, and say this instead."""
         if how is Loss.RESET:
             self.cut()
         elif how is Loss.END:
@@ -76,7 +76,7 @@ class Proxy:
     """Passes connections on to a port of this machine.
 
     Each piece of what the server answers is held for ``delay`` seconds, and comes at no more than
-    ``rate`` bytes a second where that is given. ``came`` counts connections, ``lost`` the answers
+    ``rate`` bytes a second where that is given. ``came`` counts connections, ``lost`` the responses
     that were kept back.
     """
 
@@ -127,11 +127,11 @@ class Proxy:
         """Have new connections passed on again; those that have lost something stay dark."""
         self._swallows = False
 
-    def lose_answers_to(self, loses: Callable[[bytes], bool], loss: Loss = Loss.RESET) -> None:
-        """Pass on each request that is chosen, and keep its answer back; nothing comes after it."""
+    def lose_responses_to(self, loses: Callable[[bytes], bool], loss: Loss = Loss.RESET) -> None:
+        """Pass on each request that is chosen, and keep its response back, and what follows."""
         self._loses, self._loss = loses, loss
 
-    def lose_no_answers(self) -> None:
+    def lose_no_responses(self) -> None:
         """Let all answers through again."""
         self._loses = None
 
@@ -157,7 +157,7 @@ class Proxy:
         link = _Link(client, server, asyncio.current_task(), dark=self._swallows)
         self._links.add(link)
         try:
-            await asyncio.gather(self._ask(link), self._answer(link))
+            await asyncio.gather(self._ask(link), self._respond(link))
         except OSError:
             await _in_the_dark(link)
         finally:
@@ -173,7 +173,7 @@ class Proxy:
         await _in_the_dark(link)
         link.server.finish()
 
-    async def _answer(self, link: _Link) -> None:
+    async def _respond(self, link: _Link) -> None:
         while data := await link.server.reader.read(_CHUNK):
             if link.losing:
                 self.lost += 1

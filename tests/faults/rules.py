@@ -163,7 +163,7 @@ def doubled(run: Run) -> Iterator[str]:
 
 
 def _unheard(run: Run, delivery_id: str) -> int:
-    """Count the attempts of which an answer may have come when it was waited for no longer."""
+    """Count the attempts of which a response may have come when it was waited for no longer."""
     timeout = run.history.allowed.timeout
     if timeout is None:
         return 0

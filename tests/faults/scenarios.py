@@ -126,11 +126,11 @@ def events(count: int) -> Sequence[str]:
 
 async def failing(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Publish to a receiver that takes some time and fails again and again."""
-    answers = [500, 200, 503, 500, 200]
+    responses = [500, 200, 503, 500, 200]
 
     def manner() -> tuple[float, int]:
-        answers.append(answers.pop(0))
-        return 0.3, answers[-1]
+        responses.append(responses.pop(0))
+        return 0.3, responses[-1]
 
     settings = {"WEBHOOKS_RETRY_INTERVAL": "100ms"}
     async with on_scene(folder, place, tampering, manner, **settings) as scene:
@@ -140,10 +140,10 @@ async def failing(folder: Path, place: Place, tampering: Sequence[str]) -> Histo
 
 async def failing_once(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Publish to a receiver that fails at first, and wait long with the retry."""
-    answers = [500, 200]
+    responses = [500, 200]
 
     def manner() -> tuple[float, int]:
-        return 0, answers.pop(0)
+        return 0, responses.pop(0)
 
     settings = {"WEBHOOKS_RETRY_INTERVAL": "4s"}
     async with on_scene(folder, place, tampering, manner, **settings) as scene:
@@ -152,7 +152,7 @@ async def failing_once(folder: Path, place: Place, tampering: Sequence[str]) -> 
 
 
 async def slow_at_first(folder: Path, place: Place, tampering: Sequence[str]) -> History:
-    """Publish to a receiver whose first answers take longer than the time between two polls."""
+    """Publish to a receiver whose first responses take longer than the time between two polls."""
     slow = [1.5 * POLL] * 5
 
     def manner() -> tuple[float, int]:
@@ -185,7 +185,9 @@ async def killed_before_sending(folder: Path, place: Place, tampering: Sequence[
     return await _killed(folder, place, tampering, "connecting")
 
 
-async def killed_after_the_answer(folder: Path, place: Place, tampering: Sequence[str]) -> History:
+async def killed_after_the_response(
+    folder: Path, place: Place, tampering: Sequence[str]
+) -> History:
     """Kill it when the receiver has answered and nothing of that is written."""
     return await _killed(folder, place, tampering, "answered")
 

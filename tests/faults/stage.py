@@ -120,8 +120,8 @@ class Up:
         """Return its metrics; nothing while it does not answer."""
         try:
             url = f"http://127.0.0.1:{self.ports[1]}/metrics"
-            async with aiohttp.request("GET", url) as answer:
-                return await answer.text()
+            async with aiohttp.request("GET", url) as response:
+                return await response.text()
         except aiohttp.ClientError:
             return ""
 
@@ -193,8 +193,10 @@ class Up:
         assert self.process
         assert self.process.returncode is None, f"`{self.command}` ended: {self.said()}"
         try:
-            async with aiohttp.request("GET", f"http://127.0.0.1:{self.ports[1]}/readyz") as answer:
-                return answer.status == HTTPStatus.OK
+            async with aiohttp.request(
+                "GET", f"http://127.0.0.1:{self.ports[1]}/readyz"
+            ) as response:
+                return response.status == HTTPStatus.OK
         except aiohttp.ClientError:
             return False
 
@@ -210,8 +212,8 @@ class Api:
     async def subscribe(self, url: str, **fields: object) -> str:
         """Create a webhook for the one event type of the tests; return its id."""
         webhook = {"name": "a webhook", "url": url, "events": [TYPE], **fields}
-        answer = await self.call("POST", f"environments/{self.environment}/webhooks", webhook)
-        return str(answer["webhook_id"])
+        response = await self.call("POST", f"environments/{self.environment}/webhooks", webhook)
+        return str(response["webhook_id"])
 
     async def change(self, webhook_id: str, **fields: object) -> JsonObject:
         """Put a webhook back with other values; None takes a field away."""
@@ -221,8 +223,8 @@ class Api:
 
     async def delete(self, webhook_id: str) -> None:
         """Delete a webhook."""
-        async with self.session.delete(f"{self.base}/webhooks/{webhook_id}") as answer:
-            assert answer.status == HTTPStatus.NO_CONTENT, await answer.text()
+        async with self.session.delete(f"{self.base}/webhooks/{webhook_id}") as response:
+            assert response.status == HTTPStatus.NO_CONTENT, await response.text()
 
     async def publish(self, *event_ids: str) -> None:
         """Publish events of the tests' type, and have them acknowledged."""
@@ -230,11 +232,11 @@ class Api:
         assert status == HTTPStatus.ACCEPTED
 
     async def try_to_publish(self, events: Sequence[JsonObject]) -> int:
-        """Publish events; return the status of the answer."""
+        """Publish events; return the status of the response."""
         url = f"{self.base}/environments/{self.environment}/events"
-        async with self.session.post(url, json=events) as answer:
-            await answer.read()
-            return answer.status
+        async with self.session.post(url, json=events) as response:
+            await response.read()
+            return response.status
 
     async def key(self) -> str:
         """Return the environment's public verification key in hex."""
@@ -245,18 +247,18 @@ class Api:
 
     async def call_for_list(self, path: str) -> Sequence[JsonObject]:
         """Get a list, which must succeed."""
-        async with self.session.get(f"{self.base}/{path}") as answer:
-            assert answer.ok, await answer.text()
-            told = await answer.json()
+        async with self.session.get(f"{self.base}/{path}") as response:
+            assert response.ok, await response.text()
+            told = await response.json()
             assert isinstance(told, list)
             return told
 
     async def call(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         """Make a call that must succeed; return the object that it answers with."""
-        async with self.session.request(method, f"{self.base}/{path}", json=body) as answer:
-            text = await answer.text()
-            assert answer.ok, f"{answer.status}: {text}"
-            told = await answer.json()
+        async with self.session.request(method, f"{self.base}/{path}", json=body) as response:
+            text = await response.text()
+            assert response.ok, f"{response.status}: {text}"
+            told = await response.json()
             assert isinstance(told, dict)
             return told
 

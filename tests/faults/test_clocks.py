@@ -20,10 +20,10 @@ LATE = timedelta(seconds=5)
 
 
 def failing_twice() -> Manner:
-    answers = [500] * (2 * COUNT)
+    responses = [500] * (2 * COUNT)
 
     def manner() -> tuple[float, int]:
-        return 0, answers.pop() if answers else 200
+        return 0, responses.pop() if responses else 200
 
     return manner
 

@@ -94,12 +94,12 @@ def fails_first() -> Callable[[ReceivedRequest], int]:
     """Answer 500 to the first attempt of every fifth delivery, so that it comes by a claim."""
     deliveries = dict[str, int]()
 
-    def answer(request: ReceivedRequest) -> int:
+    def respond(request: ReceivedRequest) -> int:
         number = deliveries.setdefault(request.headers["webhook-delivery"], len(deliveries))
         is_first = request.headers["webhook-attempt"] == "1"
         return 500 if is_first and number % FAILING_FIRST == 0 else 200
 
-    return answer
+    return respond
 
 
 async def measured(api: Api, receiver: Receiver, name: str) -> Measured:

@@ -171,8 +171,8 @@ async def test_without_brokers_it_stays_and_says_so_and_its_end_does_not_wait_fo
 
 async def readiness(consumer: Up) -> tuple[int, Mapping[str, str]]:
     url = f"http://127.0.0.1:{consumer.ports[1]}/readyz"
-    async with aiohttp.request("GET", url) as answer:
-        return answer.status, (await answer.json())["parts"]
+    async with aiohttp.request("GET", url) as response:
+        return response.status, (await response.json())["parts"]
 
 
 @pytest.mark.long

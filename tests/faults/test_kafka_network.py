@@ -31,10 +31,10 @@ async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
 Fault = Callable[[Proxy, Random], Coroutine[None, None, None]]
 
 
-async def answers_are_lost(proxy: Proxy, random: Random) -> None:
-    proxy.lose_answers_to(lambda _: random.random() < 0.05)
+async def responses_are_lost(proxy: Proxy, random: Random) -> None:
+    proxy.lose_responses_to(lambda _: random.random() < 0.05)
     await asyncio.sleep(10)
-    proxy.lose_no_answers()
+    proxy.lose_no_responses()
 
 
 async def connections_are_cut(proxy: Proxy, random: Random) -> None:
@@ -68,7 +68,7 @@ async def all_is_swallowed(proxy: Proxy, _: Random) -> None:
 
 
 FAULTS = (
-    answers_are_lost,
+    responses_are_lost,
     connections_are_cut,
     connections_are_half_closed,
     they_refuse_for_a_minute,

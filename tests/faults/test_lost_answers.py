@@ -18,7 +18,7 @@ from tests.support.waiting import until
 
 EVENTS = [f"event-{number:03}" for number in range(30)]
 SETTINGS = {"WEBHOOKS_WRITE_TIMEOUT": "2s", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
-TRICKLE = 200  # bytes a second: an answer takes most of a second
+TRICKLE = 200  # bytes a second: a response takes most of a second
 _ATTEMPT = re.compile(
     rb"webhook-delivery: (\S+).*webhook-attempt: (\d+)", re.DOTALL | re.IGNORECASE
 )
@@ -36,7 +36,7 @@ def loses(said: bytes) -> bool:
 
 
 def as_it_arrived(seen: Seen) -> Seen:
-    """Return a receiver's account without an answer where that was lost."""
+    """Return a receiver's account without a response where that was lost."""
     return evolve(seen, answered=None) if is_lost(seen.delivery_id, seen.attempt) else seen
 
 
@@ -46,7 +46,7 @@ def errors(stored: Stored, webhook_id: str) -> Counter[str | None]:
 
 
 @pytest.mark.experiment(5, "receivers' answers are lost on the way, or trickle")
-async def test_an_answer_that_is_lost_is_a_failed_attempt_and_the_next_one_arrives(
+async def test_a_response_that_is_lost_is_a_failed_attempt_and_the_next_one_arrives(
     experiment: Experiment,
 ) -> None:
     accounts = Accounts()
@@ -57,7 +57,7 @@ async def test_an_answer_that_is_lost_is_a_failed_attempt_and_the_next_one_arriv
         for loss in Loss:
             receiver = await stack.enter_async_context(accounts.receiver(lambda: (0, 200)))
             proxy = await stack.enter_async_context(proxy_before(receiver.port))
-            proxy.lose_answers_to(loses, loss)
+            proxy.lose_responses_to(loses, loss)
             webhooks.append((await api.subscribe(f"http://127.0.0.1:{proxy.port}/"), loss))
         receiver = await stack.enter_async_context(trickling.receiver(lambda: (0, 200)))
         slow = await stack.enter_async_context(proxy_before(receiver.port))
@@ -80,7 +80,7 @@ async def test_an_answer_that_is_lost_is_a_failed_attempt_and_the_next_one_arriv
 @pytest.mark.long
 @pytest.mark.experiment(26, "publishers do not hear the answer and publish again")
 @pytest.mark.parametrize("loss", [Loss.RESET, Loss.END], ids=["reset", "end"])
-async def test_a_publisher_that_hears_no_answer_publishes_again_and_nothing_is_doubled(
+async def test_a_publisher_that_hears_no_response_publishes_again_and_nothing_is_doubled(
     experiment: Experiment, place: Place, loss: Loss
 ) -> None:
     async with (
@@ -89,7 +89,7 @@ async def test_a_publisher_that_hears_no_answer_publishes_again_and_nothing_is_d
         under_load(api, experiment.random, 0.05) as load,
     ):
         load.producer.api = evolve(api, base=f"http://127.0.0.1:{proxy.port}/api")
-        proxy.lose_answers_to(lambda _: experiment.random.random() < 0.2, loss)
+        proxy.lose_responses_to(lambda _: experiment.random.random() < 0.2, loss)
 
         async def has_lost() -> bool:
             return proxy.lost >= 20

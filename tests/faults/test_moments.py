@@ -27,10 +27,10 @@ def at_once() -> tuple[float, int]:
 
 def failing_at_first() -> Manner:
     """Fail the first attempts, so that the second ones come by a claim."""
-    answers = [500] * IN_FLIGHT
+    responses = [500] * IN_FLIGHT
 
     def manner() -> tuple[float, int]:
-        return 0, answers.pop() if answers else 200
+        return 0, responses.pop() if responses else 200
 
     return manner
 

@@ -54,22 +54,22 @@ async def place(postgres: PostgresServer) -> AsyncIterator[PlaceBehind]:
 Fault = Callable[[Proxy, Random], Coroutine[None, None, None]]
 
 
-async def answers_to_commits_are_lost(proxy: Proxy, random: Random) -> None:
-    proxy.lose_answers_to(lambda said: b"COMMIT\0" in said and random.random() < 0.3)
+async def responses_to_commits_are_lost(proxy: Proxy, random: Random) -> None:
+    proxy.lose_responses_to(lambda said: b"COMMIT\0" in said and random.random() < 0.3)
     await has_lost(proxy, 20)
 
 
-async def any_answers_are_lost(proxy: Proxy, random: Random) -> None:
-    proxy.lose_answers_to(lambda _: random.random() < 0.1)
+async def any_responses_are_lost(proxy: Proxy, random: Random) -> None:
+    proxy.lose_responses_to(lambda _: random.random() < 0.1)
     await has_lost(proxy, 20)
 
 
-async def has_lost(proxy: Proxy, answers: int) -> None:
+async def has_lost(proxy: Proxy, responses: int) -> None:
     async def holds() -> bool:
-        return proxy.lost >= answers
+        return proxy.lost >= responses
 
-    await until(f"{answers} answers are lost", holds)
-    proxy.lose_no_answers()
+    await until(f"{responses} answers are lost", holds)
+    proxy.lose_no_responses()
 
 
 async def connections_are_cut(proxy: Proxy, random: Random) -> None:
@@ -109,8 +109,8 @@ async def all_is_swallowed(proxy: Proxy, _: Random) -> None:
 
 
 FAULTS = (
-    answers_to_commits_are_lost,
-    any_answers_are_lost,
+    responses_to_commits_are_lost,
+    any_responses_are_lost,
     connections_are_cut,
     connections_are_half_closed,
     it_refuses_for_a_minute,

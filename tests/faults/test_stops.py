@@ -67,8 +67,8 @@ async def until_unready(up: Up) -> datetime:
 
 async def is_unready(up: Up) -> bool:
     try:
-        async with aiohttp.request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as answer:
-            return answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+        async with aiohttp.request("GET", f"http://127.0.0.1:{up.ports[1]}/readyz") as response:
+            return response.status == HTTPStatus.SERVICE_UNAVAILABLE
     except aiohttp.ClientError:
         return True
 

@@ -85,9 +85,9 @@ async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_oth
         await receiver.wait_for(2)  # half of 4: it has not answered yet
         assert up.process
         up.process.terminate()
-        await until("it says that it stops", lambda: _answers_stopping(up))
+        await until("it says that it stops", lambda: _responds_while_stopping(up))
         await until("what waits is given back", lambda: _are_held(place, receiver))
-        receiver.answer(200)
+        receiver.respond(200)
         receiver.release()
         assert await up.ended(within=15) == 0
         stored = await place.stored()
@@ -95,11 +95,11 @@ async def test_while_requests_end_it_is_not_ready_and_what_waits_is_free_for_oth
         assert len(stored.attempts) == len(receiver.requests) <= 4
 
 
-async def _answers_stopping(up: Up) -> bool:
+async def _responds_while_stopping(up: Up) -> bool:
     url = f"http://{LOOPBACK}:{up.ports[1]}/readyz"
-    async with aiohttp.request("GET", url) as answer:
-        told: Mapping[str, object] = await answer.json()
-        return answer.status == HTTPStatus.SERVICE_UNAVAILABLE and told["status"] == "stopping"
+    async with aiohttp.request("GET", url) as response:
+        told: Mapping[str, object] = await response.json()
+        return response.status == HTTPStatus.SERVICE_UNAVAILABLE and told["status"] == "stopping"
 
 
 async def _are_held(place: Place, receiver: Receiver) -> bool:

@@ -46,7 +46,7 @@ def logged(up: Up) -> int:
 
 
 async def _is_logged(up: Up, event: str) -> bool:
-    return event in up.said()  # it is written by a thread, after the answer may have been sent
+    return event in up.said()  # it is written by a thread, after the response may have been sent
 
 
 async def refuses(api: Api) -> bool:

@@ -42,8 +42,8 @@ def _case(name: str, stage: OpenStage, *expected: str, waits: bool = False) -> C
     return Case(name, stage, frozenset(expected), waits)
 
 
-def _no_http(name: str, answer: bytes) -> Case:
-    return _case(name, receiver(says(answer)), "invalid_response")
+def _no_http(name: str, response: bytes) -> Case:
+    return _case(name, receiver(says(response)), "invalid_response")
 
 
 def _then(first: Act, last: Act) -> Act:
@@ -156,7 +156,7 @@ _MALFORMED: Sequence[Case] = [
     _case("closed amid a chunk", receiver(closes(CHUNKED + b"9\r\nabc")), "200"),
 ]
 
-_LARGE_ANSWERS: Sequence[Case] = [
+_LARGE_RESPONSES: Sequence[Case] = [
     _case("a gzip bomb of 50 MB", _packed, "200"),
     _case(
         "a body without end",
@@ -219,7 +219,7 @@ _NAMES: Sequence[Case] = [
 CASES: Sequence[Case] = [
     *_SLOW,
     *_MALFORMED,
-    *_LARGE_ANSWERS,
+    *_LARGE_RESPONSES,
     *_REDIRECTS,
     *_TLS,
     *_NAMES,

@@ -48,8 +48,8 @@ class Kafka:
                 1,
                 topic_configs={key.replace("_", "."): value for key, value in configs.items()},
             )
-            answer = (await admin.create_topics([topic])).to_object()
-            assert [each["error_code"] for each in answer["topic_errors"]] == [0], answer
+            response = (await admin.create_topics([topic])).to_object()
+            assert [each["error_code"] for each in response["topic_errors"]] == [0], response
         finally:
             await admin.close()
         return self.topic(name)
@@ -132,10 +132,10 @@ class Kafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses)
         await admin.start()
         try:
-            (answer,) = await admin.describe_consumer_groups([self.group])
+            (response,) = await admin.describe_consumer_groups([self.group])
         finally:
             await admin.close()
-        group: Mapping[str, Any] = answer.to_object()["groups"][0]
+        group: Mapping[str, Any] = response.to_object()["groups"][0]
         return group
 
     async def close(self) -> None:

@@ -116,8 +116,8 @@ async def _tab(session: aiohttp.ClientSession, port_file: Path) -> str:
         while not (port := _port_in(port_file)):  # noqa: ASYNC110 - the browser is outside
             await asyncio.sleep(0.05)
         while True:
-            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                tabs = [each for each in await answer.json() if each["type"] == "page"]
+            async with session.get(f"http://127.0.0.1:{port}/json") as response:
+                tabs = [each for each in await response.json() if each["type"] == "page"]
             if tabs:
                 return str(tabs[0]["webSocketDebuggerUrl"])
             await asyncio.sleep(0.05)

@@ -20,7 +20,7 @@ async def dispatching(app: MemoryApp) -> AsyncIterator[MemoryApp]:
         stopping = asyncio.create_task(app.dispatcher.stop())
         app.faults.end()
         for webhook in app.storage.state.webhooks.values():
-            app.sender.answer(webhook.url, 200)
+            app.sender.respond(webhook.url, 200)
             app.sender.release(webhook.url)
         await app.until(stopping.done, within=5)
         await stopping

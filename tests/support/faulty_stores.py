@@ -34,7 +34,7 @@ class Faults:
 
     ``unreachable`` is the whole storage. ``lost`` holds whose next commit is of unknown outcome,
     and whether it happened; ``undone`` how many of whose transactions are undone at their end;
-    ``gates`` whose calls wait, ``late`` whose answers wait, and ``errors`` whose calls raise.
+    ``gates`` whose calls wait, ``late`` whose responses wait, and ``errors`` whose calls raise.
     """
 
     unreachable: bool = False
@@ -52,10 +52,10 @@ class Faults:
             await self.gates[name].wait()
         self.check(name)
         if name not in self.lost:
-            answer = await work()
+            response = await work()
             if name in self.late:
                 await self.late[name].wait()
-            return answer
+            return response
         if self.lost.pop(name):
             await work()
         raise UnknownCommit(name)

@@ -50,7 +50,7 @@ class Issuer:
     url: str = ""
     keys: list[dict[str, Any]] = field(factory=list)
     asked: int = 0
-    answer: web.Response | None = None
+    response: web.Response | None = None
     held: asyncio.Event | None = None
     called: asyncio.Event = field(factory=asyncio.Event)
 
@@ -60,8 +60,8 @@ class Issuer:
         self.called.set()
         if self.held:
             await self.held.wait()
-        answer, self.answer = self.answer, None
-        return answer or web.json_response({"keys": self.keys})
+        response, self.response = self.response, None
+        return response or web.json_response({"keys": self.keys})
 
 
 @asynccontextmanager

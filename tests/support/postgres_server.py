@@ -241,7 +241,7 @@ def start(programs: Path, folder: Path, port: int, **settings: str) -> subproces
             stdout=log,
             stderr=log,
         )
-    _wait_until_it_answers(programs, port, process, folder / "log")
+    _wait_until_it_responds(programs, port, process, folder / "log")
     return process
 
 
@@ -329,7 +329,7 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Pat
         time.sleep(0.02)
 
 
-def _wait_until_it_answers(
+def _wait_until_it_responds(
     programs: Path, port: int, process: subprocess.Popen[bytes], log: Path
 ) -> None:
     ask = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]

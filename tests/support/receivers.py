@@ -31,33 +31,33 @@ class ReceivedRequest:
     received_at: datetime
 
 
-PlainAnswer = int | Literal["hang", "reset"] | web.Response
+PlainResponse = int | Literal["hang", "reset"] | web.Response
 """A status; nothing until :meth:`Receiver.release`; a reset connection; a response of its own."""
 
-Answer = PlainAnswer | Callable[[ReceivedRequest], PlainAnswer | Awaitable[PlainAnswer]]
+Response = PlainResponse | Callable[[ReceivedRequest], PlainResponse | Awaitable[PlainResponse]]
 """A plain answer, or a function of the request that gives one (a :class:`web.Response` must be
 made anew for each request, so a repeated one has to come from a function)."""
 
 
 class Receiver:
-    """An HTTP server that takes its answers from a script; the last one is given for ever.
+    """An HTTP server that takes its responses from a script; the last one is given for ever.
 
     async with Receiver(500, "reset", 200) as receiver:
         ...                                 # send to receiver.url
         first, *_ = await receiver.wait_for(3)
     """
 
-    def __init__(self, *script: Answer, ssl_context: SSLContext | None = None) -> None:
+    def __init__(self, *script: Response, ssl_context: SSLContext | None = None) -> None:
         self.requests: list[ReceivedRequest] = []
         self.port = 0
         self.in_flight = 0
         self.most_in_flight = 0
         self._ssl_context = ssl_context
-        self._hanging: set[asyncio.Future[PlainAnswer]] = set()
+        self._hanging: set[asyncio.Future[PlainResponse]] = set()
         self._released = False
         self._changed = asyncio.Event()
         self._runner: web.ServerRunner | None = None
-        self.answer(*script)
+        self.respond(*script)
 
     async def __aenter__(self) -> Self:
         await self.up()
@@ -77,9 +77,9 @@ class Receiver:
         scheme = "http" if self._ssl_context is None else "https"
         return f"{scheme}://{LOOPBACK}:{self.port}/"
 
-    def answer(self, *script: Answer) -> None:
-        """Take the answers from a new script from now on; an empty one is 200 for ever."""
-        self._script: Sequence[Answer] = script or (200,)
+    def respond(self, *script: Response) -> None:
+        """Take the responses from a new script from now on; an empty one is 200 for ever."""
+        self._script: Sequence[Response] = script or (200,)
         self._next = 0
 
     def release(self) -> None:
@@ -137,42 +137,44 @@ class Receiver:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            return await self._respond(request, await self._answer_to(received))
+            return await self._respond(request, await self._response_to(received))
         finally:
             self.in_flight -= 1
 
-    async def _answer_to(self, received: ReceivedRequest) -> PlainAnswer:
-        answer = self._script[min(self._next, len(self._script) - 1)]
+    async def _response_to(self, received: ReceivedRequest) -> PlainResponse:
+        response = self._script[min(self._next, len(self._script) - 1)]
         self._next += 1
-        if not callable(answer) or isinstance(answer, web.Response):
-            return answer
-        given = answer(received)
+        if not callable(response) or isinstance(response, web.Response):
+            return response
+        given = response(received)
         return await given if isawaitable(given) else given
 
-    async def _respond(self, request: web.BaseRequest, answer: PlainAnswer) -> web.StreamResponse:
-        if isinstance(answer, web.Response):
-            return answer
-        if answer == "hang":
+    async def _respond(
+        self, request: web.BaseRequest, response: PlainResponse
+    ) -> web.StreamResponse:
+        if isinstance(response, web.Response):
+            return response
+        if response == "hang":
             return await self._respond(request, await self._hang())
-        if answer == "reset":
+        if response == "reset":
             reset(request.transport)
             return web.Response()
-        return web.Response(status=answer)
+        return web.Response(status=response)
 
-    async def _hang(self) -> PlainAnswer:
+    async def _hang(self) -> PlainResponse:
         if self._released:
             return 200
-        end: asyncio.Future[PlainAnswer] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[PlainResponse] = asyncio.get_running_loop().create_future()
         self._hanging.add(end)
         try:
             return await end
         finally:
             self._hanging.discard(end)
 
-    def _end_hanging(self, answer: PlainAnswer) -> None:
+    def _end_hanging(self, response: PlainResponse) -> None:
         for end in self._hanging:
             if not end.done():
-                end.set_result(answer)
+                end.set_result(response)
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:

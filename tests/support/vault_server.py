@@ -11,7 +11,7 @@ from attrs import define, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.support.receivers import PlainAnswer, ReceivedRequest, Receiver
+from tests.support.receivers import PlainResponse, ReceivedRequest, Receiver
 
 KEY = "notification-management"
 TOKEN = "hvs.the-token-of-the-tests"
@@ -36,7 +36,7 @@ class VaultServer:
         sealed = nonce + self._aead.encrypt(nonce, secret.encode(), None)
         return f"vault:v1:{b64encode(sealed).decode()}"
 
-    def answer(self, asked: ReceivedRequest) -> PlainAnswer:
+    def respond(self, asked: ReceivedRequest) -> PlainResponse:
         """Answer as Vault does."""
         if asked.headers.get("X-Vault-Token") != self.token:
             return _refusal(403, "permission denied")
@@ -59,5 +59,5 @@ async def vault_server() -> AsyncIterator[VaultServer]:
     """Run one for the length of the block."""
     async with Receiver() as receiver:
         server = VaultServer(receiver)
-        receiver.answer(server.answer)
+        receiver.respond(server.respond)
         yield server

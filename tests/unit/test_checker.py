@@ -140,7 +140,7 @@ def test_an_event_of_unknown_outcome_may_also_have_been_delivered() -> None:
     [(1, 1, True), (0.5, 1, False), (1, None, False)],
     ids=["in vain", "not to the end", "nobody may be slow"],
 )
-def test_an_answer_that_came_too_late_was_not_heard(
+def test_a_response_that_came_too_late_was_not_heard(
     took: float,
     timeout: float | None,
     holds: bool,  # noqa: FBT001 - a parameter of the test

@@ -119,23 +119,23 @@ async def test_what_it_swallows_is_answered_by_nobody_and_new_connections_work_l
         assert (echo.heard, echo.ended) == (b"onethree", 0), "nobody hears that it is closed"
 
 
-async def test_an_answer_that_it_loses_was_asked_for_all_the_same() -> None:
+async def test_a_response_that_it_loses_was_asked_for_all_the_same() -> None:
     async with echoing() as (echo, proxy):
-        proxy.lose_answers_to(lambda data: b"COMMIT" in data)
+        proxy.lose_responses_to(lambda data: b"COMMIT" in data)
         connection = await echo.connect(proxy)
         assert await asked(connection, b"one") == b"one"
         with pytest.raises(ConnectionResetError):
             await asked(connection, b"COMMIT")
         assert (echo.heard, proxy.lost) == (b"oneCOMMIT", 1)
-        proxy.lose_no_answers()
+        proxy.lose_no_responses()
         assert await asked(await echo.connect(proxy), b"COMMIT") == b"COMMIT"
 
 
-async def test_instead_of_an_answer_it_says_the_end_or_nothing() -> None:
+async def test_instead_of_a_response_it_says_the_end_or_nothing() -> None:
     async with echoing() as (echo, proxy):
-        proxy.lose_answers_to(lambda _: True, Loss.END)
+        proxy.lose_responses_to(lambda _: True, Loss.END)
         assert await asked(await echo.connect(proxy), b"one") == b""
-        proxy.lose_answers_to(lambda _: True, Loss.SILENCE)
+        proxy.lose_responses_to(lambda _: True, Loss.SILENCE)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asked(await echo.connect(proxy), b"two"), 0.05)
         assert echo.heard == b"onetwo"

@@ -216,7 +216,7 @@ class GroupMember(ConsumerRebalanceListener):
             for topic in self._consumer.subscription()
             for partition in self._consumer.partitions_for_topic(topic) or ()
         }
-        # All of them, so that there is an answer also where none is assigned.
+        # All of them, so that there is a response also where none is assigned.
         ends = await self._consumer.end_offsets(partitions)
         return {
             tp: max(0, ends[tp] - await self._stored_up_to(tp)) for tp in assigned if tp in ends

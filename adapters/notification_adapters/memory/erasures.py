@@ -97,7 +97,7 @@ class MemoryErasureStore(ErasureStore):
         state = self._state
         tables: Sequence[tuple[MutableMapping[Any, Any], Callable[[Any, Any], UUID]]] = (
             (state.replays, lambda _, stored: stored.replay.environment_id),
-            (state.answers, lambda key, _: key[0]),
+            (state.responses, lambda key, _: key[0]),
             (state.audit, lambda _, entry: entry.environment_id),
             (state.keys, lambda key, _: key[0]),
             (state.webhooks, lambda _, webhook: webhook.environment_id),

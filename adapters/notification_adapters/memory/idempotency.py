@@ -1,4 +1,4 @@
-"""The answers to requests that may be sent again, in memory."""
+"""The responses to requests that may be sent again, in memory."""
 
 from datetime import datetime
 from itertools import islice
@@ -19,15 +19,15 @@ class MemoryIdempotencyStore(IdempotencyStore):
         self, environment_id: UUID, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
-        response = self._state.answers.get((environment_id, request))
-        return response if response is not None and response.answered_at > since else None
+        response = self._state.responses.get((environment_id, request))
+        return response if response is not None and response.responded_at > since else None
 
     async def delete_before(self, before: datetime, limit: int) -> int:
         """Delete responses that were given until then; return how many, at most ``limit``."""
         async with self._state.writing:
-            answers = self._state.answers
-            old = (key for key, response in answers.items() if response.answered_at <= before)
+            responses = self._state.responses
+            old = (key for key, response in responses.items() if response.responded_at <= before)
             forgotten = list(islice(old, limit))
             for key in forgotten:
-                del answers[key]
+                del responses[key]
         return len(forgotten)

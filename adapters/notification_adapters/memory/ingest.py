@@ -74,8 +74,8 @@ class MemoryIngest(IngestTransaction):
             self._deliveries.append(stored)
 
     async def add_records(self, records: RequestRecords) -> None:
-        """Write the answer to the request that all this is for."""
-        self._state.check_unanswered(records)
+        """Write the response to the request that all this is for."""
+        self._state.require_no_response(records)
         self._records.append(records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:

@@ -38,7 +38,7 @@ class MemoryReplayStore(ReplayStore):
     ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         async with self._state.writing:
-            self._state.check_unanswered(records)
+            self._state.require_no_response(records)
             stored = self._state.deliveries.get(delivery.delivery_id)
             mine = stored and stored.environment_id == delivery.environment_id
             if stored is None or not mine or not self._has_body(stored):
@@ -49,7 +49,7 @@ class MemoryReplayStore(ReplayStore):
     async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins."""
         async with self._state.writing:
-            self._state.check_unanswered(records)
+            self._state.require_no_response(records)
             if replay.webhook_id in {running.webhook_id for running in self._running()}:
                 raise ReplayRunning(replay.webhook_id)
             self._state.replays[replay.replay_id] = StoredReplay(replay)

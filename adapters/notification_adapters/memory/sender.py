@@ -1,4 +1,4 @@
-"""A sender without a network: its answers are written in scripts, one for each URL."""
+"""A sender without a network: its responses are written in scripts, one for each URL."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -12,12 +12,12 @@ from notification_core.ports.sender import HttpRequest, HttpSender, SendingFaile
 
 
 class Hang(Enum):
-    """An answer that does not come before :meth:`ScriptedSender.release`."""
+    """A response that does not come before :meth:`ScriptedSender.release`."""
 
     HANG = "hang"
 
 
-Answer = int | ErrorCode | ReceivedResponse | SendingFailed | ResourceShort | Hang
+ScriptedResponse = int | ErrorCode | ReceivedResponse | SendingFailed | ResourceShort | Hang
 """A status; why sending fails, with or without words for it; a whole response; none yet.
 
 With :class:`ResourceShort` no request is sent.
@@ -25,28 +25,28 @@ With :class:`ResourceShort` no request is sent.
 
 
 class ScriptedSender(HttpSender):
-    """Gives the scripted answers, 200 where there is no script, and remembers the requests.
+    """Gives the scripted responses, 200 where there is no script, and remembers the requests.
 
-    The last answer of a script is given for ever.
+    The last response of a script is given for ever.
     """
 
     def __init__(self) -> None:
         self.requests: list[HttpRequest] = []
         self.in_flight = 0
         self.closed = False
-        self._scripts: dict[str, deque[Answer]] = {}
-        self._hanging: defaultdict[str, set[asyncio.Future[Answer]]] = defaultdict(set)
+        self._scripts: dict[str, deque[ScriptedResponse]] = {}
+        self._hanging: defaultdict[str, set[asyncio.Future[ScriptedResponse]]] = defaultdict(set)
         self._changed = asyncio.Event()
 
-    def answer(self, url: str, *script: Answer) -> None:
+    def respond(self, url: str, *script: ScriptedResponse) -> None:
         """Answer what is sent to ``url`` by this script from now on."""
         self._scripts[url] = deque(script)
 
-    def release(self, url: str, answer: Answer = 200) -> None:
-        """Give this answer to the requests to ``url`` that hang."""
+    def release(self, url: str, response: ScriptedResponse = 200) -> None:
+        """Give this response to the requests to ``url`` that hang."""
         for hanging in self._hanging.pop(url, ()):
             if not hanging.done():
-                hanging.set_result(answer)
+                hanging.set_result(response)
 
     def requests_to(self, url: str) -> Sequence[HttpRequest]:
         """Return what was sent to ``url``, in its order."""
@@ -62,15 +62,15 @@ class ScriptedSender(HttpSender):
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         """Answer by the script; see the port."""
         script = self._scripts.get(request.url) or deque([200])
-        answer = script.popleft() if len(script) > 1 else script[0]
-        if isinstance(answer, ResourceShort):
-            raise answer
+        response = script.popleft() if len(script) > 1 else script[0]
+        if isinstance(response, ResourceShort):
+            raise response
         self.requests.append(request)
         self._changed.set()
         self.in_flight += 1
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                return await self._answered(request.url, answer)
+                return await self._respond(request.url, response)
         except TimeoutError as error:
             raise _failed(ErrorCode.TIMEOUT) from error
         finally:
@@ -80,20 +80,22 @@ class ScriptedSender(HttpSender):
         """Note that it was closed."""
         self.closed = True
 
-    async def _answered(self, url: str, answer: Answer) -> ReceivedResponse:
-        match answer:
+    async def _respond(self, url: str, response: ScriptedResponse) -> ReceivedResponse:
+        match response:
             case Hang():
-                released: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                released: asyncio.Future[ScriptedResponse] = (
+                    asyncio.get_running_loop().create_future()
+                )
                 self._hanging[url].add(released)
-                return await self._answered(url, await released)
+                return await self._respond(url, await released)
             case ErrorCode():
-                raise _failed(answer)
+                raise _failed(response)
             case SendingFailed() | ResourceShort():
-                raise answer
+                raise response
             case int():
-                return ReceivedResponse(answer, (), b"")
+                return ReceivedResponse(response, (), b"")
             case ReceivedResponse():
-                return answer
+                return response
 
 
 def _failed(code: ErrorCode) -> SendingFailed:

@@ -41,7 +41,7 @@ class MemorySigningKeyStore(SigningKeyStore):
     ) -> None:
         """Store a key with the next number, and let the environment's other ones end."""
         async with self._state.writing:
-            self._state.check_unanswered(records)
+            self._state.require_no_response(records)
             stored = await self.keys_of([key.environment_id])
             if key.number in {other.number for other in stored}:
                 raise KeysChanged(key.environment_id)

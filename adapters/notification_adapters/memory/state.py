@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
-from notification_core.errors import AlreadyAnswered, WebhookNotFound
+from notification_core.errors import ResponseAlreadyStored, WebhookNotFound
 from notification_core.model.api_key import ApiKey
 from notification_core.model.delivery import (
     Attempt,
@@ -128,7 +128,7 @@ class MemoryState:
     keys: dict[tuple[UUID, str], SigningKey] = field(factory=dict)
     replays: dict[UUID, StoredReplay] = field(factory=dict)
     erasures: dict[UUID, Erasure] = field(factory=dict)
-    answers: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
+    responses: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     audit: dict[UUID, AuditEntry] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
@@ -156,19 +156,19 @@ class MemoryState:
         running = ErasureState.RUNNING
         return frozenset(key for key, erasure in self.erasures.items() if erasure.state is running)
 
-    def check_unanswered(self, records: RequestRecords) -> None:
-        """Raise :class:`AlreadyAnswered` where this request was answered lately."""
-        for answer in (record for record in records if isinstance(record, StoredResponse)):
-            earlier = self.answers.get((answer.environment_id, answer.request))
-            if earlier is not None and earlier.answered_at > answer.answered_at - KEPT_FOR:
-                raise AlreadyAnswered("This request was answered already.")
+    def require_no_response(self, records: RequestRecords) -> None:
+        """Raise :class:`ResponseAlreadyStored` where this request was answered lately."""
+        for response in (record for record in records if isinstance(record, StoredResponse)):
+            earlier = self.responses.get((response.environment_id, response.request))
+            if earlier is not None and earlier.responded_at > response.responded_at - KEPT_FOR:
+                raise ResponseAlreadyStored("This request was answered already.")
 
     def add_records(self, records: RequestRecords) -> None:
         """Keep what is kept beside an effect."""
         for record in records:
             match record:
                 case StoredResponse():
-                    self.answers[record.environment_id, record.request] = record
+                    self.responses[record.environment_id, record.request] = record
                 case AuditEntry():
                     self.audit[record.entry_id] = record
 

@@ -46,7 +46,7 @@ class MemoryWebhookTestStore(WebhookTestStore):
         )
         stored.claim(fence.worker, now, now + lease)
         async with self._state.writing:
-            self._state.check_unanswered(records)
+            self._state.require_no_response(records)
             self._state.events[stored.event_key] = StoredEvent(
                 arrived.type, arrived.occurred_at, event.body, now
             )

@@ -40,7 +40,7 @@ class MemoryWebhookStore(WebhookStore):
     async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
         """Store a new webhook."""
         async with self._state.writing:
-            self._state.check_unanswered(records)
+            self._state.require_no_response(records)
             if len(webhooks_of(self._state, {webhook.environment_id})) >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
             self._state.change(webhook)

@@ -31,13 +31,13 @@ def api_app(
         open=application.credentials is None,
         local=is_loopback(settings.api.server_host),
     )
-    answering = handlers(application, document, callers, origin_policy)
+    by_operation = handlers(application, document, callers, origin_policy)
     app = web.Application(middlewares=[edge(application, origin_policy)])
     access = Access(callers, storage.webhooks, storage.history)
     memory = BodyMemory(settings.api.server_max_buffered)
     timeouts = Timeouts(settings.api.server_read_timeout, settings.api.server_write_timeout)
     endpoints = [
-        Endpoint(operation, answering[operation.operation_id], timeouts, access, memory)
+        Endpoint(operation, by_operation[operation.operation_id], timeouts, access, memory)
         for operation in document.operations
     ]
     # Routes are tried in their order: the hot path comes first.

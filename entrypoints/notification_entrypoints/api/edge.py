@@ -21,7 +21,12 @@ from notification_core.model.destinations import Network
 from notification_entrypoints.api.audit_trail import REQUEST
 from notification_entrypoints.api.http.connections import peer_is_within
 from notification_entrypoints.api.http.content_negotiation import LARGE, compress
-from notification_entrypoints.api.problems import REQUEST_ID, Problem, RequestRefused, error_answer
+from notification_entrypoints.api.problems import (
+    REQUEST_ID,
+    Problem,
+    RequestRefused,
+    error_response,
+)
 from notification_entrypoints.api.security.authorization import CALLER, is_administrator
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import is_loopback
@@ -107,7 +112,7 @@ class OriginPolicy:
             self._share(request, response)
 
     def _share(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let a page that may call read the answer (the fetch standard's CORS protocol)."""
+        """Let a page that may call read the response (the fetch standard's CORS protocol)."""
         origin, headers = request.headers.get(hdrs.ORIGIN), response.headers
         if _ANY not in self.origins:
             headers.add(hdrs.VARY, hdrs.ORIGIN)
@@ -148,7 +153,7 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
             response.headers[_GIVEN_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             debug = with_debug and _may_see_causes(request, origin_policy)
-            response = error_answer(error, request_id, debug=debug)
+            response = error_response(error, request_id, debug=debug)
             _tell_operator(error, request_id, response.status)
         if isinstance(response, web.Response):
             body = response.body if isinstance(response.body, bytes) else b""
@@ -177,7 +182,7 @@ def _may_see_causes(request: web.Request, origin_policy: OriginPolicy) -> bool:
 
 
 def _tell_operator(error: Exception, request_id: str, status: int) -> None:
-    """Log what the answer does not say: the cause of a failure of ours."""
+    """Log what the response does not say: the cause of a failure of ours."""
     if status == _SERVER_ERROR:
         _log.error("request_failed", extra={"request_id": request_id}, exc_info=error)
     elif status > _SERVER_ERROR:

@@ -72,7 +72,7 @@ class Handler:
     fields. One that waits for somebody else may take the ``extra_timeout`` longer.
     """
 
-    answer: Callable[[ApiCall], Awaitable[web.Response]]
+    respond: Callable[[ApiCall], Awaitable[web.Response]]
     validate: Validator | None = None
     parses_body: bool = False
     is_merge_patch: bool = False
@@ -81,7 +81,7 @@ class Handler:
 
 @frozen
 class Timeouts:
-    """How long a body may take to arrive, and how long an answer to it may take."""
+    """How long a body may take to arrive, and how long a response to it may take."""
 
     read: timedelta
     write: timedelta
@@ -103,7 +103,7 @@ class Endpoint:
         longest = (self.timeouts.write + self.handler.extra_timeout).total_seconds()
         try:
             async with asyncio.timeout(longest) as limit:
-                return await self.handler.answer(await self._call(request, limit, longest, share))
+                return await self.handler.respond(await self._call(request, limit, longest, share))
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
         finally:
@@ -118,8 +118,8 @@ class Endpoint:
         caller = await self.access.admit(request, operation.rule)
         accept = request.headers.get(hdrs.ACCEPT, "*/*")
         # Nearly every caller sends one of these, or nothing.
-        if operation.answers and accept != "*/*" and accept not in operation.answers:
-            check_accepted(request, operation.answers)
+        if operation.responses and accept != "*/*" and accept not in operation.responses:
+            check_accepted(request, operation.responses)
         parameters = read_parameters(request, operation.parameters)
         environment_id = await self.access.environment(caller, operation.rule, parameters.values)
         body: bytes = b""
@@ -128,7 +128,7 @@ class Endpoint:
             most = MAX_EVENTS_BYTES if handler.parses_body else MAX_BODY_BYTES
             has_arrived = request.content.is_eof()
             if not has_arrived:
-                # The time that a body is waited for is no part of the answer's time.
+                # The time that a body is waited for is no part of the response's time.
                 limit.reschedule(None)
             within = self.timeouts.read
             body = await read_body(request, operation.media_types, most, within, share)

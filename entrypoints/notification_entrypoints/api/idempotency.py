@@ -8,9 +8,9 @@ A handler whose effect must not be had twice hands it to :meth:`Idempotency.resp
 
 The use case takes ``records`` and makes what is to be kept before it commits; its store writes that
 in the same transaction (:class:`IdempotencyStore` says how); an effect that no transaction can hold
-is kept as begun before it begins. The answer that is kept is what
+is kept as begun before it begins. The response that is kept is what
 ``render`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
-``audited_subject`` says of what, and an entry of the audit log is kept beside the answer.
+``audited_subject`` says of what, and an entry of the audit log is kept beside the response.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import msgspec
 from aiohttp import web
 from attrs import frozen
 
-from notification_core.errors import AlreadyAnswered, Detail
+from notification_core.errors import Detail, ResponseAlreadyStored
 from notification_core.model.request_records import (
     KEPT_FOR,
     RecordsOf,
@@ -46,15 +46,15 @@ _Outcome = TypeVar("_Outcome")
 
 
 @frozen
-class _Answer:
-    """An answer as it is kept."""
+class _Response:
+    """A response as it is kept."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-_ANSWER = msgspec.msgpack.Decoder(_Answer)
+_RESPONSE = msgspec.msgpack.Decoder(_Response)
 
 
 class Idempotency:
@@ -98,13 +98,13 @@ class Idempotency:
         fingerprint = hashlib.sha256(query + b"\0" + call.body).hexdigest()
 
         def records(outcome: _Outcome | None) -> RequestRecords:
-            answer, now = b"", self._clock.now()
+            encoded, now = b"", self._clock.now()
             if outcome is not None:
                 response = render(outcome)
                 body = response.body if isinstance(response.body, bytes) else b""
-                stored = _Answer(response.status, dict(response.headers), body)
-                answer = msgspec.msgpack.encode(stored)
-            stored_response = StoredResponse(environment_id, request, fingerprint, answer, now)
+                stored = _Response(response.status, dict(response.headers), body)
+                encoded = msgspec.msgpack.encode(stored)
+            stored_response = StoredResponse(environment_id, request, fingerprint, encoded, now)
             return [stored_response, *audited(outcome)]
 
         with self._alone(environment_id, request):
@@ -112,7 +112,7 @@ class Idempotency:
             if stored_response is None:
                 try:
                     return render(await effect(records))
-                except AlreadyAnswered:
+                except ResponseAlreadyStored:
                     # Another process was a moment faster.
                     stored_response = await self._find(environment_id, request)
         return _again(stored_response, fingerprint)
@@ -122,7 +122,7 @@ class Idempotency:
         """Refuse a request while the same one is being answered in this process."""
         running = environment_id, request
         if running in self._running:
-            raise RequestRefused(Problem.STILL_ANSWERING)
+            raise RequestRefused(Problem.STILL_RESPONDING)
         self._running.add(running)
         try:
             yield
@@ -145,11 +145,11 @@ def _name(call: ApiCall, keys: Sequence[str]) -> str:
 def _again(stored_response: StoredResponse | None, fingerprint: str) -> web.Response:
     if stored_response is None:
         # What a process that was faster had answered was forgotten since: 24 hours ended just now.
-        raise RequestRefused(Problem.STILL_ANSWERING)
+        raise RequestRefused(Problem.STILL_RESPONDING)
     if stored_response.fingerprint != fingerprint:
         raise RequestRefused(Problem.KEY_REUSED)
-    if not stored_response.answer:
-        raise RequestRefused(Problem.STILL_ANSWERING)
-    answer = _ANSWER.decode(stored_response.answer)
-    headers = answer.headers | {REPLAYED: "true"}
-    return web.Response(body=answer.body, status=answer.status, headers=headers)
+    if not stored_response.response:
+        raise RequestRefused(Problem.STILL_RESPONDING)
+    response = _RESPONSE.decode(stored_response.response)
+    headers = response.headers | {REPLAYED: "true"}
+    return web.Response(body=response.body, status=response.status, headers=headers)

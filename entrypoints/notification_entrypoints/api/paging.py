@@ -47,7 +47,7 @@ class Paging:
         place = self._place(call)
         return None if place is None else _EVENT_PLACE.decode(place)
 
-    def answer(self, call: ApiCall, body: bytes, after: UUID | EventPlace | None) -> web.Response:
+    def respond(self, call: ApiCall, body: bytes, after: UUID | EventPlace | None) -> web.Response:
         """Return a page, with a link to the one after it where there is one."""
         response = json_response(body)
         if after is not None:

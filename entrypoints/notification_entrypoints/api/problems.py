@@ -88,7 +88,7 @@ class Problem(Enum):
     )
     EXPECTATION_FAILED = ProblemKind(1009, 417, "The only expectation that is met is 100-continue.")
 
-    STILL_ANSWERING = ProblemKind(
+    STILL_RESPONDING = ProblemKind(
         1010,
         409,
         "The first request with this Idempotency-Key is still being answered, or was cut off. "
@@ -299,8 +299,8 @@ def problem_of(error: Exception) -> Problem:
     return next((p for kind, p in _BY_ERROR if isinstance(error, kind)), Problem.UNEXPECTED)
 
 
-def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Response:
-    """Return the answer to a request that ended in an error."""
+def error_response(error: Exception, request_id: str, *, debug: bool) -> web.Response:
+    """Return the response to a request that ended in an error."""
     problem = problem_of(error)
     response = web.Response(
         body=_body(error, problem, request_id, debug=debug),
@@ -317,7 +317,7 @@ def error_answer(error: Exception, request_id: str, *, debug: bool) -> web.Respo
 def _headers(error: Exception, problem: Problem, request_id: str) -> Mapping[str, str]:
     headers = {REQUEST_ID: request_id, **_UNSTORED}
     unavailable = problem.value.http_code == web.HTTPServiceUnavailable.status_code
-    if unavailable or problem in {Problem.STILL_ANSWERING, Problem.TOO_MANY_WEBHOOK_TESTS}:
+    if unavailable or problem in {Problem.STILL_RESPONDING, Problem.TOO_MANY_WEBHOOK_TESTS}:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
     if isinstance(error, RequestRefused):
         headers |= error.headers

@@ -80,7 +80,7 @@ def _document_handler(document: Document, settings: Settings) -> Handler:
         document.root, settings.event.catalogue, settings.webhooks.signature_headers
     )
 
-    async def answer(_: ApiCall) -> web.Response:
+    async def respond(_: ApiCall) -> web.Response:
         return json_response(content)
 
-    return Handler(answer)
+    return Handler(respond)

@@ -90,9 +90,9 @@ class ApiClient:
         """Yield the pages of a list, each as the API answers it; raise as :meth:`exchange` does."""
         after: Mapping[str, str] | None = query
         while after is not None:
-            answer = await self.exchange("GET", path, query=after)
-            yield answer.body
-            after = answer.next_page
+            response = await self.exchange("GET", path, query=after)
+            yield response.body
+            after = response.next_page
 
     async def exchange(
         self,
@@ -102,7 +102,7 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         if_match: str | None = None,
     ) -> ApiResponse:
-        """Return the API's answer; raise :class:`ApiUnavailable` or :class:`ApiRefused`.
+        """Return the API's response; raise :class:`ApiUnavailable` or :class:`ApiRefused`.
 
         With ``if_match`` nothing is written where somebody else has written meanwhile.
         """
@@ -117,18 +117,18 @@ class ApiClient:
                 params=query,
                 allow_redirects=False,
             ) as response:
-                answer = await response.read()
+                content = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiUnavailable(_unreachable(self._api, error)) from error
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
-            if answer and response.content_type != "application/json":
+            if content and response.content_type != "application/json":
                 raise CommandFailed(f"What answers at {self._api.url} is not our {self._api.name}.")
             link = response.links.get("next")
             next_page = None if link is None else dict(URL(str(link["url"])).query)
-            return ApiResponse(answer, response.headers.get("ETag"), next_page)
+            return ApiResponse(content, response.headers.get("ETag"), next_page)
         status = response.status
         try:
-            refusal = _REFUSAL.decode(answer)
+            refusal = _REFUSAL.decode(content)
         except msgspec.DecodeError:
             refusal = _Refusal("what answers there is not this API")
         if is_away(status):
@@ -225,7 +225,7 @@ async def patiently(
     patience: timedelta,
     on_wait: Callable[[ApiUnavailable], None] = lambda _: None,
 ) -> _Response:
-    """Ask until there is an answer; raise the last :class:`ApiUnavailable` after ``patience``."""
+    """Ask until there is a response; raise the last :class:`ApiUnavailable` after ``patience``."""
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + patience.total_seconds(), 0.1
     while True:

@@ -55,11 +55,11 @@ def list_deliveries(
 ) -> None:
     """List the latest deliveries of a webhook, newest first."""
     query = {"limit": str(limit)} | ({"state": state} if state else {})
-    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/deliveries", query=query))
+    response = run(ask(api, "GET", f"/webhooks/{webhook_id}/deliveries", query=query))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        _show_rows(msgspec.json.decode(answer, type=list[_Delivery]))
+        _show_rows(msgspec.json.decode(response, type=list[_Delivery]))
 
 
 @command.command("show", epilog=examples("deliveries show DELIVERY_ID"))
@@ -68,11 +68,11 @@ def list_deliveries(
 @api_option
 def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
     """Show a delivery with each attempt, its request and its response."""
-    answer = run(ask(api, "GET", f"/deliveries/{delivery_id}"))
+    response = run(ask(api, "GET", f"/deliveries/{delivery_id}"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        output().print(fields(msgspec.json.decode(answer, type=dict[str, object])))
+        output().print(fields(msgspec.json.decode(response, type=dict[str, object])))
 
 
 @command.command("retry", epilog=examples("deliveries retry DELIVERY_ID"))
@@ -81,11 +81,11 @@ def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
 @api_option
 def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
     """Deliver the same event to the same webhook once more, and show the new delivery."""
-    answer = run(ask(api, "POST", f"/deliveries/{delivery_id}/retry"))
+    response = run(ask(api, "POST", f"/deliveries/{delivery_id}/retry"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        _show_rows([msgspec.json.decode(answer, type=_Delivery)])
+        _show_rows([msgspec.json.decode(response, type=_Delivery)])
 
 
 def _show_rows(deliveries: Sequence[_Delivery]) -> None:

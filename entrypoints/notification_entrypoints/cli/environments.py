@@ -54,12 +54,12 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
             f"Erase environment {environment_id} with all its webhooks, events, logs and keys?",
             "Nothing was erased.",
         )
-    answer = run(ask(api, "DELETE", f"/environments/{environment_id}"))
+    response = run(ask(api, "DELETE", f"/environments/{environment_id}"))
     if not detach:
         path = f"/environments/{environment_id}/erasure"
         unfinished = "It goes on; `environments erasure` shows how far it is."
-        answer = ask_until_ended(api, path, answer, unfinished)
-    _show(answer, as_json=as_json)
+        response = ask_until_ended(api, path, response, unfinished)
+    _show(response, as_json=as_json)
 
 
 @command.command("erasure", epilog=examples("environments erasure ENVIRONMENT_ID"))
@@ -71,11 +71,11 @@ def erasure(environment_id: UUID, api: Api, *, as_json: bool) -> None:
     _show(run(ask(api, "GET", f"/environments/{environment_id}/erasure")), as_json=as_json)
 
 
-def _show(answer: bytes, *, as_json: bool) -> None:
+def _show(response: bytes, *, as_json: bool) -> None:
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
         return
-    e = msgspec.json.decode(answer, type=_Erasure)
+    e = msgspec.json.decode(response, type=_Erasure)
     columns = ("environment_id", "state", "erased", "requested at", "ended at")
     row = e.environment_id, e.state, f"{e.erased:,}", e.requested_at, e.ended_at
     output().print(table(columns, [row]))

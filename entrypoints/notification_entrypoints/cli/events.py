@@ -74,13 +74,13 @@ def types(api: Api, *, as_json: bool) -> None:
 
     With --json each has a JSON Schema of its data and an example as well.
     """
-    answer = run(ask(api, "GET", "/webhooks/events"))
+    response = run(ask(api, "GET", "/webhooks/events"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
         return
     rows = [
         (e.name, f"Deprecated. {e.description}" if e.deprecated else e.description)
-        for e in msgspec.json.decode(answer, type=list[_EventType])
+        for e in msgspec.json.decode(response, type=list[_EventType])
     ]
     output().print(table(("event", "when"), rows))
 

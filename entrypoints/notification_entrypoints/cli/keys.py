@@ -93,11 +93,11 @@ def create_key(  # noqa: PLR0913 - one parameter an option
     draft: dict[str, object] = {"name": name, "scope": scope}
     draft["environments"] = "all" if all_environments else environments
     draft |= {"expires_at": expires} if expires else {}
-    answer = run(ask(api, "POST", "/keys", draft))
+    response = run(ask(api, "POST", "/keys", draft))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
         return
-    made = msgspec.json.decode(answer, type=_NewKey)
+    made = msgspec.json.decode(response, type=_NewKey)
     messages().print(f"Key {made.key_id} is made. It cannot be shown again:", markup=False)
     click.echo(made.key)
 

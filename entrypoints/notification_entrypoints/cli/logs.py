@@ -34,7 +34,7 @@ OVERLAP = timedelta(seconds=5)
 
 _PAGE = 100
 _PAUSE_SECONDS = 1.0
-_COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "answer", "ms", "again_at")
+_COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "status", "ms", "again_at")
 _COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
 
 
@@ -67,8 +67,8 @@ class AttemptView(msgspec.Struct):
         return self.response.http_code if self.response else None
 
     @property
-    def answer(self) -> str:
-        """What was answered, or why there is no answer."""
+    def status(self) -> str:
+        """What was answered, or why there is no response."""
         if self.response:
             return str(self.response.http_code)
         return self.error.code if self.error else ""
@@ -275,7 +275,7 @@ def _row(attempt: AttemptView) -> tuple[str, ...]:
         attempt.event_id,
         str(attempt.attempt),
         attempt.outcome,
-        attempt.answer,
+        attempt.status,
         attempt.milliseconds,
         _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :],
     )
@@ -286,7 +286,7 @@ def _tell_people(console: Console, entry: Entry) -> None:
     again = _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :]
     line = Text(_milliseconds(attempt.started_at) + "  ")
     line.append(f"{attempt.outcome:<11}  ", style=_COLOURS.get(attempt.outcome, ""))
-    result = f"{attempt.answer:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
+    result = f"{attempt.status:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
     text = f"{result:<17}  {attempt.event}  {attempt.event_id}  attempt {attempt.attempt}"
     line.append(printable(text + (f", again at {again}" if again else "")))
     console.print(line)

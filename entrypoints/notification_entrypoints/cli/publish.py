@@ -177,7 +177,7 @@ class _Publishing:
     async def _send(self, client: ApiClient, batch: Batch) -> None:
         path, body = f"/environments/{self.environment}/events", batch.body
         try:
-            answer = await patiently(
+            response = await patiently(
                 lambda: client.request("POST", path, body),
                 self.patience,
                 lambda error: messages().print(
@@ -190,7 +190,7 @@ class _Publishing:
         except ApiUnavailable as error:
             raise CommandFailed(f"{error} {self._so_far()}") from error
         else:
-            published = _PUBLISHED.decode(answer)
+            published = _PUBLISHED.decode(response)
             self.events += len(published)
             self.duplicates += sum(event.duplicate for event in published)
             self.tell(self.events, batch.lines[-1].end)

@@ -82,19 +82,19 @@ def replay(  # noqa: PLR0913 - one parameter an option
     draft: dict[str, object] = {"since": since, "dry_run": dry_run}
     draft |= ({"until": until} if until else {}) | ({"states": states} if states else {})
     path = f"/webhooks/{webhook_id}/replays"
-    answer = run(ask(api, "POST", path, draft))
+    response = run(ask(api, "POST", path, draft))
     if not dry_run and not detach:
-        where = f"{path}/{msgspec.json.decode(answer, type=_Replay).replay_id}"
+        where = f"{path}/{msgspec.json.decode(response, type=_Replay).replay_id}"
         unfinished = f"It goes on; see how far it is at {where}."
-        answer = ask_until_ended(api, where, answer, unfinished)
+        response = ask_until_ended(api, where, response, unfinished)
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     elif dry_run:
-        counted = msgspec.json.decode(answer, type=_Count)
+        counted = msgspec.json.decode(response, type=_Count)
         more = "" if counted.is_exact else " or more"
         output().print(f"{counted.count:,}{more} deliveries would be made once more.")
     else:
-        _show_rows([msgspec.json.decode(answer, type=_Replay)])
+        _show_rows([msgspec.json.decode(response, type=_Replay)])
 
 
 @click.group("replays")
@@ -108,11 +108,11 @@ def command() -> None:
 @api_option
 def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     """List the latest replays of a webhook, newest first."""
-    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays"))
+    response = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        _show_rows(msgspec.json.decode(answer, type=list[_Replay]))
+        _show_rows(msgspec.json.decode(response, type=list[_Replay]))
 
 
 @command.command("show", epilog=examples("replays show WEBHOOK_ID REPLAY_ID"))
@@ -122,11 +122,11 @@ def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @api_option
 def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
     """Show how far a replay is."""
-    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays/{replay_id}"))
+    response = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays/{replay_id}"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        _show_rows([msgspec.json.decode(answer, type=_Replay)])
+        _show_rows([msgspec.json.decode(response, type=_Replay)])
 
 
 @command.command("cancel", epilog=examples("replays cancel WEBHOOK_ID REPLAY_ID"))

@@ -51,11 +51,11 @@ def command(environment: UUID, form: str | None, api: Api, *, as_json: bool) -> 
     """
     if form and as_json:
         raise click.UsageError("Give either --key or --json.")
-    answer = run(ask(api, "GET", f"/environments/{environment}/settings"))
+    response = run(ask(api, "GET", f"/environments/{environment}/settings"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
         return
-    settings = msgspec.json.decode(answer, type=_Settings)
+    settings = msgspec.json.decode(response, type=_Settings)
     if form:
         click.echo(settings.public_verification_key.in_form(form).rstrip("\n"))
         return

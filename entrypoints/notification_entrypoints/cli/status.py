@@ -51,13 +51,13 @@ def command(ops: Api, *, watch: bool, as_json: bool) -> None:
     Counts stop at 100,000. With --json --watch it is an object a line.
     """
     if not watch:
-        answer = run(ask(ops, "GET", "/status"))
-        _tell_programs(answer) if as_json else output().print(fields(_shown(answer)))
+        response = run(ask(ops, "GET", "/status"))
+        _tell_programs(response) if as_json else output().print(fields(_shown(response)))
     elif as_json:
         _watch(ops, _tell_programs)
     else:
         with Live(console=output(), auto_refresh=False) as live:
-            _watch(ops, lambda answer: live.update(fields(_shown(answer)), refresh=True))
+            _watch(ops, lambda response: live.update(fields(_shown(response)), refresh=True))
 
 
 def _watch(ops: Api, tell: Callable[[bytes], None]) -> None:
@@ -75,12 +75,12 @@ async def _look_again(ops: Api, tell: Callable[[bytes], None]) -> None:
                 tell(await client.request("GET", "/status"))
 
 
-def _tell_programs(answer: bytes) -> None:
-    print_json(msgspec.Raw(answer))
+def _tell_programs(response: bytes) -> None:
+    print_json(msgspec.Raw(response))
 
 
-def _shown(answer: bytes) -> Mapping[str, object]:
-    status = msgspec.json.decode(answer, type=_Status)
+def _shown(response: bytes) -> Mapping[str, object]:
+    status = msgspec.json.decode(response, type=_Status)
     done = status.last_minute
     more = "" if status.waiting_is_exact else " or more"
     own = "this process is one" if status.dispatching else "this process only publishes"

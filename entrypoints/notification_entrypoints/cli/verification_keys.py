@@ -57,10 +57,10 @@ def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: 
             "No key was rotated.",
         )
     path = f"/environments/{environment}/settings/verification-keys"
-    answer = run(ask(api, "POST", path, {"emergency": emergency}))
+    response = run(ask(api, "POST", path, {"emergency": emergency}))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
         return
-    key = msgspec.json.decode(answer, type=_Key)
+    key = msgspec.json.decode(response, type=_Key)
     row = key.status, key.id, key.whpk, key.not_before
     output().print(table(("status", "id", "public key", "signs from"), [row]))

@@ -94,10 +94,10 @@ command.add_command(replay)
 @api_option
 def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
     """List the webhooks of an environment, oldest first."""
-    answer = run(ask(api, "GET", f"/environments/{environment}/webhooks"))
+    response = run(ask(api, "GET", f"/environments/{environment}/webhooks"))
     if as_json:
-        print_raw_json(answer)
-    elif webhooks := msgspec.json.decode(answer, type=list[_Webhook]):
+        print_raw_json(response)
+    elif webhooks := msgspec.json.decode(response, type=list[_Webhook]):
         _show_rows(webhooks)
     else:
         output().print("This environment has no webhooks yet: make one with `webhooks create`.")
@@ -139,8 +139,8 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
     async with ApiClient(api) as client:
         draft["events"] = draft["events"] or await event_types(client)
         body = msgspec.json.encode(draft)
-        answer = await client.request("POST", f"/environments/{environment}/webhooks", body)
-    _print(answer, as_json=as_json)
+        response = await client.request("POST", f"/environments/{environment}/webhooks", body)
+    _print(response, as_json=as_json)
 
 
 @command.command(
@@ -154,11 +154,11 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
 @api_option
 def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     """Show all that is known of a webhook; secret header values are masked."""
-    answer = run(ask(api, "GET", f"/webhooks/{webhook_id}"))
+    response = run(ask(api, "GET", f"/webhooks/{webhook_id}"))
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        output().print(fields(msgspec.json.decode(answer, type=_Fields)))
+        output().print(fields(msgspec.json.decode(response, type=_Fields)))
 
 
 @command.command(
@@ -270,13 +270,13 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
 
     A failing receiver is an exit code of 1. It is made once, and has no consequences.
     """
-    answer = run(ask(api, "POST", f"/webhooks/{webhook_id}/test", _given(event=event)))
-    attempt = msgspec.json.decode(answer, type=AttemptView)
+    response = run(ask(api, "POST", f"/webhooks/{webhook_id}/test", _given(event=event)))
+    attempt = msgspec.json.decode(response, type=AttemptView)
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        row = attempt.event_id, attempt.outcome, attempt.answer, attempt.milliseconds
-        output().print(table(("event_id", "outcome", "answer", "ms"), [row]))
+        row = attempt.event_id, attempt.outcome, attempt.status, attempt.milliseconds
+        output().print(table(("event_id", "outcome", "status", "ms"), [row]))
     if attempt.outcome != "succeeded":
         raise CommandFailed(attempt.why)
 
@@ -308,14 +308,14 @@ async def _replace(api: Api, webhook_id: UUID, change: _Change) -> bytes:
     async with ApiClient(api) as client:
         stored = await client.exchange("GET", path)
         body = msgspec.json.encode(change(msgspec.json.decode(stored.body, type=_Fields)))
-        answer = await client.exchange("PUT", path, body, if_match=stored.etag)
-        return answer.body
+        response = await client.exchange("PUT", path, body, if_match=stored.etag)
+        return response.body
 
 
 async def event_types(client: ApiClient) -> list[str]:
     """Return the names of all event types that the API knows."""
-    answer = await client.request("GET", "/webhooks/events")
-    return [event.name for event in msgspec.json.decode(answer, type=list[_EventType])]
+    response = await client.request("GET", "/webhooks/events")
+    return [event.name for event in msgspec.json.decode(response, type=list[_EventType])]
 
 
 def _given(**fields: object) -> _Fields:
@@ -334,11 +334,11 @@ def _merged_headers(webhook: _Fields, headers: dict[str, str], removed: tuple[st
     return {"custom_headers": masks | headers}
 
 
-def _print(answer: bytes, *, as_json: bool) -> None:
+def _print(response: bytes, *, as_json: bool) -> None:
     if as_json:
-        print_raw_json(answer)
+        print_raw_json(response)
     else:
-        _show_rows([msgspec.json.decode(answer, type=_Webhook)])
+        _show_rows([msgspec.json.decode(response, type=_Webhook)])
 
 
 def _show_rows(webhooks: list[_Webhook]) -> None:

@@ -76,7 +76,7 @@ class ApiRefused(NotificationError):
 
 
 def is_away(status: int) -> bool:
-    """Tell from an answer's status whether asking again later may help."""
+    """Tell from a response's status whether asking again later may help."""
     return status in _AWAY
 
 

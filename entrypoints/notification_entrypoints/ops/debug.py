@@ -85,7 +85,7 @@ def add_debug_pages(app: web.Application, settings: Settings, refusal: Refusal) 
 
 def _page(text: Callable[[], str]) -> Handler:
     async def page(_: web.Request) -> web.Response:
-        return _answer(text())
+        return _response(text())
 
     return page
 
@@ -98,16 +98,16 @@ def _measurement(measure: _Measure) -> Handler:
         text = request.query.get("seconds", _DEFAULT_SECONDS)
         seconds = int(text) if _SECONDS.fullmatch(text) else 0
         if not 1 <= seconds <= _MAX_SECONDS:
-            return _answer(f"seconds must be a whole number from 1 to {_MAX_SECONDS}.\n", 400)
+            return _response(f"seconds must be a whole number from 1 to {_MAX_SECONDS}.\n", 400)
         if lock.locked():
-            return _answer(_BUSY, 409)
+            return _response(_BUSY, 409)
         async with lock:
-            return _answer(await measure(seconds))
+            return _response(await measure(seconds))
 
     return measurement
 
 
-def _answer(text: str, status: int = 200) -> web.Response:
+def _response(text: str, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, headers=_NO_STORE)
 
 

@@ -1,6 +1,6 @@
 """The ops server: is this process alive, is it ready, what does it count, and what is it.
 
-Every answer but the metrics is JSON. An error has the API's shape; its ``error_code`` is 0, since
+Every response but the metrics is JSON. An error has the API's shape; its ``error_code`` is 0, since
 the API's catalogue of numbers is for the API.
 """
 
@@ -103,7 +103,7 @@ class Readiness(HealthSource):
         return Health(states, all(states[part] == OK for part in required))
 
     async def close(self) -> None:
-        """Stop asking; an answer that is still awaited is no answer."""
+        """Stop asking; a response that is still awaited is no response."""
         for task in self._asked.values():
             task.cancel()
 
@@ -125,19 +125,19 @@ class Readiness(HealthSource):
 
     def _state(self, part: str, task: Task[None]) -> str:
         if not task.done() or task.cancelled():
-            return self._no_answer()
+            return self._no_response()
         match task.exception():
             case None:
                 return OK
             case TimeoutError():
-                return self._no_answer()
+                return self._no_response()
             case NotificationError() as error:
                 return str(error)
             case error:
                 _log.error("readiness_check_failed", part=part, exc_info=error)
                 return f"{type(error).__name__}: see the log"
 
-    def _no_answer(self) -> str:
+    def _no_response(self) -> str:
         return f"no answer within {format_duration(self._timeout)}"
 
 
@@ -151,7 +151,7 @@ def ops_app(
 ) -> web.Application:
     """Return the ops server's application.
 
-    A process is ready if its ``parts`` are and it is not ``stopping``. An answer takes the
+    A process is ready if its ``parts`` are and it is not ``stopping``. A response takes the
     ``write_timeout`` at most, but for pages below ``/debug/``, which take as long as is asked for.
     """
 
@@ -183,7 +183,7 @@ def ops_app(
 
 def _errors_as_json(metrics: MetricsSource, write_timeout: timedelta) -> Middleware:
     @web.middleware
-    async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond_to_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             is_measuring = request.path.startswith("/debug/")
             async with asyncio.timeout(None if is_measuring else write_timeout.total_seconds()):
@@ -203,7 +203,7 @@ def _errors_as_json(metrics: MetricsSource, write_timeout: timedelta) -> Middlew
             metrics.background_task_failed("ops", error)
             return _error(500, "Something went wrong here: see the log.")
 
-    return answer_errors
+    return respond_to_errors
 
 
 def _error(status: int, message: str) -> web.Response:

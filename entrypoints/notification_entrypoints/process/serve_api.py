@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from notification_entrypoints.api.app import api_app, api_callers
 from notification_entrypoints.api.http.connections import ConnectionLimit
-from notification_entrypoints.api.problems import Problem, RequestRefused, error_answer
+from notification_entrypoints.api.problems import Problem, RequestRefused, error_response
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import Authentication
 from notification_entrypoints.process.open_files import most_connections
@@ -108,12 +108,12 @@ class _Protocol(PatientProtocol):
         surplus = self._limit.opened(self, descriptor)
         if surplus is self:
             # Before a request has come: there will be no place to read it.
-            answer = self._answer(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
-            body = cast("bytes", answer.body)
-            answer.headers[hdrs.CONTENT_LENGTH] = str(len(body))
-            answer.headers[hdrs.CONNECTION] = "close"
-            lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
-            lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+            response = self._response(RequestRefused(Problem.TOO_MANY_CONNECTIONS))
+            body = cast("bytes", response.body)
+            response.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+            response.headers[hdrs.CONNECTION] = "close"
+            lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+            lines += [f"{name}: {value}" for name, value in response.headers.items()]
             head = "\r\n".join([*lines, "", ""]).encode()
             cast("asyncio.WriteTransport", transport).write(head + body)
         if surplus is not None:
@@ -138,12 +138,12 @@ class _Protocol(PatientProtocol):
     ) -> web.StreamResponse:
         """Answer what never reached the application."""
         if isinstance(exc, ContentEncodingError):
-            return self._answer(RequestRefused(Problem.WRONG_CODING))
+            return self._response(RequestRefused(Problem.WRONG_CODING))
         if exc is None or status == _BAD_REQUEST:
-            return self._answer(RequestRefused(Problem.MALFORMED_REQUEST))
+            return self._response(RequestRefused(Problem.MALFORMED_REQUEST))
         # A failure of ours: aiohttp's own handler logs it.
         super().handle_error(request, status, exc, message)
-        return self._answer(RequestRefused(Problem.UNEXPECTED))
+        return self._response(RequestRefused(Problem.UNEXPECTED))
 
     async def finish_response(
         self,
@@ -151,16 +151,16 @@ class _Protocol(PatientProtocol):
         resp: web.StreamResponse,
         start_time: float | None,
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; one that aiohttp made up is given the one shape before."""
+        """Send a response; one that aiohttp made up is given the one shape before."""
         if isinstance(resp, web.HTTPException):
-            resp = self._answer(resp)
+            resp = self._response(resp)
         if self._application.deadline.has_begun:
             resp.force_close()
         # In place of a header that tells the versions of everything.
         resp.headers.setdefault(hdrs.SERVER, _NAME)
         return await super().finish_response(request, resp, start_time)
 
-    def _answer(self, error: Exception) -> web.Response:
-        response = error_answer(error, str(self._application.ids()), debug=False)
+    def _response(self, error: Exception) -> web.Response:
+        response = error_response(error, str(self._application.ids()), debug=False)
         response.force_close()
         return response

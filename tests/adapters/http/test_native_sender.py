@@ -80,7 +80,7 @@ def closing_receiver() -> Iterator[tuple[str, threading.Event]]:
                 connection, _ = listener.accept()
                 connection.recv(65536)
                 connection.sendall(NO_CONTENT)
-                time.sleep(0.05)  # until the answer has certainly been read, and nothing more
+                time.sleep(0.05)  # until the response has certainly been read, and nothing more
                 connection.close()
                 closed.set()
 
@@ -190,7 +190,7 @@ async def test_each_request_ends_at_its_own_time(sender: NativeSender) -> None:
 # What its time goes into
 
 
-async def test_the_phases_of_a_new_connection_are_told_and_of_a_known_one_the_answer(
+async def test_the_phases_of_a_new_connection_are_told_and_of_a_known_one_the_response(
     tmp_path: Path,
 ) -> None:
     authority = Authority(tmp_path)

@@ -1,4 +1,4 @@
-"""The name service that senders ask: what it asks in turn, and what it makes of the answer."""
+"""The name service that senders ask: what it asks in turn, and what it makes of the response."""
 
 from socket import gethostname
 

@@ -365,15 +365,15 @@ class TestTheKeys:
         far = datetime.now(UTC) + timedelta(days=1)
         await tokens.credentials.caller(token(exp=far))
         await tokens.clock.advance(FRESH_FOR.total_seconds())
-        tokens.issuer.answer = web.Response(status=500)
+        tokens.issuer.response = web.Response(status=500)
         assert (await tokens.credentials.caller(token(exp=far, sub="ben"))).name == "jwt:ben"
         await tokens.clock.advance(KEPT_FOR.total_seconds())
-        tokens.issuer.answer = web.Response(status=500)
+        tokens.issuer.response = web.Response(status=500)
         with pytest.raises(IssuerUnavailable):
             await tokens.credentials.caller(token(exp=far, sub="cleo"))
 
     async def test_of_an_issuer_that_comes_back_are_read_soon(self, tokens: Tokens) -> None:
-        tokens.issuer.answer = web.Response(status=503)
+        tokens.issuer.response = web.Response(status=503)
         for _ in range(10):
             with pytest.raises(IssuerUnavailable):
                 await tokens.credentials.caller(token())
@@ -382,7 +382,7 @@ class TestTheKeys:
         assert await tokens.credentials.caller(token()) == ANNA
 
     @pytest.mark.parametrize(
-        "answer",
+        "response",
         [
             web.Response(status=302, headers={"Location": "/elsewhere"}),
             web.Response(text="<html>"),
@@ -396,9 +396,9 @@ class TestTheKeys:
         ],
         ids=["redirect", "page", "bytes", "list", "object", "texts", "deep", "large", "packed"],
     )
-    async def test_that_are_none_are_not_believed(self, answer: web.Response) -> None:
+    async def test_that_are_none_are_not_believed(self, response: web.Response) -> None:
         async with opened() as tokens:
-            tokens.issuer.answer = answer
+            tokens.issuer.response = response
             with pytest.raises(IssuerUnavailable):
                 await tokens.credentials.caller(token())
 

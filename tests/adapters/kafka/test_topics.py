@@ -36,13 +36,13 @@ async def _largest(kafka: Kafka) -> Mapping[str, int]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
     await admin.start()
     wanted = {"max.message.bytes": ""}
-    (answer,) = await admin.describe_configs(
+    (response,) = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, kafka.topic(name), wanted) for name in NAMES]
     )
     await admin.close()
     return {
         each["resource_name"].removeprefix(kafka.prefix): int(entry["config_value"])
-        for each in answer.to_object()["resources"]
+        for each in response.to_object()["resources"]
         for entry in each["config_entries"]
     }
 

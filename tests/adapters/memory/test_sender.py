@@ -16,9 +16,9 @@ SOON = timedelta(seconds=0.01)
 LATE = timedelta(seconds=10)
 
 
-async def test_each_url_has_its_script_and_the_last_answer_repeats() -> None:
+async def test_each_url_has_its_script_and_the_last_response_repeats() -> None:
     sender = ScriptedSender()
-    sender.answer(URL, 500, 204)
+    sender.respond(URL, 500, 204)
     statuses = [(await send(sender, url)).http_code for url in (URL, OTHER, URL, URL)]
     assert statuses == [500, 200, 204, 204]
     assert len(sender.requests_to(URL)) == 3
@@ -27,7 +27,7 @@ async def test_each_url_has_its_script_and_the_last_answer_repeats() -> None:
 async def test_a_script_can_fail_to_send_and_can_give_a_whole_response() -> None:
     sender = ScriptedSender()
     slow_down = ReceivedResponse(429, (("Retry-After", "3"),), b"later")
-    sender.answer(URL, ErrorCode.CONNECT, slow_down)
+    sender.respond(URL, ErrorCode.CONNECT, slow_down)
     with pytest.raises(SendingFailed) as failure:
         await send(sender, URL)
     assert failure.value.error.code is ErrorCode.CONNECT
@@ -36,7 +36,7 @@ async def test_a_script_can_fail_to_send_and_can_give_a_whole_response() -> None
 
 async def test_what_hangs_ends_when_it_is_released() -> None:
     sender = ScriptedSender()
-    sender.answer(URL, Hang.HANG)
+    sender.respond(URL, Hang.HANG)
     hanging = asyncio.create_task(send(sender, URL))
     await sender.wait_for(1)
     await send(sender, OTHER)
@@ -47,7 +47,7 @@ async def test_what_hangs_ends_when_it_is_released() -> None:
 
 async def test_what_hangs_ends_at_its_timeout() -> None:
     sender = ScriptedSender()
-    sender.answer(URL, Hang.HANG)
+    sender.respond(URL, Hang.HANG)
     with pytest.raises(SendingFailed) as failure:
         await send(sender, URL, SOON)
     assert failure.value.error.code is ErrorCode.TIMEOUT

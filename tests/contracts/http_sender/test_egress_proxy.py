@@ -139,7 +139,7 @@ async def test_a_certificate_is_judged_through_the_tunnel(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         says(b"HTTP/1.1 403 Forbidden\r\nX-Reason: 10.0.0.1 is ours\r\n" + EMPTY),
         says(b"HTTP/1.1 407 Proxy Authentication Required\r\n" + EMPTY),
@@ -152,9 +152,9 @@ async def test_a_certificate_is_judged_through_the_tunnel(
     ids=["403", "407", "502", "no HTTP", "endless", "closed", "reset"],
 )
 async def test_a_tunnel_that_the_proxy_does_not_make_is_a_connect_error(
-    make_sender: MakeSender, answer: Act
+    make_sender: MakeSender, response: Act
 ) -> None:
-    async with RawReceiver(answer) as proxy:
+    async with RawReceiver(response) as proxy:
         error = await failure(make_sender(NOTHING_OPEN, proxy=at(proxy)), f"https://{NAME}/")
         assert len(proxy.requests) == 1
     assert error.code is ErrorCode.CONNECT

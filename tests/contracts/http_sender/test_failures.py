@@ -24,9 +24,9 @@ async def test_a_connection_that_is_refused_is_a_connect_error_that_names_no_add
     assert error == AttemptError(ErrorCode.CONNECT, "The connection was refused.")
 
 
-@pytest.mark.parametrize("answer", [b"no HTTP\r\n", b""])
-async def test_a_failure_shows_no_header_and_no_body(sender: HttpSender, answer: bytes) -> None:
-    async with RawReceiver(closes(answer)) as receiver:
+@pytest.mark.parametrize("response", [b"no HTTP\r\n", b""])
+async def test_a_failure_shows_no_header_and_no_body(sender: HttpSender, response: bytes) -> None:
+    async with RawReceiver(closes(response)) as receiver:
         headers = (("Authorization", "Bearer s3cret"),)
         request = HttpRequest(Method.POST, receiver.url, headers, b"s3cret")
         with pytest.raises(SendingFailed) as failed:

@@ -164,7 +164,7 @@ async def test_cookies_are_not_sent_back(sender: HttpSender) -> None:
     assert b"tenant" not in receiver.requests[1]
 
 
-async def test_what_came_while_a_connection_was_idle_is_not_taken_for_an_answer(
+async def test_what_came_while_a_connection_was_idle_is_not_taken_for_a_response(
     sender: HttpSender,
 ) -> None:
     stray = says(NO_CONTENT, b"HTTP/1.1 200 OK\r\n" + EMPTY, apart=0.05)
@@ -174,7 +174,7 @@ async def test_what_came_while_a_connection_was_idle_is_not_taken_for_an_answer(
         assert (await send(sender, receiver.url)).http_code == 500
 
 
-async def test_what_follows_a_response_at_once_is_not_taken_for_the_next_answer(
+async def test_what_follows_a_response_at_once_is_not_taken_for_the_next_response(
     sender: HttpSender,
 ) -> None:
     two = b"HTTP/1.1 200 OK\r\n" + EMPTY + b"HTTP/1.1 200 OK\r\n" + EMPTY
@@ -186,12 +186,12 @@ async def test_what_follows_a_response_at_once_is_not_taken_for_the_next_answer(
 async def test_a_connection_that_was_closed_while_it_was_idle_is_not_used(
     sender: HttpSender,
 ) -> None:
-    async def answer_and_close_later(connection: asyncio.StreamWriter) -> None:
+    async def respond_and_close_later(connection: asyncio.StreamWriter) -> None:
         await says(NO_CONTENT)(connection)
         await asyncio.sleep(0.05)
         await closes()(connection)
 
-    async with RawReceiver(answer_and_close_later) as receiver:
+    async with RawReceiver(respond_and_close_later) as receiver:
         for number in range(1, 4):
             assert (await send(sender, receiver.url)).http_code == 204
             await receiver.wait_for_end()

@@ -29,8 +29,8 @@ from tests.support.sending import CHUNKED, EMPTY, ENOUGH, OK, SHORT, assert_on_t
 
 @pytest.mark.parametrize("status", [200, 204, 299, 304, 404, 410, 429, 500, 599, 999])
 async def test_any_final_status_is_a_response(sender: HttpSender, status: int) -> None:
-    answer = b"HTTP/1.1 %d Whatever\r\nX-A: 1\r\nX-A: 2\r\n" % status + EMPTY
-    async with RawReceiver(says(answer)) as receiver:
+    raw = b"HTTP/1.1 %d Whatever\r\nX-A: 1\r\nX-A: 2\r\n" % status + EMPTY
+    async with RawReceiver(says(raw)) as receiver:
         response = await send(sender, receiver.url)
     expected = (("X-A", "1"), ("X-A", "2"), ("Content-Length", "0"))
     assert response == ReceivedResponse(status, expected, b"")
@@ -93,8 +93,8 @@ async def test_a_body_is_kept_up_to_16_kib(
     sender: HttpSender, size: int, kept: int, *, truncated: bool
 ) -> None:
     body = bytes(range(256)) * (size // 256 + 1)
-    answer = OK + b"Content-Length: %d\r\n\r\n" % size + body[:size]
-    async with RawReceiver(says(answer)) as receiver:
+    raw = OK + b"Content-Length: %d\r\n\r\n" % size + body[:size]
+    async with RawReceiver(says(raw)) as receiver:
         response = await send(sender, receiver.url)
     assert (response.body, response.truncated) == (body[:kept], truncated)
 
@@ -110,8 +110,8 @@ async def test_a_compressed_body_stays_compressed(sender: HttpSender) -> None:
 async def test_headers_that_are_no_ascii_come_as_text_that_can_be_stored(
     sender: HttpSender,
 ) -> None:
-    answer = OK + b"X-Latin: \xff\xe9\r\nX-Utf: \xc3\xa9\r\n" + EMPTY
-    async with RawReceiver(says(answer)) as receiver:
+    raw = OK + b"X-Latin: \xff\xe9\r\nX-Utf: \xc3\xa9\r\n" + EMPTY
+    async with RawReceiver(says(raw)) as receiver:
         response = await send(sender, receiver.url)
     assert dict(response.headers)["X-Utf"] == "é"
     assert all(value.encode() for _, value in response.headers)
@@ -161,9 +161,9 @@ async def test_a_body_that_drips_is_cut_at_the_deadline(sender: HttpSender) -> N
     assert set(response.body) == {ord("x")}
 
 
-async def test_an_answer_that_comes_before_the_request_is_read_counts(sender: HttpSender) -> None:
-    answer = b"HTTP/1.1 413 Too Large\r\n" + EMPTY
-    async with RawReceiver(greeting=answer, deaf=True) as receiver:
+async def test_a_response_that_comes_before_the_request_is_read_counts(sender: HttpSender) -> None:
+    raw = b"HTTP/1.1 413 Too Large\r\n" + EMPTY
+    async with RawReceiver(greeting=raw, deaf=True) as receiver:
         request = HttpRequest(Method.POST, receiver.url, (), bytes(2**20))
         assert (await sender.send(request, ENOUGH)).http_code == 413
         assert receiver.connections == 1

@@ -21,7 +21,7 @@ from tests.entrypoints.api_callers import (
     scopeless,
 )
 from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT, FULL
-from tests.entrypoints.checked_api import Answer
+from tests.entrypoints.checked_api import ApiResponse
 
 PUBLIC = {"getJwks", "getOpenApi"}
 GUARDED = [each for each in OPERATIONS if each.name not in PUBLIC]
@@ -117,8 +117,8 @@ REFUSED = [
 ]
 
 
-def told(operation: Operation, answer: Answer) -> str:
-    return f"{operation.name}: {answer.status} {answer.json}"
+def told(operation: Operation, response: ApiResponse) -> str:
+    return f"{operation.name}: {response.status} {response.json}"
 
 
 @pytest.mark.parametrize("credential", REFUSED)
@@ -128,9 +128,9 @@ async def test_without_a_good_credential_no_operation_tells_or_does_anything(
     sent = await credential(door)
     before = door.everything()
     for operation in GUARDED:
-        answer = await door.call(operation, sent)
-        assert answer.status == 401, told(operation, answer)
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+        response = await door.call(operation, sent)
+        assert response.status == 401, told(operation, response)
+        assert response.headers["WWW-Authenticate"].startswith("Bearer ")
     assert door.everything() == before
 
 
@@ -139,9 +139,9 @@ async def test_another_environments_things_are_as_if_they_were_not(door: Guarded
     before = door.everything()
     for operation in GUARDED:
         if operation.environments != "any":
-            answer = await door.call(operation, key)
+            response = await door.call(operation, key)
             expected = 403 if operation.environments == "all" else 404
-            assert answer.status == expected, told(operation, answer)
+            assert response.status == expected, told(operation, response)
     assert door.everything() == before
 
 
@@ -167,10 +167,10 @@ async def test_too_small_a_scope_is_refused_by_its_name(door: Guarded) -> None:
     before = door.everything()
     for operation in GUARDED:
         assert operation.scope
-        answer = await door.call(operation, smaller[operation.scope])
-        assert answer.status == 403, told(operation, answer)
-        assert f"the scope {operation.scope};" in answer.json["message"]
-        assert f'scope="{operation.scope}"' in answer.headers["WWW-Authenticate"]
+        response = await door.call(operation, smaller[operation.scope])
+        assert response.status == 403, told(operation, response)
+        assert f"the scope {operation.scope};" in response.json["message"]
+        assert f'scope="{operation.scope}"' in response.headers["WWW-Authenticate"]
     assert door.everything() == before
 
 
@@ -181,8 +181,8 @@ async def test_with_just_the_scope_and_the_environment_everything_is_answered(
     for operation in IN_GOOD_ORDER:
         own = None if operation.environments == "all" else frozenset({UUID(ENVIRONMENT)})
         key = await door.key(scope=operation.scope, environments=own)
-        answer = await door.call(operation, bearer(key))
-        assert answer.status not in {401, 403, 404}, told(operation, answer)
+        response = await door.call(operation, bearer(key))
+        assert response.status not in {401, 403, 404}, told(operation, response)
 
 
 async def test_what_is_public_is_public_and_nothing_else(door: Guarded) -> None:
@@ -197,10 +197,10 @@ async def test_what_is_read_in_one_environment_tells_nothing_of_the_other(door: 
     key = bearer(await door.key())
     for operation in GUARDED:
         if operation.method == "GET" and "{environment_id}" in operation.path:
-            answer = await door.call(operation, key, environment_id=ANOTHER)
-            assert answer.status in {200, 404}
+            response = await door.call(operation, key, environment_id=ANOTHER)
+            assert response.status in {200, 404}
             secrets = {door.ids["webhook_id"], door.ids["delivery_id"], EVENT_ID}
-            assert not [each for each in secrets if each in str(answer.json)], operation.name
+            assert not [each for each in secrets if each in str(response.json)], operation.name
 
 
 async def test_causes_of_errors_are_shown_to_administrators_only(tmp_path: Path) -> None:
@@ -218,12 +218,12 @@ async def test_causes_of_errors_are_shown_to_administrators_only(tmp_path: Path)
         for credential in others:
             headers = {} if credential is None else {"Authorization": credential}
             for method, each in (("GET", path), ("POST", path), ("GET", "/nowhere")):
-                answer = await door.api.call(method, each, headers=headers)
-                assert answer.status >= 400
-                assert not answer.json["stacktrace"]
-                assert not answer.json["internal_message"]
-        answer = await door.api.get(path, headers={"Authorization": bearer(await door.key())})
-        assert any("requests.py" in line for line in answer.json["stacktrace"])
+                response = await door.api.call(method, each, headers=headers)
+                assert response.status >= 400
+                assert not response.json["stacktrace"]
+                assert not response.json["internal_message"]
+        response = await door.api.get(path, headers={"Authorization": bearer(await door.key())})
+        assert any("requests.py" in line for line in response.json["stacktrace"])
 
 
 async def test_a_head_is_asked_for_what_a_get_is(door: Guarded) -> None:
@@ -233,14 +233,14 @@ async def test_a_head_is_asked_for_what_a_get_is(door: Guarded) -> None:
 
 async def test_no_body_is_read_of_somebody_who_may_not_send_it(door: Guarded) -> None:
     path = f"/environments/{ENVIRONMENT}/events"
-    answer = await door.api.call("POST", path, data=b"{" * 1000)
-    assert answer.status == 401
+    response = await door.api.call("POST", path, data=b"{" * 1000)
+    assert response.status == 401
 
 
 async def test_the_bootstrap_key_opens_everything(door: Guarded) -> None:
     for operation in IN_GOOD_ORDER:
-        answer = await door.call(operation, bearer(BOOTSTRAP))
-        assert answer.status not in {401, 403, 404}, told(operation, answer)
+        response = await door.call(operation, bearer(BOOTSTRAP))
+        assert response.status not in {401, 403, 404}, told(operation, response)
 
 
 @pytest.mark.parametrize(

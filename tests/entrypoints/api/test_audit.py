@@ -25,9 +25,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Guarded]:
 
 
 async def entries(door: Guarded, path: str = AUDIT) -> list[dict[str, Any]]:
-    answer = await door.api.get(f"{path}?limit=100", headers=ADMIN)
-    assert answer.status == 200
-    return list(answer.json)
+    response = await door.api.get(f"{path}?limit=100", headers=ADMIN)
+    assert response.status == 200
+    return list(response.json)
 
 
 SUBJECTS = {
@@ -56,13 +56,13 @@ async def test_an_operation_that_changes_something_is_told_of_by_who_did_it(
     where = "/audit" if nobodys else AUDIT
     key = await door.key(scope=operation.scope, environments=own)
     before = await entries(door, where)
-    answer = await door.call(operation, bearer(key))
-    assert answer.status < 300, answer.json
+    response = await door.call(operation, bearer(key))
+    assert response.status < 300, response.json
     (entry,) = [each for each in await entries(door, where) if each not in before]
     assert entry["action"] == operation.name
     assert entry["actor"] == f"key:{UUID(key[4:36])}"
     assert entry["address"] == "127.0.0.1"
-    assert entry["request_id"] == answer.headers["X-Request-Id"]
+    assert entry["request_id"] == response.headers["X-Request-Id"]
     assert entry.get("environment_id") == (None if nobodys else ENVIRONMENT)
     assert entry["subject"] == door.ids.get(SUBJECTS.get(operation.name, ""), entry["subject"])
 
@@ -125,8 +125,8 @@ async def test_only_an_administrator_reads_it_and_only_that_of_their_environment
         (theirs, f"/environments/{ANOTHER}/audit", 200),
         (writer, AUDIT, 403),
     ):
-        answer = await door.api.get(path, headers={"Authorization": bearer(key)})
-        assert answer.status == status
+        response = await door.api.get(path, headers={"Authorization": bearer(key)})
+        assert response.status == status
 
 
 async def test_no_entry_holds_a_secret(door: Guarded) -> None:

@@ -1,4 +1,4 @@
-"""Bad input: the answer says what is wrong, where, and what would be right; nothing is written."""
+"""Bad input: the response says what is wrong, where, and what would be right; no effect."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 
 @frozen
 class Wrong:
-    """A webhook with one thing wrong: where that is, and what the answer must say of it."""
+    """A webhook with one thing wrong: where that is, and what the response must say of it."""
 
     draft: Any
     where: str
@@ -93,10 +93,10 @@ class TestWrongWebhooks:
     async def test_it_is_refused_with_the_field_and_what_would_be_right(
         self, api: CheckedClient, wrong: Wrong
     ) -> None:
-        answer = await api.post(WEBHOOKS, wrong.draft)
-        assert (answer.status, answer.json["error_code"]) == (400, 1100)
-        assert wrong.where in answer.wrong_fields
-        assert wrong.says in answer.error_about(wrong.where)
+        response = await api.post(WEBHOOKS, wrong.draft)
+        assert (response.status, response.json["error_code"]) == (400, 1100)
+        assert wrong.where in response.wrong_fields
+        assert wrong.says in response.error_about(wrong.where)
         assert (await api.get(WEBHOOKS)).json == []
 
     async def test_a_put_is_judged_like_a_post_and_changes_nothing(
@@ -104,8 +104,8 @@ class TestWrongWebhooks:
     ) -> None:
         webhook = await create(api)
         path = f"/webhooks/{webhook['webhook_id']}"
-        answer = await api.put(path, but(name="Other", url="http://10.0.0.1/"))
-        assert answer.wrong_fields == {"url"}
+        response = await api.put(path, but(name="Other", url="http://10.0.0.1/"))
+        assert response.wrong_fields == {"url"}
         assert (await api.get(path)).json == webhook
 
     async def test_everything_that_is_wrong_is_said_at_once(self, api: CheckedClient) -> None:
@@ -117,8 +117,8 @@ class TestWrongWebhooks:
             "disabled_until": "soon",
             "custom_headers": {"Host": "x"},
         }
-        answer = await api.post(WEBHOOKS, draft)
-        assert answer.wrong_fields == {
+        response = await api.post(WEBHOOKS, draft)
+        assert response.wrong_fields == {
             "name",
             "nome",
             "url",
@@ -132,13 +132,13 @@ class TestWrongWebhooks:
     async def test_a_secret_is_not_repeated_in_the_complaint(self, api: CheckedClient) -> None:
         secret = "tiptop-s3cret"
         headers = {"Authorization": f"{secret}\n", "X-Token": [secret], "Bad Name": secret}
-        answer = await api.post(WEBHOOKS, but(custom_headers=headers))
-        assert answer.status == 400
-        assert secret not in json.dumps(answer.json)
+        response = await api.post(WEBHOOKS, but(custom_headers=headers))
+        assert response.status == 400
+        assert secret not in json.dumps(response.json)
 
     async def test_the_complaints_are_bounded(self, api: CheckedClient) -> None:
-        answer = await api.post(WEBHOOKS, but(events=[f"no-{n}" for n in range(1000)]))
-        assert len(answer.json["details"]) == 100
+        response = await api.post(WEBHOOKS, but(events=[f"no-{n}" for n in range(1000)]))
+        assert len(response.json["details"]) == 100
 
     @pytest.mark.parametrize(
         ("fields", "where"),
@@ -151,10 +151,10 @@ class TestWrongWebhooks:
     async def test_more_elements_than_anybody_needs_are_not_looked_at_one_by_one(
         self, api: CheckedClient, fields: dict[str, Any], where: str
     ) -> None:
-        answer = await api.post(WEBHOOKS, but(**fields))
-        assert (answer.status, answer.json["error_code"]) == (400, 1100)
-        assert answer.wrong_fields == {where}
-        assert "1,000 or fewer" in answer.error_about(where)
+        response = await api.post(WEBHOOKS, but(**fields))
+        assert (response.status, response.json["error_code"]) == (400, 1100)
+        assert response.wrong_fields == {where}
+        assert "1,000 or fewer" in response.error_about(where)
 
 
 @frozen
@@ -187,9 +187,9 @@ class TestWrongBodies:
     async def test_it_is_refused_with_the_reason(
         self, api: CheckedClient, wrong: WrongBody
     ) -> None:
-        answer = await api.call("POST", WEBHOOKS, data=wrong.body, headers=JSON)
-        assert (answer.status, answer.json["error_code"]) == (400, wrong.code)
-        assert wrong.says in answer.error_about(wrong.where)
+        response = await api.call("POST", WEBHOOKS, data=wrong.body, headers=JSON)
+        assert (response.status, response.json["error_code"]) == (400, wrong.code)
+        assert wrong.says in response.error_about(wrong.where)
 
     @pytest.mark.parametrize("path", [WEBHOOKS, EVENTS])
     @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ class TestWrongBodies:
         self, api: CheckedClient, path: str, content_type: str
     ) -> None:
         headers = {"Content-Type": content_type}
-        answer = await api.call("POST", path, data=b"{}", headers=headers)
-        assert (answer.status, answer.json["error_code"]) == (415, 1006)
-        assert "application/json" in answer.json["message"]
+        response = await api.call("POST", path, data=b"{}", headers=headers)
+        assert (response.status, response.json["error_code"]) == (415, 1006)
+        assert "application/json" in response.json["message"]
 
     @pytest.mark.parametrize(
         "content_type",
@@ -216,13 +216,13 @@ class TestWrongBodies:
         self, api: CheckedClient, content_type: str
     ) -> None:
         headers = {"Content-Type": content_type}
-        answer = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
-        assert answer.status == 202
+        response = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
+        assert response.status == 202
 
     async def test_64_levels_are_allowed(self, api: CheckedClient) -> None:
         body = json.dumps(DRAFT)[:-1].encode() + b', "a": ' + b"[" * 63 + b"]" * 63 + b"}"
-        answer = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
-        assert answer.wrong_fields == {"a"}
+        response = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
+        assert response.wrong_fields == {"a"}
 
 
 @frozen
@@ -252,15 +252,15 @@ class TestWrongEvents:
     async def test_it_is_refused_with_the_field_and_what_would_be_right(
         self, api: CheckedClient, wrong: WrongEvent
     ) -> None:
-        answer = await api.post(EVENTS, wrong.body)
-        assert (answer.status, answer.json["error_code"]) == (400, 1300)
-        assert answer.wrong_fields == {wrong.where}
-        assert wrong.says in answer.error_about(wrong.where)
+        response = await api.post(EVENTS, wrong.body)
+        assert (response.status, response.json["error_code"]) == (400, 1300)
+        assert response.wrong_fields == {wrong.where}
+        assert wrong.says in response.error_about(wrong.where)
 
     async def test_more_than_a_thousand_at_once_are_too_many(self, api: CheckedClient) -> None:
-        answer = await api.post(EVENTS, [EVENT] * 1001)
-        assert (answer.status, answer.json["error_code"]) == (413, 1301)
-        assert "1,000" in answer.json["message"]
+        response = await api.post(EVENTS, [EVENT] * 1001)
+        assert (response.status, response.json["error_code"]) == (413, 1301)
+        assert "1,000" in response.json["message"]
 
 
 @frozen
@@ -307,13 +307,13 @@ WRONG_PATHS = {
 async def test_a_wrong_parameter_is_refused_with_its_name_and_what_would_be_right(
     api: CheckedClient, wrong: WrongPath
 ) -> None:
-    answer = await api.get(wrong.path)
-    assert (answer.status, answer.json["error_code"]) == (400, 1101)
-    assert answer.wrong_fields == {wrong.where}
-    assert wrong.says in answer.error_about(wrong.where)
+    response = await api.get(wrong.path)
+    assert (response.status, response.json["error_code"]) == (400, 1101)
+    assert response.wrong_fields == {wrong.where}
+    assert wrong.says in response.error_about(wrong.where)
 
 
 @pytest.mark.parametrize("rest", ["", "/logs"])
 async def test_a_webhook_that_does_not_exist_is_not_found(api: CheckedClient, rest: str) -> None:
-    answer = await api.get(f"/webhooks/{uuid4()}{rest}")
-    assert (answer.status, answer.json["error_code"]) == (404, 1200)
+    response = await api.get(f"/webhooks/{uuid4()}{rest}")
+    assert (response.status, response.json["error_code"]) == (404, 1200)

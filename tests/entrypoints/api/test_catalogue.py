@@ -49,9 +49,9 @@ class Client:
         self.sender = sender
 
     async def call(self, method: str, path: str, json: object = None) -> tuple[int, Any]:
-        async with self._client.request(method, path, json=json) as answer:
-            body = await answer.read()
-            return answer.status, msgspec.json.decode(body) if body else None
+        async with self._client.request(method, path, json=json) as response:
+            body = await response.read()
+            return response.status, msgspec.json.decode(body) if body else None
 
 
 @pytest.fixture

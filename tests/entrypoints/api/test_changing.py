@@ -8,7 +8,7 @@ import pytest
 
 from tests.entrypoints.api_examples import DRAFT, EVENT, FULL, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone
-from tests.entrypoints.checked_api import Answer, CheckedClient
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -22,7 +22,7 @@ def path_of(webhook: dict[str, Any]) -> str:
     return f"/webhooks/{webhook['webhook_id']}"
 
 
-async def patch(api: CheckedClient, webhook: dict[str, Any], change: object) -> Answer:
+async def patch(api: CheckedClient, webhook: dict[str, Any], change: object) -> ApiResponse:
     return await api.call("PATCH", path_of(webhook), json=change)
 
 
@@ -111,8 +111,8 @@ class TestPatch:
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:
         headers = {"Content-Type": MERGE_PATCH}
-        answer = await api.call("PUT", path_of(webhook), data=b"{}", headers=headers)
-        assert (answer.status, answer.json["error_code"]) == (415, 1006)
+        response = await api.call("PUT", path_of(webhook), data=b"{}", headers=headers)
+        assert (response.status, response.json["error_code"]) == (415, 1006)
 
     @pytest.mark.parametrize(
         ("change", "where"),
@@ -134,9 +134,9 @@ class TestPatch:
     async def test_an_outcome_that_is_wrong_is_refused_with_the_field(
         self, api: CheckedClient, webhook: dict[str, Any], change: object, where: str
     ) -> None:
-        answer = await patch(api, webhook, change)
-        assert (answer.status, answer.json["error_code"]) == (400, 1100)
-        assert answer.wrong_fields == {where}
+        response = await patch(api, webhook, change)
+        assert (response.status, response.json["error_code"]) == (400, 1100)
+        assert response.wrong_fields == {where}
         assert (await api.get(path_of(webhook))).json == webhook
 
     async def test_a_null_enables_what_the_system_disabled(
@@ -160,7 +160,7 @@ class TestPatch:
 
 
 class TestVersions:
-    async def test_every_answer_with_a_webhook_tells_its_version(
+    async def test_every_response_with_a_webhook_tells_its_version(
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:
         first = await api.get(path_of(webhook))
@@ -174,9 +174,9 @@ class TestVersions:
     ) -> None:
         old = await api.get(path_of(webhook))
         new = await patch(api, webhook, {"name": "Meanwhile"})
-        answer = await change(api, method, webhook, old.headers["ETag"])
-        assert (answer.status, answer.json["error_code"]) == (412, 1203)
-        assert "read it again" in answer.json["message"].lower()
+        response = await change(api, method, webhook, old.headers["ETag"])
+        assert (response.status, response.json["error_code"]) == (412, 1203)
+        assert "read it again" in response.json["message"].lower()
         assert (await api.get(path_of(webhook))).json == new.json
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -185,15 +185,15 @@ class TestVersions:
         self, api: CheckedClient, webhook: dict[str, Any], method: str, form: str
     ) -> None:
         tag = (await api.get(path_of(webhook))).headers["ETag"]
-        answer = await change(api, method, webhook, form.format(tag))
-        assert answer.status == (204 if method == "DELETE" else 200)
+        response = await change(api, method, webhook, form.format(tag))
+        assert response.status == (204 if method == "DELETE" else 200)
 
     @pytest.mark.parametrize("tag", ['W/"1"', '"one"', '"\u00b9"', "1", "", '"' + "9" * 5000 + '"'])
     async def test_what_is_no_version_of_ours_names_none(
         self, api: CheckedClient, webhook: dict[str, Any], tag: str
     ) -> None:
-        answer = await change(api, "PUT", webhook, tag)
-        assert (answer.status, answer.json["error_code"]) == (412, 1203)
+        response = await change(api, "PUT", webhook, tag)
+        assert (response.status, response.json["error_code"]) == (412, 1203)
 
     async def test_what_one_has_is_not_sent_again(
         self, api: CheckedClient, webhook: dict[str, Any]
@@ -213,6 +213,6 @@ class TestVersions:
         assert (await change(api, "PUT", webhook, '"1"')).status == 404
 
 
-async def change(api: CheckedClient, method: str, webhook: dict[str, Any], tag: str) -> Answer:
+async def change(api: CheckedClient, method: str, webhook: dict[str, Any], tag: str) -> ApiResponse:
     body = None if method == "DELETE" else {**DRAFT, "name": "Mine"}
     return await api.call(method, path_of(webhook), json=body, headers={"If-Match": tag})

@@ -53,9 +53,9 @@ async def test_deliveries_are_filtered_by_state_event_and_time(
 async def test_filters_that_make_no_sense_are_refused(api: CheckedClient) -> None:
     webhook = await create(api)
     path = f"/webhooks/{webhook['webhook_id']}/deliveries"
-    answer = await api.get(f"{path}?state=lost&since=yesterday&cursor=x")
-    assert answer.status == 400
-    assert {"state", "since"} <= answer.wrong_fields
+    response = await api.get(f"{path}?state=lost&since=yesterday&cursor=x")
+    assert response.status == 400
+    assert {"state", "since"} <= response.wrong_fields
 
 
 async def test_an_event_shows_what_became_of_it_also_where_it_was_skipped(
@@ -85,5 +85,5 @@ async def test_what_does_not_exist_or_is_anothers_is_not_found(api: CheckedClien
         (f"/deliveries/{NOBODY}", 1400),
         (f"/webhooks/{NOBODY}/deliveries", 1200),
     ):
-        answer = await api.get(path)
-        assert (answer.status, answer.json["error_code"]) == (404, code)
+        response = await api.get(path)
+        assert (response.status, response.json["error_code"]) == (404, code)

@@ -8,15 +8,15 @@ import pytest
 from notification_entrypoints.observability.metrics import Metrics
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage
-from tests.entrypoints.checked_api import Answer, CheckedClient
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient
 from tests.support.samples import EVENT_TYPES
 
 
 class TestEvents:
     async def test_the_types_are_the_catalogue(self, api: CheckedClient) -> None:
-        answer = await api.get("/webhooks/events")
-        assert [each["name"] for each in answer.json] == list(EVENT_TYPES)
-        assert answer.json[0]["example"] == EVENT_TYPES["pipeline-created"].example
+        response = await api.get("/webhooks/events")
+        assert [each["name"] for each in response.json] == list(EVENT_TYPES)
+        assert response.json[0]["example"] == EVENT_TYPES["pipeline-created"].example
 
     async def test_one_event_is_answered_alone_and_a_batch_in_its_order(
         self, api: CheckedClient
@@ -94,7 +94,7 @@ class TestEvents:
         assert "first 2 events would fit" in refused.json["message"]
 
 
-async def publish_sized(api: CheckedClient, size: int) -> Answer:
+async def publish_sized(api: CheckedClient, size: int) -> ApiResponse:
     head, tail = b'{"event":"job-completed","data":"', b'"}'
     body = head + b"x" * (size - len(head) - len(tail)) + tail
     return await api.call(

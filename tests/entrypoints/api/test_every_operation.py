@@ -17,7 +17,7 @@ from tests.entrypoints.api_examples import JSON
 from tests.entrypoints.api_services import Backstage, in_memory
 from tests.entrypoints.checked_api import (
     DOCUMENT,
-    Answer,
+    ApiResponse,
     CheckedClient,
     called,
     operations,
@@ -92,7 +92,7 @@ class Operation:
         """What a body is refused with that is no JSON, has wrong fields, has too many bytes."""
         return (1300, 1300, 1005) if self.name == "publishEvents" else (1007, 1100, 1005)
 
-    async def call(self, api: CheckedClient, query: str = "", **options: Any) -> Answer:
+    async def call(self, api: CheckedClient, query: str = "", **options: Any) -> ApiResponse:
         """Call it, with the example of its body unless another one is given."""
         if self.body is not None and not options.keys() & {"json", "data"}:
             options["json"] = self.example
@@ -125,18 +125,18 @@ async def furnished(stage: Backstage) -> None:
     await furnish(stage)
 
 
-def refused(answer: Answer, status: int, code: int, *fields: str) -> None:
+def refused(response: ApiResponse, status: int, code: int, *fields: str) -> None:
     """Check that something was refused so, for these fields."""
-    assert (answer.status, answer.json["error_code"]) == (status, code)
-    assert not fields or set(fields) <= answer.wrong_fields
+    assert (response.status, response.json["error_code"]) == (status, code)
+    assert not fields or set(fields) <= response.wrong_fields
 
 
 @each()
 async def test_a_query_parameter_that_does_not_exist(
     api: CheckedClient, operation: Operation
 ) -> None:
-    answer = await operation.call(api, "?colour=blue")
-    refused(answer, 400, 1101, "colour")
+    response = await operation.call(api, "?colour=blue")
+    refused(response, 400, 1101, "colour")
 
 
 @each(lambda operation: any(name in operation.path for name in IDS.values()))
@@ -144,8 +144,8 @@ async def test_an_id_in_the_path_that_is_none(api: CheckedClient, operation: Ope
     for name, parameter in operation.parameters.items():
         if parameter["in"] == "path" and parameter["schema"].get("format") == "uuid":
             path = operation.path.replace(IDS[name], "mine")
-            answer = await api.call(operation.method, path, json=operation.body and {})
-            refused(answer, 400, 1101, name)
+            response = await api.call(operation.method, path, json=operation.body and {})
+            refused(response, 400, 1101, name)
 
 
 @each(lambda operation: any(name.endswith("_id") for name in operation.parameters))
@@ -155,9 +155,9 @@ async def test_an_id_in_the_path_that_nobody_has(api: CheckedClient, operation: 
         return  # Every environment is there until the platform says otherwise.
     path = operation.path.replace(IDS[name], str(uuid4()))
     options = {} if operation.body is None else {"json": operation.example}
-    answer = await api.call(operation.method, path, **options)
-    assert answer.status == 404
-    assert 1200 <= answer.json["error_code"] < 1900
+    response = await api.call(operation.method, path, **options)
+    assert response.status == 404
+    assert 1200 <= response.json["error_code"] < 1900
 
 
 @each(takes("limit"))
@@ -175,8 +175,8 @@ async def test_a_cursor_that_was_made_up(api: CheckedClient, operation: Operatio
 @each(takes("since"))
 async def test_a_time_that_is_none(api: CheckedClient, operation: Operation) -> None:
     for time in ("yesterday", "2026-13-01T00:00:00Z", "1e9", "", "2026-01-01"):
-        answer = await operation.call(api, f"?since={time}&until={time}")
-        refused(answer, 400, 1101, "since", "until")
+        response = await operation.call(api, f"?since={time}&until={time}")
+        refused(response, 400, 1101, "since", "until")
 
 
 @each(takes("If-Match"))
@@ -193,54 +193,54 @@ async def test_a_key_that_was_used_for_another_request(
     first = await operation.call(api, headers=headers)
     assert first.status < 300
     other = json.dumps(operation.example).encode() + b" " if operation.body else b"{}"
-    answer = await api.call(operation.method, operation.path, data=other, headers=headers | JSON)
+    response = await api.call(operation.method, operation.path, data=other, headers=headers | JSON)
     if operation.body is None:
-        assert answer.status < 300  # Nothing of it can be another: it takes no body.
+        assert response.status < 300  # Nothing of it can be another: it takes no body.
     else:
-        refused(answer, 422, 1011)
+        refused(response, 422, 1011)
 
 
 @each(takes("Idempotency-Key"))
 async def test_a_key_of_another_form(api: CheckedClient, operation: Operation) -> None:
     for key in ("", "k" * 256, "clé"):
-        answer = await operation.call(api, headers={"Idempotency-Key": key})
-        refused(answer, 400, 1101, "Idempotency-Key")
+        response = await operation.call(api, headers={"Idempotency-Key": key})
+        refused(response, 400, 1101, "Idempotency-Key")
 
 
 @each(has_body)
 async def test_a_body_of_another_media_type(api: CheckedClient, operation: Operation) -> None:
     for media_type in ("text/plain", "application/xml", "application/json; charset=utf-16", "json"):
         headers = {"Content-Type": media_type}
-        answer = await operation.call(api, data=b"{}", headers=headers)
-        refused(answer, 415, 1006)
+        response = await operation.call(api, data=b"{}", headers=headers)
+        refused(response, 415, 1006)
 
 
 @each(has_body)
 async def test_a_body_that_is_no_json(api: CheckedClient, operation: Operation) -> None:
     for body in NO_JSON:
-        answer = await operation.call(api, data=body, headers=JSON)
-        refused(answer, 400, operation.codes[0])
+        response = await operation.call(api, data=body, headers=JSON)
+        refused(response, 400, operation.codes[0])
 
 
 @each(has_body)
 async def test_a_body_that_is_no_object(api: CheckedClient, operation: Operation) -> None:
     for text in (b"null", b"7", b'"text"', b"true", b"[[]]"):
-        answer = await operation.call(api, data=text, headers=JSON)
-        refused(answer, 400, operation.codes[1])
+        response = await operation.call(api, data=text, headers=JSON)
+        refused(response, 400, operation.codes[1])
 
 
 @each(lambda operation: operation.node.get("requestBody", {}).get("required"))
 async def test_no_body_at_all(api: CheckedClient, operation: Operation) -> None:
-    answer = await operation.call(api, data=b"", headers=JSON | {"Content-Length": "0"})
-    refused(answer, 400, operation.codes[0])
+    response = await operation.call(api, data=b"", headers=JSON | {"Content-Length": "0"})
+    refused(response, 400, operation.codes[0])
 
 
 @each(has_body)
 async def test_a_field_that_does_not_exist(api: CheckedClient, operation: Operation) -> None:
     body = operation.example if isinstance(operation.example, dict) else operation.example[0]
-    answer = await operation.call(api, json={**body, "colour": "blue"})
-    refused(answer, 400, operation.codes[1], "colour")
-    assert "no such field" in answer.error_about("colour")
+    response = await operation.call(api, json={**body, "colour": "blue"})
+    refused(response, 400, operation.codes[1], "colour")
+    assert "no such field" in response.error_about("colour")
 
 
 def wrong_fields() -> Iterator[Any]:
@@ -258,8 +258,8 @@ def wrong_fields() -> Iterator[Any]:
 async def test_a_field_of_another_type(
     api: CheckedClient, operation: Operation, name: str, value: object
 ) -> None:
-    answer = await operation.call(api, json=operation.example | {name: value})
-    refused(answer, 400, operation.codes[1], name)
+    response = await operation.call(api, json=operation.example | {name: value})
+    refused(response, 400, operation.codes[1], name)
 
 
 @each(has_body)
@@ -268,8 +268,8 @@ async def test_a_body_without_end(api: CheckedClient, operation: Operation) -> N
         for _ in range(18):
             yield b" " * 1024 * 1024
 
-    answer = await operation.call(api, data=endless(), headers=JSON)
-    refused(answer, 413, operation.codes[2])
+    response = await operation.call(api, data=endless(), headers=JSON)
+    refused(response, 413, operation.codes[2])
 
 
 @each(has_body)
@@ -285,6 +285,6 @@ async def test_a_body_that_does_not_come(stage: Backstage, operation: Operation)
         "api.server_write_timeout": timedelta(seconds=60),
     }
     async with called(stage.but(settings=timeouts)) as api:
-        answer = await operation.call(api, data=halting(), headers=JSON)
-        refused(answer, 408, 1004)
+        response = await operation.call(api, data=halting(), headers=JSON)
+        refused(response, 408, 1004)
         waiting.set()

@@ -1,6 +1,6 @@
 """Each example of the document is true: sent to a server, it is answered as the document shows.
 
-The server has what the examples tell of, by the same ids. What an answer shows is compared by its
+The server has what the examples tell of, by the same ids. What a response shows is compared by its
 fields, not by its values: those tell of other times and other keys.
 """
 
@@ -28,7 +28,7 @@ BEGINNING_A_REPLAY = {"startReplay"}
 
 @frozen
 class Example:
-    """A request of the document, and the answers that it shows for it."""
+    """A request of the document, and the responses that it shows for it."""
 
     operation_id: str
     name: str
@@ -42,7 +42,7 @@ class Example:
         described: Values = DOCUMENT["paths"][path][method.lower()]
         return described
 
-    def answers(self, status: int) -> Collection[Any]:
+    def responds(self, status: int) -> Collection[Any]:
         """Return what the document shows for this request, where it is answered so."""
         response = resolved(self.operation["responses"][str(status)])
         shown = values_of(response.get("content", {}).get("application/json", {}))
@@ -79,12 +79,12 @@ async def test_it_is_answered_as_the_document_shows(
     options: dict[str, Any] = {}
     if example.media_type:
         options = {"json": example.body, "headers": {"Content-Type": example.media_type}}
-    answer = await api.call(method, path.format_map(IDS), **options)
-    assert answer.status < 300, answer.json
-    shown = example.answers(answer.status)
+    response = await api.call(method, path.format_map(IDS), **options)
+    assert response.status < 300, response.json
+    shown = example.responds(response.status)
     only_some = example.operation_id in BEGINNINGS
-    is_shown = any(shows(each, answer.json, only_some=only_some) for each in shown)
-    assert is_shown or not shown, answer.json
+    is_shown = any(shows(each, response.json, only_some=only_some) for each in shown)
+    assert is_shown or not shown, response.json
 
 
 def shows(shown: Any, answered: Any, *, only_some: bool = False) -> bool:

@@ -21,12 +21,12 @@ from tests.entrypoints.api_examples import (
     create,
 )
 from tests.entrypoints.api_services import MAX_WEBHOOKS, Backstage
-from tests.entrypoints.checked_api import Answer, CheckedClient, called
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient, called
 
 KEY = "8f14e45f"
 
 
-async def post(api: CheckedClient, path: str, body: object, key: str = KEY) -> Answer:
+async def post(api: CheckedClient, path: str, body: object, key: str = KEY) -> ApiResponse:
     return await api.call("POST", path, json=body, headers={"Idempotency-Key": key})
 
 
@@ -79,15 +79,15 @@ async def test_a_key_is_of_one_caller(stage: Backstage) -> None:
     assert first == again != of_another
 
 
-async def post_as(api: CheckedClient, credential: str) -> Answer:
+async def post_as(api: CheckedClient, credential: str) -> ApiResponse:
     headers = {"Idempotency-Key": KEY, "Authorization": f"Bearer {credential}"}
     return await api.call("POST", WEBHOOKS, json=DRAFT, headers=headers)
 
 
 async def test_a_key_with_another_body_is_refused_and_nothing_is_done(api: CheckedClient) -> None:
     await post(api, WEBHOOKS, DRAFT)
-    answer = await post(api, WEBHOOKS, DRAFT | {"name": "Other"})
-    assert (answer.status, answer.json["error_code"]) == (422, 1011)
+    response = await post(api, WEBHOOKS, DRAFT | {"name": "Other"})
+    assert (response.status, response.json["error_code"]) == (422, 1011)
     assert len((await api.get(WEBHOOKS)).json) == 1
 
 
@@ -104,7 +104,9 @@ async def test_while_the_first_is_being_answered_a_second_one_is_told_so(stage: 
         assert (await post(api, EVENTS, EVENT)).json == answered.json
 
 
-async def test_what_another_process_has_answered_meanwhile_is_the_answer(stage: Backstage) -> None:
+async def test_what_another_process_has_answered_meanwhile_is_the_response(
+    stage: Backstage,
+) -> None:
     ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
     overtakable = stage.but(ingests={Source.HTTP: ingest})
     async with called(overtakable) as slow, called(stage.application) as fast:
@@ -137,14 +139,14 @@ async def test_a_key_is_forgotten_after_a_day(stage: Backstage) -> None:
 
 @pytest.mark.parametrize("key", ["", "é", "x" * 256])
 async def test_a_key_that_is_none_is_refused(api: CheckedClient, key: str) -> None:
-    answer = await post(api, WEBHOOKS, DRAFT, key)
-    assert (answer.status, answer.wrong_fields) == (400, {"Idempotency-Key"})
+    response = await post(api, WEBHOOKS, DRAFT, key)
+    assert (response.status, response.wrong_fields) == (400, {"Idempotency-Key"})
 
 
 async def test_two_keys_are_refused(api: CheckedClient) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    answer = await api.call("POST", WEBHOOKS, json=DRAFT, headers=headers)
-    assert (answer.status, answer.wrong_fields) == (400, {"Idempotency-Key"})
+    response = await api.call("POST", WEBHOOKS, json=DRAFT, headers=headers)
+    assert (response.status, response.wrong_fields) == (400, {"Idempotency-Key"})
 
 
 async def test_what_is_kept_shows_no_secret(api: CheckedClient) -> None:

@@ -11,17 +11,17 @@ PATH = f"/environments/{ENVIRONMENT}/jwks.json"
 
 async def test_the_set_holds_the_key_that_the_settings_publish(api: CheckedClient) -> None:
     settings = (await api.get(f"/environments/{ENVIRONMENT}/settings")).json
-    answer = await api.get(PATH)
-    assert answer.json == {"keys": [settings["public_verification_key"]["jwk"]]}
-    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    response = await api.get(PATH)
+    assert response.json == {"keys": [settings["public_verification_key"]["jwk"]]}
+    assert response.headers["Cache-Control"] == "public, max-age=300"
 
 
 async def test_an_environment_without_keys_has_an_empty_set_and_is_given_none(
     api: CheckedClient, stage: Backstage
 ) -> None:
-    answer = await api.get(PATH)
-    assert (answer.status, answer.json) == (200, {"keys": []})
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = await api.get(PATH)
+    assert (response.status, response.json) == (200, {"keys": []})
+    assert response.headers["Cache-Control"] == "no-store"
     assert not await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
 
 
@@ -38,6 +38,6 @@ async def test_who_has_the_set_already_is_told_so(api: CheckedClient) -> None:
 async def test_another_set_is_sent_whole(api: CheckedClient) -> None:
     await api.get(f"/environments/{ENVIRONMENT}/settings")
     tag = (await api.get(f"/environments/{ANOTHER}/jwks.json")).headers["ETag"]
-    answer = await api.get(PATH, headers={"If-None-Match": tag})
-    assert answer.status == 200
-    assert answer.headers["ETag"] != tag
+    response = await api.get(PATH, headers={"If-None-Match": tag})
+    assert response.status == 200
+    assert response.headers["ETag"] != tag

@@ -10,7 +10,7 @@ import pytest
 from notification_entrypoints.api.security.authentication import FAILURES_AT_ONCE
 from tests.entrypoints.api_callers import BOOTSTRAP, Guarded, bearer, guarded
 from tests.entrypoints.api_examples import ANOTHER, ENVIRONMENT, WEBHOOKS
-from tests.entrypoints.checked_api import Answer
+from tests.entrypoints.checked_api import ApiResponse
 
 ADMIN = {"Authorization": bearer(BOOTSTRAP)}
 DRAFT = {"name": "Publisher", "scope": "write", "environments": [ENVIRONMENT]}
@@ -22,11 +22,11 @@ async def door(tmp_path: Path) -> AsyncIterator[Guarded]:
         yield opened
 
 
-async def make(door: Guarded, **changes: object) -> Answer:
+async def make(door: Guarded, **changes: object) -> ApiResponse:
     return await door.api.call("POST", "/keys", json={**DRAFT, **changes}, headers=ADMIN)
 
 
-async def read(door: Guarded, key: str, environment: str = ENVIRONMENT) -> Answer:
+async def read(door: Guarded, key: str, environment: str = ENVIRONMENT) -> ApiResponse:
     path = f"/environments/{environment}/webhooks"
     return await door.api.get(path, headers={"Authorization": bearer(key)})
 
@@ -76,8 +76,8 @@ async def test_a_revoked_key_opens_nothing_at_once_and_stays_in_the_list(door: G
 
 
 async def test_what_is_no_key_cannot_be_revoked(door: Guarded) -> None:
-    answer = await door.api.call("DELETE", f"/keys/{UUID(int=7)}", headers=ADMIN)
-    assert (answer.status, answer.json["error_code"]) == (404, 1604)
+    response = await door.api.call("DELETE", f"/keys/{UUID(int=7)}", headers=ADMIN)
+    assert (response.status, response.json["error_code"]) == (404, 1604)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ async def test_whoever_guesses_waits_and_whoever_does_not_goes_on(door: Guarded)
     late = (await make(door)).json["key"]
     assert (await read(door, good)).status == 200
     guesses = [await read(door, f"guess{number}") for number in range(FAILURES_AT_ONCE + 1)]
-    assert [answer.status for answer in guesses] == [401] * FAILURES_AT_ONCE + [429]
+    assert [response.status for response in guesses] == [401] * FAILURES_AT_ONCE + [429]
     assert guesses[-1].json["error_code"] == 1603
     assert 1 <= int(guesses[-1].headers["Retry-After"]) <= 3
     # The address is the same for all. A key is not held up, whether or not it was seen before.

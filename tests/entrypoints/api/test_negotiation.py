@@ -33,10 +33,10 @@ def filled(path: str) -> str:
 @pytest.mark.parametrize("path", METHODS)
 async def test_each_path_tells_its_methods(api: CheckedClient, path: str) -> None:
     url = f"{api.url}/api{filled(path)}"
-    async with api.session.options(url) as answer:
-        assert (answer.status, await answer.read()) == (204, b"")
-        assert set(answer.headers["Allow"].split(", ")) == METHODS[path]
-        assert answer.headers["X-Request-Id"]
+    async with api.session.options(url) as response:
+        assert (response.status, await response.read()) == (204, b"")
+        assert set(response.headers["Allow"].split(", ")) == METHODS[path]
+        assert response.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize("path", METHODS)
@@ -44,14 +44,14 @@ async def test_each_path_refuses_the_methods_that_it_does_not_have(
     api: CheckedClient, path: str
 ) -> None:
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"} - METHODS[path]:
-        answer = await api.call(method, filled(path), data=b"{}")
-        assert (answer.status, answer.json["error_code"]) == (405, 1003)
-        assert set(answer.headers["Allow"].split(", ")) == METHODS[path]
+        response = await api.call(method, filled(path), data=b"{}")
+        assert (response.status, response.json["error_code"]) == (405, 1003)
+        assert set(response.headers["Allow"].split(", ")) == METHODS[path]
 
 
 async def test_the_reference_page_has_its_methods_too(api: CheckedClient) -> None:
-    async with api.session.options(f"{api.url}/api/docs") as answer:
-        assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    async with api.session.options(f"{api.url}/api/docs") as response:
+        assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert (await api.call("DELETE", "/docs")).status == 405
 
 
@@ -75,8 +75,8 @@ async def test_the_reference_page_has_its_methods_too(api: CheckedClient) -> Non
 async def test_who_takes_json_in_any_way_gets_it(api: CheckedClient, accept: str | None) -> None:
     skip = {"Accept"} if accept is None else set()
     headers = {} if accept is None else {"Accept": accept}
-    answer = await api.get("/webhooks/events", headers=headers, skip_auto_headers=skip)
-    assert answer.status == 200
+    response = await api.get("/webhooks/events", headers=headers, skip_auto_headers=skip)
+    assert response.status == 200
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ async def test_who_takes_no_json_is_told_so_and_nothing_is_done(
         ("POST", WEBHOOKS, DRAFT),
         ("POST", EVENTS, EVENT),
     ):
-        answer = await api.call(method, path, json=body, headers={"Accept": accept})
-        assert (answer.status, answer.json["error_code"]) == (406, 1012)
+        response = await api.call(method, path, json=body, headers={"Accept": accept})
+        assert (response.status, response.json["error_code"]) == (406, 1012)
     assert (await api.get(WEBHOOKS)).json == []
 
 
@@ -112,14 +112,14 @@ PLAIN = "none"
 
 
 async def raw(api: CheckedClient, path: str, **headers: str) -> tuple[bytes, Mapping[str, str]]:
-    """Return the bytes of an answer as they came, with its headers."""
+    """Return the bytes of a response as they came, with its headers."""
     async with (
         aiohttp.ClientSession(auto_decompress=False) as session,
         session.get(
             f"{api.url}/api{path}", headers=headers, skip_auto_headers=["Accept-Encoding"]
-        ) as answer,
+        ) as response,
     ):
-        return await answer.read(), answer.headers
+        return await response.read(), response.headers
 
 
 def unpacked(body: bytes, headers: Mapping[str, str]) -> Any:
@@ -149,7 +149,7 @@ def unpacked(body: bytes, headers: Mapping[str, str]) -> Any:
         ("*;q=0", PLAIN),
     ],
 )
-async def test_a_large_answer_is_packed_as_the_caller_takes_it(
+async def test_a_large_response_is_packed_as_the_caller_takes_it(
     api: CheckedClient, accepted: str, coding: str
 ) -> None:
     plain, _ = await raw(api, LARGE)
@@ -161,7 +161,7 @@ async def test_a_large_answer_is_packed_as_the_caller_takes_it(
     assert unpacked(body, headers) == json.loads(plain)
 
 
-async def test_a_small_answer_is_not_packed_unless_nothing_else_is_taken(
+async def test_a_small_response_is_not_packed_unless_nothing_else_is_taken(
     api: CheckedClient,
 ) -> None:
     _, headers = await raw(api, SMALL, **{"Accept-Encoding": "gzip"})
@@ -178,8 +178,8 @@ async def test_what_a_caller_says_at_great_length_is_not_kept(api: CheckedClient
             ("Accept-Encoding", ",".join(f"{number}-{line}-{each}" for each in range(600)))
             for line in range(10)
         ]
-        async with api.session.get(f"{api.url}/api{SMALL}", headers=lines) as answer:
-            assert answer.status == 200
+        async with api.session.get(f"{api.url}/api{SMALL}", headers=lines) as response:
+            assert response.status == 200
 
     await ask(0)
     tracemalloc.start()
@@ -203,11 +203,11 @@ async def test_what_a_tag_names_is_sent_as_it_is(api: CheckedClient) -> None:
 async def test_a_large_error_is_packed_too(api: CheckedClient) -> None:
     body = json.dumps(DRAFT | {"events": ["x" * 60] * 1000}).encode()
     headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
-    answer = await api.call("POST", WEBHOOKS, data=body, headers=headers)
-    assert answer.status == 400
+    response = await api.call("POST", WEBHOOKS, data=body, headers=headers)
+    assert response.status == 400
 
 
-async def test_head_tells_of_a_packed_answer_what_get_would(api: CheckedClient) -> None:
+async def test_head_tells_of_a_packed_response_what_get_would(api: CheckedClient) -> None:
     accepted = {"Accept-Encoding": "gzip"}
     _, got = await raw(api, LARGE, **accepted)
     async with (
@@ -222,16 +222,16 @@ async def test_head_tells_of_a_packed_answer_what_get_would(api: CheckedClient) 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "utf8", '"utf-8"'])
 async def test_a_body_may_say_that_it_is_in_utf_8(api: CheckedClient, charset: str) -> None:
     headers = {"Content-Type": f"application/json; charset={charset}"}
-    answer = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
-    assert answer.status == 202
+    response = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
+    assert response.status == 202
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "snappy", "gzip, gzip", ""])
 async def test_a_body_packed_as_nobody_knows_is_refused(api: CheckedClient, coding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
-    answer = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
-    assert (answer.status, answer.json["error_code"]) == (415, 1013)
-    assert answer.headers["Accept-Encoding"] == "gzip, deflate"
+    response = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
+    assert (response.status, response.json["error_code"]) == (415, 1013)
+    assert response.headers["Accept-Encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize("coding", ["identity", "GZIP", "deflate"])

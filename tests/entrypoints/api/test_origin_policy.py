@@ -14,7 +14,7 @@ from notification_core.model.caller import Caller, Scope
 from notification_entrypoints.api.security.authentication import Callers
 from tests.entrypoints.api_examples import DRAFT, ENVIRONMENT, SETTINGS, WEBHOOKS, create
 from tests.entrypoints.api_services import Backstage, in_memory
-from tests.entrypoints.checked_api import Answer, CheckedClient, called
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient, called
 
 ROTATE = f"/environments/{ENVIRONMENT}/settings/verification-keys"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -25,21 +25,21 @@ pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """Storage makes no difference to what is tested here."""
 
 
-async def ask(stage: Backstage, headers: Mapping[str, str], **settings: object) -> Answer:
+async def ask(stage: Backstage, headers: Mapping[str, str], **settings: object) -> ApiResponse:
     """Read webhooks with these headers, from an API with these settings."""
     changed = {f"api.{name}": value for name, value in settings.items()}
     async with called(stage.but(settings=changed)) as api:
         return await api.get(WEBHOOKS, headers=headers)
 
 
-class TestEveryAnswer:
+class TestEveryResponse:
     @pytest.mark.parametrize("path", [WEBHOOKS, "/webhooks/events", "/nowhere", "/webhooks/1"])
     async def test_is_what_it_says_and_is_stored_by_nobody(
         self, api: CheckedClient, path: str
     ) -> None:
-        answer = await api.get(path)
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Cache-Control"] == "no-store"
+        response = await api.get(path)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
 
     async def test_of_the_page_and_the_key_set_says_itself_how_long_it_is_good(
         self, api: CheckedClient
@@ -56,30 +56,30 @@ class TestBehindAProxy:
     SECURE: Mapping[str, str] = {"X-Forwarded-Proto": "https"}
 
     async def test_that_is_ours_tls_is_asked_for_again(self, stage: Backstage) -> None:
-        answer = await ask(stage, self.SECURE, trusted_proxies=LOOPBACK)
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        response = await ask(stage, self.SECURE, trusted_proxies=LOOPBACK)
+        assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
     async def test_that_is_not_ours_nothing_is_believed(self, stage: Backstage) -> None:
         elsewhere = (ip_network("10.0.0.0/8"),)
         for proxies in ((), elsewhere):
-            answer = await ask(stage, self.SECURE, trusted_proxies=proxies)
-            assert "Strict-Transport-Security" not in answer.headers
+            response = await ask(stage, self.SECURE, trusted_proxies=proxies)
+            assert "Strict-Transport-Security" not in response.headers
 
 
 class TestPagesFromElsewhere:
     async def test_may_not_read_unless_they_are_named(self, stage: Backstage) -> None:
         for origins in ((), ("https://other.example.com",)):
-            answer = await ask(stage, {"Origin": PAGE}, cors_origins=origins)
-            assert "Access-Control-Allow-Origin" not in answer.headers
+            response = await ask(stage, {"Origin": PAGE}, cors_origins=origins)
+            assert "Access-Control-Allow-Origin" not in response.headers
 
     async def test_that_are_named_may_read(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Origin": PAGE}, cors_origins=(PAGE,))
-        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        assert "Origin" in answer.headers["Vary"]
-        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-        answer = await ask(stage, {"Origin": PAGE}, cors_origins=("*",))
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        response = await ask(stage, {"Origin": PAGE}, cors_origins=(PAGE,))
+        assert response.headers["Access-Control-Allow-Origin"] == PAGE
+        assert "Origin" in response.headers["Vary"]
+        assert "ETag" in response.headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in response.headers
+        response = await ask(stage, {"Origin": PAGE}, cors_origins=("*",))
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
 
     async def test_that_are_named_are_told_before_what_they_may_send(
         self, stage: Backstage
@@ -97,15 +97,15 @@ class TestPagesFromElsewhere:
         assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
 
     async def test_may_ask_without_being_told(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Origin": PAGE})
-        assert answer.status == 200
-        assert "Access-Control-Allow-Origin" not in answer.headers
+        response = await ask(stage, {"Origin": PAGE})
+        assert response.status == 200
+        assert "Access-Control-Allow-Origin" not in response.headers
 
     async def test_see_why_they_are_refused(self, stage: Backstage) -> None:
         async with called(stage.but(credentials=(), settings=NAMED)) as api:
-            answer = await api.get(WEBHOOKS, headers={"Origin": PAGE})
-        assert answer.status == 401
-        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+            response = await api.get(WEBHOOKS, headers={"Origin": PAGE})
+        assert response.status == 401
+        assert response.headers["Access-Control-Allow-Origin"] == PAGE
 
 
 class TestAnApiThatAsksNobody:
@@ -118,8 +118,8 @@ class TestAnApiThatAsksNobody:
     async def test_is_not_called_by_a_name_that_somebody_pointed_here(
         self, api: CheckedClient, host: str
     ) -> None:
-        answer = await api.get(WEBHOOKS, headers={"Host": host})
-        assert (answer.status, answer.json["error_code"]) == (421, 1606)
+        response = await api.get(WEBHOOKS, headers={"Host": host})
+        assert (response.status, response.json["error_code"]) == (421, 1606)
 
     @pytest.mark.parametrize("host", ["localhost:3615", "127.0.0.1", "[::1]:3615"])
     async def test_is_called_by_the_names_of_this_machine(
@@ -129,34 +129,34 @@ class TestAnApiThatAsksNobody:
 
     async def test_is_called_by_any_name_through_a_proxy_of_ours(self, stage: Backstage) -> None:
         headers = {"Host": "api.example.com"}
-        answer = await ask(stage, headers, trusted_proxies=LOOPBACK)
-        assert answer.status == 200
+        response = await ask(stage, headers, trusted_proxies=LOOPBACK)
+        assert response.status == 200
 
     async def test_lets_no_page_change_anything(self, api: CheckedClient) -> None:
         await create(api)
         for path in (ROTATE, WEBHOOKS):
-            answer = await api.call("POST", path, headers={"Origin": PAGE}, json=None)
-            assert (answer.status, answer.json["error_code"]) == (403, 1607)
-            answer = await api.call("POST", path, headers={"Origin": "null"})
-            assert answer.status == 403
+            response = await api.call("POST", path, headers={"Origin": PAGE}, json=None)
+            assert (response.status, response.json["error_code"]) == (403, 1607)
+            response = await api.call("POST", path, headers={"Origin": "null"})
+            assert response.status == 403
 
     @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "https://\u00e9", ""])
     async def test_an_origin_that_is_none_is_foreign(self, api: CheckedClient, origin: str) -> None:
-        answer = await api.call("POST", WEBHOOKS, headers={"Origin": origin}, json=DRAFT)
-        assert answer.status == 403
+        response = await api.call("POST", WEBHOOKS, headers={"Origin": origin}, json=DRAFT)
+        assert response.status == 403
 
     async def test_lets_no_page_send_a_form_without_an_origin(self, api: CheckedClient) -> None:
         headers = {"Sec-Fetch-Site": "cross-site"}
-        answer = await api.call("POST", WEBHOOKS, headers=headers, json=DRAFT)
-        assert (answer.status, answer.json["error_code"]) == (403, 1607)
+        response = await api.call("POST", WEBHOOKS, headers=headers, json=DRAFT)
+        assert (response.status, response.json["error_code"]) == (403, 1607)
 
     async def test_lets_its_own_page_try_it_out(self, api: CheckedClient) -> None:
-        answer = await api.call("POST", ROTATE, headers={"Origin": api.url})
-        assert answer.status == 201
+        response = await api.call("POST", ROTATE, headers={"Origin": api.url})
+        assert response.status == 201
 
     async def test_on_a_network_is_called_by_any_name(self, stage: Backstage) -> None:
-        answer = await ask(stage, {"Host": "api.example.com"}, server_host="0.0.0.0")  # noqa: S104 - nothing binds
-        assert answer.status == 200
+        response = await ask(stage, {"Host": "api.example.com"}, server_host="0.0.0.0")  # noqa: S104 - nothing binds
+        assert response.status == 200
 
 
 FOREIGN: list[dict[str, str]] = [
@@ -176,8 +176,8 @@ class TestTheFirstKeyOfAnEnvironment:
         anybody = Callers(None, SystemClock())
         async with called(stage.but(credentials=credentials), anybody) as api:
             url = f"{api.url}/api{SETTINGS}"
-            async with api.session.request(method, url, headers=headers) as answer:
-                assert answer.status == 403
+            async with api.session.request(method, url, headers=headers) as response:
+                assert response.status == 403
             assert not await stage.storage.signing_keys.keys_of([UUID(ENVIRONMENT)])
             assert not await stage.storage.audit.page(UUID(ENVIRONMENT), 10)
             # Once there is one it is public, and nothing is made.
@@ -258,7 +258,7 @@ class TestRequestsOfOne:
 
 async def test_a_draft_is_still_read_as_json_only(api: CheckedClient) -> None:
     # What a form of a foreign page could send without being asked first.
-    answer = await api.call(
+    response = await api.call(
         "POST", WEBHOOKS, data=str(DRAFT), headers={"Content-Type": "text/plain"}
     )
-    assert answer.status == 415
+    assert response.status == 415

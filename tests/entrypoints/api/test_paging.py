@@ -10,7 +10,7 @@ import pytest
 from tests.entrypoints.api.test_reading import all_pages, next_path
 from tests.entrypoints.api_examples import DRAFT, EVENT, EVENTS, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone, log_success
-from tests.entrypoints.checked_api import Answer, CheckedClient, called
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient, called
 
 LATER = "2099-01-01T00:00:00Z"
 
@@ -146,10 +146,10 @@ async def test_a_cursor_is_of_its_own_list_and_filters(
     assert (await api.get(f"{log}?outcome=succeeded&cursor={filtered}")).status == 200
 
 
-def refused(answer: Answer) -> None:
-    assert (answer.status, answer.json["error_code"]) == (400, 1101)
-    assert answer.wrong_fields == {"cursor"}
-    assert "Link header" in answer.error_about("cursor")
+def refused(response: ApiResponse) -> None:
+    assert (response.status, response.json["error_code"]) == (400, 1101)
+    assert response.wrong_fields == {"cursor"}
+    assert "Link header" in response.error_about("cursor")
 
 
 async def test_a_head_of_a_page_has_its_link(api: CheckedClient, log: str) -> None:

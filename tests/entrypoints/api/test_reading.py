@@ -7,7 +7,7 @@ from notification_core.model.public_keys import parse_public_key
 from notification_core.signing.verification import verify_signature
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone, log_success
-from tests.entrypoints.checked_api import Answer, CheckedClient
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient
 
 
 class TestLogs:
@@ -93,7 +93,7 @@ async def all_pages(api: CheckedClient, path: str) -> list[list[dict[str, Any]]]
     return pages
 
 
-def next_path(page: Answer) -> str:
+def next_path(page: ApiResponse) -> str:
     """Return the path of the next page below the API's base, nothing where there is none."""
     return page.headers.get("Link", "").removeprefix("</api").removesuffix('>; rel="next"')
 

@@ -27,14 +27,14 @@ class TestRetry:
     async def test_one_more_delivery_is_made_and_can_be_followed(
         self, api: CheckedClient, stage: Backstage, delivered: dict[str, str]
     ) -> None:
-        answer = await api.call("POST", f"/deliveries/{delivered['delivery_id']}/retry")
-        assert answer.status == 202
-        assert (answer.json["state"], answer.json["origin"]) == ("pending", "retry")
-        assert answer.json["event_id"] == "job-7"
-        where = answer.headers["Location"].removeprefix("/api")
+        response = await api.call("POST", f"/deliveries/{delivered['delivery_id']}/retry")
+        assert response.status == 202
+        assert (response.json["state"], response.json["origin"]) == ("pending", "retry")
+        assert response.json["event_id"] == "job-7"
+        where = response.headers["Location"].removeprefix("/api")
         await log_success(stage)
         made = (await api.get(where)).json
-        assert (made["delivery_id"], made["state"]) == (answer.json["delivery_id"], "succeeded")
+        assert (made["delivery_id"], made["state"]) == (response.json["delivery_id"], "succeeded")
         listed = (await api.get(f"/webhooks/{delivered['webhook_id']}/deliveries")).json
         assert [one.get("origin") for one in listed] == ["retry", None]
 
@@ -93,8 +93,8 @@ class TestReplay:
         assert len(await stage.begin(2)) == 2
 
     async def test_a_dry_run_only_counts(self, api: CheckedClient, replays: str) -> None:
-        answer = await api.post(replays, {**SINCE, "dry_run": True})
-        assert (answer.status, answer.json) == (200, {"count": 2, "is_exact": True})
+        response = await api.post(replays, {**SINCE, "dry_run": True})
+        assert (response.status, response.json) == (200, {"count": 2, "is_exact": True})
         failed = await api.post(replays, {**SINCE, "states": ["failed"], "dry_run": True})
         assert failed.json["count"] == 0
         assert (await api.get(replays)).json == []
@@ -112,8 +112,8 @@ class TestReplay:
 
     async def test_one_runs_at_a_time(self, api: CheckedClient, replays: str) -> None:
         await api.post(replays, SINCE)
-        answer = await api.post(replays, SINCE)
-        assert (answer.status, answer.json["error_code"]) == (409, 1402)
+        response = await api.post(replays, SINCE)
+        assert (response.status, response.json["error_code"]) == (409, 1402)
 
     async def test_sent_again_with_its_key_it_is_the_same_replay(
         self, api: CheckedClient, replays: str
@@ -145,8 +145,8 @@ class TestReplay:
             ({**SINCE, "states": ["pending"]}, "states[0]"),
             ({**SINCE, "dry_run": 1}, "dry_run"),
         ):
-            answer = await api.post(replays, body)
-            assert (answer.status, answer.wrong_fields) == (400, {field})
+            response = await api.post(replays, body)
+            assert (response.status, response.wrong_fields) == (400, {field})
         for path in (f"{replays}/{NOBODY}", f"/webhooks/{NOBODY}/replays/{NOBODY}"):
             assert (await api.get(path)).status == 404
             assert (await api.delete(path)).status == 404

@@ -14,13 +14,13 @@ async def published(api: CheckedClient) -> list[tuple[str, str]]:
 
 async def test_a_new_key_is_told_and_published_at_once_before_it_signs(api: CheckedClient) -> None:
     ((_, old),) = await published(api)
-    answer = await api.call("POST", KEYS)
-    assert (answer.status, answer.json["status"]) == (201, "pending")
-    assert answer.headers["Location"] == f"/api{SETTINGS}"
-    assert answer.json["created_at"] < answer.json["not_before"]
-    assert await published(api) == [("active", old), ("pending", answer.json["id"])]
+    response = await api.call("POST", KEYS)
+    assert (response.status, response.json["status"]) == (201, "pending")
+    assert response.headers["Location"] == f"/api{SETTINGS}"
+    assert response.json["created_at"] < response.json["not_before"]
+    assert await published(api) == [("active", old), ("pending", response.json["id"])]
     jwks = (await api.get(f"/environments/{ENVIRONMENT}/jwks.json")).json
-    assert [key["kid"] for key in jwks["keys"]] == [old, answer.json["id"]]
+    assert [key["kid"] for key in jwks["keys"]] == [old, response.json["id"]]
 
 
 async def test_the_old_key_says_until_when_it_is_trusted(api: CheckedClient) -> None:
@@ -36,10 +36,10 @@ async def test_an_emergency_replaces_the_key_at_once_also_while_another_is_pendi
 ) -> None:
     ((_, old),) = await published(api)
     pending = (await api.post(KEYS, {})).json["id"]
-    answer = await api.post(KEYS, {"emergency": True})
-    assert (answer.status, answer.json["status"]) == (201, "active")
+    response = await api.post(KEYS, {"emergency": True})
+    assert (response.status, response.json["status"]) == (201, "active")
     assert await published(api) == [
-        ("active", answer.json["id"]),
+        ("active", response.json["id"]),
         ("retiring", old),
         ("pending", pending),
     ]
@@ -47,18 +47,18 @@ async def test_an_emergency_replaces_the_key_at_once_also_while_another_is_pendi
 
 async def test_a_second_rotation_is_told_when_it_can_be_made(api: CheckedClient) -> None:
     pending = (await api.post(KEYS, {})).json
-    answer = await api.post(KEYS, {})
-    assert (answer.status, answer.json["error_code"]) == (409, 1501)
-    assert pending["not_before"].removesuffix("Z") in answer.json["message"]
+    response = await api.post(KEYS, {})
+    assert (response.status, response.json["error_code"]) == (409, 1501)
+    assert pending["not_before"].removesuffix("Z") in response.json["message"]
 
 
 async def test_what_makes_no_sense_is_refused(api: CheckedClient) -> None:
     for body, field in (({"emergency": "yes"}, "emergency"), ({"urgent": True}, "urgent")):
-        answer = await api.post(KEYS, body)
-        assert (answer.status, answer.wrong_fields) == (400, {field})
+        response = await api.post(KEYS, body)
+        assert (response.status, response.wrong_fields) == (400, {field})
     for wrong in (b"", b"emergency"):
-        answer = await api.call("POST", KEYS, data=wrong, chunked=True)
-        assert answer.status == 415
+        response = await api.call("POST", KEYS, data=wrong, chunked=True)
+        assert response.status == 415
     ((status, _),) = await published(api)
     assert status == "active"
 

@@ -25,7 +25,7 @@ from notification_entrypoints.api.app import api_app
 from notification_entrypoints.bootstrap.application import Application
 from tests.entrypoints.api_examples import DRAFT, EVENT, EVENTS, JSON, WEBHOOKS, create
 from tests.entrypoints.api_services import Backstage, in_memory
-from tests.entrypoints.checked_api import Answer, CheckedClient, called, check_answer, served
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient, called, check_response, served
 
 JSON_HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 SHORT = timedelta(milliseconds=100)
@@ -39,21 +39,21 @@ pytestmark = pytest.mark.parametrize("stage", [in_memory], indirect=True)
 """Storage makes no difference to what is tested here."""
 
 
-class TestAnswersOfTheFramework:
+class TestResponsesOfTheFramework:
     """They have the one shape: the client checks it."""
 
     async def test_a_path_that_is_none(self, api: CheckedClient) -> None:
-        answer = await api.get("/nowhere")
-        assert (answer.status, answer.json["error_code"]) == (404, 1002)
+        response = await api.get("/nowhere")
+        assert (response.status, response.json["error_code"]) == (404, 1002)
 
     async def test_a_method_that_the_path_does_not_have(self, api: CheckedClient) -> None:
-        answer = await api.call("POST", "/webhooks/events")
-        assert (answer.status, answer.json["error_code"]) == (405, 1003)
-        assert set(answer.headers["Allow"].split(",")) >= {"GET"}
+        response = await api.call("POST", "/webhooks/events")
+        assert (response.status, response.json["error_code"]) == (405, 1003)
+        assert set(response.headers["Allow"].split(",")) >= {"GET"}
 
     async def test_an_expectation_that_nobody_meets(self, api: CheckedClient) -> None:
-        answer = await api.get("/webhooks/events", headers={"Expect": "miracles"})
-        assert (answer.status, answer.json["error_code"]) == (417, 1009)
+        response = await api.get("/webhooks/events", headers={"Expect": "miracles"})
+        assert (response.status, response.json["error_code"]) == (417, 1009)
 
     @pytest.mark.parametrize(
         "request_bytes",
@@ -67,8 +67,8 @@ class TestAnswersOfTheFramework:
         ids=["TLS", "version", "header", "long line", "length"],
     )
     async def test_what_is_no_http(self, api: CheckedClient, request_bytes: bytes) -> None:
-        answer = await raw_answer(api, request_bytes)
-        assert (answer.status, answer.json["error_code"]) == (400, 1000)
+        response = await raw_response(api, request_bytes)
+        assert (response.status, response.json["error_code"]) == (400, 1000)
 
     @pytest.mark.parametrize("text", [b"\xff\xfe", b"%ED%A8%8A", b"%FF", b"\xed\xa8\x8a"])
     @pytest.mark.parametrize("name", [b"cursor", b"since"])
@@ -76,16 +76,18 @@ class TestAnswersOfTheFramework:
         self, api: CheckedClient, name: bytes, text: bytes
     ) -> None:
         target = f"/api{EVENTS}?".encode() + name + b"=" + text
-        answer = await raw_answer(api, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert answer.status == 400
+        response = await raw_response(
+            api, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        assert response.status == 400
 
-    async def test_no_answer_tells_what_the_server_is_made_of(self, api: CheckedClient) -> None:
+    async def test_no_response_tells_what_the_server_is_made_of(self, api: CheckedClient) -> None:
         for path in ("/webhooks/events", "/nowhere"):
             assert (await api.get(path)).headers["Server"] == "notification-management"
 
 
-async def raw_answer(api: CheckedClient, request: bytes) -> Answer:
-    """Send bytes as they are and return the answer, held to the document."""
+async def raw_response(api: CheckedClient, request: bytes) -> ApiResponse:
+    """Send bytes as they are and return the response, held to the document."""
     port = int(api.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -99,11 +101,11 @@ async def raw_answer(api: CheckedClient, request: bytes) -> Answer:
     finally:
         writer.close()
     code = int(status.split()[1])
-    check_answer("GET", "/nowhere", code, headers, body)
-    return Answer(code, headers, json.loads(body))
+    check_response("GET", "/nowhere", code, headers, body)
+    return ApiResponse(code, headers, json.loads(body))
 
 
-async def publish_large(api: CheckedClient) -> Answer:
+async def publish_large(api: CheckedClient) -> ApiResponse:
     body = json.dumps(EVENT).encode().ljust(3 * MIB)
     return await api.call("POST", EVENTS, data=BytesIO(body), headers=JSON)
 
@@ -113,9 +115,9 @@ class TestTheBody:
         self, api: CheckedClient
     ) -> None:
         head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
-        answer = await raw_answer(api, f"{head}Content-Length: {16 * MIB + 1}\r\n\r\n".encode())
-        assert (answer.status, answer.json["error_code"]) == (413, 1005)
-        assert "16 MiB" in answer.json["message"]
+        response = await raw_response(api, f"{head}Content-Length: {16 * MIB + 1}\r\n\r\n".encode())
+        assert (response.status, response.json["error_code"]) == (413, 1005)
+        assert "16 MiB" in response.json["message"]
 
     async def test_one_that_tells_no_length_is_not_read_further_than_the_limit(
         self, api: CheckedClient
@@ -124,19 +126,19 @@ class TestTheBody:
             for _ in range(18):
                 yield b" " * MIB
 
-        answer = await api.call("POST", EVENTS, data=endless(), headers=JSON)
-        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+        response = await api.call("POST", EVENTS, data=endless(), headers=JSON)
+        assert (response.status, response.json["error_code"]) == (413, 1005)
 
     async def test_one_that_is_not_announced_is_none(self, api: CheckedClient) -> None:
         head = f"POST /api{WEBHOOKS} HTTP/1.1\r\n{JSON_HEAD}"
-        answer = await raw_answer(api, f"{head}\r\n".encode())
-        assert (answer.status, answer.json["error_code"]) == (400, 1007)
+        response = await raw_response(api, f"{head}\r\n".encode())
+        assert (response.status, response.json["error_code"]) == (400, 1007)
 
     async def test_a_packed_one_is_bounded_by_what_it_unpacks_to(self, api: CheckedClient) -> None:
         bomb = gzip.compress(b" " * (64 * MIB))
         headers = JSON | {"Content-Encoding": "gzip"}
-        answer = await api.call("POST", EVENTS, data=bomb, headers=headers)
-        assert (answer.status, answer.json["error_code"]) == (413, 1005)
+        response = await api.call("POST", EVENTS, data=bomb, headers=headers)
+        assert (response.status, response.json["error_code"]) == (413, 1005)
 
     async def test_a_packed_one_is_unpacked(self, api: CheckedClient) -> None:
         headers = JSON | {"Content-Encoding": "gzip"}
@@ -145,18 +147,18 @@ class TestTheBody:
 
     async def test_one_that_cannot_be_unpacked_is_refused(self, api: CheckedClient) -> None:
         headers = JSON | {"Content-Encoding": "gzip"}
-        answer = await api.call("POST", EVENTS, data=b"no gzip at all", headers=headers)
-        assert answer.status == 400
+        response = await api.call("POST", EVENTS, data=b"no gzip at all", headers=headers)
+        assert response.status == 400
 
     async def test_one_without_events_has_at_most_128_kib(self, api: CheckedClient) -> None:
         draft, most = json.dumps(DRAFT).encode(), 128 * 1024
         body = BytesIO(draft.ljust(most))
         assert (await api.call("POST", WEBHOOKS, data=body, headers=JSON)).status == 201
         body = BytesIO(draft.ljust(most + 1))
-        answer = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
-        assert answer.status == 413
-        assert answer.json["error_code"] == 1005
-        assert "128 KiB" in answer.json["message"]
+        response = await api.call("POST", WEBHOOKS, data=body, headers=JSON)
+        assert response.status == 413
+        assert response.json["error_code"] == 1005
+        assert "128 KiB" in response.json["message"]
 
     async def test_unfinished_ones_have_a_bound_together_and_others_are_served(
         self, stage: Backstage
@@ -184,9 +186,9 @@ class TestTheBody:
         async with called(stage.but(settings=IMPATIENT)) as api:
             head = f"POST /api{EVENTS} HTTP/1.1\r\n{JSON_HEAD}"
             request = f"{head}Content-Length: 100\r\n\r\n{{".encode()
-            answer = await raw_answer(api, request)
-        assert (answer.status, answer.json["error_code"]) == (408, 1004)
-        assert answer.headers["Connection"] == "close"
+            response = await raw_response(api, request)
+        assert (response.status, response.json["error_code"]) == (408, 1004)
+        assert response.headers["Connection"] == "close"
 
     async def test_headers_that_do_not_arrive_end_the_connection(self, stage: Backstage) -> None:
         async with served(stage.but(settings=IMPATIENT)) as url:
@@ -289,48 +291,48 @@ class TestFailuresBehindIt:
     ) -> None:
         error = StorageUnavailable("no disk at /var/lib")
         async with called(stage.but(ingests={Source.HTTP: FailingIngest(error)})) as api:
-            answer = await api.post(EVENTS, EVENT)
-        assert (answer.status, answer.json["error_code"]) == (503, 1901)
-        assert answer.headers["Retry-After"] == "1"
-        assert "/var/lib" not in json.dumps(answer.json)
+            response = await api.post(EVENTS, EVENT)
+        assert (response.status, response.json["error_code"]) == (503, 1901)
+        assert response.headers["Retry-After"] == "1"
+        assert "/var/lib" not in json.dumps(response.json)
 
     async def test_an_unknown_outcome_is_told_as_one(self, stage: Backstage) -> None:
         error = UnknownCommit("cut")
         async with called(stage.but(ingests={Source.HTTP: FailingIngest(error)})) as api:
-            answer = await api.post(EVENTS, EVENT)
-        assert (answer.status, answer.json["error_code"]) == (503, 1902)
-        assert "it was written, or not" in answer.json["message"]
+            response = await api.post(EVENTS, EVENT)
+        assert (response.status, response.json["error_code"]) == (503, 1902)
+        assert "it was written, or not" in response.json["message"]
 
-    async def test_an_answer_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
+    async def test_a_response_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
         ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
         slow = stage.but(
             ingests={Source.HTTP: ingest}, settings={"api.server_write_timeout": SHORT}
         )
         async with called(slow) as api:
-            answer = await api.post(EVENTS, EVENT)
-        assert (answer.status, answer.json["error_code"]) == (503, 1903)
+            response = await api.post(EVENTS, EVENT)
+        assert (response.status, response.json["error_code"]) == (503, 1903)
 
     async def test_a_failure_of_ours_says_no_more_than_that_and_is_logged(
         self, stage: Backstage, caplog: pytest.LogCaptureFixture
     ) -> None:
         error = RuntimeError("password=hunter2")
-        answer = await failed(stage.but(storage={"logs": FailingLogs(error)}))
-        assert (answer.status, answer.json["error_code"]) == (500, 1900)
-        assert answer.json["internal_message"] == ""
-        assert answer.json["stacktrace"] == []
-        assert "hunter2" not in json.dumps(answer.json)
+        response = await failed(stage.but(storage={"logs": FailingLogs(error)}))
+        assert (response.status, response.json["error_code"]) == (500, 1900)
+        assert response.json["internal_message"] == ""
+        assert response.json["stacktrace"] == []
+        assert "hunter2" not in json.dumps(response.json)
         (record,) = caplog.records
         assert record.exc_info
         assert record.exc_info[1] is error
-        assert vars(record)["request_id"] == answer.json["request_id"]
+        assert vars(record)["request_id"] == response.json["request_id"]
 
     async def test_with_debug_an_error_tells_its_cause(self, stage: Backstage) -> None:
         error = RuntimeError("the index is broken")
-        answer = await failed(
+        response = await failed(
             stage.but(storage={"logs": FailingLogs(error)}, settings={"debug": True})
         )
-        assert answer.json["internal_message"] == "RuntimeError: the index is broken"
-        assert any("deliveries.py" in line for line in answer.json["stacktrace"])
+        assert response.json["internal_message"] == "RuntimeError: the index is broken"
+        assert any("deliveries.py" in line for line in response.json["stacktrace"])
 
     async def test_with_debug_and_without_authentication_others_than_this_host_are_told_nothing(
         self, stage: Backstage
@@ -339,13 +341,13 @@ class TestFailuresBehindIt:
             storage={"logs": FailingLogs(RuntimeError("the index is broken"))},
             settings={"debug": True, "api.server_host": "0.0.0.0"},  # noqa: S104 - nothing binds
         )
-        answer = await failed(application)
-        assert answer.json["stacktrace"] == []
-        assert answer.json["internal_message"] == ""
+        response = await failed(application)
+        assert response.json["stacktrace"] == []
+        assert response.json["internal_message"] == ""
 
 
-async def failed(application: Application) -> Answer:
-    """Return the answer to reading a log whose storage fails."""
+async def failed(application: Application) -> ApiResponse:
+    """Return the response to reading a log whose storage fails."""
     async with called(application) as api:
         webhook = await create(api)
         return await api.get(f"/webhooks/{webhook['webhook_id']}/logs")
@@ -412,14 +414,14 @@ async def test_a_request_keeps_the_id_that_the_caller_gave_it(
     api: CheckedClient, name: str
 ) -> None:
     for path in ("/webhooks/events", "/nowhere", f"/webhooks/{uuid4()}"):
-        answer = await api.get(path, headers={"X-Request-Id": name})
-        assert answer.headers["X-Request-Id"] == name
+        response = await api.get(path, headers={"X-Request-Id": name})
+        assert response.headers["X-Request-Id"] == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", '"a"', "-a", "caf\u00e9", "a" * 129, "{{7*7}}"])
 async def test_an_id_that_could_mislead_a_reader_of_logs_is_replaced(
     api: CheckedClient, name: str
 ) -> None:
-    answer = await api.get("/nowhere", headers={"X-Request-Id": name})
-    made = UUID(answer.headers["X-Request-Id"])
+    response = await api.get("/nowhere", headers={"X-Request-Id": name})
+    made = UUID(response.headers["X-Request-Id"])
     assert str(made) != name

@@ -60,9 +60,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 async def test_a_token_that_is_not_good_opens_nothing(door: Door, changes: dict[str, Any]) -> None:
     before = door.guarded.everything()
     for operation in GUARDED:
-        answer = await door.guarded.call(operation, bearer(token(**changes)))
-        assert answer.status == 401, told(operation, answer)
-        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        response = await door.guarded.call(operation, bearer(token(**changes)))
+        assert response.status == 401, told(operation, response)
+        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
     assert door.guarded.everything() == before
     assert door.issuer.asked <= 1
 
@@ -74,9 +74,9 @@ async def test_a_token_opens_its_environments_and_no_other(door: Door) -> None:
     for operation in GUARDED:
         for credential in (theirs, nowhere):
             if operation.environments != "any":
-                answer = await door.guarded.call(operation, credential)
+                response = await door.guarded.call(operation, credential)
                 expected = 403 if operation.environments == "all" else 404
-                assert answer.status == expected, told(operation, answer)
+                assert response.status == expected, told(operation, response)
     assert door.guarded.everything() == before
 
 
@@ -85,14 +85,14 @@ async def test_a_token_opens_what_its_scope_allows_and_no_more(door: Door) -> No
     before = door.guarded.everything()
     for operation in GUARDED:
         assert operation.scope
-        answer = await door.guarded.call(operation, bearer(token(scope=smaller[operation.scope])))
-        assert answer.status == 403, told(operation, answer)
+        response = await door.guarded.call(operation, bearer(token(scope=smaller[operation.scope])))
+        assert response.status == 403, told(operation, response)
     assert door.guarded.everything() == before
     for operation in IN_GOOD_ORDER:
         own = "all" if operation.environments == "all" else [ENVIRONMENT]
         good = token(scope=f"openid {operation.scope}", environments=own)
-        answer = await door.guarded.call(operation, bearer(good))
-        assert answer.status not in {401, 403, 404}, told(operation, answer)
+        response = await door.guarded.call(operation, bearer(good))
+        assert response.status not in {401, 403, 404}, told(operation, response)
 
 
 async def test_nonsense_from_an_address_locks_out_no_new_token_or_key_there(
@@ -108,15 +108,15 @@ async def test_nonsense_from_an_address_locks_out_no_new_token_or_key_there(
             for credential in good:
                 for each in nonsense:
                     await door.call(GUARDED[0], bearer(each))
-                answer = await door.call(GUARDED[0], bearer(credential))
-                assert answer.status not in {401, 429}, told(GUARDED[0], answer)
+                response = await door.call(GUARDED[0], bearer(credential))
+                assert response.status not in {401, 429}, told(GUARDED[0], response)
             assert (await door.call(GUARDED[0], bearer("nonsense"))).status == 429
         await keys.close()
         assert running.asked == 1
 
 
 async def test_while_the_issuer_is_away_nobody_can_tell(door: Door) -> None:
-    door.issuer.answer = web.Response(status=502)
-    answer = await door.guarded.call(GUARDED[0], bearer(token()))
-    assert (answer.status, answer.json["error_code"]) == (503, 1905)
-    assert answer.headers["Retry-After"] == "1"
+    door.issuer.response = web.Response(status=502)
+    response = await door.guarded.call(GUARDED[0], bearer(token()))
+    assert (response.status, response.json["error_code"]) == (503, 1905)
+    assert response.headers["Retry-After"] == "1"

@@ -13,10 +13,10 @@ from tests.support.samples import EVENT_TYPES
 async def test_the_attempt_is_told_as_the_log_tells_it(api: CheckedClient) -> None:
     webhook = await create(api)
     path = f"/webhooks/{webhook['webhook_id']}"
-    answer = await api.call("POST", f"{path}/test")
-    assert (answer.status, answer.json["outcome"]) == (200, "succeeded")
-    assert answer.json["event"] == DRAFT["events"][0]
-    assert (await api.get(f"{path}/logs")).json == [answer.json]
+    response = await api.call("POST", f"{path}/test")
+    assert (response.status, response.json["outcome"]) == (200, "succeeded")
+    assert response.json["event"] == DRAFT["events"][0]
+    assert (await api.get(f"{path}/logs")).json == [response.json]
     (delivery,) = (await api.get(f"{path}/deliveries")).json
     assert (delivery["origin"], delivery["state"]) == ("test", "succeeded")
 
@@ -32,22 +32,22 @@ async def test_a_failing_receiver_is_no_error_of_the_call(
     api: CheckedClient, stage: Backstage
 ) -> None:
     webhook = await create(api)
-    stage.sender.answer(DRAFT["url"], 500)
-    answer = await api.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
-    assert (answer.status, answer.json["outcome"]) == (200, "failed")
-    assert answer.json["response"]["http_code"] == 500
-    assert "next_attempt_at" not in answer.json
+    stage.sender.respond(DRAFT["url"], 500)
+    response = await api.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
+    assert (response.status, response.json["outcome"]) == (200, "failed")
+    assert response.json["response"]["http_code"] == 500
+    assert "next_attempt_at" not in response.json
 
 
 async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answered(
     api: CheckedClient, stage: Backstage
 ) -> None:
     webhook = await create(api)
-    stage.sender.answer(DRAFT["url"], Hang.HANG)
+    stage.sender.respond(DRAFT["url"], Hang.HANG)
     impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * 0.7})
     async with called(impatient) as hurried:
-        answer = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
-    assert answer.json["error"]["code"] == "timeout"
+        response = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
+    assert response.json["error"]["code"] == "timeout"
 
 
 async def test_sent_again_with_its_key_nothing_more_is_sent(
@@ -65,7 +65,7 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
 ) -> None:
     webhook = await create(api)
     path, named = f"/webhooks/{webhook['webhook_id']}/test", {"Idempotency-Key": "8f14e45f"}
-    stage.sender.answer(DRAFT["url"], Hang.HANG)
+    stage.sender.respond(DRAFT["url"], Hang.HANG)
     # With what a receiver may take on top, a tenth of that is left.
     impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * -0.9})
     async with called(impatient) as hurried:
@@ -84,22 +84,22 @@ async def test_it_is_sent_once_although_the_first_response_took_too_long(
 
 async def test_too_many_at_once_are_told_to_come_back(api: CheckedClient, stage: Backstage) -> None:
     webhook = await create(api)
-    stage.sender.answer(DRAFT["url"], Hang.HANG)
+    stage.sender.respond(DRAFT["url"], Hang.HANG)
     path = f"/webhooks/{webhook['webhook_id']}/test"
-    answers = [asyncio.create_task(api.call("POST", path)) for _ in range(17)]
-    done, _ = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+    responses = [asyncio.create_task(api.call("POST", path)) for _ in range(17)]
+    done, _ = await asyncio.wait(responses, return_when=asyncio.FIRST_COMPLETED)
     (refused,) = done
     assert (refused.result().status, refused.result().json["error_code"]) == (429, 1206)
     stage.sender.release(DRAFT["url"])
-    await asyncio.gather(*answers)
+    await asyncio.gather(*responses)
 
 
 async def test_what_makes_no_sense_is_refused(api: CheckedClient, stage: Backstage) -> None:
     webhook = await create(api)
     path = f"/webhooks/{webhook['webhook_id']}/test"
     for body, field in (({"event": "job-lost"}, "event"), ({"evnt": "job-created"}, "evnt")):
-        answer = await api.post(path, body)
-        assert (answer.status, answer.wrong_fields) == (400, {field})
+        response = await api.post(path, body)
+        assert (response.status, response.wrong_fields) == (400, {field})
     missing = await api.call("POST", f"/webhooks/{NOBODY}/test")
     assert (missing.status, missing.json["error_code"]) == (404, 1200)
     assert not stage.sender.requests

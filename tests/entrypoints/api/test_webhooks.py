@@ -24,7 +24,7 @@ class TestWebhooks:
         listed = await api.get(f"/environments/{ENVIRONMENT}/webhooks")
         assert listed.json == [webhook]
 
-    async def test_what_was_left_out_is_left_out_of_the_answer(self, api: CheckedClient) -> None:
+    async def test_what_was_left_out_is_left_out_of_the_response(self, api: CheckedClient) -> None:
         webhook = await create(api)
         assert not webhook.keys() & {
             "description",

@@ -14,7 +14,7 @@ PATH = "/webhooks/events"
 def test_whoever_has_no_key_is_told_where_it_goes_and_who_makes_one(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("GET", PATH, (401, {"message": "Say who calls."}))
+    api.responds("GET", PATH, (401, {"message": "Say who calls."}))
     assert main(TYPES) == Exit.DENIED
     said = capsys.readouterr().err
     assert "set NOTIFICATION_API_KEY to an API key" in said
@@ -26,7 +26,7 @@ def test_whoever_has_a_key_that_does_not_fit_is_told_why_and_never_which(
     api: FakeApi, capsys: Output, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "whk_secret\n")
-    api.answers("GET", PATH, (status, {"message": "The API key was revoked."}))
+    api.responds("GET", PATH, (status, {"message": "The API key was revoked."}))
     assert main(["--debug", *TYPES]) == Exit.DENIED
     said = capsys.readouterr().err
     assert "the key in NOTIFICATION_API_KEY" in said.replace("The key", "the key")

@@ -22,7 +22,7 @@ DELIVERY = {
 
 
 def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", f"/webhooks/{WEBHOOK}/deliveries", (200, [DELIVERY]))
+    api.responds("GET", f"/webhooks/{WEBHOOK}/deliveries", (200, [DELIVERY]))
     assert main(["deliveries", "list", WEBHOOK, "--state", "skipped"]) == 0
     said = capsys.readouterr().out
     assert ID in said
@@ -33,14 +33,14 @@ def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
 
 
 def test_a_delivery_is_shown_with_its_attempts(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": [{"attempt": 1}]}))
+    api.responds("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": [{"attempt": 1}]}))
     assert main(["deliveries", "show", ID]) == 0
     assert '[{"attempt":1}]' in capsys.readouterr().out
 
 
 def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Output) -> None:
     made = DELIVERY | {"state": "pending", "origin": "retry"}
-    api.answers("POST", f"/deliveries/{ID}/retry", (202, made))
+    api.responds("POST", f"/deliveries/{ID}/retry", (202, made))
     assert main(["deliveries", "retry", ID]) == 0
     assert "retry" in capsys.readouterr().out
 
@@ -48,6 +48,8 @@ def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Output) -> None:
 def test_a_delivery_that_is_not_there_has_an_exit_code_of_its_own(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("POST", f"/deliveries/{ID}/retry", (404, {"message": "There is no such delivery."}))
+    api.responds(
+        "POST", f"/deliveries/{ID}/retry", (404, {"message": "There is no such delivery."})
+    )
     assert main(["deliveries", "retry", ID]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such delivery.\n"

@@ -25,8 +25,8 @@ def test_an_environment_is_erased_only_by_one_who_says_so(api: FakeApi, capsys: 
 
 
 def test_an_erasure_is_waited_for(api: FakeApi, capsys: Output) -> None:
-    api.answers("DELETE", ONE, (202, RUNNING))
-    api.answers(
+    api.responds("DELETE", ONE, (202, RUNNING))
+    api.responds(
         "GET", f"{ONE}/erasure", (200, RUNNING), (503, {"message": "away"}), (200, COMPLETED)
     )
     assert main(["environments", "purge", ID, "--yes"]) == 0
@@ -36,8 +36,8 @@ def test_an_erasure_is_waited_for(api: FakeApi, capsys: Output) -> None:
 
 
 def test_a_detached_one_is_not_and_can_be_looked_at(api: FakeApi, capsys: Output) -> None:
-    api.answers("DELETE", ONE, (202, RUNNING))
-    api.answers("GET", f"{ONE}/erasure", (200, COMPLETED))
+    api.responds("DELETE", ONE, (202, RUNNING))
+    api.responds("GET", f"{ONE}/erasure", (200, COMPLETED))
     assert main(["environments", "purge", ID, "--yes", "--detach", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == RUNNING
     assert len(api.requests) == 1

@@ -34,7 +34,7 @@ def next_page(cursor: str, path: str = LIST) -> dict[str, str]:
 
 def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys: Output) -> None:
     unwanted = SUMMARY | {"event_id": "job\x1b[2J", "deliveries": dict.fromkeys(("pending",), 0)}
-    api.answers("GET", LIST, (200, [SUMMARY, unwanted]))
+    api.responds("GET", LIST, (200, [SUMMARY, unwanted]))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
     assert "2026-03-01T00:00:01.250  job-completed  job-7" in said
@@ -44,7 +44,7 @@ def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys:
 
 
 def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LIST, (200, [SUMMARY] * 100, next_page("b")), (200, [SUMMARY] * 100))
+    api.responds("GET", LIST, (200, [SUMMARY] * 100, next_page("b")), (200, [SUMMARY] * 100))
     filters = ["--event", "job-completed", "--since", "2026-03-01T00:00:00Z", "--limit", "150"]
     assert main(["events", "list", "--environment", ENVIRONMENT, *filters, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 150
@@ -54,7 +54,7 @@ def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Output)
 
 
 def test_where_there_are_no_events_it_says_so(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LIST, (200, []))
+    api.responds("GET", LIST, (200, []))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
     assert capsys.readouterr().out == "There are no such events.\n"
 
@@ -64,7 +64,7 @@ def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Outp
     skipped = DELIVERY | {"state": "skipped", "reason": "webhook_disabled", "attempt": 0}
     del skipped["next_attempt_at"]
     event = SUMMARY | {"event_id": "a/b ü"}
-    api.answers(
+    api.responds(
         "GET",
         path,
         (200, event | {"deliveries": [DELIVERY]}, next_page("b", path)),
@@ -82,7 +82,7 @@ def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Outp
 def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Output) -> None:
     path = f"{LIST}/job-7"
     page = (200, SUMMARY | {"deliveries": [DELIVERY] * 2}, next_page("b", path))
-    api.answers("GET", path, page)
+    api.responds("GET", path, page)
     arguments = ["events", "show", "job-7", "--environment", ENVIRONMENT, "--limit", "3"]
     assert main([*arguments, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["deliveries"]) == 3
@@ -90,12 +90,12 @@ def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Output
 
 
 def test_an_event_that_no_webhook_wanted_is_told_as_such(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", f"{LIST}/job-7", (200, SUMMARY | {"deliveries": []}))
+    api.responds("GET", f"{LIST}/job-7", (200, SUMMARY | {"deliveries": []}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == 0
     assert "No webhook wanted it" in capsys.readouterr().out
 
 
 def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", f"{LIST}/job-7", (404, {"message": "There is no such event."}))
+    api.responds("GET", f"{LIST}/job-7", (404, {"message": "There is no such event."}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such event.\n"

@@ -23,7 +23,7 @@ CREATE = ["keys", "create", "--name", "Publisher", "--scope", "write"]
 
 
 def test_a_new_key_is_all_that_goes_to_standard_output(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", "/keys", (201, {**KEY, "key": TEXT}))
+    api.responds("POST", "/keys", (201, {**KEY, "key": TEXT}))
     chosen = [*CREATE, "--environment", ENVIRONMENT, "--expires", "2127-06-30T00:00:00Z"]
     assert main(chosen) == 0
     said = capsys.readouterr()
@@ -38,7 +38,7 @@ def test_a_new_key_is_all_that_goes_to_standard_output(api: FakeApi, capsys: Out
 
 
 def test_all_environments_are_said_and_never_meant_by_silence(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", "/keys", (201, {**KEY, "key": TEXT}))
+    api.responds("POST", "/keys", (201, {**KEY, "key": TEXT}))
     for unclear in (CREATE, [*CREATE, "--all-environments", "--environment", ENVIRONMENT]):
         assert main(unclear) == Exit.USAGE
     assert not api.requests
@@ -56,18 +56,18 @@ def test_a_key_does_not_end_in_the_past(api: FakeApi) -> None:
 def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Output) -> None:
     other = {**KEY, "key_id": ID[:-1] + "2", "name": "Anna", "environments": "all"}
     link = {"Link": '</api/keys?cursor=x&limit=100>; rel="next"'}
-    api.answers("GET", "/keys", (200, [KEY], link), (200, [other]), (200, [KEY], link))
+    api.responds("GET", "/keys", (200, [KEY], link), (200, [other]), (200, [KEY], link))
     assert main(["keys", "list"]) == 0
     said = capsys.readouterr().out
     for shown in (ID, ENVIRONMENT, "Publisher", "Anna", "all", "active", "2027-06-30"):
         assert shown in said
-    api.answers("GET", "/keys", (200, [KEY]))
+    api.responds("GET", "/keys", (200, [KEY]))
     assert main(["keys", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [KEY]
 
 
 def test_a_key_is_revoked_only_by_one_who_means_it(api: FakeApi, capsys: Output) -> None:
-    api.answers("DELETE", f"/keys/{ID}", (204, None))
+    api.responds("DELETE", f"/keys/{ID}", (204, None))
     assert main(["keys", "revoke", ID]) == Exit.USAGE
     assert not api.requests
     assert main(["keys", "revoke", ID, "--yes"]) == 0

@@ -60,7 +60,7 @@ def signed(event: Event, key: SigningKey = KEY, attempt: int = 1) -> tuple[bytes
 @pytest.fixture
 def api() -> Iterator[FakeApi]:
     with fake_api() as api:
-        api.answers("GET", SETTINGS, settings_with(KEY))
+        api.responds("GET", SETTINGS, settings_with(KEY))
         yield api
 
 
@@ -159,7 +159,7 @@ def test_a_request_that_breaks_either_scheme_is_told_as_such(
 
 
 def test_one_scheme_is_enough_where_requests_are_signed_by_one(api: FakeApi) -> None:
-    api.answers("GET", SETTINGS, settings_with(KEY, standard=False))
+    api.responds("GET", SETTINGS, settings_with(KEY, standard=False))
     with listening(api) as listener:
         body, headers = signed(EVENT)
         del headers["webhook-signature"]
@@ -190,7 +190,7 @@ def test_what_a_stranger_sends_cannot_steer_the_terminal(api: FakeApi) -> None:
         assert listener.line() == "✓ job-completed attempt 1  �[2J[red], answered 204\n"
 
 
-def test_the_answers_follow_the_script_and_the_last_one_repeats(api: FakeApi) -> None:
+def test_the_responses_follow_the_script_and_the_last_one_repeats(api: FakeApi) -> None:
     with listening(api, "--answer", "500,410,204") as listener:
         assert [listener.send(*signed(EVENT)) for _ in range(4)] == [500, 410, 204, 204]
 
@@ -202,7 +202,7 @@ def test_keys_are_asked_for_once_and_again_when_an_unknown_one_signs(api: FakeAp
             assert json.loads(listener.line())["verified"]
         assert [request.path for request in api.requests] == [SETTINGS]
 
-        api.answers("GET", SETTINGS, settings_with(OTHER_KEY, KEY))
+        api.responds("GET", SETTINGS, settings_with(OTHER_KEY, KEY))
         results: list[bool] = []
         while not results or not results[-1]:  # Fetches are two seconds apart, not one a request.
             listener.send(*signed(EVENT, OTHER_KEY))
@@ -212,24 +212,24 @@ def test_keys_are_asked_for_once_and_again_when_an_unknown_one_signs(api: FakeAp
 
 
 def test_requests_of_another_environment_are_not_taken_for_those_of_this_one(api: FakeApi) -> None:
-    subscribe_answers(api)
+    subscribe_responses(api)
     elsewhere = UUID(int=7)
     with listening(api, "--json", "--environment", str(ENVIRONMENT)) as listener:
         listener.send(*signed(evolve(EVENT, environment_id=elsewhere)))
         assert str(elsewhere) in json.loads(listener.line())["problem"]
 
 
-def subscribe_answers(api: FakeApi) -> None:
-    api.answers("GET", "/webhooks/events", (200, [{"name": "job-created"}, {"name": "new"}]))
-    api.answers("POST", WEBHOOKS, (201, {"webhook_id": WEBHOOK}))
-    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (204, None))
+def subscribe_responses(api: FakeApi) -> None:
+    api.responds("GET", "/webhooks/events", (200, [{"name": "job-created"}, {"name": "new"}]))
+    api.responds("POST", WEBHOOKS, (201, {"webhook_id": WEBHOOK}))
+    api.responds("DELETE", f"/webhooks/{WEBHOOK}", (204, None))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_environment_is_subscribed_for_as_long_as_it_runs(
     api: FakeApi, number: signal.Signals
 ) -> None:
-    subscribe_answers(api)
+    subscribe_responses(api)
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
         draft = json.loads(api.bodies()[0])
         assert draft["events"] == ["job-created", "new"]
@@ -240,15 +240,15 @@ def test_an_environment_is_subscribed_for_as_long_as_it_runs(
 
 
 def test_a_webhook_that_somebody_else_deleted_is_no_error(api: FakeApi) -> None:
-    subscribe_answers(api)
-    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (404, {"message": "There is no such webhook."}))
+    subscribe_responses(api)
+    api.responds("DELETE", f"/webhooks/{WEBHOOK}", (404, {"message": "There is no such webhook."}))
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
         assert listener.stop() == (0, "")
 
 
 def test_a_webhook_that_cannot_be_deleted_is_named(api: FakeApi) -> None:
-    subscribe_answers(api)
-    api.answers("DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is away."}))
+    subscribe_responses(api)
+    api.responds("DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is away."}))
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
         code, errors = listener.stop()
     assert code == Exit.UNAVAILABLE
@@ -266,7 +266,7 @@ def test_a_port_in_use_is_said_in_a_sentence(
 
 
 @pytest.mark.parametrize("answer", ["", "abc", "200,", "99", "600", "100"])
-def test_an_answer_that_is_no_status_is_a_usage_error(
+def test_a_response_that_is_no_status_is_a_usage_error(
     answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["listen", "--answer", answer]) == 2

@@ -39,7 +39,7 @@ def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Output) -> None:
     interrupted = {
         name: ATTEMPT[name] for name in ("log_id", "event_id", "event", "attempt", "started_at")
     } | {"outcome": "interrupted", "error": {"code": "interrupted", "message": "Killed."}}
-    api.answers("GET", LOGS, (200, [ATTEMPT, interrupted]))
+    api.responds("GET", LOGS, (200, [ATTEMPT, interrupted]))
     assert main(["logs", ID, "--limit", "2"]) == 0
     rows = capsys.readouterr().out.splitlines()
     first = next(row for row in rows if " failed " in row)
@@ -52,13 +52,13 @@ def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Output) -> None:
 
 
 def test_an_unknown_webhook_is_said_as_the_api_says_it(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LOGS, (404, {"message": "There is no such webhook."}))
+    api.responds("GET", LOGS, (404, {"message": "There is no such webhook."}))
     assert main(["logs", ID]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such webhook.\n"
 
 
 def test_what_is_not_this_api_is_told_as_such(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LOGS, (404, "a page of something else"))
+    api.responds("GET", LOGS, (404, "a page of something else"))
     assert main(["logs", ID]) == Exit.NOT_FOUND
     assert "what answers there is not this API" in capsys.readouterr().err
 
@@ -76,13 +76,13 @@ def told(process: "subprocess.Popen[str]", count: int) -> list[int]:
 
 
 def test_programs_get_attempts_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LOGS, (200, [ATTEMPT]))
+    api.responds("GET", LOGS, (200, [ATTEMPT]))
     assert main(["logs", ID, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [ATTEMPT]
 
 
 def test_an_empty_log_says_so(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LOGS, (200, []))
+    api.responds("GET", LOGS, (200, []))
     assert main(["logs", ID]) == 0
     assert capsys.readouterr().out == "There are no such attempts yet.\n"
 
@@ -93,7 +93,7 @@ def test_more_attempts_than_a_page_holds_are_read_page_by_page(
     first = [attempt(200 - number) for number in range(100)]
     second = [attempt(100 - number) for number in range(100)]
     link = {"Link": f'</api{LOGS}?limit=100&cursor=abc>; rel="next"'}
-    api.answers("GET", LOGS, (200, first, link), (200, second, link))
+    api.responds("GET", LOGS, (200, first, link), (200, second, link))
     assert main(["logs", ID, "--limit", "150", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == first + second[:50]
     assert [request.path.partition("?")[2] for request in api.requests] == [
@@ -103,7 +103,7 @@ def test_more_attempts_than_a_page_holds_are_read_page_by_page(
 
 
 def test_filters_are_the_apis_and_a_time_can_be_said_as_how_long_ago(api: FakeApi) -> None:
-    api.answers("GET", LOGS, (200, []))
+    api.responds("GET", LOGS, (200, []))
     filters = ["--outcome", "failed", "--event", "job-created", "--http-code", "500"]
     assert main(["logs", ID, *filters, "--since", "15m", "--until", "2027-01-01T00:00:00Z"]) == 0
     query = api.requests[0].path.partition("?")[2]
@@ -140,7 +140,7 @@ def lines(process: "subprocess.Popen[str]", count: int) -> list[str]:
 
 
 def test_followed_attempts_come_oldest_first_and_none_twice(api: FakeApi) -> None:
-    api.answers(
+    api.responds(
         "GET",
         LOGS,
         (200, [attempt(2, at=1), attempt(1)]),
@@ -157,7 +157,7 @@ def test_followed_attempts_come_oldest_first_and_none_twice(api: FakeApi) -> Non
 def test_what_was_there_before_the_shown_ones_does_not_come_as_news(api: FakeApi) -> None:
     older = attempt(1, at=0)
     shown, news = attempt(2, at=60), attempt(3, at=61)
-    api.answers("GET", LOGS, (200, [shown]), (200, [news, shown, older]))
+    api.responds("GET", LOGS, (200, [shown]), (200, [news, shown, older]))
     with following(api, "--limit", "1") as process:
         assert told(process, 2) == [2, 3]
         process.terminate()
@@ -167,7 +167,7 @@ def test_what_was_there_before_the_shown_ones_does_not_come_as_news(api: FakeApi
 
 def test_news_are_read_back_to_what_is_known_however_many_pages_that_takes(api: FakeApi) -> None:
     link = {"Link": f'</api{LOGS}?cursor=abc>; rel="next"'}
-    api.answers(
+    api.responds(
         "GET",
         LOGS,
         (200, [attempt(1)]),
@@ -180,7 +180,7 @@ def test_news_are_read_back_to_what_is_known_however_many_pages_that_takes(api: 
 
 
 def test_a_log_that_was_empty_is_followed_from_its_first_attempt(api: FakeApi) -> None:
-    api.answers("GET", LOGS, (200, []), (200, []), (200, [attempt(2, at=9), attempt(1)]))
+    api.responds("GET", LOGS, (200, []), (200, []), (200, [attempt(2, at=9), attempt(1)]))
     with following(api) as process:
         assert told(process, 2) == [1, 2]
 
@@ -188,7 +188,7 @@ def test_a_log_that_was_empty_is_followed_from_its_first_attempt(api: FakeApi) -
 def test_filters_hold_for_what_comes_too(api: FakeApi) -> None:
     good = {"outcome": "succeeded", "response": {"http_code": 204}}
     known = attempt(1)
-    api.answers(
+    api.responds(
         "GET",
         LOGS,
         (200, [known]),
@@ -204,7 +204,9 @@ def test_filters_hold_for_what_comes_too(api: FakeApi) -> None:
 
 def test_following_goes_on_when_the_api_was_away_and_says_so_once(api: FakeApi) -> None:
     away = (503, {"message": "Not now."})
-    api.answers("GET", LOGS, (200, [attempt(1)]), away, away, (200, [attempt(2, at=1), attempt(1)]))
+    api.responds(
+        "GET", LOGS, (200, [attempt(1)]), away, away, (200, [attempt(2, at=1), attempt(1)])
+    )
     with following(api) as process:
         assert told(process, 2) == [1, 2]
         process.terminate()

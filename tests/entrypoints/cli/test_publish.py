@@ -42,7 +42,7 @@ def test_lines_are_published_in_their_order_and_as_they_are(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spaced = b'{ "event_id": "evt-2", "event" : "job-created", "data": { "b": 1.50, "a": 2 } }'
-    api.answers("POST", PATH, published(2))
+    api.responds("POST", PATH, published(2))
     assert publish(api, lines(tmp_path, LINE, b"", b"  ", spaced)) == 0
     assert api.bodies() == [b"[" + LINE + b"," + spaced + b"]"]
     assert capsys.readouterr().out == "2 events are published.\n"
@@ -51,7 +51,7 @@ def test_lines_are_published_in_their_order_and_as_they_are(
 def test_events_go_in_batches_of_500(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.answers("POST", PATH, published(500), published(500), published(1, duplicate=True))
+    api.responds("POST", PATH, published(500), published(500), published(1, duplicate=True))
     assert publish(api, lines(tmp_path, *[LINE] * 1_001)) == 0
     assert [len(json.loads(body)) for body in api.bodies()] == [500, 500, 1]
     output = capsys.readouterr()
@@ -61,13 +61,13 @@ def test_events_go_in_batches_of_500(
 
 def test_a_batch_has_at_most_8_mib(api: FakeApi, tmp_path: Path) -> None:
     large = b'{"event_id":"evt-1","event":"job-created","data":"' + b"x" * 1_000_000 + b'"}'
-    api.answers("POST", PATH, published(8), published(2))
+    api.responds("POST", PATH, published(8), published(2))
     assert publish(api, lines(tmp_path, *[large] * 10)) == 0
     assert [len(json.loads(body)) for body in api.bodies()] == [8, 2]
 
 
 def test_an_event_without_id_gets_one_before_the_first_try(api: FakeApi, tmp_path: Path) -> None:
-    api.answers("POST", PATH, (503, {"message": "The storage is away."}), published(1))
+    api.responds("POST", PATH, (503, {"message": "The storage is away."}), published(1))
     assert publish(api, lines(tmp_path, b'{"event":"job-created","data":{"a": 1}}')) == 0
     first, second = api.bodies()
     assert first == second
@@ -77,7 +77,7 @@ def test_an_event_without_id_gets_one_before_the_first_try(api: FakeApi, tmp_pat
 
 def test_standard_input_is_a_file_too(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINE)))
-    api.answers("POST", PATH, published(1))
+    api.responds("POST", PATH, published(1))
     assert publish(api, "-") == 0
     assert api.bodies() == [b"[" + LINE + b"]"]
 
@@ -85,7 +85,7 @@ def test_standard_input_is_a_file_too(api: FakeApi, monkeypatch: pytest.MonkeyPa
 def test_a_single_event_is_published_by_options(
     api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.answers("POST", PATH, published(1))
+    api.responds("POST", PATH, published(1))
     assert publish(api, "--event", "job-created", "--data", '{ "a": 1 }') == 0
     assert b'"event":"job-created","data":{ "a": 1 }}]' in api.bodies()[0]
     assert capsys.readouterr().out == "1 event is published.\n"
@@ -98,7 +98,7 @@ def test_a_refused_batch_is_named_by_the_lines_of_the_file(
         {"field": "[1].event", "message": "There is no event type 'x'."},
         {"field": "[2]", "message": "This is not JSON."},
     ]
-    api.answers("POST", PATH, (400, {"message": "The event is refused.", "details": details}))
+    api.responds("POST", PATH, (400, {"message": "The event is refused.", "details": details}))
     assert publish(api, lines(tmp_path, LINE, b"", LINE, b"", LINE)) == Exit.REFUSED
     assert capsys.readouterr().err == (
         "Error: Lines 1 to 5 are refused.\n"
@@ -128,7 +128,7 @@ def test_a_line_over_1_mib_is_refused_before_it_is_sent(
 def test_a_batch_that_makes_too_many_deliveries_is_cut_in_parts(
     api: FakeApi, tmp_path: Path
 ) -> None:
-    api.answers("POST", PATH, (413, {"message": "Too many."}), published(2), published(2))
+    api.responds("POST", PATH, (413, {"message": "Too many."}), published(2), published(2))
     assert publish(api, lines(tmp_path, *[LINE] * 4)) == 0
     assert [len(json.loads(body)) for body in api.bodies()] == [4, 2, 2]
 
@@ -168,7 +168,7 @@ def test_a_server_that_is_only_just_starting_is_waited_for(tmp_path: Path) -> No
 def test_a_publisher_that_is_stopped_says_how_far_it_came(
     api: FakeApi, tmp_path: Path, shell: list[str]
 ) -> None:
-    api.answers("POST", PATH, published(500), (503, {"message": "The storage is away."}))
+    api.responds("POST", PATH, published(500), (503, {"message": "The storage is away."}))
     script = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     file = lines(tmp_path, *[LINE] * 600)
     with subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
@@ -193,7 +193,7 @@ def test_the_key_is_sent_and_never_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("NOTIFICATION_API_KEY", "whk_made-up")
-    api.answers("POST", PATH, (401, {"message": "Who are you?"}))
+    api.responds("POST", PATH, (401, {"message": "Who are you?"}))
     assert publish(api, lines(tmp_path, LINE)) == Exit.DENIED
     assert api.requests[0].authorization == "Bearer whk_made-up"
     output = capsys.readouterr()
@@ -222,6 +222,6 @@ def test_a_wrong_call_is_a_usage_error(
 def test_programs_get_the_counts(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.answers("POST", PATH, published(1, duplicate=True))
+    api.responds("POST", PATH, published(1, duplicate=True))
     assert publish(api, lines(tmp_path, LINE), "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"events": 1, "duplicates": 1}

@@ -27,8 +27,10 @@ COMPLETED = RUNNING | {"state": "completed", "replayed": 1240}
 
 
 def test_a_replay_is_waited_for(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", PATH, (202, RUNNING))
-    api.answers("GET", f"{PATH}/{ID}", (200, RUNNING), (503, {"message": "away"}), (200, COMPLETED))
+    api.responds("POST", PATH, (202, RUNNING))
+    api.responds(
+        "GET", f"{PATH}/{ID}", (200, RUNNING), (503, {"message": "away"}), (200, COMPLETED)
+    )
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE, "--state", "failed"]) == 0
     assert json.loads(api.bodies()[0]) == {"since": SINCE, "dry_run": False, "states": ["failed"]}
     said = capsys.readouterr().out
@@ -37,7 +39,7 @@ def test_a_replay_is_waited_for(api: FakeApi, capsys: Output) -> None:
 
 
 def test_a_detached_one_is_not(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", PATH, (202, RUNNING))
+    api.responds("POST", PATH, (202, RUNNING))
     assert main(["webhooks", "replay", WEBHOOK, "--since", "2h", "--detach", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == RUNNING
     assert len(api.requests) == 1
@@ -50,16 +52,16 @@ def test_a_detached_one_is_not(api: FakeApi, capsys: Output) -> None:
 def test_a_dry_run_says_how_many_there_are(
     api: FakeApi, capsys: Output, *, exact: bool, said: str
 ) -> None:
-    api.answers("POST", PATH, (200, {"count": 1240, "is_exact": exact}))
+    api.responds("POST", PATH, (200, {"count": 1240, "is_exact": exact}))
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE, "--dry-run"]) == 0
     assert json.loads(api.bodies()[0])["dry_run"] is True
     assert said in capsys.readouterr().out
 
 
 def test_replays_are_listed_shown_and_cancelled(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", PATH, (200, [COMPLETED]))
-    api.answers("GET", f"{PATH}/{ID}", (200, RUNNING))
-    api.answers("DELETE", f"{PATH}/{ID}", (204, None))
+    api.responds("GET", PATH, (200, [COMPLETED]))
+    api.responds("GET", f"{PATH}/{ID}", (200, RUNNING))
+    api.responds("DELETE", f"{PATH}/{ID}", (204, None))
     assert main(["replays", "list", WEBHOOK]) == 0
     assert "completed" in capsys.readouterr().out
     assert main(["replays", "show", WEBHOOK, ID]) == 0
@@ -69,7 +71,7 @@ def test_replays_are_listed_shown_and_cancelled(api: FakeApi, capsys: Output) ->
 
 
 def test_a_replay_that_cannot_be_begun_says_why(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", PATH, (409, {"message": "A replay of this webhook is running."}))
+    api.responds("POST", PATH, (409, {"message": "A replay of this webhook is running."}))
     assert main(["webhooks", "replay", WEBHOOK, "--since", SINCE]) == Exit.REFUSED
     assert capsys.readouterr().err == "Error: A replay of this webhook is running.\n"
     assert main(["webhooks", "replay", WEBHOOK, "--since", "then"]) == Exit.USAGE

@@ -39,7 +39,7 @@ def shown(capsys: Output) -> str:
 
 
 def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
-    ops.answers("GET", "/status", (200, STATUS))
+    ops.responds("GET", "/status", (200, STATUS))
     assert main(["status"]) == 0
     assert shown(capsys) == (
         "waiting 1,234, for 2 webhooks being sent 3 oldest due 1m1s500ms ago "
@@ -50,7 +50,7 @@ def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
 
 def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: Output) -> None:
     other = {"waiting_is_exact": False, "oldest_due_seconds": None, "dispatching": False}
-    ops.answers("GET", "/status", (200, STATUS | other))
+    ops.responds("GET", "/status", (200, STATUS | other))
     assert main(["status"]) == 0
     said = shown(capsys)
     assert "1,234 or more" in said
@@ -59,7 +59,7 @@ def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: 
 
 
 def test_programs_get_what_the_server_answers(ops: FakeApi, capsys: Output) -> None:
-    ops.answers("GET", "/status", (200, STATUS))
+    ops.responds("GET", "/status", (200, STATUS))
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
 
@@ -72,7 +72,7 @@ def test_a_server_that_is_away_is_told_with_the_way_out(capsys: Output) -> None:
 
 
 def test_a_process_that_still_starts_is_told_as_such(ops: FakeApi, capsys: Output) -> None:
-    ops.answers("GET", "/status", (503, {"message": "The process is starting."}))
+    ops.responds("GET", "/status", (503, {"message": "The process is starting."}))
     assert main(["status"]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
     assert said == "Error: The ops server answers 503: The process is starting.\n"
@@ -89,7 +89,7 @@ def test_watching_goes_on_until_it_is_stopped_though_the_server_was_away(
 ) -> None:
     later = STATUS | {"waiting": 7}
     away = (503, {"message": "Not now."})
-    ops.answers("GET", "/status", (200, STATUS), away, (200, later))
+    ops.responds("GET", "/status", (200, STATUS), away, (200, later))
     command = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
         [sys.executable, "-c", command, "status", "--watch", *arguments],

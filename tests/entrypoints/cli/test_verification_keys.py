@@ -21,7 +21,7 @@ KEY = {
 def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("POST", PATH, (201, KEY))
+    api.responds("POST", PATH, (201, KEY))
     assert main(ROTATE) == 0
     said = capsys.readouterr().out
     assert all(value in said for value in KEY.values())
@@ -31,7 +31,7 @@ def test_a_rotation_shows_the_new_key_and_from_when_on_it_signs(
 
 
 def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", PATH, (201, KEY | {"status": "active"}))
+    api.responds("POST", PATH, (201, KEY | {"status": "active"}))
     assert main([*ROTATE, "--emergency"]) == Exit.USAGE
     assert "--yes" in capsys.readouterr().err
     assert not api.requests
@@ -42,6 +42,6 @@ def test_an_emergency_is_declared_only_by_one_who_says_so(api: FakeApi, capsys: 
 def test_a_rotation_that_comes_too_soon_says_when_to_come_again(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("POST", PATH, (409, {"message": "A new key is published already."}))
+    api.responds("POST", PATH, (409, {"message": "A new key is published already."}))
     assert main(ROTATE) == Exit.REFUSED
     assert capsys.readouterr().err == "Error: A new key is published already.\n"

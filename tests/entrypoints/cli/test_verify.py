@@ -50,7 +50,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     key = {"id": KEY.key_id, "hex": FORMS.hex, "signature": form}
     settings = {"public_verification_key": key, "verification_keys": [key]}
     with fake_api() as api:
-        api.answers("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))
+        api.responds("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))
         monkeypatch.setenv("NOTIFICATION_API_URL", api.url)
         yield api
 

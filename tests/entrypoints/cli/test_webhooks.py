@@ -27,7 +27,7 @@ def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     disabled = {"disabled_until": "9999-12-31T23:59:59Z", "disabled_reason": "gone"}
     unknown = {"events": ["job-completed", "job-lost"], "unknown_events": ["job-lost"]}
     old = WEBHOOK | {"name": "Old\x1b[2J"} | disabled | unknown
-    api.answers("GET", LIST, (200, [WEBHOOK, old]))
+    api.responds("GET", LIST, (200, [WEBHOOK, old]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
     assert str(WEBHOOK["webhook_id"]) in said
@@ -38,7 +38,7 @@ def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
 
 
 def test_a_webhook_is_created(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", LIST, (201, WEBHOOK))
+    api.responds("POST", LIST, (201, WEBHOOK))
     arguments = ["--url", "https://example.com/hook", "--name", "Tickets", "--method", "put"]
     events = ["--event", "job-completed", "--event", "job-created"]
     assert main(["webhooks", "create", "--environment", ENVIRONMENT, *arguments, *events]) == 0
@@ -52,8 +52,8 @@ def test_a_webhook_is_created(api: FakeApi, capsys: Output) -> None:
 
 
 def test_a_webhook_without_named_events_gets_all_there_are(api: FakeApi) -> None:
-    api.answers("GET", "/webhooks/events", (200, [{"name": "a"}, {"name": "b"}]))
-    api.answers("POST", LIST, (201, WEBHOOK))
+    api.responds("GET", "/webhooks/events", (200, [{"name": "a"}, {"name": "b"}]))
+    api.responds("POST", LIST, (201, WEBHOOK))
     url = "https://example.com/hook"
     assert main(["webhooks", "create", "--environment", ENVIRONMENT, "--url", url]) == 0
     assert json.loads(api.bodies()[0])["events"] == ["a", "b"]
@@ -61,8 +61,8 @@ def test_a_webhook_without_named_events_gets_all_there_are(api: FakeApi) -> None
 
 def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Output) -> None:
     detail = {"field": "url", "message": "Loopback is not allowed."}
-    api.answers("GET", "/webhooks/events", (200, [{"name": "a"}]))
-    api.answers("POST", LIST, (400, {"message": "Wrong: see the details.", "details": [detail]}))
+    api.responds("GET", "/webhooks/events", (200, [{"name": "a"}]))
+    api.responds("POST", LIST, (400, {"message": "Wrong: see the details.", "details": [detail]}))
     assert (
         main(["webhooks", "create", "--environment", ENVIRONMENT, "--url", "http://x"])
         == Exit.REFUSED
@@ -72,7 +72,7 @@ def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Output
 
 
 def test_programs_get_webhooks_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", LIST, (200, [WEBHOOK]))
+    api.responds("GET", LIST, (200, [WEBHOOK]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [WEBHOOK]
 
@@ -80,13 +80,13 @@ def test_programs_get_webhooks_as_the_api_tells_them(api: FakeApi, capsys: Outpu
 def test_an_environment_without_webhooks_is_told_how_to_get_one(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("GET", LIST, (200, []))
+    api.responds("GET", LIST, (200, []))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
     assert "webhooks create" in capsys.readouterr().out
 
 
 def test_a_webhook_is_created_with_headers_and_a_description(api: FakeApi) -> None:
-    api.answers("POST", LIST, (201, WEBHOOK))
+    api.responds("POST", LIST, (201, WEBHOOK))
     arguments = ["--environment", ENVIRONMENT, "--url", "https://x.example", "--event", "a"]
     more = ["--header", "X-Tenant: north", "--header", "X-Time:09:30", "--description", "Tickets"]
     assert main(["webhooks", "create", *arguments, *more]) == 0
@@ -102,7 +102,7 @@ def test_a_header_without_a_colon_is_a_wrong_call(capsys: Output) -> None:
 
 
 def test_a_webhook_is_shown_field_by_field(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", ONE, (200, WEBHOOK | {"custom_headers": {"X-Token": "***"}}))
+    api.responds("GET", ONE, (200, WEBHOOK | {"custom_headers": {"X-Token": "***"}}))
     assert main(["webhooks", "show", ID]) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert ["name", "Tickets"] in [[first, rest.strip()] for first, rest in lines]
@@ -113,8 +113,8 @@ def test_a_webhook_is_shown_field_by_field(api: FakeApi, capsys: Output) -> None
 
 def put(api: FakeApi, *arguments: str, stored: dict[str, object] | None = None) -> dict[str, Any]:
     """Run a command that changes the webhook; return what was put."""
-    api.answers("GET", ONE, (200, WEBHOOK | (stored or {}), {"ETag": '"7"'}))
-    api.answers("PUT", ONE, (200, WEBHOOK))
+    api.responds("GET", ONE, (200, WEBHOOK | (stored or {}), {"ETag": '"7"'}))
+    api.responds("PUT", ONE, (200, WEBHOOK))
     assert main(["webhooks", *arguments]) == 0
     (written,) = [request for request in api.requests if request.method == "PUT"]
     assert written.if_match == '"7"'
@@ -174,14 +174,14 @@ def test_a_webhook_is_enabled_again(api: FakeApi) -> None:
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.answers("GET", ONE, (200, WEBHOOK, {"ETag": '"7"'}))
-    api.answers("PUT", ONE, (412, {"message": "The webhook was changed: read it again."}))
+    api.responds("GET", ONE, (200, WEBHOOK, {"ETag": '"7"'}))
+    api.responds("PUT", ONE, (412, {"message": "The webhook was changed: read it again."}))
     assert main(["webhooks", "enable", ID]) == Exit.REFUSED
     assert capsys.readouterr().err == "Error: The webhook was changed: read it again.\n"
 
 
 def test_a_webhook_is_deleted_only_by_one_who_says_so(api: FakeApi, capsys: Output) -> None:
-    api.answers("DELETE", ONE, (204, None))
+    api.responds("DELETE", ONE, (204, None))
     assert main(["webhooks", "delete", ID]) == Exit.USAGE
     assert "--yes" in capsys.readouterr().err
     assert not api.requests
@@ -203,8 +203,8 @@ ATTEMPT = {
 }
 
 
-def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Output) -> None:
-    api.answers("POST", f"{ONE}/test", (200, ATTEMPT))
+def test_a_webhook_is_tried_out_and_its_response_shown(api: FakeApi, capsys: Output) -> None:
+    api.responds("POST", f"{ONE}/test", (200, ATTEMPT))
     assert main(["webhooks", "test", ID, "--event", "job-completed"]) == 0
     assert json.loads(api.bodies()[0]) == {"event": "job-completed"}
     said = capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_a_webhook_is_tried_out_and_its_answer_shown(api: FakeApi, capsys: Outpu
 def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Output) -> None:
     error = {"code": "http_status", "message": "The receiver answered 500; 2xx is expected."}
     failed = ATTEMPT | {"outcome": "failed", "response": {"http_code": 500}, "error": error}
-    api.answers("POST", f"{ONE}/test", (200, failed))
+    api.responds("POST", f"{ONE}/test", (200, failed))
     assert main(["webhooks", "test", ID]) == Exit.FAILED
     told = capsys.readouterr()
     assert "500" in told.out
@@ -224,7 +224,7 @@ def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Ou
 
 
 def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", ONE, (404, {"message": "There is no such webhook."}))
+    api.responds("GET", ONE, (404, {"message": "There is no such webhook."}))
     assert main(["webhooks", "show", ID]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such webhook.\n"
 
@@ -240,7 +240,7 @@ def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Output) -> None
 
 
 def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Output) -> None:
-    api.answers("GET", "/webhooks/events", (200, "a page", {"Content-Type": "text/html"}))
+    api.responds("GET", "/webhooks/events", (200, "a page", {"Content-Type": "text/html"}))
     assert main(["events", "types"]) == Exit.FAILED
     assert capsys.readouterr().err == f"Error: What answers at {api.url} is not our API.\n"
 
@@ -250,7 +250,7 @@ def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Output
         {"name": "job-completed", "description": "A job is done.", "schema": {}},
         {"name": "job-lost", "description": "A job is lost.", "deprecated": True},
     ]
-    api.answers("GET", "/webhooks/events", (200, types))
+    api.responds("GET", "/webhooks/events", (200, types))
     assert main(["events", "types"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["job-completed", "A", "job", "is", "done."] in lines
@@ -266,7 +266,7 @@ KEY = {"id": "k1", "status": "active", "hex": "ab", "base64": "qw==", "pem": "--
 def test_the_keys_of_an_environment_are_shown(api: FakeApi, capsys: Output) -> None:
     old = KEY | {"id": "k0", "status": "retiring", "expires_at": "2026-12-24T18:00:00Z"}
     settings = {"public_verification_key": KEY, "verification_keys": [KEY, old]}
-    api.answers("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))
+    api.responds("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))
     assert main(["settings", "--environment", ENVIRONMENT]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["active", "k1", "whpk_qw=="] in rows

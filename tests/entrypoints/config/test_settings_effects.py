@@ -188,8 +188,8 @@ async def api(**chosen: str) -> AsyncIterator[tuple[Product, Client]]:
 
 
 async def status(client: Client, path: str = WEBHOOKS, **headers: str) -> int:
-    async with client.get(path, headers=headers) as answer:
-        return answer.status
+    async with client.get(path, headers=headers) as response:
+        return response.status
 
 
 # Which events there are.
@@ -203,15 +203,15 @@ async def test_the_event_types_are_those_of_the_catalogue(tmp_path: Path) -> Non
     file = tmp_path / "shop.json"
     file.write_text(json.dumps(document))
     async with api(EVENT_CATALOGUE=str(file)) as (product, client):
-        async with client.get("/webhooks/events") as answer:
-            assert [event_type["name"] for event_type in await answer.json()] == ["order-placed"]
+        async with client.get("/webhooks/events") as response:
+            assert [event_type["name"] for event_type in await response.json()] == ["order-placed"]
         draft = WebhookDraft(name="w", url=URL, events=["order-placed"])
         webhook = await product.notifications.webhooks.create(ENVIRONMENT, draft)
         await product.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
         published = {"event": "order-placed", "data": {"total": 2}}
         path = f"/environments/{ENVIRONMENT}/events"
-        async with client.post(path, json=published) as answer:
-            assert answer.status == 202
+        async with client.post(path, json=published) as response:
+            assert response.status == 202
         with pytest.raises(InvalidEvent, match="the types are order-placed"):
             await product.publish()
         await product.drain()
@@ -229,7 +229,7 @@ async def test_the_event_types_are_those_of_the_catalogue(tmp_path: Path) -> Non
 async def test_a_delivery_is_tried_again_so_often() -> None:
     async with configured(WEBHOOKS_MAX_RETRIES="1") as product:
         await product.webhook()
-        product.sender.answer(URL, 500)
+        product.sender.respond(URL, 500)
         await product.publish()
         await product.clock.advance(10)
         assert len(product.sender.requests) == 2
@@ -240,7 +240,7 @@ async def test_the_next_attempt_comes_after_the_interval_and_later_ones_after_mo
     chosen = {"WEBHOOKS_RETRY_INTERVAL": "5s", "WEBHOOKS_RETRY_BACKOFF": "3"}
     async with configured(**chosen, WEBHOOKS_MAX_RETRIES="2") as product:
         await product.webhook()
-        product.sender.answer(URL, 500)
+        product.sender.respond(URL, 500)
         await product.publish()
         made: list[float] = []
         while len(made) < 3:
@@ -257,7 +257,7 @@ async def test_the_next_attempt_comes_after_the_interval_and_later_ones_after_mo
 async def test_an_attempt_takes_no_longer_than_it_may() -> None:
     async with configured(WEBHOOKS_WRITE_TIMEOUT="20ms") as product:
         webhook = await product.webhook()
-        product.sender.answer(URL, Hang.HANG)
+        product.sender.respond(URL, Hang.HANG)
         tried = await product.notifications.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
         assert tried.error is not None
         assert tried.error.code == "timeout"
@@ -267,7 +267,7 @@ async def test_an_attempt_takes_no_longer_than_it_may() -> None:
 async def test_a_delivery_is_held_for_so_long() -> None:
     async with configured(WEBHOOKS_LEASE="77s") as product:
         await product.webhook()
-        product.sender.answer(URL, Hang.HANG)
+        product.sender.respond(URL, Hang.HANG)
         await product.publish()
         (delivery,) = product.storage.state.deliveries.values()
         assert delivery.leased_until == product.clock.now() + timedelta(seconds=77)
@@ -280,12 +280,12 @@ async def test_so_many_attempts_are_made_at_once() -> None:
         urls = [f"{URL}{number}" for number in range(9)]
         for url in urls:
             await product.webhook(url)
-            product.sender.answer(url, Hang.HANG)
+            product.sender.respond(url, Hang.HANG)
         await product.publish()
         await product.clock.advance(2)
         assert 3 <= product.sender.in_flight <= 6, "half of it is kept for webhooks that answer"
         for url in urls:
-            product.sender.answer(url, 200)
+            product.sender.respond(url, 200)
             product.sender.release(url)
 
 
@@ -293,12 +293,12 @@ async def test_so_many_attempts_are_made_at_once() -> None:
 async def test_so_many_attempts_of_one_webhook_are_made_at_once() -> None:
     async with configured(WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK="3") as product:
         await product.webhook()
-        product.sender.answer(URL, Hang.HANG)
+        product.sender.respond(URL, Hang.HANG)
         await product.publish(10)
         await product.until(lambda: product.sender.in_flight == 3)
         await product.clock.advance(2)
         assert product.sender.in_flight == 3
-        product.sender.answer(URL, 200)
+        product.sender.respond(URL, 200)
         product.sender.release(URL)
 
 
@@ -306,7 +306,7 @@ async def test_so_many_attempts_of_one_webhook_are_made_at_once() -> None:
 async def test_a_webhook_that_has_only_failed_for_so_long_is_disabled() -> None:
     async with configured(WEBHOOKS_DISABLE_AFTER="10s", WEBHOOKS_MAX_RETRIES="0") as product:
         webhook = await product.webhook()
-        product.sender.answer(URL, 500)
+        product.sender.respond(URL, 500)
         for pause in (55, 10):  # it is looked at once a minute
             await product.publish()
             await product.drain()
@@ -438,8 +438,8 @@ async def test_tokens_are_judged_by_the_keys_that_are_published_where_it_is_said
 @shows("API_RATE_LIMIT")
 async def test_a_caller_makes_no_more_requests_a_second_than_it_may() -> None:
     async with api(API_RATE_LIMIT="2") as (_, client):
-        answers = [await status(client) for _ in range(10)]
-        assert HTTPStatus.TOO_MANY_REQUESTS in answers
+        responses = [await status(client) for _ in range(10)]
+        assert HTTPStatus.TOO_MANY_REQUESTS in responses
 
 
 @shows("API_SERVER_MAX_BUFFERED")
@@ -470,9 +470,9 @@ async def test_a_proxy_is_believed_where_that_is_said() -> None:
     for trusted in ("", "127.0.0.0/8"):
         async with (
             api(API_TRUSTED_PROXIES=trusted) as (_, client),
-            client.get(WEBHOOKS, headers={"X-Forwarded-Proto": "https"}) as answer,
+            client.get(WEBHOOKS, headers={"X-Forwarded-Proto": "https"}) as response,
         ):
-            assert ("Strict-Transport-Security" in answer.headers) is bool(trusted)
+            assert ("Strict-Transport-Security" in response.headers) is bool(trusted)
 
 
 @shows("API_CORS_ORIGINS")
@@ -481,9 +481,9 @@ async def test_pages_that_are_named_may_call() -> None:
     for origins in ("", page):
         async with (
             api(API_CORS_ORIGINS=origins) as (_, client),
-            client.get(WEBHOOKS, headers={"Origin": page}) as answer,
+            client.get(WEBHOOKS, headers={"Origin": page}) as response,
         ):
-            assert ("Access-Control-Allow-Origin" in answer.headers) is bool(origins)
+            assert ("Access-Control-Allow-Origin" in response.headers) is bool(origins)
 
 
 @shows("API_SERVER_READ_TIMEOUT")
@@ -497,7 +497,7 @@ async def test_a_request_is_waited_for_only_so_long() -> None:
 
 
 @shows("API_SERVER_WRITE_TIMEOUT")
-async def test_an_answer_takes_no_longer_than_it_may() -> None:
+async def test_a_response_takes_no_longer_than_it_may() -> None:
     async with api(API_SERVER_WRITE_TIMEOUT="1ms") as (product, client):
         release = asyncio.Event()
 
@@ -514,8 +514,8 @@ async def test_an_answer_takes_no_longer_than_it_may() -> None:
 async def test_who_changed_what_is_kept_for_so_long() -> None:
     async with api(RETENTION_AUDIT="30s") as (product, client):
         draft = {"name": "w", "url": URL, "events": ["job-completed"]}
-        async with client.post(WEBHOOKS, json=draft) as answer:
-            assert answer.status == HTTPStatus.CREATED
+        async with client.post(WEBHOOKS, json=draft) as response:
+            assert response.status == HTTPStatus.CREATED
         audit = f"/environments/{ENVIRONMENT}/audit"
         assert await entries(client, audit) == 1
         await product.clock.advance(100)
@@ -523,8 +523,8 @@ async def test_who_changed_what_is_kept_for_so_long() -> None:
 
 
 async def entries(client: Client, path: str) -> int:
-    async with client.get(path) as answer:
-        return len(await answer.json())
+    async with client.get(path) as response:
+        return len(await response.json())
 
 
 @shows("PROJECT_MANAGEMENT_API_URI")
@@ -557,7 +557,7 @@ async def test_vault_is_asked_by_the_name_of_the_key_and_only_if_it_is_trusted(
     (tmp_path / "authority.pem").write_text(authority.certificate)
     async with Receiver(ssl_context=authority.server("localhost")) as receiver:
         vault = VaultServer(receiver)
-        receiver.answer(vault.answer)
+        receiver.respond(vault.respond)
         chosen = {
             "DB_ENCRYPTION_SECRET": vault.wrap("s" * 32),
             "DB_ENCRYPTION_VAULT_URI": f"https://localhost:{receiver.port}/v1/transit",
@@ -593,8 +593,8 @@ async def ops(**chosen: str) -> AsyncIterator[str]:
 async def test_a_process_says_who_and_where_it_is_and_listens_there() -> None:
     async with ops(POD_IP="127.0.0.2", POD_NAME="pod-7", ENV="staging") as url:
         assert url.startswith("http://127.0.0.2:")
-        async with ClientSession() as session, session.get(f"{url}/info") as answer:
-            told = await answer.json()
+        async with ClientSession() as session, session.get(f"{url}/info") as response:
+            told = await response.json()
     assert (told["pod_ip"], told["pod_name"], told["env"]) == ("127.0.0.2", "pod-7", "staging")
     async with ops(POD_IP="127.0.0.2", OPS_SERVER_HOST="127.0.0.3") as url:
         assert url.startswith("http://127.0.0.3:")
@@ -620,14 +620,14 @@ async def test_the_ops_server_waits_for_a_request_only_so_long() -> None:
 
 
 @shows("OPS_SERVER_WRITE_TIMEOUT")
-async def test_an_answer_of_the_ops_server_takes_no_longer_than_it_may() -> None:
+async def test_a_response_of_the_ops_server_takes_no_longer_than_it_may() -> None:
     async with (
         ops(OPS_SERVER_WRITE_TIMEOUT="50ms") as url,
         ClientSession() as session,
-        session.get(f"{url}/readyz") as answer,
+        session.get(f"{url}/readyz") as response,
     ):
-        assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE
-        assert "50ms" in (await answer.json())["message"]
+        assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
+        assert "50ms" in (await response.json())["message"]
 
 
 @shows("KAFKA_TOPICS", "KAFKA_CONSUMER_START", "KAFKA_SSL_CERTIFICATE_LOCATION")

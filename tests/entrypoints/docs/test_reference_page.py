@@ -70,8 +70,8 @@ async def test_an_operation_can_be_tried_from_the_page(api: Client, tmp_path: Pa
             await page.until(f"document.querySelector('{button}') !== null")
             await page.evaluate(f"document.querySelector('{button}').click()")
         await page.until("document.querySelector('.live-responses-table') !== null")
-        answer = await page.evaluate("document.querySelector('.live-responses-table').innerText")
-    assert "pipeline-created" in answer
+        response = await page.evaluate("document.querySelector('.live-responses-table').innerText")
+    assert "pipeline-created" in response
     assert page.complaints == []
 
 
@@ -91,33 +91,33 @@ async def test_an_operation_shows_what_it_takes(api: Client, tmp_path: Path) -> 
 @pytest.mark.usefixtures("swagger_ui")
 async def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(api: Client) -> None:
     for path in ("/api/docs", "/api/docs/docs.js", "/api/docs/swagger-ui-bundle.js"):
-        async with api.get(path) as answer:
-            assert answer.status == 200
-            policy = answer.headers["Content-Security-Policy"]
+        async with api.get(path) as response:
+            assert response.status == 200
+            policy = response.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
             assert "unsafe" not in policy
-            assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            assert answer.headers["X-Request-Id"]
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["X-Request-Id"]
 
 
 async def test_a_checkout_without_the_page_says_how_to_get_it(
     api: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(reference_page, "_PARTS", {"swagger-ui.css": tmp_path / "missing"})
-    async with api.get("/api/docs") as answer:
-        assert answer.status == 404
-        assert "nox -s generate" in await answer.text()
+    async with api.get("/api/docs") as response:
+        assert response.status == 404
+        assert "nox -s generate" in await response.text()
 
 
 async def test_only_the_page_s_own_files_are_served(api: Client) -> None:
     for name in ("docs.html", "..%2Fopenapi.yaml", "LICENSE"):
-        async with api.get(f"/api/docs/{name}", allow_redirects=False) as answer:
-            assert answer.status == 404
-            assert (await answer.json())["error_code"]
+        async with api.get(f"/api/docs/{name}", allow_redirects=False) as response:
+            assert response.status == 404
+            assert (await response.json())["error_code"]
 
 
 async def test_is_read_anew_only_when_it_changed(api: Client) -> None:
-    async with api.get("/api/docs/docs.js") as answer:
-        known = {aiohttp.hdrs.IF_NONE_MATCH: answer.headers[aiohttp.hdrs.ETAG]}
-    async with api.get("/api/docs/docs.js", headers=known) as answer:
-        assert answer.status == 304
+    async with api.get("/api/docs/docs.js") as response:
+        known = {aiohttp.hdrs.IF_NONE_MATCH: response.headers[aiohttp.hdrs.ETAG]}
+    async with api.get("/api/docs/docs.js", headers=known) as response:
+        assert response.status == 304

@@ -139,8 +139,8 @@ async def test_with_a_full_log_pipe_a_server_serves_delivers_and_stops(
             await api.publish("event")
             assert len(await receiver.wait_for(1)) == 1
             url = f"http://127.0.0.1:{up.ports[1]}/healthz"
-            async with aiohttp.request("GET", url) as answer:
-                assert answer.status == HTTPStatus.OK
+            async with aiohttp.request("GET", url) as response:
+                assert response.status == HTTPStatus.OK
             assert await up.terminate(STOPS_WITHIN) == 0
 
 

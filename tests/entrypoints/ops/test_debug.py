@@ -51,11 +51,11 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def text(client: Client, page: str) -> str:
-    async with client.get(f"/debug/{page}") as answer:
-        assert answer.status == 200
-        assert answer.content_type == "text/plain"
-        assert answer.headers["Cache-Control"] == "no-store"
-        return await answer.text()
+    async with client.get(f"/debug/{page}") as response:
+        assert response.status == 200
+        assert response.content_type == "text/plain"
+        assert response.headers["Cache-Control"] == "no-store"
+        return await response.text()
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ async def test_is_not_there_unless_asked_for_and_only_where_nobody_else_can_call
 ) -> None:
     async with served(variables) as client:
         for page in PAGES:
-            async with client.get(f"/debug/{page}") as answer:
-                assert answer.status == 404
-                assert (await answer.json())["http_code"] == 404
+            async with client.get(f"/debug/{page}") as response:
+                assert response.status == 404
+                assert (await response.json())["http_code"] == 404
 
 
 async def test_a_name_that_somebody_pointed_at_loopback_opens_nothing(client: Client) -> None:
     for page in PAGES:
-        async with client.get(f"/debug/{page}", headers={"Host": "evil.example:3616"}) as answer:
-            assert answer.status == 404
+        async with client.get(f"/debug/{page}", headers={"Host": "evil.example:3616"}) as response:
+            assert response.status == 404
 
 
 OUTSIDE = {"DEBUG": "true", "OPS_SERVER_HOST": "0.0.0.0"}  # noqa: S104 - nothing binds
@@ -100,28 +100,28 @@ async def test_on_a_network_an_administrator_of_everything_may_look_and_nobody_e
             statuses = {None: 401, "mallory": 401, "ben": 403, "cleo": 403, "anna": 200}
             for who, status in statuses.items():
                 headers = {} if who is None else {"Authorization": f"Bearer {who}"}
-                async with client.get(f"/debug/{page}", headers=headers) as answer:
-                    assert answer.status == status, (page, who)
-                    assert answer.headers["Cache-Control"] == "no-store"
+                async with client.get(f"/debug/{page}", headers=headers) as response:
+                    assert response.status == status, (page, who)
+                    assert response.headers["Cache-Control"] == "no-store"
 
 
 async def test_on_a_network_nothing_is_there_where_the_api_asks_nobody() -> None:
     callers = Callers(None, SystemClock())
     async with (
         served(OUTSIDE, callers) as client,
-        client.get("/debug/tasks", headers=ADMINISTRATOR) as answer,
+        client.get("/debug/tasks", headers=ADMINISTRATOR) as response,
     ):
-        assert answer.status == 404
+        assert response.status == 404
 
 
 async def test_a_name_that_somebody_pointed_at_loopback_opens_to_an_administrator() -> None:
     callers = Callers((MemoryCredentials(CALLERS),), SystemClock())
     headers = {"Host": "ops.example.com"}
     async with served({"DEBUG": "true"}, callers) as client:
-        async with client.get("/debug/", headers=headers) as answer:
-            assert answer.status == 401
-        async with client.get("/debug/", headers=headers | ADMINISTRATOR) as answer:
-            assert answer.status == 200
+        async with client.get("/debug/", headers=headers) as response:
+            assert response.status == 401
+        async with client.get("/debug/", headers=headers | ADMINISTRATOR) as response:
+            assert response.status == 200
 
 
 async def test_lists_its_pages(client: Client) -> None:
@@ -195,8 +195,8 @@ async def test_shows_which_lines_hold_more_memory(client: Client) -> None:
 
 async def test_measures_for_one_at_a_time(client: Client) -> None:
     async def status() -> int:
-        async with client.get("/debug/memory?seconds=1") as answer:
-            return answer.status
+        async with client.get("/debug/memory?seconds=1") as response:
+            return response.status
 
     assert sorted(await asyncio.gather(status(), status())) == [200, 409]
     assert await status() == 200
@@ -208,6 +208,6 @@ async def test_measures_for_one_at_a_time(client: Client) -> None:
     ["0", "61", "-1", "1.5", "x", "", "9" * 5000, "00000000199999", "000000001" + "0" * 300],
 )
 async def test_measures_no_longer_than_a_minute(client: Client, seconds: str, page: str) -> None:
-    async with client.get(f"/debug/{page}", params={"seconds": seconds}) as answer:
-        assert answer.status == 400
-        assert "from 1 to 60" in await answer.text()
+    async with client.get(f"/debug/{page}", params={"seconds": seconds}) as response:
+        assert response.status == 400
+        assert "from 1 to 60" in await response.text()

@@ -450,6 +450,9 @@ async def test_answers_on_a_plain_server_of_its_own(ops: Ops) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as answer:
-        assert answer.status == 200
+    async with (
+        ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/readyz") as response,
+    ):
+        assert response.status == 200
     await runner.cleanup()

@@ -68,7 +68,7 @@ def acknowledge_first() -> None:
     replaced("notification_adapters.kafka.event_source:KafkaSource.take", by)
 
 
-def answer_before_the_commit() -> None:
+def respond_before_the_commit() -> None:
     """Answer and hand over while the commit is still to come."""
 
     def by(ingesting: Function) -> Function:
@@ -373,7 +373,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
     for one in (
         acknowledge_first,
         acknowledge_what_is_found,
-        answer_before_the_commit,
+        respond_before_the_commit,
         begin_when_it_has_ended,
         cancel_slow_commits,
         claim_what_is_leased,

@@ -121,11 +121,11 @@ async def test_a_refusal_is_only_for_the_one_who_asked(work: Work) -> None:
     assert isinstance(two, ValueError)
 
 
-async def test_what_concerns_everybody_is_everybodys_answer(work: Work) -> None:
+async def test_what_concerns_everybody_is_everybodys_response(work: Work) -> None:
     work.away = True
     group = grouped(work)
-    answers = await asked(group, work, 1, 2, 3)
-    assert [type(answer) for answer in answers] == [Away, Away, Away]
+    responses = await asked(group, work, 1, 2, 3)
+    assert [type(response) for response in responses] == [Away, Away, Away]
     work.away = False
     assert await group.submit(4, 4) == 8
 

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from notification_adapters.memory import ManualClock
-from notification_adapters.memory.sender import Answer, ScriptedSender
+from notification_adapters.memory.sender import ScriptedResponse, ScriptedSender
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.model.delivery import (
     AttemptOutcome,
@@ -36,7 +36,7 @@ WEBHOOK = attrs.evolve(
 
 
 class SlowSender(ScriptedSender):
-    """A sender whose answers take three seconds of the manual clock."""
+    """A sender whose responses take three seconds of the manual clock."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
@@ -52,10 +52,12 @@ def attempts(clock: ManualClock, sender: ScriptedSender) -> AttemptMaker:
     return MemoryApp(clock=clock, sender=sender, delivery_rules=RULES, jitter=lambda: 0.5).attempts
 
 
-async def _attempt(answer: Answer, *, failures: int = 0) -> tuple[HttpRequest, AttemptResult]:
+async def _attempt(
+    response: ScriptedResponse, *, failures: int = 0
+) -> tuple[HttpRequest, AttemptResult]:
     clock = ManualClock()
     sender = SlowSender(clock)
-    sender.answer(WEBHOOK.url, answer)
+    sender.respond(WEBHOOK.url, response)
     delivery = a_delivery(WEBHOOK, body=b'{"the":"body"}', failures=failures)
     result = await attempts(clock, sender).make(delivery, WEBHOOK, KEYS)
     (request,) = sender.requests
@@ -131,7 +133,7 @@ async def test_the_last_retry_ends_the_delivery_as_failed() -> None:
     assert result.next_step == Failed()
 
 
-async def test_a_request_without_an_answer_is_logged_with_the_reason() -> None:
+async def test_a_request_without_a_response_is_logged_with_the_reason() -> None:
     _, result = await _attempt(ErrorCode.DNS)
     assert result.attempt.response is None
     assert result.attempt.request

@@ -68,7 +68,7 @@ async def test_an_event_is_sent_at_once_to_each_webhook_and_logged(app: MemoryAp
 
 async def test_how_long_a_first_attempt_waited_is_told_once(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, 500, 200)
+    app.sender.respond(webhook.url, 500, 200)
     await app.clock.advance(1)
     await app.elsewhere.publish()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=20)
@@ -91,13 +91,13 @@ async def test_what_waited_while_its_webhook_was_disabled_is_not_told_of_as_wait
 
 async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(app: MemoryApp) -> None:
     hanging, good = await app.add_webhook(), await app.add_webhook()
-    app.sender.answer(hanging.url, Hang.HANG)
+    app.sender.respond(hanging.url, Hang.HANG)
     await app.clock.advance(1)
     await app.publish(200)
     await app.until(lambda: app.sender.in_flight == 64)
     await app.clock.advance(5)
     told = len(app.observer.first_attempts)
-    app.sender.answer(hanging.url, 200)
+    app.sender.respond(hanging.url, 200)
     app.sender.release(hanging.url, 200)
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=20)
     assert len(app.sent_to(good)) == 200
@@ -116,7 +116,7 @@ async def test_a_failed_delivery_is_retried_as_often_as_it_may_be_at_its_interva
     app: MemoryApp,
 ) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, 500)
+    app.sender.respond(webhook.url, 500)
     await app.publish()
     await app.until(lambda: app.states() == {DeliveryState.FAILED}, within=20)
     await app.clock.advance(60)
@@ -129,7 +129,7 @@ async def test_a_failed_delivery_is_retried_as_often_as_it_may_be_at_its_interva
 
 async def test_a_retry_that_arrives_ends_the_delivery(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, ErrorCode.CONNECT, 503, 200)
+    app.sender.respond(webhook.url, ErrorCode.CONNECT, 503, 200)
     await app.publish()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=20)
     assert [one.outcome for one in app.stored_attempts()] == ["failed", "failed", "succeeded"]
@@ -143,7 +143,7 @@ async def test_what_is_not_sent_for_want_of_a_resource_is_no_attempt_and_uses_no
     app: MemoryApp, resource: Resource
 ) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, *[ResourceShort(resource)] * 10, 200)
+    app.sender.respond(webhook.url, *[ResourceShort(resource)] * 10, 200)
     await app.publish()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=60)
     assert [one.number for one in app.stored_attempts()] == [1]
@@ -158,7 +158,7 @@ async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_n
 ) -> None:
     webhook = await app.add_webhook()
     short = ResourceShort(Resource.DESCRIPTORS)
-    app.sender.answer(webhook.url, short)
+    app.sender.respond(webhook.url, short)
     await app.publish()
     await app.until(lambda: app.observer.exhausted)
     claims = app.faults.calls["acquire"]
@@ -170,14 +170,14 @@ async def test_while_a_resource_is_short_nothing_is_claimed_and_the_process_is_n
     assert app.faults.calls["acquire"] == claims
     assert {one.worker for one in app.stored_deliveries()} == {None}
     assert len(app.observer.exhausted) == 1
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=10)
     await app.dispatcher.check()
 
 
 async def test_ports_that_one_receiver_uses_up_do_not_hold_up_others(app: MemoryApp) -> None:
     busy, other = await app.add_webhook(), await app.add_webhook()
-    app.sender.answer(busy.url, ResourceShort(Resource.PORTS))
+    app.sender.respond(busy.url, ResourceShort(Resource.PORTS))
     await app.publish(20)
     await app.until(lambda: len(app.sent_to(other)) == 20)
     await app.dispatcher.check()
@@ -185,7 +185,7 @@ async def test_ports_that_one_receiver_uses_up_do_not_hold_up_others(app: Memory
 
 async def test_410_disables_the_webhook_and_nothing_more_is_sent_to_it(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, 410)
+    app.sender.respond(webhook.url, 410)
     await app.publish()
     await app.until(lambda: app.observer.disabled)
     assert app.observer.disabled == [(webhook.webhook_id, DisabledReason.GONE)]
@@ -198,7 +198,7 @@ async def test_410_disables_the_webhook_and_nothing_more_is_sent_to_it(app: Memo
 
 async def test_410_ends_what_waited_for_the_webhook(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(200)
     await app.until(lambda: app.sender.in_flight == 64)
     app.sender.release(webhook.url, 410)
@@ -239,7 +239,7 @@ async def publish_and_send(app: MemoryApp, webhook: Webhook) -> None:
 
 async def test_a_webhook_that_hangs_does_not_delay_another(app: MemoryApp) -> None:
     hanging, good = await app.add_webhook(), await app.add_webhook()
-    app.sender.answer(hanging.url, Hang.HANG)
+    app.sender.respond(hanging.url, Hang.HANG)
     await app.publish(1_000)
     await app.until(lambda: len(app.sent_to(good)) == 1_000, within=2 * POLL)
 
@@ -253,7 +253,7 @@ async def test_a_hundred_webhooks_that_hang_do_not_delay_one_that_answers(
     await app.until(lambda: app.sent_to(good))
     hanging = [await app.add_webhook() for _ in range(100)]
     for webhook in hanging:
-        app.sender.answer(webhook.url, Hang.HANG)
+        app.sender.respond(webhook.url, Hang.HANG)
     event = an_event(data=b'"%b"' % (b"x" * size))
     for number in range(30):
         await app.ingest.publish([attrs.evolve(event, event_id=f"bulk-{number}")])
@@ -266,7 +266,7 @@ async def test_a_hundred_webhooks_that_hang_do_not_delay_one_that_answers(
     assert app.dispatcher.waiting <= BOUNDS.waiting
 
 
-async def test_a_backlog_drains_at_the_speed_of_the_answers_and_not_of_the_polls(
+async def test_a_backlog_drains_at_the_speed_of_the_responses_and_not_of_the_polls(
     app: MemoryApp,
 ) -> None:
     webhooks = [await app.add_webhook() for _ in range(3)]
@@ -286,7 +286,7 @@ async def test_a_backlog_of_many_webhooks_drains_whole() -> None:
 
 async def test_claims_stop_where_a_webhook_is_at_its_bound(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.elsewhere.publish(5_000)
     await app.until(lambda: app.sender.in_flight == 64, within=POLL)
     before = app.faults.calls["acquire"]
@@ -301,7 +301,7 @@ async def test_claims_stop_where_a_webhook_is_at_its_bound(app: MemoryApp) -> No
 async def _waiting(app: MemoryApp, number: int = 200) -> Webhook:
     """Let deliveries of a webhook wait behind 64 requests that hang."""
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(number)
     await app.until(lambda: app.sender.in_flight == 64)
     return webhook
@@ -336,7 +336,7 @@ async def test_what_waits_when_a_webhook_is_disabled_waits_until_that_is_over(
     await change(app, attrs.evolve(webhook, disabled_until=until_then), here=here)
     if not here:
         await app.clock.advance(POLL)
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     app.sender.release(webhook.url, 200)
     await app.clock.advance(50)
     assert len(app.sent_to(webhook)) == 64
@@ -378,7 +378,7 @@ async def test_a_publish_that_began_before_a_deletion_sends_nothing_after_it(
 
 async def test_results_survive_storage_being_away(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(50)
     await app.until(lambda: app.sender.in_flight == 50)
     app.faults.unreachable = True
@@ -447,7 +447,7 @@ async def test_a_release_of_unknown_outcome_makes_no_second_request(
     until_then = app.clock.now() + timedelta(seconds=3)
     await change(app, attrs.evolve(webhook, disabled_until=until_then), here=True)
     await app.clock.advance(9)
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     app.sender.release(webhook.url)
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=10)
     assert len(app.sender.requests) == 100
@@ -468,7 +468,7 @@ async def test_what_is_found_unheld_is_not_given_back_once_it_is_begun_anew(app:
     await app.clock.advance(2)
     written.set()
     await app.clock.advance(2)
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     app.sender.release(webhook.url, 200)
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=5)
     assert len(app.sender.requests) == 100
@@ -671,13 +671,13 @@ async def test_a_replay_that_another_process_began_is_noticed_by_a_poll(app: Mem
 
 async def test_a_replay_of_many_keeps_few_waiting_until_all_are_sent(app: MemoryApp) -> None:
     webhook = await skipped(app, 2 * MAX_WAITING + 10)
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await replay(app, webhook)
     app.dispatcher.replay()
     await app.clock.advance(5)
     made = [one for one in app.stored_deliveries(webhook) if one.origin is DeliveryOrigin.REPLAY]
     assert MAX_WAITING <= len(made) <= MAX_WAITING + BOUNDS.per_webhook
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     app.sender.release(webhook.url)
     await app.until(lambda: len(app.stored_attempts()) == 2 * MAX_WAITING + 10, within=60)
 
@@ -689,7 +689,7 @@ async def test_an_environment_that_is_erased_here_gets_nothing_more_and_leaves_n
     app: MemoryApp,
 ) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(3 * BOUNDS.per_webhook)
     await app.until(lambda: len(app.sent_to(webhook)) == BOUNDS.per_webhook)
     _, webhooks_revision = await app.storage.erasures.begin(ENVIRONMENT, app.clock.now())

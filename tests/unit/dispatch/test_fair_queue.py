@@ -37,23 +37,23 @@ def _add(
     return added
 
 
-def _answer(queue: FairQueue, request: InFlightRequest, now: float = 0.0) -> None:
-    queue.finish(request, now, answered=True, succeeded=True)
+def _respond(queue: FairQueue, request: InFlightRequest, now: float = 0.0) -> None:
+    queue.finish(request, now, responded=True, succeeded=True)
 
 
 def _fail(queue: FairQueue, request: InFlightRequest, now: float = 0.0) -> None:
-    queue.finish(request, now, answered=True, succeeded=False)
+    queue.finish(request, now, responded=True, succeeded=False)
 
 
 def _time_out(queue: FairQueue, request: InFlightRequest, now: float = 0.0) -> None:
-    queue.finish(request, now, answered=False, succeeded=False)
+    queue.finish(request, now, responded=False, succeeded=False)
 
 
 def _prove(queue: FairQueue, webhook: Webhook, *, webhooks_revision: int = 0) -> WebhookQueue:
     """Let a webhook answer once."""
     _add(queue, webhook, webhooks_revision=webhooks_revision)
     ((_, request),) = _requests(queue)
-    _answer(queue, request)
+    _respond(queue, request)
     return request.queue
 
 
@@ -68,7 +68,7 @@ def test_webhooks_take_turns_however_much_one_of_them_has_waiting() -> None:
     while out := _requests(queue):
         for one, request in out:
             sent.append(one.delivery.webhook_id)
-            _answer(queue, request)
+            _respond(queue, request)
     assert sent[:4] == [busy.webhook_id, modest.webhook_id] * 2
 
 
@@ -97,7 +97,7 @@ def test_a_webhook_holds_back_its_deliveries_from_when_it_was_at_its_bound() -> 
     assert queue.holds_back(busy.webhook_id, 50.0), "it is at its bound still"
     for one, request in started:
         if one.delivery.webhook_id == busy.webhook_id:
-            _answer(queue, request, 20.0)
+            _respond(queue, request, 20.0)
     assert queue.holds_back(busy.webhook_id, 20.0)
     assert not queue.holds_back(busy.webhook_id, 20.1)
     assert not queue.holds_back(idle.webhook_id, 0.0)
@@ -111,7 +111,7 @@ def test_an_environment_counts_once_and_as_reached_if_any_of_its_webhooks_is() -
     for webhook in (gone, good, bad):
         _add(queue, webhook)
     for one, request in _requests(queue):
-        (_answer if one.delivery.webhook_id == good.webhook_id else _time_out)(
+        (_respond if one.delivery.webhook_id == good.webhook_id else _time_out)(
             queue, request, bounds
         )
     _add(queue, attrs.evolve(a_webhook(), environment_id=an_id()))
@@ -156,7 +156,7 @@ def test_a_webhook_whose_slow_requests_have_ended_counts_as_answering_again() ->
     out = _requests(queue, 10.0)
     queue.age(10.0 + SLOW_AFTER)
     for _, request in out:
-        _answer(queue, request, 12.0)
+        _respond(queue, request, 12.0)
     for _ in range(10):
         _add(queue, a_webhook())
     assert len(_requests(queue, 12.0)) == 4
@@ -173,7 +173,7 @@ def test_a_webhook_that_has_answered_need_not_wait_behind_those_that_hang() -> N
         _add(queue, a_webhook())
     _requests(queue)
     (waiting,) = _add(queue, good)
-    _answer(queue, request)
+    _respond(queue, request)
     assert waiting in [one for one, _ in _requests(queue)]
 
 
@@ -183,7 +183,7 @@ def test_a_webhook_that_times_out_is_tried_with_two_at_a_time_until_it_answers()
     for _, request in _requests(queue):
         _time_out(queue, request)
     (_, one), (_, other) = _requests(queue)
-    _answer(queue, one)
+    _respond(queue, one)
     assert len(_requests(queue)) == 3
     _time_out(queue, other)
     assert not _requests(queue)
@@ -276,7 +276,7 @@ def test_more_is_claimed_once_half_of_the_room_is_free_and_not_before() -> None:
     hungry = []
     while queue.waiting:
         for _, request in _requests(queue):
-            _answer(queue, request)
+            _respond(queue, request)
             hungry.append((queue.waiting, queue.should_claim(webhook_queue)))
     assert [waiting for waiting, told in hungry if told] == [8]
 
@@ -289,7 +289,7 @@ def test_after_a_claim_for_which_nothing_was_free_one_is_made_when_half_is() -> 
     assert not queue.should_claim(webhook_queue)
     queue.surplus()
     for _, request in _requests(queue):
-        _answer(queue, request)
+        _respond(queue, request)
     assert queue.should_claim(webhook_queue)
     assert not queue.should_claim(webhook_queue)
 
@@ -306,7 +306,7 @@ def test_that_storage_has_more_is_of_no_use_for_a_webhook_that_was_forgotten_mea
     queue, webhook = FairQueue(BOUNDS), a_webhook()
     _add(queue, webhook, 1)
     for _, request in _requests(queue):
-        _answer(queue, request)
+        _respond(queue, request)
     asked_of = queue.claim_limits()
     queue.forget_idle(1e9)
     for webhook_id in asked_of:
@@ -527,7 +527,7 @@ class FairQueueMachine(RuleBasedStateMachine):
             assert webhook_queue is not None or full[False]
 
     @precondition(lambda self: self.out)
-    @rule(data=st.data(), end=st.sampled_from([_answer, _fail, _time_out]))
+    @rule(data=st.data(), end=st.sampled_from([_respond, _fail, _time_out]))
     def end(self, data: st.DataObject, end: object) -> None:
         assert callable(end)
         _, request = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))

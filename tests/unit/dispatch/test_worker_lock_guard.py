@@ -19,10 +19,10 @@ SOMEBODY = UUID(int=1)
 async def with_some_waiting(app: MemoryApp) -> str:
     """Have as many requests out as may be, and others waiting for them; return the URL."""
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(100)
     await app.until(lambda: app.sender.in_flight == IN_FLIGHT)
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     return webhook.url
 
 

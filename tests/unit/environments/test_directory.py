@@ -1,4 +1,4 @@
-"""Making sure of environments, and for how long an answer is believed."""
+"""Making sure of environments, and for how long a response is believed."""
 
 from uuid import UUID
 

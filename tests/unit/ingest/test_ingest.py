@@ -97,8 +97,8 @@ async def test_an_event_published_again_is_not_sent_again(app: MemoryApp) -> Non
 async def test_the_second_of_two_events_with_one_id_in_a_batch_is_a_double(app: MemoryApp) -> None:
     await app.add_webhook()
     first, other = an_event("e", data=b"1"), an_event("e", data=b"2")
-    answers = await app.ingest.publish([first, other])
-    assert [one.duplicate for one in answers] == [False, True]
+    responses = await app.ingest.publish([first, other])
+    assert [one.duplicate for one in responses] == [False, True]
     (stored,) = app.storage.state.events.values()
     assert stored.body == body_of(first)
     assert app.observer.conflicts == ["e"]
@@ -378,22 +378,22 @@ class TestPublishingAtTheSameTime:
         await before
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def test_they_share_a_transaction_and_each_gets_its_own_answer(
+    async def test_they_share_a_transaction_and_each_gets_its_own_response(
         self, app: MemoryApp
     ) -> None:
         await app.add_webhook()
         events = [an_event() for _ in range(6)]
-        answers = await self.published(app, events[:2], events[2:3], events[3:])
+        responses = await self.published(app, events[:2], events[2:3], events[3:])
         assert app.faults.calls["ingesting"] == 2
         ids = [[one.event_id for one in each] for each in (events[:2], events[2:3], events[3:])]
-        assert answers == [[Published(one, duplicate=False) for one in each] for each in ids]
+        assert responses == [[Published(one, duplicate=False) for one in each] for each in ids]
         assert len(app.stored_deliveries()) == 6
         assert app.observer.new == 7
 
     async def test_the_same_event_is_a_double_for_the_second_one(self, app: MemoryApp) -> None:
         event = an_event()
-        answers = await self.published(app, [event], [event])
-        assert answers == [
+        responses = await self.published(app, [event], [event])
+        assert responses == [
             [Published(event.event_id, duplicate=False)],
             [Published(event.event_id, duplicate=True)],
         ]
@@ -424,8 +424,8 @@ class TestPublishingAtTheSameTime:
     async def test_what_one_transaction_has_no_room_for_is_stored_by_the_next(self) -> None:
         app = app_with_many_webhooks()
         events = [an_event() for _ in range(3)]
-        answers = await self.published(app, *([event] for event in events))
-        assert answers == [[Published(event.event_id, duplicate=False)] for event in events]
+        responses = await self.published(app, *([event] for event in events))
+        assert responses == [[Published(event.event_id, duplicate=False)] for event in events]
         assert app.faults.calls["ingesting"] == 3
         assert len(app.stored_deliveries()) == 27_000
 
@@ -438,5 +438,5 @@ class TestPublishingAtTheSameTime:
         app.faults.unreachable = True
         gate.set()
         await before
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(answer) for answer in answers] == [StorageUnavailable] * 3
+        responses = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(response) for response in responses] == [StorageUnavailable] * 3

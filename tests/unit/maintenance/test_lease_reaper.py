@@ -133,18 +133,18 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
 
 
 async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(app: MemoryApp) -> None:
-    def answer(number: int) -> StoredResponse:
+    def stored_response(number: int) -> StoredResponse:
         return StoredResponse(ENVIRONMENT, f"request {number}", "asked", b"", app.clock.now())
 
     for number in range(1200):
-        app.storage.state.add_records([answer(number)])
+        app.storage.state.add_records([stored_response(number)])
     await app.clock.advance(KEPT_FOR.total_seconds() - 1)
     await app.lease_reaper.delete_old_responses()
-    assert len(app.storage.state.answers) == 1200
+    assert len(app.storage.state.responses) == 1200
     await app.clock.advance(1)
-    app.storage.state.add_records([answer(1200)])
+    app.storage.state.add_records([stored_response(1200)])
     await app.lease_reaper.delete_old_responses()
-    assert [request for _, request in app.storage.state.answers] == ["request 1200"]
+    assert [request for _, request in app.storage.state.responses] == ["request 1200"]
 
 
 async def test_a_webhook_that_has_only_failed_for_five_days_is_disabled(app: MemoryApp) -> None:

@@ -19,11 +19,11 @@ from tests.support.assembly import MemoryApp
 
 
 class FailingSink(MemorySink):
-    """A sink that may be away, or lose the answer to what it was sent."""
+    """A sink that may be away, or lose the response to what it was sent."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.away = self.answers_get_lost = False
+        self.away = self.responses_get_lost = False
         self.gate: asyncio.Event | None = None
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> int:
@@ -32,7 +32,7 @@ class FailingSink(MemorySink):
         if self.away:
             raise BrokersUnavailable("It is away.")
         sent = await super().send(messages)
-        if self.answers_get_lost:
+        if self.responses_get_lost:
             raise BrokersUnavailable("Nobody answers.")
         return sent
 
@@ -130,11 +130,11 @@ async def test_what_is_not_acknowledged_is_sent_again_in_its_order(relaying: Rel
 
 
 async def test_what_nobody_answered_for_is_sent_again(relaying: Relaying) -> None:
-    relaying.sink.answers_get_lost = True
+    relaying.sink.responses_get_lost = True
     await relaying.store(2)
     async with running(relaying.relay()):
         await relaying.app.until(lambda: relaying.sent)
-        relaying.sink.answers_get_lost = False
+        relaying.sink.responses_get_lost = False
         await relaying.until_all_is_sent(within=3)
     assert relaying.sent == [0, 1, 0, 1]
 

@@ -9,9 +9,9 @@ import pytest
 
 from notification_adapters.memory.sender import Hang
 from notification_core.errors import (
-    AlreadyAnswered,
     Resource,
     ResourceShort,
+    ResponseAlreadyStored,
     StorageUnavailable,
     TooManyWebhookTests,
     WebhookNotFound,
@@ -50,7 +50,7 @@ async def test_by_default_it_is_an_event_that_the_webhook_subscribes_to(app: Mem
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("response", "error"),
     [
         (500, ErrorCode.HTTP_STATUS),
         (410, ErrorCode.GONE),
@@ -59,10 +59,10 @@ async def test_by_default_it_is_an_event_that_the_webhook_subscribes_to(app: Mem
     ],
 )
 async def test_a_failure_is_told_and_has_no_consequences(
-    app: MemoryApp, answer: int | ErrorCode, error: ErrorCode
+    app: MemoryApp, response: int | ErrorCode, error: ErrorCode
 ) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, answer)
+    app.sender.respond(webhook.url, response)
     attempt = await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     assert attempt.error is not None
     assert (attempt.outcome, attempt.error.code) == ("failed", error)
@@ -77,7 +77,7 @@ async def test_a_webhook_test_that_cannot_be_sent_for_want_of_a_resource_blames_
     app: MemoryApp,
 ) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, ResourceShort(Resource.DESCRIPTORS))
+    app.sender.respond(webhook.url, ResourceShort(Resource.DESCRIPTORS))
     attempt = await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     assert attempt.outcome is AttemptOutcome.INTERRUPTED
     assert app.observer.exhausted == [Resource.DESCRIPTORS]
@@ -104,7 +104,7 @@ async def test_nothing_is_sent_where_there_is_no_such_webhook_or_no_key(app: Mem
 
 async def test_a_caller_who_goes_away_leaves_a_webhook_test_that_is_logged(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     caller = asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id))
     await app.sender.wait_for(1)
     caller.cancel()
@@ -119,7 +119,7 @@ async def test_a_caller_who_goes_away_leaves_a_webhook_test_that_is_logged(app: 
 
 async def test_only_so_many_are_under_way_at_once(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     callers = [
         asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id))
         for _ in range(MOST_AT_ONCE)
@@ -129,13 +129,13 @@ async def test_only_so_many_are_under_way_at_once(app: MemoryApp) -> None:
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
     app.sender.release(webhook.url)
     assert len(await asyncio.gather(*callers)) == MOST_AT_ONCE
-    app.sender.answer(webhook.url, 200)
+    app.sender.respond(webhook.url, 200)
     await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id)
 
 
 async def test_an_attempt_whose_lease_ran_out_is_told_and_noted_as_fenced(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
     caller = asyncio.create_task(app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id))
     await app.sender.wait_for(1)
     await app.clock.advance(31)
@@ -149,7 +149,7 @@ async def test_an_attempt_whose_lease_ran_out_is_told_and_noted_as_fenced(app: M
 
 async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
-    app.sender.answer(webhook.url, Hang.HANG)
+    app.sender.respond(webhook.url, Hang.HANG)
 
     def keep(attempt: Attempt | None) -> RequestRecords:
         name = attempt.log_id.bytes if attempt else b""
@@ -159,13 +159,13 @@ async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(app: 
         app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     )
     await app.sender.wait_for(1)
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     app.sender.release(webhook.url)
     answered = await first
-    with pytest.raises(AlreadyAnswered):
+    with pytest.raises(ResponseAlreadyStored):
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     assert len(app.sender.requests) == 1
-    (kept,) = app.storage.state.answers.values()
-    assert kept.answer == answered.log_id.bytes
+    (kept,) = app.storage.state.responses.values()
+    assert kept.response == answered.log_id.bytes
     assert {one.state for one in app.storage.state.deliveries.values()} == {DeliveryState.SUCCEEDED}

@@ -60,7 +60,7 @@ class GuardedConnector(TCPConnector):
         """Return a connection on which nothing has come since its last response.
 
         What a server sends while the connection is idle (a 408 before it closes, a second
-        response) would be taken for the answer to the next request.
+        response) would be taken for the response to the next request.
         """
         with raising_shortages():
             connection = await super().connect(req, traces, timeout)

@@ -73,8 +73,9 @@ class CommitTracker:
     ) -> list[RawRow]:
         """Run a statement that commits, and return its rows: none of one without values.
 
-        If the server's ``answer_seconds`` pass, or some seconds after the caller was cancelled, the
-        connection is aborted without a cancel request; whether the commit happens is then unknown.
+        If the server's ``response_seconds`` pass, or some seconds after the caller was cancelled,
+        the connection is aborted without a cancel request; whether the commit happens is then
+        unknown.
         Raises :class:`TimeoutError` in the former case.
         """
         pid = connection.get_server_pid()
@@ -89,7 +90,7 @@ class CommitTracker:
         task = asyncio.create_task(run(statement, *values, timeout=_NEVER_SECONDS))
         try:
             # Unlike wait_for, this does not cancel what it waits for.
-            await asyncio.wait({task}, timeout=self._server.answer_seconds)
+            await asyncio.wait({task}, timeout=self._server.response_seconds)
         except asyncio.CancelledError:
             # Nearly always it ends soon: the caller then finds it done, and the connection is kept.
             # If the inner task was cancelled too, the loop is ending.

@@ -18,7 +18,7 @@ BETWEEN_LOOKS: Final = 2.0
 """Seconds for which a lock must be missing: after a restart of the server the living need some."""
 
 _BEAT_SECONDS: Final = 1.0
-_ANSWER_SECONDS: Final = 2.0
+_RESPONSE_SECONDS: Final = 2.0
 
 _LOCK: Final = "SELECT pg_try_advisory_lock($1)"
 _UNLOCK: Final = "SELECT pg_advisory_unlock($1)"
@@ -56,7 +56,7 @@ class LockSession:
         await self.close()
         connection = self._connection = await self._server.connect_directly()
         connection.add_termination_listener(self._ended)
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(_RESPONSE_SECONDS):
             await connection.add_listener(self._channel, self._on_notification)
         self.gone.clear()
         self._beating = asyncio.create_task(self._beat(connection))
@@ -66,7 +66,7 @@ class LockSession:
         connection = self._connection
         assert connection is not None  # noqa: S101 - for the type checker: it was opened
         async with self._talking:  # the driver takes one question at a time
-            return await connection.fetchval(statement, *values, timeout=_ANSWER_SECONDS)
+            return await connection.fetchval(statement, *values, timeout=_RESPONSE_SECONDS)
 
     async def close(self) -> None:
         """Let the connection go, and with it the lock."""
@@ -91,7 +91,7 @@ class LockSession:
             while True:
                 await asyncio.sleep(_BEAT_SECONDS)
                 async with self._talking:
-                    await connection.fetchval("SELECT 1", timeout=_ANSWER_SECONDS)
+                    await connection.fetchval("SELECT 1", timeout=_RESPONSE_SECONDS)
         connection.terminate()
         self.gone.set()
 

@@ -130,7 +130,7 @@ class PostgresPool:
         return connection
 
     async def _forget_idle(self) -> None:
-        """Close what is idle: what has swallowed one answer would cost as long on each."""
+        """Close what is idle: what has swallowed one response would cost as long on each."""
         while self._idle:
             await _discard(self._idle.pop())
 

@@ -21,8 +21,8 @@ _TRY_THE_NEXT: Final = (
 STATEMENT_SECONDS: Final = 10
 """A statement that takes longer is given up by the server: none of ours should take one second."""
 
-_ANSWER_SECONDS: Final = STATEMENT_SECONDS + 2
-"""An answer that is not there by then will not come: something on the way has swallowed it."""
+_RESPONSE_SECONDS: Final = STATEMENT_SECONDS + 2
+"""A response that is not there by then will not come: something on the way has swallowed it."""
 
 _IDLE_IN_TRANSACTION_SECONDS: Final = 10
 """Whoever has begun a transaction and is not heard of any more holds up others for so long."""
@@ -101,7 +101,7 @@ class Server:
 
     ``direct_uri`` goes past a pooler that ``uri`` may name; such a pooler keeps no session, so
     that with ``prepared_statements`` off nothing is left on a connection between transactions.
-    An answer is waited for ``answer_seconds``, or for as long as it takes.
+    A response is waited for ``response_seconds``, or for as long as it takes.
     """
 
     uri: str = field(repr=False)
@@ -110,7 +110,7 @@ class Server:
     pool_size: int = 10
     prepared_statements: bool = True
     application_name: str = "notification-management"
-    answer_seconds: float | None = _ANSWER_SECONDS
+    response_seconds: float | None = _RESPONSE_SECONDS
     _hosts: Hosts = field(
         init=False,
         eq=False,
@@ -165,7 +165,7 @@ class Server:
     ) -> PostgresConnection:
         return await hosts.connect(
             application_name=self.application_name,
-            command_timeout=self.answer_seconds,
+            command_timeout=self.response_seconds,
             server_settings=settings,
             statement_cache_size=cached_statements,
         )

@@ -53,7 +53,7 @@ async def migrate_postgres(server: Server, cipher: Cipher) -> None:
     Done again it changes nothing; others that migrate meanwhile wait. Raises as
     :func:`open_postgres` does.
     """
-    patient = evolve(server, answer_seconds=None)  # an index of a large table takes its time
+    patient = evolve(server, response_seconds=None)  # an index of a large table takes its time
     async with open_postgres_database(patient) as database:
         await migrate(database, cipher)
 

@@ -3,7 +3,7 @@
 Each trip has two threads wait to be woken. A statement through SQLAlchemy takes one. What is
 written here straight to the driver, for the steps whose cost counts, builds no result object
 either: it hands over plain tuples and gives plain tuples back, so identifiers are 32 hex digits
-here and instants are microseconds. What gives no answer takes no trip at all: it goes with the next
+here and instants are microseconds. What gives no rows takes no trip at all: it goes with the next
 statement that gives one, or with the commit.
 """
 

@@ -214,12 +214,12 @@ def _matching(rows: sa.Subquery, criteria: DeliveryCriteria, limit: int) -> sa.S
     if criteria.event_type is not None:
         matching = matching.where(_e.type == criteria.event_type)
     if criteria.http_code is not None:
-        answered = sa.exists().where(
+        responded = sa.exists().where(
             attempts.c.delivery_id == rows.c.delivery_id,
             attempts.c.environment_id == rows.c.environment_id,
             attempts.c.http_code == criteria.http_code,
         )
-        matching = matching.where(answered)
+        matching = matching.where(responded)
     return matching
 
 

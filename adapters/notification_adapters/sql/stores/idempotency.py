@@ -1,4 +1,4 @@
-"""The answers to requests that may be sent again, on SQL."""
+"""The responses to requests that may be sent again, on SQL."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ _r = idempotent_responses.c
 
 
 class SqlIdempotencyStore(IdempotencyStore):
-    """Finds and forgets kept answers in a SQL database."""
+    """Finds and forgets kept responses in a SQL database."""
 
     def __init__(self, database: Database, records: RequestRecordRows) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class SqlIdempotencyStore(IdempotencyStore):
         # The response acknowledges the first request's effect again.
         async with self._database.write_transaction() as connection:
             await self._database.confirm_found(connection)
-        return self._records.read_answer(row)
+        return self._records.read_response(row)
 
     async def delete_before(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""

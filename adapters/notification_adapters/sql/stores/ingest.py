@@ -77,7 +77,7 @@ class SqlIngest(IngestTransaction):
         )
 
     async def add_records(self, records: RequestRecords) -> None:
-        """Write the answer to the request that all this is for."""
+        """Write the response to the request that all this is for."""
         await self._records.write(self._connection, records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:

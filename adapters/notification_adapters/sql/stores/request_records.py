@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.tables import audit, idempotent_responses, place_of
 from notification_core.encryption.cipher import Cipher
-from notification_core.errors import AlreadyAnswered
+from notification_core.errors import ResponseAlreadyStored
 from notification_core.model.request_records import (
     KEPT_FOR,
     AuditEntry,
@@ -30,7 +30,7 @@ _INSTALLATION = UUID(int=0)
 class RequestRecordRows:
     """Writes what is kept of requests as part of other stores' transactions.
 
-    The answers to requests that may be sent again are encrypted, bound to their request.
+    The responses to requests that may be sent again are encrypted, bound to their request.
     """
 
     def __init__(self, cipher: Cipher) -> None:
@@ -39,7 +39,7 @@ class RequestRecordRows:
     async def write(
         self, connection: AsyncConnection, records: RequestRecords, *, replaces: bool = False
     ) -> None:
-        """Write it; raise :class:`AlreadyAnswered` if the request has an answer to be kept.
+        """Write it; raise :class:`ResponseAlreadyStored` if the request has a response to be kept.
 
         One that ``replaces`` takes the place of what was kept when the effect began. On PostgreSQL
         a transaction that is answering the same request is waited for.
@@ -47,42 +47,42 @@ class RequestRecordRows:
         for record in records:
             match record:
                 case StoredResponse():
-                    await self._write_answer(connection, record, replaces=replaces)
+                    await self._write_response(connection, record, replaces=replaces)
                 case AuditEntry():
                     row = asdict(record)
                     row["environment_id"] = record.environment_id or _INSTALLATION
                     await connection.execute(sa.insert(audit), row)
 
-    async def _write_answer(
-        self, connection: AsyncConnection, answer: StoredResponse, *, replaces: bool
+    async def _write_response(
+        self, connection: AsyncConnection, response: StoredResponse, *, replaces: bool
     ) -> None:
         of_the_request = sa.delete(idempotent_responses).where(
-            _r.request == answer.request, _r.environment_id == answer.environment_id
+            _r.request == response.request, _r.environment_id == response.environment_id
         )
-        outlived = of_the_request.where(_r.responded_at <= answer.answered_at - KEPT_FOR)
+        outlived = of_the_request.where(_r.responded_at <= response.responded_at - KEPT_FOR)
         await connection.execute(of_the_request if replaces else outlived)
-        place = place_of(_r.response, answer.environment_id, answer.request)
+        place = place_of(_r.response, response.environment_id, response.request)
         row = {
-            "request": answer.request,
-            "environment_id": answer.environment_id,
-            "fingerprint": answer.fingerprint,
-            "response": self._cipher.encrypt(answer.answer, place),
-            "responded_at": answer.answered_at,
+            "request": response.request,
+            "environment_id": response.environment_id,
+            "fingerprint": response.fingerprint,
+            "response": self._cipher.encrypt(response.response, place),
+            "responded_at": response.responded_at,
         }
         try:
             await connection.execute(sa.insert(idempotent_responses), row)
         except IntegrityError as error:
-            raise AlreadyAnswered("This request was answered already.") from error
+            raise ResponseAlreadyStored("This request was answered already.") from error
 
-    def read_answer(self, row: sa.Row[Any]) -> StoredResponse:
-        """Return the answer that a row holds."""
+    def read_response(self, row: sa.Row[Any]) -> StoredResponse:
+        """Return the response that a row holds."""
         place = place_of(_r.response, row.environment_id, row.request)
         return StoredResponse(
             environment_id=row.environment_id,
             request=row.request,
             fingerprint=row.fingerprint,
-            answer=self._cipher.decrypt(row.response, place),
-            answered_at=row.responded_at,
+            response=self._cipher.decrypt(row.response, place),
+            responded_at=row.responded_at,
         )
 
 

@@ -238,7 +238,7 @@ async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: 
     after = newest_first.where(attempts.c.log_id >= bound)
     succeeded = after.where(attempts.c.outcome == AttemptOutcome.SUCCEEDED.value)
     expected = (before, AttemptOutcome.FAILED), (after, AttemptOutcome.FAILED), (succeeded, None)
-    for question, answer in expected:
-        if (await connection.execute(question)).scalar_one_or_none() != answer:
+    for question, value in expected:
+        if (await connection.execute(question)).scalar_one_or_none() != value:
             return False
     return True

@@ -27,7 +27,7 @@ def tag_of(version: int, activity: Activity) -> str:
 
 
 def put_tag(response: web.Response, tag: str) -> None:
-    """Say which state of a webhook an answer shows."""
+    """Say which state of a webhook a response shows."""
     response.headers[hdrs.ETAG] = f'"{tag}"'
 
 

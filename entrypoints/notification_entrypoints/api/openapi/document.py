@@ -116,7 +116,7 @@ class Operation:
     path: str
     rule: AccessRule
     parameters: tuple[Parameter, ...]
-    answers: frozenset[str]
+    responses: frozenset[str]
     body: Schema | None
     media_types: tuple[str, ...] = ()
     body_required: bool = False
@@ -174,7 +174,7 @@ def _operations(document: Object, schema_of: _SchemaOf) -> Iterator[Operation]:
         for method in _METHODS:
             if isinstance(operation := item.get(method), dict):
                 parameters = shared + _parameters(document, operation)
-                answers = [
+                responses = [
                     _objects(_resolved(document, response).get("content", {}))
                     for status, response in _objects(operation["responses"]).items()
                     if status.startswith("2")
@@ -185,7 +185,7 @@ def _operations(document: Object, schema_of: _SchemaOf) -> Iterator[Operation]:
                     path,
                     access_rule_of(operation, path),
                     tuple(_parameter(document, node, schema_of) for node in parameters),
-                    frozenset().union(*answers),
+                    frozenset().union(*responses),
                     *_body(operation, schema_of),
                 )
 

@@ -54,7 +54,7 @@ class ApiKeyOperations:
         keys = await self.issuing.page(limit + 1, self.paging.row(call))
         shown = [shown_api_key(key, now) for key in keys[:limit]]
         after = keys[limit - 1].key_id if len(keys) > limit else None
-        return self.paging.answer(call, self.converter.dump(shown), after)
+        return self.paging.respond(call, self.converter.dump(shown), after)
 
     async def revoke(self, call: ApiCall) -> web.Response:
         """Revoke a key."""

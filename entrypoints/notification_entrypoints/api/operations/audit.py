@@ -33,4 +33,4 @@ class AuditOperations:
         # One more than is shown tells whether there is a next page.
         entries = await self.log.page(call.environment, limit + 1, before)
         after = entries[limit - 1].entry_id if len(entries) > limit else None
-        return self.paging.answer(call, self.converter.dump(entries[:limit]), after)
+        return self.paging.respond(call, self.converter.dump(entries[:limit]), after)

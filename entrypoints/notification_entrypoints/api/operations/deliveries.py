@@ -54,7 +54,7 @@ class DeliveryOperations:
             until=parameters.instant("until", self.zone),
         )
         page = await self.history.of_webhook(*key, self.paging.limit(call), before, criteria)
-        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+        return self.paging.respond(call, self.converter.dump(page.rows), page.after)
 
     async def get(self, call: ApiCall) -> web.Response:
         """Answer with one delivery and its attempts."""
@@ -69,7 +69,7 @@ class DeliveryOperations:
         event = await self.history.event(*key)
         page = await self.history.of_event(*key, self.paging.limit(call), before)
         shown = evolve(event, deliveries=page.rows)
-        return self.paging.answer(call, self.converter.dump(shown), page.after)
+        return self.paging.respond(call, self.converter.dump(shown), page.after)
 
     async def events(self, call: ApiCall) -> web.Response:
         """Answer with one page of an environment's events, newest first."""
@@ -81,7 +81,7 @@ class DeliveryOperations:
         page = await self.history.events(
             call.environment_id, self.paging.limit(call), self.paging.event(call), criteria
         )
-        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+        return self.paging.respond(call, self.converter.dump(page.rows), page.after)
 
     async def log(self, call: ApiCall) -> web.Response:
         """Answer with one page of a webhook's log: the attempts that have ended, newest first."""
@@ -97,4 +97,4 @@ class DeliveryOperations:
             until=parameters.instant("until", self.zone),
         )
         page = await self.logs.page(*key, self.paging.limit(call), before, criteria)
-        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+        return self.paging.respond(call, self.converter.dump(page.rows), page.after)

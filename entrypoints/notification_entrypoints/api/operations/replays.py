@@ -85,7 +85,7 @@ class ReplayOperations:
         key = call.environment_id, call.parameters.id("webhook_id")
         before = self.paging.row(call)
         page = await self.replays.of_webhook(*key, self.paging.limit(call), before)
-        return self.paging.answer(call, self.converter.dump(page.rows), page.after)
+        return self.paging.respond(call, self.converter.dump(page.rows), page.after)
 
     async def get(self, call: ApiCall) -> web.Response:
         """Answer with how a replay stands."""

@@ -91,7 +91,7 @@ class Administrators:
         self._callers = callers
 
     async def refusal(self, request: web.Request) -> web.Response | None:
-        """Return the answer to whoever is no administrator of all environments, None for one.
+        """Return the response to whoever is no administrator of all environments, None for one.
 
         Where the API asks nobody who calls, nobody can prove to be one.
         """
