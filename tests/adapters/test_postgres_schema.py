@@ -30,10 +30,17 @@ from tests.support.postgres_server import CIPHER, PostgresServer
 COMMAND = "notification-management migrate"
 _INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename <> $2"
 _COLUMNS = """
-SELECT table_name, column_name, data_type, is_nullable, column_default
+SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default
 FROM information_schema.columns WHERE table_schema = $1 AND table_name <> $2
 """
 
+_COLLATIONS_OF_INDEXES = """
+SELECT DISTINCT c.collname
+FROM pg_index AS i CROSS JOIN unnest(i.indcollation) AS used (collation_id)
+JOIN pg_collation AS c ON c.oid = used.collation_id
+WHERE i.indrelid::regclass::text IN (SELECT tablename FROM pg_tables WHERE schemaname = 'public')
+  AND i.indrelid <> 'notification_schema'::regclass
+"""
 _HAS_LZ4 = """
 SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'
 """
@@ -94,6 +101,13 @@ async def test_migrating_makes_a_schema_and_again_changes_nothing(place: Place) 
     await migrate_postgres(place.server, CIPHER)
     assert await place.look() == before
     await place.open()
+
+
+async def test_no_index_is_in_an_order_of_the_databases_language(place: Place) -> None:
+    await migrate_postgres(place.server, CIPHER)
+    async with place.postgres.connected(place.database) as connection:
+        collations = await connection.fetch(_COLLATIONS_OF_INDEXES)
+    assert [name for (name,) in collations] == ["C"]
 
 
 async def test_bodies_are_compressed_by_lz4_if_the_server_has_it(place: Place) -> None:

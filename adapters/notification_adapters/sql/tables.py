@@ -7,7 +7,7 @@ be partitioned by it.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -68,6 +68,14 @@ def off_index(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(column, column)
 
 
+KEY_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text of an index: compared by its bytes, as SQLite and Python do.
+
+By the rules of a language a comparison takes PostgreSQL longer, and an update of the system's
+library may change these rules, under which an index is not in order any more.
+"""
+
+
 def place_of(column: sa.Column[Any], environment_id: UUID, row: object) -> Sequence[str]:
     """Return what an encrypted text is bound to: where it stands."""
     return column.table.name, column.name, str(environment_id), str(row)
@@ -90,7 +98,7 @@ metadata = sa.MetaData(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("event_id", KEY_TEXT, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("occurred_at", Instant, nullable=False),
@@ -133,7 +141,7 @@ deliveries = sa.Table(
     sa.Column("delivery_id", sa.Uuid, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
     sa.Column("webhook_id", sa.Uuid, nullable=False),
-    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("event_id", KEY_TEXT, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     # Why it was made, where it was not because its event arrived.
@@ -265,7 +273,7 @@ erasures = sa.Table(
 environment_keys = sa.Table(
     "environment_keys",
     metadata,
-    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("key_id", KEY_TEXT, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
     # They are numbered, so that of two keys that are made at the same time one wins.
     sa.Column("number", sa.Integer, nullable=False),
@@ -282,7 +290,7 @@ idempotent_responses = sa.Table(
     "idempotent_responses",
     metadata,
     # A digest of caller, route and Idempotency-Key.
-    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("request", KEY_TEXT, primary_key=True),
     sa.Column("environment_id", sa.Uuid, primary_key=True),
     sa.Column("fingerprint", sa.Text, nullable=False),
     # Encrypted: it may show what a webhook sends along.

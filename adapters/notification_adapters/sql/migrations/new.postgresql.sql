@@ -6,7 +6,7 @@ CREATE TABLE notification_schema (
 -- Running upgrade  -> 0001
 
 CREATE TABLE events (
-    event_id TEXT NOT NULL, 
+    event_id TEXT COLLATE "C" NOT NULL, 
     environment_id UUID NOT NULL, 
     type TEXT NOT NULL, 
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL, 
@@ -42,7 +42,7 @@ CREATE TABLE deliveries (
     delivery_id UUID NOT NULL, 
     environment_id UUID NOT NULL, 
     webhook_id UUID NOT NULL, 
-    event_id TEXT NOT NULL, 
+    event_id TEXT COLLATE "C" NOT NULL, 
     state TEXT NOT NULL, 
     reason TEXT, 
     origin TEXT, 
@@ -128,7 +128,7 @@ CREATE TABLE erasures (
 CREATE INDEX erasures_running ON erasures (environment_id) WHERE ended_at IS NULL;
 
 CREATE TABLE environment_keys (
-    key_id TEXT NOT NULL, 
+    key_id TEXT COLLATE "C" NOT NULL, 
     environment_id UUID NOT NULL, 
     number INTEGER NOT NULL, 
     private_key TEXT NOT NULL, 
@@ -141,7 +141,7 @@ CREATE TABLE environment_keys (
 );
 
 CREATE TABLE idempotent_responses (
-    request TEXT NOT NULL, 
+    request TEXT COLLATE "C" NOT NULL, 
     environment_id UUID NOT NULL, 
     fingerprint TEXT NOT NULL, 
     response TEXT NOT NULL, 

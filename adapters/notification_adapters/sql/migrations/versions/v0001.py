@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from notification_adapters.sql.tables import Instant
+from notification_adapters.sql.tables import KEY_TEXT, Instant
 
 revision = "0001"
 down_revision = None
@@ -52,7 +52,7 @@ def upgrade() -> None:
 def _create_events() -> None:
     op.create_table(
         "events",
-        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("event_id", KEY_TEXT, nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("occurred_at", Instant, nullable=False),
@@ -99,7 +99,7 @@ def _create_deliveries() -> None:
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("webhook_id", sa.Uuid(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("event_id", KEY_TEXT, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("origin", sa.Text()),
@@ -224,7 +224,7 @@ def _create_erasures() -> None:
 def _create_environment_keys() -> None:
     op.create_table(
         "environment_keys",
-        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("key_id", KEY_TEXT, nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("private_key", sa.Text(), nullable=False),
@@ -242,7 +242,7 @@ def _create_environment_keys() -> None:
 def _create_idempotent_responses() -> None:
     op.create_table(
         "idempotent_responses",
-        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("request", KEY_TEXT, nullable=False),
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("response", sa.Text(), nullable=False),
