@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from notification_core.model.delivery import NewDelivery
-from tests.adapters.sqlite_files import event, opened
+from tests.adapters.sql_storages import event, opened
 from tests.contracts.harness import LEASE
 
 PER_BATCH = 20

@@ -26,8 +26,7 @@ from notification_core.model.replay import Replay, Selection
 from notification_core.model.request_records import StoredResponse
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import cancel_waits, commits_wait, standby_missing
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.adapters.test_postgres_database import opened
+from tests.adapters.sql_storages import ENVIRONMENT_ID, event, ingest, opened
 from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import until
 

@@ -15,8 +15,7 @@ from notification_core.model.event import Arrival
 from notification_core.model.request_records import StoredResponse
 from notification_core.ports.deliveries import IngestPlan
 from tests.adapters.missing_standby import commits_wait, remove_standby, restore_standby
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.adapters.test_postgres_database import opened
+from tests.adapters.sql_storages import ENVIRONMENT_ID, event, ingest, opened
 from tests.conftest import require
 from tests.support.postgres_server import (
     OwnServer,

@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from attrs import evolve, frozen
-from sqlalchemy.exc import DBAPIError
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.postgres import Server, open_postgres, pool
+from notification_adapters.sql.postgres import Server, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_errors
 from notification_adapters.sql.tables import webhooks_revision
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import (
     InvalidInput,
     StorageUnavailable,
@@ -25,11 +23,9 @@ from notification_core.errors import (
     UnknownCommit,
 )
 from notification_core.model.event import Arrival
-from notification_core.model.webhook import Webhook
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
+from tests.adapters.sql_storages import ENVIRONMENT_ID, add_webhook, event, ingest, opened
 from tests.support.assembly import App
-from tests.support.postgres_server import CIPHER, PostgresServer
-from tests.support.samples import a_webhook
+from tests.support.postgres_server import PostgresServer
 
 _THEIRS = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, stored_at)
@@ -75,14 +71,6 @@ async def storage(place: Place) -> AsyncIterator[SqlStorage]:
         yield storage
 
 
-@asynccontextmanager
-async def opened(server: Server) -> AsyncIterator[SqlStorage]:
-    """Open a database by the server's own clock."""
-    clock = SystemClock()
-    async with open_postgres(server, CIPHER, clock, IdGenerator(clock)) as storage:
-        yield storage
-
-
 async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
         first = await storage.database.dialect.now(connection)
@@ -92,36 +80,6 @@ async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
     assert told == first
     async with storage.database.write_transaction() as connection:
         assert await storage.database.dialect.now(connection) > first
-
-
-async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
-    async with storage.database.read_transaction() as connection:
-        before = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
-        async with storage.database.write_transaction() as writer:
-            await writer.execute(sa.update(webhooks_revision).values(revision=99))
-        after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
-        assert after == before
-    assert await storage.webhooks.webhooks_revision() == 99
-
-
-async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
-    with pytest.raises(StorageUnavailable, match="read-only"):
-        async with storage.database.read_transaction() as connection:
-            await connection.execute(sa.update(webhooks_revision).values(revision=1))
-    assert await storage.webhooks.webhooks_revision() == 0
-
-
-async def test_what_breaks_inside_undoes_all_and_leaves_the_connection_fit(
-    storage: SqlStorage,
-) -> None:
-    for _ in range(3):
-        with pytest.raises(DBAPIError):
-            await _change_and_stumble(storage)
-        with pytest.raises(KeyError):
-            await _change_and_raise(storage)
-        assert await storage.webhooks.webhooks_revision() == 0
-    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
-    assert storage.database.open_transactions == 0
 
 
 async def test_cut_connections_are_opened_anew(storage: SqlStorage, place: Place) -> None:
@@ -156,7 +114,7 @@ async def test_a_database_that_turned_read_only_is_left_and_found_again(
 async def test_a_slow_statement_is_given_up_and_done_again(
     storage: SqlStorage, place: Place
 ) -> None:
-    webhook = await _webhook(storage)
+    webhook = await add_webhook(storage)
     async with place.postgres.connected(place.database) as other:
         await other.execute("BEGIN; LOCK TABLE webhooks")
         with _statement_timeout(storage, "50ms"):
@@ -169,7 +127,7 @@ async def test_a_slow_statement_is_given_up_and_done_again(
 
 
 async def test_what_is_slow_again_and_again_is_given_up(storage: SqlStorage, place: Place) -> None:
-    webhook = await _webhook(storage)
+    webhook = await add_webhook(storage)
     async with place.postgres.connected(place.database) as other:
         await other.execute("BEGIN; LOCK TABLE webhooks")
         with (
@@ -183,7 +141,7 @@ async def test_what_is_slow_again_and_again_is_given_up(storage: SqlStorage, pla
 
 @pytest.mark.experiment(14, "two in a deadlock")
 async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place: Place) -> None:
-    webhook = await _webhook(storage)
+    webhook = await add_webhook(storage)
     async with place.postgres.connected(place.database) as other:
         await other.execute("SET deadlock_timeout = '10s'; BEGIN")
         await other.execute("UPDATE webhooks_revision SET revision = 7")
@@ -201,7 +159,7 @@ async def test_of_two_in_a_deadlock_both_get_through(storage: SqlStorage, place:
 async def test_of_two_in_a_deadlock_events_get_through_too(
     storage: SqlStorage, place: Place
 ) -> None:
-    webhook, app = await _webhook(storage), App(storage=storage, clock=SystemClock())
+    webhook, app = await add_webhook(storage), App(storage=storage, clock=SystemClock())
     one, other = event("e-1"), event("e-2")
     async with place.postgres.connected(place.database) as theirs:
         await theirs.execute("SET deadlock_timeout = '10s'; BEGIN")
@@ -253,26 +211,6 @@ async def test_a_database_that_does_not_exist_is_named_as_the_fault(place: Place
         await _open(place.postgres.server("no_such_database"))
 
 
-@pytest.mark.parametrize("turns", range(0, 40, 4))
-async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on(
-    storage: SqlStorage, turns: int
-) -> None:
-    webhook = await _webhook(storage)
-    before = await storage.webhooks.webhooks_revision()
-    deleting = asyncio.create_task(
-        storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
-    )
-    for _ in range(turns):
-        await asyncio.sleep(0.0001)  # long enough for a statement: each turn is another moment
-    deleting.cancel()
-    with suppress(asyncio.CancelledError):
-        await deleting
-    listed = await storage.webhooks.list(ENVIRONMENT_ID)
-    assert await storage.webhooks.webhooks_revision() == before + (0 if listed else 1)
-    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
-    assert storage.database.open_transactions == 0
-
-
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -322,18 +260,6 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
     assert isinstance(caught.value, UnknownCommit) is unknown
 
 
-async def _change_and_stumble(storage: SqlStorage) -> None:
-    async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(webhooks_revision).values(revision=7))
-        await connection.exec_driver_sql("SELECT nonsense")
-
-
-async def _change_and_raise(storage: SqlStorage) -> None:
-    async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(webhooks_revision).values(revision=7))
-        raise KeyError
-
-
 async def _change_when_read_only(storage: SqlStorage) -> None:
     async with storage.database.write_transaction() as connection:
         await run(connection, "SET TRANSACTION READ ONLY")
@@ -376,10 +302,3 @@ def _statement_timeout(storage: SqlStorage, limit: str) -> Iterator[None]:
     database._write = f"{before}; SET LOCAL statement_timeout = '{limit}'"  # type: ignore[attr-defined]  # noqa: SLF001 - the same
     yield
     database._write = before  # type: ignore[attr-defined]  # noqa: SLF001 - the same
-
-
-async def _webhook(storage: SqlStorage) -> Webhook:
-    events = frozenset({event("e-0").event.type})
-    webhook = a_webhook(environment_id=ENVIRONMENT_ID, events=events)
-    await storage.webhooks.add(webhook, most=10)
-    return webhook

@@ -1,6 +1,5 @@
 """Erasing on PostgreSQL, where others publish in transactions of their own meanwhile."""
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -9,22 +8,13 @@ from attrs import evolve
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.postgres import open_postgres
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.erasure import ErasedBatch
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, event, ingest
-from tests.support.postgres_server import CIPHER, PostgresServer
+from tests.adapters.sql_storages import ENVIRONMENT_ID, event, ingest
 
 
 @pytest.fixture
-async def storage(postgres: PostgresServer) -> AsyncIterator[SqlStorage]:
-    """Open an empty database."""
-    clock = SystemClock()
-    async with (
-        postgres.database() as database,
-        open_postgres(postgres.server(database), CIPHER, clock, IdGenerator(clock)) as storage,
-    ):
-        yield storage
+def storage(postgres_storage: SqlStorage) -> SqlStorage:
+    return postgres_storage
 
 
 async def test_an_erasure_waits_for_who_published_before_it_began_and_takes_that_along(

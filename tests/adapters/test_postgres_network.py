@@ -17,7 +17,7 @@ from notification_adapters.sql.postgres.locks import lock_key
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import StorageUnavailable, UnknownCommit, WorkerLockTaken
 from notification_core.model.event import Arrival
-from tests.adapters.sqlite_files import event, ingest
+from tests.adapters.sql_storages import event, ingest
 from tests.faults.proxy import Proxy, proxy_before
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.waiting import until

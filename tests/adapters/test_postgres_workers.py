@@ -16,7 +16,7 @@ from notification_adapters.sql.postgres.locks import lock_key
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import WorkerLockTaken
 from notification_core.model.delivery import NewDelivery
-from tests.adapters.sqlite_files import event
+from tests.adapters.sql_storages import event
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.waiting import until
 

@@ -25,8 +25,10 @@ from notification_adapters.sql.sqlite.results import OVERDUE
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim
-from tests.adapters.sqlite_files import CIPHER, Steps, counted_steps, database
+from tests.adapters.sql_storages import database
+from tests.adapters.sqlite_connections import Steps, counted_steps
 from tests.contracts.harness import LEASE, TYPE
+from tests.support.postgres_server import CIPHER
 from tests.support.sqlite_template import make_sqlite
 
 ENVIRONMENT = UUID(int=7)

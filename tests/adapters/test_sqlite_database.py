@@ -1,11 +1,9 @@
 """SQLite under trouble: busy, full, read-only, cancelled and short of connections."""
 
 import asyncio
-import gc
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,26 +18,15 @@ from notification_adapters.sql.sqlite.errors import CommitFailed, map_errors
 from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
-from notification_core.model.webhook import Webhook
-from tests.adapters.sqlite_files import (
-    ENVIRONMENT_ID,
-    database,
-    event,
-    ingest,
-    opened,
-    pragma,
-)
-from tests.support.samples import a_webhook
+from tests.adapters.sql_storages import database, event, ingest, opened
+from tests.adapters.sqlite_connections import pragma
 from tests.support.sqlite_template import make_sqlite
 from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
-    """Open an empty database."""
-    await make_sqlite(database(tmp_path))
-    async with opened(tmp_path) as storage:
-        yield storage
+def storage(sqlite_storage: SqlStorage) -> SqlStorage:
+    return sqlite_storage
 
 
 async def test_a_commit_survives_a_power_cut_and_readers_do_not_block(
@@ -75,23 +62,6 @@ async def test_two_processes_lose_no_update(storage: SqlStorage, tmp_path: Path)
     assert sorted(arrivals) == [Arrival.DUPLICATE] * 100 + [Arrival.NEW] * 100
 
 
-async def test_a_reader_sees_one_moment_while_others_write(storage: SqlStorage) -> None:
-    async with storage.database.read_transaction() as connection:
-        before = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
-        async with storage.database.write_transaction() as writer:
-            await writer.execute(sa.update(webhooks_revision).values(revision=99))
-        after = (await connection.execute(sa.select(webhooks_revision.c.revision))).scalar_one()
-        assert after == before
-    assert await storage.webhooks.webhooks_revision() == 99
-
-
-async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
-    with pytest.raises(StorageUnavailable, match="read-only"):
-        async with storage.database.read_transaction() as connection:
-            await connection.execute(sa.update(webhooks_revision).values(revision=1))
-    assert await storage.webhooks.webhooks_revision() == 0
-
-
 @pytest.mark.experiment(24, "another process holds the file")
 async def test_a_database_that_another_process_holds_is_busy_and_then_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,52 +92,6 @@ async def test_a_full_disk_stores_nothing_of_a_batch_and_is_no_end(tmp_path: Pat
     async with opened(tmp_path) as storage:
         arrivals = await ingest(storage, *large)
         assert arrivals == [Arrival.CONFLICT] + [Arrival.NEW] * 8
-
-
-async def test_more_readers_than_connections_wait_for_one(storage: SqlStorage) -> None:
-    reading = [storage.webhooks.webhooks_revision() for _ in range(10 * READERS)]
-    assert set(await asyncio.gather(*reading)) == {0}
-
-
-async def test_an_error_inside_leaves_the_connection_fit_for_the_next(
-    storage: SqlStorage,
-) -> None:
-    for _ in range(3):
-        with pytest.raises(OperationalError):
-            await _change_and_stumble(storage)
-        assert await storage.webhooks.webhooks_revision() == 0
-    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
-
-
-@pytest.fixture
-def no_garbage_is_collected() -> Iterator[None]:
-    """Leave it to the code under test: else the collector may come just in time, or not."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-@pytest.mark.usefixtures("no_garbage_is_collected")
-@pytest.mark.parametrize("turns", range(0, 60, 3))
-async def test_whenever_a_change_is_cancelled_it_is_done_or_not_and_others_go_on(
-    storage: SqlStorage, turns: int
-) -> None:
-    webhook = await _webhook(storage)
-    before = await storage.webhooks.webhooks_revision()
-    deleting = asyncio.create_task(
-        storage.webhooks.delete(ENVIRONMENT_ID, webhook.webhook_id, webhook.created_at)
-    )
-    for _ in range(turns):
-        await asyncio.sleep(0.0001)  # long enough for a statement: each turn is another moment
-    deleting.cancel()
-    with suppress(asyncio.CancelledError):
-        await deleting
-    listed = await storage.webhooks.list(ENVIRONMENT_ID)
-    assert await storage.webhooks.webhooks_revision() == before + (0 if listed else 1)
-    assert await ingest(storage, event("e-1")) == [Arrival.NEW]
-    assert storage.database.open_transactions == 0
 
 
 async def test_a_connection_whose_statement_was_given_up_is_lent_again_when_that_has_ended(
@@ -275,19 +199,6 @@ def test_a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen(
     with pytest.raises(StorageUnavailable) as caught, map_errors():
         raise CommitFailed(_failed(code))
     assert isinstance(caught.value, UnknownCommit) is unknown
-
-
-async def _change_and_stumble(storage: SqlStorage) -> None:
-    async with storage.database.write_transaction() as connection:
-        await connection.execute(sa.update(webhooks_revision).values(revision=7))
-        await connection.exec_driver_sql("SELECT nonsense")
-
-
-async def _webhook(storage: SqlStorage) -> Webhook:
-    events = frozenset({event("e-0").event.type})
-    webhook = a_webhook(ENVIRONMENT_ID, environment_id=ENVIRONMENT_ID, events=events)
-    await storage.webhooks.add(webhook, most=10)
-    return webhook
 
 
 def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(

@@ -18,9 +18,9 @@ import pytest
 from notification_adapters.sql.sqlite import migrate_sqlite
 from notification_core.errors import UndecipherableText, WorkerLockTaken
 from notification_core.model.signing_key import new_signing_key
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, SECRET, database, event, opened
+from tests.adapters.sql_storages import ENVIRONMENT_ID, database, event, opened
 from tests.adapters.sqlite_processes import PER_BATCH
-from tests.support.postgres_server import CIPHER
+from tests.support.postgres_server import CIPHER, SECRET
 from tests.support.samples import a_webhook
 from tests.support.sqlite_template import make_sqlite
 

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,7 @@ from notification_core.model.read_models import (
     EventCriteria,
     EventPlace,
 )
-from tests.adapters.sqlite_files import database, opened
-from tests.support.sqlite_template import make_sqlite
+from tests.adapters.sql_storages import database
 
 ENVIRONMENT, WEBHOOK, ROW = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,11 +50,8 @@ READS: dict[str, Read] = {
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
-    """Open an empty storage."""
-    await make_sqlite(database(tmp_path))
-    async with opened(tmp_path) as storage:
-        yield storage
+def storage(sqlite_storage: SqlStorage) -> SqlStorage:
+    return sqlite_storage
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)

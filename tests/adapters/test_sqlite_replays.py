@@ -1,36 +1,21 @@
 """What a replay costs on SQLite: it must not grow with what the webhook has had."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
-import pytest
-
-from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import open_sqlite
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
-from tests.adapters.sqlite_files import CIPHER, ENVIRONMENT_ID, plans
+from tests.adapters.sql_storages import ENVIRONMENT_ID
+from tests.adapters.sqlite_connections import plans
 from tests.support.samples import a_webhook
-from tests.support.sqlite_template import make_sqlite
 
 ALWAYS = Selection(
     datetime(2020, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC), frozenset(NOT_ARRIVED)
 )
 
 
-@pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
-    path = tmp_path / "replays.sqlite"
-    await make_sqlite(path)
-    clock = SystemClock()
-    async with open_sqlite(path, CIPHER, clock, IdGenerator(clock)) as storage:
-        yield storage
-
-
-async def test_no_statement_of_a_replay_walks_a_table(storage: SqlStorage) -> None:
+async def test_no_statement_of_a_replay_walks_a_table(sqlite_storage: SqlStorage) -> None:
+    storage = sqlite_storage
     now = datetime.now(UTC)
     webhook = a_webhook(environment_id=ENVIRONMENT_ID)
     await storage.webhooks.add(webhook, 10)

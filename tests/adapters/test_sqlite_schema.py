@@ -20,7 +20,8 @@ from notification_core.errors import (
     StorageUnusable,
     WrongEncryptionSecret,
 )
-from tests.adapters.sqlite_files import CIPHER, SECRET, database
+from tests.adapters.sql_storages import database
+from tests.support.postgres_server import CIPHER, SECRET
 
 COMMAND = "notification-management migrate"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,18 +16,16 @@ from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventToStore
 from notification_core.ports.deliveries import IngestPlan
-from tests.adapters.sqlite_files import ENVIRONMENT_ID, database, event, opened, pragma
+from tests.adapters.sql_storages import ENVIRONMENT_ID, database, event, opened
+from tests.adapters.sqlite_connections import pragma
 from tests.support.sqlite_template import make_sqlite
 
 Work = Callable[[sqlite3.Connection], object]
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SqlStorage]:
-    """Open an empty database."""
-    await make_sqlite(database(tmp_path))
-    async with opened(tmp_path) as storage:
-        yield storage
+def storage(sqlite_storage: SqlStorage) -> SqlStorage:
+    return sqlite_storage
 
 
 async def _store(storage: SqlStorage, *events: EventToStore) -> list[Arrival] | None:

