@@ -194,17 +194,24 @@ class Notifications:
         """Publish events, all or nothing; return what became of each.
 
         With a ``connection`` they are part of the transaction that is open on it, or that this
-        begins: they are sent if and only if it commits. Raises :class:`TooManyDeliveries`,
+        begins: they are sent if and only if it commits. Raises :class:`InvalidEvent` for data that
+        is rejected (EVENT_VALIDATION; nothing was stored), :class:`TooManyDeliveries`,
         :class:`StorageUnavailable`, and for a connection to anything but the same database
         :class:`StorageUnusable`; the transaction is then to be rolled back.
         """
+        validation = self._application.validation
+        misfits = validation.misfits(events)
+        await validation.check(events, misfits, single=len(events) == 1)
         if connection is None:
-            return await self._ingest.publish(events)
-        stores = self._application.storage
-        async with stores.join(connection) as transaction:
-            joined = await self._ingest.join(transaction, events)
-        stores.after_commit(connection, joined.committed)
-        return joined.published
+            published = await self._ingest.publish(events)
+        else:
+            stores = self._application.storage
+            async with stores.join(connection) as transaction:
+                joined = await self._ingest.join(transaction, events)
+            stores.after_commit(connection, joined.committed)
+            published = joined.published
+        validation.count_stored(events, misfits, published)
+        return published
 
     async def drain(self) -> None:
         """Return once this process has nothing in hand, for a script that is about to end.

@@ -6,14 +6,17 @@ back, and the source keeps its place.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from notification_core.errors import (
+    Detail,
     InvalidInput,
     StorageUnavailable,
     StorageUnusable,
     TooManyDeliveries,
 )
+from notification_core.ingest.data_validation import DataValidation
 from notification_core.ingest.ingest import Ingest
 from notification_core.model.event import Event
 from notification_core.model.message import DeadLetter, Message, dead_letter
@@ -28,18 +31,32 @@ MAX_BYTES_PER_TRANSACTION = 8 * 1024 * 1024
 _BYTES_PER_TURN = 256 * 1024
 _PAUSE = 0.5
 
-_ReadMessage = tuple[Message, Event | DeadLetter]
+
+class _ReadMessage(NamedTuple):
+    """A message, what was made of it, and what is wrong with the data of its event."""
+
+    message: Message
+    read: Event | DeadLetter
+    misfit: Sequence[Detail] = ()
 
 
 class EventConsumer:
     """Takes a source's messages into storage, in transactions of a bounded size."""
 
-    def __init__(
-        self, *, source: EventSource, ingest: Ingest, read: Read, clock: Clock, observer: Observer
+    def __init__(  # noqa: PLR0913 - its collaborators, one by one
+        self,
+        *,
+        source: EventSource,
+        ingest: Ingest,
+        read: Read,
+        validation: DataValidation,
+        clock: Clock,
+        observer: Observer,
     ) -> None:
         self._source = source
         self._ingest = ingest
         self._read = read
+        self._validation = validation
         self._clock = clock
         self._observer = observer
         self._stopping = False
@@ -83,12 +100,13 @@ class EventConsumer:
 
     def _read_message(self, message: Message) -> _ReadMessage:
         try:
-            return message, self._read(message)
+            event = self._read(message)
+            return _ReadMessage(message, event, self._validation.misfits([event]).get(0, ()))
         except InvalidInput as error:
-            return message, dead_letter(message, str(error))
+            return _ReadMessage(message, dead_letter(message, str(error)))
         except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes do to a parser, they hold up nobody
             self._observer.background_task_failed("read", error)
-            return message, _unreadable(message, "read", error)
+            return _ReadMessage(message, _unreadable(message, "read", error))
 
     async def _take_in(self) -> None:
         """Store what is in hand and acknowledge it, until told to stop while storage is away."""
@@ -96,7 +114,7 @@ class EventConsumer:
             stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
             if stored:
                 done, self._in_hand = self._in_hand[:stored], self._in_hand[stored:]
-                await self._source.acknowledge([message for message, _ in done])
+                await self._source.acknowledge([entry.message for entry in done])
             elif self._stopping:
                 return
 
@@ -108,11 +126,12 @@ class EventConsumer:
         all is to be tried again then, as it was read, since its refusals may have been the outage.
         """
         while True:
-            events = [read for _, read in part if isinstance(read, Event)]
-            letters = [read for _, read in part if isinstance(read, DeadLetter)]
             refusal: Exception
             try:
-                await self._ingest.take_in(events, letters)
+                part = await self._validated(part)
+                events = [entry.read for entry in part if isinstance(entry.read, Event)]
+                letters = [entry.read for entry in part if isinstance(entry.read, DeadLetter)]
+                published = await self._ingest.take_in(events, letters)
             except (StorageUnavailable, StorageUnusable) as error:
                 await self._wait_after(error)
                 return 0
@@ -122,19 +141,40 @@ class EventConsumer:
                 self._observer.background_task_failed("consume", error)
                 refusal, count = error, len(part) // 2
             else:
+                self._validation.count_stored(events, _misfits_among(part), published)
                 return len(part)
-            message, first = part[0]
+            message, first, _ = part[0]
             if count:
                 part = part[:count]
             elif isinstance(first, Event):
-                part = [(message, _unreadable(message, "stored", refusal))]
+                part = [_ReadMessage(message, _unreadable(message, "stored", refusal))]
             else:
                 await self._wait_after(refusal)
                 return 0
 
+    async def _validated(self, part: Sequence[_ReadMessage]) -> Sequence[_ReadMessage]:
+        """Return the same with dead letters for the events whose data is rejected."""
+        misfits = _misfits_among(part)
+        if not misfits:
+            return part
+        places = [place for place, entry in enumerate(part) if isinstance(entry.read, Event)]
+        events = [entry.read for entry in part if isinstance(entry.read, Event)]
+        validated = [*part]
+        for index in await self._validation.rejected(events, misfits):
+            message, _, (first, *_) = part[places[index]]
+            reason = f"invalid_data: {first.field}: {first.message}"
+            validated[places[index]] = _ReadMessage(message, dead_letter(message, reason))
+        return validated
+
     async def _wait_after(self, error: Exception) -> None:
         self._observer.background_task_failed("consume", error)
         await self._clock.sleep(_PAUSE)
+
+
+def _misfits_among(part: Sequence[_ReadMessage]) -> Collection[int]:
+    """Return which of the events do not fit, by their indexes among the events."""
+    events = (entry for entry in part if isinstance(entry.read, Event))
+    return {index for index, entry in enumerate(events) if entry.misfit}
 
 
 def _unreadable(message: Message, what: str, error: Exception) -> DeadLetter:
@@ -144,8 +184,8 @@ def _unreadable(message: Message, what: str, error: Exception) -> DeadLetter:
 def _within_bytes(read_messages: Sequence[_ReadMessage]) -> int:
     """Return how many of the first ones go into a transaction: at least one."""
     total = 0
-    for number, (message, _) in enumerate(read_messages):
-        total += message.size
+    for number, entry in enumerate(read_messages):
+        total += entry.message.size
         if number and total > MAX_BYTES_PER_TRANSACTION:
             return number
     return len(read_messages)
@@ -154,9 +194,9 @@ def _within_bytes(read_messages: Sequence[_ReadMessage]) -> int:
 def _end_of(part: Sequence[_ReadMessage], events: int) -> int:
     """Return where the first so many distinct events end."""
     seen = set()
-    for number, (_, read) in enumerate(part):
-        if isinstance(read, Event):
-            seen.add(read.key)
+    for number, entry in enumerate(part):
+        if isinstance(entry.read, Event):
+            seen.add(entry.read.key)
         if len(seen) > events:
             return number
     return len(part)

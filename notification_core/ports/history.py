@@ -1,9 +1,11 @@
 """Looking back: what became of events and deliveries. It changes nothing."""
 
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
 
+from notification_core.model.event import EventKey
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -47,6 +49,10 @@ class History(Protocol):
     @abstractmethod
     async def event(self, environment_id: UUID, event_id: str) -> EventRecord:
         """Return an event; raise :class:`EventNotFound`."""
+
+    @abstractmethod
+    async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
+        """Return those of these keys that events are stored under."""
 
     @abstractmethod
     async def of_event(

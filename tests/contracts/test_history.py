@@ -228,3 +228,16 @@ async def test_a_look_at_events_that_was_bounded_goes_on_where_it_stopped(
     second = await harness.storage.history.events(harness.environment_id, 9, first.after, none)
     third = await harness.storage.history.events(harness.environment_id, 9, second.after, none)
     assert (list(third.rows), third.after) == ([], None)
+
+
+async def test_of_many_events_those_are_known_that_are_stored(harness: Harness) -> None:
+    await harness.publish(await harness.webhook(), 2)
+    environment_id, other = harness.environment_id, harness.other_environment_id
+    page = await harness.storage.history.events(environment_id, 10)
+    stored = [(environment_id, event.event_id) for event in page.rows]
+    assert len(stored) == 2
+    elsewhere = [(other, event_id) for _, event_id in stored]
+    strangers = [(environment_id, f"never-{number}") for number in range(2_500)]
+    known = await harness.storage.history.known_events([*strangers, *elsewhere, *stored])
+    assert set(known) == set(stored)
+    assert not await harness.storage.history.known_events([])

@@ -23,7 +23,12 @@ FULL: dict[str, Any] = {
     "disabled_until": "2031-12-24T18:00:00.5Z",
     "custom_headers": {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"},
 }
-EVENT: dict[str, Any] = {"event": "job-completed", "data": {"status": "succeeded"}}
+JOB = {
+    "job_id": "c2f1b7de-40a8-4f3b-8f6f-5b8e6d1a9b21",
+    "pipeline_id": "7d0a2c34-6c1f-4c7e-9a57-2f7a3f0f6f10",
+    "status": "succeeded",
+}
+EVENT: dict[str, Any] = {"event": "job-completed", "data": JOB}
 
 
 async def create(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
+from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.sender import ScriptedSender
@@ -25,6 +26,7 @@ from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner
 from notification_core.ingest.consumer import EventConsumer
+from notification_core.ingest.data_validation import DataValidation
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.ingest import Ingest
@@ -116,6 +118,8 @@ class App:
     source: Source = Source.HTTP
     direct_dispatch: DirectDispatch | None = None
     full_queues: AbstractSet[UUID] = frozenset()
+    rejects: bool = False
+    mismatched_types: list[str] = field(init=False, factory=list)
     announced_revisions: list[int] = field(init=False, factory=list)
     wakes: int = field(init=False, default=0)
     replay_starts: int = field(init=False, default=0)
@@ -277,17 +281,24 @@ class App:
             listener=listener,
         )
 
+    @cached_property
+    def validation(self) -> DataValidation:
+        validator = DataSchemas(CATALOGUE)
+        count = self.mismatched_types.append
+        return DataValidation(validator, self.storage.history, count, rejects=self.rejects)
+
     def consumer(self, source: EventSource, read: Callable[[Message], Event]) -> EventConsumer:
         return EventConsumer(
             source=source,
             ingest=self.ingest,
             read=read,
+            validation=self.validation,
             clock=self.clock,
             observer=self.observer,
         )
 
     def dead_letters(self, read: Callable[[Message], Event]) -> DeadLetterReplay:
-        return DeadLetterReplay(self.storage.dead_letters, self.ingest, read)
+        return DeadLetterReplay(self.storage.dead_letters, self.ingest, read, self.validation)
 
     def outbox_relay(self, sink: MessageSink, outbox: Outbox | None = None) -> OutboxRelay:
         """Return a relay of another worker."""

@@ -91,11 +91,12 @@ def _problems(event_type: EventType) -> Iterator[CatalogueProblem]:
         place = schema_place(name, error.instance_path)
         yield CatalogueProblem(place, f"This is not a JSON Schema: {_sentence(error)}.")
         return
-    for misfit in validator.iter_errors(event_type.example):
+    try:
+        validator.validate(event_type.example)
+    except ValidationError as misfit:
         place = (*schema_place(name)[:-1], "example", *misfit.instance_path)
         problem = f"The example does not fit its schema: {_sentence(misfit)}."
         yield CatalogueProblem(place, problem)
-        return
 
 
 def _sentence(error: ValidationError) -> str:

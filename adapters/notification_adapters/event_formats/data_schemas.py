@@ -1,21 +1,26 @@
 """Whether the data of events is what the catalogue says of it."""
 
+from collections.abc import Sequence
+
 import jsonschema_rs
 import msgspec
 
+from notification_adapters.event_formats.schema_errors import DescribedSchema
+from notification_core.errors import Detail
 from notification_core.model.event import Event
 from notification_core.model.event_types import EventCatalogue, EventType
+from notification_core.ports.data_validator import DataValidator
 
+_MAX_COMMAS = 64
 _decode = msgspec.json.Decoder().decode
 # What a pattern costs is linear in the length of the data, which comes from outside.
 _PATTERNS = jsonschema_rs.RegexOptions()
 
 
-class DataSchemas:
+class DataSchemas(DataValidator):
     """Validates the data of events by the JSON Schemas of their types.
 
-    What does not fit is delivered all the same, since the platform is the authority: this is for
-    counting. Data that the validator cannot represent does not fit.
+    Of a type that is not in the catalogue any data fits.
     """
 
     def __init__(self, catalogue: EventCatalogue) -> None:
@@ -26,10 +31,29 @@ class DataSchemas:
 
     def fits(self, event: Event) -> bool:
         """Tell whether an event's data matches the schema of its type."""
+        validator = self._validators.get(event.type)
         try:
-            return self._validators[event.type].is_valid(_decode(event.data))
+            return validator is None or validator.is_valid(_decode(event.data))
         except (ValueError, RecursionError):
             return False
+
+    def errors(self, event: Event, most: int) -> Sequence[Detail]:
+        """Return why it does not, of each field one thing, and so many at most.
+
+        Of data with many values it is the first thing only: looking for all would take long.
+        """
+        try:
+            data = _decode(event.data)
+        except (ValueError, RecursionError):
+            return [Detail("data", "This has a number or a text that cannot be validated.")]
+        schema = self.catalogue.types[event.type].schema
+        validator = self._validators[event.type]
+        described = DescribedSchema(schema, validator, f"the schema of {event.type}")
+        try:
+            few = event.data.count(b",") <= _MAX_COMMAS
+            return described.errors(data, most if few else 1, ["data"])
+        except ValueError:
+            return [Detail("data", "This has a number or a text that cannot be validated.")]
 
 
 def validator_of(event_type: EventType) -> jsonschema_rs.Validator:

@@ -1,7 +1,7 @@
 """Looking back on events and deliveries, in memory."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from attrs import evolve
@@ -11,6 +11,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryState
+from notification_core.model.event import EventKey
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -89,6 +90,10 @@ class MemoryHistory(History):
         return EventRecord(
             event_id, environment_id, stored.type, stored.occurred_at, stored.stored_at
         )
+
+    async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
+        """Return those of these keys that events are stored under."""
+        return self._state.events.keys() & set(keys)
 
     async def of_event(
         self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None

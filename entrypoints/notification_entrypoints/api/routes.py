@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from notification_adapters.converters import ApiConverter
-from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_core.model.event import Source
 from notification_entrypoints.api.audit_trail import AuditTrail
 from notification_entrypoints.api.edge import OriginPolicy
@@ -46,7 +45,8 @@ def handlers(
     events = EventOperations(
         ingest=application.ingests[Source.HTTP],
         idempotency=idempotency,
-        schemas=DataSchemas(settings.event.catalogue),
+        validation=application.validation,
+        catalogue=settings.event.catalogue,
         metrics=application.metrics,
         clock=clock,
         ids=application.ids,

@@ -13,6 +13,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
@@ -24,6 +25,7 @@ from notification_core.dispatch.dispatcher import Dispatcher, Maintenance
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner, ErasureService
 from notification_core.errors import WorkerLockTaken
+from notification_core.ingest.data_validation import DataValidation
 from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
@@ -35,6 +37,7 @@ from notification_core.model.event import Source
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
 from notification_core.ports.environments import EnvironmentDirectory
+from notification_core.ports.history import History
 from notification_core.ports.sender import HttpSender
 from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
@@ -48,6 +51,7 @@ from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.bootstrap.signer import fastest_signer
 from notification_entrypoints.bootstrap.storage import open_storage
+from notification_entrypoints.config.parsers import EventValidation
 from notification_entrypoints.config.policies import (
     delivery_rules,
     dispatch_rules,
@@ -87,6 +91,7 @@ class Application:
     api_keys: ApiKeyService
     credentials: Sequence[CredentialScheme] | None
     ingests: Mapping[Source, Ingest]
+    validation: DataValidation
     dispatcher: Dispatcher | None
     deadline: ShutdownDeadline
 
@@ -151,12 +156,7 @@ async def open_application(
             _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
         )
         ingests = await _open_ingests(stack, runtime, dispatcher)
-        if (directory := overrides.directory) is None:
-            uri = settings.project_management_api_uri
-            # Without a URI all environments are taken to exist.
-            directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
-            stack.push_async_callback(directory.close)
-        environments = Environments(directory, storage.erasures, clock)
+        environments = _open_environments(stack, runtime, overrides.directory)
         # Without a dispatcher here, the dispatching process sees the change at its next poll.
         on_webhooks_changed = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
         webhook_tester = _webhook_tester(runtime)
@@ -186,9 +186,32 @@ async def open_application(
                 open_credentials(settings, stored_keys, clock)
             ),
             ingests=ingests,
+            validation=data_validation(settings, storage.history, metrics),
             dispatcher=dispatcher,
             deadline=runtime.deadline,
         )
+
+
+def _open_environments(
+    stack: AsyncExitStack, runtime: Runtime, directory: EnvironmentDirectory | None
+) -> Environments:
+    """Open the directory that the settings say, unless there is one, until the stack is closed."""
+    if directory is None:
+        uri = runtime.settings.project_management_api_uri
+        # Without a URI all environments are taken to exist.
+        directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
+        stack.push_async_callback(directory.close)
+    return Environments(directory, runtime.storage.erasures, runtime.clock)
+
+
+def data_validation(settings: Settings, history: History, metrics: Metrics) -> DataValidation:
+    """Return what becomes of events whose data does not fit, as the settings say."""
+    return DataValidation(
+        DataSchemas(settings.event.catalogue),
+        history,
+        metrics.data_schema_mismatched,
+        rejects=settings.event.validation is EventValidation.REJECT,
+    )
 
 
 async def _open_runtime(

@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.kafka.config import Brokers, ConsumerConfig, SaslCredentials
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_core.ingest.consumer import EventConsumer
 from notification_core.maintenance.outbox_relay import OutboxRelay
-from notification_core.model.event import Event, Source
-from notification_core.model.message import Message, Topics
+from notification_core.model.event import Source
+from notification_core.model.message import Topics
 from notification_core.ports.event_source import EventSource
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.settings import Settings
@@ -79,20 +78,11 @@ async def _open_consumer(
 ) -> AsyncIterator[EventConsumer]:
     """Ingest what comes from a source, for the length of the block."""
     settings = application.settings
-    read = MessageReader(application.clock, settings.tz, settings.event.catalogue)
-    schemas = DataSchemas(settings.event.catalogue)
-
-    def read_and_count(message: Message) -> Event:
-        """Have events counted whose data surprises; they are taken in all the same."""
-        event = read(message)
-        if not schemas.fits(event):
-            application.metrics.data_schema_mismatched(event.type)
-        return event
-
     consumer = EventConsumer(
         source=source,
         ingest=application.ingests[Source.KAFKA],
-        read=read_and_count,
+        read=MessageReader(application.clock, settings.tz, settings.event.catalogue),
+        validation=application.validation,
         clock=application.clock,
         observer=application.metrics,
     )

@@ -21,6 +21,7 @@ from notification_core.ingest.plan import IngestPlanner
 from notification_core.model.event import Source
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
+from notification_entrypoints.bootstrap.application import data_validation
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.observability.metrics import Metrics
 
@@ -73,4 +74,5 @@ async def open_dead_letters(
             source=Source.KAFKA,
         )
         read = MessageReader(clock, settings.tz, settings.event.catalogue)
-        yield DeadLetterReplay(stores.dead_letters, ingest, read)
+        validation = data_validation(settings, stores.history, metrics)
+        yield DeadLetterReplay(stores.dead_letters, ingest, read, validation)

@@ -44,6 +44,7 @@ from notification_entrypoints.config.parsers import (
     URL,
     VAULT_KEY,
     Authentication,
+    EventValidation,
     JwtAlgorithm,
     Sender,
     decimal,
@@ -207,12 +208,18 @@ class DbSettings:
 
 @frozen(kw_only=True)
 class EventSettings:
-    """The events: which types there are."""
+    """The events: which types there are, and whether their data must fit."""
 
     catalogue: EventCatalogue = setting(
         CATALOGUE,
         "",
         "The file of the event catalogue; empty for the events of pipelines and jobs.",
+    )
+    validation: EventValidation = setting(
+        one_of(EventValidation),
+        "count",
+        "What becomes of an event whose data does not fit the schema of its type: it is delivered "
+        "and counted, or rejected.",
     )
 
 

@@ -55,6 +55,13 @@ class JwtAlgorithm(StrEnum):
     EDDSA = "EdDSA"
 
 
+class EventValidation(StrEnum):
+    """What becomes of events whose data does not fit the schema of their type."""
+
+    COUNT = "count"
+    REJECT = "reject"
+
+
 class Sender(StrEnum):
     """What sends the requests."""
 

@@ -1,15 +1,25 @@
 """Events over the API, as those who publish see them."""
 
+from collections.abc import AsyncIterator
 from io import BytesIO
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 
 from notification_entrypoints.observability.metrics import Metrics
 from tests.entrypoints.api_examples import ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage
-from tests.entrypoints.checked_api import ApiResponse, CheckedClient
+from tests.entrypoints.checked_api import ApiResponse, CheckedClient, called
 from tests.support.samples import EVENT_TYPES
+
+
+@pytest.fixture
+async def strict(stage: Backstage) -> AsyncIterator[CheckedClient]:
+    """Give a client of the API of an installation that rejects data which does not fit."""
+    validation = evolve(stage.application.validation, rejects=True)
+    async with called(stage.but(validation=validation)) as client:
+        yield client
 
 
 class TestEvents:
@@ -74,6 +84,67 @@ class TestEvents:
         counted = metrics.rendered().decode()
         assert 'notification_events_total{result="rejected",source="http"} 1.0' in counted
         assert "notification_data_schema_mismatches_total{" in counted
+
+    async def test_data_that_does_not_fit_is_delivered_with_warnings(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        await create(api)
+        wrong = {**EVENT, "event_id": "w", "data": {"job_id": 7, "status": "lost"}}
+        one = await publish(api, wrong)
+        assert one.status == 202
+        said = {warning["field"]: warning["message"] for warning in one.json["warnings"]}
+        assert said.keys() == {"data.job_id", "data.status", "data.pipeline_id"}
+        assert said["data.status"].endswith("Give one of succeeded, failed, cancelled.")
+        batch = await publish(api, [wrong, EVENT, {**wrong, "event_id": "v"}])
+        assert ["warnings" in each for each in batch.json] == [False, False, True]
+        await stage.begin(3)
+
+    async def test_it_is_counted_once_however_often_it_is_published(
+        self, api: CheckedClient, stage: Backstage
+    ) -> None:
+        wrong = {**EVENT, "event_id": "w", "data": {}}
+        path = f"/environments/{ENVIRONMENT}/events"
+        for _ in range(2):
+            for headers in ({}, {"Idempotency-Key": "k"}):
+                await api.call("POST", path, json=wrong, headers=headers)
+        counted = stage.metrics.rendered().decode()
+        assert (
+            'notification_data_schema_mismatches_total{event_type="job-completed"} 1.0' in counted
+        )
+
+    async def test_where_it_is_rejected_the_whole_batch_is(
+        self, stage: Backstage, strict: CheckedClient
+    ) -> None:
+        await create(strict)
+        wrong = {**EVENT, "data": {**EVENT["data"], "status": "lost"}}
+        refused = await publish(strict, [EVENT, EVENT, EVENT, wrong])
+        assert (refused.status, refused.json["error_code"]) == (400, 1300)
+        assert refused.wrong_fields == {"[3].data.status"}
+        refused = await publish(strict, wrong)
+        assert refused.wrong_fields == {"data.status"}
+        assert 'result="rejected",source="http"} 2.0' in stage.metrics.rendered().decode()
+        assert (await publish(strict, EVENT)).json.keys() == {"event_id", "duplicate"}
+        await stage.begin(1)
+
+    async def test_a_duplicate_is_not_validated(
+        self, api: CheckedClient, strict: CheckedClient
+    ) -> None:
+        wrong = {**EVENT, "event_id": "w", "data": {}}
+        assert (await publish(api, wrong)).status == 202
+        again = await publish(strict, wrong)
+        assert (again.status, again.json) == (202, {"event_id": "w", "duplicate": True})
+        assert (await publish(strict, [wrong, {**wrong, "event_id": "x"}])).wrong_fields == {
+            "[1].data.job_id",
+            "[1].data.pipeline_id",
+            "[1].data.status",
+        }
+
+    async def test_many_wrong_values_take_little_time_to_be_told_of(
+        self, api: CheckedClient
+    ) -> None:
+        data = {"job_id": 1, "errors": [1] * 200_000}
+        answer = await publish(api, {**EVENT, "data": {**EVENT["data"], "job_id": 1, **data}})
+        assert [warning["field"] for warning in answer.json["warnings"]] == ["data.job_id"]
 
     async def test_an_event_may_have_a_mebibyte_but_not_a_byte_more(
         self, api: CheckedClient

@@ -222,6 +222,23 @@ async def test_the_event_types_are_those_of_the_catalogue(tmp_path: Path) -> Non
         ]
 
 
+@shows("EVENT_VALIDATION")
+@pytest.mark.parametrize("several", [False, True])
+async def test_data_that_does_not_fit_is_counted_or_rejected(*, several: bool) -> None:
+    fields = ENVIRONMENT, "job-completed", {"status": "lost"}
+    async with configured(EVENT_VALIDATION="count") as product:
+        await product.notifications.publish([product.notifications.event(*fields)])
+        counted = product.notifications.metrics.rendered().decode()
+        assert 'mismatches_total{event_type="job-completed"} 1.0' in counted
+    async with configured(EVENT_VALIDATION="reject") as product:
+        events = [product.notifications.event(*fields) for _ in range(2 if several else 1)]
+        with pytest.raises(InvalidEvent) as refused:
+            await product.notifications.publish(events)
+        prefix = "[0]." if several else ""
+        assert f"{prefix}data.status" in [detail.field for detail in refused.value.details]
+        assert not product.storage.state.events
+
+
 # How often, how long and how many at once.
 
 

@@ -1,8 +1,10 @@
 """Consuming: what reaches storage, what is acknowledged when, and what holds up whom."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock, patch
 
 import attrs
 import pytest
@@ -12,16 +14,17 @@ from notification_adapters.memory import (
     MemoryTopics,
 )
 from notification_adapters.memory.ingest import MemoryIngest
-from notification_core.errors import InvalidEvent, StorageUnusable
+from notification_core.errors import InvalidEvent, StorageUnavailable, StorageUnusable
 from notification_core.ingest.consumer import MAX_BYTES_PER_TRANSACTION, EventConsumer
 from notification_core.model.delivery import MAX_DELIVERIES_PER_TRANSACTION
 from notification_core.model.event import Event, Source
 from notification_core.model.message import Message
 from notification_core.ports.event_source import EventSource
 from tests.support.assembly import MemoryApp
-from tests.support.samples import a_webhook, an_event
+from tests.support.samples import EVENT_TYPES, a_webhook, an_event
 
 TOPIC = "job-events"
+FITTING = json.dumps(EVENT_TYPES["pipeline-created"].example).encode()
 
 
 def read(message: Message) -> Event:
@@ -72,6 +75,7 @@ class Member:
     topics: MemoryTopics = attrs.field(factory=MemoryTopics)
     source: Watched = attrs.field(init=False)
     consumer: EventConsumer = attrs.field(init=False)
+    mismatched_types: list[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.join()
@@ -100,6 +104,7 @@ class Member:
             self.topics.join(), lambda: len(state.events) + len(state.dead_letters)
         )
         process = self.app.another_process(faults=self.app.faults, source=Source.KAFKA)
+        self.mismatched_types = process.mismatched_types
         self.consumer = process.consumer(self.source, read)
 
     @asynccontextmanager
@@ -387,3 +392,65 @@ async def test_told_to_stop_while_storage_refuses_a_dead_letter_it_ends(
     async with asyncio.timeout(5):
         await task
     assert member.committed == 0
+
+
+# Data that does not fit the schema of its type: that of each event here, since it is empty.
+
+
+@pytest.fixture
+def strict(app: MemoryApp) -> Member:
+    return Member(attrs.evolve(app, rejects=True))
+
+
+async def test_data_that_does_not_fit_is_counted_once_for_each_event(member: Member) -> None:
+    member.send(b"1", b"2", b"1")
+    async with member.running():
+        await member.until_committed(3)
+    assert member.events == ["1", "2"]
+    assert member.mismatched_types == ["pipeline-created"] * 2
+
+
+async def test_data_that_does_not_fit_becomes_a_dead_letter_where_it_is_rejected(
+    strict: Member,
+) -> None:
+    def fitting(message: Message) -> Event:
+        event = read(message)
+        fits = event.event_id.startswith("good")
+        return attrs.evolve(event, data=FITTING if fits else b"{}")
+
+    strict.join(fitting)
+    strict.send(b"good 1", b"bad", b"poison", b"good 2")
+    async with strict.running():
+        await strict.until_committed(4)
+    assert strict.events == ["good 1", "good 2"]
+    assert strict.letters == [b"bad", b"poison"]
+    reason = strict.app.observer.dead_letters[0].reason
+    assert reason == "invalid_data: data.pipeline_id: This field is missing."
+    assert strict.mismatched_types == []
+
+
+async def test_a_known_event_is_not_rejected_when_it_is_read_again(app: MemoryApp) -> None:
+    lenient = Member(app)
+    lenient.send(b"1")
+    async with lenient.running():
+        await lenient.until_committed(1)
+    strict = Member(attrs.evolve(app, rejects=True))
+    strict.send(b"1", b"2")
+    async with strict.running():
+        await strict.until_committed(2)
+    assert (strict.events, strict.letters) == (["1"], [b"2"])
+
+
+async def test_while_nobody_can_tell_what_is_known_nothing_is_rejected(strict: Member) -> None:
+    history = strict.app.storage.history
+    away = AsyncMock(side_effect=StorageUnavailable("It is away."))
+    with patch.object(type(history), "known_events", away):
+        strict.send(b"1")
+        async with strict.running():
+            await strict.until_it_sleeps()
+            assert (strict.letters, strict.source.acknowledged) == ([], [])
+            away.side_effect = None
+            away.return_value = []
+            await strict.app.clock.advance(1)
+            await strict.until_committed(1)
+    assert strict.letters == [b"1"]

@@ -1,7 +1,7 @@
 """Looking back on events and deliveries, on SQL."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from notification_adapters.sql.stores.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
+from notification_core.model.event import EventKey
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -32,6 +33,7 @@ from notification_core.model.read_models import (
 from notification_core.ports.history import History
 
 _d, _e = deliveries.c, events.c
+_MAX_IDS = 1_000
 
 # Made once: every request about a delivery asks this.
 _ENVIRONMENT_OF = Statement(
@@ -105,6 +107,23 @@ class SqlHistory(History):
         if row is None:
             raise EventNotFound(event_id)
         return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
+
+    async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
+        """Return those of these keys that events are stored under."""
+        ids_of: dict[UUID, list[str]] = defaultdict(list)
+        for environment_id, event_id in keys:
+            ids_of[environment_id].append(event_id)
+        known: set[EventKey] = set()
+        async with self._database.query() as connection:
+            for environment_id, event_ids in ids_of.items():
+                for start in range(0, len(event_ids), _MAX_IDS):
+                    query = sa.select(_e.event_id).where(
+                        _e.event_id.in_(event_ids[start : start + _MAX_IDS]),
+                        _e.environment_id == environment_id,
+                    )
+                    found = (await connection.execute(query)).scalars()
+                    known |= {(environment_id, event_id) for event_id in found}
+        return known
 
     async def of_event(
         self, environment_id: UUID, event_id: str, limit: int, before: UUID | None = None

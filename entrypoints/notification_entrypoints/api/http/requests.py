@@ -18,11 +18,11 @@ import msgspec
 from aiohttp import StreamReader, hdrs, web
 from attrs import define, frozen
 
+from notification_adapters.event_formats.schema_errors import WHOLE, field_at
 from notification_adapters.event_formats.strict_json import MARKED, depth_error
 from notification_adapters.event_formats.validation import instant
 from notification_core.errors import Detail
 from notification_entrypoints.api.openapi.document import Parameter
-from notification_entrypoints.api.openapi.validation_messages import WHOLE, field_at
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 MAX_ELEMENTS = 1_000

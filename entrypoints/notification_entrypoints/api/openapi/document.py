@@ -19,10 +19,10 @@ import msgspec
 from attrs import field, frozen
 from jsonschema_rs import Draft202012Validator, Validator
 
+from notification_adapters.event_formats.schema_errors import DescribedSchema
 from notification_adapters.event_formats.validation import instant
 from notification_core.errors import Detail
 from notification_core.model.caller import Scope
-from notification_entrypoints.api.openapi.validation_messages import validation_errors
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Object: TypeAlias = "dict[str, Json]"
@@ -40,9 +40,9 @@ class Schema:
     _compile: Callable[[Object], Validator] = field(repr=False)
 
     @cached_property
-    def _validator(self) -> Validator:
+    def _described(self) -> DescribedSchema:
         # Each takes two milliseconds, and most processes judge by few of them.
-        return self._compile(self.root)
+        return DescribedSchema(self.root, self._compile(self.root), "/api/openapi.json")
 
     @property
     def fields(self) -> Collection[str]:
@@ -52,25 +52,7 @@ class Schema:
 
     def validate(self, value: object) -> Sequence[Detail]:
         """Return what is wrong with a value: of each field the first thing, at most a hundred."""
-        details: dict[str, Detail] = {}
-        for error in self._validator.iter_errors(value):
-            for detail in validation_errors(error, self._fields_at(error.schema_path)):
-                details.setdefault(detail.field, detail)
-            if len(details) >= _MAX_DETAILS:
-                break
-        return list(details.values())
-
-    def _fields_at(self, schema_path: Sequence[str | int]) -> Sequence[str]:
-        """Return the fields that can be given in the object whose schema was not met."""
-        node: Json = self.root
-        for step in schema_path[:-1]:
-            node = node.get(str(step)) if isinstance(node, dict) else None
-        properties = node.get("properties", {}) if isinstance(node, dict) else {}
-        return [
-            name
-            for name, field_schema in _objects(properties).items()
-            if not field_schema.get("readOnly")
-        ]
+        return self._described.errors(value, _MAX_DETAILS)
 
 
 class Reach(Enum):

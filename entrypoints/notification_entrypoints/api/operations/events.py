@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, tzinfo
 from functools import partial
-from itertools import filterfalse
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from aiohttp import web
 from attrs import evolve, field, frozen
 
 from notification_adapters.converters import ApiConverter
-from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.event_formats.event_json import read_events
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
+from notification_core.ingest.data_validation import DataValidation, Misfits
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
+from notification_core.model.event_types import EventCatalogue
+from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
@@ -37,9 +38,13 @@ class IngestMetrics(Protocol):
     def events_rejected(self, count: int) -> None:
         """Count events that were refused."""
 
-    @abstractmethod
-    def data_schema_mismatched(self, event_type: str) -> None:
-        """Count an event whose data does not match its schema."""
+
+class _Batch(NamedTuple):
+    """What a request publishes: a ``single`` event or an array, and those that do not fit."""
+
+    events: Sequence[Event]
+    single: bool
+    misfits: Misfits
 
 
 @frozen
@@ -52,7 +57,8 @@ class EventOperations:
 
     ingest: Ingest
     idempotency: Idempotency
-    schemas: DataSchemas
+    validation: DataValidation
+    catalogue: EventCatalogue
     metrics: IngestMetrics
     clock: Clock
     ids: IdGenerator
@@ -73,57 +79,63 @@ class EventOperations:
 
     async def types(self, _: ApiCall) -> web.Response:
         """Answer with the catalogue."""
-        return json_response(self.converter.dump(list(self.schemas.catalogue.types.values())))
+        return json_response(self.converter.dump(list(self.catalogue.types.values())))
 
     async def publish(self, call: ApiCall) -> web.Response:
-        """Publish one event or a batch.
-
-        Events that are refused are counted, and those whose data does not match their schema.
-        """
+        """Publish one event or a batch; count events that are refused."""
         now = self.clock.now()
         try:
             if len(call.body) <= _READ_AT_ONCE:
-                events, single, mismatched = self._read(call, now, lambda: str(self.ids(now)))
+                batch = self._read(call, now, lambda: str(self.ids(now)))
             else:
                 loop = asyncio.get_running_loop()
-                read, single, mismatched = await loop.run_in_executor(
-                    self._reader, self._read, call, now, str
-                )
+                batch = await loop.run_in_executor(self._reader, self._read, call, now, str)
                 # Missing ids are made here: what makes them is not for two threads at a time.
                 events = [
                     event if event.event_id else evolve(event, event_id=str(self.ids(now)))
-                    for event in read
+                    for event in batch.events
                 ]
+                batch = batch._replace(events=events)
+            if batch.misfits:
+                await self.validation.check(batch.events, batch.misfits, single=batch.single)
         except InvalidInput as error:
             # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
             parts = [detail.field.partition(".") for detail in error.details]
             rejected = {place if place.startswith("[") else "" for place, _, _ in parts}
             self.metrics.events_rejected(len(rejected))
             raise
-        for event in mismatched:
-            self.metrics.data_schema_mismatched(event.type)
-        publish = partial(self.ingest.publish, events)
         return await self.idempotency.respond_once(
-            call, publish, partial(_render, call, single=single)
+            call, partial(self._publish, batch), partial(_render, call, batch)
         )
 
-    def _read(
-        self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]
-    ) -> tuple[list[Event], bool, Sequence[Event]]:
-        """Return the events, whether it is a single one, and those that do not fit their schema."""
+    async def _publish(
+        self, batch: _Batch, make_records: RecordsOf[Sequence[Published]] | None
+    ) -> Sequence[Published]:
+        published = await self.ingest.publish(batch.events, make_records)
+        if batch.misfits:
+            self.validation.count_stored(batch.events, batch.misfits, published)
+        return published
+
+    def _read(self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]) -> _Batch:
         events, single = read_events(
             call.body,
             environment_id=call.environment_id,
             now=now,
             zone=self.zone,
-            catalogue=self.schemas.catalogue,
+            catalogue=self.catalogue,
             make_event_id=make_event_id,
         )
-        return events, single, [*filterfalse(self.schemas.fits, events)]
+        return _Batch(events, single, self.validation.misfits(events))
 
 
-def _render(call: ApiCall, published: Sequence[Published], *, single: bool) -> web.Response:
+def _render(call: ApiCall, batch: _Batch, published: Sequence[Published]) -> web.Response:
+    """Answer for each event; what does not fit its schema is a warning."""
     if any(event.dropped for event in published):
         raise EnvironmentBeingErased(call.environment_id)
-    shown = [{"event_id": event.event_id, "duplicate": event.duplicate} for event in published]
-    return json_response(_encode(shown[0] if single else shown), ACCEPTED)
+    shown: list[dict[str, object]] = [
+        {"event_id": event.event_id, "duplicate": event.duplicate} for event in published
+    ]
+    for index, details in batch.misfits.items():
+        if not published[index].duplicate:
+            shown[index]["warnings"] = [detail._asdict() for detail in details]
+    return json_response(_encode(shown[0] if batch.single else shown), ACCEPTED)
