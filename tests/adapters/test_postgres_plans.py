@@ -137,7 +137,7 @@ async def test_a_claim_beside_a_million_costs_what_it_takes(
         webhook_limits={DEAD: 0},
     )
     for _ in range(TIMES):
-        # Two looks at a thousand queues, some rows of each, and the begun ones with their events.
+        # Two looks at a thousand queues, some rows of each, and the claimed ones with their events.
         with reading_at_most(plans, 12_000):
             claimed = await storage.deliveries.acquire(claim)
         assert len(claimed.deliveries) == 500
@@ -283,20 +283,20 @@ async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batch
         await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
 
 
-def _result(begun: ClaimedDelivery) -> AttemptResult:
+def _result(claimed: ClaimedDelivery) -> AttemptResult:
     ids = IdGenerator(SystemClock())
     attempt = Attempt(
         log_id=ids(),
-        environment_id=begun.fence.environment_id,
-        webhook_id=begun.webhook_id,
-        delivery_id=begun.fence.delivery_id,
-        event_id=begun.event_id,
-        event_type=begun.event_type,
-        number=begun.fence.attempt,
+        environment_id=claimed.fence.environment_id,
+        webhook_id=claimed.webhook_id,
+        delivery_id=claimed.fence.delivery_id,
+        event_id=claimed.event_id,
+        event_type=claimed.event_type,
+        number=claimed.fence.attempt,
         outcome=AttemptOutcome.SUCCEEDED,
         started_at=BEGAN,
     )
-    return AttemptResult(begun.fence, attempt, Succeeded(), 1)
+    return AttemptResult(claimed.fence, attempt, Succeeded(), 1)
 
 
 async def test_a_batch_of_a_replay_of_a_million_costs_what_it_looks_at(

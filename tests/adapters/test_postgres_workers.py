@@ -42,7 +42,7 @@ class Place:
             assert await operator.fetchval(_END, lock_key(worker))
 
     async def begin(self, worker: UUID) -> None:
-        """Store a delivery that this worker has begun."""
+        """Store a delivery that this worker has claimed."""
         stored = event(str(uuid4()))
         delivery = NewDelivery(
             uuid4(), stored.event.environment_id, uuid4(), stored.event.event_id, claimed=True

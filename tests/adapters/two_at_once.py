@@ -42,13 +42,13 @@ class Scene:
 
     harness: Harness
     webhook: Webhook
-    begun: ClaimedDelivery | None = None
+    claimed: ClaimedDelivery | None = None
 
     @property
     def held(self) -> ClaimedDelivery:
         """The attempt that is being made."""
-        assert self.begun is not None
-        return self.begun
+        assert self.claimed is not None
+        return self.claimed
 
     @property
     def key(self) -> tuple[UUID, UUID]:
@@ -154,7 +154,7 @@ ACTS: Mapping[str, Act] = {
     "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
 }
 
-_OF_ONE_THAT_IS_BEGUN = (
+_OF_ONE_THAT_IS_CLAIMED = (
     ("succeed", "succeed"),
     ("succeed", "reap"),
     ("succeed", "expire"),
@@ -177,7 +177,7 @@ _OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
 
 
 PAIRS = [
-    *(("begun", *pair) for pair in _OF_ONE_THAT_IS_BEGUN),
+    *(("claimed", *pair) for pair in _OF_ONE_THAT_IS_CLAIMED),
     *(("waiting", *pair) for pair in _OF_ONE_THAT_WAITS),
     *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
     *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
@@ -213,11 +213,11 @@ class Stage:
             if begins == "disabled":
                 await self.storage.webhooks.replace(_disabled(webhook))
             return Scene(harness, webhook)
-        begun = await harness.hand_over(webhook)
+        claimed = await harness.hand_over(webhook)
         if begins == "arrived":
-            await harness.finish(begun)
+            await harness.finish(claimed)
         self.clock.jump(LEASE + DELAY)
-        return Scene(harness, webhook, begun)
+        return Scene(harness, webhook, claimed)
 
     async def in_this_order(
         self,
@@ -288,8 +288,8 @@ async def _drain(scene: Scene) -> int:
         claimed = await scene.harness.claim()
         if not claimed.deliveries:
             return sent
-        for begun in claimed.deliveries:
-            await scene.harness.finish(begun)
+        for delivery in claimed.deliveries:
+            await scene.harness.finish(delivery)
             sent += 1
 
 

@@ -1,8 +1,8 @@
 """What storage costs, without HTTP: ``python -m tests.benchmarks.storage_steps [URI]``.
 
-Prints the CPU of this process and the elapsed time per row of ingest (100 events, each with a begun
-delivery), finish (500 results) and acquire (500 due deliveries of 10 webhooks): on SQLite with
-``synchronous=FULL``, or in an empty PostgreSQL database at a URI.
+Prints the CPU of this process and the elapsed time per row of ingest (100 events, each with a
+claimed delivery), finish (500 results) and acquire (500 due deliveries of 10 webhooks): on SQLite
+with ``synchronous=FULL``, or in an empty PostgreSQL database at a URI.
 """
 
 import asyncio
@@ -89,14 +89,14 @@ class Load:
     async def run(self) -> None:
         """Measure all steps."""
         await self._subscribe()
-        begun: list[NewDelivery] = []
+        claimed: list[NewDelivery] = []
         for _ in range(ROUNDS):
-            begun += await self._ingest(begun=True)
-            while len(begun) >= RESULTS:
-                await self._finish(begun[:RESULTS])
-                del begun[:RESULTS]
+            claimed += await self._ingest(claimed=True)
+            while len(claimed) >= RESULTS:
+                await self._finish(claimed[:RESULTS])
+                del claimed[:RESULTS]
         for _ in range(ROUNDS):
-            await self._ingest(begun=False)
+            await self._ingest(claimed=False)
         await self._acquire()
 
     async def _subscribe(self) -> None:
@@ -108,7 +108,7 @@ class Load:
             webhook = Webhook(webhook_id, self._environment_id, "n", REQUEST.url, types, now, now)
             await self._storage.webhooks.add(webhook, most=WEBHOOKS)
 
-    async def _ingest(self, *, begun: bool) -> Sequence[NewDelivery]:
+    async def _ingest(self, *, claimed: bool) -> Sequence[NewDelivery]:
         events = [self._event() for _ in range(EVENTS)]
         deliveries = [
             NewDelivery(
@@ -116,12 +116,12 @@ class Load:
                 self._environment_id,
                 self._webhooks[number % WEBHOOKS],
                 one.event.event_id,
-                claimed=begun,
+                claimed=claimed,
             )
             for number, one in enumerate(events)
         ]
         planned = IngestPlan(WEBHOOKS, events, deliveries, self._worker, LEASE)
-        with self.meter.of("ingest" if begun else "queue", EVENTS):
+        with self.meter.of("ingest" if claimed else "queue", EVENTS):
             stored = await self._storage.deliveries.store(planned)
         assert stored, "as many changes as webhooks were made"
         return deliveries

@@ -177,13 +177,13 @@ class Harness:
         return next(one for one in claimed.deliveries if one.fence.delivery_id == delivery_id)
 
     async def hand_over(self, webhook: Webhook) -> ClaimedDelivery:
-        """Store one delivery that is begun already, whether or not a claim would give it."""
+        """Store one delivery that is claimed already, whether or not a claim would give it."""
         event = self.event(environment_id=webhook.environment_id)
-        begun = self.to(webhook, event, claimed=True)
-        await self.ingest([event], [begun], self.worker)
-        fence = Fence(begun.delivery_id, webhook.environment_id, 1, self.worker)
+        claimed = self.to(webhook, event, claimed=True)
+        await self.ingest([event], [claimed], self.worker)
+        fence = Fence(claimed.delivery_id, webhook.environment_id, 1, self.worker)
         return ClaimedDelivery(
-            fence, webhook.webhook_id, begun.event_id, event.event.type, 0, event.body or b""
+            fence, webhook.webhook_id, claimed.event_id, event.event.type, 0, event.body or b""
         )
 
     async def claim(self, storage: Storage | None = None, **changes: Any) -> Claimed:

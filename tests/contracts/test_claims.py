@@ -49,13 +49,13 @@ async def test_a_claim_of_nothing_tells_the_change_counter_as_well(harness: Harn
 
 async def test_what_is_not_due_yet_waits_and_tells_how_long(harness: Harness) -> None:
     webhook = await harness.webhook()
-    begun = await harness.begin(webhook)
-    await harness.finish(begun, Retry(timedelta(seconds=10)))
+    delivery = await harness.begin(webhook)
+    await harness.finish(delivery, Retry(timedelta(seconds=10)))
     await harness.clock.advance(4)
     claimed = await harness.claim()
     assert (claimed.deliveries, claimed.next_due) == ((), timedelta(seconds=6))
     await harness.clock.advance(6)
-    assert ids_of(await harness.claim()) == [begun.fence.delivery_id]
+    assert ids_of(await harness.claim()) == [delivery.fence.delivery_id]
 
 
 async def test_a_claim_tells_when_the_next_is_due_beside_what_it_took(harness: Harness) -> None:

@@ -111,7 +111,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._clock = storages.clock
         self._webhooks: list[Webhook] = []
         self._rows = Rows({}, frozenset(), 0)
-        self._begun: list[ClaimedDelivery] = []
+        self._claimed: list[ClaimedDelivery] = []
         self._replays: list[Replay] = []
         self._erasing: set[UUID] = set()
 
@@ -144,10 +144,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._all(lambda harness: harness.storage.webhooks.add(webhook, most=9))
         self._webhooks.append(webhook)
 
-    @rule(webhook=ANY, number=st.integers(1, 4), begun=st.booleans())
-    def publish(self, webhook: int, number: int, begun: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(webhook=ANY, number=st.integers(1, 4), claimed=st.booleans())
+    def publish(self, webhook: int, number: int, claimed: bool) -> None:  # noqa: FBT001 - drawn
         for _ in range(number):
-            self._publish([self._webhook(webhook)], begun=begun)
+            self._publish([self._webhook(webhook)], claimed=claimed)
 
     @rule(environment_id=st.sampled_from(ENVIRONMENTS), skipped=st.booleans())
     def publish_to_all(self, environment_id: UUID, skipped: bool) -> None:  # noqa: FBT001 - drawn
@@ -186,7 +186,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def claim(self, bounds: Mapping[str, Any], full: int | None) -> None:
         webhook_limits = {} if full is None else {self._webhook(full).webhook_id: 0}
         claim = Claim(lease=LEASE, webhook_limits=webhook_limits, **bounds)
-        self._begun += self._all(lambda harness: _acquired(harness, claim)).deliveries
+        self._claimed += self._all(lambda harness: _acquired(harness, claim)).deliveries
 
     @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2))
     def finish(
@@ -196,13 +196,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         version: int,
     ) -> None:
         results = [
-            self._harness.result(begun, how[0], how[1], version) for begun in self._some(data)
+            self._harness.result(claimed, how[0], how[1], version) for claimed in self._some(data)
         ]
         self._all(lambda harness: harness.storage.deliveries.finish(results, DELAY))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        fences = [begun.fence for begun in self._some(data)]
+        fences = [claimed.fence for claimed in self._some(data)]
         self._all(lambda harness: harness.storage.deliveries.release(fences))
 
     @rule(dead=st.lists(st.sampled_from(WORKERS), unique=True))
@@ -356,16 +356,16 @@ class DeliveryMachine(RuleBasedStateMachine):
     def _ago(self, seconds: float) -> datetime:
         return self._clock.now() - timedelta(seconds=seconds)
 
-    def _publish(self, to: Collection[Webhook], *, begun: bool = False, **how: Any) -> None:
+    def _publish(self, to: Collection[Webhook], *, claimed: bool = False, **how: Any) -> None:
         """Store an event with a delivery to each webhook, all of one environment."""
         open_to = [one for one in to if one.environment_id not in self._erasing]
         if not open_to:
             return
         event = self._harness.event(environment_id=open_to[0].environment_id)
-        new = [self._harness.to(one, event, claimed=begun, **how) for one in open_to]
+        new = [self._harness.to(one, event, claimed=claimed, **how) for one in open_to]
         self._all(lambda harness: harness.ingest([event], new, WORKERS[0]))
-        if begun:
-            self._begun += [
+        if claimed:
+            self._claimed += [
                 ClaimedDelivery(
                     Fence(one.delivery_id, one.environment_id, 1, WORKERS[0]),
                     webhook_id=one.webhook_id,
@@ -379,14 +379,14 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._clock.jump(timedelta(milliseconds=1))
 
     def _some(self, data: st.DataObject) -> list[ClaimedDelivery]:
-        """Draw some of all that was ever begun, what others took over too."""
-        if not self._begun:
+        """Draw some of all that was ever claimed, what others took over too."""
+        if not self._claimed:
             return []
-        return data.draw(st.lists(st.sampled_from(self._begun), max_size=4, unique_by=_fence_of))
+        return data.draw(st.lists(st.sampled_from(self._claimed), max_size=4, unique_by=_fence_of))
 
 
-def _fence_of(begun: ClaimedDelivery) -> Fence:
-    return begun.fence
+def _fence_of(claimed: ClaimedDelivery) -> Fence:
+    return claimed.fence
 
 
 async def _torn(harness: Harness, event: EventToStore, new: NewDelivery) -> None:

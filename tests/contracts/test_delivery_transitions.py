@@ -69,7 +69,7 @@ def _expected(before: Stored, transition: Transition) -> Stored:
 async def _begin_all(harness: Harness) -> dict[UUID, ClaimedDelivery]:
     await harness.clock.advance(4 * HOUR.total_seconds())
     claimed = await harness.claim(lease=timedelta(days=1))
-    return {begun.fence.delivery_id: begun for begun in claimed.deliveries}
+    return {delivery.fence.delivery_id: delivery for delivery in claimed.deliveries}
 
 
 async def _attempted(harness: Harness, histories: Sequence[Any]) -> dict[UUID, Any]:

@@ -150,13 +150,13 @@ async def test_subscriptions_are_never_stale(harness: Harness) -> None:
 async def test_stored_at_once_are_new_events_with_their_deliveries(harness: Harness) -> None:
     webhook = await harness.webhook()
     events = [harness.event(one) for one in ("b", "a", "unwanted")]
-    begun, due = harness.to(webhook, events[0], claimed=True), harness.to(webhook, events[1])
+    claimed, due = harness.to(webhook, events[0], claimed=True), harness.to(webhook, events[1])
     skipped = evolve(
         due, delivery_id=harness.ids(), state=DeliveryState.SKIPPED, reason=EndReason.QUEUE_FULL
     )
-    told = await harness.store(events, [begun, due, skipped], worker=harness.worker)
+    told = await harness.store(events, [claimed, due, skipped], worker=harness.worker)
     assert told == {(harness.environment_id, one): Arrival.NEW for one in ("a", "b", "unwanted")}
-    fence = Fence(begun.delivery_id, harness.environment_id, 1, harness.worker)
+    fence = Fence(claimed.delivery_id, harness.environment_id, 1, harness.worker)
     assert list(await harness.storage.deliveries.leased(harness.worker)) == [fence]
     assert ids_of(await harness.claim(worker=harness.other_worker)) == [due.delivery_id]
 
@@ -195,26 +195,28 @@ async def test_of_the_same_event_stored_twice_at_once_one_is_new(harness: Harnes
     assert len((await harness.claim()).deliveries) == 1
 
 
-async def test_begun_deliveries_belong_to_their_worker(harness: Harness) -> None:
+async def test_claimed_deliveries_belong_to_their_worker(harness: Harness) -> None:
     webhook = await harness.webhook()
     event = harness.event()
-    begun, due = harness.to(webhook, event, claimed=True), harness.to(webhook, event)
-    await harness.ingest([event], [begun, due], worker=harness.worker)
-    fence = Fence(begun.delivery_id, harness.environment_id, 1, harness.worker)
+    claimed, due = harness.to(webhook, event, claimed=True), harness.to(webhook, event)
+    await harness.ingest([event], [claimed, due], worker=harness.worker)
+    fence = Fence(claimed.delivery_id, harness.environment_id, 1, harness.worker)
     assert list(await harness.storage.deliveries.leased(harness.worker)) == [fence]
     assert ids_of(await harness.claim(worker=harness.other_worker)) == [due.delivery_id]
 
 
-async def test_a_begun_delivery_goes_to_others_when_its_lease_is_over(harness: Harness) -> None:
+async def test_a_claimed_delivery_goes_to_others_when_its_lease_is_over(harness: Harness) -> None:
     webhook = await harness.webhook()
     event = harness.event()
-    begun = harness.to(webhook, event, claimed=True)
-    await harness.ingest([event], [begun], worker=harness.worker)
+    claimed = harness.to(webhook, event, claimed=True)
+    await harness.ingest([event], [claimed], worker=harness.worker)
     await harness.clock.advance(LEASE.total_seconds() + 1)
     assert await harness.storage.deliveries.reap([], LEASE) == 1
     await harness.clock.advance(LEASE.total_seconds())
     (taken,) = (await harness.claim(worker=harness.other_worker)).deliveries
-    assert taken.fence == Fence(begun.delivery_id, harness.environment_id, 2, harness.other_worker)
+    assert taken.fence == Fence(
+        claimed.delivery_id, harness.environment_id, 2, harness.other_worker
+    )
 
 
 async def test_a_skipped_delivery_is_never_claimed(harness: Harness) -> None:

@@ -141,8 +141,8 @@ async def test_no_more_is_made_than_there_is_room_for(harness: Harness) -> None:
     assert await _advance(harness, replay, max_waiting=2) == NO_PROGRESS
     claimed = await harness.claim(limit=1)
     assert (await _advance(harness, replay, max_waiting=2)).made == 1
-    for begun in (*claimed.deliveries, *(await harness.claim()).deliveries):
-        await harness.finish(begun)
+    for delivery in (*claimed.deliveries, *(await harness.claim()).deliveries):
+        await harness.finish(delivery)
     await _run(harness, replay)
     assert [one.event_id for one in await _made(harness, webhook)] == events
 
@@ -189,8 +189,8 @@ async def test_an_event_that_failed_several_times_is_replayed_once(harness: Harn
     for _ in range(2):
         replay = await _start(harness, webhook)
         assert (await _run(harness, replay)).replayed == 1
-        (begun,) = (await harness.claim()).deliveries
-        await harness.finish(begun, Failed())
+        (claimed,) = (await harness.claim()).deliveries
+        await harness.finish(claimed, Failed())
         harness.clock.jump(timedelta(milliseconds=1))
 
 
@@ -202,8 +202,8 @@ async def test_what_has_arrived_since_or_is_on_its_way_is_passed_over(harness: H
     selection = Selection(LONG_AGO, until, frozenset(NOT_ARRIVED))
     assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 1
     assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 0
-    (begun,) = (await harness.claim()).deliveries
-    await harness.finish(begun)
+    (claimed,) = (await harness.claim()).deliveries
+    await harness.finish(claimed)
     assert (await _run(harness, await _start(harness, webhook, selection=selection))).replayed == 0
 
 
@@ -216,8 +216,8 @@ async def test_what_arrived_is_replayed_as_often_as_it_is_asked_for(harness: Har
         assert (
             await _run(harness, await _start(harness, webhook, selection=selection))
         ).replayed == 1
-        (begun,) = (await harness.claim()).deliveries
-        await harness.finish(begun)
+        (claimed,) = (await harness.claim()).deliveries
+        await harness.finish(claimed)
 
 
 async def test_nothing_is_replayed_of_others_of_pending_ones_and_of_events_without_a_body(

@@ -11,9 +11,9 @@ from tests.contracts.harness import Harness, ids_of
 
 async def _failed(harness: Harness) -> DeliveryView:
     """Return a delivery that has failed for good."""
-    begun = await harness.begin(await harness.webhook())
-    await harness.finish(begun, Failed())
-    return await harness.storage.history.delivery(harness.environment_id, begun.fence.delivery_id)
+    claimed = await harness.begin(await harness.webhook())
+    await harness.finish(claimed, Failed())
+    return await harness.storage.history.delivery(harness.environment_id, claimed.fence.delivery_id)
 
 
 async def test_a_retry_is_one_more_delivery_of_the_same_event_that_is_due_at_once(
@@ -22,11 +22,11 @@ async def test_a_retry_is_one_more_delivery_of_the_same_event_that_is_due_at_onc
     failed = await _failed(harness)
     again = harness.ids()
     await harness.storage.replays.retry(failed, again)
-    (begun,) = (await harness.claim(harness.rival)).deliveries
-    assert (begun.fence.delivery_id, begun.fence.attempt, begun.failures) == (again, 1, 0)
-    assert (begun.webhook_id, begun.event_id) == (failed.webhook_id, failed.event_id)
-    assert begun.body.startswith(b'{"id":"%b"' % failed.event_id.encode())
-    await harness.finish(begun)
+    (claimed,) = (await harness.claim(harness.rival)).deliveries
+    assert (claimed.fence.delivery_id, claimed.fence.attempt, claimed.failures) == (again, 1, 0)
+    assert (claimed.webhook_id, claimed.event_id) == (failed.webhook_id, failed.event_id)
+    assert claimed.body.startswith(b'{"id":"%b"' % failed.event_id.encode())
+    await harness.finish(claimed)
     made = await harness.storage.history.delivery(harness.environment_id, again)
     assert (made.origin, made.state, made.created_at) == (
         DeliveryOrigin.RETRY,

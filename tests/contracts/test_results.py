@@ -66,8 +66,8 @@ async def test_many_results_are_written_at_once(harness: Harness) -> None:
     claimed = await harness.claim()
     next_steps: list[NextStep] = [Succeeded(), Retry(SECOND), Failed()]
     results = [
-        harness.result(begun, next_steps[number % 3])
-        for number, begun in enumerate(claimed.deliveries)
+        harness.result(delivery, next_steps[number % 3])
+        for number, delivery in enumerate(claimed.deliveries)
     ]
     assert not await harness.storage.deliveries.finish(results, DELAY)
     states = [(await harness.probe(one.fence.delivery_id)).state for one in results]

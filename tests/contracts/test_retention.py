@@ -90,8 +90,10 @@ async def test_an_event_of_which_a_delivery_waits_stays_with_all_its_deliveries(
     arrived, waits = harness.to(one, event, claimed=True), harness.to(other, event)
     await harness.ingest([event], [arrived, waits], harness.worker)
     (leased,) = await harness.storage.deliveries.leased(harness.worker)
-    begun = ClaimedDelivery(leased, one.webhook_id, event.event.event_id, event.event.type, 0, b"")
-    await harness.finish(begun)
+    claimed = ClaimedDelivery(
+        leased, one.webhook_id, event.event.event_id, event.event.type, 0, b""
+    )
+    await harness.finish(claimed)
     await harness.clock.advance(21 * DAY.total_seconds())
     await _forget(harness)
     assert (await harness.probe(arrived.delivery_id)).state is DeliveryState.SUCCEEDED

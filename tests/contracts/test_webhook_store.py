@@ -193,17 +193,17 @@ async def test_deleting_cancels_all_that_is_being_attempted_and_a_batch_of_the_r
 ) -> None:
     webhook, other = await harness.webhook(), await harness.webhook()
     event = harness.event()
-    begun = [harness.to(webhook, event, claimed=True) for _ in range(1500)]
+    claimed = [harness.to(webhook, event, claimed=True) for _ in range(1500)]
     waiting = [harness.to(webhook, event) for _ in range(10)]
     neighbours = [harness.to(other, event, claimed=True), harness.to(other, event)]
-    await harness.ingest([event], [*begun, *waiting, *neighbours], harness.worker)
+    await harness.ingest([event], [*claimed, *waiting, *neighbours], harness.worker)
     await harness.storage.webhooks.delete(
         harness.environment_id, webhook.webhook_id, harness.clock.now()
     )
-    for one in [*begun[::100], *waiting]:
+    for one in [*claimed[::100], *waiting]:
         stored = await harness.probe(one.delivery_id)
         assert (stored.state, stored.reason) == (DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
-    assert (await harness.probe(begun[0].delivery_id)).worker == harness.worker
+    assert (await harness.probe(claimed[0].delivery_id)).worker == harness.worker
     for one in neighbours:
         assert (await harness.probe(one.delivery_id)).state is DeliveryState.PENDING
 

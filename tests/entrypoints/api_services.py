@@ -218,7 +218,7 @@ async def log_success(stage: Backstage) -> Attempt:
 
 
 async def log_success_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
-    """Let a delivery that was begun succeed."""
+    """Let a delivery that was claimed succeed."""
     attempt = attempt_of(claimed)
     await stage.end(attempt, claimed, Succeeded())
     return attempt
@@ -231,7 +231,7 @@ async def log_gone(stage: Backstage) -> Attempt:
 
 
 async def log_gone_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
-    """Let a delivery that was begun be answered with 410, which disables its webhook."""
+    """Let a delivery that was claimed be answered with 410, which disables its webhook."""
     attempt = attempt_of(
         claimed,
         outcome=AttemptOutcome.FAILED,

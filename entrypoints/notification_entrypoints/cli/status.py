@@ -33,7 +33,7 @@ class _LastMinute(msgspec.Struct):
 class _Status(msgspec.Struct):
     waiting: int
     waiting_is_exact: bool
-    begun: int
+    claimed: int
     webhooks_waiting: int
     oldest_due_seconds: float | None
     workers: list[str]
@@ -89,7 +89,7 @@ def _shown(response: bytes) -> Mapping[str, object]:
         oldest_due = f"{format_duration(timedelta(seconds=round(seconds, 1)))} ago"
     return {
         "waiting": f"{status.waiting:,}{more}, for {status.webhooks_waiting:,} webhooks",
-        "being sent": f"{status.begun:,}",
+        "being sent": f"{status.claimed:,}",
         "oldest due": oldest_due,
         "workers": f"{len(status.workers)}, {own}",
         "last minute": f"{done.rate(done.events)} events",

@@ -62,7 +62,7 @@ class StatusReport(StatusSource):
         return {
             "waiting": size.waiting,
             "waiting_is_exact": size.waiting < MAX_COUNTED,
-            "begun": size.claimed,
+            "claimed": size.claimed,
             "webhooks_waiting": size.webhooks,
             "oldest_due_seconds": None if oldest is None else oldest.total_seconds(),
             "workers": sorted(str(worker) for worker in {*size.workers, self.worker} if worker),

@@ -54,9 +54,9 @@ async def test_a_webhook_shows_its_latest_attempt_and_its_latest_error(
 async def test_a_success_leaves_the_latest_error(api: CheckedClient, stage: Backstage) -> None:
     webhook = await create(api)
     await publish(api, [EVENT] * 2)
-    begun_before, begun_after = await stage.begin(2)
-    error = await log_gone_of(stage, begun_before)
-    success = await log_success_of(stage, begun_after)
+    claimed_before, claimed_after = await stage.begin(2)
+    error = await log_gone_of(stage, claimed_before)
+    success = await log_success_of(stage, claimed_after)
     shown = (await api.get(path_of(webhook))).json
     assert shown["last_errored"]["log_id"] == str(error.log_id)
     assert shown["last_triggered"]["log_id"] == str(success.log_id)

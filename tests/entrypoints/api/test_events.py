@@ -60,8 +60,8 @@ class TestEvents:
         headers = {"Content-Type": "application/json"}
         path = f"/environments/{ENVIRONMENT}/events"
         assert (await api.call("POST", path, data=BytesIO(body), headers=headers)).status == 202
-        (begun,) = await stage.begin(1)
-        assert begun.body.endswith(b'"data":' + data + b"}")
+        (claimed,) = await stage.begin(1)
+        assert claimed.body.endswith(b'"data":' + data + b"}")
 
     async def test_a_refused_batch_stores_nothing(
         self, api: CheckedClient, stage: Backstage

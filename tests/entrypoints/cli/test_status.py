@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE
 STATUS = {
     "waiting": 1234,
     "waiting_is_exact": True,
-    "begun": 3,
+    "claimed": 3,
     "webhooks_waiting": 2,
     "oldest_due_seconds": 61.52,
     "workers": ["019aa5b0-0000-7000-8000-000000000001"],

@@ -98,7 +98,7 @@ async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
     assert await status(client) == {
         "waiting": 12,
         "waiting_is_exact": True,
-        "begun": 3,
+        "claimed": 3,
         "webhooks_waiting": 2,
         "oldest_due_seconds": 1.5,
         "workers": sorted([str(WORKER), str(other)]),

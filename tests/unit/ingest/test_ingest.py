@@ -166,7 +166,7 @@ async def test_a_disabled_webhook_gets_a_skipped_delivery(app: MemoryApp, hands:
     assert app.observer.stored == (0, 0, 1)
 
 
-async def test_what_the_dispatcher_has_a_place_for_is_begun_and_handed_over(
+async def test_what_the_dispatcher_has_a_place_for_is_claimed_and_handed_over(
     app: MemoryApp, hands: Hands
 ) -> None:
     for _ in range(3):
