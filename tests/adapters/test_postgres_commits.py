@@ -178,10 +178,10 @@ async def test_other_acknowledgements_of_what_was_found_wait_for_the_standby_too
     own_server: OwnServer, database: str
 ) -> None:
     now = datetime.now(UTC)
-    kept = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"response", now)
+    stored = StoredResponse(ENVIRONMENT_ID, "request", "fingerprint", b"response", now)
     async with impatient(own_server, database) as storage:
         async with storage.deliveries.ingesting() as transaction:
-            await transaction.add_records([kept])
+            await transaction.add_records([stored])
         await remove_standby(own_server)
         with pytest.raises(UnknownCommit):
             await storage.idempotency.find(

@@ -43,56 +43,58 @@ async def _log(harness: Harness, environment_id: UUID | None) -> Sequence[AuditE
     return list(await harness.rival.audit.page(environment_id, 1000))
 
 
-async def create_a_webhook(harness: Harness, kept: RequestRecords) -> None:
+async def create_a_webhook(harness: Harness, records: RequestRecords) -> None:
     webhook = await harness.webhook()
-    await harness.storage.webhooks.add(evolve(webhook, webhook_id=harness.ids()), 100, kept)
+    await harness.storage.webhooks.add(evolve(webhook, webhook_id=harness.ids()), 100, records)
 
 
-async def replace_a_webhook(harness: Harness, kept: RequestRecords) -> None:
+async def replace_a_webhook(harness: Harness, records: RequestRecords) -> None:
     webhook = await harness.webhook()
-    await harness.storage.webhooks.replace(evolve(webhook, version=2), kept)
+    await harness.storage.webhooks.replace(evolve(webhook, version=2), records)
 
 
-async def delete_a_webhook(harness: Harness, kept: RequestRecords) -> None:
+async def delete_a_webhook(harness: Harness, records: RequestRecords) -> None:
     webhook = await harness.webhook()
     key = webhook.environment_id, webhook.webhook_id
-    await harness.storage.webhooks.delete(*key, harness.clock.now(), None, kept)
+    await harness.storage.webhooks.delete(*key, harness.clock.now(), None, records)
 
 
-async def rotate_a_key(harness: Harness, kept: RequestRecords) -> None:
+async def rotate_a_key(harness: Harness, records: RequestRecords) -> None:
     now = harness.clock.now()
     key = new_signing_key(harness.environment_id, now, os.urandom(32), 1)
-    await harness.storage.signing_keys.rotate(key, now + DELAY, kept)
+    await harness.storage.signing_keys.rotate(key, now + DELAY, records)
 
 
-async def make_a_first_key(harness: Harness, kept: RequestRecords) -> None:
-    for each in (kept, [_entry(harness)]):
+async def make_a_first_key(harness: Harness, records: RequestRecords) -> None:
+    for each in (records, [_entry(harness)]):
         # The second one finds the key: there is nothing to tell of.
         key = new_signing_key(harness.environment_id, harness.clock.now(), os.urandom(32))
         await harness.storage.signing_keys.add_first(key, each)
 
 
-async def begin_a_replay(harness: Harness, kept: RequestRecords) -> None:
-    await harness.storage.replays.add(_replay(harness, (await harness.webhook()).webhook_id), kept)
+async def begin_a_replay(harness: Harness, records: RequestRecords) -> None:
+    await harness.storage.replays.add(
+        _replay(harness, (await harness.webhook()).webhook_id), records
+    )
 
 
-async def cancel_a_replay(harness: Harness, kept: RequestRecords) -> None:
+async def cancel_a_replay(harness: Harness, records: RequestRecords) -> None:
     replay = _replay(harness, (await harness.webhook()).webhook_id)
     await harness.storage.replays.add(replay)
     key = replay.environment_id, replay.webhook_id, replay.replay_id
-    await harness.storage.replays.cancel(*key, harness.clock.now(), kept)
+    await harness.storage.replays.cancel(*key, harness.clock.now(), records)
     # Once it has ended there is nothing to tell of.
     await harness.storage.replays.cancel(*key, harness.clock.now(), [_entry(harness)])
 
 
-async def make_an_api_key(harness: Harness, kept: RequestRecords) -> None:
-    await harness.storage.api_keys.add(_api_key(harness), kept)
+async def make_an_api_key(harness: Harness, records: RequestRecords) -> None:
+    await harness.storage.api_keys.add(_api_key(harness), records)
 
 
-async def revoke_an_api_key(harness: Harness, kept: RequestRecords) -> None:
+async def revoke_an_api_key(harness: Harness, records: RequestRecords) -> None:
     key = _api_key(harness)
     await harness.storage.api_keys.add(key)
-    await harness.storage.api_keys.revoke(key.key_id, harness.clock.now(), kept)
+    await harness.storage.api_keys.revoke(key.key_id, harness.clock.now(), records)
     await harness.storage.api_keys.revoke(key.key_id, harness.clock.now(), [_entry(harness)])
 
 
@@ -133,17 +135,17 @@ async def test_what_is_not_changed_is_not_told_of(harness: Harness) -> None:
     webhook = await harness.webhook()
     key, nobody = (webhook.environment_id, webhook.webhook_id), harness.ids()
     store, now = harness.storage.webhooks, harness.clock.now()
-    kept = [_entry(harness)]
+    records = [_entry(harness)]
     with pytest.raises(TooManyWebhooks):
-        await store.add(evolve(webhook, webhook_id=harness.ids()), 1, kept)
+        await store.add(evolve(webhook, webhook_id=harness.ids()), 1, records)
     with pytest.raises(WebhookChanged):
-        await store.replace(evolve(webhook, version=7), kept)
+        await store.replace(evolve(webhook, version=7), records)
     with pytest.raises(WebhookChanged):
-        await store.delete(*key, now, 7, kept)
+        await store.delete(*key, now, 7, records)
     with pytest.raises(WebhookNotFound):
-        await store.delete(harness.other_environment_id, webhook.webhook_id, now, None, kept)
+        await store.delete(harness.other_environment_id, webhook.webhook_id, now, None, records)
     with pytest.raises(ReplayNotFound):
-        await harness.storage.replays.cancel(*key, nobody, now, kept)
+        await harness.storage.replays.cancel(*key, nobody, now, records)
     assert await _log(harness, harness.environment_id) == []
 
 

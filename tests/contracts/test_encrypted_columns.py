@@ -42,9 +42,9 @@ async def fill(harness: Harness) -> Webhook:
         await harness.webhook(custom_headers=headers) for headers in (HEADERS, HEADERS, {})
     ]
     now = harness.clock.now()
-    kept = StoredResponse(harness.environment_id, "first", "asked", b"\x00answer", now)
+    stored = StoredResponse(harness.environment_id, "first", "asked", b"\x00answer", now)
     await harness.storage.webhooks.delete(
-        harness.environment_id, buried.webhook_id, now, records=[kept]
+        harness.environment_id, buried.webhook_id, now, records=[stored]
     )
     return standing
 

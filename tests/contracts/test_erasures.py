@@ -32,10 +32,10 @@ async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     await harness.finish(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
     await harness.publish(webhook, 3)
     unwanted = harness.event(environment_id=environment_id, whole=False)
-    kept = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)
+    stored = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:
         await transaction.add_events([unwanted])
-        await transaction.add_records([kept, _entry(harness, environment_id)])
+        await transaction.add_records([stored, _entry(harness, environment_id)])
     selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
     replay = Replay(harness.ids(), environment_id, webhook.webhook_id, selection, now)
     await store.replays.add(replay)
@@ -93,8 +93,8 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(harness
 
 async def test_who_began_it_is_kept_once(harness: Harness) -> None:
     first, again, anew = (_entry(harness, None) for _ in range(3))
-    for kept in (first, again):
-        await harness.storage.erasures.begin(harness.environment_id, harness.clock.now(), [kept])
+    for record in (first, again):
+        await harness.storage.erasures.begin(harness.environment_id, harness.clock.now(), [record])
     assert list(await harness.rival.audit.page(None, limit=10)) == [first]
     await _erase(harness, harness.environment_id)
     await harness.storage.erasures.begin(harness.environment_id, harness.clock.now(), [anew])

@@ -344,9 +344,11 @@ async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(harness: Har
 
 async def test_a_replay_that_was_answered_is_not_begun_again(harness: Harness) -> None:
     webhook = await harness.webhook()
-    kept = StoredResponse(harness.environment_id, "replay", "asked", b"answer", harness.clock.now())
+    stored = StoredResponse(
+        harness.environment_id, "replay", "asked", b"answer", harness.clock.now()
+    )
     replay = await _run(harness, await _start(harness, webhook))
     once = evolve(replay, replay_id=harness.ids(), state=ReplayState.RUNNING)
-    await harness.storage.replays.add(once, [kept])
+    await harness.storage.replays.add(once, [stored])
     with pytest.raises(ResponseAlreadyStored):
-        await harness.rival.replays.add(evolve(once, replay_id=harness.ids()), [kept])
+        await harness.rival.replays.add(evolve(once, replay_id=harness.ids()), [stored])

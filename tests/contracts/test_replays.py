@@ -49,9 +49,11 @@ async def test_an_event_whose_body_is_gone_cannot_be_sent_again(harness: Harness
 
 async def test_a_retry_that_was_answered_is_not_made_again(harness: Harness) -> None:
     failed = await _failed(harness)
-    kept = StoredResponse(harness.environment_id, "retry", "asked", b"answer", harness.clock.now())
+    stored = StoredResponse(
+        harness.environment_id, "retry", "asked", b"answer", harness.clock.now()
+    )
     once = harness.ids()
-    await harness.storage.replays.retry(failed, once, [kept])
+    await harness.storage.replays.retry(failed, once, [stored])
     with pytest.raises(ResponseAlreadyStored):
-        await harness.rival.replays.retry(failed, harness.ids(), [kept])
+        await harness.rival.replays.retry(failed, harness.ids(), [stored])
     assert ids_of(await harness.claim()) == [once]

@@ -23,7 +23,9 @@ from notification_core.model.webhook import Webhook
 from tests.contracts.harness import DELAY, LEASE, Harness, ids_of
 
 
-async def _begin(harness: Harness, webhook: Webhook, kept: RequestRecords = ()) -> ClaimedDelivery:
+async def _begin(
+    harness: Harness, webhook: Webhook, records: RequestRecords = ()
+) -> ClaimedDelivery:
     """Begin a test of a webhook."""
     event = harness.event(f"test-{harness.ids()}")
     claimed = ClaimedDelivery(
@@ -34,7 +36,7 @@ async def _begin(harness: Harness, webhook: Webhook, kept: RequestRecords = ()) 
         failures=0,
         body=event.body or b"",
     )
-    await harness.storage.webhook_tests.begin(event, claimed, LEASE, kept)
+    await harness.storage.webhook_tests.begin(event, claimed, LEASE, records)
     return claimed
 
 

@@ -136,13 +136,17 @@ class FaultyKeys(SigningKeyStore):
     async def keys_of(self, environment_ids: Collection[UUID]) -> Sequence[SigningKey]:
         return await self._faults.call("keys_of", lambda: self._store.keys_of(environment_ids))
 
-    async def add_first(self, key: SigningKey, kept: RequestRecords = ()) -> Sequence[SigningKey]:
-        return await self._faults.call("add_first", lambda: self._store.add_first(key, kept))
+    async def add_first(
+        self, key: SigningKey, records: RequestRecords = ()
+    ) -> Sequence[SigningKey]:
+        return await self._faults.call("add_first", lambda: self._store.add_first(key, records))
 
     async def rotate(
-        self, key: SigningKey, others_expire_at: datetime, kept: RequestRecords = ()
+        self, key: SigningKey, others_expire_at: datetime, records: RequestRecords = ()
     ) -> None:
-        await self._faults.call("rotate", lambda: self._store.rotate(key, others_expire_at, kept))
+        await self._faults.call(
+            "rotate", lambda: self._store.rotate(key, others_expire_at, records)
+        )
 
 
 class FaultyApiKeys(ApiKeyStore):
@@ -152,8 +156,8 @@ class FaultyApiKeys(ApiKeyStore):
         self._store = store
         self._faults = faults
 
-    async def add(self, key: ApiKey, kept: RequestRecords = ()) -> None:
-        await self._faults.call("add", lambda: self._store.add(key, kept))
+    async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
+        await self._faults.call("add", lambda: self._store.add(key, records))
 
     async def find(self, key_id: UUID) -> ApiKey:
         return await self._faults.call("find", lambda: self._store.find(key_id))
@@ -161,5 +165,5 @@ class FaultyApiKeys(ApiKeyStore):
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         return await self._faults.call("page", lambda: self._store.page(limit, before))
 
-    async def revoke(self, key_id: UUID, at: datetime, kept: RequestRecords = ()) -> ApiKey:
-        return await self._faults.call("revoke", lambda: self._store.revoke(key_id, at, kept))
+    async def revoke(self, key_id: UUID, at: datetime, records: RequestRecords = ()) -> ApiKey:
+        return await self._faults.call("revoke", lambda: self._store.revoke(key_id, at, records))

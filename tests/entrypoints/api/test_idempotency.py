@@ -151,6 +151,6 @@ async def test_two_keys_are_refused(api: CheckedClient) -> None:
 
 async def test_what_is_kept_shows_no_secret(api: CheckedClient) -> None:
     await post(api, WEBHOOKS, FULL)
-    kept = await post(api, WEBHOOKS, FULL)
-    assert kept.headers["Idempotent-Replayed"] == "true"
-    assert kept.json["custom_headers"] == {"Authorization": "***", "X-Tenant": "north"}
+    replayed = await post(api, WEBHOOKS, FULL)
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert replayed.json["custom_headers"] == {"Authorization": "***", "X-Tenant": "north"}

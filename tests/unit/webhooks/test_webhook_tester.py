@@ -166,6 +166,6 @@ async def test_a_request_that_has_begun_or_was_answered_sends_nothing_more(app: 
     with pytest.raises(ResponseAlreadyStored):
         await app.webhook_tester.send(ENVIRONMENT, webhook.webhook_id, make_records=keep)
     assert len(app.sender.requests) == 1
-    (kept,) = app.storage.state.responses.values()
-    assert kept.response == answered.log_id.bytes
+    (stored,) = app.storage.state.responses.values()
+    assert stored.response == answered.log_id.bytes
     assert {one.state for one in app.storage.state.deliveries.values()} == {DeliveryState.SUCCEEDED}
