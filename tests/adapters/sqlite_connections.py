@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite.driver import Work
+from notification_adapters.sql.sqlite.connections import Work
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.sqlite.database import READERS, SqlitePool
-from notification_adapters.sql.sqlite.driver import SqliteConnection, driver_of
+from notification_adapters.sql.sqlite.connections import SqliteConnection, SqlitePool, driver_of
+from notification_adapters.sql.sqlite.database import READERS
 from notification_adapters.sql.sqlite.errors import CommitFailed, map_errors
 from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(
 
     async def open_a_directory() -> None:
         with pytest.raises(StorageUnavailable), map_errors():
-            async with SqlitePool(tmp_path, (), size=1).lend():
+            async with SqlitePool(lambda: sqlite3.connect(tmp_path), size=1).lend():
                 pass
 
     for _ in range(20):

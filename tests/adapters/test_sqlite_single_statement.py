@@ -120,7 +120,7 @@ async def test_whatever_fails_nothing_is_left_of_it(
     assert isinstance(storage.database, SqliteDatabase)
     for _ in range(2):
         with pytest.raises(error):
-            await storage.database.transact(work)
+            await storage.database.writer.transact(work)
         assert await storage.webhooks.webhooks_revision() == 0
     assert await _store(storage, event("e-1")) == [Arrival.NEW]
 

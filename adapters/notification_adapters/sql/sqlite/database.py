@@ -6,7 +6,6 @@ begins with ``BEGIN IMMEDIATE``, and whoever only reads may not write (``query_o
 not begin immediately: they would wait for the writer.
 """
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -15,9 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from operator import methodcaller
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -30,10 +27,14 @@ from notification_adapters.sql.host_transactions import (
     check_driver,
     explain_missing_tables,
 )
-from notification_adapters.sql.sqlite.dbapi import engine_of
+from notification_adapters.sql.sqlite.connections import (
+    BEGIN_READING,
+    BEGIN_WRITING,
+    SqlitePool,
+)
 from notification_adapters.sql.sqlite.dialect import SqliteDialect
-from notification_adapters.sql.sqlite.driver import SqliteConnection, Work, driver_of, read
-from notification_adapters.sql.sqlite.errors import DRIVER_ERRORS, map_errors, mapped_error
+from notification_adapters.sql.sqlite.driver import read
+from notification_adapters.sql.sqlite.errors import map_errors
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
@@ -52,71 +53,6 @@ READERS = 4
 _WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 _READER_PRAGMAS = ("query_only = ON",)
 
-T = TypeVar("T")
-
-_BEGIN_WRITING = methodcaller("execute", "BEGIN IMMEDIATE")
-_BEGIN_READING = methodcaller("execute", "BEGIN")
-
-
-class PooledConnection(NamedTuple):
-    """A connection as SQLAlchemy has it, and the driver's beneath."""
-
-    connection: AsyncConnection
-    driver: SqliteConnection
-
-
-class SqlitePool:
-    """At most so many connections, lent in the order in which they are asked for.
-
-    SQLAlchemy's own pool costs as much as four statements each time, and begins and ends
-    transactions of its own.
-    """
-
-    def __init__(self, path: Path, pragmas: Sequence[str], size: int) -> None:
-        self._engine = engine_of(partial(_connect, path, pragmas))
-        self._free = asyncio.Semaphore(size)
-        self._idle: list[PooledConnection] = []
-        self.size = size
-        self.lent = 0
-
-    @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[PooledConnection]:
-        """Lend a connection; if the block raises, what is not committed is rolled back.
-
-        What the driver raises within is raised as :func:`mapped_error` says.
-        """
-        async with self._free:
-            self.lent += 1
-            try:
-                pooled = self._idle.pop() if self._idle else await self._open()
-                try:
-                    yield pooled
-                except BaseException:
-                    await asyncio.shield(self._recover(pooled))
-                    raise
-                self._idle.append(pooled)
-            except DRIVER_ERRORS as error:
-                if mapped := mapped_error(error):
-                    raise mapped from error
-                raise
-            finally:
-                self.lent -= 1
-
-    async def close(self) -> None:
-        """Close all connections; none may be lent."""
-        while self._idle:
-            await self._idle.pop().connection.close()
-        await self._engine.dispose()
-
-    async def _open(self) -> PooledConnection:
-        connection = await self._engine.connect()
-        return PooledConnection(connection, cast("SqliteConnection", driver_of(connection)))
-
-    async def _recover(self, pooled: PooledConnection) -> None:
-        """Wait for the end of what was under way: a statement that nobody awaits still runs."""
-        await pooled.driver.rollback()
-        self._idle.append(pooled)
-
 
 class SqliteDatabase(Database):
     """An SQLite file. Close it by :func:`open_database`'s context."""
@@ -125,7 +61,7 @@ class SqliteDatabase(Database):
     schema = None
 
     def __init__(self, writer: SqlitePool, readers: SqlitePool, clock: Clock) -> None:
-        self._writer = writer
+        self.writer = writer
         self._readers = readers
         self.clock = clock
         self.dialect = SqliteDialect(clock)
@@ -133,30 +69,21 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def write_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open the one transaction that may write; others wait for it in their order."""
-        async with self._writer.lend() as (connection, driver):
-            driver.put_off.append(_BEGIN_WRITING)
+        async with self.writer.lend() as (connection, driver):
+            driver.put_off.append(BEGIN_WRITING)
             yield connection
             await driver.run(lambda _: None, commits=True)
-
-    async def transact(self, work: Work[T]) -> T:
-        """Do work as the one transaction that may write, in one trip to the driver's thread.
-
-        Return what it returned, once that is committed.
-        """
-        async with self._writer.lend() as (_, driver):
-            driver.put_off.append(_BEGIN_WRITING)
-            return await driver.run(work, commits=True)
 
     async def close(self) -> None:
         """Close all connections; no transaction may be open."""
         await self._readers.close()
-        await self._writer.close()
+        await self.writer.close()
 
     @asynccontextmanager
     async def read_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Open a view of the database that no writer holds up."""
         async with self._readers.lend() as (connection, driver):
-            driver.put_off.append(_BEGIN_READING)
+            driver.put_off.append(BEGIN_READING)
             yield connection
             driver.roll_back()
 
@@ -195,12 +122,12 @@ class SqliteDatabase(Database):
     @property
     def open_transactions(self) -> int:
         """How many transactions are open now: none while nothing happens."""
-        return self._writer.lent + self._readers.lent
+        return self.writer.lent + self._readers.lent
 
     @property
     def max_transactions(self) -> int:
         """One that writes, and as many as there are readers."""
-        return self._writer.size + self._readers.size
+        return self.writer.size + self._readers.size
 
 
 @asynccontextmanager
@@ -215,8 +142,8 @@ async def open_database(
     _check(path, create=create)
     _keep_private(path, create=create)
     database = SqliteDatabase(
-        writer=SqlitePool(path, _WRITER_PRAGMAS, size=1),
-        readers=SqlitePool(path, _READER_PRAGMAS, size=READERS),
+        writer=SqlitePool(partial(_connect, path, _WRITER_PRAGMAS), size=1),
+        readers=SqlitePool(partial(_connect, path, _READER_PRAGMAS), size=READERS),
         clock=clock,
     )
     try:

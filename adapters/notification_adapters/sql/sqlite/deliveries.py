@@ -51,11 +51,11 @@ class SqliteDeliveryStore(SqlDeliveryStore):
         ids: IdGenerator,
     ) -> None:
         super().__init__(database, rows, records, outbox, ids)
-        self._file = database
+        self._writer, self._clock = database.writer, database.clock
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        now = to_microseconds(self._file.clock.now())
+        now = to_microseconds(self._clock.now())
         until = now + plan.lease // MICROSECOND
         events = {stored.event.key: event_row(stored, now) for stored in plan.events}
         deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
@@ -73,7 +73,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             ids = as_json({event_id for _, event_id in old})
             return known_events_of(raw.execute(FIND_EVENTS, (ids,)).fetchall(), old)
 
-        known_events = await self._file.transact(store_in_one_trip)
+        known_events = await self._writer.transact(store_in_one_trip)
         return None if known_events is None else arrivals(plan.events, known_events)
 
     async def finish(
@@ -87,7 +87,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
             if not succeeded or not isinstance(result.next_step, Succeeded):
                 return await super().finish(results, interruption_delay)
-        now = to_microseconds(self._file.clock.now())
+        now = to_microseconds(self._clock.now())
         fences = [
             (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
             for f in (result.fence for result in results)
@@ -99,5 +99,5 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             raw.executemany(LOG, [attempts[place] for place in held])
             return set(held)
 
-        held = await self._file.transact(succeed_in_one_trip)
+        held = await self._writer.transact(succeed_in_one_trip)
         return [result.fence for place, result in enumerate(results) if place not in held]

@@ -1,205 +1,24 @@
-"""SQLite in a thread of its own, in as few trips to it as can be.
+"""Statements straight to SQLite's driver, for the steps whose cost counts.
 
-Each trip has two threads wait to be woken. A statement through SQLAlchemy takes one. What is
-written here straight to the driver, for the steps whose cost counts, builds no result object
-either: it hands over plain tuples and gives plain tuples back, so identifiers are 32 hex digits
-here and instants are microseconds. What gives no rows takes no trip at all: it goes with the next
-statement that gives one, or with the commit.
+A statement through SQLAlchemy takes a trip as well, and builds a result object. This hands over
+plain tuples and gives plain tuples back, so identifiers are 32 hex digits here and instants are
+microseconds.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import RawRow
-from notification_adapters.sql.sqlite.errors import CommitFailed
+from notification_adapters.sql.sqlite.connections import SqliteConnection, driver_of
 from notification_adapters.sql.statements import ResultRow, Statement
-
-if TYPE_CHECKING:
-    import aiosqlite
 
 Value = str | int | bytes | None
 Row = Sequence[Value]
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
 
 _encode = msgspec.json.Encoder().encode
-
-_Trip = tuple[Sequence[Work[object]], Work[object], bool, "asyncio.Future[Any] | None"]
-"""What was put off, what is asked for, whether to commit then, and who waits for it."""
-
-
-class SqliteConnection:
-    """A connection of SQLite, which can put work off until its next trip to its thread.
-
-    Whatever is asked of it next, by whomever, comes after what was put off, and fails with it. A
-    trip whose caller is cancelled is made all the same. The thread is a daemon, so that a process
-    ends although a statement hangs, and has the interpreter's lock in common with everybody: work
-    is to run statements, and to compute nothing that could be computed before.
-    """
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
-        self._trips: SimpleQueue[_Trip | None] = SimpleQueue()
-        self.put_off: list[Work[object]] = []
-        """What is done before anything else, with the next trip."""
-        self._is_stopped = False
-        self._loop = asyncio.get_running_loop()
-        self._tell = self._loop.call_soon_threadsafe
-        self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._closed: asyncio.Future[None] = self._loop.create_future()
-
-    async def open(self) -> Self:
-        """Open it. If its caller gives up meanwhile, it is closed once it is open."""
-        Thread(target=self._serve, name="sqlite", daemon=True).start()
-        try:
-            await self._opened
-        except BaseException:
-            # Else the thread would go on for nobody, and report to a loop that is closed by then.
-            await self.close()
-            raise
-        return self
-
-    async def close(self) -> None:
-        """Close it once all is done that was asked for before; closed again it stays closed."""
-        self.stop()
-        await asyncio.shield(self._closed)
-
-    def stop(self) -> None:
-        """Do as :meth:`close`, and wait for nothing."""
-        self._is_stopped = True
-        self._trips.put(None)
-
-    async def run(self, work: Work[T], *, commits: bool = False) -> T:
-        """Do what was put off and then this, in one trip; return what this returned.
-
-        With ``commits`` the transaction that is open is committed then, within the same trip.
-        Raises :class:`CommitFailed` if that fails: then, and where anything raises before, the
-        transaction is left to be rolled back.
-        """
-        if self._is_stopped:
-            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
-        done: asyncio.Future[T] = self._loop.create_future()
-        put_off, self.put_off = self.put_off, []
-        self._trips.put((put_off, work, commits, done))
-        return await done
-
-    def cursor(self) -> "SqliteCursor":
-        """Return a cursor that is made with its statement."""
-        return SqliteCursor(self)
-
-    async def commit(self) -> None:
-        """Commit the transaction, if one is open."""
-        await self.run(sqlite3.Connection.commit)
-
-    async def rollback(self) -> None:
-        """Roll back, and return once that is done and all that was asked for before.
-
-        What was put off is not done at all.
-        """
-        self.put_off.clear()
-        await self.run(sqlite3.Connection.rollback)
-
-    def roll_back(self) -> None:
-        """Do as :meth:`rollback`, before anything that is asked for later.
-
-        Nobody waits for it, so nobody can be cancelled meanwhile.
-        """
-        self.put_off.clear()
-        self._trips.put(((), sqlite3.Connection.rollback, False, None))
-
-    def _serve(self) -> None:
-        """Open the database, make all trips in their order, close it: what the thread does."""
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            try:
-                raw = self._connect()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
-                self._tell(_settle, self._opened, None, error)
-            else:
-                self._tell(_settle, self._opened, None, None)
-                with closing(raw):
-                    self._make_trips(raw)
-            finally:
-                self._tell(_settle, self._closed, None, None)
-
-    def _make_trips(self, raw: sqlite3.Connection) -> None:
-        for put_off, work, commits, done in iter(self._trips.get, None):
-            result, failed = None, None
-            try:
-                for earlier in put_off:
-                    earlier(raw)
-                result = work(raw)
-                if commits:
-                    try:
-                        raw.execute("COMMIT")
-                    except sqlite3.Error as error:
-                        raise CommitFailed(error) from error
-            except BaseException as error:  # noqa: BLE001 - the same
-                failed = error
-            if done is not None:
-                self._tell(_settle, done, result, failed)
-
-
-def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if future.done():
-        return  # its caller was cancelled
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
-
-
-class SqliteCursor:
-    """A statement with all of its rows in one trip, as SQLAlchemy wants them anyhow.
-
-    Other drivers take a trip to make one, to execute, to fetch and to close it.
-    """
-
-    arraysize = 1
-
-    def __init__(self, connection: SqliteConnection) -> None:
-        self._connection = connection
-        self._rows: list[RawRow] = []
-        self.description: Any = None
-        self.rowcount = -1
-        self.lastrowid: int | None = None
-
-    async def __aenter__(self) -> Self:
-        """Return it: there is nothing to do before its statement."""
-        return self
-
-    async def execute(self, statement: str, values: Any = ()) -> None:
-        """Run one statement."""
-        await self._run(lambda raw: raw.execute(statement, values))
-
-    async def executemany(self, statement: str, rows: Any) -> None:
-        """Run one statement for each row of values."""
-        await self._run(lambda raw: raw.executemany(statement, rows))
-
-    async def fetchall(self) -> list[RawRow]:
-        """Return the rows."""
-        return self._rows
-
-    async def close(self) -> None:
-        """Return: it is closed already."""
-
-    async def _run(self, execute: Work[sqlite3.Cursor]) -> None:
-        def run_whole(raw: sqlite3.Connection) -> tuple[list[RawRow], sqlite3.Cursor]:
-            cursor = execute(raw)
-            rows = cursor.fetchall()
-            cursor.close()  # its description and counts stay
-            return rows, cursor
-
-        self._rows, cursor = await self._connection.run(run_whole)
-        self.description, self.rowcount = cursor.description, cursor.rowcount
-        self.lastrowid = cursor.lastrowid
 
 
 async def fetch(connection: AsyncConnection, statement: str, *values: Value) -> list[RawRow]:
@@ -245,11 +64,3 @@ def _bound(statement: str, values: Sequence[Value]) -> Any:
 def as_json(values: Iterable[object]) -> str:
     """Return a list for ``json_each``: the way to hand a set of keys to one statement."""
     return _encode(list(values)).decode()
-
-
-def driver_of(connection: AsyncConnection) -> "SqliteConnection | aiosqlite.Connection":
-    """Return the driver's own connection: aiosqlite's for one of a host's, else one of ours."""
-    # AsyncConnection.get_raw_connection() does the same through a greenlet, for 10 µs a call.
-    raw = connection.sync_connection
-    assert raw is not None  # noqa: S101 - for the type checker: the connection is open
-    return cast("SqliteConnection | aiosqlite.Connection", raw.connection.driver_connection)

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from notification_adapters.sql.sqlite.driver import Row
-from notification_adapters.sql.tables import MICROSECOND, to_microseconds
+from notification_adapters.sql.tables import EPOCH, MICROSECOND
 from notification_core.model.delivery import Attempt, DeliveryState, NewDelivery
 from notification_core.model.event import EventToStore
 
@@ -42,7 +42,7 @@ def event_row(stored: EventToStore, stored_at: int) -> Row:
         event.event_id,
         event.environment_id.hex,
         event.type,
-        to_microseconds(event.occurred_at),
+        (event.occurred_at - EPOCH) // MICROSECOND,
         stored.body,
         stored_at,
     )
@@ -86,9 +86,9 @@ def attempt_row(attempt: Attempt) -> Row:
         attempt.event_type,
         attempt.number,
         attempt.outcome.value,
-        to_microseconds(attempt.started_at),
+        (attempt.started_at - EPOCH) // MICROSECOND,
         None if duration is None else duration // MICROSECOND,
-        None if next_at is None else to_microseconds(next_at),
+        None if next_at is None else (next_at - EPOCH) // MICROSECOND,
         None if error is None else error.code.value,
         None if error is None else error.message,
         None if request is None else request.method,
