@@ -1,8 +1,8 @@
 """The operations that report the status of deliveries and events, and the log of attempts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import cast
+from typing import TypeVar, cast
 
 from aiohttp import web
 from attrs import evolve, frozen
@@ -14,6 +14,8 @@ from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.endpoint import ApiCall, Handler, json_response
 from notification_entrypoints.api.paging import Paging
+
+_Criteria = TypeVar("_Criteria")
 
 
 @frozen
@@ -46,12 +48,11 @@ class DeliveryOperations:
         key = call.environment_id, parameters.id("webhook_id")
         before = self.paging.row(call)
         state = parameters.text("state")
-        criteria = DeliveryCriteria(
+        criteria = self._criteria(
+            call,
+            DeliveryCriteria,
             state=None if state is None else DeliveryState(state),
-            event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
-            since=parameters.instant("since", self.zone),
-            until=parameters.instant("until", self.zone),
         )
         page = await self.history.of_webhook(*key, self.paging.limit(call), before, criteria)
         return self.paging.respond(call, self.converter.dump(page.rows), page.after)
@@ -73,11 +74,7 @@ class DeliveryOperations:
 
     async def events(self, call: ApiCall) -> web.Response:
         """Answer with one page of an environment's events, newest first."""
-        criteria = EventCriteria(
-            event_type=call.parameters.text("event"),
-            since=call.parameters.instant("since", self.zone),
-            until=call.parameters.instant("until", self.zone),
-        )
+        criteria = self._criteria(call, EventCriteria)
         page = await self.history.events(
             call.environment_id, self.paging.limit(call), self.paging.event(call), criteria
         )
@@ -89,12 +86,20 @@ class DeliveryOperations:
         key = call.environment_id, parameters.id("webhook_id")
         before = self.paging.row(call)
         outcome = parameters.text("outcome")
-        criteria = AttemptCriteria(
+        criteria = self._criteria(
+            call,
+            AttemptCriteria,
             outcome=None if outcome is None else AttemptOutcome(outcome),
-            event_type=parameters.text("event"),
             http_code=parameters.number("http_code", None),
-            since=parameters.instant("since", self.zone),
-            until=parameters.instant("until", self.zone),
         )
         page = await self.logs.page(*key, self.paging.limit(call), before, criteria)
         return self.paging.respond(call, self.converter.dump(page.rows), page.after)
+
+    def _criteria(self, call: ApiCall, kind: Callable[..., _Criteria], **own: object) -> _Criteria:
+        """Return what a list is to show, by the filters of every list and its own."""
+        return kind(
+            event_type=call.parameters.text("event"),
+            since=call.parameters.instant("since", self.zone),
+            until=call.parameters.instant("until", self.zone),
+            **own,
+        )
