@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import webhooks
 from notification_core.model.delivery import (
     Attempt,
@@ -130,6 +131,19 @@ class Dialect(Protocol):
     @abstractmethod
     async def now(self, connection: AsyncConnection) -> datetime:
         """Return the storage's time, which schedules and leases go by."""
+
+    @abstractmethod
+    async def read(
+        self, connection: AsyncConnection, statement: Statement, **values: object
+    ) -> Sequence[ResultRow]:
+        """Run a statement that reads and return its rows."""
+
+    @abstractmethod
+    async def write(self, connection: AsyncConnection, *bound: Bound) -> None:
+        """Run statements that give no rows and have nothing to do with each other, in few trips.
+
+        They have been run by the next trip, or the commit, at the latest.
+        """
 
     @abstractmethod
     async def webhooks_of(

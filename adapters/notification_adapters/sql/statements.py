@@ -22,6 +22,10 @@ _Convert = Callable[[Any], Any]
 _ConvertAll = Callable[[Iterable[Any]], Iterable[Any]]
 
 
+Bound = tuple["Statement", Mapping[str, object]]
+"""A statement with its values."""
+
+
 @frozen
 class CompiledStatement:
     """A statement in the SQL of one engine: ``text``, with values and rows in its driver's types.
@@ -58,7 +62,9 @@ class CompiledStatement:
 class Statement:
     """A statement whose values are ``sa.bindparam(name)``; made once, as a constant of a module."""
 
-    def __init__(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> None:
+    def __init__(
+        self, statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update
+    ) -> None:
         self._statement = statement
         self._compiled: dict[str, CompiledStatement] = {}
 
@@ -68,7 +74,8 @@ class Statement:
             return known
         compiled = self._statement.compile(dialect=dialect)
         assert isinstance(compiled, sa.sql.compiler.SQLCompiler)  # noqa: S101 - for the type checker
-        columns = list(self._statement.selected_columns)
+        # What writes gives no rows.
+        columns = [*getattr(self._statement, "selected_columns", ())]
         converters = [_converter(column.type, dialect) for column in columns]
         row: Any = namedtuple("Row", [str(column.key) for column in columns])  # type: ignore[misc]  # noqa: PYI024 - the names are the statement's
         self._compiled[dialect.name] = made = CompiledStatement(

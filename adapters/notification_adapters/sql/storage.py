@@ -117,7 +117,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     the engine's own store.
     """
     commits, outbox = CommitHooks(), OutboxRows(topics, ids)
-    rows, records = WebhookRows(database, cipher), RequestRecordRows(cipher)
+    rows, records = WebhookRows(database, cipher), RequestRecordRows(database.dialect, cipher)
     try:
         yield SqlStorage(
             database=database,

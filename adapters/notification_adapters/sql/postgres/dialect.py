@@ -1,20 +1,24 @@
 """PostgreSQL's statements with its time, as one object."""
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.postgres.claims import PostgresClaimStatements
-from notification_adapters.sql.postgres.driver import fetch
+from notification_adapters.sql.postgres.driver import fetch, read, run
 from notification_adapters.sql.postgres.ingest import PostgresIngestStatements
 from notification_adapters.sql.postgres.results import PostgresResultStatements
+from notification_adapters.sql.statements import Bound, ResultRow, Statement
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
 """Tells the storage's time inside a transaction."""
 
 _REVISION_AND_TIME: Final = "SELECT revision, now() FROM webhooks_revision"
+_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 
 
 async def server_time(connection: AsyncConnection) -> datetime:
@@ -34,9 +38,30 @@ class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, Postgre
         """Return the server's time."""
         return await self._now(connection)
 
+    async def read(
+        self, connection: AsyncConnection, statement: Statement, **values: object
+    ) -> Sequence[ResultRow]:
+        """Run a statement that reads and return its rows."""
+        return await read(connection, statement, values)
+
+    async def write(self, connection: AsyncConnection, *bound: Bound) -> None:
+        """Run statements as parts of one, each with its own placeholders behind the former ones."""
+        parts: list[str] = []
+        values: list[object] = []
+        for statement, given in bound:
+            compiled = statement.compiled(connection.dialect)
+            parts.append(_PLACEHOLDER.sub(partial(_moved, len(values)), compiled.text))
+            values += compiled.values(given)
+        named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(parts))
+        await run(connection, f"WITH {named} SELECT", *values)
+
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the webhooks' revision and the server's time, in one trip where they can be."""
         if not self.has_server_time:
             return await self.webhooks_revision(connection), await self._now(connection)
         ((number, now),) = await fetch(connection, _REVISION_AND_TIME)
         return number, now
+
+
+def _moved(by: int, placeholder: re.Match[str]) -> str:
+    return f"${int(placeholder[1]) + by}"

@@ -5,7 +5,7 @@ by their events, and what has lost its event by its webhook, which goes last. Th
 their keys: a planner that is given a subquery to delete by may walk the whole table.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import (
     ERASING,
@@ -31,16 +32,11 @@ from notification_core.model.erasure import NOTHING_ERASED, ErasedBatch
 
 _e = erasures.c
 
-# Made once: whatever is made in an environment asks this first.
-_RUNNING = sa.select(_e.environment_id).where(ERASING)
+RUNNING = Statement(sa.select(_e.environment_id).where(ERASING))
+"""Finds the environments whose erasure runs: whatever is made in an environment asks this first."""
 
 _Step = Callable[[AsyncConnection, UUID, int], Awaitable[int | None]]
 """Deletes some rows and returns how many; None where there are none of its kind any more."""
-
-
-async def running(connection: AsyncConnection) -> Collection[UUID]:
-    """Return the environments whose erasure runs."""
-    return frozenset((await connection.execute(_RUNNING)).scalars())
 
 
 async def advance(

@@ -63,8 +63,8 @@ class SqlErasureStore(ErasureStore):
 
     async def running(self) -> Collection[UUID]:
         """Return the environments whose erasure runs."""
-        async with self._database.query() as connection:
-            return await erasure_steps.running(connection)
+        rows = await self._database.fetch(erasure_steps.RUNNING)
+        return {row.environment_id for row in rows}
 
     @retry_lost_transaction
     async def advance(self, environment_id: UUID, limit: int) -> ErasedBatch:

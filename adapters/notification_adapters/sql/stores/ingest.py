@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Lease
-from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
+from notification_adapters.sql.stores.erasure_steps import RUNNING
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
@@ -56,7 +56,8 @@ class SqlIngest(IngestTransaction):
 
     async def erasing(self) -> Collection[UUID]:
         """Return the environments that are being erased, as this transaction sees it."""
-        return await erasure_steps.running(self._connection)
+        dialect = self._database.dialect
+        return {row.environment_id for row in await dialect.read(self._connection, RUNNING)}
 
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, in the order of their keys."""

@@ -10,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.statements import Bound, Statement
 from notification_adapters.sql.tables import audit, idempotent_responses, place_of
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import ResponseAlreadyStored
@@ -22,6 +24,7 @@ from notification_core.model.request_records import (
 from notification_core.ports.audit import AuditLog
 
 _r = idempotent_responses.c
+_ADD_ENTRY = Statement(sa.insert(audit))
 
 # Stands for the installation, which is no environment: every row of the table has one.
 _INSTALLATION = UUID(int=0)
@@ -33,17 +36,24 @@ class RequestRecordRows:
     The responses to requests that may be sent again are encrypted, bound to their request.
     """
 
-    def __init__(self, cipher: Cipher) -> None:
+    def __init__(self, dialect: Dialect, cipher: Cipher) -> None:
+        self._dialect = dialect
         self._cipher = cipher
 
     async def write(
-        self, connection: AsyncConnection, records: RequestRecords, *, replaces: bool = False
+        self,
+        connection: AsyncConnection,
+        records: RequestRecords,
+        *beside: Bound,
+        replaces: bool = False,
     ) -> None:
         """Write it; raise :class:`ResponseAlreadyStored` if the request has a response to be kept.
 
         One that ``replaces`` takes the place of what was kept when the effect began. On PostgreSQL
-        a transaction that is answering the same request is waited for.
+        a transaction that is answering the same request is waited for. What is to be written
+        ``beside`` takes no trip of its own.
         """
+        bound = [*beside]
         for record in records:
             match record:
                 case StoredResponse():
@@ -51,7 +61,9 @@ class RequestRecordRows:
                 case AuditEntry():
                     row = asdict(record)
                     row["environment_id"] = record.environment_id or _INSTALLATION
-                    await connection.execute(sa.insert(audit), row)
+                    bound.append((_ADD_ENTRY, row))
+        if bound:
+            await self._dialect.write(connection, *bound)
 
     async def _write_response(
         self, connection: AsyncConnection, response: StoredResponse, *, replaces: bool

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import RawRow
-from notification_adapters.sql.statements import ResultRow, Statement
+from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
@@ -20,7 +20,10 @@ from notification_core.ports.webhooks import Snapshot
 _REMEMBERED = 20_000
 
 _revision = webhooks_revision.c.revision
-_CHANGE = sa.update(webhooks_revision).values(revision=_revision + 1).returning(_revision)
+_INCREMENT = sa.update(webhooks_revision).values(revision=_revision + 1)
+_CHANGE = _INCREMENT.returning(_revision)
+INCREMENT_REVISION: Bound = (Statement(_INCREMENT), {})
+"""Raises the webhooks' revision, for a change that need not know it."""
 
 _WEBHOOKS = Statement(sa.select(webhooks))
 _WEBHOOK = Statement(

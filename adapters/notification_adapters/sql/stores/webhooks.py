@@ -12,7 +12,11 @@ from notification_adapters.sql.dialect import CancelledDelivery, WebhookKey
 from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
+from notification_adapters.sql.stores.webhook_rows import (
+    INCREMENT_REVISION,
+    WebhookRows,
+    increment_revision,
+)
 from notification_adapters.sql.tables import attempts, deliveries, webhooks
 from notification_core.concurrency.ids import earliest_id
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -36,6 +40,13 @@ _ENVIRONMENT_OF = Statement(
         webhooks.c.webhook_id == sa.bindparam("webhook_id"), webhooks.c.deleted_at.is_(None)
     )
 )
+_COUNT = Statement(
+    sa.select(sa.func.count().label("webhooks")).where(
+        webhooks.c.environment_id == sa.bindparam("environment_id"),
+        webhooks.c.deleted_at.is_(None),
+    )
+)
+_ADD = Statement(sa.insert(webhooks))
 
 
 class SqlWebhookStore(WebhookStore):
@@ -69,16 +80,14 @@ class SqlWebhookStore(WebhookStore):
     @retry_lost_transaction
     async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
         """Store a new webhook."""
-        count = sa.select(sa.func.count()).where(
-            webhooks.c.environment_id == webhook.environment_id, webhooks.c.deleted_at.is_(None)
-        )
+        environment_id, row = webhook.environment_id, self._rows.webhook_to_row(webhook)
         async with self._database.write_transaction() as connection:
-            await self._database.lock_environment(connection, webhook.environment_id)
-            if (await connection.execute(count)).scalar_one() >= most:
+            await self._database.lock_environment(connection, environment_id)
+            dialect = self._database.dialect
+            (stored,) = await dialect.read(connection, _COUNT, environment_id=environment_id)
+            if stored.webhooks >= most:
                 raise TooManyWebhooks(f"An environment has at most {most} webhooks.")
-            await connection.execute(sa.insert(webhooks), self._rows.webhook_to_row(webhook))
-            await self._records.write(connection, records)
-            await increment_revision(connection)
+            await self._records.write(connection, records, (_ADD, row), INCREMENT_REVISION)
 
     @retry_lost_transaction
     async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
