@@ -5,7 +5,7 @@ process takes at once.
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import TooManyDeliveries
 from notification_core.ingest.event_filters import EventFilters
-from notification_core.ingest.webhook_cache import CachedWebhooks
+from notification_core.ingest.webhook_cache import CachedWebhooks, WebhooksByType
 from notification_core.model.delivery import (
     MAX_DELIVERIES_PER_TRANSACTION,
     ClaimedDelivery,
@@ -167,7 +167,6 @@ class IngestPlanner:
             # A refused request may have an event with the same key and another type.
             webhooks_of = fan_out([fitting], cached.webhooks, now)
         batch.taken = [event for event in fitting if event.environment_id not in cached.erasing]
-        has_filters = any(map(_filter_of, cached.webhooks))
         matched: Collection[str] = ()
         for event in batch.taken:
             if event.key in batch.stored:
@@ -175,7 +174,7 @@ class IngestPlanner:
             webhooks = webhooks_of[event.key]
             stored = EventToStore(event, body_of(event) if webhooks else None)
             batch.stored[event.key] = stored
-            if has_filters and stored.body is not None:
+            if stored.body is not None and any(map(_filter_of, webhooks)):
                 texts = {webhook.filter for webhook in webhooks if webhook.filter is not None}
                 matched = await self.filters.matching(texts, stored.body)
             for webhook in webhooks:
@@ -195,21 +194,21 @@ class IngestPlanner:
 
 
 def fan_out(
-    requests: Sequence[Sequence[Event]], webhooks: Iterable[Webhook], now: datetime
+    requests: Sequence[Sequence[Event]], webhooks: Mapping[UUID, WebhooksByType], now: datetime
 ) -> WebhooksOfEvents:
     """Return which webhooks get a delivery of each event; of events with one key the first counts.
 
     A webhook gets what happens in its environment and is of a type that it subscribes to.
     """
-    by_type: dict[tuple[object, str], list[Webhook]] = {}
-    for webhook in webhooks:
-        if webhook.gets_deliveries(now):
-            for event_type in webhook.events:
-                by_type.setdefault((webhook.environment_id, event_type), []).append(webhook)
+    getting: dict[tuple[UUID, str], Sequence[Webhook]] = {}
     webhooks_of: dict[EventKey, Sequence[Webhook]] = {}
     for events in requests:
         for event in events:
-            webhooks_of.setdefault(event.key, by_type.get((event.environment_id, event.type), ()))
+            kind = event.environment_id, event.type
+            if kind not in getting:
+                subscribed = webhooks[event.environment_id].get(event.type, ())
+                getting[kind] = [each for each in subscribed if each.gets_deliveries(now)]
+            webhooks_of.setdefault(event.key, getting[kind])
     return webhooks_of
 
 

@@ -1,7 +1,6 @@
 """What ingest remembers of webhooks from one transaction to the next, until something changes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -10,6 +9,9 @@ from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
 
 _MOST_REMEMBERED = 20_000
+
+WebhooksByType = Mapping[str, Sequence[Webhook]]
+"""The webhooks of an environment by the event types that they subscribe to."""
 
 
 @frozen
@@ -20,7 +22,7 @@ class CachedWebhooks:
     """
 
     webhooks_revision: int
-    webhooks: Sequence[Webhook]
+    webhooks: Mapping[UUID, WebhooksByType]
     erasing: Collection[UUID]
 
 
@@ -30,12 +32,11 @@ class _Generation:
 
     webhooks_revision: int
     erasing: Collection[UUID]
-    webhooks: dict[UUID, Sequence[Webhook]] = field(factory=dict)
+    webhooks: dict[UUID, WebhooksByType] = field(factory=dict)
     _size: int = 0
 
-    def remember(self, read: Mapping[UUID, Sequence[Webhook]]) -> None:
-        """Keep what was read; where it becomes too much, keep that alone."""
-        size = sum(1 + len(webhooks) for webhooks in read.values())
+    def remember(self, read: Mapping[UUID, WebhooksByType], size: int) -> None:
+        """Keep what was read, so many things; where it becomes too much, keep that alone."""
         if self._size + size > _MOST_REMEMBERED:
             self.webhooks.clear()
             self._size = 0
@@ -63,12 +64,12 @@ class WebhookCache:
         generation = self._latest
         if generation is None:
             return None
-        webhooks: list[Webhook] = []
+        webhooks: dict[UUID, WebhooksByType] = {}
         for environment_id in environment_ids:
             cached = generation.webhooks.get(environment_id)
             if cached is None or environment_id in generation.erasing:
                 return None
-            webhooks += cached
+            webhooks[environment_id] = cached
         return CachedWebhooks(generation.webhooks_revision, webhooks, generation.erasing)
 
     async def load(
@@ -76,13 +77,13 @@ class WebhookCache:
     ) -> CachedWebhooks:
         """Return the webhooks of these environments, as the transaction sees them."""
         generation = await self._generation(transaction)
-        cached = {key: generation.webhooks.get(key) for key in environment_ids}
-        missing = [environment_id for environment_id, of_it in cached.items() if of_it is None]
-        if missing:
-            read = _by_environment(await transaction.subscriptions(missing), missing)
-            generation.remember(read)
-            cached |= read
-        webhooks = [*chain.from_iterable(of_it or () for of_it in cached.values())]
+        remembered = generation.webhooks
+        webhooks = {key: remembered[key] for key in environment_ids if key in remembered}
+        if missing := [key for key in environment_ids if key not in webhooks]:
+            subscriptions = await transaction.subscriptions(missing)
+            read = by_environment(subscriptions, missing)
+            generation.remember(read, len(missing) + len(subscriptions))
+            webhooks |= read
         return CachedWebhooks(generation.webhooks_revision, webhooks, generation.erasing)
 
     async def _generation(self, transaction: IngestTransaction) -> _Generation:
@@ -96,10 +97,13 @@ class WebhookCache:
         return generation
 
 
-def _by_environment(
+def by_environment(
     webhooks: Sequence[Webhook], environment_ids: Collection[UUID]
-) -> Mapping[UUID, Sequence[Webhook]]:
-    grouped: dict[UUID, list[Webhook]] = {key: [] for key in environment_ids}
+) -> Mapping[UUID, WebhooksByType]:
+    """Return the webhooks of each of these environments, by what they subscribe to."""
+    grouped: dict[UUID, dict[str, list[Webhook]]] = {key: {} for key in environment_ids}
     for webhook in webhooks:
-        grouped[webhook.environment_id].append(webhook)
+        by_type = grouped[webhook.environment_id]
+        for event_type in webhook.events:
+            by_type.setdefault(event_type, []).append(webhook)
     return grouped

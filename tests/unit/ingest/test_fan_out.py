@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from notification_core.ingest.plan import fan_out
+from notification_core.ingest.webhook_cache import by_environment
 from notification_core.model.event import Event
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.support.samples import NOW, a_webhook, an_event, an_id
@@ -13,7 +14,8 @@ from tests.support.samples import NOW, a_webhook, an_event, an_id
 
 def matching(event: Event, webhooks: Sequence[Webhook], now: datetime) -> Sequence[Webhook]:
     """Return the webhooks that get a delivery of an event."""
-    return fan_out([[event]], webhooks, now)[event.key]
+    environments = {event.environment_id, *(webhook.environment_id for webhook in webhooks)}
+    return fan_out([[event]], by_environment(webhooks, environments), now)[event.key]
 
 
 def test_an_event_is_for_the_webhooks_of_its_environment_that_subscribe_to_its_type() -> None:

@@ -7,7 +7,7 @@ import pytest
 from attrs import define, field
 
 from notification_core.ingest import webhook_cache
-from notification_core.ingest.webhook_cache import WebhookCache
+from notification_core.ingest.webhook_cache import CachedWebhooks, WebhookCache
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
 from tests.support.assembly import MemoryApp
@@ -48,11 +48,16 @@ class Reader:
             reading = Reading(transaction)
             known = await self.cache.load(reading, environment_ids)  # type: ignore[arg-type]  # what is looked up takes no more
         self.read = reading.read
-        return [*known.webhooks]
+        return _listed(known)
 
     def get_cached(self, *environment_ids: UUID) -> list[Webhook] | None:
         known = self.cache.get_cached(environment_ids)
-        return None if known is None else [*known.webhooks]
+        return None if known is None else _listed(known)
+
+
+def _listed(cached: CachedWebhooks) -> list[Webhook]:
+    by_type = [webhooks for of_it in cached.webhooks.values() for webhooks in of_it.values()]
+    return [*{each.webhook_id: each for webhooks in by_type for each in webhooks}.values()]
 
 
 @pytest.fixture
@@ -70,7 +75,11 @@ async def test_what_was_read_is_remembered_until_something_changes(reader: Reade
     assert reader.get_cached(mine) == [first]
     other = await reader.webhook(theirs)
     assert (await reader.load(mine), reader.read) == ([first], [mine])
-    assert (await reader.load(theirs, mine), reader.read) == ([other, first], [theirs])
+    both = await reader.load(theirs, mine)
+    assert (sorted(each.webhook_id for each in both), reader.read) == (
+        sorted([first.webhook_id, other.webhook_id]),
+        [theirs],
+    )
 
 
 async def test_an_environment_without_webhooks_is_remembered_too(reader: Reader) -> None:
