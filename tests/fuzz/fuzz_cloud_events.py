@@ -47,7 +47,9 @@ def one_input(drawn: bytes) -> None:
 def read(value: bytes, headers: Headers) -> None:
     """Read a message, and look at what was made of it."""
     try:
-        event = read_cloud_event(value, headers, now=NOW, zone=ZONE, catalogue=CATALOGUE)
+        event = read_cloud_event(
+            value, headers, environment_id=None, now=NOW, zone=ZONE, catalogue=CATALOGUE
+        )
     except (InvalidEvent, TooLarge):
         return
     assert event.data in value or b64encode(event.data) in value

@@ -1,21 +1,27 @@
-"""CloudEvents 1.0 as messages: structured (JSON event format 1.0) and binary (Kafka binding 1.0).
+"""CloudEvents 1.0: structured and batched (JSON event format 1.0), and binary.
 
-``type`` is an event type of the catalogue, ``id`` becomes the event's id and ``time`` its time. The
-environment stands in the extension attribute ``environmentid``. What is right for an event of our
-own form is right here, and nothing else: ``data`` is JSON and goes on byte for byte.
+A message of Kafka (Kafka binding 1.0) and a request (HTTP binding 1.0) are read alike; a batch is a
+request. ``type`` is an event type of the catalogue, ``id`` becomes the event's id and ``time`` its
+time. The environment stands in the extension attribute ``environmentid``, unless it is known from
+elsewhere. What is right for an event of our own form is right here, and nothing else: ``data`` is
+JSON and goes on byte for byte.
 """
 
+import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import islice
 from typing import NoReturn
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from notification_adapters.event_formats.event_json import read_batch
 from notification_adapters.event_formats.strict_json import Pairs, cut, depth_error, scanned
 from notification_adapters.event_formats.validation import (
     MAX_DETAILS,
@@ -27,15 +33,18 @@ from notification_adapters.event_formats.validation import (
     time_error,
     type_error,
 )
-from notification_core.errors import Detail
+from notification_core.errors import Detail, InvalidEvent
 from notification_core.model.event import MAX_EVENT_BYTES, Event
 from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Headers
 
 _STRUCTURED = "application/cloudevents"
 _JSON_FORMAT = "application/cloudevents+json"
-_PREFIX = "ce_"
+_BATCH_FORMAT = "application/cloudevents-batch+json"
+_ONE: Headers = (("content-type", _JSON_FORMAT.encode()),)
+_PREFIX, _HTTP_PREFIX = "ce_", "ce-"
 _VERSION = "1.0"
+_EMPTY_BATCH = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\][ \t\r\n]*")
 _REQUIRED = ("specversion", "id", "source", "type", "environmentid")
 
 _Attributes = Mapping[str, object]
@@ -58,27 +67,89 @@ def is_cloud_event(headers: Headers) -> bool:
     )
 
 
-def read_cloud_event(
-    value: bytes, headers: Headers, *, now: datetime, zone: tzinfo, catalogue: EventCatalogue
+def http_headers(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Return what an HTTP request says of its event, as the headers of a message.
+
+    Values may be quoted and percent-encoded (HTTP binding, section 3.1.3.2).
+    """
+    found: list[tuple[str, bytes]] = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower.startswith(_HTTP_PREFIX):
+            if len(value) > 1 and value[0] == value[-1] == '"':
+                value = re.sub(r"\\(.)", r"\1", value[1:-1])  # noqa: PLW2901 - the same, unquoted
+            decoded = unquote_to_bytes(value.encode(errors="surrogateescape"))
+            found.append((f"{_PREFIX}{lower.removeprefix(_HTTP_PREFIX)}", decoded))
+        elif lower == "content-type":
+            found.append((lower, value.encode(errors="surrogateescape")))
+    return tuple(found)
+
+
+def read_cloud_events(  # noqa: PLR0913 - a request, and what it may leave out
+    body: bytes,
+    headers: Headers,
+    *,
+    environment_id: UUID,
+    now: datetime,
+    zone: tzinfo,
+    catalogue: EventCatalogue,
+) -> tuple[list[Event], bool]:
+    """Read a request that is a CloudEvent or a batch of them; tell whether it was a single one.
+
+    Events that are wrong are named, like ``[3].type``, until a hundred wrong things are found. A
+    batch may be empty (JSON event format, section 4).
+    """
+    read = partial(
+        read_cloud_event, environment_id=environment_id, now=now, zone=zone, catalogue=catalogue
+    )
+    if _media_type(headers) != _BATCH_FORMAT:
+        return [read(body, headers)], True
+
+    def read_element(element: bytes, where: str) -> Event:
+        try:
+            return read(element, _ONE, where=where)
+        except InvalidEvent as error:
+            refuse(
+                [
+                    Detail(where if name == "body" else f"{where}.{name}", message)
+                    for name, message in error.details
+                ]
+            )
+
+    if _EMPTY_BATCH.fullmatch(body):
+        return [], False
+    return read_batch(body, read_element), False
+
+
+def read_cloud_event(  # noqa: PLR0913 - a message, and what it may leave out
+    value: bytes,
+    headers: Headers,
+    *,
+    environment_id: UUID | None,
+    now: datetime,
+    zone: tzinfo,
+    catalogue: EventCatalogue,
+    where: str = "",
 ) -> Event:
     """Read a message that is a CloudEvent; one without ``time`` happened ``now``.
 
-    Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
+    ``environment_id`` is where it happened, and need not be said; with None it must. Raises
+    :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB, which has the place in a batch.
     """
     if len(value) > MAX_EVENT_BYTES:
-        refuse_size(len(value), "")
+        refuse_size(len(value), where)
     media_type = _media_type(headers)
     if media_type.startswith(_STRUCTURED):
         attributes, data = _structured(value, media_type)
     else:
         attributes, data = _binary(value, headers, media_type)
-    details = [Detail(name, error) for name, error in _errors(attributes, zone, catalogue)]
-    if details:
+    errors = _errors(attributes, environment_id, zone, catalogue)
+    if details := [Detail(name, error) for name, error in errors]:
         refuse(details)
     time = attributes.get("time")
     return Event(
         str(attributes["id"]),
-        UUID(str(attributes["environmentid"])),
+        environment_id or UUID(str(attributes["environmentid"])),
         str(attributes["type"]),
         now if time is None else instant(str(time), zone),
         data,
@@ -151,8 +222,15 @@ def _scanned(text: bytes, where: str) -> object:
 
 
 def _errors(
-    attributes: _Attributes, zone: tzinfo, catalogue: EventCatalogue
+    attributes: _Attributes, environment_id: UUID | None, zone: tzinfo, catalogue: EventCatalogue
 ) -> Iterator[tuple[str, str]]:
+    def elsewhere(value: object) -> str | None:
+        error = environment_error(value)
+        if error is None and environment_id not in {None, UUID(str(value))}:
+            return f"This is another environment; leave it out, or give {environment_id}."
+        return error
+
+    required = _REQUIRED if environment_id is None else _REQUIRED[:-1]
     rules: Mapping[str, Callable[[object], str | None]] = {
         "specversion": lambda value: (
             None if value == _VERSION else f"Only CloudEvents {_VERSION} is read."
@@ -162,13 +240,13 @@ def _errors(
             None if isinstance(value, str) and value else "A source is a URI, and not empty."
         ),
         "type": lambda value: type_error(value, catalogue),
-        "environmentid": environment_error,
+        "environmentid": elsewhere,
         "time": lambda value: time_error(value, zone),
     }
     for name, rule in rules.items():
         if name in attributes and (error := rule(attributes[name])) is not None:
             yield name, error
-        elif name not in attributes and name in _REQUIRED:
+        elif name not in attributes and name in required:
             yield name, "This attribute is required."
 
 

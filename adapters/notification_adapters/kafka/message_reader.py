@@ -41,6 +41,7 @@ class MessageReader:
             return read_cloud_event(
                 message.value,
                 message.headers,
+                environment_id=None,
                 now=at,
                 zone=self._zone,
                 catalogue=self._catalogue,

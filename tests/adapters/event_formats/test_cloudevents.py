@@ -36,7 +36,9 @@ EVENT = Event(
 
 
 def read(value: bytes, headers: Headers) -> Event:
-    return read_cloud_event(value, headers, now=NOW, zone=ZONE, catalogue=CATALOGUE)
+    return read_cloud_event(
+        value, headers, environment_id=None, now=NOW, zone=ZONE, catalogue=CATALOGUE
+    )
 
 
 def structured(data: bytes = b'"data":{ "a" : 1e2 }', **changes: object) -> bytes:

@@ -1,5 +1,6 @@
 """What stands in a message of a topic, and what becomes of one that is no event."""
 
+import json
 from datetime import UTC, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from attrs import evolve
 from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.memory import ManualClock
 from notification_core.errors import InvalidInput
-from notification_core.model.event import MAX_EVENT_BYTES
+from notification_core.model.event import MAX_EVENT_BYTES, Event
 from notification_core.model.message import Message, identity_of
 from tests.support.samples import CATALOGUE
 
@@ -99,3 +100,38 @@ def test_what_is_no_event_is_refused(poison: bytes | None) -> None:
 
 def test_a_long_integer_in_the_data_is_the_customers_business() -> None:
     assert read(message(an_event(data=b"9" * 5000))).data == b"9" * 5000
+
+
+# The scenarios of the CloudEvents conformance suite's Kafka protocol binding, with the type and the
+# environment that an event has here.
+
+ATTRIBUTES = {
+    "specversion": "1.0",
+    "id": "1234-1234-1234",
+    "source": "/mycontext/subcontext",
+    "type": "job-created",
+    "time": "2018-04-05T03:56:24Z",
+    "environmentid": ENVIRONMENT,
+}
+PAYLOAD = b'{"message": "Hello World!"}'
+EXPECTED = Event(
+    "1234-1234-1234",
+    UUID(ENVIRONMENT),
+    "job-created",
+    datetime(2018, 4, 5, 3, 56, 24, tzinfo=UTC),
+    PAYLOAD,
+)
+
+
+def test_binary_content_mode() -> None:
+    headers = tuple((f"ce_{name}", value.encode()) for name, value in ATTRIBUTES.items())
+    content_type = ("content-type", b"application/json")
+    assert read(evolve(message(PAYLOAD), headers=(*headers, content_type))) == EXPECTED
+
+
+@pytest.mark.parametrize("charset", [b"", b"; charset=utf-8"])
+def test_structured_content_mode(charset: bytes) -> None:
+    attributes = json.dumps({**ATTRIBUTES, "datacontenttype": "application/json"}, indent=4)
+    value = attributes.removesuffix("\n}").encode() + b',\n    "data": ' + PAYLOAD + b"\n}"
+    headers = (("content-type", b"application/cloudevents+json" + charset),)
+    assert read(evolve(message(value), headers=headers)) == EXPECTED

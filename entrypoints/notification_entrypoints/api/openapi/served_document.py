@@ -156,9 +156,10 @@ def _retold(node: Json, catalogue: EventCatalogue) -> Json:
                     "schema": dict(event_type.schema),
                     "example": event_type.example,
                 }
-            case {"event": str(name), "data": _}:
+            case {"event": str(name), "data": _} | {"type": str(name), "data": _}:
                 data = catalogue.types[renamed[name]].example
-                return {**cast("Object", node), "event": renamed[name], "data": data}
+                fields = cast("Object", node)
+                return {key: retold(value) for key, value in fields.items()} | {"data": data}
             case dict():
                 return {name: retold(value) for name, value in node.items()}
             case _:

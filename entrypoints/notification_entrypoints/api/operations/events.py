@@ -9,10 +9,15 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from attrs import evolve, field, frozen
 
 from notification_adapters.converters import ApiConverter
+from notification_adapters.event_formats.cloudevents import (
+    http_headers,
+    is_cloud_event,
+    read_cloud_events,
+)
 from notification_adapters.event_formats.event_json import read_events
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
@@ -20,12 +25,14 @@ from notification_core.ingest.data_validation import DataValidation, Misfits
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event
 from notification_core.model.event_types import EventCatalogue
+from notification_core.model.message import Headers
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
 from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
 
 _encode = msgspec.json.encode
+_JSON, _CLOUD_EVENT = "application/json", "ce-specversion"
 
 _READ_AT_ONCE: Final = 128 * 1024
 """More bytes than that are read in a thread: it may take long, and others are served meanwhile."""
@@ -40,11 +47,15 @@ class IngestMetrics(Protocol):
 
 
 class _Batch(NamedTuple):
-    """What a request publishes: a ``single`` event or an array, and those that do not fit."""
+    """What a request publishes: a ``single`` event or an array, and those that do not fit.
+
+    Of a CloudEvent the ``headers`` say something, too.
+    """
 
     events: Sequence[Event]
     single: bool
     misfits: Misfits
+    headers: Headers
 
 
 @frozen
@@ -104,6 +115,9 @@ class EventOperations:
             rejected = {place if place.startswith("[") else "" for place, _, _ in parts}
             self.metrics.events_rejected(len(rejected))
             raise
+        if batch.headers:
+            # Two events in binary mode may differ in their headers alone.
+            call = evolve(call, body=_encode([str(batch.headers), call.body]))
         return await self.idempotency.respond_once(
             call, partial(self._publish, batch), partial(_render, call, batch)
         )
@@ -117,15 +131,22 @@ class EventOperations:
         return published
 
     def _read(self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]) -> _Batch:
-        events, single = read_events(
+        read = partial(read_events, make_event_id=make_event_id)
+        headers: Headers = ()
+        given = call.request.headers
+        # Nearly every request is told from a CloudEvent by these two.
+        if given.get(hdrs.CONTENT_TYPE) != _JSON or _CLOUD_EVENT in given:
+            headers = http_headers(given.items())
+            if is_cloud_event(headers):
+                read = partial(read_cloud_events, headers=headers)
+        events, single = read(
             call.body,
             environment_id=call.environment_id,
             now=now,
             zone=self.zone,
             catalogue=self.catalogue,
-            make_event_id=make_event_id,
         )
-        return _Batch(events, single, self.validation.misfits(events))
+        return _Batch(events, single, self.validation.misfits(events), headers)
 
 
 def _render(call: ApiCall, batch: _Batch, published: Sequence[Published]) -> web.Response:
