@@ -28,6 +28,7 @@ from notification_core.model.read_models import (
     EventRecord,
     EventSummary,
     LastAttempt,
+    WebhookView,
 )
 from notification_core.model.replay import Replay
 from notification_core.model.request_records import AuditEntry
@@ -74,8 +75,7 @@ class ShownWebhook:
     A writer sees header values that are not secret.
     """
 
-    webhook: Webhook
-    activity: Activity
+    view: WebhookView
     unknown_events: Sequence[str] = ()
     to_writer: bool = False
 
@@ -205,12 +205,13 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
     _register(converter, Activity, _cattrs_omit_if_default=True)
 
     def shown_webhook_fields(shown: ShownWebhook) -> dict[str, object]:
-        fields: dict[str, object] = converter.unstructure(shown.webhook)
-        fields |= converter.unstructure(shown.activity)
+        webhook = shown.view.webhook
+        fields: dict[str, object] = converter.unstructure(webhook)
+        fields |= converter.unstructure(shown.view.activity)
         if shown.unknown_events:
             fields["unknown_events"] = shown.unknown_events
-        if shown.to_writer and shown.webhook.custom_headers:
-            fields["custom_headers"] = without_secrets(shown.webhook.custom_headers)
+        if shown.to_writer and webhook.custom_headers:
+            fields["custom_headers"] = without_secrets(webhook.custom_headers)
         return fields
 
     converter.register_unstructure_hook(ShownWebhook, shown_webhook_fields)

@@ -16,6 +16,7 @@ from notification_core.model.delivery import (
     EndReason,
 )
 from notification_core.model.replay import Replay
+from notification_core.model.webhook import Webhook
 
 MAX_EXAMINED = 10_000
 """How many rows one page looks at where it is to show only some of them."""
@@ -95,6 +96,14 @@ class Activity:
 
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
+
+
+@frozen
+class WebhookView:
+    """A webhook with what it last did."""
+
+    webhook: Webhook
+    activity: Activity
 
 
 @frozen

@@ -1,11 +1,11 @@
 """The webhook log, for reading; attempts are written by the delivery store."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from notification_core.model.read_models import EVERY_ATTEMPT, Activity, AttemptCriteria, LogPage
+from notification_core.model.read_models import EVERY_ATTEMPT, AttemptCriteria, LogPage, WebhookView
 
 
 class LogStore(Protocol):
@@ -27,11 +27,11 @@ class LogStore(Protocol):
         """
 
     @abstractmethod
-    async def activity(
+    async def webhooks(
         self, environment_id: UUID, webhook_id: UUID | None = None
-    ) -> Mapping[UUID, Activity]:
-        """Return what the webhooks of an environment, or one of them, last did.
+    ) -> Sequence[WebhookView]:
+        """Return the webhooks of an environment, or one of them, with what they last did.
 
-        One query by the log's indexes, however many webhooks and attempts there are. Webhooks
-        without attempts and tombstones are left out.
+        One query by the log's indexes, however many webhooks and attempts there are. The oldest
+        webhook comes first; tombstones are left out.
         """

@@ -18,7 +18,7 @@ from notification_core.model.delivery import (
     ReceivedResponse,
     SentRequest,
 )
-from notification_core.model.read_models import Activity
+from notification_core.model.read_models import Activity, WebhookView
 from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
 from notification_core.signing.signatures import SignatureHeaders
@@ -101,13 +101,13 @@ class TestWebhooks:
     )
     def test_no_secret_value_is_written(self, name: str) -> None:
         secret = webhook(custom_headers={name: "hunter2"})
-        for shown in (secret, ShownWebhook(secret, Activity(), to_writer=True)):
+        for shown in (secret, ShownWebhook(WebhookView(secret, Activity()), to_writer=True)):
             assert dumped([shown])[0]["custom_headers"] == {name: "***"}
 
     def test_only_a_writer_sees_the_other_values(self) -> None:
         plain = webhook(custom_headers={"X-Plain": "p"})
         for to_writer, value in ((False, "***"), (True, "p")):
-            shown = dumped(ShownWebhook(plain, Activity(), to_writer=to_writer))
+            shown = dumped(ShownWebhook(WebhookView(plain, Activity()), to_writer=to_writer))
             assert shown["custom_headers"] == {"X-Plain": value}
 
 

@@ -206,12 +206,11 @@ async def test_what_webhooks_last_did_is_read_by_the_ends_of_the_log(
     storage, plans = watched
     for _ in range(TIMES):
         with reading_at_most(plans, 10):
-            told = await storage.logs.activity(ENVIRONMENT, LOGGED)
-        assert told[LOGGED].last_errored
+            (view,) = await storage.logs.webhooks(ENVIRONMENT, LOGGED)
+        assert view.activity.last_errored
         # The thousand others may have been claimed from before.
         with reading_at_most(plans, 2_010):
-            of_all = await storage.logs.activity(ENVIRONMENT)
-        assert of_all[LOGGED] == told[LOGGED]
+            assert view in await storage.logs.webhooks(ENVIRONMENT)
 
 
 async def test_the_errors_of_a_log_are_found_without_its_successes(

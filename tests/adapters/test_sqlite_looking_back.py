@@ -2,15 +2,14 @@
 
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-import sqlalchemy as sa
 
 from notification_adapters.sql import SqlStorage
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
@@ -35,8 +34,8 @@ READS: dict[str, Read] = {
     "answers of a log": lambda storage: storage.logs.page(
         ENVIRONMENT, WEBHOOK, 50, ROW, AttemptCriteria(http_code=500, since=NOW, until=NOW)
     ),
-    "what a webhook last did": lambda storage: storage.logs.activity(ENVIRONMENT, WEBHOOK),
-    "what all webhooks last did": lambda storage: storage.logs.activity(ENVIRONMENT),
+    "what a webhook last did": lambda storage: storage.logs.webhooks(ENVIRONMENT, WEBHOOK),
+    "what all webhooks last did": lambda storage: storage.logs.webhooks(ENVIRONMENT),
     "deliveries": lambda storage: storage.history.of_webhook(ENVIRONMENT, WEBHOOK, 50, ROW),
     "some deliveries": lambda storage: storage.history.of_webhook(
         ENVIRONMENT, WEBHOOK, 50, ROW, DeliveryCriteria(DeliveryState.FAILED, "job-created", 500)
@@ -50,58 +49,63 @@ READS: dict[str, Read] = {
 
 
 @pytest.fixture
-def storage(sqlite_storage: SqlStorage) -> SqlStorage:
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the statements that read, with their values in them, as the connections run them."""
+    made: list[str] = []
+    connect = sqlite3.connect
+
+    def note(text: str) -> None:
+        if text.startswith("SELECT"):
+            made.append(text)
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(note)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    return made
+
+
+@pytest.fixture
+def storage(statements: list[str], sqlite_storage: SqlStorage) -> SqlStorage:
+    """Return an empty storage of which no statement has been noted yet."""
+    statements.clear()
     return sqlite_storage
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 async def test_every_table_is_searched_by_an_index(
-    storage: SqlStorage, tmp_path: Path, read: Read
+    storage: SqlStorage, statements: list[str], tmp_path: Path, read: Read
 ) -> None:
-    with statements() as made:
-        await read(storage)
-    plans = [line for one in made for line in plan(tmp_path, *one)]
+    await read(storage)
+    plans = [line for text in statements for line in plan(tmp_path, text)]
     assert any(line.startswith("SEARCH") for line in plans)
     assert [line for line in plans if re.match(r"SCAN (?!anon_1|\(subquery|CONSTANT)", line)] == []
 
 
 async def test_the_errors_of_a_log_are_found_by_their_own_index(
-    storage: SqlStorage, tmp_path: Path
+    storage: SqlStorage, statements: list[str], tmp_path: Path
 ) -> None:
     for name in ("errors of a log", "what all webhooks last did"):
-        with statements() as made:
-            await READS[name](storage)
-        plans = "\n".join(line for one in made for line in plan(tmp_path, *one))
+        statements.clear()
+        await READS[name](storage)
+        plans = "\n".join(line for text in statements for line in plan(tmp_path, text))
         assert "attempts_errors (webhook_id=?" in plans
 
 
-async def test_events_are_found_in_their_order(storage: SqlStorage, tmp_path: Path) -> None:
-    with statements() as made:
-        await READS["events"](storage)
-    assert plan(tmp_path, *made[0])[:3] == [
+async def test_events_are_found_in_their_order(
+    storage: SqlStorage, statements: list[str], tmp_path: Path
+) -> None:
+    await READS["events"](storage)
+    assert plan(tmp_path, statements[0])[:3] == [
         "CO-ROUTINE anon_1",
         "SEARCH events USING INDEX events_environment (environment_id=? AND stored_at<?)",
         "SCAN anon_1",
     ]
 
 
-@contextmanager
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """Note the statements that SQLAlchemy makes meanwhile, with their parameters."""
-    made: list[tuple[str, Any]] = []
-
-    def note(_: object, __: object, text: str, values: Any, *___: object) -> None:
-        if text.startswith("SELECT"):
-            made.append((text, values))
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
-        yield made
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
-
-
-def plan(folder: Path, text: str, values: Any) -> Sequence[str]:
+def plan(folder: Path, text: str) -> Sequence[str]:
     """Return how SQLite would go about a statement."""
     with closing(sqlite3.connect(database(folder))) as connection:
-        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")]

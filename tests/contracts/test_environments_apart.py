@@ -125,7 +125,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("LogStore", "page"): lambda harness, mine: harness.storage.logs.page(
         harness.other_environment_id, mine.webhook.webhook_id, 9
     ),
-    ("LogStore", "activity"): lambda harness, mine: harness.storage.logs.activity(
+    ("LogStore", "webhooks"): lambda harness, mine: harness.storage.logs.webhooks(
         harness.other_environment_id, mine.webhook.webhook_id
     ),
     ("ReplayStore", "get"): lambda harness, mine: harness.storage.replays.get(

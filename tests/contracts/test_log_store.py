@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from notification_core.model.delivery import Attempt, AttemptOutcome, Failed, Retry
-from notification_core.model.read_models import Activity, AttemptCriteria, LastAttempt
+from notification_core.model.read_models import Activity, AttemptCriteria, LastAttempt, WebhookView
 from tests.contracts.harness import TYPE, Harness
 
 
@@ -38,7 +38,7 @@ async def test_a_log_is_hidden_from_another_environment(harness: Harness) -> Non
     await harness.finish(await harness.begin(webhook))
     key = harness.other_environment_id, webhook.webhook_id
     assert list((await harness.storage.logs.page(*key, limit=10)).rows) == []
-    assert await harness.storage.logs.activity(*key) == {}
+    assert await harness.storage.logs.webhooks(*key) == []
 
 
 async def test_the_log_of_a_deleted_webhook_can_be_read(harness: Harness) -> None:
@@ -101,14 +101,18 @@ async def test_webhooks_tell_what_they_last_did(harness: Harness) -> None:
     await harness.storage.webhooks.delete(
         harness.environment_id, deleted.webhook_id, harness.clock.now()
     )
-    told = await harness.storage.logs.activity(harness.environment_id)
-    assert told == {
-        failing.webhook_id: Activity(in_short(success.attempt), in_short(error.attempt)),
-        well.webhook_id: Activity(in_short(only.attempt)),
-    }
-    one = await harness.storage.logs.activity(harness.environment_id, well.webhook_id)
-    assert one == {well.webhook_id: told[well.webhook_id]}
-    assert await harness.storage.logs.activity(harness.environment_id, idle.webhook_id) == {}
+    other = await harness.webhook(environment_id=harness.other_environment_id)
+    views = [
+        WebhookView(failing, Activity(in_short(success.attempt), in_short(error.attempt))),
+        WebhookView(well, Activity(in_short(only.attempt))),
+        WebhookView(idle, Activity()),
+    ]
+    logs, environment_id = harness.storage.logs, harness.environment_id
+    assert list(await logs.webhooks(environment_id)) == views
+    for view in views:
+        assert list(await logs.webhooks(environment_id, view.webhook.webhook_id)) == [view]
+    for webhook in (deleted, other):
+        assert list(await logs.webhooks(environment_id, webhook.webhook_id)) == []
 
 
 async def test_an_interrupted_attempt_is_the_latest_error_too(harness: Harness) -> None:
@@ -116,8 +120,8 @@ async def test_an_interrupted_attempt_is_the_latest_error_too(harness: Harness) 
     cut_off = await harness.finish(
         await harness.begin(webhook), Retry(timedelta()), outcome=AttemptOutcome.INTERRUPTED
     )
-    told = await harness.storage.logs.activity(harness.environment_id)
-    assert told[webhook.webhook_id].last_errored == in_short(cut_off.attempt)
+    (view,) = await harness.storage.logs.webhooks(harness.environment_id)
+    assert view.activity.last_errored == in_short(cut_off.attempt)
 
 
 def in_short(attempt: Attempt) -> LastAttempt:

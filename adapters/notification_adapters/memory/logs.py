@@ -1,12 +1,13 @@
 """The log store in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from uuid import UUID
 
 from attrs import evolve
 
 from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.delivery import Attempt, AttemptOutcome
 from notification_core.model.read_models import (
@@ -15,7 +16,9 @@ from notification_core.model.read_models import (
     AttemptCriteria,
     LastAttempt,
     LogPage,
+    WebhookView,
 )
+from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
 
 
@@ -56,29 +59,23 @@ class MemoryLogStore(LogStore):
             is_selective=criteria.is_selective,
         )
 
-    async def activity(
+    async def webhooks(
         self, environment_id: UUID, webhook_id: UUID | None = None
-    ) -> Mapping[UUID, Activity]:
-        """Return what the webhooks of an environment, or one of them, last did."""
-        living = [
-            webhook.webhook_id
-            for webhook in self._state.webhooks.values()
-            if webhook.environment_id == environment_id and not webhook.deleted_at
+    ) -> Sequence[WebhookView]:
+        """Return the webhooks of an environment, or one of them, with what they last did."""
+        return [
+            WebhookView(webhook, self._activity(webhook))
+            for webhook in webhooks_of(self._state, {environment_id})
+            if webhook_id in {None, webhook.webhook_id}
         ]
-        activities = {}
-        for living_id in living:
-            attempts = [*self._state.attempts_of(environment_id, living_id)]
-            if webhook_id in {None, living_id} and attempts:
-                errors = [
-                    attempt
-                    for attempt in attempts
-                    if attempt.outcome is not AttemptOutcome.SUCCEEDED
-                ]
-                activities[living_id] = Activity(
-                    evolve(_brief(attempts[0]), error=None),
-                    _brief(errors[0]) if errors else None,
-                )
-        return activities
+
+    def _activity(self, webhook: Webhook) -> Activity:
+        attempts = [*self._state.attempts_of(webhook.environment_id, webhook.webhook_id)]
+        errors = [each for each in attempts if each.outcome is not AttemptOutcome.SUCCEEDED]
+        return Activity(
+            evolve(_brief(attempts[0]), error=None) if attempts else None,
+            _brief(errors[0]) if errors else None,
+        )
 
 
 def _brief(attempt: Attempt) -> LastAttempt:

@@ -126,7 +126,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             signing_keys=SqlSigningKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),
-            logs=SqlLogStore(database),
+            logs=SqlLogStore(database, rows),
             history=SqlHistory(database),
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, records),

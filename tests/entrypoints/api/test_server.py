@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from io import BytesIO
@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.model.event import Event, Source
-from notification_core.model.read_models import Activity, LogPage
+from notification_core.model.read_models import LogPage, WebhookView
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.logs import LogStore
 from notification_entrypoints.api.app import api_app
@@ -255,7 +255,7 @@ class FailingLogs(LogStore):
     async def page(self, *_: object) -> LogPage:
         raise self._error
 
-    async def activity(self, *_: object) -> Mapping[UUID, Activity]:
+    async def webhooks(self, *_: object) -> Sequence[WebhookView]:
         raise self._error
 
 

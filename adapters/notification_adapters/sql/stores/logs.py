@@ -1,17 +1,17 @@
 """The log store on SQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from attrs import evolve
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.pages import ids_to_examine, last_examined
 from notification_adapters.sql.statements import ResultRow, Statement
+from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_adapters.sql.tables import attempts, webhooks
 from notification_core.model.delivery import (
     Attempt,
@@ -27,6 +27,7 @@ from notification_core.model.read_models import (
     AttemptCriteria,
     LastAttempt,
     LogPage,
+    WebhookView,
     page_of,
 )
 from notification_core.ports.logs import LogStore
@@ -41,8 +42,9 @@ _headers = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 class SqlLogStore(LogStore):
     """Reads attempts from a SQL database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, webhook_rows: WebhookRows) -> None:
         self._database = database
+        self._webhooks = webhook_rows
 
     async def page(
         self,
@@ -60,28 +62,21 @@ class SqlLogStore(LogStore):
         rows = await self._database.fetch(_PAGE, **values)
         return page_of([attempt_from(row) for row in rows], limit, None, _log_id)
 
-    async def activity(
+    async def webhooks(
         self, environment_id: UUID, webhook_id: UUID | None = None
-    ) -> Mapping[UUID, Activity]:
-        """Return what the webhooks of an environment, or one of them, last did."""
+    ) -> Sequence[WebhookView]:
+        """Return the webhooks of an environment, or one of them, with what they last did."""
         values = {"environment_id": environment_id}
         if webhook_id is not None:
             values["webhook_id"] = webhook_id
-        activities: dict[UUID, Activity] = {}
-        statement = _ACTIVITY if webhook_id is None else _ACTIVITY_OF_ONE
-        for row in await self._database.fetch(statement, **values):
-            last = LastAttempt(
-                log_id=row.log_id,
-                delivery_id=row.delivery_id,
-                event_type=row.event_type,
-                at=row.started_at,
-                http_code=row.http_code,
-                duration=_duration(row),
-                error=_error(row) if row.which == "last_errored" else None,
+        statement = _VIEWS if webhook_id is None else _VIEW
+        return [
+            WebhookView(
+                self._webhooks.webhook_from(row),
+                Activity(_last(row[_LAST], with_error=False), _last(row[_LAST_ERROR])),
             )
-            activity = activities.get(row.webhook_id, Activity())
-            activities[row.webhook_id] = evolve(activity, **{row.which: last})
-        return activities
+            for row in await self._database.fetch(statement, **values)
+        ]
 
     async def _sifted(
         self, values: Mapping[str, object], limit: int, criteria: AttemptCriteria
@@ -133,44 +128,60 @@ _PAGE = Statement(_newest_of_webhook(*attempts.c))
 _EXAMINED = _newest_of_webhook(_a.log_id, _a.outcome, _a.event_type, _a.http_code)
 
 
-_SHOWN = attempts.alias("shown")
-_OF_LAST_ATTEMPT = (
+_OF_LAST = (
     *("log_id", "delivery_id", "event_type", "started_at", "http_code", "duration_us"),
     *("error_code", "error_message"),
 )
+# Where the columns of the latest attempt and of the latest error stand, behind the webhook's.
+_LAST = slice(len(_w), len(_w) + len(_OF_LAST))
+_LAST_ERROR = slice(_LAST.stop, None)
 
 
-def _latest(which: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select the latest attempt of each webhook that fulfils conditions, found by the index."""
-    newest = (
-        sa.select(_a.log_id)
-        .where(_a.webhook_id == _w.webhook_id, _a.environment_id == _w.environment_id, *conditions)
-        .order_by(_a.log_id.desc())
-        .limit(1)
-        .correlate(webhooks)
-        .scalar_subquery()
+def _views(*conditions: sa.ColumnElement[bool]) -> Statement:
+    """Return what reads webhooks, each with the latest of its attempts, found by the indexes."""
+    columns: list[sa.ColumnElement[Any]] = [*_w]
+    found: sa.FromClause = webhooks
+    for name, condition in (("last", sa.true()), ("last_error", _NOT_SUCCEEDED)):
+        newest = (
+            sa.select(_a.log_id)
+            .where(_a.webhook_id == _w.webhook_id, _a.environment_id == _w.environment_id)
+            .where(condition)
+            .order_by(_a.log_id.desc())
+            .limit(1)
+            .correlate(webhooks)
+            .scalar_subquery()
+        )
+        latest = attempts.alias(name)
+        same = sa.and_(
+            latest.c.webhook_id == _w.webhook_id,
+            latest.c.log_id == newest,
+            latest.c.environment_id == _w.environment_id,
+        )
+        found = found.outerjoin(latest, same)
+        columns += [latest.c[column].label(f"{name}_{column}") for column in _OF_LAST]
+    return Statement(
+        sa.select(*columns)
+        .select_from(found)
+        .where(
+            _w.environment_id == sa.bindparam("environment_id"),
+            _w.deleted_at.is_(None),
+            *conditions,
+        )
+        .order_by(_w.created_at, _w.webhook_id)
     )
-    same = sa.and_(
-        _SHOWN.c.webhook_id == _w.webhook_id,
-        _SHOWN.c.log_id == newest,
-        _SHOWN.c.environment_id == _w.environment_id,
-    )
-    columns = (_SHOWN.c[name] for name in _OF_LAST_ATTEMPT)
-    named = sa.literal_column(f"'{which}'", sa.Text).label("which")
-    return sa.select(_w.webhook_id, named, *columns).select_from(webhooks.join(_SHOWN, same))
 
 
-def _activity(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
-    asked = _w.environment_id == sa.bindparam("environment_id"), _w.deleted_at.is_(None)
-    return sa.union_all(
-        _latest("last_triggered").where(*asked, *conditions),
-        _latest("last_errored", _NOT_SUCCEEDED).where(*asked, *conditions),
-    )
+_VIEWS = _views()
+_VIEW = _views(_w.webhook_id == sa.bindparam("webhook_id"))
 
 
-# Made once: that takes longer than to run them.
-_ACTIVITY = Statement(_activity())
-_ACTIVITY_OF_ONE = Statement(_activity(_w.webhook_id == sa.bindparam("webhook_id")))
+def _last(values: Sequence[Any], *, with_error: bool = True) -> LastAttempt | None:
+    """Return the attempt of these columns, None if there is none."""
+    log_id, delivery_id, event_type, at, http_code, duration, error_code, error_message = values
+    if log_id is None:
+        return None
+    error = _error(error_code, error_message) if with_error else None
+    return LastAttempt(log_id, delivery_id, event_type, at, http_code, _duration(duration), error)
 
 
 def _log_id(attempt: Attempt) -> UUID:
@@ -195,19 +206,17 @@ def attempt_from(row: ResultRow) -> Attempt:
         number=row.attempt,
         outcome=AttemptOutcome(row.outcome),
         started_at=row.started_at,
-        error=_error(row),
+        error=_error(row.error_code, row.error_message),
         request=request,
         response=response,
-        duration=_duration(row),
+        duration=_duration(row.duration_us),
         next_attempt_at=row.next_attempt_at,
     )
 
 
-def _duration(row: ResultRow) -> timedelta | None:
-    return None if row.duration_us is None else timedelta(microseconds=row.duration_us)
+def _duration(microseconds: int | None) -> timedelta | None:
+    return None if microseconds is None else timedelta(microseconds=microseconds)
 
 
-def _error(row: ResultRow) -> AttemptError | None:
-    if row.error_code is None:
-        return None
-    return AttemptError(ErrorCode(row.error_code), row.error_message)
+def _error(code: str | None, message: str) -> AttemptError | None:
+    return None if code is None else AttemptError(ErrorCode(code), message)

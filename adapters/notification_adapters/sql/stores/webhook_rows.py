@@ -9,7 +9,7 @@ from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import RawRow
+from notification_adapters.sql.dialect import WEBHOOK_COLUMNS, RawRow
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
 from notification_core.encryption.cipher import Cipher
@@ -50,7 +50,7 @@ class WebhookRows:
         self._database = database
         self._dialect = database.dialect
         self._cipher = cipher
-        self._seen: dict[ResultRow, Webhook] = {}
+        self._seen: dict[RawRow, Webhook] = {}
 
     async def of_environments(
         self, connection: AsyncConnection, environment_ids: Collection[UUID]
@@ -65,7 +65,7 @@ class WebhookRows:
         rows = await self._database.fetch(_WEBHOOK, **key)
         if not rows:
             raise WebhookNotFound(webhook_id)
-        return self._webhook(rows[0])
+        return self.webhook_from(rows[0])
 
     async def snapshot(
         self, connection: AsyncConnection, webhook_ids: Collection[UUID]
@@ -97,14 +97,16 @@ class WebhookRows:
         }
 
     def _webhooks(self, connection: AsyncConnection, raw: Sequence[RawRow]) -> list[Webhook]:
-        return [*map(self._webhook, _WEBHOOKS.compiled(connection.dialect).rows(raw))]
+        return [*map(self.webhook_from, _WEBHOOKS.compiled(connection.dialect).rows(raw))]
 
-    def _webhook(self, row: ResultRow) -> Webhook:
-        webhook = self._seen.get(row)
+    def webhook_from(self, row: ResultRow) -> Webhook:
+        """Return the webhook of a row, whose first columns are those of webhooks."""
+        stored = row[: len(WEBHOOK_COLUMNS)]
+        webhook = self._seen.get(stored)
         if webhook is None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            self._seen[row] = webhook = self._row_to_webhook(row)
+            self._seen[stored] = webhook = self._row_to_webhook(row)
         return webhook
 
     def _row_to_webhook(self, row: ResultRow) -> Webhook:
@@ -119,7 +121,7 @@ class WebhookRows:
             "custom_headers": headers,
             "disabled_reason": None if reason is None else DisabledReason(reason),
         }
-        return Webhook(**{**row._asdict(), **converted})
+        return Webhook(**{**dict(zip(WEBHOOK_COLUMNS, row, strict=False)), **converted})
 
 
 async def increment_revision(connection: AsyncConnection) -> int:

@@ -11,14 +11,15 @@ from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
-from notification_core.model.read_models import Activity
+from notification_core.model.read_models import WebhookView
 
 _ANY = "*"
 _TAG = re.compile("([0-9]{1,18})(?:-[0-9a-f]{16})?")
 
 
-def tag_of(version: int, activity: Activity) -> str:
-    """Return the tag of a webhook at a version, with what it last did."""
+def tag_of(view: WebhookView) -> str:
+    """Return the tag of a webhook with what it last did."""
+    version, activity = view.webhook.version, view.activity
     shown = (activity.last_triggered, activity.last_errored)
     if not any(shown):
         return str(version)

@@ -9,10 +9,10 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from notification_adapters.converters import ApiConverter, ShownWebhook
-from notification_core.errors import Detail
+from notification_core.errors import Detail, WebhookNotFound
 from notification_core.model.caller import Scope
 from notification_core.model.delivery import Attempt
-from notification_core.model.read_models import Activity
+from notification_core.model.read_models import Activity, WebhookView
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
@@ -39,7 +39,6 @@ from notification_entrypoints.api.http.merge_patch import merged
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Schema
 
-_NONE = Activity()
 # What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
@@ -74,21 +73,15 @@ class WebhookOperations:
 
     async def list(self, call: ApiCall) -> web.Response:
         """Answer with all webhooks of an environment."""
-        webhooks = await self.subscriptions.list(call.environment_id)
-        activity = await self.logs.activity(call.environment_id)
-        to_writer = Scope.WRITE in call.caller.scopes
-        shown = [
-            self._shown(webhook, activity.get(webhook.webhook_id, _NONE), to_writer=to_writer)
-            for webhook in webhooks
-        ]
-        return json_response(self.converter.dump(shown))
+        views = await self.logs.webhooks(call.environment_id)
+        return json_response(self.converter.dump([self._shown(call, view) for view in views]))
 
     async def create(self, call: ApiCall) -> web.Response:
         """Create a webhook."""
         draft = self.converter.draft(call.fields)
 
         def render(webhook: Webhook) -> web.Response:
-            response = self._render(call, webhook, _NONE, CREATED)
+            response = self._render(call, WebhookView(webhook, Activity()), CREATED)
             where = call.path_of("getWebhook", webhook_id=webhook.webhook_id)
             response.headers[hdrs.LOCATION] = where
             return response
@@ -102,14 +95,16 @@ class WebhookOperations:
 
     async def get(self, call: ApiCall) -> web.Response:
         """Answer with one webhook, or that the caller has it already."""
-        webhook = await self.subscriptions.get(*_addressed(call))
-        activity = await self._activity(webhook)
-        tag = tag_of(webhook.version, activity)
+        environment_id, webhook_id = _addressed(call)
+        views = await self.logs.webhooks(environment_id, webhook_id)
+        if not views:
+            raise WebhookNotFound(webhook_id)
+        tag = tag_of(views[0])
         if is_known(call.request, tag):
             response = web.Response(status=NOT_MODIFIED)
             put_tag(response, tag)
             return response
-        return self._render(call, webhook, activity)
+        return self._render(call, views[0])
 
     async def replace(self, call: ApiCall) -> web.Response:
         """Replace a webhook."""
@@ -118,7 +113,7 @@ class WebhookOperations:
         webhook = await self.subscriptions.replace(
             *_addressed(call), draft, expected, self._records(call)
         )
-        return self._render(call, webhook, await self._activity(webhook))
+        return await self._render_changed(call, webhook)
 
     async def patch(self, call: ApiCall) -> web.Response:
         """Change some fields of a webhook."""
@@ -132,7 +127,7 @@ class WebhookOperations:
         webhook = await self.subscriptions.change(
             *_addressed(call), redraft, expected, self._records(call)
         )
-        return self._render(call, webhook, await self._activity(webhook))
+        return await self._render_changed(call, webhook)
 
     async def delete(self, call: ApiCall) -> web.Response:
         """Delete a webhook."""
@@ -169,21 +164,20 @@ class WebhookOperations:
     def _records(self, call: ApiCall) -> RequestRecords:
         return [self.audit_trail.entry_for(call, call.parameters.id("webhook_id"))]
 
-    async def _activity(self, webhook: Webhook) -> Activity:
-        activity = await self.logs.activity(webhook.environment_id, webhook.webhook_id)
-        return activity.get(webhook.webhook_id, _NONE)
+    async def _render_changed(self, call: ApiCall, webhook: Webhook) -> web.Response:
+        """Return a response with a webhook as this call has left it."""
+        views = await self.logs.webhooks(*_addressed(call))
+        activity = views[0].activity if views else Activity()
+        return self._render(call, WebhookView(webhook, activity))
 
-    def _render(
-        self, call: ApiCall, webhook: Webhook, activity: Activity, status: int = OK
-    ) -> web.Response:
-        shown = self._shown(webhook, activity, to_writer=Scope.WRITE in call.caller.scopes)
-        response = json_response(self.converter.dump(shown), status)
-        put_tag(response, tag_of(webhook.version, activity))
+    def _render(self, call: ApiCall, view: WebhookView, status: int = OK) -> web.Response:
+        response = json_response(self.converter.dump(self._shown(call, view)), status)
+        put_tag(response, tag_of(view))
         return response
 
-    def _shown(self, webhook: Webhook, activity: Activity, *, to_writer: bool) -> ShownWebhook:
-        unknown = self.subscriptions.unknown_events(webhook)
-        return ShownWebhook(webhook, activity, unknown, to_writer)
+    def _shown(self, call: ApiCall, view: WebhookView) -> ShownWebhook:
+        unknown = self.subscriptions.unknown_events(view.webhook)
+        return ShownWebhook(view, unknown, Scope.WRITE in call.caller.scopes)
 
 
 def _addressed(call: ApiCall) -> tuple[UUID, UUID]:
