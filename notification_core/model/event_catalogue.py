@@ -228,9 +228,9 @@ class _Parser:
                 return None
             if "$ref" not in node:
                 return node
-            place = (*place, "$ref")
+            place, known = (*place, "$ref"), len(self.problems)
             node = self._target(node["$ref"], place)
-            if node is None:
+            if len(self.problems) > known:
                 return None
         self._add(place, f"This leads over more than {_MAX_HOPS} references.")
         return None
