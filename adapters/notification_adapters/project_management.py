@@ -77,5 +77,5 @@ class ProjectManagementApi(EnvironmentDirectory):
             raise _TryAgain("The Project Management API does not answer.") from error
         except ClientError as error:
             raise DirectoryUnavailable(
-                "The Project Management API gives an answer that is not HTTP."
+                "The Project Management API gives a response that is not HTTP."
             ) from error

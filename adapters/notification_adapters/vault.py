@@ -95,7 +95,7 @@ class VaultTransit(KeyWrapping):
         except (ValueError, msgspec.MsgspecError, RecursionError):
             # Python's own error would show a part of what was unwrapped.
             raise UnwrappingRefused(
-                "Vault gives an answer that is no wrapped text of ours."
+                "Vault gives a response that is no wrapped text of ours."
             ) from None
 
     async def close(self) -> None:
@@ -125,6 +125,6 @@ class VaultTransit(KeyWrapping):
         except (ClientConnectionError, TimeoutError) as error:
             raise KeyServiceUnavailable("Vault does not answer.") from error
         except ResponseTooLong as error:
-            raise UnwrappingRefused("Vault gives an answer that is too long.") from error
+            raise UnwrappingRefused("Vault gives a response that is too long.") from error
         except ClientError as error:
-            raise UnwrappingRefused("Vault gives an answer that is not HTTP.") from error
+            raise UnwrappingRefused("Vault gives a response that is not HTTP.") from error

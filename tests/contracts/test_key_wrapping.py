@@ -119,7 +119,7 @@ class TestVault:
         self, vault: VaultServer, body: bytes
     ) -> None:
         vault.receiver.respond(lambda _: web.Response(body=body))
-        assert "UnwrappingRefused: Vault gives an answer that is" in await refusal(vault)
+        assert "UnwrappingRefused: Vault gives a response that is" in await refusal(vault)
 
     async def test_its_certificate_is_verified(self, tmp_path: Path) -> None:
         authority = Authority(tmp_path)

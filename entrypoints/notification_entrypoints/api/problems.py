@@ -99,7 +99,7 @@ class Problem(Enum):
     )
 
     NOT_ACCEPTABLE = ProblemKind(
-        1012, 406, "The answer is to be had as application/json only. Accept that, or anything."
+        1012, 406, "The response is available as application/json only. Accept that, or anything."
     )
     WRONG_CODING = ProblemKind(
         1013, 415, "The body's Content-Encoding is not known. Send it as gzip, deflate or as it is."
@@ -199,7 +199,7 @@ class Problem(Enum):
     TOO_SLOW = ProblemKind(
         1903,
         503,
-        "The answer took too long; what was asked for may still be done. Try again after "
+        "The response took too long; what was asked for may still be done. Try again after "
         "Retry-After seconds; an event that has an event_id is stored once all the same.",
     )
     DIRECTORY_UNAVAILABLE = ProblemKind(

@@ -72,7 +72,7 @@ class ApiSettings:
         TIME, "5s", "How long the API server waits for a request to arrive whole."
     )
     server_write_timeout: timedelta = setting(
-        TIME, "10s", "How long an answer of the API server may take."
+        TIME, "10s", "How long a response of the API server may take."
     )
     server_max_buffered: int = setting(
         whole(16 * 1024 * 1024, 2**40),
@@ -133,7 +133,7 @@ class OpsSettings:
         TIME, "5s", "How long the ops server waits for a request to arrive whole."
     )
     server_write_timeout: timedelta = setting(
-        TIME, "10s", "How long an answer of the ops server may take."
+        TIME, "10s", "How long a response of the ops server may take."
     )
 
 

@@ -138,7 +138,7 @@ class Readiness(HealthSource):
                 return f"{type(error).__name__}: see the log"
 
     def _no_response(self) -> str:
-        return f"no answer within {format_duration(self._timeout)}"
+        return f"no response within {format_duration(self._timeout)}"
 
 
 def ops_app(
@@ -189,7 +189,9 @@ def _errors_as_json(metrics: MetricsSource, write_timeout: timedelta) -> Middlew
             async with asyncio.timeout(None if is_measuring else write_timeout.total_seconds()):
                 return await handler(request)
         except TimeoutError:
-            return _error(503, f"No answer was to be had within {format_duration(write_timeout)}.")
+            return _error(
+                503, f"No response was available within {format_duration(write_timeout)}."
+            )
         except web.HTTPNotFound:
             return _error(404, "The ops server has /healthz, /readyz, /metrics, /status and /info.")
         except web.HTTPMethodNotAllowed as error:

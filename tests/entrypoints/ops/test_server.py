@@ -168,7 +168,7 @@ async def test_a_part_that_hangs_does_not_hang_the_probe(ops: Ops, hasty: Client
     ops.checks |= {"storage": hangs, "kafka": works}
     status, body = await get(hasty, "/readyz")
     assert status == 503
-    assert body["parts"] == {"storage": "no answer within 50ms", "kafka": "ok"}
+    assert body["parts"] == {"storage": "no response within 50ms", "kafka": "ok"}
 
 
 async def test_a_part_that_cannot_be_cancelled_is_asked_but_once_at_a_time(
@@ -178,7 +178,7 @@ async def test_a_part_that_cannot_be_cancelled_is_asked_but_once_at_a_time(
     ops.checks["kafka"] = stubborn
     for _ in range(3):
         status, body = await get(hasty, "/readyz")
-        assert (status, body["parts"]) == (503, {"kafka": "no answer within 50ms"})
+        assert (status, body["parts"]) == (503, {"kafka": "no response within 50ms"})
     assert stubborn.asked == 1
     stubborn.let_go.set()
     while (await get(hasty, "/readyz"))[0] != 200:
@@ -206,7 +206,7 @@ async def test_once_closed_no_part_is_waited_for() -> None:
     health = asyncio.create_task(readiness.health())
     await asked.wait()
     await readiness.close()
-    assert (await health).parts == {"storage": "no answer within 1h"}
+    assert (await health).parts == {"storage": "no response within 1h"}
 
 
 async def test_a_part_that_is_only_shown_does_not_make_the_process_unready(

@@ -56,7 +56,7 @@ class WorkerPoolHealth(HealthSource):
         response = await worker.ask("/readyz")
         if response is None:
             serves = worker.process is not None and worker.ready.is_set()
-            return Health({name: "no answer" if serves else worker.problem}, is_ready=False)
+            return Health({name: "no response" if serves else worker.problem}, is_ready=False)
         fields = json.loads(response.body)
         if not fields["parts"]:
             return Health({name: OK if response.is_ok else fields["status"]}, response.is_ok)
