@@ -64,9 +64,15 @@ class Batch:
         return Batch(self.lines[:middle]), Batch(self.lines[middle:])
 
 
+class _Warning(msgspec.Struct):
+    field: str
+    message: str
+
+
 class _Published(msgspec.Struct):
     event_id: str
     duplicate: bool
+    warnings: list[_Warning] = []
 
 
 class _Identified(msgspec.Struct):
@@ -129,6 +135,8 @@ def command(  # noqa: PLR0913 - one parameter an option
             f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
         )
         output().print(f"{events} published{duplicates}.")
+        if publishing.warnings > _MAX_NAMED:
+            output().print(f"There were {publishing.warnings - _MAX_NAMED:,} more warnings.")
 
 
 def _source(
@@ -168,6 +176,7 @@ class _Publishing:
     tell: Callable[[int, int], None]
     events: int = 0
     duplicates: int = 0
+    warnings: int = 0
 
     async def publish(self, api: Api, lines: Iterator[Line]) -> None:
         async with ApiClient(api) as client:
@@ -193,11 +202,22 @@ class _Publishing:
             published = _PUBLISHED.decode(response)
             self.events += len(published)
             self.duplicates += sum(event.duplicate for event in published)
+            self._warn(batch, published)
             self.tell(self.events, batch.lines[-1].end)
             return
         # Too many bytes, or webhooks for so many events: the parts are tried by themselves.
         for half in batch.halves():
             await self._send(client, half)
+
+    def _warn(self, batch: Batch, published: Sequence[_Published]) -> None:
+        """Show what does not fit its schema, in words of the file: the first ten things."""
+        for index, event in enumerate(published):
+            for warning in event.warnings:
+                self.warnings += 1
+                if self.warnings <= _MAX_NAMED:
+                    where = _place(batch, f"[{index}].{warning.field}")
+                    text = printable(f"Warning: {where}: {warning.message}")
+                    messages().print(text, style="yellow", markup=False)
 
     def _refusal(self, batch: Batch, error: ApiRefused) -> str:
         """Say what is wrong in words of the file that the events came from."""

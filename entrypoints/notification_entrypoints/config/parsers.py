@@ -214,9 +214,7 @@ def LOCATION(text: str) -> Path | None:
     return Path(TEXT.parse(text)) if text else None
 
 
-@accepts(
-    "the path of an event catalogue, which is an OpenAPI 3.1 document in JSON or YAML, or empty"
-)
+@accepts("the path of an event catalogue (OpenAPI 3.1 in JSON or YAML), or empty")
 def CATALOGUE(text: str) -> EventCatalogue:
     return read_catalogue(Path(TEXT.parse(text))) if text else default_catalogue()
 

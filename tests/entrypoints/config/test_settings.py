@@ -309,7 +309,7 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("KAFKA_TOPICS", "orders,..", "a comma list of topics, each once"),
         ("KAFKA_TOPICS", "webhook-events", "to which messages go out"),
         ("KAFKA_TOPICS", "notification-dead-letters", "to which messages go out"),
-        ("EVENT_CATALOGUE", "no/such.yaml", "an OpenAPI 3.1 document in JSON or YAML, or empty"),
+        ("EVENT_CATALOGUE", "no/such.yaml", "(OpenAPI 3.1 in JSON or YAML), or empty"),
         ("KAFKA_TOPIC_REPLICATION_FACTOR", "0", "a whole number from 1 to 32767"),
         ("KAFKA_CONSUMER_START", "end", "earliest or latest"),
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL"),
