@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 
-from notification_adapters.event_formats.catalogue import default_catalogue, read_catalogue
 from notification_adapters.http.proxy import parse_proxy
 from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_core.model.destinations import parse_hosts, parse_networks
@@ -216,7 +215,11 @@ def LOCATION(text: str) -> Path | None:
 
 @accepts("the path of an event catalogue (OpenAPI 3.1 in JSON or YAML), or empty")
 def CATALOGUE(text: str) -> EventCatalogue:
-    return read_catalogue(Path(TEXT.parse(text))) if text else default_catalogue()
+    from notification_adapters.event_formats import catalogue  # noqa: PLC0415 - slow to import, and commands that call a server read none
+
+    return (
+        catalogue.read_catalogue(Path(TEXT.parse(text))) if text else catalogue.default_catalogue()
+    )
 
 
 @accepts("host:port, postgresql://…")
