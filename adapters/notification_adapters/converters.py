@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 from attrs import evolve, field, frozen
-from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
 from notification_adapters.event_formats.validation import instant
@@ -36,6 +36,7 @@ from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, publ
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
 from notification_core.signing.signatures import SignatureForm, SignatureHeaders
+from notification_core.webhooks.filter_trials import TriedEvent
 from notification_core.webhooks.webhooks import WebhookDraft
 
 _ALL = "all"
@@ -103,6 +104,14 @@ class ApiConverter:
         _register_webhooks(self._converter)
         _register_deliveries(self._converter)
         _register_administration(self._converter)
+        self._converter.register_structure_hook(
+            WebhookDraft,
+            make_dict_structure_fn(
+                WebhookDraft,
+                self._converter,
+                filter=override(struct_hook=lambda schema, _: filter_text(schema)),
+            ),
+        )
         self._converter.register_structure_hook(UUID, lambda text, _: UUID(text))
         self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
 
@@ -130,6 +139,11 @@ class ApiConverter:
     def dump(self, value: object) -> bytes:
         """Return a value of the core, or a list of them, as JSON."""
         return self._converter.dumps(value)
+
+
+def filter_text(schema: object) -> str:
+    """Return the text of a filter, by which the core knows it."""
+    return msgspec.json.encode(schema).decode()
 
 
 def environment_settings(
@@ -191,6 +205,7 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         events=override(unstruct_hook=sorted),
         method=override(omit_if_default=False),
         custom_headers=override(unstruct_hook=masked),
+        filter=override(unstruct_hook=_schema),
         disabled_at=override(omit=True),
         version=override(omit=True),
         deleted_at=override(omit=True),
@@ -242,6 +257,12 @@ def _register_deliveries(converter: MsgspecJsonConverter) -> None:
         event_type=override(rename="event"),
         number=override(rename="attempt"),
         duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+    )
+    _register(
+        converter,
+        TriedEvent,
+        event_type=override(rename="type"),
+        errors=override(unstruct_hook=lambda errors: [error._asdict() for error in errors]),
     )
     for view in (DeliveryView, EventRecord, EventSummary):
         _register(
@@ -301,6 +322,10 @@ def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     for name, value in headers:
         values.setdefault(names.setdefault(name.lower(), name), []).append(value)
     return {name: ", ".join(repeated) for name, repeated in values.items()}
+
+
+def _schema(filter_text: str | None) -> object:
+    return filter_text and msgspec.json.decode(filter_text)
 
 
 def _milliseconds(duration: timedelta) -> float:

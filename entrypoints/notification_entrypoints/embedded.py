@@ -36,6 +36,7 @@ from notification_core.ports.logs import LogStore
 from notification_core.replays.replays import ReplayService
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.version import VERSION
+from notification_core.webhooks.filter_trials import FilterTrials
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.app import api_app
@@ -149,6 +150,11 @@ class Notifications:
     def webhook_tester(self) -> WebhookTester:
         """Sending an example now."""
         return self._application.webhook_tester
+
+    @property
+    def filter_trials(self) -> FilterTrials:
+        """Trying a filter on the events that are stored."""
+        return self._application.filter_trials
 
     @property
     def erasures(self) -> ErasureService:

@@ -1,11 +1,12 @@
 """What became of events, deliveries and attempts, as those who look back on them see it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_core.model.delivery import (
     Attempt,
@@ -17,6 +18,9 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.replay import Replay
 from notification_core.model.webhook import Webhook
+
+MAX_BODIES_TOGETHER = 16 * 1024 * 1024
+"""How many bytes of bodies are read at once."""
 
 MAX_EXAMINED = 10_000
 """How many rows one page looks at where it is to show only some of them."""
@@ -45,6 +49,15 @@ class DeliveryView:
     replay_id: UUID | None = None
     next_attempt_at: datetime | None = None
     attempts: Sequence[Attempt] | None = None
+
+
+@frozen
+class EventBody:
+    """An event with the body that its webhooks are sent."""
+
+    event_id: str
+    event_type: str
+    body: bytes = field(repr=False)
 
 
 @frozen
@@ -183,6 +196,12 @@ DeliveryPage: TypeAlias = Page[DeliveryView, UUID]
 LogPage: TypeAlias = Page[Attempt, UUID]
 ReplayPage: TypeAlias = Page[Replay, UUID]
 EventPage: TypeAlias = Page[EventSummary, EventPlace]
+
+
+def fitting(sizes: Iterable[int]) -> int:
+    """Return how many of the first bodies are read at once, by their sizes: at least one."""
+    together = accumulate(sizes)
+    return max(1, sum(size <= MAX_BODIES_TOGETHER for size in together))
 
 
 def page_of(

@@ -1,7 +1,7 @@
 """Looking back: what became of events and deliveries. It changes nothing."""
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from notification_core.model.read_models import (
     DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventBody,
     EventCriteria,
     EventPage,
     EventPlace,
@@ -69,3 +70,13 @@ class History(Protocol):
         criteria: EventCriteria = EVERY_EVENT,
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
+
+    @abstractmethod
+    async def bodies(
+        self, environment_id: UUID, event_types: Collection[str], limit: int
+    ) -> Sequence[EventBody]:
+        """Return an environment's latest events of some types that have a body, newest first.
+
+        At most ``limit`` of them, at most :data:`MAX_BODIES_TOGETHER` bytes unless the first one
+        has more, and from among the latest :data:`MAX_EXAMINED` events only.
+        """

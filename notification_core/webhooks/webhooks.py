@@ -15,6 +15,7 @@ from notification_core.errors import (
     WebhookChanged,
     WebhookOutdated,
 )
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.model.event_types import EventCatalogue
@@ -46,6 +47,7 @@ class WebhookDraft:
     events: Sequence[str]
     method: Method = Method.POST
     description: str | None = None
+    filter: str | None = None
     disabled_until: datetime | None = None
     custom_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -81,6 +83,7 @@ class WebhookService:
         ids: Callable[[], UUID],
         rules: WebhookRules,
         environments: Environments,
+        filters: EventFilters,
         on_webhooks_changed: Callable[[int], None],
     ) -> None:
         self._store = store
@@ -88,6 +91,7 @@ class WebhookService:
         self._ids = ids
         self._rules = rules
         self._environments = environments
+        self._filters = filters
         self._on_webhooks_changed = on_webhooks_changed
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
@@ -212,7 +216,8 @@ class WebhookService:
 
         ``stored_events`` are those that the webhook already has, and may keep.
         """
-        return [*_errors(draft, self._rules, stored_events)]
+        details = [*_errors(draft, self._rules, stored_events)]
+        return [*details, *self._filters.validate(draft.filter)] if draft.filter else details
 
     def unknown_events(self, webhook: Webhook) -> Sequence[str]:
         """Return the event types of a webhook that are not in the catalogue any more."""

@@ -7,6 +7,7 @@ import pytest
 
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryState, EndReason, Retry
+from notification_core.model.event import MAX_EVENT_BYTES
 from notification_core.model.read_models import DeliveryCriteria, EventCriteria, EventPlace
 from tests.contracts.harness import TYPE, Harness
 
@@ -241,3 +242,29 @@ async def test_of_many_events_those_are_known_that_are_stored(harness: Harness) 
     known = await harness.storage.history.known_events([*strangers, *elsewhere, *stored])
     assert set(known) == set(stored)
     assert not await harness.storage.history.known_events([])
+
+
+class TestBodies:
+    async def test_they_are_the_latest_events_of_the_types_and_the_environment(
+        self, harness: Harness
+    ) -> None:
+        for event_id in ("a", "b", "c"):
+            await harness.ingest([harness.event(event_id, b'{"n":"%b"}' % event_id.encode())])
+            await harness.clock.advance(1)
+        await harness.ingest([harness.event("other type", type="job-created")])
+        await harness.ingest([harness.event("no body", whole=False)])
+        await harness.ingest([harness.event("x", environment_id=harness.other_environment_id)])
+        bodies = await harness.storage.history.bodies(harness.environment_id, {TYPE, "y"}, 2)
+        assert [(event.event_id, event.event_type) for event in bodies] == [
+            ("c", TYPE),
+            ("b", TYPE),
+        ]
+        assert bodies[0].body.endswith(b'"data":{"n":"c"}}')
+        assert not await harness.storage.history.bodies(harness.environment_id, (), 2)
+
+    async def test_together_they_are_no_more_than_fits_into_memory(self, harness: Harness) -> None:
+        large = b'"%b"' % (b"x" * (MAX_EVENT_BYTES - 1_000))
+        for number in range(18):
+            await harness.ingest([harness.event(f"{number:02}", large)])
+        bodies = await harness.storage.history.bodies(harness.environment_id, [TYPE], 100)
+        assert len(bodies) == 16

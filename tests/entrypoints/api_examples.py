@@ -22,6 +22,7 @@ FULL: dict[str, Any] = {
     "description": "Tells the ticket system.\nAsk Anna.",
     "disabled_until": "2031-12-24T18:00:00.5Z",
     "custom_headers": {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"},
+    "filter": {"properties": {"data": {"required": ["status"]}}},
 }
 JOB = {
     "job_id": "c2f1b7de-40a8-4f3b-8f6f-5b8e6d1a9b21",

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from notification_adapters.clock import SystemClock
+from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.memory import memory_storage
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.null_objects import EveryEnvironment
@@ -19,6 +20,7 @@ from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureService
+from notification_core.ingest.event_filters import EventFilters
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -177,10 +179,16 @@ async def backstage(
             clock=_CLOCK, storage=storage, sender=sender, directory=directory, dispatches=False
         )
         async with open_application(_SETTINGS, metrics, overrides) as application:
+            filters = EventFilters(JsonSchemaFilterCompiler(), _CLOCK)
             environments = Environments(directory, storage.erasures, _CLOCK)
             webhooks = WebhookService(
-                *(storage.webhooks, _CLOCK, _IDS),
-                *(webhook_rules(_SETTINGS), environments, revisions.append),
+                storage.webhooks,
+                _CLOCK,
+                _IDS,
+                webhook_rules(_SETTINGS),
+                environments,
+                filters,
+                revisions.append,
             )
             erasures = ErasureService(storage.erasures, _CLOCK, revisions.append)
             yield Backstage(

@@ -178,6 +178,7 @@ class App:
             self.ids,
             self.webhook_rules,
             self.environments,
+            self.filters,
             self.announced_revisions.append,
         )
 

@@ -1,7 +1,7 @@
 """Looking back on events and deliveries, in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from attrs import evolve
@@ -15,14 +15,17 @@ from notification_core.model.event import EventKey
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
+    MAX_EXAMINED,
     DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventBody,
     EventCriteria,
     EventPage,
     EventPlace,
     EventRecord,
     EventSummary,
+    fitting,
 )
 from notification_core.ports.history import History
 
@@ -139,6 +142,23 @@ class MemoryHistory(History):
             lambda event: EventPlace(event.stored_at, event.event_id),
             is_selective=criteria.is_selective,
         )
+
+    async def bodies(
+        self, environment_id: UUID, event_types: Collection[str], limit: int
+    ) -> Sequence[EventBody]:
+        """Return an environment's latest events of some types that have a body, newest first."""
+        stored = {
+            EventPlace(event.stored_at, event_id): event
+            for (environment, event_id), event in self._state.events.items()
+            if environment == environment_id
+        }
+        latest = [(place, stored[place]) for place in sorted(stored, reverse=True)[:MAX_EXAMINED]]
+        found = [
+            EventBody(place.event_id, event.type, event.body)
+            for place, event in latest
+            if event.body is not None and event.type in event_types
+        ][:limit]
+        return found[: fitting(len(event.body) for event in found)]
 
     def _summary(self, environment_id: UUID, event_id: str, stored: StoredEvent) -> EventSummary:
         key = environment_id, event_id

@@ -36,6 +36,7 @@ def handlers(
     webhooks = WebhookOperations(
         subscriptions=application.webhooks,
         tester=application.webhook_tester,
+        filter_trials=application.filter_trials,
         idempotency=idempotency,
         audit_trail=audit_trail,
         logs=storage.logs,

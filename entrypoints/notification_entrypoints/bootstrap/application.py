@@ -45,6 +45,7 @@ from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import SignatureCache
+from notification_core.webhooks.filter_trials import FilterTrials
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
@@ -85,6 +86,7 @@ class Application:
     storage: Storage
     webhooks: WebhookService
     webhook_tester: WebhookTester
+    filter_trials: FilterTrials
     signing_keys: SigningKeyService
     replays: ReplayService
     erasures: ErasureService
@@ -162,7 +164,7 @@ async def open_application(
         webhook_tester = _webhook_tester(runtime)
         stack.push_async_callback(_within, runtime.deadline, webhook_tester.drain)
         stored_keys = StoredKeys(storage.api_keys, clock)
-        new_secret = partial(os.urandom, SECRET_BYTES)
+        secrets = partial(os.urandom, SECRET_BYTES)
         yield Application(
             settings=settings,
             metrics=metrics,
@@ -170,18 +172,17 @@ async def open_application(
             ids=ids,
             storage=storage,
             webhooks=WebhookService(
-                *(storage.webhooks, clock, ids),
-                *(webhook_rules(settings), environments, on_webhooks_changed),
+                *(storage.webhooks, clock, ids, webhook_rules(settings)),
+                *(environments, runtime.filters, on_webhooks_changed),
             ),
             webhook_tester=webhook_tester,
+            filter_trials=FilterTrials(storage.history, storage.webhooks, runtime.filters),
             signing_keys=SigningKeyService(
                 storage.signing_keys, runtime.key_cache, environments, clock, _new_seed
             ),
             replays=_replays(runtime, dispatcher),
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
-            api_keys=ApiKeyService(
-                storage.api_keys, clock, ids, new_secret, stored_keys.invalidate
-            ),
+            api_keys=ApiKeyService(storage.api_keys, clock, ids, secrets, stored_keys.invalidate),
             credentials=await stack.enter_async_context(
                 open_credentials(settings, stored_keys, clock)
             ),

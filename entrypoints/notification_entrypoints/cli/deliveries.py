@@ -18,6 +18,14 @@ from notification_entrypoints.cli.terminal import (
 )
 
 _STATES = ("pending", "succeeded", "failed", "skipped", "cancelled")
+_SENTENCES = {
+    "webhook_disabled": "the webhook was disabled",
+    "webhook_deleted": "the webhook was deleted",
+    "queue_full": "the webhook's queue was full",
+    "filter_not_matched": "the event does not match the webhook's filter",
+    "expired": "it waited until the event expired",
+    "interrupted": "too many attempts in a row were interrupted",
+}
 
 _delivery_id = click.argument("delivery_id", type=ID)
 
@@ -88,6 +96,11 @@ def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
         _show_rows([msgspec.json.decode(response, type=_Delivery)])
 
 
+def in_words(reason: str) -> str:
+    """Return why a delivery ended, to follow its state; a code of a newer server is left as is."""
+    return f" ({_SENTENCES.get(reason, reason)})" if reason else ""
+
+
 def _show_rows(deliveries: Sequence[_Delivery]) -> None:
     columns = ("delivery_id", "made at", "event", "event_id", "state", "attempts", "origin")
     rows = [
@@ -96,7 +109,7 @@ def _show_rows(deliveries: Sequence[_Delivery]) -> None:
             delivery.created_at,
             delivery.event,
             delivery.event_id,
-            f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state,
+            delivery.state + in_words(delivery.reason),
             str(delivery.attempt),
             delivery.origin,
         )

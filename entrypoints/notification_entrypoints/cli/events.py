@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.deliveries import in_words
 from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -179,9 +180,8 @@ async def show_event(
     rows = []
     for item in event.deliveries:
         delivery = msgspec.json.decode(item, type=_Delivery)
-        reason = f" ({delivery.reason})" if delivery.reason else ""
         again_at = delivery.next_attempt_at[: len("2026-01-31T09:30:00.000")]
-        state, number = f"{delivery.state}{reason}", str(delivery.attempt)
+        state, number = delivery.state + in_words(delivery.reason), str(delivery.attempt)
         rows.append((delivery.delivery_id, delivery.webhook_id, state, number, again_at))
     columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
     show_table(columns, rows, "No webhook wanted it: it has no deliveries.")

@@ -9,6 +9,7 @@ import msgspec
 
 from notification_core.model.custom_headers import MASK
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.filters import filter_option, try_filter
 from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
@@ -80,6 +81,7 @@ def command() -> None:
 
 
 command.add_command(replay)
+command.add_command(try_filter)
 
 
 @command.command(
@@ -109,6 +111,8 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
         "webhooks create --environment ID --url https://example.com/hook",
         "webhooks create --environment ID --url https://example.com/hook \\",
         "  --event job-completed --event pipeline-completed --header 'X-Tenant: north'",
+        "webhooks create --environment ID --url https://example.com/hook \\",
+        "  --filter @failed.json",
     ),
 )
 @_environment
@@ -118,6 +122,7 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
 @click.option("--method", type=click.Choice(_METHODS), default="post", show_default=True)
 @_description
 @_headers
+@filter_option(extra=" (default: all).")
 @json_option
 @api_option
 @asynchronous
@@ -130,12 +135,14 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
     method: str,
     description: str | None,
     headers: dict[str, str],
+    filter: _Fields | None,  # noqa: A002 - the option's name is the field's
     api: Api,
     as_json: bool,
 ) -> None:
     """Create a webhook; without --event it gets all event types there are."""
     draft: _Fields = {"name": name or url[:256], "url": url, "method": method}
     draft |= {"events": list(events)} | _given(description=description, custom_headers=headers)
+    draft |= _given(filter=filter)
     async with ApiClient(api) as client:
         draft["events"] = draft["events"] or await event_types(client)
         body = msgspec.json.encode(draft)
@@ -166,6 +173,7 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     epilog=examples(
         "webhooks update WEBHOOK_ID --url https://example.com/other",
         "webhooks update WEBHOOK_ID --event job-created --event job-completed",
+        "webhooks update WEBHOOK_ID --filter @failed.json",
     ),
 )
 @_webhook_id
@@ -178,34 +186,29 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @click.option(
     "--remove-header", "removed", multiple=True, metavar="NAME", help="A header to send no more."
 )
+@filter_option(extra="; an empty one removes it.")
 @json_option
 @api_option
-def update_webhook(  # noqa: PLR0913 - one parameter an option
-    *,
+def update_webhook(
     webhook_id: UUID,
-    url: str | None,
-    name: str | None,
-    events: tuple[str, ...],
-    method: str | None,
-    description: str | None,
     headers: dict[str, str],
     removed: tuple[str, ...],
     api: Api,
+    *,
     as_json: bool,
+    **options: object,
 ) -> None:
     """Change what is given and leave the rest as it is.
 
-    --event replaces all event types; an empty --description removes it; --header adds a header
-    or replaces its value.
+    --event replaces all event types, --filter the whole filter; an empty --description or --filter
+    removes it; --header adds a header or replaces its value.
     """
-    changes = _given(url=url, name=name, method=method, events=list(events))
-    if not changes and description is None and not headers and not removed:
+    changes = {name: value for name, value in options.items() if value not in (None, ())}
+    if not changes and not headers and not removed:
         raise click.UsageError("Say what is to change: --url, --name, --event …")
 
     def change(webhook: _Fields) -> Mapping[str, object]:
         changed = webhook | changes | _merged_headers(webhook, headers, removed)
-        if description is not None:
-            changed["description"] = description
         return {key: value for key, value in changed.items() if value not in ("", {})}
 
     _print(run(_replace(api, webhook_id, change)), as_json=as_json)

@@ -30,6 +30,11 @@ def but(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in changed.items() if value is not ...}
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """Return a schema of so many levels."""
+    return {"not": nested(levels - 1)} if levels > 1 else {}
+
+
 WRONG_DRAFTS = {
     "no name": Wrong(but(name=...), "name", "missing"),
     "empty name": Wrong(but(name=""), "name", "a length of 1 or more"),
@@ -81,6 +86,17 @@ WRONG_DRAFTS = {
     ),
     "header twice": Wrong(
         but(custom_headers={"X-A": "1", "x-a": "2"}), "custom_headers.x-a", "give it once"
+    ),
+    "filter that is none": Wrong(but(filter="failed"), "filter", "Give an object"),
+    "filter that is null": Wrong(but(filter=None), "filter", "Leave the field out"),
+    "filter with a reference": Wrong(
+        but(filter={"not": {"$ref": "#"}}), "filter.not.$ref", "Write the schema where"
+    ),
+    "filter with a pattern that is none": Wrong(
+        but(filter={"pattern": "(?=a)"}), "filter.pattern", "without look-around"
+    ),
+    "filter that is too deep": Wrong(
+        but(filter={"not": nested(16)}), "filter.not" + ".not" * 15, "at most 16"
     ),
     "unknown field": Wrong(but(retries=3), "retries", "The fields are name, url"),
     "field that is still to come": Wrong(but(rate_limit=3), "rate_limit", "no such field"),

@@ -44,7 +44,7 @@ class TestPatch:
     async def test_a_null_takes_a_field_away(
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:
-        names = ("description", "disabled_until", "custom_headers")
+        names = ("description", "disabled_until", "custom_headers", "filter")
         changed = await patch(api, webhook, dict.fromkeys(names))
         assert not changed.json.keys() & set(names)
 
@@ -53,6 +53,23 @@ class TestPatch:
     ) -> None:
         assert webhook["method"] == "put"
         assert (await patch(api, webhook, {"method": None})).json["method"] == "post"
+
+    async def test_a_filter_is_merged_at_every_level_and_replaced_by_a_put(
+        self, api: CheckedClient, webhook: dict[str, Any]
+    ) -> None:
+        data = {"required": None, "properties": {"status": {"const": "failed"}}}
+        merged = await patch(api, webhook, {"filter": {"properties": {"data": data}}})
+        assert merged.json["filter"] == {
+            "properties": {"data": {"properties": {"status": {"const": "failed"}}}}
+        }
+        number = {"properties": {"data": {"const": 1}}}
+        replaced = await api.put(path_of(webhook), merged.json | {"filter": number})
+        assert replaced.json["filter"] == number
+        # Python takes true for 1, and JSON does not.
+        true = {"properties": {"data": {"const": True}}}
+        changed = await patch(api, webhook, {"filter": true})
+        assert changed.json["filter"]["properties"]["data"]["const"] is True
+        assert changed.headers["ETag"] != replaced.headers["ETag"]
 
     async def test_one_header_changes_and_the_secret_ones_stay(
         self, api: CheckedClient, webhook: dict[str, Any], stage: Backstage
@@ -126,6 +143,9 @@ class TestPatch:
             ({"nome": None}, "nome"),
             ({"description": {"a": 1}}, "description"),
             ({"custom_headers": "x"}, "custom_headers"),
+            ({"filter": []}, "filter"),
+            ({"filter": {"properties": {"data": {"typ": 1}}}}, "filter.properties.data.typ"),
+            ({"filter": {"properties": {"data": {"type": 1}}}}, "filter.properties.data.type"),
             ({"custom_headers": {"Host": "x"}}, "custom_headers.Host"),
             ({"custom_headers": {"X-Token": "***"}}, "custom_headers.X-Token"),
             ([], "body"),

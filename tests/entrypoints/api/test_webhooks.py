@@ -31,6 +31,7 @@ class TestWebhooks:
             "disabled_until",
             "disabled_reason",
             "custom_headers",
+            "filter",
         }
 
     async def test_the_webhooks_of_an_environment_come_oldest_first(
@@ -100,7 +101,7 @@ class TestWebhooks:
         replaced = (await api.put(path, {**DRAFT, "name": "Other"})).json
         assert replaced["name"] == "Other"
         assert replaced["method"] == "post"
-        assert not replaced.keys() & {"description", "disabled_until", "custom_headers"}
+        assert not replaced.keys() & {"description", "disabled_until", "custom_headers", "filter"}
         assert replaced["created_at"] == webhook["created_at"]
         assert replaced["updated_at"] > webhook["updated_at"]
         assert (await api.get(path)).json == replaced

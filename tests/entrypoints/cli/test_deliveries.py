@@ -26,7 +26,7 @@ def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     assert main(["deliveries", "list", WEBHOOK, "--state", "skipped"]) == 0
     said = capsys.readouterr().out
     assert ID in said
-    assert "skipped (webhook_disabled)" in said
+    assert "skipped (the webhook was disabled)" in said
     assert api.requests[0].path.endswith("?limit=20&state=skipped")
     assert main(["deliveries", "list", WEBHOOK, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [DELIVERY]

@@ -74,7 +74,7 @@ def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Outp
     said = capsys.readouterr().out
     assert "a/b ü" in said
     assert "2026-03-01T00:00:02.500" in said
-    assert "skipped (webhook_disabled)" in said
+    assert "skipped (the webhook was disabled)" in said
     assert main(["events", "show", "a/b ü", "--environment", ENVIRONMENT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["deliveries"] == [skipped]
 

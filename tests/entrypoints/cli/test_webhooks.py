@@ -1,7 +1,10 @@
 """``webhooks``, ``events types`` and ``settings``: what they ask of the API, and what they show."""
 
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
@@ -275,3 +278,60 @@ def test_the_keys_of_an_environment_are_shown(api: FakeApi, capsys: Output) -> N
     assert capsys.readouterr().out == "-----\nx\n-----\n"
     assert main(["settings", "--environment", ENVIRONMENT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == settings
+
+
+FILTER = {"properties": {"data": {"properties": {"status": {"const": "failed"}}}}}
+CREATE = ["webhooks", "create", "--environment", ENVIRONMENT, "--url", "https://example.com/hook"]
+
+
+class TestFilters:
+    def test_a_webhook_is_created_with_the_filter_of_a_file(
+        self, api: FakeApi, tmp_path: Path
+    ) -> None:
+        api.responds("POST", LIST, (201, WEBHOOK))
+        file = tmp_path / "failed.json"
+        file.write_text(json.dumps(FILTER))
+        assert main([*CREATE, "--event", "job-completed", "--filter", f"@{file}"]) == 0
+        assert json.loads(api.bodies()[0])["filter"] == FILTER
+
+    def test_an_update_replaces_the_whole_filter_and_an_empty_one_removes_it(
+        self, api: FakeApi
+    ) -> None:
+        stored = WEBHOOK | {"filter": FILTER}
+        api.responds("GET", ONE, (200, stored), (200, stored), (200, stored))
+        api.responds("PUT", ONE, (200, WEBHOOK), (200, WEBHOOK), (200, WEBHOOK))
+        for given in ('{"required":["data"]}', "", "{}"):
+            assert main(["webhooks", "update", ID, "--filter", given]) == 0
+        first, second, third = (json.loads(body) for body in api.bodies("PUT"))
+        assert first["filter"] == {"required": ["data"]}
+        assert "filter" not in second
+        assert "filter" not in third
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [("@missing.json", "missing.json cannot be read"), ("{", "not JSON"), ("[]", "an object")],
+    )
+    def test_a_filter_that_is_none_is_refused_before_anything_is_asked(
+        self, api: FakeApi, capsys: Output, given: str, says: str
+    ) -> None:
+        assert main([*CREATE, "--filter", given]) == Exit.USAGE
+        assert says in " ".join(capsys.readouterr().err.split())
+        assert api.bodies() == []
+
+    def test_a_filter_is_tried(self, api: FakeApi, capsys: Output) -> None:
+        error = {"field": "data.status", "message": "This is not what filter.const asks for."}
+        results = [
+            {"event_id": "job-8", "type": "job-completed", "matched": True, "errors": []},
+            {"event_id": "job-7", "type": "job-completed", "matched": False, "errors": [error]},
+        ]
+        trial = {"tried": 2, "matched": 1, "results": results}
+        api.responds("POST", f"{ONE}/filter-trials", (200, trial), (200, trial))
+        arguments = ["webhooks", "try-filter", ID, "--filter", json.dumps(FILTER), "--limit", "2"]
+        assert main(arguments) == 0
+        assert json.loads(api.bodies()[0]) == {"filter": FILTER, "limit": 2}
+        said = " ".join(capsys.readouterr().out.split())
+        assert "job-8 job-completed yes" in said
+        assert "data.status" in said
+        assert "1 of 2 events match." in said
+        assert main([*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == trial

@@ -20,14 +20,17 @@ from notification_core.model.event import EventKey
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
+    MAX_EXAMINED,
     DeliveryCriteria,
     DeliveryPage,
     DeliveryView,
+    EventBody,
     EventCriteria,
     EventPage,
     EventPlace,
     EventRecord,
     EventSummary,
+    fitting,
     page_of,
 )
 from notification_core.ports.history import History
@@ -133,6 +136,37 @@ class SqlHistory(History):
         values = {**key, **ids_to_examine(EVERY_DELIVERY, before, limit)}
         rows = await self._database.fetch(_OF_EVENT, **values)
         return page_of([_record(row) for row in rows], limit, None, _delivery_id)
+
+    async def bodies(
+        self, environment_id: UUID, event_types: Collection[str], limit: int
+    ) -> Sequence[EventBody]:
+        """Return an environment's latest events of some types that have a body, newest first."""
+        examined = (
+            sa.select(_e.event_id, _e.type, _e.stored_at, sa.func.length(_e.body).label("size"))
+            .where(_e.environment_id == environment_id)
+            .order_by(_e.stored_at.desc(), _e.event_id.desc())
+            .limit(MAX_EXAMINED)
+            .subquery()
+        )
+        x = examined.c
+        latest = (
+            sa.select(x.event_id, x.size)
+            .where(x.size.is_not(None), x.type.in_(sorted(event_types)))
+            .order_by(x.stored_at.desc(), x.event_id.desc())
+            .limit(limit)
+        )
+        async with self._database.read_transaction() as connection:
+            found = (await connection.execute(latest)).all()
+            event_ids = [row.event_id for row in found[: fitting(row.size for row in found)]]
+            query = sa.select(_e.event_id, _e.type, _e.body).where(
+                _e.environment_id == environment_id, _e.event_id.in_(event_ids)
+            )
+            rows = {row.event_id: row for row in await connection.execute(query)}
+        return [
+            EventBody(event_id, rows[event_id].type, rows[event_id].body)
+            for event_id in event_ids
+            if event_id in rows
+        ]
 
     async def events(
         self,

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from notification_core.model.event_filter import MAX_FILTER_DEPTH
+
 
 def merged(
     target: Mapping[str, object], patch: Mapping[str, object], removable: Collection[str]
@@ -24,11 +26,18 @@ def merged(
 def _changed(old: object, change: object) -> object:
     if not isinstance(change, dict):
         return change
+    fields = _merged(old, change, MAX_FILTER_DEPTH * 2)
+    return None if change and not fields else fields
+
+
+def _merged(old: object, change: dict[str, object], levels: int) -> dict[str, object]:
+    """Return an object as a change of it says; no field of ours has so many ``levels``."""
     fields = dict(old) if isinstance(old, dict) else {}
     for name, value in change.items():
         if value is None:
             fields.pop(name, None)
+        elif isinstance(value, dict) and levels:
+            fields[name] = _merged(fields.get(name), value, levels - 1)
         else:
-            # No field of ours goes deeper, and what is nested too deeply is not walked here.
             fields[name] = value
-    return None if change and not fields else fields
+    return fields

@@ -8,14 +8,15 @@ from uuid import UUID
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from notification_adapters.converters import ApiConverter, ShownWebhook
-from notification_core.errors import Detail, WebhookNotFound
+from notification_adapters.converters import ApiConverter, ShownWebhook, filter_text
+from notification_core.errors import Detail, InvalidFilter, WebhookNotFound
 from notification_core.model.caller import Scope
 from notification_core.model.delivery import Attempt
 from notification_core.model.read_models import Activity, WebhookView
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 from notification_core.ports.logs import LogStore
+from notification_core.webhooks.filter_trials import FilterTrials
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.audit_trail import AuditTrail
@@ -38,7 +39,9 @@ from notification_entrypoints.api.http.etags import (
 from notification_entrypoints.api.http.merge_patch import merged
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.openapi.document import Schema
+from notification_entrypoints.api.problems import Problem, RequestRefused
 
+_TRIED_BY_DEFAULT = 20
 # What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
@@ -52,6 +55,7 @@ class WebhookOperations:
 
     subscriptions: WebhookService
     tester: WebhookTester
+    filter_trials: FilterTrials
     idempotency: Idempotency
     audit_trail: AuditTrail
     logs: LogStore
@@ -68,6 +72,7 @@ class WebhookOperations:
             "replaceWebhook": Handler(self.replace, validate=self.validate_replacement),
             "changeWebhook": Handler(self.patch, is_merge_patch=True),
             "deleteWebhook": Handler(self.delete),
+            "tryFilter": Handler(self.try_filter),
             "testWebhook": Handler(self.test, extra_timeout=self.tester.longest),
         }
 
@@ -149,6 +154,16 @@ class WebhookOperations:
             render,
             lambda _: webhook_id,
         )
+
+    async def try_filter(self, call: ApiCall) -> web.Response:
+        """Return which of the latest events a filter would let through."""
+        text = filter_text(call.fields["filter"])
+        most = cast("int", call.fields.get("limit", _TRIED_BY_DEFAULT))
+        try:
+            trial = await self.filter_trials.run(*_addressed(call), text, most)
+        except InvalidFilter as refused:
+            raise RequestRefused(Problem.INVALID_BODY, details=refused.details) from refused
+        return json_response(self.converter.dump(trial))
 
     def validate(
         self, fields: Mapping[str, object], stored_events: Collection[str] = ()

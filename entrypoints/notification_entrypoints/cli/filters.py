@@ -1,0 +1,112 @@
+"""Filters on the command line: read from a file, and tried on what is stored."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import click
+import msgspec
+
+from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.terminal import (
+    json_option,
+    output,
+    print_raw_json,
+    run,
+    show_table,
+)
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+class _Mismatch(msgspec.Struct):
+    field: str
+    message: str
+
+
+class _TriedEvent(msgspec.Struct):
+    event_id: str
+    type: str
+    matched: bool
+    errors: list[_Mismatch]
+
+
+class _FilterTrial(msgspec.Struct):
+    tried: int
+    matched: int
+    results: list[_TriedEvent]
+
+
+def _filter(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> dict[str, object] | None:
+    if not text:
+        return None if text is None else {}
+    try:
+        content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        schema = msgspec.json.decode(content)
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"This is not JSON: {error}.") from error
+    if not isinstance(schema, dict):
+        raise click.BadParameter("Give a JSON Schema that is an object.")
+    return schema
+
+
+def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Command], _Command]:
+    """Return the option of a filter; ``extra`` ends the sentence of its help."""
+    what = "A JSON Schema of the bodies to send: @FILE, or the JSON itself"
+    return click.option(
+        "--filter",
+        callback=_filter,
+        required=required,
+        metavar="@FILE",
+        help=what + extra,
+    )
+
+
+@click.command(
+    "try-filter",
+    epilog=examples(
+        "webhooks try-filter WEBHOOK_ID --filter @failed.json",
+        "webhooks try-filter WEBHOOK_ID --filter @failed.json --limit 100 --json",
+    ),
+)
+@click.argument("webhook_id", type=ID)
+@filter_option(required=True, extra=".")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@json_option
+@api_option
+def try_filter(
+    webhook_id: UUID,
+    filter: dict[str, object],  # noqa: A002 - the option's name is the field's
+    limit: int,
+    api: Api,
+    *,
+    as_json: bool,
+) -> None:
+    """Say which of the latest stored events a filter would let through.
+
+    They are of the types that the webhook subscribes to. Nothing is stored or sent.
+    """
+    body = {"filter": filter, "limit": limit}
+    response = run(ask(api, "POST", f"/webhooks/{webhook_id}/filter-trials", body))
+    if as_json:
+        print_raw_json(response)
+        return
+    trial = msgspec.json.decode(response, type=_FilterTrial)
+    rows = [
+        (
+            result.event_id,
+            result.type,
+            "yes" if result.matched else "no",
+            " ".join(f"{error.field}: {error.message}" for error in result.errors[:1]),
+        )
+        for result in trial.results
+    ]
+    empty = "No events of these types are stored."
+    show_table(("event_id", "event", "matches", "why not"), rows, empty)
+    output().print(f"{trial.matched} of {trial.tried} events match.")
