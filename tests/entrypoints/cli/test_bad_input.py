@@ -67,7 +67,7 @@ def right(parameter: click.Parameter) -> str:
         return str(parameter.type.choices[0])
     if parameter.type is ID:
         return "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
-    return "1h" if parameter.name == "since" else "x"
+    return {"since": "1h", "filter": "{}"}.get(str(parameter.name), "x")
 
 
 @pytest.mark.parametrize(("words", "parameter"), [*wrong_calls()])
