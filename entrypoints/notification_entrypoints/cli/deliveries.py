@@ -22,7 +22,7 @@ _SENTENCES = {
     "webhook_disabled": "the webhook was disabled",
     "webhook_deleted": "the webhook was deleted",
     "queue_full": "the webhook's queue was full",
-    "filter_not_matched": "the event does not match the webhook's filter",
+    "filter_not_matched": "it does not match the filter",
     "expired": "it waited until the event expired",
     "interrupted": "too many attempts in a row were interrupted",
 }
