@@ -139,6 +139,17 @@ class TestEvents:
             "[1].data.status",
         }
 
+    async def test_a_request_that_comes_again_is_answered_as_before_it_would_be_rejected(
+        self, api: CheckedClient, strict: CheckedClient
+    ) -> None:
+        # Without an id of its own it is another event each time, were it not for the key.
+        wrong, path = {**EVENT, "data": {}}, f"/environments/{ENVIRONMENT}/events"
+        headers = {"Idempotency-Key": "k"}
+        first = await api.call("POST", path, json=wrong, headers=headers)
+        again = await strict.call("POST", path, json=wrong, headers=headers)
+        assert (again.status, again.json) == (202, first.json)
+        assert (await publish(strict, wrong)).status == 400
+
     async def test_many_wrong_values_take_little_time_to_be_told_of(
         self, api: CheckedClient
     ) -> None:

@@ -107,27 +107,27 @@ class EventOperations:
                     for event in batch.events
                 ]
                 batch = batch._replace(events=events)
-            if batch.misfits:
-                await self.validation.check(batch.events, batch.misfits, single=batch.single)
+            if batch.headers:
+                # Two events in binary mode may differ in their headers alone.
+                call = evolve(call, body=_encode([str(sorted(batch.headers)), call.body]))
+            return await self.idempotency.respond_once(
+                call, partial(self._publish, batch), partial(_render, call, batch)
+            )
         except InvalidInput as error:
             # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
             parts = [detail.field.partition(".") for detail in error.details]
             rejected = {place if place.startswith("[") else "" for place, _, _ in parts}
             self.metrics.events_rejected(len(rejected))
             raise
-        if batch.headers:
-            # Two events in binary mode may differ in their headers alone.
-            call = evolve(call, body=_encode([str(batch.headers), call.body]))
-        return await self.idempotency.respond_once(
-            call, partial(self._publish, batch), partial(_render, call, batch)
-        )
 
     async def _publish(
         self, batch: _Batch, make_records: RecordsOf[Sequence[Published]] | None
     ) -> Sequence[Published]:
+        if not batch.misfits:
+            return await self.ingest.publish(batch.events, make_records)
+        await self.validation.check(batch.events, batch.misfits, single=batch.single)
         published = await self.ingest.publish(batch.events, make_records)
-        if batch.misfits:
-            self.validation.count_stored(batch.events, batch.misfits, published)
+        self.validation.count_stored(batch.events, batch.misfits, published)
         return published
 
     def _read(self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]) -> _Batch:
@@ -136,9 +136,9 @@ class EventOperations:
         given = call.request.headers
         # Nearly every request is told from a CloudEvent by these two.
         if given.get(hdrs.CONTENT_TYPE) != _JSON or _CLOUD_EVENT in given:
-            headers = http_headers(given.items())
-            if is_cloud_event(headers):
-                read = partial(read_cloud_events, headers=headers)
+            found = http_headers(given.items())
+            if is_cloud_event(found):
+                headers, read = found, partial(read_cloud_events, headers=found)
         events, single = read(
             call.body,
             environment_id=call.environment_id,
