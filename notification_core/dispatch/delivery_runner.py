@@ -12,14 +12,15 @@ from uuid import UUID
 from notification_core.concurrency.ids import milliseconds_of
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.fair_queue import SLOW_AFTER, FairQueue
+from notification_core.dispatch.pace import SHARED_SECONDS
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery
 from notification_core.errors import ResourceShort
-from notification_core.ingest.plan import DirectDispatch
+from notification_core.ingest.plan import DirectDispatch, Place
 from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
-from notification_core.ports.deliveries import Claimed
+from notification_core.ports.deliveries import Claimed, DeliveryStore
 from notification_core.ports.observer import Observer
 from notification_core.ports.webhooks import Snapshot
 from notification_core.signing.key_cache import SigningKeyCache
@@ -36,6 +37,10 @@ class RunnerListener(Protocol):
         """Claim again: there is room for more, or more to claim."""
 
     @abstractmethod
+    def on_prefetched(self) -> None:
+        """Begin what is prefetched: :meth:`DeliveryRunner.begin_prefetched`."""
+
+    @abstractmethod
     def on_stale_webhooks(self) -> None:
         """Read webhooks again: deliveries wait for what they are now."""
 
@@ -45,7 +50,8 @@ class DeliveryRunner(DirectDispatch):
 
     A chain of attempts runs in one task for as long as there is a next delivery. While it is
     ``suspended``, or this machine has a ``shortage``, nothing is taken from ingest and no request
-    is started.
+    is started. ``unknown_commits`` counts what may have been committed without our knowing, so that
+    this worker may own deliveries in storage which are not here.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators, one by one
@@ -71,9 +77,11 @@ class DeliveryRunner(DirectDispatch):
         self._observer = observer
         self._listener = listener
         self._held: Counter[UUID] = Counter()
+        self._begun: set[UUID] = set()
         self._abandoned: set[UUID] = set()
         self._chains: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.unknown_commits = 1
         self.suspended = False
         self.shortage: ResourceShort | None = None
         self._short_until = 0.0
@@ -87,17 +95,20 @@ class DeliveryRunner(DirectDispatch):
 
     def reserve(
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
-    ) -> bool:
+    ) -> Place | None:
         """Keep a place; what is being committed counts as held."""
-        if self._is_halted or not self.queue.reserve(webhook, webhooks_revision, size):
-            return False
-        self._held[delivery_id] += 1
-        return True
+        if self._is_halted:
+            return None
+        place = self.queue.reserve(webhook, webhooks_revision, size)
+        if place:
+            self._held[delivery_id] += 1
+        return place
 
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Give the places back; if the commit happened after all, the rows are orphaned."""
+        self.unknown_commits += 1
         for delivery in claimed:
-            self.queue.unreserve(delivery.webhook_id, len(delivery.body))
+            self.queue.unreserve(delivery)
             self._let_go(delivery.fence)
 
     def hand_over(self, claimed: Sequence[ClaimedDelivery], leased_from: float) -> None:
@@ -118,6 +129,11 @@ class DeliveryRunner(DirectDispatch):
             are_current &= self.queue.add(queued, webhook, claimed.webhooks_revision)
         self._go_on(claimed.deliveries, are_current=are_current)
 
+    def share(self, others: int) -> None:
+        """Let less wait here if others could send it meanwhile, else what its lease allows."""
+        alone_seconds = (self.lease - self._attempts.rules.timeout).total_seconds() / 2
+        self.queue.capacity.pace.seconds = SHARED_SECONDS if others > 0 else alone_seconds
+
     def wake(self) -> None:
         """Pass on that there is something to claim."""
         self._listener.on_capacity()
@@ -130,7 +146,8 @@ class DeliveryRunner(DirectDispatch):
         """Let go of deliveries whose results are in storage, and go on sending."""
         for fence in fences:
             self._let_go(fence)
-        self.fill()
+        self.queue.capacity.unwritten = len(self._results.unwritten)
+        self._proceed()
 
     def abandon(self, fence: Fence) -> None:
         """Leave a delivery to its lease: its attempt was made, and storage refuses the result."""
@@ -138,6 +155,7 @@ class DeliveryRunner(DirectDispatch):
         self.written([fence])
 
     def _let_go(self, fence: Fence) -> None:
+        self._begun.discard(fence.delivery_id)
         left = self._held.pop(fence.delivery_id, 0) - 1
         if left > 0:
             self._held[fence.delivery_id] = left
@@ -145,11 +163,39 @@ class DeliveryRunner(DirectDispatch):
     def _go_on(self, taken: Sequence[ClaimedDelivery], *, are_current: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):
             self._release(self.queue.drop(lambda fence: fence.worker != self.worker))
-        self.fill()
+        self._proceed()
         if self._stopping:
             self._release(self.queue.drain())
         elif not are_current:
             self._listener.on_stale_webhooks()
+
+    def _proceed(self) -> None:
+        """Send what may be sent, and have more begun."""
+        self.fill()
+        if self.queue.has_prefetched:
+            self._listener.on_prefetched()
+
+    # Beginning what was prefetched.
+
+    async def begin_prefetched(self, store: DeliveryStore) -> bool:
+        """Begin what is prefetched, as far as there is room, before any of it is sent.
+
+        False if this worker may begin nothing more: then it is to become another one.
+        """
+        while not self._is_halted and (taken := self.queue.take_prefetched()):
+            worker, may_begin = self.worker, False
+            ids = {queued.delivery.fence.delivery_id for queued in taken}
+            try:
+                may_begin = await store.begin(worker, ids | self._begun | self._abandoned)
+            finally:
+                if not may_begin:
+                    self.queue.return_prefetched(taken)
+            if not may_begin:
+                return False
+            self._begun |= ids
+            are_current = self.queue.begin(taken)
+            self._go_on([queued.delivery for queued in taken], are_current=are_current)
+        return True
 
     # Sending.
 
@@ -161,9 +207,7 @@ class DeliveryRunner(DirectDispatch):
             chain.add_done_callback(self._chains.discard)
 
     def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        if self._is_halted:
-            return None
-        return self.queue.next(self._clock.monotonic(), len(self._results.unwritten))
+        return None if self._is_halted else self.queue.next(self._clock.monotonic())
 
     async def _run_chain(self, queued: QueuedDelivery, request: InFlightRequest) -> None:
         start: tuple[QueuedDelivery, InFlightRequest] | None = (queued, request)
@@ -206,6 +250,7 @@ class DeliveryRunner(DirectDispatch):
         now = self._clock.monotonic()
         self.queue.finish(request, now, responded=responded, succeeded=succeeded)
         self._results.record(result)
+        self.queue.capacity.unwritten = len(self._results.unwritten)
         return True
 
     def _observe_first_attempt(self, delivery: ClaimedDelivery, request: InFlightRequest) -> None:
@@ -248,6 +293,7 @@ class DeliveryRunner(DirectDispatch):
         self.queue.age(now)
         self._release(self.queue.expiring(now + self._attempts.rules.timeout.total_seconds()))
         self._release(self.queue.surplus())
+        self._release(self.queue.excess())
         self.fill()
 
     def _release(self, deliveries: Sequence[QueuedDelivery]) -> None:

@@ -15,8 +15,9 @@ from attrs import frozen
 
 from notification_core.concurrency.wakeup import Wakeup
 from notification_core.dispatch.attempt import AttemptMaker
+from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.delivery_runner import DeliveryRunner, RunnerListener
-from notification_core.dispatch.fair_queue import Bounds, FairQueue
+from notification_core.dispatch.fair_queue import FairQueue
 from notification_core.dispatch.result_writer import ResultListener, ResultWriter
 from notification_core.dispatch.worker_lock_guard import WorkerLockGuard
 from notification_core.environments.erasures import ErasureRunner
@@ -86,7 +87,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self._clock, self._observer, self._rules = clock, observer, rules
         self._wakeups = {name: Wakeup(clock) for name in self._steps()}
         self._claiming = asyncio.Lock()
-        self._claims, self._claim_at = True, 0.0
+        self._claims, self._claim_at, self._settled_commits = True, 0.0, 0
         self._after: UUID | None = None
         self._queue = FairQueue(rules.bounds)
         self._results = ResultWriter(
@@ -125,12 +126,12 @@ class Dispatcher(RunnerListener, ResultListener):
     @property
     def in_flight(self) -> int:
         """Return how many requests are in flight."""
-        return self._queue.in_flight
+        return self._queue.capacity.in_flight
 
     @property
     def waiting(self) -> int:
         """Return how many claimed deliveries wait to be sent."""
-        return self._queue.waiting
+        return self._queue.capacity.waiting
 
     def holds_back(self, webhook_id: UUID, age: timedelta) -> bool:
         """Tell whether a webhook has been at its own limit within this time."""
@@ -155,6 +156,7 @@ class Dispatcher(RunnerListener, ResultListener):
 
         The worker's lock must be held. Raises :class:`StorageUnavailable`.
         """
+        await self._deliveries.enlist(self.worker)
         await self._maintenance.reaper.reap()
         self._queue.on_webhooks_changed(await self._webhooks.webhooks_revision())
         self._tasks = [asyncio.create_task(self._results.run(), name="dispatch-record")]
@@ -203,6 +205,10 @@ class Dispatcher(RunnerListener, ResultListener):
         """Claim now."""
         self._claim_by(self._clock.monotonic())
 
+    def on_prefetched(self) -> None:
+        """Begin what is prefetched, if there is room."""
+        self._wakeups["begin"].set()
+
     def on_stale_webhooks(self) -> None:
         """Read webhooks again."""
         self._wakeups["refresh"].set()
@@ -226,6 +232,7 @@ class Dispatcher(RunnerListener, ResultListener):
         They are claimed with what comes next, by the next poll at the latest: what could not be
         sent just now is not worth a claim of its own, over and over.
         """
+        self.runner.unknown_commits += 1
         self.runner.written(fences)
 
     def on_abandoned(self, fence: Fence) -> None:
@@ -252,9 +259,9 @@ class Dispatcher(RunnerListener, ResultListener):
 
     async def _claim(self, now: float) -> None:
         """Claim what there is room for, and again at once if there may be more, else when due."""
-        bounds, queue = self._rules.bounds, self._queue
-        limit = min(_CLAIM_LIMIT, bounds.waiting - queue.waiting)
-        limit_bytes = bounds.waiting_bytes - queue.waiting_bytes
+        queue, capacity = self._queue, self._queue.capacity
+        limit = min(_CLAIM_LIMIT, capacity.pace.most_waiting - capacity.waiting)
+        limit_bytes = capacity.bounds.waiting_bytes - capacity.waiting_bytes
         if limit <= 0 or limit_bytes <= 0:
             queue.note_full()
             return
@@ -266,9 +273,17 @@ class Dispatcher(RunnerListener, ResultListener):
             new_webhook_limit=queue.new_webhook_limit(),
             webhook_limits=queue.claim_limits(),
             after=self._after,
+            begin_limit=capacity.free_attempts(capacity.unresponsive),
         )
         async with self._claiming:
-            claimed = await self._deliveries.acquire(claim)
+            capacity.claiming = claim.begin_limit
+            try:
+                claimed = await self._deliveries.acquire(claim)
+            except BaseException:
+                self.runner.unknown_commits += 1
+                raise
+            finally:
+                capacity.claiming = 0
             self.runner.take(claimed, now)
         if claimed.deliveries:
             self._observer.deliveries_claimed(len(claimed.deliveries))
@@ -283,6 +298,12 @@ class Dispatcher(RunnerListener, ResultListener):
         elif claimed.next_due is not None:
             self._claim_by(self._clock.monotonic() + claimed.next_due.total_seconds())
 
+    async def _begin(self) -> float:
+        worker = self.worker
+        if not await self.runner.begin_prefetched(self._deliveries):
+            await self._lock_guard.replace(worker)
+        return self._rules.poll_interval.total_seconds()
+
     # The loops, each of a step that returns after how many seconds it is to be done again.
 
     def _steps(self) -> Mapping[str, Callable[[], Awaitable[float]]]:
@@ -290,6 +311,7 @@ class Dispatcher(RunnerListener, ResultListener):
         return {
             "tick": self._tick,
             "claim": self._claim_when_due,
+            "begin": self._begin,
             "poll": self._poll,
             "refresh": self._refresh,
             "maintenance": self._maintain,
@@ -316,13 +338,17 @@ class Dispatcher(RunnerListener, ResultListener):
         return _TICK_SECONDS
 
     async def _poll(self) -> float:
-        """See to changes of webhooks, deliveries that nobody holds, and dead workers."""
+        """See to changes of webhooks, deliveries that nobody holds, and other workers."""
         self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         reaper = self._maintenance.reaper
-        async with self._claiming:
-            released = await reaper.release_orphaned(self.worker, self.runner.holds)
+        unknown_commits, released = self.runner.unknown_commits, 0
+        if unknown_commits != self._settled_commits:
+            async with self._claiming:
+                released = await reaper.release_orphaned(self.worker, self.runner.holds)
+            self._settled_commits = unknown_commits
         if await reaper.reap() or released:
             self.on_capacity()
+        self.runner.share(others=await self._deliveries.enlisted() - 1)
         return self._rules.poll_interval.total_seconds()
 
     async def _refresh(self) -> float:
@@ -333,6 +359,7 @@ class Dispatcher(RunnerListener, ResultListener):
 
     async def _maintain(self) -> float:
         self._queue.forget_idle(self._clock.monotonic() - _IDLE_QUEUE_SECONDS)
+        self.runner.unknown_commits += 1
         reaper = self._maintenance.reaper
         await reaper.cancel_unsendable()
         await reaper.delete_old_responses()

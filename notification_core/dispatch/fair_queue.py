@@ -1,109 +1,64 @@
 """Who may send next: deliveries wait in a queue for each webhook, and queues share the capacity.
 
-Three bounds keep webhooks from hurting one another.
+A delivery that waits is *begun*, so that a kill logs its attempt as interrupted, or *prefetched*:
+a kill only releases it, and it is to be begun before it is sent. No more are begun than may be in
+flight, those that are included. Three bounds keep webhooks from hurting one another.
 
 * Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts get no
   answer, whether they time out or are refused at once: a dead receiver costs no more than that.
 * Responsive webhooks, and those that do not answer (or have not yet), have half of all requests in
   flight each. A queue changes its share together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
-* What waits in memory is bounded in rows and bytes, and half of it is for responsive webhooks; one
-  that fails or is slow may have no more waiting than it may have in flight.
+* What waits in memory is bounded in bytes and, by :class:`Pace`, in rows. Half of it is for
+  responsive webhooks; one that fails or is slow may have no more waiting than it may have in
+  flight.
 
 Pure: time is handed in, as seconds of one monotonic clock.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from attrs import frozen
-
+from notification_core.dispatch.capacity import Bounds, Capacity
 from notification_core.dispatch.webhook_queue import (
-    CapacityShare,
     InFlightRequest,
     QueuedDelivery,
     WebhookQueue,
 )
-from notification_core.model.delivery import Fence
+from notification_core.ingest.plan import Place
+from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.model.webhook import Webhook
 
 SLOW_AFTER = 1.0
 """Seconds after which a request in flight counts as waiting and no longer as work."""
 
-MAX_WAITING = 2_000
-MAX_WAITING_BYTES = 64 * 1024 * 1024
 _SILENT_LIMIT = 2
-_CLAIMED_PER_SLOT = 4
-
-
-@frozen
-class Bounds:
-    """How much may be in flight and wait at once, in requests and bytes."""
-
-    in_flight: int = 512
-    per_webhook: int = 64
-    waiting: int = MAX_WAITING
-    waiting_bytes: int = MAX_WAITING_BYTES
+_BEGUN_AT_ONCE = 4
+"""The part of all attempts in flight that begin together, if so many wait."""
 
 
 class FairQueue:
     """The queues of all webhooks of which this process has deliveries, or had some lately."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
+        self.capacity = Capacity(bounds)
         self._queues: dict[UUID, WebhookQueue] = {}
-        self._responsive = CapacityShare()
-        self._unresponsive = CapacityShare()
         self._requests: deque[InFlightRequest] = deque()
         self._webhooks_revision = 0
         self._was_full = False
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests are in flight."""
-        return self._responsive.in_flight + self._unresponsive.in_flight
-
-    @property
-    def waiting(self) -> int:
-        """How many deliveries wait here or have a place reserved."""
-        return self._responsive.waiting + self._unresponsive.waiting
-
-    @property
-    def waiting_bytes(self) -> int:
-        """The size of the bodies of all that waits or has a place."""
-        return self._responsive.waiting_bytes + self._unresponsive.waiting_bytes
-
     # What may come in.
-
-    def _free_slots(self, share: CapacityShare, size: int = 0) -> int:
-        """Return how many places are free; half of them are only for responsive webhooks."""
-        bounds, unresponsive = self.bounds, self._unresponsive
-        rows = bounds.waiting - self.waiting
-        left = bounds.waiting_bytes - self.waiting_bytes
-        if share is unresponsive:
-            rows = min(rows, max(1, bounds.waiting // 2) - unresponsive.waiting)
-            left = min(left, bounds.waiting_bytes // 2 - unresponsive.waiting_bytes)
-        return max(0, rows) if left > 0 and size <= left else 0
 
     def claim_limits(self) -> dict[UUID, int]:
         """Return, for each known webhook, how many deliveries a claim may take of it."""
-        return {webhook_id: self._claim_limits(q)[0] for webhook_id, q in self._queues.items()}
+        limits_of = self.capacity.claim_limits
+        return {webhook_id: limits_of(queue)[0] for webhook_id, queue in self._queues.items()}
 
     def new_webhook_limit(self) -> int:
         """Return how many deliveries a claim may take of a webhook that has no queue here."""
-        return min(self.bounds.per_webhook, self._free_slots(self._unresponsive))
-
-    def _claim_limits(self, queue: WebhookQueue) -> tuple[int, int]:
-        """Return how many deliveries a claim may take of a webhook now, and if nothing waited.
-
-        One that answers well may have some rounds waiting, so that claims stay large.
-        """
-        if queue.is_responsive and not queue.failing:
-            most, taken = _CLAIMED_PER_SLOT * self.bounds.per_webhook, queue.queued
-        else:
-            most, taken = queue.limit, queue.queued + queue.in_flight
-        return min(max(0, most - taken), self._free_slots(queue.share)), most
+        capacity = self.capacity
+        return min(capacity.bounds.per_webhook, capacity.free_places(capacity.unresponsive))
 
     def note_more(self, webhook_id: UUID) -> None:
         """Note that storage has more deliveries of a webhook than a claim was allowed to take."""
@@ -119,54 +74,60 @@ class FairQueue:
         """Tell, once, that storage has more and half of the room for it is free again."""
         if not (queue.has_more or self._was_full):
             return False
-        limit, most = self._claim_limits(queue)
+        limit, most = self.capacity.claim_limits(queue)
         has_room = queue.has_more and 2 * limit >= most
         queue.has_more = queue.has_more and not has_room
-        is_relieved = self._was_full and 2 * self.waiting < self.bounds.waiting
+        is_relieved = self._was_full and 2 * self.capacity.waiting < self.capacity.pace.most_waiting
         self._was_full = self._was_full and not is_relieved
         return has_room or is_relieved
 
-    def reserve(self, webhook: Webhook, webhooks_revision: int, size: int) -> bool:
-        """Keep a place for a delivery of this size; tell whether there is one."""
+    def reserve(self, webhook: Webhook, webhooks_revision: int, size: int) -> Place | None:
+        """Keep a place for a delivery of this size, and return which; None if there is none."""
         queue = self._queues.get(webhook.webhook_id)
-        share = self._unresponsive if queue is None else queue.share
-        if not self._free_slots(share, size):
-            return False
+        share = self.capacity.unresponsive if queue is None else queue.share
+        if not self.capacity.free_places(share, size):
+            return None
         is_limited = queue is not None and (queue.failing or queue.slow)
         if queue is not None and is_limited and queue.in_flight + queue.queued >= queue.limit:
-            return False
+            return None
         queue = self._queue_of(webhook, webhooks_revision)
+        is_prefetched = queue.unbegun > 0 or not self.capacity.begin_limit(queue)
         queue.reserved += 1
-        queue.count(1, size)
-        return True
+        queue.count(1, size, is_prefetched)
+        return Place.PREFETCHED if is_prefetched else Place.BEGUN
 
-    def unreserve(self, webhook_id: UUID, size: int) -> None:
-        """Give a reserved place back."""
-        queue = self._queues[webhook_id]
+    def unreserve(self, delivery: ClaimedDelivery) -> None:
+        """Give the place back that was reserved for a delivery."""
+        queue = self._queues[delivery.webhook_id]
         queue.reserved -= 1
-        queue.count(-1, -size)
+        queue.count(-1, -len(delivery.body), -delivery.prefetched)
 
     def fill(self, queued: QueuedDelivery) -> bool:
         """Let a delivery wait in the place reserved for it; tell if its webhook is current."""
         queue = self._queues[queued.delivery.webhook_id]
         queue.reserved -= 1
-        queue.waiting.append(queued)
-        queue.share.ready.setdefault(queue)
-        return self.is_current(queue)
+        return self._append(queue, queued)
 
     def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
         """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
         queue = self._queue_of(webhook, webhooks_revision)
-        queue.waiting.append(queued)
-        queue.count(1, len(queued.delivery.body))
-        queue.share.ready.setdefault(queue)
+        queue.count(1, len(queued.delivery.body), queued.delivery.prefetched)
+        return self._append(queue, queued)
+
+    def _append(self, queue: WebhookQueue, queued: QueuedDelivery) -> bool:
+        if queued.delivery.prefetched:
+            queue.prefetched.append(queued)
+            queue.share.prefetching.setdefault(queue)
+        else:
+            queue.waiting.append(queued)
+            queue.share.ready.setdefault(queue)
         return self.is_current(queue)
 
     def _queue_of(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
         """Return a webhook's queue; a later reading of the webhook counts, not this one."""
         queue = self._queues.get(webhook.webhook_id)
         if queue is None:
-            limit, share = self.bounds.per_webhook, self._unresponsive
+            limit, share = self.capacity.bounds.per_webhook, self.capacity.unresponsive
             queue = WebhookQueue(webhook, webhooks_revision, limit, share)
             self._queues[webhook.webhook_id] = queue
         elif webhooks_revision >= queue.webhooks_revision:
@@ -176,17 +137,72 @@ class FairQueue:
                 queue.share.ready.setdefault(queue)
         return queue
 
+    # What may begin.
+
+    @property
+    def has_prefetched(self) -> bool:
+        """Tell whether something waits that is to be begun."""
+        return bool(self.capacity.responsive.prefetching or self.capacity.unresponsive.prefetching)
+
+    def take_prefetched(self) -> list[QueuedDelivery]:
+        """Take out what may begin now, alike of all webhooks; their places stay reserved.
+
+        Nothing while few more may begin and some that are begun wait still, so that many begin
+        together.
+        """
+        capacity, responsive = self.capacity, self.capacity.responsive
+        free = capacity.free_attempts(responsive)
+        if _BEGUN_AT_ONCE * free < capacity.bounds.in_flight and (
+            responsive.begun > responsive.in_flight
+        ):
+            return []
+        taken: list[QueuedDelivery] = []
+        for share in (responsive, capacity.unresponsive):
+            free = capacity.free_attempts(share)
+            turns = len(share.prefetching)
+            each = -(-free // max(1, turns))
+            for _ in range(turns if free else 0):
+                queue, _ = share.prefetching.popitem(last=False)
+                limit = min(each, capacity.begin_limit(queue), len(queue.prefetched))
+                taken += [queue.prefetched.popleft() for _ in range(limit)]
+                queue.reserved += limit
+                queue.count(0, 0, -limit)
+                free -= limit
+                if queue.prefetched:
+                    share.prefetching[queue] = None
+                if free <= 0:
+                    break
+        return taken
+
+    def return_prefetched(self, taken: Sequence[QueuedDelivery]) -> None:
+        """Let deliveries wait again that were taken out and have not begun after all."""
+        for queued in reversed(taken):
+            queue = self._queues[queued.delivery.webhook_id]
+            queue.reserved -= 1
+            queue.count(0, 0, 1)
+            queue.prefetched.appendleft(queued)
+            queue.share.prefetching.setdefault(queue)
+
+    def begin(self, taken: Sequence[QueuedDelivery]) -> bool:
+        """Let deliveries that have begun wait to be sent; tell if all webhooks are current."""
+        are_current = True
+        for queued in taken:
+            queue = self._queues[queued.delivery.webhook_id]
+            queue.reserved -= 1
+            queue.waiting.append(queued)
+            queue.share.ready.setdefault(queue)
+            are_current &= self.is_current(queue)
+        return are_current
+
     # What may go out.
 
-    def next(self, now: float, unwritten: int = 0) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        """Take the next delivery that may be sent, in turn over the webhooks; None for none.
-
-        Attempts whose results are ``unwritten`` are in flight still: a kill would repeat them too.
-        """
-        most = self.bounds.in_flight
-        if unwritten + self._responsive.in_flight + self._unresponsive.in_flight >= most:
+    def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
+        """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
+        capacity = self.capacity
+        most = capacity.bounds.in_flight
+        if capacity.in_flight + capacity.unwritten >= most:
             return None
-        for share in (self._responsive, self._unresponsive):
+        for share in (capacity.responsive, capacity.unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
                 # It is ready again once a request ends, or its webhook is read again.
@@ -214,11 +230,12 @@ class FairQueue:
         queue = request.queue
         if queue.in_flight >= queue.limit:
             queue.limited_at = now
+        self.capacity.pace.count()
         queue.responding = responded
         queue.failing = not succeeded
         # Fall at once while nobody answers, in time or at all, and grow by doubling again.
         limit = queue.limit * 2 if responded else _SILENT_LIMIT
-        queue.limit = min(limit, self.bounds.per_webhook)
+        queue.limit = min(limit, self.capacity.bounds.per_webhook)
         queue.touched = now
         self.cancel(request)
 
@@ -243,13 +260,15 @@ class FairQueue:
 
     def _move(self, queue: WebhookQueue) -> None:
         """Count a queue in the share that it belongs to now, and let it have its turn there."""
-        share = self._responsive if queue.is_responsive else self._unresponsive
+        capacity = self.capacity
+        share = capacity.responsive if queue.is_responsive else capacity.unresponsive
         if share is not queue.share:
             share.enter(queue)
         queue.share.ready.setdefault(queue)
 
     def age(self, now: float) -> None:
         """Count the requests that have been in flight for long as waiting, not as work."""
+        self.capacity.pace.update(now)
         requests = self._requests
         while requests and (requests[0].is_finished or now - requests[0].started >= SLOW_AFTER):
             request = requests.popleft()
@@ -290,7 +309,7 @@ class FairQueue:
         return [
             webhook_id
             for webhook_id, queue in self._queues.items()
-            if queue.waiting and not self.is_current(queue)
+            if (queue.waiting or queue.prefetched) and not self.is_current(queue)
         ]
 
     def refresh(
@@ -305,7 +324,7 @@ class FairQueue:
             return []
         if webhook is None:
             # The queue stays held back: what was read before and arrives later is judged again.
-            return self._remove(queue, lambda _: True)
+            return queue.remove(lambda _: True)
         self._queue_of(webhook, webhooks_revision)
         return []
 
@@ -315,7 +334,11 @@ class FairQueue:
 
     def fences(self) -> set[Fence]:
         """Return the fences of all that waits."""
-        return {held.delivery.fence for queue in self._queues.values() for held in queue.waiting}
+        return {
+            queued.delivery.fence
+            for queue in self._queues.values()
+            for queued in (*queue.waiting, *queue.prefetched)
+        }
 
     def drop(self, unwanted: Callable[[Fence], bool]) -> list[QueuedDelivery]:
         """Take out what waits under a fence that is not wanted."""
@@ -336,36 +359,30 @@ class FairQueue:
             removed += more
         return removed
 
+    def excess(self) -> list[QueuedDelivery]:
+        """Take out what is prefetched beyond what may wait at the present pace."""
+        capacity = self.capacity
+        part = capacity.pace.most_waiting / max(1, capacity.waiting)
+        if part >= 1:
+            return []
+        removed = []
+        for queue in (*capacity.responsive.prefetching, *capacity.unresponsive.prefetching):
+            most = int(part * (queue.queued - queue.reserved))
+            removed += queue.remove_last(max(most, len(queue.waiting)))
+        return removed
+
     def _surplus(self) -> list[QueuedDelivery]:
-        bounds, unresponsive = self.bounds, self._unresponsive
-        part = min(
-            1.0,
-            bounds.waiting / 2 / max(1, unresponsive.waiting),
-            bounds.waiting_bytes / 2 / max(1, unresponsive.waiting_bytes),
-        )
+        part = self.capacity.unresponsive_part()
         removed = []
         for queue in self._queues.values():
-            if queue.slow or queue.limit < bounds.per_webhook:
-                limit = min(queue.limit, int(part * len(queue.waiting)))
-                while len(queue.waiting) > limit:
-                    removed.append(queue.waiting.pop())
-                    queue.count(-1, -len(removed[-1].delivery.body))
+            if queue.slow or queue.limit < self.capacity.bounds.per_webhook:
+                limit = min(queue.limit, int(part * (queue.queued - queue.reserved)))
+                removed += queue.remove_last(limit)
         return removed
 
     def _remove_from_all(self, unwanted: Callable[[QueuedDelivery], bool]) -> list[QueuedDelivery]:
         queues = self._queues.values()
-        return [queued for queue in queues for queued in self._remove(queue, unwanted)]
-
-    @staticmethod
-    def _remove(
-        queue: WebhookQueue, unwanted: Callable[[QueuedDelivery], bool]
-    ) -> list[QueuedDelivery]:
-        """Take the unwanted deliveries out of a queue; return them."""
-        removed = [queued for queued in queue.waiting if unwanted(queued)]
-        if removed:
-            queue.waiting = deque(queued for queued in queue.waiting if not unwanted(queued))
-            queue.count(-len(removed), -sum(len(queued.delivery.body) for queued in removed))
-        return removed
+        return [queued for queue in queues for queued in queue.remove(unwanted)]
 
     def forget_idle(self, before: float) -> None:
         """Drop the queues that hold nothing and have not been used since a time."""
@@ -373,3 +390,4 @@ class FairQueue:
         for webhook_id in idle:
             queue = self._queues.pop(webhook_id)
             queue.share.ready.pop(queue, None)
+            queue.share.prefetching.pop(queue, None)

@@ -1,6 +1,7 @@
 """The queue of one webhook: claimed deliveries that wait, and how many requests are in flight."""
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from math import inf
 
 from attrs import define, field, frozen
@@ -21,8 +22,10 @@ class QueuedDelivery:
 class WebhookQueue:
     """The deliveries of one webhook, and how it has been answering.
 
-    ``share`` is the one that all of it is counted in; ``has_more`` says that storage has more of
-    them than a claim could take; ``limited_at`` is when it has last been at its limit.
+    Those in ``waiting`` may be sent, those in ``prefetched`` once their attempts are begun;
+    ``reserved`` places are of both kinds, and ``unbegun`` counts all that is not begun. ``share``
+    is the one that all of it is counted in; ``has_more`` says that storage has more of them than a
+    claim could take; ``limited_at`` is when it has last been at its limit.
     """
 
     webhook: Webhook
@@ -30,8 +33,10 @@ class WebhookQueue:
     limit: int
     share: "CapacityShare" = field(repr=False)  # whose repr is that of its queues
     waiting: deque[QueuedDelivery] = field(factory=deque)
+    prefetched: deque[QueuedDelivery] = field(factory=deque)
     waiting_bytes: int = 0
     reserved: int = 0
+    unbegun: int = 0
     in_flight: int = 0
     slow: int = 0
     responding: bool = False
@@ -48,42 +53,80 @@ class WebhookQueue:
     @property
     def queued(self) -> int:
         """How many deliveries wait here or have a place reserved."""
-        return len(self.waiting) + self.reserved
+        return len(self.waiting) + len(self.prefetched) + self.reserved
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing of this webhook is in this process's hands."""
         return not (self.queued or self.in_flight)
 
-    def count(self, rows: int, size: int) -> None:
+    def count(self, rows: int, size: int, unbegun: int = 0) -> None:
         """Count deliveries that come to wait, or go, and the bytes of their bodies."""
         self.waiting_bytes += size
+        self.unbegun += unbegun
         self.share.waiting += rows
         self.share.waiting_bytes += size
+        self.share.unbegun += unbegun
+
+    def remove(self, unwanted: Callable[[QueuedDelivery], bool]) -> list[QueuedDelivery]:
+        """Take the unwanted deliveries out of those that wait; return them."""
+        removed = [queued for queued in self.waiting if unwanted(queued)]
+        unbegun = [queued for queued in self.prefetched if unwanted(queued)]
+        if removed:
+            self.waiting = deque(queued for queued in self.waiting if not unwanted(queued))
+        if unbegun:
+            self.prefetched = deque(queued for queued in self.prefetched if not unwanted(queued))
+        removed += unbegun
+        size = sum(len(queued.delivery.body) for queued in removed)
+        self.count(-len(removed), -size, -len(unbegun))
+        return removed
+
+    def remove_last(self, left: int) -> list[QueuedDelivery]:
+        """Take out what came last, what is not begun first, until so many are left."""
+        removed = []
+        while len(self.waiting) + len(self.prefetched) > left:
+            is_begun = not self.prefetched
+            queued = (self.waiting if is_begun else self.prefetched).pop()
+            removed.append(queued)
+            self.count(-1, -len(queued.delivery.body), is_begun - 1)
+        return removed
 
 
 @define
 class CapacityShare:
     """What the responsive webhooks have here together, or the unresponsive, and who is next.
 
-    ``waiting`` and ``waiting_bytes`` count reserved places too.
+    ``prefetching`` are the queues that have something which is to begin, in turn.
+    ``waiting``, ``waiting_bytes`` and ``unbegun`` count reserved places too.
     """
 
     in_flight: int = 0
     waiting: int = 0
     waiting_bytes: int = 0
+    unbegun: int = 0
     ready: OrderedDict[WebhookQueue, None] = field(factory=OrderedDict)
+    prefetching: OrderedDict[WebhookQueue, None] = field(factory=OrderedDict)
+
+    @property
+    def begun(self) -> int:
+        """How many attempts are begun and have not ended."""
+        return self.in_flight + self.waiting - self.unbegun
 
     def enter(self, queue: WebhookQueue) -> None:
         """Count all that a queue has, and what it will have, here and no longer elsewhere."""
         queue.share.in_flight -= queue.in_flight
         queue.share.waiting -= queue.queued
         queue.share.waiting_bytes -= queue.waiting_bytes
+        queue.share.unbegun -= queue.unbegun
         queue.share.ready.pop(queue, None)
+        queue.share.prefetching.pop(queue, None)
+        if queue.prefetched:
+            self.prefetching[queue] = None
         queue.share = self
         self.in_flight += queue.in_flight
         self.waiting += queue.queued
         self.waiting_bytes += queue.waiting_bytes
+        self.unbegun += queue.unbegun
 
 
 @define(eq=False)

@@ -5,6 +5,7 @@ stops at once. Within some seconds it may have the lock back, as after a restart
 server, and keeps what it still owns; later it goes on as a new worker that owns nothing.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -39,10 +40,15 @@ class WorkerLockGuard:
         self._clock = clock
         self._observer = observer
         self._new_worker = new_worker
+        self._recovering = asyncio.Lock()
 
     async def recover_once(self) -> None:
         """Return after a loss of the lock, once it is held again and sending goes on."""
         await self._lock.lost()
+        async with self._recovering:
+            await self._recover()
+
+    async def _recover(self) -> None:
         self._runner.suspend()
         self._observer.background_task_failed("lock", WorkerLockLost("The worker's lock was lost."))
         if await self._taken_again():
@@ -50,6 +56,20 @@ class WorkerLockGuard:
         else:
             await self._start_anew()
         self._runner.resume()
+
+    async def replace(self, worker: UUID) -> None:
+        """Go on as a new worker, which owns nothing, if this one may begin nothing more."""
+        async with self._recovering:
+            if worker == self._runner.worker:
+                self._runner.suspend()
+                await self._start_anew()
+                self._runner.resume()
+
+    async def _start_anew(self) -> None:
+        worker = self._new_worker()
+        while not (await self._takes(worker) and await self._enlists(worker)):
+            await self._clock.sleep(_PAUSE_SECONDS)
+        self._runner.become(worker)
 
     async def _taken_again(self) -> bool:
         until = self._clock.monotonic() + GRACE_SECONDS
@@ -66,6 +86,13 @@ class WorkerLockGuard:
             return False
         return True
 
+    async def _enlists(self, worker: UUID) -> bool:
+        try:
+            await self._deliveries.enlist(worker)
+        except StorageUnavailable:
+            return False
+        return True
+
     async def _keep_what_is_owned(self) -> None:
         """Let go of what others have freed meanwhile; nobody frees any more of it now."""
         waiting = self._runner.queue.fences()
@@ -77,9 +104,3 @@ class WorkerLockGuard:
             else:
                 self._runner.let_go(waiting - set(owned))
                 return
-
-    async def _start_anew(self) -> None:
-        worker = self._new_worker()
-        while not await self._takes(worker):
-            await self._clock.sleep(_PAUSE_SECONDS)
-        self._runner.become(worker)

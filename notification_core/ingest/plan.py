@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
@@ -37,6 +38,13 @@ WebhooksOfEvents = Mapping[EventKey, Sequence[Webhook]]
 """Which webhooks get a delivery of each event (a skipped one if disabled)."""
 
 
+class Place(Enum):
+    """Where a delivery that is about to be stored waits: to be sent, or to be begun first."""
+
+    BEGUN = auto()
+    PREFETCHED = auto()
+
+
 class DirectDispatch(Protocol):
     """The dispatcher of this process, as ingest sees it: it may take deliveries at once."""
 
@@ -46,8 +54,8 @@ class DirectDispatch(Protocol):
     @abstractmethod
     def reserve(
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
-    ) -> bool:
-        """Keep a place for a delivery about to be stored as claimed; False where there is none."""
+    ) -> Place | None:
+        """Keep a place for a delivery about to be stored as claimed; None if there is none."""
 
     @abstractmethod
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
@@ -89,14 +97,14 @@ class PlannedBatch:
     ) -> None:
         """Add a delivery: skipped for a reason, or claimed where there is a place, or due."""
         event, body, dispatch = stored.event, stored.body or b"", self.direct_dispatch
-        is_claimed = False
+        place = None
         if reason is None and dispatch is not None:
-            is_claimed = dispatch.reserve(delivery_id, webhook, webhooks_revision, len(body))
-            if is_claimed:
-                fence = Fence(delivery_id, event.environment_id, 1, dispatch.worker)
-                self.claimed.append(
-                    ClaimedDelivery(fence, webhook.webhook_id, event.event_id, event.type, 0, body)
-                )
+            place = dispatch.reserve(delivery_id, webhook, webhooks_revision, len(body))
+        is_claimed, is_prefetched = place is not None, place is Place.PREFETCHED
+        if is_claimed and dispatch is not None:
+            fence = Fence(delivery_id, event.environment_id, 1, dispatch.worker)
+            of_event = webhook.webhook_id, event.event_id, event.type
+            self.claimed.append(ClaimedDelivery(fence, *of_event, 0, body, is_prefetched))
         self.deliveries.append(
             NewDelivery(
                 delivery_id,
@@ -106,6 +114,7 @@ class PlannedBatch:
                 DeliveryState.SKIPPED if reason else DeliveryState.PENDING,
                 reason,
                 is_claimed,
+                is_prefetched,
             )
         )
 

@@ -71,7 +71,8 @@ class NewDelivery:
     """A delivery to be stored together with its event.
 
     With ``claimed`` it is stored as taken by the ingesting worker (attempt 1, leased), without it
-    as due at once. ``state`` is ``pending``, or ``skipped`` with its ``reason``.
+    as due at once; ``prefetched`` says that this attempt has not begun with that. ``state`` is
+    ``pending``, or ``skipped`` with its ``reason``.
     """
 
     delivery_id: UUID
@@ -81,6 +82,7 @@ class NewDelivery:
     state: DeliveryState = DeliveryState.PENDING
     reason: EndReason | None = None
     claimed: bool = False
+    prefetched: bool = False
 
     @property
     def event_key(self) -> tuple[UUID, str]:
@@ -107,7 +109,8 @@ class ClaimedDelivery:
     """A delivery that this worker has claimed: it may now make attempt number ``attempt``.
 
     ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is
-    what is sent.
+    what is sent. Of a ``prefetched`` one the attempt is to be begun before its request is made
+    (:meth:`DeliveryStore.begin`).
     """
 
     fence: Fence
@@ -116,6 +119,7 @@ class ClaimedDelivery:
     event_type: str
     failures: int
     body: bytes = field(repr=False)
+    prefetched: bool = False
 
 
 @frozen

@@ -13,7 +13,13 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.model.delivery import AttemptResult, ClaimedDelivery, Fence, NewDelivery
+from notification_core.model.delivery import (
+    MAX_DELIVERIES_PER_TRANSACTION,
+    AttemptResult,
+    ClaimedDelivery,
+    Fence,
+    NewDelivery,
+)
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
@@ -29,7 +35,8 @@ class Claim:
     At most ``limit`` deliveries and (but for the first one) ``limit_bytes`` of bodies, of each
     webhook at most ``webhook_limits[webhook_id]`` where it is named there (0 passes it over) and
     ``new_webhook_limit`` otherwise. Webhooks are looked at in the order of their ids, beginning
-    after ``after``, at most ``max_webhooks`` of them.
+    after ``after``, at most ``max_webhooks`` of them. The attempts of the first ``begin_limit``
+    begin with the claim; the others are prefetched.
     """
 
     worker: UUID
@@ -40,6 +47,7 @@ class Claim:
     webhook_limits: Mapping[UUID, int] = field(factory=dict)
     after: UUID | None = None
     max_webhooks: int = 1000
+    begin_limit: int = MAX_DELIVERIES_PER_TRANSACTION
 
 
 @frozen
@@ -64,7 +72,7 @@ class IngestPlan:
     """Events with their deliveries, planned by what was known of webhooks at a revision.
 
     The keys of the events are distinct. Deliveries that are ``claimed`` belong to ``worker`` for
-    ``lease``, with attempt 1.
+    ``lease``, with attempt 1, which has begun unless they are ``prefetched``.
     """
 
     webhooks_revision: int
@@ -105,7 +113,8 @@ class IngestTransaction(Protocol):
     ) -> None:
         """Store deliveries of events that this transaction stored.
 
-        Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1.
+        Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1, which has
+        begun unless they are ``prefetched``.
         """
 
     async def add(self, plan: IngestPlan) -> Mapping[EventKey, Arrival]:
@@ -158,10 +167,28 @@ class DeliveryStore(Protocol):
 
     @abstractmethod
     async def acquire(self, claim: Claim) -> Claimed:
-        """Take eligible deliveries and begin their next attempt, as one committed batch.
+        """Take eligible deliveries for their next attempt, as one committed batch.
 
         The attempt number is raised, and worker and lease are set, before this returns. No two
         workers ever take the same delivery.
+        """
+
+    @abstractmethod
+    async def enlist(self, worker: UUID) -> None:
+        """Let a worker begin attempts of what it prefetches; does nothing if it may already."""
+
+    @abstractmethod
+    async def enlisted(self) -> int:
+        """Return how many workers are enlisted, those included that others have yet to reap."""
+
+    @abstractmethod
+    async def begin(self, worker: UUID, delivery_ids: Collection[UUID]) -> bool:
+        """Note which of the deliveries that a worker has prefetched it may be sending.
+
+        They are all of those of which no result is written yet: what was noted before and is not
+        among them any more is forgotten. False if others have freed prefetched deliveries of this
+        worker, or it is not enlisted: then nothing is noted, now or later, and it may send
+        nothing more that it has prefetched.
         """
 
     @abstractmethod
@@ -196,7 +223,9 @@ class DeliveryStore(Protocol):
 
         Writes an ``interrupted`` attempt for each in the same transaction. A pending delivery is
         due again after ``interruption_delay``, or ends as ``failed(interrupted)`` at the tenth
-        interruption in a row. At most some thousands at once: call again until it returns 0.
+        interruption in a row. What was only prefetched is released, as :meth:`release` does; its
+        worker can :meth:`begin` nothing more. At most some thousands at once: call again until it
+        returns 0.
         """
 
     @abstractmethod

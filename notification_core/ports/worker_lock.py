@@ -31,7 +31,9 @@ class WorkerLock(Protocol):
 
     @abstractmethod
     async def dead(self) -> Collection[UUID]:
-        """Return the workers that own leases and are certainly dead; none without the lock.
+        """Return the workers that are certainly dead and own leases, or were enlisted.
+
+        None without the lock.
 
         Where a lock may be missing for a moment it must be missing in two calls of this that are
         some seconds apart.

@@ -87,6 +87,7 @@ BOUNDS = st.fixed_dictionaries(
         "limit_bytes": st.sampled_from([1, 400, 10_000]),
         "new_webhook_limit": st.integers(0, 3),
         "max_webhooks": st.integers(1, 3),
+        "begin_limit": st.integers(0, 6),
     }
 )
 VERDICTS = st.sampled_from(
@@ -144,10 +145,20 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._all(lambda harness: harness.storage.webhooks.add(webhook, most=9))
         self._webhooks.append(webhook)
 
-    @rule(webhook=ANY, number=st.integers(1, 4), claimed=st.booleans())
-    def publish(self, webhook: int, number: int, claimed: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(webhook=ANY, number=st.integers(1, 4), taken=st.booleans(), prefetched=st.booleans())
+    def publish(self, webhook: int, number: int, taken: bool, prefetched: bool) -> None:  # noqa: FBT001 - drawn
         for _ in range(number):
-            self._publish([self._webhook(webhook)], claimed=claimed)
+            self._publish([self._webhook(webhook)], claimed=taken, prefetched=taken and prefetched)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def enlist(self, worker: UUID) -> None:
+        self._all(lambda harness: harness.storage.deliveries.enlist(worker))
+        self._all(lambda harness: harness.storage.deliveries.enlisted())
+
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS))
+    def begin(self, data: st.DataObject, worker: UUID) -> None:
+        begun = {one.fence.delivery_id for one in self._some(data)}
+        self._all(lambda harness: harness.storage.deliveries.begin(worker, begun))
 
     @rule(environment_id=st.sampled_from(ENVIRONMENTS), skipped=st.booleans())
     def publish_to_all(self, environment_id: UUID, skipped: bool) -> None:  # noqa: FBT001 - drawn

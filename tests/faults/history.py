@@ -97,8 +97,8 @@ class Allowed:
     """What the run may have repeated: by its retries, and by what was done to it.
 
     ``kills`` tells when a process was killed, or hung for longer than its lease; each may have
-    cut off as many requests as were in flight. ``timeout`` is how long a response was waited for,
-    where a receiver may take longer: what it says then is not heard.
+    interrupted as many attempts as were in flight. ``timeout`` is how long a response was waited
+    for, where a receiver may take longer: what it says then is not heard.
     """
 
     max_retries: int = 3

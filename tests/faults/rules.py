@@ -185,23 +185,26 @@ def _doubled_deliveries(run: Run) -> Iterator[str]:
 
 
 def _crowded(run: Run) -> Iterator[str]:
-    """Yield where kills cut off more requests than may have been in flight."""
+    """Yield where kills interrupted more attempts than may have been in flight.
+
+    Those count too of which no request had gone out: what a killed process was not sending is not
+    logged as interrupted, however much of it waited there.
+    """
     most = run.history.allowed.max_in_flight
     counts = cut_off_by_kill(run.history)
     for number in range(len(counts)):
         # What began after a kill was cut off by the later ones.
         later, kills = sum(counts[number:]), len(counts) - number
         if later > kills * most:
-            yield f"the last {kills} kills cut off {later} requests that had gone out"
+            yield f"the last {kills} kills interrupted {later} attempts"
 
 
 def cut_off_by_kill(history: History) -> Sequence[int]:
-    """Count, for each kill, the interrupted requests that began before it and after the last."""
+    """Count, for each kill, the interrupted attempts that began before it and after the last."""
     kills = sorted(history.allowed.kills)
-    seen = {(one.delivery_id, one.attempt) for one in history.seen}
     counts = [0] * len(kills)
     for attempt in history.stored.attempts:
-        if attempt.outcome == "interrupted" and (attempt.delivery_id, attempt.number) in seen:
+        if attempt.outcome == "interrupted":
             kill = bisect(kills, attempt.started_at)
             if kill < len(kills):
                 counts[kill] += 1

@@ -28,6 +28,7 @@ from tests.support.waiting import until
 
 _RESTS_WITHIN = 20.0
 _SETTINGS = {"WEBHOOKS_RETRY_INTERVAL": "200ms"}
+BULK = 1000
 LEASE, POLL = 2.0, 1.0
 """Seconds: of a process that hangs, and of what is polled by default."""
 
@@ -195,6 +196,15 @@ async def killed_after_the_response(
 async def killed_while_finishing(folder: Path, place: Place, tampering: Sequence[str]) -> History:
     """Kill it between an attempt's log and the end of its delivery."""
     return await _killed(folder, place, tampering, "ending")
+
+
+async def killed_amid_a_bulk(folder: Path, place: Place, tampering: Sequence[str]) -> History:
+    """Kill it when most of what it stored at once waits in its memory, and some of that is out."""
+    armed = (*tampering, "--at", f"answered=kill:{BULK // 4}")
+    async with on_scene(folder, place, armed, lambda: (0.01, 200)) as scene:
+        await scene.publish(events(BULK))
+        await scene.killed_and_started_again(tampering)
+        return await scene.rested(*scene.up.kills)
 
 
 async def killed_in_the_fan_out(folder: Path, place: Place, tampering: Sequence[str]) -> History:

@@ -1,15 +1,16 @@
 """Killed at each moment of an event's way: nothing is lost, and little is doubled."""
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tests.faults.accounts import Manner
 from tests.faults.experiment import Experiment
 from tests.faults.figures import figures_of
+from tests.faults.history import Allowed
 from tests.faults.marks import postgres_when_long
 from tests.faults.place import Place
 from tests.faults.rules import interruptions
-from tests.faults.scenarios import events, on_scene
+from tests.faults.scenarios import BULK, events, on_scene
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -86,6 +87,24 @@ async def test_killed_at_this_moment_it_loses_nothing(
     assert figures.delivered == IN_FLIGHT
     assert figures.doubled <= moment.doubled
     assert figures.interruptions <= moment.interrupted
+
+
+@postgres_when_long
+@pytest.mark.parametrize("at", ["beginning", "begun", "answered"])
+@pytest.mark.experiment(8, "killed amid a bulk that waits in its memory")
+async def test_killed_amid_a_bulk_it_logs_no_interruption_of_what_only_waited(
+    experiment: Experiment, place: Place, at: str
+) -> None:
+    bounds = {"WEBHOOKS_MAX_IN_FLIGHT": "64", "WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "16"}
+    times = 3 if at != "answered" else BULK // 4
+    armed = ("--at", f"{at}=kill:{times}")
+    async with on_scene(experiment.folder, place, armed, lambda: (0.01, 200), **bounds) as scene:
+        await scene.publish(events(BULK))
+        await scene.killed_and_started_again()
+        history = await scene.rested(*scene.up.kills)
+        history = evolve(history, allowed=Allowed(max_in_flight=64, kills=scene.up.kills))
+        experiment.judge(history, recovers_within=RECOVERY + scene.start_took)
+    assert figures_of(history).delivered == BULK
 
 
 @postgres_when_long

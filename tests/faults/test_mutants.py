@@ -28,6 +28,8 @@ FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
     ("take_the_interrupted_for_delivered", scenarios.killed_before_sending, "lost"),
     ("know_no_event", scenarios.published_twice, "doubled"),
     ("begin_when_it_has_ended", scenarios.killed_after_the_response, "doubled"),
+    ("begin_without_a_word", scenarios.killed_amid_a_bulk, "doubled"),
+    ("take_the_prefetched_for_begun", scenarios.killed_amid_a_bulk, "doubled"),
     ("send_again_in_silence", scenarios.failing, "doubled"),
     ("take_the_living_for_dead", scenarios.slow_at_first, "doubled"),
     ("log_no_interruption", scenarios.killed_after_the_response, "unlogged"),

@@ -20,8 +20,8 @@ from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
+from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules, Maintenance
-from notification_core.dispatch.fair_queue import Bounds
 from notification_core.dispatch.result_writer import ResultWriter
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner

@@ -104,6 +104,15 @@ class FaultyDeliveries(DeliveryStore):
     async def acquire(self, claim: Claim) -> Claimed:
         return await self._faults.call("acquire", lambda: self._store.acquire(claim))
 
+    async def enlist(self, worker: UUID) -> None:
+        await self._faults.call("enlist", lambda: self._store.enlist(worker))
+
+    async def enlisted(self) -> int:
+        return await self._faults.call("enlisted", self._store.enlisted)
+
+    async def begin(self, worker: UUID, delivery_ids: Collection[UUID]) -> bool:
+        return await self._faults.call("begin", lambda: self._store.begin(worker, delivery_ids))
+
     async def finish(
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:

@@ -65,9 +65,12 @@ def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> C
     return ClaimedDelivery(fence, webhook.webhook_id, "event", CREATED, failures, body)
 
 
-def held(webhook: Webhook, *, leased_until: float = 1e9, size: int = 2) -> QueuedDelivery:
+def held(
+    webhook: Webhook, *, leased_until: float = 1e9, size: int = 2, prefetched: bool = False
+) -> QueuedDelivery:
     """Return a delivery in this process's hands."""
-    return QueuedDelivery(a_delivery(webhook, body=b"x" * size), leased_until)
+    delivery = evolve(a_delivery(webhook, body=b"x" * size), prefetched=prefetched)
+    return QueuedDelivery(delivery, leased_until)
 
 
 def a_result(

@@ -20,7 +20,7 @@ class _Due(NamedTuple):
 
 
 def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
-    """Take eligible deliveries and begin their next attempt."""
+    """Take eligible deliveries for their next attempt."""
     waiting = {delivery.webhook_id for delivery in state.deliveries.values() if delivery.is_waiting}
     coming = sorted(id_ for id_ in waiting if claim.after is None or id_ > claim.after)
     queues = {id_: state.waiting(id_) for id_ in coming[: claim.max_webhooks]}
@@ -40,8 +40,9 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     }
     choice = choose(offered, claim, read)
     chosen = [due_delivery.delivery for due_delivery in choice.chosen]
-    for delivery in chosen:
-        delivery.claim(claim.worker, now, now + claim.lease)
+    for place, delivery in enumerate(chosen):
+        prefetched = place >= claim.begin_limit
+        delivery.claim(claim.worker, now, now + claim.lease, prefetched=prefetched)
     seen = snapshot(state, {delivery.webhook_id for delivery in chosen})
     later = (
         delivery.due_at - now
@@ -74,4 +75,5 @@ def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> Clai
         event_type=event.type,
         failures=delivery.failures,
         body=event.body or b"",
+        prefetched=delivery.claimed_at is None,
     )

@@ -9,11 +9,12 @@ from attrs import evolve
 
 from notification_adapters.memory.claims import take
 from notification_adapters.memory.ingest import MemoryIngest
-from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredWorker
 from notification_adapters.memory.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import (
     INTERRUPTED,
+    TEST_WORKER,
     Attempt,
     AttemptOutcome,
     AttemptResult,
@@ -58,9 +59,26 @@ class MemoryDeliveryStore(DeliveryStore):
             transaction.commit()
 
     async def acquire(self, claim: Claim) -> Claimed:
-        """Take eligible deliveries and begin their next attempt."""
+        """Take eligible deliveries for their next attempt."""
         async with self._state.writing:
             return take(self._state, claim, self._clock.now())
+
+    async def enlist(self, worker: UUID) -> None:
+        """Let a worker begin attempts of what it prefetches; does nothing if it may already."""
+        self._state.workers.setdefault(worker, StoredWorker())
+
+    async def enlisted(self) -> int:
+        """Return how many workers are enlisted."""
+        return len(self._state.workers)
+
+    async def begin(self, worker: UUID, delivery_ids: Collection[UUID]) -> bool:
+        """Note which of the deliveries that a worker has prefetched it may be sending."""
+        async with self._state.writing:
+            stored = self._state.workers.get(worker)
+            if stored is None or stored.closed:
+                return False
+            stored.begun = frozenset(delivery_ids)
+            return True
 
     async def finish(
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
@@ -86,9 +104,7 @@ class MemoryDeliveryStore(DeliveryStore):
         async with self._state.writing:
             for delivery in map(self._held, fences):
                 if delivery is not None:
-                    delivery.release()
-                    delivery.attempt -= 1
-                    delivery.due_at = self._clock.now() + after
+                    delivery.give_back(self._clock.now() + after)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has claimed and not ended."""
@@ -106,9 +122,15 @@ class MemoryDeliveryStore(DeliveryStore):
                 and (delivery.worker in dead or delivery.leased_until < now)
             ]
             for delivery in over[:_REAPED_AT_ONCE]:
+                if not self._may_be_sent(delivery):
+                    delivery.give_back(now)
+                    continue
                 attempt, before = self._interrupted_attempt(delivery), delivery.state
                 delivery.end_attempt(after_interruption(delivery, now, interruption_delay))
                 self._log(delivery, attempt, before)
+            owners = {delivery.worker for delivery in self._state.deliveries.values()}
+            for worker in set(dead) - owners:
+                self._state.workers.pop(worker, None)
         return len(over[:_REAPED_AT_ONCE])
 
     async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
@@ -132,6 +154,14 @@ class MemoryDeliveryStore(DeliveryStore):
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)
         return delivery if delivery is not None and delivery.fence == fence else None
+
+    def _may_be_sent(self, delivery: StoredDelivery) -> bool:
+        """Tell whether its worker may be sending it; if not, it can begin nothing more."""
+        if delivery.claimed_at is not None:
+            return True
+        owner = self._state.workers.get(delivery.worker or TEST_WORKER, StoredWorker())
+        owner.closed = True
+        return delivery.delivery_id in owner.begun
 
     def _interrupted_attempt(self, delivery: StoredDelivery) -> Attempt:
         return Attempt(

@@ -70,7 +70,8 @@ class MemoryIngest(IngestTransaction):
                 due_at=self._now,
             )
             if delivery.claimed and worker is not None:
-                stored.claim(worker, self._now, self._now + lease)
+                until = self._now + lease
+                stored.claim(worker, self._now, until, prefetched=delivery.prefetched)
             self._deliveries.append(stored)
 
     async def add_records(self, records: RequestRecords) -> None:

@@ -86,10 +86,19 @@ class StoredDelivery:
             return None
         return Fence(self.delivery_id, self.environment_id, self.attempt, self.worker)
 
-    def claim(self, worker: UUID, now: datetime, until: datetime) -> None:
+    def claim(
+        self, worker: UUID, now: datetime, until: datetime, *, prefetched: bool = False
+    ) -> None:
         """Give it to a worker, for its next attempt."""
         self.attempt += 1
-        self.worker, self.claimed_at, self.leased_until = worker, now, until
+        self.worker, self.leased_until = worker, until
+        self.claimed_at = None if prefetched else now
+
+    def give_back(self, due_at: datetime) -> None:
+        """Undo the claim: no worker, the number as before, due then."""
+        self.release()
+        self.attempt -= 1
+        self.due_at = due_at
 
     def release(self) -> None:
         """Take it from its worker."""
@@ -118,6 +127,14 @@ class StoredReplay:
 
 
 @define
+class StoredWorker:
+    """What a worker may be sending of what it has prefetched; once ``closed``, no more begins."""
+
+    begun: Collection[UUID] = ()
+    closed: bool = False
+
+
+@define
 class MemoryState:
     """The tables; ``writing`` is held by whoever changes them."""
 
@@ -131,6 +148,7 @@ class MemoryState:
     responses: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     audit: dict[UUID, AuditEntry] = field(factory=dict)
+    workers: dict[UUID, StoredWorker] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None

@@ -48,10 +48,10 @@ class MemoryWorkerLock(WorkerLock):
             self._holder.worker = self._worker = None
 
     async def dead(self) -> Collection[UUID]:
-        """Return all other workers that own leases: none of them can have the lock."""
+        """Return all other workers: none of them can have the lock."""
         if self._worker is None:
             return frozenset()
         owners = {
             delivery.worker for delivery in self._state.deliveries.values() if delivery.worker
         }
-        return owners - {self._worker, TEST_WORKER}
+        return (owners | self._state.workers.keys()) - {self._worker, TEST_WORKER}

@@ -87,7 +87,10 @@ class LockedDelivery(NamedTuple):
 
 
 class OverdueAttempt(NamedTuple):
-    """An attempt whose worker is dead or whose lease is over, as it is to be logged."""
+    """An attempt whose worker is dead or whose lease is over, as it is to be logged.
+
+    One that was ``prefetched`` counts as claimed when it was due.
+    """
 
     held: LockedDelivery
     fence: Fence
@@ -95,6 +98,7 @@ class OverdueAttempt(NamedTuple):
     event_id: str
     event_type: str
     claimed_at: datetime
+    prefetched: bool
 
 
 class DeliveryUpdate(NamedTuple):
@@ -178,7 +182,10 @@ class Dialect(Protocol):
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:
-        """Insert deliveries; those that are claimed under this lease, with attempt 1."""
+        """Insert deliveries; those that are claimed under this lease, with attempt 1.
+
+        What is only prefetched has no time at which it was started.
+        """
 
     @abstractmethod
     async def scan_queues(
@@ -207,10 +214,13 @@ class Dialect(Protocol):
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
+        begin_limit: int,
         lease: Lease,
         watched: Sequence[UUID],
     ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
         """Raise the attempt number of deliveries and lease them; return them in this order.
+
+        Those behind the first ``begin_limit`` are only prefetched.
 
         Tell also when the first of all deliveries is due that wait for the watched webhooks, and
         are not due yet when the lease begins.

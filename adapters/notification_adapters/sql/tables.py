@@ -6,57 +6,12 @@ be partitioned by it.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_microseconds(at: datetime) -> int:
-    """Return an instant as microseconds since the epoch, exactly."""
-    return (at - EPOCH) // MICROSECOND
-
-
-def from_microseconds(at: int) -> datetime:
-    """Return the instant, in UTC, that many microseconds after the epoch."""
-    return EPOCH + timedelta(microseconds=at)
-
-
-class Instant(sa.types.TypeDecorator[datetime]):
-    """An aware instant: ``timestamptz`` on PostgreSQL, an integer of microseconds on SQLite.
-
-    SQLite has no type for time, and text of it comes back naive and compares by its form.
-    """
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[datetime] | TypeEngine[int]:
-        """Choose the type that the engine has for it."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(sa.TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(sa.BigInteger())
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> object:
-        """Write an aware instant; a naive one is an error."""
-        if value is None or dialect.name == "postgresql":
-            return value
-        return to_microseconds(value)
-
-    def process_result_value(
-        self,
-        value: datetime | int | None,
-        dialect: sa.Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
-    ) -> datetime | None:
-        """Read an instant back as aware and in UTC."""
-        if isinstance(value, int):
-            return from_microseconds(value)
-        return value.astimezone(UTC) if value is not None else None
+from notification_adapters.sql.instants import Instant
 
 
 def off_index(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -153,7 +108,8 @@ deliveries = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("interruptions", sa.Integer, nullable=False),
-    # Who makes attempt number `attempt` now, until when, and since when.
+    # Who makes attempt number `attempt` now, until when, and since when: never, if it is only
+    # prefetched (see workers).
     sa.Column("worker", sa.Uuid),
     sa.Column("leased_until", Instant),
     sa.Column("started_at", Instant),
@@ -347,6 +303,17 @@ outbox = sa.Table(
     # A JSON array of [name, value in base64].
     sa.Column("headers", sa.Text, nullable=False),
     sa.Column("stored_at", Instant, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker", sa.Uuid, primary_key=True),
+    # Of the deliveries that it has prefetched: those that it may be sending. Their ids, 16 bytes
+    # each.
+    sa.Column("begun", sa.LargeBinary, nullable=False),
+    # Others have freed deliveries that it had prefetched: it must begin no more.
+    sa.Column("closed", sa.Boolean, nullable=False),
 )
 
 outbox_lease = sa.Table(

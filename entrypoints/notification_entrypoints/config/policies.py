@@ -5,8 +5,8 @@ from ssl import SSLContext
 
 from notification_adapters.http.destination_guard import trust_in
 from notification_core.dispatch.attempt import DeliveryRules
+from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.dispatcher import DispatchRules
-from notification_core.dispatch.fair_queue import Bounds
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.maintenance.lease_reaper import ReaperRules
 from notification_core.maintenance.retention_sweeper import RetentionRules

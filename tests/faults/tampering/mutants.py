@@ -328,6 +328,34 @@ def send_another_body() -> None:
     replaced("notification_adapters.http.native.sender:NativeSender.send", by)
 
 
+def begin_without_a_word() -> None:
+    """Send what is prefetched without noting in storage that it has begun."""
+
+    def by(_: Function) -> Function:
+        async def nothing(*_: Any) -> bool:
+            return True
+
+        return nothing
+
+    replaced("notification_adapters.sql.stores.deliveries:SqlDeliveryStore.begin", by)
+
+
+def take_the_prefetched_for_begun() -> None:
+    """Log an interruption of all that a dead worker had, sent or not."""
+
+    class Everything(frozenset[Any]):
+        def __contains__(self, _: object) -> bool:
+            return True
+
+    def by(_: Function) -> Function:
+        async def all_of_it(*_: Any) -> Any:
+            return Everything()
+
+        return all_of_it
+
+    replaced("notification_adapters.sql.stores.worker_rows:close", by)
+
+
 def send_again_in_silence() -> None:
     """Send a request once more where it failed, and log one of them."""
 
@@ -375,6 +403,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         acknowledge_what_is_found,
         respond_before_the_commit,
         begin_when_it_has_ended,
+        begin_without_a_word,
         cancel_slow_commits,
         claim_what_is_leased,
         drop_the_fence,
@@ -390,6 +419,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         store_an_event_without_its_deliveries,
         take_the_interrupted_for_delivered,
         take_the_living_for_dead,
+        take_the_prefetched_for_begun,
     )
 }
 

@@ -23,6 +23,8 @@ BEFORE: Final = {
         "notification_adapters.sql.sqlite.dialect:SqliteDialect.add_deliveries",
         "notification_adapters.sql.postgres.dialect:PostgresDialect.add_deliveries",
     ],
+    # What was prefetched is to begin, and nothing of that is in storage.
+    "beginning": [f"{_STORES}.begin"],
     # A publish is committed, and nobody has been handed anything.
     "committed": ["notification_core.ingest.ingest:Ingest._hand_over"],
     # An attempt has begun in storage, and no connection is made yet.
@@ -43,6 +45,8 @@ BEFORE: Final = {
 AFTER: Final = {
     # A claim is committed, and what it took is in nobody's hands. An empty one does not count.
     "claimed": [f"{_STORES}.acquire"],
+    # Prefetched deliveries have begun in storage, and none of them is sent.
+    "begun": BEFORE["beginning"],
     # Deliveries are inserted, and their transaction is open.
     "fanned out": BEFORE["fanning out"],
     # Results are committed, and the process does not know it yet.

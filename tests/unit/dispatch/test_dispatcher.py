@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from notification_adapters.memory.sender import Hang
+from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.delivery_runner import SHORTAGE_SECONDS
-from notification_core.dispatch.fair_queue import Bounds
 from notification_core.errors import (
     Resource,
     ResourceShort,

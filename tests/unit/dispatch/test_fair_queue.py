@@ -12,8 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from notification_core.dispatch.fair_queue import SLOW_AFTER, Bounds, FairQueue
+from notification_core.dispatch.capacity import Bounds
+from notification_core.dispatch.fair_queue import SLOW_AFTER, FairQueue
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery, WebhookQueue
+from notification_core.ingest.plan import Place
 from notification_core.model.webhook import Webhook
 from tests.support.samples import a_webhook, an_id, held
 
@@ -35,6 +37,10 @@ def _add(
     for one in added:
         queue.add(one, webhook, webhooks_revision)
     return added
+
+
+def _reserve(queue: FairQueue, webhook: Webhook, size: int) -> bool:
+    return queue.reserve(webhook, 0, size) is not None
 
 
 def _respond(queue: FairQueue, request: InFlightRequest, now: float = 0.0) -> None:
@@ -195,14 +201,14 @@ def test_a_webhook_that_times_out_is_tried_with_two_at_a_time_until_it_answers()
 def test_no_more_may_wait_than_the_bounds_say() -> None:
     queue, webhook = FairQueue(BOUNDS), a_webhook()
     _prove(queue, webhook)
-    assert sum(queue.reserve(webhook, 0, 1) for _ in range(20)) == BOUNDS.waiting
+    assert sum(_reserve(queue, webhook, 1) for _ in range(20)) == BOUNDS.waiting
 
 
 def test_no_more_bytes_may_wait_than_the_bounds_say() -> None:
     queue, webhook = FairQueue(BOUNDS), a_webhook()
     _prove(queue, webhook)
-    assert sum(queue.reserve(webhook, 0, 500) for _ in range(20)) == 2
-    assert queue.waiting_bytes == 1000
+    assert sum(_reserve(queue, webhook, 500) for _ in range(20)) == 2
+    assert queue.capacity.waiting_bytes == 1000
 
 
 @pytest.mark.parametrize(("size", "number"), [(1, 6), (200, 3)])
@@ -211,7 +217,7 @@ def test_webhooks_that_never_answered_leave_half_of_the_places_to_those_that_do(
 ) -> None:
     queue, good = FairQueue(BOUNDS), a_webhook()
     _prove(queue, good)
-    assert sum(queue.reserve(a_webhook(), 0, size) for _ in range(20)) == number
+    assert sum(_reserve(queue, a_webhook(), size) for _ in range(20)) == number
     assert queue.new_webhook_limit() == 0
     assert queue.claim_limits()[good.webhook_id] > 0
     assert queue.reserve(good, 0, size)
@@ -227,14 +233,14 @@ def test_when_many_begin_to_hang_at_once_half_of_what_waits_is_given_up() -> Non
     _requests(queue, 10.0)
     for webhook in webhooks:
         _add(queue, webhook, 3)
-    assert queue.waiting == 12
+    assert queue.capacity.waiting == 12
     queue.age(12.0)
     given_up = queue.surplus()
     assert Counter(one.delivery.webhook_id for one in given_up) == dict.fromkeys(
         (webhook.webhook_id for webhook in webhooks), 2
     )
     assert not queue.surplus()
-    assert queue.waiting == 4
+    assert queue.capacity.waiting == 4
 
 
 def test_a_webhook_that_fails_may_have_no_more_waiting_than_in_flight() -> None:
@@ -243,7 +249,7 @@ def test_a_webhook_that_fails_may_have_no_more_waiting_than_in_flight() -> None:
     _add(queue, webhook)
     ((_, request),) = _requests(queue)
     _fail(queue, request)
-    assert sum(queue.reserve(webhook, 0, 1) for _ in range(20)) == webhook_queue.limit
+    assert sum(_reserve(queue, webhook, 1) for _ in range(20)) == webhook_queue.limit
 
 
 def test_what_a_webhook_that_times_out_has_waiting_beyond_its_bound_is_given_up() -> None:
@@ -252,7 +258,7 @@ def test_what_a_webhook_that_times_out_has_waiting_beyond_its_bound_is_given_up(
     (_, request), *_ = _requests(queue)
     _time_out(queue, request)
     assert len(queue.surplus()) == 1
-    assert queue.waiting == 2
+    assert queue.capacity.waiting == 2
 
 
 def test_a_lease_that_runs_out_gives_the_delivery_up() -> None:
@@ -274,10 +280,10 @@ def test_more_is_claimed_once_half_of_the_room_is_free_and_not_before() -> None:
     _add(queue, webhook, 16)
     queue.note_more(webhook.webhook_id)
     hungry = []
-    while queue.waiting:
+    while queue.capacity.waiting:
         for _, request in _requests(queue):
             _respond(queue, request)
-            hungry.append((queue.waiting, queue.should_claim(webhook_queue)))
+            hungry.append((queue.capacity.waiting, queue.should_claim(webhook_queue)))
     assert [waiting for waiting, told in hungry if told] == [8]
 
 
@@ -336,7 +342,7 @@ def test_what_waits_for_a_webhook_that_may_not_be_sent_to_is_given_up() -> None:
     added = _add(queue, webhook, 2)
     queue.on_webhooks_changed(1)
     assert queue.refresh(webhook.webhook_id, None, 1) == added
-    assert queue.waiting == queue.waiting_bytes == 0
+    assert queue.capacity.waiting == queue.capacity.waiting_bytes == 0
 
 
 def test_what_was_read_before_a_deletion_and_arrives_after_it_is_not_sent() -> None:
@@ -385,7 +391,7 @@ def test_what_waited_goes_on_when_a_publish_read_the_webhook_again_and_then_fail
     queue.on_webhooks_changed(1)
     assert not _requests(queue)
     assert queue.reserve(webhook, 1, 2)
-    queue.unreserve(webhook.webhook_id, 2)
+    queue.unreserve(held(webhook, size=2).delivery)
     assert len(_requests(queue)) == 1
 
 
@@ -425,6 +431,8 @@ class FairQueueMachine(RuleBasedStateMachine):
         self.queue_of: dict[UUID, WebhookQueue] = {}
         self.waiting: list[QueuedDelivery] = []
         self.reserved: list[QueuedDelivery] = []
+        self.beginning: list[QueuedDelivery] = []
+        self.prefetched: set[int] = set()
         self.out: list[tuple[QueuedDelivery, InFlightRequest]] = []
         self.names = count()
 
@@ -439,6 +447,12 @@ class FairQueueMachine(RuleBasedStateMachine):
         webhook = self.history[webhooks_revision][webhook_id]
         return (webhook, webhooks_revision) if webhook else None
 
+    def _held(self, webhook: Webhook, size: int, prefetched: bool) -> QueuedDelivery:  # noqa: FBT001 - as a place says
+        return held(webhook, size=size, leased_until=self.now + 30, prefetched=prefetched)
+
+    def _webhooks_with_prefetched(self) -> set[UUID]:
+        return {one.delivery.webhook_id for one in self.waiting if id(one) in self.prefetched}
+
     def _gone_from_waiting(self, given: list[QueuedDelivery]) -> None:
         for one in given:
             self.waiting.remove(one)
@@ -447,8 +461,8 @@ class FairQueueMachine(RuleBasedStateMachine):
     def reserve(self, data: st.DataObject, size: int) -> None:
         if picked := self._pick(data):
             webhook, webhooks_revision = picked
-            if self.queue.reserve(webhook, webhooks_revision, size):
-                self.reserved.append(held(webhook, size=size, leased_until=self.now + 30))
+            if place := self.queue.reserve(webhook, webhooks_revision, size):
+                self.reserved.append(self._held(webhook, size, place is Place.PREFETCHED))
 
     @precondition(lambda self: self.reserved)
     @rule(data=st.data(), commits=st.booleans())
@@ -457,20 +471,46 @@ class FairQueueMachine(RuleBasedStateMachine):
         if commits:
             self.queue.fill(one)
             self.waiting.append(one)
+            self.prefetched |= {id(one)} if one.delivery.prefetched else set()
         else:
-            self.queue.unreserve(one.delivery.webhook_id, len(one.delivery.body))
+            self.queue.unreserve(one.delivery)
 
     @rule(data=st.data(), size=st.integers(1, 300))
     def claim(self, data: st.DataObject, size: int) -> None:
         picked = self._pick(data)
-        if not picked or self.queue.waiting >= BOUNDS.waiting:
+        if not picked or self.queue.capacity.waiting >= BOUNDS.waiting:
             return
         webhook, webhooks_revision = picked
         if not self.queue.claim_limits().get(webhook.webhook_id, self.queue.new_webhook_limit()):
             return
-        one = held(webhook, size=size, leased_until=self.now + 30)
+        capacity = self.queue.capacity
+        one = self._held(webhook, size, not capacity.free_attempts(capacity.unresponsive))
         self.queue.add(one, webhook, webhooks_revision)
         self.waiting.append(one)
+        self.prefetched |= {id(one)} if one.delivery.prefetched else set()
+
+    @precondition(lambda self: not self.beginning)
+    @rule()
+    def take_prefetched(self) -> None:
+        capacity, responsive = self.queue.capacity, self.queue.capacity.responsive
+        self.beginning = self.queue.take_prefetched()
+        self._gone_from_waiting(self.beginning)
+        assert {id(one) for one in self.beginning} <= self.prefetched
+        if not self.beginning and responsive.begun == responsive.in_flight:
+            for webhook_id in self._webhooks_with_prefetched():
+                if webhook_queue := self.queue_of.get(webhook_id):
+                    assert not capacity.begin_limit(webhook_queue), "nobody waits for nothing"
+
+    @precondition(lambda self: self.beginning)
+    @rule(begins=st.booleans())
+    def begin(self, begins: bool) -> None:  # noqa: FBT001 - drawn
+        if begins:
+            self.queue.begin(self.beginning)
+            self.prefetched -= {id(one) for one in self.beginning}
+        else:
+            self.queue.return_prefetched(self.beginning)
+        self.waiting += self.beginning
+        self.beginning = []
 
     @rule(data=st.data(), deleted=st.booleans())
     def change(self, data: st.DataObject, deleted: bool) -> None:  # noqa: FBT001 - drawn
@@ -500,6 +540,7 @@ class FairQueueMachine(RuleBasedStateMachine):
                 return
             one, request = start
             self._check_the_webhook(one.delivery.webhook_id, request.queue.webhook)
+            assert id(one) not in self.prefetched, "what is sent has begun"
             self.waiting.remove(one)
             self.out.append(start)
             self.queue_of[one.delivery.webhook_id] = request.queue
@@ -517,7 +558,8 @@ class FairQueueMachine(RuleBasedStateMachine):
             for half in (True, False)
         }
         stale = set(self.queue.stale())
-        for webhook_id in {one.delivery.webhook_id for one in self.waiting} - stale:
+        begun = [one for one in self.waiting if id(one) not in self.prefetched]
+        for webhook_id in {one.delivery.webhook_id for one in begun} - stale:
             webhook_queue = self.queue_of.get(webhook_id)
             assert (
                 webhook_queue is None
@@ -568,10 +610,13 @@ class FairQueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_exact_and_within_their_bounds(self) -> None:
-        kept = self.waiting + self.reserved
-        assert self.queue.in_flight == len(self.out) <= BOUNDS.in_flight
-        assert self.queue.waiting == len(kept) <= BOUNDS.waiting
-        assert self.queue.waiting_bytes == sum(len(one.delivery.body) for one in kept)
+        kept = self.waiting + self.reserved + self.beginning
+        unbegun = [one for one in self.waiting if id(one) in self.prefetched]
+        unbegun += [one for one in self.reserved if one.delivery.prefetched]
+        assert len(self.out) + len(kept) - len(unbegun) <= BOUNDS.in_flight
+        assert self.queue.capacity.in_flight == len(self.out) <= BOUNDS.in_flight
+        assert self.queue.capacity.waiting == len(kept) <= BOUNDS.waiting
+        assert self.queue.capacity.waiting_bytes == sum(len(one.delivery.body) for one in kept)
         by_webhook = Counter(one.delivery.webhook_id for one, _ in self.out)
         assert max(by_webhook.values(), default=0) <= BOUNDS.per_webhook
         for webhook_id, number in by_webhook.items():

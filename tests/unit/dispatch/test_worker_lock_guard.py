@@ -8,7 +8,8 @@ import pytest
 
 from notification_adapters.memory.sender import Hang
 from notification_core.errors import WorkerLockLost
-from notification_core.model.delivery import AttemptOutcome, DeliveryState
+from notification_core.model.delivery import TEST_WORKER, AttemptOutcome, DeliveryState
+from notification_core.ports.deliveries import Claim
 from tests.support.assembly import DISPATCH_RULES, MemoryApp
 
 POLL = DISPATCH_RULES.poll_interval.total_seconds()
@@ -55,6 +56,9 @@ async def test_what_others_have_freed_meanwhile_is_left_to_them(app: MemoryApp) 
     await rival.acquire(SOMEBODY)
     await app.until(lambda: app.observer.errors)
     assert await app.storage.deliveries.reap([worker], timedelta(minutes=2)) == 100
+    claim = Claim(TEST_WORKER, timedelta(seconds=60), 1000, 1 << 30, 1000)
+    others = (await app.storage.deliveries.acquire(claim)).deliveries
+    assert len(others) == 100 - IN_FLIGHT, "what had not begun is free at once"
     await rival.release()
     await app.clock.advance(1)
     app.sender.release(url)

@@ -11,7 +11,7 @@ import pytest
 from notification_adapters.memory.ingest import MemoryIngest
 from notification_core.errors import StorageUnavailable, TooManyDeliveries, UnknownCommit
 from notification_core.ingest.ingest import Published
-from notification_core.ingest.plan import DirectDispatch
+from notification_core.ingest.plan import DirectDispatch, Place
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, EndReason
 from notification_core.model.event import Event, body_of
 from notification_core.model.message import Message, dead_letter
@@ -35,12 +35,12 @@ class Hands(DirectDispatch):
 
     def reserve(
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
-    ) -> bool:
+    ) -> Place | None:
         del webhook, size
         if len(self.reserved) == self.places:
-            return False
+            return None
         self.reserved[delivery_id] = webhooks_revision
-        return True
+        return Place.BEGUN if len(self.reserved) == 1 else Place.PREFETCHED
 
     def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
         self.released += claimed

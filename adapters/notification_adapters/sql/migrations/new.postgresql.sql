@@ -205,6 +205,13 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (message_id)
 );
 
+CREATE TABLE workers (
+    worker UUID NOT NULL, 
+    begun BYTEA NOT NULL, 
+    closed BOOLEAN NOT NULL, 
+    CONSTRAINT workers_pkey PRIMARY KEY (worker)
+);
+
 CREATE TABLE outbox_lease (
     id SMALLINT NOT NULL, 
     worker UUID, 

@@ -204,6 +204,13 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (message_id)
 );
 
+CREATE TABLE workers (
+    worker CHAR(32) NOT NULL, 
+    begun BLOB NOT NULL, 
+    closed BOOLEAN NOT NULL, 
+    CONSTRAINT workers_pkey PRIMARY KEY (worker)
+);
+
 CREATE TABLE outbox_lease (
     id SMALLINT NOT NULL, 
     worker CHAR(32), 

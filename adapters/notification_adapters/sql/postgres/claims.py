@@ -79,7 +79,8 @@ ORDER BY w.number, d.due_at, d.delivery_id
 _CLAIM = """
 WITH claimed AS (
   UPDATE deliveries AS d
-  SET worker = $3, leased_until = $4, started_at = $5, attempt = d.attempt + 1
+  SET worker = $3, leased_until = $4, attempt = d.attempt + 1,
+    started_at = CASE WHEN h.number <= $7::bigint THEN $5::timestamptz END
   FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS h (delivery_id, environment_id, number)
   WHERE d.delivery_id = h.delivery_id AND d.environment_id = h.environment_id
   RETURNING h.number, d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id,
@@ -91,8 +92,8 @@ WITH claimed AS (
     ORDER BY webhook_id, due_at LIMIT 1
   ) AS d
 )
-SELECT later.due_at, b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id, e.type,
-  b.failures, e.body
+SELECT later.due_at, b.number, b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id,
+  e.type, b.failures, e.body
 FROM later LEFT JOIN (
   claimed AS b
   JOIN events AS e ON e.event_id = b.event_id AND e.environment_id = b.environment_id
@@ -189,17 +190,19 @@ class PostgresClaimStatements(Dialect):
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
+        begin_limit: int,
         lease: Lease,
         watched: Sequence[UUID],
     ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
-        """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
+        """Claim deliveries, in this order; tell when the next of the watched webhooks' is due."""
         worker = lease.worker
         assert worker is not None  # noqa: S101 - for the type checker only
-        values = *columns(handles, 2), worker, lease.until, lease.claimed_at, watched
+        shared = worker, lease.until, lease.claimed_at, watched, begin_limit
+        values = *columns(handles, 2), *shared
         rows = await fetch(connection, _CLAIM, *values)
         next_due: datetime | None = rows[0][0]
         claimed = []
-        for _, delivery_id, environment_id, attempt, webhook_id, event_id, *rest in rows:
+        for _, number, delivery_id, environment_id, attempt, webhook_id, event_id, *rest in rows:
             if delivery_id is not None:
                 event_type, failures, body = rest
                 claimed.append(
@@ -210,6 +213,7 @@ class PostgresClaimStatements(Dialect):
                         event_type=event_type,
                         failures=failures,
                         body=body,
+                        prefetched=number > begin_limit,
                     )
                 )
         return claimed, next_due

@@ -58,10 +58,12 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
   SELECT d.delivery_id, d.environment_id, d.webhook_id, d.event_id, d.state, d.reason,
     t.now, t.now, t.now, CASE WHEN d.state <> 'pending' THEN t.now END,
     0, 0, d.claimed::integer, CASE WHEN d.claimed THEN $3::uuid END,
-    CASE WHEN d.claimed THEN t.now + $4::interval END, CASE WHEN d.claimed THEN t.now END
+    CASE WHEN d.claimed THEN t.now + $4::interval END,
+    CASE WHEN d.claimed AND NOT d.prefetched THEN t.now END
   FROM (SELECT coalesce($2::timestamptz, now()) AS now) AS t CROSS JOIN unnest(
-    $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::boolean[]
-  ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed)
+    $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::boolean[],
+    $17::boolean[]
+  ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed, prefetched)
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
 )
 SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true

@@ -47,11 +47,13 @@ _ADD_DELIVERIES = """
 INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, reason,
   due_at, created_at, event_stored_at, failures, interruptions, attempt, worker, leased_until,
   started_at, ended_at)
-SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $8, $8, $8, 0, 0,
-  claimed::int, CASE WHEN claimed THEN $9::uuid END, CASE WHEN claimed THEN $10::timestamptz END,
-  CASE WHEN claimed THEN $8::timestamptz END, CASE WHEN state <> 'pending' THEN $8::timestamptz END
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[])
-  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed)
+SELECT delivery_id, environment_id, webhook_id, event_id, state, reason, $9, $9, $9, 0, 0,
+  claimed::int, CASE WHEN claimed THEN $10::uuid END, CASE WHEN claimed THEN $11::timestamptz END,
+  CASE WHEN claimed AND NOT prefetched THEN $9::timestamptz END,
+  CASE WHEN state <> 'pending' THEN $9::timestamptz END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::boolean[],
+  $8::boolean[])
+  AS new (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed, prefetched)
 """
 # Everybody may read pg_locks: a transaction that has written has a lock on its own number, and one
 # that has stored events has one on their table.

@@ -10,6 +10,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.postgres.driver import fetch
 from notification_adapters.sql.postgres.errors import map_errors
 from notification_adapters.sql.postgres.server import PostgresConnection, Server
+from notification_adapters.sql.stores import worker_rows
 from notification_core.errors import WorkerLockTaken
 from notification_core.ports.clock import Clock
 from notification_core.ports.worker_lock import WorkerLock
@@ -146,11 +147,11 @@ class SessionWorkerLock(WorkerLock):
         await self._session.close()
 
     async def dead(self) -> Collection[UUID]:
-        """Return the workers that own leases and whose lock was missing in two looks."""
+        """Return the workers whose lock was missing in two looks."""
         if self._worker is None or self._session.gone.is_set():
             return frozenset()
         async with self._database.read_transaction() as connection:
-            owners = set(await self._database.dialect.lease_owners(connection)) - {self._worker}
+            owners = await worker_rows.owners(connection, self._database.dialect) - {self._worker}
             locked = {key for (key,) in await fetch(connection, _LOCKED)} if owners else set()
         now = self._clock.monotonic()
         missing = [owner for owner in owners if lock_key(owner) not in locked]

@@ -88,7 +88,8 @@ _OVERDUE = f"""{_OWNER}, dead (worker) AS MATERIALIZED (
   WHERE pg_try_advisory_xact_lock(key)
 )
 SELECT d.delivery_id, d.environment_id, d.state, d.failures, d.interruptions, d.attempt, d.worker,
-  d.webhook_id, d.event_id, coalesce(e.type, ''), d.started_at
+  d.webhook_id, d.event_id, coalesce(e.type, ''), coalesce(d.started_at, d.due_at),
+  d.started_at IS NULL
 FROM owner AS o CROSS JOIN LATERAL (
   SELECT * FROM deliveries
   WHERE worker = o.worker AND leased_until < CASE
@@ -172,7 +173,7 @@ class PostgresResultStatements(Dialect):
         overdue = []
         for row in await fetch(connection, _OVERDUE, workers, keys, now, limit):
             delivery_id, environment_id, state, failures, interruptions, attempt, *rest = row
-            worker, webhook_id, event_id, event_type, claimed_at = rest
+            worker, webhook_id, event_id, event_type, claimed_at, prefetched = rest
             handle = delivery_id, environment_id
             overdue.append(
                 OverdueAttempt(
@@ -182,6 +183,7 @@ class PostgresResultStatements(Dialect):
                     event_id=event_id,
                     event_type=event_type,
                     claimed_at=claimed_at,
+                    prefetched=prefetched,
                 )
             )
         return overdue

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
+from notification_adapters.sql.instants import MICROSECOND
 from notification_adapters.sql.postgres.driver import columns
-from notification_adapters.sql.tables import MICROSECOND
 from notification_core.model.delivery import Attempt, NewDelivery
 from notification_core.model.event import EventToStore
 
@@ -20,7 +20,8 @@ LOGGED: Final = (
 
 _of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
 _of_delivery = attrgetter(
-    "delivery_id", "environment_id", "webhook_id", "event_id", "state", "reason", "claimed"
+    *("delivery_id", "environment_id", "webhook_id", "event_id"),
+    *("state", "reason", "claimed", "prefetched"),
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -31,8 +32,8 @@ def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
 
 
 def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
-    """Return what deliveries do not share, in arrays: four ids, state, reason, claimed or not."""
-    return columns(map(_of_delivery, deliveries), 7)
+    """Return what deliveries do not share, in arrays: ids, state, reason, how they are taken."""
+    return columns(map(_of_delivery, deliveries), 8)
 
 
 def attempt_row(attempt: Attempt) -> Sequence[object]:

@@ -22,8 +22,8 @@ from notification_adapters.sql.dialect import (
     Lease,
     Queue,
 )
-from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
-from notification_adapters.sql.tables import from_microseconds, to_microseconds
+from notification_adapters.sql.instants import from_microseconds, to_microseconds
+from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
 
 _ALL: Final = 2**63 - 1
@@ -83,8 +83,8 @@ UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt =
 WHERE rowid IN (SELECT value FROM json_each(?1))
 """
 _CLAIMED = """
-SELECT d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id, e.type, d.failures,
-  e.body
+SELECT h.key, d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id, e.type,
+  d.failures, e.body
 FROM json_each(?1) AS h CROSS JOIN deliveries AS d ON d.rowid = h.value
 CROSS JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
 ORDER BY h.key
@@ -170,28 +170,35 @@ class SqliteClaimStatements(Dialect):
         self,
         connection: AsyncConnection,
         handles: Sequence[Handle],
+        begin_limit: int,
         lease: Lease,
         watched: Sequence[UUID],
     ) -> tuple[Sequence[ClaimedDelivery], datetime | None]:
-        """Begin deliveries, in this order; tell when the next of the watched webhooks' is due."""
+        """Claim deliveries, in this order; tell when the next of the watched webhooks' is due."""
         worker = lease.worker
         assert worker is not None  # noqa: S101 - for the type checker only
         until, claimed_at = to_microseconds(lease.until), to_microseconds(lease.claimed_at)
-        chosen = as_json(handles)
-        await run_many(connection, _CLAIM, [(chosen, worker.hex, until, claimed_at)])
-        claimed = [
-            ClaimedDelivery(
-                Fence(UUID(delivery), UUID(environment), attempt, worker),
-                webhook_id=UUID(webhook),
-                event_id=event_id,
-                event_type=event_type,
-                failures=failures,
-                body=body,
+        chosen, begun = as_json(handles), as_json(handles[:begin_limit])
+        values: list[Sequence[Value]] = [(begun, worker.hex, until, claimed_at)]
+        if prefetched := handles[begin_limit:]:
+            values.append((as_json(prefetched), worker.hex, until, None))
+        await run_many(connection, _CLAIM, values)
+        claimed = []
+        for place, delivery, environment, attempt, *rest in await fetch(
+            connection, _CLAIMED, chosen
+        ):
+            webhook, event_id, event_type, failures, body = rest
+            claimed.append(
+                ClaimedDelivery(
+                    Fence(UUID(delivery), UUID(environment), attempt, worker),
+                    webhook_id=UUID(webhook),
+                    event_id=event_id,
+                    event_type=event_type,
+                    failures=failures,
+                    body=body,
+                    prefetched=place >= begin_limit,
+                )
             )
-            for delivery, environment, attempt, webhook, event_id, event_type, failures, body in (
-                await fetch(connection, _CLAIMED, chosen)
-            )
-        ]
         if not watched:
             return claimed, None
         webhook_ids = as_json(webhook_id.hex for webhook_id in watched)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from notification_adapters.sql.instants import MICROSECOND, to_microseconds
 from notification_adapters.sql.sqlite.database import SqliteDatabase
 from notification_adapters.sql.sqlite.driver import as_json
 from notification_adapters.sql.sqlite.ingest import FIND_EVENTS, REVISION, known_events_of
@@ -24,7 +25,6 @@ from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_adapters.sql.tables import MICROSECOND, to_microseconds
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Fence, Succeeded
 from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals

@@ -13,6 +13,7 @@ from notification_adapters.sql.dialect import (
     Lease,
     RawRow,
 )
+from notification_adapters.sql.instants import to_microseconds
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.sqlite.rows import (
     ADD_DELIVERY,
@@ -20,7 +21,6 @@ from notification_adapters.sql.sqlite.rows import (
     delivery_rows,
     event_row,
 )
-from notification_adapters.sql.tables import to_microseconds
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 

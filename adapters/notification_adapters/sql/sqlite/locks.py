@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.stores import worker_rows
 from notification_core.errors import StorageUnavailable, WorkerLockTaken
 from notification_core.ports.worker_lock import WorkerLock
 
@@ -43,12 +44,12 @@ class FileWorkerLock(WorkerLock):
             os.close(descriptor)
 
     async def dead(self) -> Collection[UUID]:
-        """Return all other workers that own leases: none of them can have the lock."""
+        """Return all other workers: none of them can have the lock."""
         if self._worker is None:
             return frozenset()
         async with self._database.query() as connection:
-            owners = await self._database.dialect.lease_owners(connection)
-        return frozenset(owners) - {self._worker}
+            owners = await worker_rows.owners(connection, self._database.dialect)
+        return owners - {self._worker}
 
     def _locked(self) -> int:
         try:

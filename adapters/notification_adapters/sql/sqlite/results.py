@@ -13,9 +13,9 @@ from notification_adapters.sql.dialect import (
     LockedDelivery,
     OverdueAttempt,
 )
+from notification_adapters.sql.instants import from_microseconds, to_microseconds
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.sqlite.rows import LOG, attempt_row
-from notification_adapters.sql.tables import from_microseconds, to_microseconds
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 _HELD = """
@@ -43,7 +43,8 @@ WHERE worker = ?
 _OWNERS = "SELECT DISTINCT worker FROM deliveries WHERE worker IS NOT NULL AND worker <> ?"
 OVERDUE: Final = """
 SELECT d.rowid, d.state, d.failures, d.interruptions, d.delivery_id, d.environment_id, d.attempt,
-  d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''), d.started_at
+  d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''), coalesce(d.started_at, d.due_at),
+  d.started_at IS NULL
 FROM (
   SELECT rowid AS handle FROM deliveries INDEXED BY deliveries_leased
   WHERE worker IS NOT NULL
@@ -127,7 +128,7 @@ class SqliteResultStatements(Dialect):
         overdue = []
         for row in await fetch(connection, OVERDUE, workers, to_microseconds(now), limit):
             handle, state, failures, interruptions, delivery, environment, attempt, *rest = row
-            worker, webhook, event_id, event_type, claimed_at = rest
+            worker, webhook, event_id, event_type, claimed_at, prefetched = rest
             overdue.append(
                 OverdueAttempt(
                     LockedDelivery(handle, DeliveryState(state), failures, interruptions),
@@ -136,6 +137,7 @@ class SqliteResultStatements(Dialect):
                     event_id=event_id,
                     event_type=event_type,
                     claimed_at=from_microseconds(claimed_at),
+                    prefetched=bool(prefetched),
                 )
             )
         return overdue

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from notification_adapters.sql.instants import EPOCH, MICROSECOND
 from notification_adapters.sql.sqlite.driver import Row
-from notification_adapters.sql.tables import EPOCH, MICROSECOND
 from notification_core.model.delivery import Attempt, DeliveryState, NewDelivery
 from notification_core.model.event import EventToStore
 
@@ -55,8 +55,10 @@ def delivery_rows(
 
     Those that are claimed belong to ``worker`` from ``now`` until then, with attempt 1.
     """
-    claimed = (1, None if worker is None else worker.hex, until, now, now, now)
+    owner = None if worker is None else worker.hex
     due = (0, None, None, None, now, now)
+    begun = (1, owner, until, now, now, now)
+    prefetched = (1, owner, until, None, now, now)
     return [
         (
             delivery.delivery_id.hex,
@@ -66,7 +68,7 @@ def delivery_rows(
             delivery.state.value,
             None if delivery.reason is None else delivery.reason.value,
             now,
-            *(claimed if delivery.claimed else due),
+            *(due if not delivery.claimed else prefetched if delivery.prefetched else begun),
             None if delivery.state is DeliveryState.PENDING else now,
         )
         for delivery in deliveries

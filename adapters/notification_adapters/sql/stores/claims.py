@@ -68,7 +68,7 @@ class Claims:
         self._webhooks = _WebhooksByRevision(rows)
 
     async def acquire(self, claim: Claim) -> Claimed:
-        """Take eligible deliveries and begin their next attempt."""
+        """Take eligible deliveries for their next attempt."""
         if self._database.has_one_writer:
             # A look through a reader first: where nothing is due, no writer is kept waiting.
             async with self._database.query() as connection:
@@ -106,7 +106,9 @@ class Claims:
         lease = Lease(claim.worker, scan.now, scan.now + claim.lease)
         chosen = [delivery.handle for delivery in choice.chosen]
         watched = () if choice.has_more else scan.open
-        claimed, later = await self._dialect.claim(connection, chosen, lease, watched)
+        claimed, later = await self._dialect.claim(
+            connection, chosen, claim.begin_limit, lease, watched
+        )
         next_due = min(filter(None, (later, scan.next_due)), default=None)
         webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import LockedDelivery
+from notification_adapters.sql.stores import worker_rows
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
     logged_interruption,
@@ -78,6 +79,23 @@ class SqlDeliveryStore(DeliveryStore):
         return await self._claims.acquire(claim)
 
     @retry_lost_transaction
+    async def enlist(self, worker: UUID) -> None:
+        """Let a worker begin attempts of what it prefetches; does nothing if it may already."""
+        async with self._database.write_transaction() as connection:
+            await worker_rows.enlist(connection, worker)
+
+    async def enlisted(self) -> int:
+        """Return how many workers are enlisted."""
+        async with self._database.query() as connection:
+            return await worker_rows.count(connection)
+
+    @retry_lost_transaction
+    async def begin(self, worker: UUID, delivery_ids: Collection[UUID]) -> bool:
+        """Note which of the deliveries that a worker has prefetched it may be sending."""
+        async with self._database.write_transaction() as connection:
+            return await worker_rows.begin(connection, worker, delivery_ids)
+
+    @retry_lost_transaction
     async def finish(
         self, results: Sequence[AttemptResult], interruption_delay: timedelta
     ) -> Sequence[Fence]:
@@ -121,19 +139,23 @@ class SqlDeliveryStore(DeliveryStore):
             # A look through a reader first, so that a writer is not kept waiting for nothing.
             async with self._database.read_transaction() as connection:
                 now = await self._dialect.now(connection)
-                if not await self._dialect.lock_overdue(connection, dead, now, 1):
+                if not dead and not await self._dialect.lock_overdue(connection, dead, now, 1):
                     return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
-            await self._write(
-                connection,
-                [
-                    logged_interruption(attempt, self._ids(), now, interruption_delay)
-                    for attempt in overdue
-                ],
-                now,
-            )
+            # From here on their workers begin nothing more.
+            owners = {attempt.fence.worker for attempt in overdue if attempt.prefetched}
+            begun = await worker_rows.close(connection, owners)
+            unsent, ended = [], []
+            for attempt in overdue:
+                if attempt.prefetched and attempt.fence.delivery_id not in begun:
+                    unsent.append(attempt.held)
+                else:
+                    ended.append(logged_interruption(attempt, self._ids(), now, interruption_delay))
+            await self._write(connection, ended, now)
+            await self._dialect.release(connection, unsent, now)
+            await worker_rows.forget(connection, dead)
         return len(overdue)
 
     @retry_lost_transaction

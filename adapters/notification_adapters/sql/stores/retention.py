@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.instants import EPOCH, Instant
 from notification_adapters.sql.tables import (
-    EPOCH,
-    Instant,
     attempts,
     audit,
     dead_letters,

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from notification_adapters.sql.tables import KEY_TEXT, Instant
+from notification_adapters.sql.instants import Instant
+from notification_adapters.sql.tables import KEY_TEXT
 
 revision = "0001"
 down_revision = None
@@ -39,6 +40,7 @@ def upgrade() -> None:
     _create_audit()
     _create_dead_letters()
     _create_outbox()
+    _create_workers()
     outbox_lease = _create_outbox_lease()
     webhooks_revision = _create_webhooks_revision()
     instance = _create_instance()
@@ -301,6 +303,16 @@ def _create_outbox() -> None:
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("stored_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("message_id", name="outbox_pkey"),
+    )
+
+
+def _create_workers() -> None:
+    op.create_table(
+        "workers",
+        sa.Column("worker", sa.Uuid(), nullable=False),
+        sa.Column("begun", sa.LargeBinary(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("worker", name="workers_pkey"),
     )
 
 
