@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from attrs import asdict
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import api_keys
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -21,6 +21,8 @@ from notification_core.ports.api_keys import ApiKeyStore
 
 _encode = msgspec.json.Encoder().encode
 _environments = msgspec.json.Decoder(frozenset[UUID])
+
+_FIND = Statement(sa.select(api_keys).where(api_keys.c.key_id == sa.bindparam("key_id")))
 
 
 class SqlApiKeyStore(ApiKeyStore):
@@ -47,10 +49,7 @@ class SqlApiKeyStore(ApiKeyStore):
 
     async def find(self, key_id: UUID) -> ApiKey:
         """Return a key, whatever its state."""
-        query = sa.select(api_keys).where(api_keys.c.key_id == key_id)
-        async with self._database.query() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return _require_key(row, key_id)
+        return _require_key(await self._database.fetch(_FIND, key_id=key_id), key_id)
 
     async def page(self, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
         """Return keys by falling id, those below ``before`` only."""
@@ -68,23 +67,22 @@ class SqlApiKeyStore(ApiKeyStore):
             .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
             .values(revoked_at=at)
         )
-        query = sa.select(api_keys).where(api_keys.c.key_id == key_id)
         async with self._database.write_transaction() as connection:
             if (await connection.execute(revoked)).rowcount:
                 await self._records.write(connection, records)
             else:
                 await self._database.confirm_found(connection)
-            row = (await connection.execute(query)).one_or_none()
-        return _require_key(row, key_id)
+            rows = await self._database.dialect.read(connection, _FIND, key_id=key_id)
+        return _require_key(rows, key_id)
 
 
-def _require_key(row: sa.Row[Any] | None, key_id: UUID) -> ApiKey:
-    if row is None:
+def _require_key(rows: Sequence[ResultRow], key_id: UUID) -> ApiKey:
+    if not rows:
         raise ApiKeyNotFound(key_id)
-    return _key(row)
+    return _key(rows[0])
 
 
-def _key(row: sa.Row[Any]) -> ApiKey:
+def _key(row: ResultRow) -> ApiKey:
     return ApiKey(
         key_id=row.key_id,
         name=row.name,

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores import erasure_steps
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import increment_revision
@@ -20,6 +20,8 @@ from notification_core.model.request_records import RequestRecords
 from notification_core.ports.erasures import ErasureStore
 
 _e = erasures.c
+
+_ERASURE = Statement(sa.select(erasures).where(_e.environment_id == sa.bindparam("environment_id")))
 
 
 class SqlErasureStore(ErasureStore):
@@ -50,16 +52,15 @@ class SqlErasureStore(ErasureStore):
             if begins or (await connection.execute(anew)).rowcount:
                 await self._records.write(connection, records)
             await connection.execute(bury)
-            row = (await connection.execute(_erasure_query(environment_id))).one()
+            dialect = self._database.dialect
+            (row,) = await dialect.read(connection, _ERASURE, environment_id=environment_id)
             return _erasure(row), await increment_revision(connection)
 
     async def get(self, environment_id: UUID) -> Erasure:
         """Return the latest erasure of an environment."""
-        async with self._database.query() as connection:
-            row = (await connection.execute(_erasure_query(environment_id))).first()
-        if row is None:
-            raise ErasureNotFound(environment_id)
-        return _erasure(row)
+        for row in await self._database.fetch(_ERASURE, environment_id=environment_id):
+            return _erasure(row)
+        raise ErasureNotFound(environment_id)
 
     async def running(self) -> Collection[UUID]:
         """Return the environments whose erasure runs."""
@@ -75,9 +76,5 @@ class SqlErasureStore(ErasureStore):
             )
 
 
-def _erasure_query(environment_id: UUID) -> sa.Select[Any]:
-    return sa.select(erasures).where(_e.environment_id == environment_id)
-
-
-def _erasure(row: sa.Row[Any]) -> Erasure:
+def _erasure(row: ResultRow) -> Erasure:
     return Erasure(row.environment_id, row.requested_at, row.erased, row.ended_at)

@@ -43,6 +43,13 @@ _ENVIRONMENT_OF = Statement(
     sa.select(_d.environment_id).where(_d.delivery_id == sa.bindparam("delivery_id"))
 )
 
+_EVENT = Statement(
+    sa.select(_e.type, _e.occurred_at, _e.stored_at).where(
+        _e.event_id == sa.bindparam("event_id"),
+        _e.environment_id == sa.bindparam("environment_id"),
+    )
+)
+
 
 class SqlHistory(History):
     """Reads events and deliveries from a SQL database."""
@@ -101,15 +108,10 @@ class SqlHistory(History):
         if "\0" in event_id:
             # No event is stored under such an id, and PostgreSQL does not even take the question.
             raise EventNotFound(event_id)
-        columns = _e.type, _e.occurred_at, _e.stored_at
-        query = sa.select(*columns).where(
-            _e.event_id == event_id, _e.environment_id == environment_id
-        )
-        async with self._database.query() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
-            raise EventNotFound(event_id)
-        return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
+        key = {"event_id": event_id, "environment_id": environment_id}
+        for row in await self._database.fetch(_EVENT, **key):
+            return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
+        raise EventNotFound(event_id)
 
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
         """Return those of these keys that events are stored under."""

@@ -6,12 +6,20 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import idempotent_responses
 from notification_core.model.request_records import StoredResponse
 from notification_core.ports.idempotency import IdempotencyStore
 
 _r = idempotent_responses.c
+_FIND = Statement(
+    sa.select(idempotent_responses).where(
+        _r.request == sa.bindparam("request"),
+        _r.environment_id == sa.bindparam("environment_id"),
+        _r.responded_at > sa.bindparam("since"),
+    )
+)
 
 
 class SqlIdempotencyStore(IdempotencyStore):
@@ -25,17 +33,15 @@ class SqlIdempotencyStore(IdempotencyStore):
         self, environment_id: UUID, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
-        query = sa.select(idempotent_responses).where(
-            _r.request == request, _r.environment_id == environment_id, _r.responded_at > since
+        rows = await self._database.fetch(
+            _FIND, request=request, environment_id=environment_id, since=since
         )
-        async with self._database.query() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
+        if not rows:
             return None
         # The response acknowledges the first request's effect again.
         async with self._database.write_transaction() as connection:
             await self._database.confirm_found(connection)
-        return self._records.read_response(row)
+        return self._records.read_response(rows[0])
 
     async def delete_before(self, before: datetime, limit: int) -> int:
         """Forget answers that were given until then; return how many, at most ``limit``."""

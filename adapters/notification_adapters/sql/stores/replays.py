@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores import replay_steps
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
@@ -32,6 +32,14 @@ _r = replays.c
 
 _encode = msgspec.json.Encoder().encode
 _states = msgspec.json.Decoder(frozenset[DeliveryState])
+
+_REPLAY = Statement(
+    sa.select(replays).where(
+        _r.replay_id == sa.bindparam("replay_id"),
+        _r.environment_id == sa.bindparam("environment_id"),
+        _r.webhook_id == sa.bindparam("webhook_id"),
+    )
+)
 
 
 class SqlReplayStore(ReplayStore):
@@ -102,12 +110,10 @@ class SqlReplayStore(ReplayStore):
 
     async def get(self, environment_id: UUID, webhook_id: UUID, replay_id: UUID) -> Replay:
         """Return a replay of a webhook."""
-        query = sa.select(replays).where(*_one(environment_id, webhook_id, replay_id))
-        async with self._database.query() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
-            raise ReplayNotFound(replay_id)
-        return _replay(row)
+        key = {"environment_id": environment_id, "webhook_id": webhook_id, "replay_id": replay_id}
+        for row in await self._database.fetch(_REPLAY, **key):
+            return _replay(row)
+        raise ReplayNotFound(replay_id)
 
     async def of_webhook(
         self, environment_id: UUID, webhook_id: UUID, limit: int, before: UUID | None = None
@@ -135,17 +141,18 @@ class SqlReplayStore(ReplayStore):
         records: RequestRecords = (),
     ) -> None:
         """Let a replay make nothing more; one that has ended stays as it is."""
-        this = _one(environment_id, webhook_id, replay_id)
+        key = {"environment_id": environment_id, "webhook_id": webhook_id, "replay_id": replay_id}
         end = (
             sa.update(replays)
-            .where(*this, _r.state == ReplayState.RUNNING.value)
+            .where(*(replays.c[name] == value for name, value in key.items()))
+            .where(_r.state == ReplayState.RUNNING.value)
             .values(state=ReplayState.CANCELLED.value, ended_at=now)
         )
         async with self._database.write_transaction() as connection:
             if (await connection.execute(end)).rowcount:
                 await self._records.write(connection, records)
                 return
-            if (await connection.execute(sa.select(_r.replay_id).where(*this))).first() is None:
+            if not await self._database.dialect.read(connection, _REPLAY, **key):
                 raise ReplayNotFound(replay_id)
             await self._database.confirm_found(connection)
 
@@ -176,17 +183,7 @@ class SqlReplayStore(ReplayStore):
             )
 
 
-def _one(
-    environment_id: UUID, webhook_id: UUID, replay_id: UUID
-) -> Sequence[sa.ColumnElement[bool]]:
-    return (
-        _r.replay_id == replay_id,
-        _r.environment_id == environment_id,
-        _r.webhook_id == webhook_id,
-    )
-
-
-def _replay(row: sa.Row[Any]) -> Replay:
+def _replay(row: ResultRow) -> Replay:
     return Replay(
         replay_id=row.replay_id,
         environment_id=row.environment_id,

@@ -1,7 +1,6 @@
 """What is kept of requests, as part of other stores' transactions; and the audit log on SQL."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Dialect
-from notification_adapters.sql.statements import Bound, Statement
+from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import audit, idempotent_responses, place_of
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import ResponseAlreadyStored
@@ -86,7 +85,7 @@ class RequestRecordRows:
         except IntegrityError as error:
             raise ResponseAlreadyStored("This request was answered already.") from error
 
-    def read_response(self, row: sa.Row[Any]) -> StoredResponse:
+    def read_response(self, row: ResultRow) -> StoredResponse:
         """Return the response that a row holds."""
         place = place_of(_r.response, row.environment_id, row.request)
         return StoredResponse(
