@@ -1,7 +1,7 @@
 """Taking events in: one transaction for a batch of events with all their deliveries."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -78,9 +78,9 @@ class Ingest:
             parallel=parallel,
         )
 
-    async def publish(
+    def publish(
         self, events: Sequence[Event], make_records: RecordsOf[Sequence[Published]] | None = None
-    ) -> Sequence[Published]:
+    ) -> Awaitable[Sequence[Published]]:
         """Store a batch of events, all or nothing; return what became of each, in order.
 
         Idempotent by (environment, event id), and by the request whose response ``make_records``
@@ -91,8 +91,8 @@ class Ingest:
         """
         if make_records is None:
             size = sum([len(event.data) for event in events])
-            return await self._group.submit(events, size)
-        return await self._store_alone(events, (), make_records)
+            return self._group.submit(events, size)
+        return self._store_alone(events, (), make_records)
 
     async def take_in(
         self, events: Sequence[Event], dead_letters: Sequence[DeadLetter]

@@ -164,7 +164,7 @@ async def test_of_two_in_a_deadlock_events_get_through_too(
     async with place.postgres.connected(place.database) as theirs:
         await theirs.execute("SET deadlock_timeout = '10s'; BEGIN")
         await theirs.execute(_THEIRS, "e-2", ENVIRONMENT_ID)
-        publishing = asyncio.create_task(app.ingest.publish([one.event, other.event]))
+        publishing = asyncio.ensure_future(app.ingest.publish([one.event, other.event]))
         await _until_somebody_waits(theirs)
         # Now each waits for the other, and the server undoes what has waited for a second.
         await theirs.execute(_THEIRS, "e-1", ENVIRONMENT_ID)

@@ -237,7 +237,7 @@ async def test_a_cancelled_publish_still_commits_and_hands_over(
 ) -> None:
     await app.add_webhook()
     gate = app.faults.gates["ingesting"] = asyncio.Event()
-    publishing = asyncio.create_task(app.ingest.publish([an_event()]))
+    publishing = asyncio.ensure_future(app.ingest.publish([an_event()]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     publishing.cancel()
@@ -370,9 +370,9 @@ class TestPublishingAtTheSameTime:
     ) -> list[Sequence[Published] | BaseException]:
         """Publish an event of another environment first, and these while it is being stored."""
         gate = app.faults.gates["ingesting"] = asyncio.Event()
-        before = asyncio.create_task(app.ingest.publish([an_event(environment_id=an_id())]))
+        before = asyncio.ensure_future(app.ingest.publish([an_event(environment_id=an_id())]))
         await asyncio.sleep(0)
-        tasks = [asyncio.create_task(app.ingest.publish(each)) for each in requests]
+        tasks = [asyncio.ensure_future(app.ingest.publish(each)) for each in requests]
         await asyncio.sleep(0)
         gate.set()
         await before
@@ -431,9 +431,9 @@ class TestPublishingAtTheSameTime:
 
     async def test_a_storage_that_is_away_is_away_for_all(self, app: MemoryApp) -> None:
         gate = app.faults.gates["ingesting"] = asyncio.Event()
-        before = asyncio.create_task(app.ingest.publish([an_event()]))
+        before = asyncio.ensure_future(app.ingest.publish([an_event()]))
         await asyncio.sleep(0)
-        tasks = [asyncio.create_task(app.ingest.publish([an_event()])) for _ in range(3)]
+        tasks = [asyncio.ensure_future(app.ingest.publish([an_event()])) for _ in range(3)]
         await asyncio.sleep(0)
         app.faults.unreachable = True
         gate.set()

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, tzinfo
 from functools import partial
@@ -32,6 +32,9 @@ from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, js
 from notification_entrypoints.api.idempotency import Idempotency
 
 _encode = msgspec.json.encode
+
+_Publish = Callable[[RecordsOf[Sequence[Published]] | None], Awaitable[Sequence[Published]]]
+
 _JSON, _CLOUD_EVENT = "application/json", "ce-specversion"
 
 _READ_AT_ONCE: Final = 128 * 1024
@@ -110,9 +113,10 @@ class EventOperations:
             if batch.headers:
                 # Two events in binary mode may differ in their headers alone.
                 call = evolve(call, body=_encode([str(sorted(batch.headers)), call.body]))
-            return await self.idempotency.respond_once(
-                call, partial(self._publish, batch), partial(_render, call, batch)
-            )
+            publish: _Publish = partial(self.ingest.publish, batch.events)
+            if batch.misfits:
+                publish = partial(self._publish_misfits, batch)
+            return await self.idempotency.respond_once(call, publish, partial(_render, call, batch))
         except InvalidInput as error:
             # In a batch, what is wrong with ``[3].event`` is wrong with ``[3]``.
             parts = [detail.field.partition(".") for detail in error.details]
@@ -120,11 +124,10 @@ class EventOperations:
             self.metrics.events_rejected(len(rejected))
             raise
 
-    async def _publish(
+    async def _publish_misfits(
         self, batch: _Batch, make_records: RecordsOf[Sequence[Published]] | None
     ) -> Sequence[Published]:
-        if not batch.misfits:
-            return await self.ingest.publish(batch.events, make_records)
+        """Publish events of which some do not fit their schema, unless these are rejected."""
         await self.validation.check(batch.events, batch.misfits, single=batch.single)
         published = await self.ingest.publish(batch.events, make_records)
         self.validation.count_stored(batch.events, batch.misfits, published)
