@@ -127,6 +127,8 @@ def test_errors_name_the_places_in_body_and_filter_and_quote_nothing(
         ({"pattern": "(?=a)b"}, "filter.pattern"),
         ({"pattern": "(?:a{100}){100}"}, "filter.pattern"),
         ({"pattern": r"\p{L}{50}"}, "filter.pattern"),
+        ({"multipleOf": 0}, "filter.multipleOf"),
+        (json.loads('{"const":' + "[" * 300 + "]" * 300 + "}"), "filter"),
     ],
 )
 def test_what_a_keyword_cannot_have_is_refused_with_its_place(

@@ -38,6 +38,9 @@ class JsonSchemaFilterCompiler(FilterCompiler):
             validator = _validator(schema)
         except jsonschema_rs.ValidationError as error:
             raise InvalidFilter("The filter is refused.", [_refusal(error)]) from error
+        except ValueError as error:
+            detail = Detail("filter", f"The filter cannot be compiled: {error}.")
+            raise InvalidFilter("The filter is refused.", [detail]) from error
         bounded = map_schemas(schema, _with_bounded_text)
         return _JsonSchemaFilter(validator if bounded == schema else _validator(bounded))
 
