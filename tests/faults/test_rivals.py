@@ -71,3 +71,32 @@ async def test_two_workers_that_race_send_each_delivery_once(
     experiment.judge(history)
     assert len(history.seen) == len(events)
     assert all(shares), "both took part"
+
+
+@pytest.mark.experiment(18, "a bulk is published to one of two workers, and the other takes part")
+async def test_a_worker_takes_its_share_of_what_another_one_has_stored(
+    experiment: Experiment, postgres: PostgresServer
+) -> None:
+    accounts = Accounts()
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(place_on(postgres))
+        receiver = await stack.enter_async_context(accounts.receiver(lambda: (0.02, 200)))
+        both = [Up(experiment.folder / f"{number}", place=place) for number in range(2)]
+        for process in both:
+            stack.push_async_callback(process.close)
+            await process.start()
+        api = await stack.enter_async_context(api_of(both[0]))
+        await api.subscribe(receiver.url)
+        events = [f"event-{number:05}" for number in range(BATCHES * BATCH)]
+        for batch in range(BATCHES):
+            await api.publish(*events[batch * BATCH : (batch + 1) * BATCH])
+        await receiver.wait_for(len(events), within=120)
+        await until("all is written", place.is_done, 60)
+        shares = [await process.metric("notification_attempts_total") for process in both]
+        experiment.tell(f"the two sent {shares}")
+        history = History(
+            all_published(api, events), accounts.seen(await api.key()), await place.stored()
+        )
+    experiment.judge(history)
+    assert len(history.seen) == len(events)
+    assert min(shares) > len(events) / 4, "neither keeps from the other what it could send"
