@@ -14,12 +14,20 @@ from attrs import frozen
 from tests.benchmarks.bare import WEBHOOK
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.load import NEW_ID, TYPE
-from tests.benchmarks.processes import load, process, until
+from tests.benchmarks.processes import cpu_seconds, load, process, until
+from tests.benchmarks.products import INSTALLED, Product
 from tests.benchmarks.systems import OpenStorage, System, is_written, receiver, up
+from tests.benchmarks.throughput import Cost
 
 _DRAFT = {name: WEBHOOK[name] for name in ("name", "url", "method", "description")}
 _LOGGED = 50
 """A page of a log, as long as it is by default."""
+
+API_GOALS = (
+    Goal("reading a webhook, ratio", at_least=0.25),
+    Goal(f"reading {_LOGGED} of a log, ratio", at_least=0.1),
+    Goal("creating a webhook, ratio", at_least=0.15),
+)
 
 
 @frozen
@@ -44,22 +52,29 @@ class Calling:
 
     @asynccontextmanager
     async def opened(self, scale: float) -> AsyncIterator["RunningCalling"]:
+        """Start both, warm, for the length of the block."""
+        async with self.started(scale) as measured:
+            await measured.round()
+            yield measured
+
+    @asynccontextmanager
+    async def started(
+        self, scale: float, product: Product = INSTALLED
+    ) -> AsyncIterator["RunningCalling"]:
         """Start both, with a webhook that has a log, for the length of the block."""
         async with AsyncExitStack() as stack:
             storage = await stack.enter_async_context(self.storage())
-            system = await stack.enter_async_context(up(storage))
+            system = await stack.enter_async_context(up(storage, product=product))
             arrives = await stack.enter_async_context(receiver())
             bare = await stack.enter_async_context(_bare())
             calls = _calls(await _logged_webhook(system, f"{arrives.url}/hook"))
             count = max(self.connections, round(self.count * scale))
-            measured = RunningCalling(system, bare, calls, count, self.connections)
-            await measured.round()
-            yield measured
+            yield RunningCalling(system, bare, calls, count, self.connections)
 
 
 @frozen
 class RunningCalling:
-    """An API and a bare handler that run, warm."""
+    """An API and a bare handler that run."""
 
     system: System
     bare: str
@@ -77,6 +92,21 @@ class RunningCalling:
             bare = (before + after) / 2
             measured |= {f"{name}, ratio": rate / bare, f"{name} a second": rate}
             measured |= {f"{name}, bare a second": bare, f"{name}, p99, ms": slowest}
+        return measured
+
+    async def costs(self) -> Round:
+        """Make each kind of call; return what one has cost."""
+        measured: dict[str, float] = {}
+        own, server = self.system.processes, self.system.storage.pids
+        for name, call in self.calls.items():
+            before = cpu_seconds(own), cpu_seconds(server)
+            rate, _ = await self._called(self.system.api, call, self.count)
+            cost = Cost(
+                self.count / rate,
+                cpu_seconds(own) - before[0],
+                cpu_seconds(server) - before[1] if server else None,
+            )
+            measured |= cost.each(self.count, name, f"{name}, a second")
         return measured
 
     async def _called(self, url: str, call: Call, count: int) -> tuple[float, float]:

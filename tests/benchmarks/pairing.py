@@ -2,8 +2,8 @@
 
 Three variants take turns: this tree, the revision, and ``null``, which is this tree once more. Two
 processes of identical code differ by up to 15 % for as long as they run, so each variant of each
-round starts anew: receiver, database and system. CPU per delivery is the evidence; rates stand
-beside it. Load and receiver are this tree's for all of them.
+round starts anew: receiver, database and system. CPU per delivery, or per call of the API, is the
+evidence; rates stand beside it. Load and receiver are this tree's for all of them.
 """
 
 import sys
@@ -16,10 +16,8 @@ from typing import Protocol, TypeGuard
 from tests.benchmarks.figures import Round
 from tests.benchmarks.machine import interpreter
 from tests.benchmarks.pairs import NULL, THIS, Pair, orders, paired
-from tests.benchmarks.processes import TICK
 from tests.benchmarks.products import Product, commit_of, install, wheel_of
 from tests.benchmarks.scenarios import SCENARIOS, Scenario
-from tests.benchmarks.throughput import RunningThroughput
 
 USUAL = ("sqlite", "sqlite-single", "postgres", "postgres-single", "kafka")
 """What is compared where nothing is chosen."""
@@ -31,10 +29,15 @@ class Pairable(Protocol):
     name: str
     title: str
 
-    def started(
-        self, scale: float, product: Product
-    ) -> AbstractAsyncContextManager[RunningThroughput]:
+    def started(self, scale: float, product: Product) -> AbstractAsyncContextManager["Costly"]:
         """Start everything that is measured with a product, cold, for the length of the block."""
+
+
+class Costly(Protocol):
+    """A scenario that is started, and can say of a round what it cost."""
+
+    async def costs(self) -> Round:
+        """Make a round's load; return the CPU of each thing that was done, and the rates."""
 
 
 def chosen(names: Sequence[str]) -> Sequence[Pairable]:
@@ -47,8 +50,8 @@ def chosen(names: Sequence[str]) -> Sequence[Pairable]:
             able = ", ".join(each.name for each in SCENARIOS if _is_pairable(each))
             raise SystemExit(
                 f"{name} cannot be compared with another commit: it measures something else than "
-                "CPU per delivery through the command line and the HTTP API, or uses code of this "
-                f"tree that another commit may not have. These can: {able}"
+                "CPU through the command line and the HTTP API, or uses code of this tree that "
+                f"another commit may not have. These can: {able}"
             )
         scenarios.append(scenario)
     return scenarios
@@ -95,18 +98,10 @@ async def _measure(
 
 
 async def _measure_once(scenario: Pairable, product: Product, scale: float) -> Round:
-    """Start a product, warm it up with a round's load, and measure the next round.
-
-    What takes less than a tick of the kernel's clock is taken for a tick: a ratio has no zero.
-    """
+    """Start a product, warm it up with a round's load, and measure the next round."""
     async with scenario.started(scale, product) as running:
-        await running.published()
-        cost = await running.published()
-        micro = 1e6 / running.load.deliveries
-        figures = {"our CPU a delivery, µs": max(TICK, cost.own_cpu) * micro}
-        if running.system.storage.pids:
-            figures["PostgreSQL's CPU a delivery, µs"] = max(TICK, cost.storage_cpu) * micro
-        return {**figures, "deliveries a second": running.load.deliveries / cost.seconds}
+        await running.costs()
+        return await running.costs()
 
 
 def _tell(line: str) -> None:

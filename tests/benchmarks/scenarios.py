@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from tests.benchmarks.calling import Calling
+from tests.benchmarks.calling import API_GOALS, Calling
 from tests.benchmarks.figures import Goal, Round
 from tests.benchmarks.lasting import Lasting
 from tests.benchmarks.latency import Latency
@@ -159,7 +159,18 @@ SCENARIOS: Sequence[Scenario] = (
         sqlite_file,
         beside=["/slow/0.05", "/slow/1", "/never"] * 3,
     ),
-    Calling("sqlite-api", "Calls of the API on SQLite, over a bare aiohttp handler", sqlite_file),
+    Calling(
+        "sqlite-api",
+        "Calls of the API on SQLite, over a bare aiohttp handler",
+        sqlite_file,
+        goals=API_GOALS,
+    ),
+    Calling(
+        "postgres-api",
+        "Calls of the API on PostgreSQL, over a bare aiohttp handler",
+        postgres_database,
+        goals=API_GOALS,
+    ),
     Sending("send", "A request by each sender alone, over the raw client"),
     Latency(
         "postgres-latency",

@@ -99,7 +99,7 @@ class TestWhatIsCompared:
     def test_the_usual_scenarios_can_be_compared(self) -> None:
         assert [each.name for each in chosen(())] == list(USUAL)
 
-    @pytest.mark.parametrize("name", ["send", "sqlite-api", "sqlite-latency", "sqlite-start"])
+    @pytest.mark.parametrize("name", ["send", "sqlite-latency", "sqlite-start"])
     def test_what_another_commit_may_not_have_is_refused(self, name: str) -> None:
         assert name in {each.name for each in SCENARIOS}
         with pytest.raises(SystemExit, match=f"^{name} cannot be compared .* These can: sqlite, "):

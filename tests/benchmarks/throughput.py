@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from attrs import evolve, field, frozen
 
 from tests.benchmarks.figures import Goal, Round
-from tests.benchmarks.processes import cpu_seconds, load, until
+from tests.benchmarks.processes import TICK, cpu_seconds, load, until
 from tests.benchmarks.products import INSTALLED, Product
 from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, tls_receiver, up
 
@@ -74,16 +74,30 @@ class Throughput:
 
 @frozen
 class Cost:
-    """What a round's events took until every attempt was in the log: seconds, and CPU seconds."""
+    """What a load took until its end: seconds, and CPU seconds.
+
+    ``storage_cpu`` is None if the storage has no process.
+    """
 
     seconds: float
     own_cpu: float
-    storage_cpu: float
+    storage_cpu: float | None
 
     @property
     def cpu(self) -> float:
         """The CPU seconds of our processes and of the storage's."""
-        return self.own_cpu + self.storage_cpu
+        return self.own_cpu + (self.storage_cpu or 0)
+
+    def each(self, count: int, thing: str, rate: str) -> Round:
+        """Return what each of so many things cost, and under the name ``rate`` how many a second.
+
+        What takes less than a tick of the kernel's clock is taken for a tick: a ratio has no zero.
+        """
+        figures = {f"our CPU {thing}, µs": max(TICK, self.own_cpu) / count * 1e6}
+        if self.storage_cpu is not None:
+            server = max(TICK, self.storage_cpu) / count * 1e6
+            figures[f"PostgreSQL's CPU {thing}, µs"] = server
+        return {**figures, rate: count / self.seconds}
 
 
 @frozen
@@ -112,6 +126,11 @@ class RunningThroughput:
             "cpu": cpu,
             "raw cpu": raw_cpu,
         }
+
+    async def costs(self) -> Round:
+        """Publish; return what a delivery cost."""
+        cost = await self.published()
+        return cost.each(self.load.deliveries, "a delivery", "deliveries a second")
 
     async def _raw(self, count: int) -> Mapping[str, float]:
         return await load("raw", f"{self.receiver.url}/raw", str(count), str(self.load.size))
@@ -142,5 +161,5 @@ class RunningThroughput:
         return Cost(
             time.time() - told["started_at"],
             cpu_seconds(system.processes) - own,
-            cpu_seconds(system.storage.pids) - stored,
+            cpu_seconds(system.storage.pids) - stored if system.storage.pids else None,
         )
