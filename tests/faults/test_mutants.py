@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.mutant, pytest.mark.long, pytest.mark.timeout(300)]
 Scenario = Callable[[Path, Place, Sequence[str]], Awaitable[History]]
 
 FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
-    ("answer_before_the_commit", scenarios.killed_at_the_first_request, "ghost"),
+    ("respond_before_the_commit", scenarios.killed_at_the_first_request, "ghost"),
     ("store_an_event_without_its_deliveries", scenarios.killed_in_the_fan_out, "lost"),
     ("give_up_early", scenarios.failing, "lost"),
     ("take_the_interrupted_for_delivered", scenarios.killed_before_sending, "lost"),
