@@ -65,8 +65,8 @@ class Capacity:
     def free_places(self, share: CapacityShare, size: int = 0) -> int:
         """Return how many more deliveries may wait, if there is room for one of this size."""
         bounds, most, unresponsive = self.bounds, self.pace.most_waiting, self.unresponsive
-        rows = most - self.waiting
-        left = bounds.waiting_bytes - self.waiting_bytes
+        rows = most - self.responsive.waiting - unresponsive.waiting
+        left = bounds.waiting_bytes - self.responsive.waiting_bytes - unresponsive.waiting_bytes
         if share is unresponsive:
             rows = min(rows, max(1, most // 2) - unresponsive.waiting)
             left = min(left, bounds.waiting_bytes // 2 - unresponsive.waiting_bytes)

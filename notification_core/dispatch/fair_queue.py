@@ -200,9 +200,10 @@ class FairQueue:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
         capacity = self.capacity
         most = capacity.bounds.in_flight
-        if capacity.in_flight + capacity.unwritten >= most:
+        responsive, unresponsive = capacity.responsive, capacity.unresponsive
+        if responsive.in_flight + unresponsive.in_flight + capacity.unwritten >= most:
             return None
-        for share in (capacity.responsive, capacity.unresponsive):
+        for share in (responsive, unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
                 # It is ready again once a request ends, or its webhook is read again.
