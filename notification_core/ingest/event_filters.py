@@ -72,7 +72,7 @@ class EventFilters:
         try:
             if compiled is None or not is_affordable(compiled[1], body):
                 return [_TOO_MANY_VALUES]
-            return compiled[0].errors(self._compiler.parse(body), MOST_ERRORS)
+            return compiled[0].errors(body, MOST_ERRORS)
         except UnrepresentableBody as unrepresentable:
             return [Detail("body", str(unrepresentable))]
         finally:

@@ -19,10 +19,11 @@ class CompiledFilter(Protocol):
         """
 
     @abstractmethod
-    def errors(self, body: object, most: int) -> Sequence[Detail]:
+    def errors(self, body: bytes, most: int) -> Sequence[Detail]:
         """Return the first places of a body at which it does not match, with the filter's place.
 
-        There are none if it matches. Values of the body are not quoted.
+        There are none if it matches, and one alone of a body with many values: looking for all
+        would take long. Values of the body are not quoted. Raises :class:`UnrepresentableBody`.
         """
 
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import jsonschema_rs
 import msgspec
 
-from notification_adapters.event_formats.schema_errors import DescribedSchema
+from notification_adapters.event_formats.schema_errors import DescribedSchema, is_short
 from notification_core.errors import Detail
 from notification_core.model.event import Event
 from notification_core.model.event_types import EventCatalogue, EventType
 from notification_core.ports.data_validator import DataValidator
 
-_MAX_COMMAS = 64
 _decode = msgspec.json.Decoder().decode
 # What a pattern costs is linear in the length of the data, which comes from outside.
 _PATTERNS = jsonschema_rs.RegexOptions()
@@ -50,8 +49,7 @@ class DataSchemas(DataValidator):
         validator = self._validators[event.type]
         described = DescribedSchema(schema, validator, f"the schema of {event.type}")
         try:
-            few = event.data.count(b",") <= _MAX_COMMAS
-            return described.errors(data, most if few else 1, ["data"])
+            return described.errors(data, most if is_short(event.data) else 1, ["data"])
         except ValueError:
             return [Detail("data", "This has a number or a text that cannot be validated.")]
 

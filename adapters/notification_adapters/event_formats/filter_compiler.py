@@ -9,6 +9,7 @@ from typing import Final
 import jsonschema_rs
 import msgspec
 
+from notification_adapters.event_formats.schema_errors import errors_of, is_short
 from notification_core.errors import Detail, InvalidFilter, UnrepresentableBody
 from notification_core.model.event_filter import (
     MAX_PATTERN_TEXT,
@@ -46,12 +47,7 @@ class JsonSchemaFilterCompiler(FilterCompiler):
 
     def parse(self, body: bytes) -> object:
         """Return a body as filters are applied to it."""
-        try:
-            if _EXTREME.search(body):
-                return json.loads(body, parse_float=bounded_float, parse_int=bounded_int)
-            return _decode(body)
-        except (ValueError, RecursionError) as error:
-            raise UnrepresentableBody(f"The body cannot be compared: {error}.") from error
+        return _parse(body)
 
 
 class _JsonSchemaFilter(CompiledFilter):
@@ -64,9 +60,20 @@ class _JsonSchemaFilter(CompiledFilter):
         """Tell whether a parsed body matches."""
         return self._validator.is_valid(body)
 
-    def errors(self, body: object, most: int) -> Sequence[Detail]:
+    def errors(self, body: bytes, most: int) -> Sequence[Detail]:
         """Return the first places of a body at which it does not match."""
-        return [*map(_mismatch, islice(self._validator.iter_errors(body), most))]
+        only_first = not is_short(body)
+        errors = errors_of(self._validator, _parse(body), only_first=only_first)
+        return [*map(_mismatch, islice(errors, most))]
+
+
+def _parse(body: bytes) -> object:
+    try:
+        if _EXTREME.search(body):
+            return json.loads(body, parse_float=bounded_float, parse_int=bounded_int)
+        return _decode(body)
+    except (ValueError, RecursionError) as error:
+        raise UnrepresentableBody(f"The body cannot be compared: {error}.") from error
 
 
 def _validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:

@@ -3,7 +3,7 @@
 The validator's own messages are not used: they quote values, which may be secret.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -15,6 +15,7 @@ WHOLE = "body"
 """The field that is named where the whole body is wrong."""
 
 _MAX_SHOWN = 64
+_MAX_COMMAS = 64
 _KINDS = {
     "object": "an object",
     "array": "an array",
@@ -55,23 +56,15 @@ class DescribedSchema:
     def errors(self, value: object, most: int, at: Sequence[str] = ()) -> Sequence[Detail]:
         """Return what is wrong with a value that stands at a path: of each field the first thing.
 
-        The validator finds all errors before it gives the first one, which takes 14 s for a
-        mebibyte of them: of a value that is not bounded give one as the ``most``.
+        Of a value that is not bounded give one as the ``most``: see :func:`errors_of`.
         """
         details: dict[str, Detail] = {}
-        for error in self._first(value) if most == 1 else self.validator.iter_errors(value):
+        for error in errors_of(self.validator, value, only_first=most == 1):
             for detail in self._details(error, [*at, *error.instance_path]):
                 details.setdefault(detail.field, detail)
             if len(details) >= most:
                 break
         return list(details.values())[:most]
-
-    def _first(self, value: object) -> Sequence[ValidationError]:
-        try:
-            self.validator.validate(value)
-        except ValidationError as error:
-            return [error]
-        return []
 
     def _details(self, error: ValidationError, path: Sequence[str | int]) -> Iterator[Detail]:
         """Yield what one error of the validator comes to."""
@@ -98,6 +91,28 @@ class DescribedSchema:
             for name, schema in properties.items()
             if not (isinstance(schema, dict) and schema.get("readOnly"))
         ]
+
+
+def is_short(text: bytes) -> bool:
+    """Tell whether a text has so few values that all errors in it may be looked for."""
+    return text.count(b",") <= _MAX_COMMAS
+
+
+def errors_of(
+    validator: Validator, value: object, *, only_first: bool
+) -> Iterable[ValidationError]:
+    """Return the errors of a value.
+
+    The validator finds all of them before it gives the first of several, which takes 14 s for a
+    mebibyte of them: of a value whose text is not short ask for the first one only.
+    """
+    if not only_first:
+        return validator.iter_errors(value)
+    try:
+        validator.validate(value)
+    except ValidationError as error:
+        return [error]
+    return []
 
 
 def field_at(path: Sequence[str | int]) -> str:
