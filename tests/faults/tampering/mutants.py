@@ -267,7 +267,7 @@ def finish_in_two_transactions() -> None:
 
     step_by_step()
     replaced(f"{_SQLITE}.log_attempts", _as_method(by))
-    replaced(f"{_SQLITE}.succeed", _as_method(by))
+    replaced(f"{_SQLITE}.update_deliveries", _as_method(by))
 
 
 def store_an_event_without_its_deliveries() -> None:

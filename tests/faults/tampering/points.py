@@ -50,7 +50,10 @@ AFTER: Final = {
     # Deliveries are inserted, and their transaction is open.
     "fanned out": BEFORE["fanning out"],
     # Results are committed, and the process does not know it yet.
-    "finished": [f"{_STORES}.finish"],
+    "finished": [
+        "notification_adapters.sql.sqlite.deliveries:SqliteDeliveryStore.finish",
+        "notification_adapters.sql.postgres.deliveries:PostgresDeliveryStore.finish",
+    ],
 }
 
 

@@ -181,8 +181,8 @@ class SqlDeliveryStore(DeliveryStore):
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
     ) -> None:
-        await self._dialect.log_attempts(connection, [end.attempt for end in all_ended])
         await self._dialect.update_deliveries(connection, [end.update for end in all_ended])
+        await self._dialect.log_attempts(connection, [end.attempt for end in all_ended])
         failed = (end.attempt for end in all_ended if end.update.state is DeliveryState.FAILED)
         events = (delivery_failed(attempt, now) for attempt in failed)
         await self._outbox.append(connection, events, now)
