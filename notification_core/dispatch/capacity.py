@@ -95,7 +95,7 @@ class Capacity:
 
         One that answers well may have some rounds waiting, so that many are taken together.
         """
-        if queue.is_responsive and not queue.failing:
+        if queue.share is self.responsive and not queue.failing:
             most = _WAITING_PER_SLOT * self.bounds.per_webhook
         else:
             most, taken = queue.limit, taken + queue.in_flight

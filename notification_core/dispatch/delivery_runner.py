@@ -147,7 +147,7 @@ class DeliveryRunner(DirectDispatch):
         for fence in fences:
             self._let_go(fence)
         self.queue.capacity.unwritten = len(self._results.unwritten)
-        self._proceed()
+        self.fill()
 
     def abandon(self, fence: Fence) -> None:
         """Leave a delivery to its lease: its attempt was made, and storage refuses the result."""
@@ -163,17 +163,11 @@ class DeliveryRunner(DirectDispatch):
     def _go_on(self, taken: Sequence[ClaimedDelivery], *, are_current: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):
             self._release(self.queue.drop(lambda fence: fence.worker != self.worker))
-        self._proceed()
+        self.fill()
         if self._stopping:
             self._release(self.queue.drain())
         elif not are_current:
             self._listener.on_stale_webhooks()
-
-    def _proceed(self) -> None:
-        """Send what may be sent, and have more begun."""
-        self.fill()
-        if self.queue.has_prefetched:
-            self._listener.on_prefetched()
 
     # Beginning what was prefetched.
 
@@ -200,11 +194,13 @@ class DeliveryRunner(DirectDispatch):
     # Sending.
 
     def fill(self) -> None:
-        """Start as many chains of attempts as the bounds allow."""
+        """Start as many chains of attempts as the bounds allow, and have more deliveries begun."""
         while (start := self._next()) is not None:
             chain = asyncio.create_task(self._run_chain(*start))
             self._chains.add(chain)
             chain.add_done_callback(self._chains.discard)
+        if self.queue.has_prefetched:
+            self._listener.on_prefetched()
 
     def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
         return None if self._is_halted else self.queue.next(self._clock.monotonic())
@@ -220,7 +216,7 @@ class DeliveryRunner(DirectDispatch):
         """Make the attempt if it may still be made and ends within its lease; tell if it was."""
         delivery, webhook_queue = queued.delivery, request.queue
         try:
-            keys = await self._key_cache.keys(delivery.fence.environment_id)
+            keys = await self._key_cache.get(delivery.fence.environment_id)
         except Exception as error:  # noqa: BLE001 - nothing is out yet: whatever failed, it is released
             self._observer.background_task_failed("keys", error)
             keys = ()

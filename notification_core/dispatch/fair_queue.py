@@ -106,15 +106,6 @@ class FairQueue:
         """Let a delivery wait in the place reserved for it; tell if its webhook is current."""
         queue = self._queues[queued.delivery.webhook_id]
         queue.reserved -= 1
-        return self._append(queue, queued)
-
-    def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
-        """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
-        queue = self._queue_of(webhook, webhooks_revision)
-        queue.count(1, len(queued.delivery.body), queued.delivery.prefetched)
-        return self._append(queue, queued)
-
-    def _append(self, queue: WebhookQueue, queued: QueuedDelivery) -> bool:
         if queued.delivery.prefetched:
             queue.prefetched.append(queued)
             queue.share.prefetching.setdefault(queue)
@@ -122,6 +113,13 @@ class FairQueue:
             queue.waiting.append(queued)
             queue.share.ready.setdefault(queue)
         return self.is_current(queue)
+
+    def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
+        """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
+        queue = self._queue_of(webhook, webhooks_revision)
+        queue.reserved += 1
+        queue.count(1, len(queued.delivery.body), queued.delivery.prefetched)
+        return self.fill(queued)
 
     def _queue_of(self, webhook: Webhook, webhooks_revision: int) -> WebhookQueue:
         """Return a webhook's queue; a later reading of the webhook counts, not this one."""
@@ -231,7 +229,7 @@ class FairQueue:
         queue = request.queue
         if queue.in_flight >= queue.limit:
             queue.limited_at = now
-        self.capacity.pace.count()
+        self.capacity.pace.ended += 1
         queue.responding = responded
         queue.failing = not succeeded
         # Fall at once while nobody answers, in time or at all, and grow by doubling again.
@@ -260,9 +258,12 @@ class FairQueue:
         return queue.webhooks_revision >= self._webhooks_revision
 
     def _move(self, queue: WebhookQueue) -> None:
-        """Count a queue in the share that it belongs to now, and let it have its turn there."""
-        capacity = self.capacity
-        share = capacity.responsive if queue.is_responsive else capacity.unresponsive
+        """Count a queue in the share that it belongs to now, and let it have its turn there.
+
+        A webhook is responsive once it has answered, while no slow request of it is in flight.
+        """
+        capacity, is_responsive = self.capacity, queue.responding and not queue.slow
+        share = capacity.responsive if is_responsive else capacity.unresponsive
         if share is not queue.share:
             share.enter(queue)
         queue.share.ready.setdefault(queue)

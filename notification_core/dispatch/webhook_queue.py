@@ -23,9 +23,9 @@ class WebhookQueue:
     """The deliveries of one webhook, and how it has been answering.
 
     Those in ``waiting`` may be sent, those in ``prefetched`` once their attempts are begun;
-    ``reserved`` places are of both kinds, and ``unbegun`` counts all that is not begun. ``share``
-    is the one that all of it is counted in; ``has_more`` says that storage has more of them than a
-    claim could take; ``limited_at`` is when it has last been at its limit.
+    ``reserved`` places are of both kinds. ``queued`` counts all of these, ``unbegun`` what of them
+    is not begun. ``share`` is the one that all of it is counted in; ``has_more`` says that storage
+    has more of them than a claim could take; ``limited_at`` is when it has last been at its limit.
     """
 
     webhook: Webhook
@@ -36,6 +36,7 @@ class WebhookQueue:
     prefetched: deque[QueuedDelivery] = field(factory=deque)
     waiting_bytes: int = 0
     reserved: int = 0
+    queued: int = 0
     unbegun: int = 0
     in_flight: int = 0
     slow: int = 0
@@ -46,22 +47,13 @@ class WebhookQueue:
     limited_at: float = -inf
 
     @property
-    def is_responsive(self) -> bool:
-        """Tell whether the webhook has answered, and has no slow request in flight."""
-        return self.responding and not self.slow
-
-    @property
-    def queued(self) -> int:
-        """How many deliveries wait here or have a place reserved."""
-        return len(self.waiting) + len(self.prefetched) + self.reserved
-
-    @property
     def is_empty(self) -> bool:
         """Tell whether nothing of this webhook is in this process's hands."""
         return not (self.queued or self.in_flight)
 
     def count(self, rows: int, size: int, unbegun: int = 0) -> None:
         """Count deliveries that come to wait, or go, and the bytes of their bodies."""
+        self.queued += rows
         self.waiting_bytes += size
         self.unbegun += unbegun
         self.share.waiting += rows

@@ -14,18 +14,13 @@ FRESH_FOR = timedelta(seconds=30)
 """A rotated key must be in use everywhere within 60 s: half of that leaves room for the read."""
 
 
-class SigningKeyCache:
-    """Gives the keys of an environment; those that sign from memory, where they are fresh."""
+class SigningKeyCache(ReadThroughCache[UUID, Sequence[SigningKey]]):
+    """Gives the keys of an environment that sign, the active one first."""
 
     def __init__(self, store: SigningKeyStore, clock: Clock, new_seed: Callable[[], bytes]) -> None:
+        super().__init__(self._signing_keys, clock, FRESH_FOR)
         self._store = store
-        self._clock = clock
         self._new_seed = new_seed
-        self._signing = ReadThroughCache(self._signing_keys, clock, FRESH_FOR)
-
-    async def keys(self, environment_id: UUID) -> Sequence[SigningKey]:
-        """Return the keys that sign, the active one first; raise :class:`StorageUnavailable`."""
-        return await self._signing.get(environment_id)
 
     async def load_or_create(
         self, environment_id: UUID, make_records: RecordsOf[SigningKey] | None = None
@@ -39,10 +34,6 @@ class SigningKeyCache:
             return keys
         key = new_signing_key(environment_id, self._clock.now(), self._new_seed())
         return await self._store.add_first(key, records_for(make_records, key))
-
-    def invalidate(self, environment_id: UUID) -> None:
-        """Read the keys anew when they are needed next: they have changed."""
-        self._signing.invalidate(environment_id)
 
     async def _signing_keys(self, environment_id: UUID) -> Sequence[SigningKey]:
         return tuple(signing_at(await self.load_or_create(environment_id), self._clock.now()))

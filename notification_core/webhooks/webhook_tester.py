@@ -99,7 +99,7 @@ class WebhookTester:
     async def _send(
         self, webhook: Webhook, event: EventToStore, make_records: RecordsOf[Attempt | None] | None
     ) -> Attempt:
-        keys = await self._key_cache.keys(webhook.environment_id)
+        keys = await self._key_cache.get(webhook.environment_id)
         delivery = ClaimedDelivery(
             fence=Fence(self._ids(), webhook.environment_id, 1, TEST_WORKER),
             webhook_id=webhook.webhook_id,

@@ -553,9 +553,10 @@ class FairQueueMachine(RuleBasedStateMachine):
     def _check_that_nobody_starves(self) -> None:
         if len(self.out) == BOUNDS.in_flight:
             return
+        capacity = self.queue.capacity
         full = {
-            half: sum(request.queue.is_responsive is half for _, request in self.out) >= 4
-            for half in (True, False)
+            id(share): sum(request.queue.share is share for _, request in self.out) >= 4
+            for share in (capacity.responsive, capacity.unresponsive)
         }
         stale = set(self.queue.stale())
         begun = [one for one in self.waiting if id(one) not in self.prefetched]
@@ -564,9 +565,9 @@ class FairQueueMachine(RuleBasedStateMachine):
             assert (
                 webhook_queue is None
                 or webhook_queue.in_flight >= webhook_queue.limit
-                or full[webhook_queue.is_responsive]
+                or full[id(webhook_queue.share)]
             )
-            assert webhook_queue is not None or full[False]
+            assert webhook_queue is not None or full[id(capacity.unresponsive)]
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), end=st.sampled_from([_respond, _fail, _time_out]))

@@ -17,8 +17,7 @@ def test_what_may_wait_is_what_the_best_of_the_last_seconds_would_send_in_time(
     pace.update(now)
     best: list[tuple[float, float]] = []
     for elapsed, ended in ticks:
-        for _ in range(ended):
-            pace.count()
+        pace.ended += ended
         now += elapsed
         pace.update(now)
         best.append((now, ended / elapsed))

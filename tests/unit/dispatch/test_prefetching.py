@@ -148,8 +148,7 @@ async def test_what_waits_longer_than_others_would_need_is_given_back_to_them() 
         await app.publish()
         await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED})
         pace = app.dispatcher.runner.queue.capacity.pace
-        for _ in range(10_000):
-            pace.count()
+        pace.ended += 10_000
         await app.clock.advance(0.25)
         app.sender.respond(webhook.url, Hang.HANG)
         await app.publish(6000)

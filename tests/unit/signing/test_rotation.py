@@ -31,7 +31,7 @@ async def published(app: MemoryApp) -> list[tuple[int, str]]:
 
 async def signing(app: MemoryApp) -> list[int]:
     """Return the numbers of the keys that a process signs by."""
-    return [key.number for key in await app.key_cache.keys(ENVIRONMENT)]
+    return [key.number for key in await app.key_cache.get(ENVIRONMENT)]
 
 
 async def test_a_new_key_is_published_at_once_signs_after_an_hour_and_the_old_one_ends_a_day_later(

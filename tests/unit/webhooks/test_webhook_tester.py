@@ -34,7 +34,7 @@ async def test_the_example_of_the_event_type_is_sent_signed_and_logged(app: Memo
     assert body["data"] == EVENT_TYPES["job-completed"].example
     assert (body["type"], body["id"]) == ("job-completed", attempt.event_id)
     assert attempt.event_id.startswith("test-")
-    (key,) = await app.key_cache.keys(ENVIRONMENT)
+    (key,) = await app.key_cache.get(ENVIRONMENT)
     headers = dict(request.headers)
     verify_standard_webhook(request.body, headers, key.public_key.hex(), now=app.clock.now())
     assert headers["webhook-delivery"] == str(attempt.delivery_id)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from notification_adapters.sql.instants import MICROSECOND, to_microseconds
+from notification_adapters.sql.instants import EPOCH, MICROSECOND
 from notification_adapters.sql.sqlite.database import SqliteDatabase
 from notification_adapters.sql.sqlite.driver import as_json
 from notification_adapters.sql.sqlite.ingest import FIND_EVENTS, REVISION, known_events_of
@@ -55,7 +55,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        now = to_microseconds(self._clock.now())
+        now = (self._clock.now() - EPOCH) // MICROSECOND
         until = now + plan.lease // MICROSECOND
         events = {stored.event.key: event_row(stored, now) for stored in plan.events}
         deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
@@ -87,7 +87,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
             if not succeeded or not isinstance(result.next_step, Succeeded):
                 return await super().finish(results, interruption_delay)
-        now = to_microseconds(self._clock.now())
+        now = (self._clock.now() - EPOCH) // MICROSECOND
         fences = [
             (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
             for f in (result.fence for result in results)
