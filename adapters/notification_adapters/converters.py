@@ -205,7 +205,7 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         events=override(unstruct_hook=sorted),
         method=override(omit_if_default=False),
         custom_headers=override(unstruct_hook=masked),
-        filter=override(unstruct_hook=_schema),
+        filter=override(unstruct_hook=lambda text: text and msgspec.json.decode(text)),
         disabled_at=override(omit=True),
         version=override(omit=True),
         deleted_at=override(omit=True),
@@ -322,10 +322,6 @@ def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     for name, value in headers:
         values.setdefault(names.setdefault(name.lower(), name), []).append(value)
     return {name: ", ".join(repeated) for name, repeated in values.items()}
-
-
-def _schema(filter_text: str | None) -> object:
-    return filter_text and msgspec.json.decode(filter_text)
 
 
 def _milliseconds(duration: timedelta) -> float:

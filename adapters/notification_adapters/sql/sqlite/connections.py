@@ -275,7 +275,12 @@ class SqlitePool:
         async with self._free:
             self.lent += 1
             try:
-                pooled = self._idle.pop() if self._idle else await self._open()
+                if self._idle:
+                    pooled = self._idle.pop()
+                else:
+                    connection = await self._engine.connect()
+                    driver = cast("SqliteConnection", driver_of(connection))
+                    pooled = PooledConnection(connection, driver)
                 try:
                     yield pooled
                 except BaseException:
@@ -303,10 +308,6 @@ class SqlitePool:
         while self._idle:
             await self._idle.pop().connection.close()
         await self._engine.dispose()
-
-    async def _open(self) -> PooledConnection:
-        connection = await self._engine.connect()
-        return PooledConnection(connection, cast("SqliteConnection", driver_of(connection)))
 
     async def _recover(self, pooled: PooledConnection) -> None:
         """Wait for the end of what was under way: a statement that nobody awaits still runs."""

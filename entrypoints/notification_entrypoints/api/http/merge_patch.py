@@ -15,19 +15,15 @@ def merged(
     """
     outcome = dict(target)
     for name, change in patch.items():
-        value = _changed(outcome.get(name), change)
+        value = change
+        if isinstance(change, dict):
+            fields = _merged(outcome.get(name), change, MAX_FILTER_DEPTH * 2)
+            value = None if change and not fields else fields
         if value is None and name in removable:
             outcome.pop(name, None)
         else:
             outcome[name] = value
     return outcome
-
-
-def _changed(old: object, change: object) -> object:
-    if not isinstance(change, dict):
-        return change
-    fields = _merged(old, change, MAX_FILTER_DEPTH * 2)
-    return None if change and not fields else fields
 
 
 def _merged(old: object, change: dict[str, object], levels: int) -> dict[str, object]:

@@ -147,7 +147,8 @@ def _retold(node: Json, catalogue: EventCatalogue) -> Json:
             case list():
                 told = [retold(element) for element in node]
                 # Two types of the document may have become one.
-                return [*dict.fromkeys(cast("list[str]", told))] if _are_names(told) else told
+                are_names = all(isinstance(element, str) for element in told)
+                return [*dict.fromkeys(cast("list[str]", told))] if are_names else told
             case {"name": str(name), "schema": _, "example": _}:
                 event_type = catalogue.types[renamed[name]]
                 return {
@@ -166,7 +167,3 @@ def _retold(node: Json, catalogue: EventCatalogue) -> Json:
                 return node
 
     return retold(node)
-
-
-def _are_names(elements: list[Json]) -> bool:
-    return all(isinstance(element, str) for element in elements)
