@@ -54,6 +54,7 @@ VALUES (:0, :1, 'one', 'https://example.com/', 'post', '["job-completed"]', NULL
 """  # noqa: S608 - the columns' names are ours
 CHANGE = "UPDATE webhooks SET name = :0, version = version + 1 WHERE webhook_id = :1"
 READ = f"SELECT {', '.join(COLUMNS_0001)} FROM webhooks WHERE environment_id = :0"  # noqa: S608
+ROOT = Path(__file__).parents[2]
 KILLED = """
 import asyncio, os, signal, sys
 from notification_adapters.sql.migrations import schema
@@ -249,7 +250,8 @@ async def test_killed_amid_it_leaves_the_former_version_and_the_next_one_is_whol
     killed = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        # The folder of the tests comes last: before it the product is found where it is installed.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])},
         capture_output=True,
         check=False,
     )

@@ -116,6 +116,9 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("History", "events"): lambda harness, _: harness.storage.history.events(
         harness.other_environment_id, 9
     ),
+    ("History", "bodies"): lambda harness, mine: harness.storage.history.bodies(
+        harness.other_environment_id, mine.webhook.events, 9
+    ),
     ("IdempotencyStore", "find"): lambda harness, mine: harness.storage.idempotency.find(
         harness.other_environment_id, mine.response.request, harness.clock.now() - KEPT_FOR
     ),

@@ -44,7 +44,7 @@ async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answer
 ) -> None:
     webhook = await create(api)
     stage.sender.respond(DRAFT["url"], Hang.HANG)
-    impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * 0.7})
+    impatient = stage.but(settings={"api.server_write_timeout": TEST_TIMEOUT * 0.9})
     async with called(impatient) as hurried:
         response = await hurried.call("POST", f"/webhooks/{webhook['webhook_id']}/test")
     assert response.json["error"]["code"] == "timeout"

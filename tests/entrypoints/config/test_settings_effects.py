@@ -33,6 +33,7 @@ from notification_core.errors import (
     TooManyWebhooks,
     UnwrappingRefused,
 )
+from notification_core.model.read_models import WebhookView
 from notification_core.model.webhook import DisabledReason, Webhook
 from notification_entrypoints.bootstrap.kafka import brokers_of, consumer_config
 from notification_entrypoints.config.settings import load_settings, variables
@@ -518,11 +519,11 @@ async def test_a_response_takes_no_longer_than_it_may() -> None:
     async with api(API_SERVER_WRITE_TIMEOUT="1ms") as (product, client):
         release = asyncio.Event()
 
-        async def never(*_: object, **__: object) -> list[Webhook]:
+        async def never(*_: object, **__: object) -> list[WebhookView]:
             await release.wait()
             return []
 
-        product.storage.webhooks.list = never  # type: ignore[method-assign] # a storage that hangs
+        product.storage.logs.webhooks = never  # type: ignore[method-assign] # a storage that hangs
         assert await status(client) == HTTPStatus.SERVICE_UNAVAILABLE
         release.set()
 

@@ -14,6 +14,7 @@ from tests.conftest import require
 from tests.entrypoints.api_services import backstage, in_memory
 from tests.entrypoints.checked_api import operations
 from tests.support.browser import CHROMIUM, HOW_TO_GET_IT, opened_browser
+from tests.support.samples import EVENT_TYPES
 
 Client = TestClient[web.Request, web.Application]
 
@@ -40,14 +41,14 @@ def swagger_ui() -> None:
 
 @pytest.mark.usefixtures("swagger_ui")
 @pytest.mark.parametrize("width", WIDTHS)
-async def test_shows_every_operation_and_asks_nobody_else(
+async def test_shows_every_operation_and_event_type_and_asks_nobody_else(
     api: Client, tmp_path: Path, width: int
 ) -> None:
     require(CHROMIUM, HOW_TO_GET_IT)
     async with opened_browser(tmp_path / "browser") as page:
         await page.open(str(api.make_url("/api/docs")), width)
         await page.until(f"{SHOWN} > 0")
-        assert await page.evaluate(SHOWN) == len(operations())
+        assert await page.evaluate(SHOWN) == len(operations()) + len(EVENT_TYPES)
         for method, path in operations().values():
             shown = "[...document.querySelectorAll('.opblock-summary')].map(e => e.innerText)"
             assert await page.evaluate(
