@@ -118,11 +118,18 @@ class DeliveryRunner(DirectDispatch):
         self._go_on(claimed, are_current=all(current))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
-        """Let claimed deliveries wait in their queues."""
+        """Let claimed deliveries wait in their queues, but for those that are here still.
+
+        Others have freed these meanwhile, and what was only prefetched keeps its attempt number:
+        the release of what is here would free the new claim amid its request.
+        """
         leased_until = leased_from + self.lease.total_seconds()
         are_current = True
         for delivery in claimed.deliveries:
             self._held[delivery.fence.delivery_id] += 1
+            if self._held[delivery.fence.delivery_id] > 1:
+                self._results.release([delivery.fence])
+                continue
             self._abandoned.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
             queued = QueuedDelivery(delivery, leased_until)

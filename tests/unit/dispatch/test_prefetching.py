@@ -10,9 +10,11 @@ import pytest
 from notification_adapters.memory.sender import Hang
 from notification_core.dispatch.capacity import Bounds
 from notification_core.errors import StorageUnavailable
-from notification_core.model.delivery import AttemptOutcome, DeliveryState
+from notification_core.model.delivery import AttemptOutcome, ClaimedDelivery, DeliveryState, Fence
+from notification_core.ports.deliveries import Claimed
 from tests.support.assembly import DISPATCH_RULES, MemoryApp
 from tests.support.dispatching import dispatching
+from tests.support.samples import CREATED, ENVIRONMENT
 
 BOUNDS: Bounds = DISPATCH_RULES.bounds
 POLL = DISPATCH_RULES.poll_interval.total_seconds()
@@ -157,3 +159,23 @@ async def test_what_waits_longer_than_others_would_need_is_given_back_to_them() 
         app.sender.respond(webhook.url, 200)
         await app.until(lambda: claimed(app) <= 2000, within=8)
         app.sender.release(webhook.url)
+
+
+async def test_what_is_claimed_again_while_it_is_here_is_not_sent_beside_itself(
+    app: MemoryApp,
+) -> None:
+    """Others freed it when this process hung; its release would free the new claim as well."""
+    webhook = await app.add_webhook()
+    app.sender.respond(webhook.url, Hang.HANG)
+    await app.publish()
+    await app.until(lambda: app.sender.in_flight == 1)
+    (row,) = app.stored_deliveries()
+    fence = Fence(row.delivery_id, ENVIRONMENT, 2, app.dispatcher.worker)
+    again = ClaimedDelivery(fence, webhook.webhook_id, "event", CREATED, 0, b"{}")
+    taken = Claimed((again,), {webhook.webhook_id: webhook}, 1_000, None, None)
+    app.dispatcher.runner.take(taken, app.clock.monotonic())
+    await app.clock.advance(0.5)
+    assert app.sender.in_flight == len(app.sender.requests) == 1
+    app.sender.release(webhook.url, 200)
+    await app.until(lambda: app.dispatcher.runner.idle)
+    assert app.states() == {DeliveryState.SUCCEEDED}
