@@ -92,20 +92,17 @@ class FairQueue:
             return None
         queue = self._queue_of(webhook, webhooks_revision)
         is_prefetched = queue.unbegun > 0 or not self.capacity.begin_limit(queue)
-        queue.reserved += 1
         queue.count(1, size, is_prefetched)
         return Place.PREFETCHED if is_prefetched else Place.BEGUN
 
     def unreserve(self, delivery: ClaimedDelivery) -> None:
         """Give the place back that was reserved for a delivery."""
         queue = self._queues[delivery.webhook_id]
-        queue.reserved -= 1
         queue.count(-1, -len(delivery.body), -delivery.prefetched)
 
     def fill(self, queued: QueuedDelivery) -> bool:
         """Let a delivery wait in the place reserved for it; tell if its webhook is current."""
         queue = self._queues[queued.delivery.webhook_id]
-        queue.reserved -= 1
         if queued.delivery.prefetched:
             queue.prefetched.append(queued)
             queue.share.prefetching.setdefault(queue)
@@ -117,7 +114,6 @@ class FairQueue:
     def add(self, queued: QueuedDelivery, webhook: Webhook, webhooks_revision: int) -> bool:
         """Let a claimed delivery wait in its webhook's queue; tell if the webhook is current."""
         queue = self._queue_of(webhook, webhooks_revision)
-        queue.reserved += 1
         queue.count(1, len(queued.delivery.body), queued.delivery.prefetched)
         return self.fill(queued)
 
@@ -163,7 +159,6 @@ class FairQueue:
                 queue, _ = share.prefetching.popitem(last=False)
                 limit = min(each, capacity.begin_limit(queue), len(queue.prefetched))
                 taken += [queue.prefetched.popleft() for _ in range(limit)]
-                queue.reserved += limit
                 queue.count(0, 0, -limit)
                 free -= limit
                 if queue.prefetched:
@@ -176,7 +171,6 @@ class FairQueue:
         """Let deliveries wait again that were taken out and have not begun after all."""
         for queued in reversed(taken):
             queue = self._queues[queued.delivery.webhook_id]
-            queue.reserved -= 1
             queue.count(0, 0, 1)
             queue.prefetched.appendleft(queued)
             queue.share.prefetching.setdefault(queue)
@@ -186,7 +180,6 @@ class FairQueue:
         are_current = True
         for queued in taken:
             queue = self._queues[queued.delivery.webhook_id]
-            queue.reserved -= 1
             queue.waiting.append(queued)
             queue.share.ready.setdefault(queue)
             are_current &= self.is_current(queue)
@@ -369,7 +362,7 @@ class FairQueue:
             return []
         removed = []
         for queue in (*capacity.responsive.prefetching, *capacity.unresponsive.prefetching):
-            most = int(part * (queue.queued - queue.reserved))
+            most = int(part * queue.waiting_count)
             removed += queue.remove_last(max(most, len(queue.waiting)))
         return removed
 
@@ -378,7 +371,7 @@ class FairQueue:
         removed = []
         for queue in self._queues.values():
             if queue.slow or queue.limit < self.capacity.bounds.per_webhook:
-                limit = min(queue.limit, int(part * (queue.queued - queue.reserved)))
+                limit = min(queue.limit, int(part * queue.waiting_count))
                 removed += queue.remove_last(limit)
         return removed
 

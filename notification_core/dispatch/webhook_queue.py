@@ -22,10 +22,10 @@ class QueuedDelivery:
 class WebhookQueue:
     """The deliveries of one webhook, and how it has been answering.
 
-    Those in ``waiting`` may be sent, those in ``prefetched`` once their attempts are begun;
-    ``reserved`` places are of both kinds. ``queued`` counts all of these, ``unbegun`` what of them
-    is not begun. ``share`` is the one that all of it is counted in; ``has_more`` says that storage
-    has more of them than a claim could take; ``limited_at`` is when it has last been at its limit.
+    Those in ``waiting`` may be sent, those in ``prefetched`` once their attempts are begun.
+    ``queued`` counts both and the places that are reserved, ``unbegun`` what of it is not begun.
+    ``share`` is the one that all of it is counted in; ``has_more`` says that storage has more of
+    them than a claim could take; ``limited_at`` is when it has last been at its limit.
     """
 
     webhook: Webhook
@@ -35,7 +35,6 @@ class WebhookQueue:
     waiting: deque[QueuedDelivery] = field(factory=deque)
     prefetched: deque[QueuedDelivery] = field(factory=deque)
     waiting_bytes: int = 0
-    reserved: int = 0
     queued: int = 0
     unbegun: int = 0
     in_flight: int = 0
@@ -50,6 +49,11 @@ class WebhookQueue:
     def is_empty(self) -> bool:
         """Tell whether nothing of this webhook is in this process's hands."""
         return not (self.queued or self.in_flight)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many deliveries wait, those that are only reserved left out."""
+        return len(self.waiting) + len(self.prefetched)
 
     def count(self, rows: int, size: int, unbegun: int = 0) -> None:
         """Count deliveries that come to wait, or go, and the bytes of their bodies."""
@@ -76,7 +80,7 @@ class WebhookQueue:
     def remove_last(self, left: int) -> list[QueuedDelivery]:
         """Take out what came last, what is not begun first, until so many are left."""
         removed = []
-        while len(self.waiting) + len(self.prefetched) > left:
+        while self.waiting_count > left:
             is_begun = not self.prefetched
             queued = (self.waiting if is_begun else self.prefetched).pop()
             removed.append(queued)
