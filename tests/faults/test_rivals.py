@@ -1,5 +1,6 @@
 """Several workers on one storage, and one that hung: no delivery is in two hands at once."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from tests.faults.experiment import Experiment
 from tests.faults.history import History
 from tests.faults.load import all_published
 from tests.faults.place import place_on
-from tests.faults.stage import Up, api_of
+from tests.faults.stage import Api, Up, api_of
 from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import until
 
@@ -55,9 +56,7 @@ async def test_two_workers_that_race_send_each_delivery_once(
         await server.start()
         api = await stack.enter_async_context(api_of(server))
         await api.subscribe(receiver.url)
-        events = [f"event-{number:05}" for number in range(BATCHES * BATCH)]
-        for batch in range(BATCHES):
-            await api.publish(*events[batch * BATCH : (batch + 1) * BATCH])
+        events = await _publish_bulk(api)
         began = datetime.now(UTC)
         for rival in rivals:
             await rival.spawn()
@@ -87,9 +86,7 @@ async def test_a_worker_takes_its_share_of_what_another_one_has_stored(
             await process.start()
         api = await stack.enter_async_context(api_of(both[0]))
         await api.subscribe(receiver.url)
-        events = [f"event-{number:05}" for number in range(BATCHES * BATCH)]
-        for batch in range(BATCHES):
-            await api.publish(*events[batch * BATCH : (batch + 1) * BATCH])
+        events = await _publish_bulk(api)
         await receiver.wait_for(len(events), within=120)
         await until("all is written", place.is_done, 60)
         shares = [await process.metric("notification_attempts_total") for process in both]
@@ -100,3 +97,11 @@ async def test_a_worker_takes_its_share_of_what_another_one_has_stored(
     experiment.judge(history)
     assert len(history.seen) == len(events)
     assert min(shares) > len(events) / 4, "neither keeps from the other what it could send"
+
+
+async def _publish_bulk(api: Api) -> Sequence[str]:
+    """Publish all events in batches; return their ids."""
+    events = [f"event-{number:05}" for number in range(BATCHES * BATCH)]
+    for batch in range(BATCHES):
+        await api.publish(*events[batch * BATCH : (batch + 1) * BATCH])
+    return events
