@@ -48,16 +48,13 @@ class DataSchemas(DataValidator):
         has_few_values = is_short(event.data)
         if not has_few_values and len(event.data) > _LARGE:
             return [Detail("data", f"This does not fit the schema of {event.type}.")]
-        try:
-            data = _decode(event.data)
-        except (ValueError, RecursionError):
-            return [Detail("data", "This has a number or a text that cannot be validated.")]
         schema = self.catalogue.types[event.type].schema
         validator = self._validators[event.type]
         described = DescribedSchema(schema, validator, f"the schema of {event.type}")
         try:
+            data = _decode(event.data)
             return described.errors(data, most if has_few_values else 1, ["data"])
-        except ValueError:
+        except (ValueError, RecursionError):
             return [Detail("data", "This has a number or a text that cannot be validated.")]
 
 

@@ -41,7 +41,7 @@ class SqlStorage(Storage):
 
     database: Database
     webhooks: SqlWebhookStore
-    deliveries: SqlDeliveryStore
+    deliveries: SqlDeliveryStore[Database]
     signing_keys: SqlSigningKeyStore
     api_keys: SqlApiKeyStore
     audit: SqlAuditLog
@@ -108,7 +108,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     notifier: DispatchNotifier,
     topics: Topics | None,
     deliveries: Callable[
-        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator], SqlDeliveryStore
+        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator], SqlDeliveryStore[Database]
     ],
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.

@@ -21,10 +21,6 @@ from notification_adapters.sql.postgres.rows import (
 from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.ingest import INGEST_ORDER
-from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import (
     AttemptOutcome,
@@ -98,28 +94,16 @@ SELECT delivery_id FROM ended
 """  # noqa: S608 - the columns' names are ours
 
 
-class PostgresDeliveryStore(SqlDeliveryStore):
+class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
     """Keeps events and deliveries in a PostgreSQL database."""
-
-    def __init__(
-        self,
-        database: PostgresDatabase,
-        rows: WebhookRows,
-        records: RequestRecordRows,
-        outbox: OutboxRows,
-        ids: IdGenerator,
-    ) -> None:
-        super().__init__(database, rows, records, outbox, ids)
-        self._postgres = database
-        self._pool = database.pool
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        if not self._postgres.has_session_settings:
+        if not self._database.has_session_settings:
             return await super().store(plan)
-        dialect, events = self._postgres.dialect, sorted(plan.events, key=INGEST_ORDER)
-        async with self._pool.lend() as connection:
-            rows = await self._pool.commits.run(
+        dialect, events = self._database.dialect, sorted(plan.events, key=INGEST_ORDER)
+        async with self._database.pool.lend() as connection:
+            rows = await self._database.pool.commits.run(
                 driver_of(connection),
                 STORE,
                 plan.webhooks_revision,
@@ -136,7 +120,7 @@ class PostgresDeliveryStore(SqlDeliveryStore):
             known_events = await find_events(connection, old) if old else {}
             if not new:
                 # The statement wrote nothing, so its commit has not waited for what was found.
-                await self._pool.commit(connection, CONFIRM)
+                await self._database.pool.commit(connection, CONFIRM)
         # What retention has deleted since was known all the same.
         there = {
             key: Arrival.DUPLICATE if arrival is Arrival.NEW else arrival
@@ -154,14 +138,14 @@ class PostgresDeliveryStore(SqlDeliveryStore):
         A few that succeeded or are to be retried take a single statement. What it leaves, since a
         fence does not hold or a delivery had ended, is looked at row by row.
         """
-        if self._postgres.has_session_settings and len(results) <= _FEW:
+        if self._database.has_session_settings and len(results) <= _FEW:
             results = await self._finish_few(results)
         if not all(map(is_success, results)):
             return await self._finish_in_steps(results, interruption_delay)
         if not results:
             return []
-        dialect = self._postgres.dialect
-        async with self._postgres.write_transaction() as connection:
+        dialect = self._database.dialect
+        async with self._database.write_transaction() as connection:
             # As nearly all are: without a look at the rows.
             now = await dialect.now(connection)
             places = await dialect.succeed(connection, [result.fence for result in results], now)
@@ -191,9 +175,9 @@ class PostgresDeliveryStore(SqlDeliveryStore):
             for result in eligible.values()
         ]
         attempts = [attempt_row(result.attempt) for result in eligible.values()]
-        dialect = self._postgres.dialect
-        async with self._pool.lend() as connection:
-            rows = await self._pool.commits.run(
+        dialect = self._database.dialect
+        async with self._database.pool.lend() as connection:
+            rows = await self._database.pool.commits.run(
                 driver_of(connection),
                 FINISH,
                 None if dialect.has_server_time else await dialect.now(connection),

@@ -22,10 +22,6 @@ from notification_adapters.sql.sqlite.rows import (
     event_row,
 )
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
-from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Fence, Succeeded
 from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals
 from notification_core.ports.deliveries import IngestPlan
@@ -39,23 +35,12 @@ WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
 """
 
 
-class SqliteDeliveryStore(SqlDeliveryStore):
+class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
     """Keeps events and deliveries in an SQLite file."""
-
-    def __init__(
-        self,
-        database: SqliteDatabase,
-        rows: WebhookRows,
-        records: RequestRecordRows,
-        outbox: OutboxRows,
-        ids: IdGenerator,
-    ) -> None:
-        super().__init__(database, rows, records, outbox, ids)
-        self._writer, self._clock = database.writer, database.clock
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        now = (self._clock.now() - EPOCH) // MICROSECOND
+        now = (self._database.clock.now() - EPOCH) // MICROSECOND
         until = now + plan.lease // MICROSECOND
         events = {stored.event.key: event_row(stored, now) for stored in plan.events}
         deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
@@ -73,7 +58,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             ids = as_json({event_id for _, event_id in old})
             return known_events_of(raw.execute(FIND_EVENTS, (ids,)).fetchall(), old)
 
-        known_events = await self._writer.transact(store_in_one_trip)
+        known_events = await self._database.writer.transact(store_in_one_trip)
         return None if known_events is None else arrivals(plan.events, known_events)
 
     async def finish(
@@ -87,7 +72,7 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
             if not succeeded or not isinstance(result.next_step, Succeeded):
                 return await super().finish(results, interruption_delay)
-        now = (self._clock.now() - EPOCH) // MICROSECOND
+        now = (self._database.clock.now() - EPOCH) // MICROSECOND
         fences = [
             (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
             for f in (result.fence for result in results)
@@ -99,5 +84,5 @@ class SqliteDeliveryStore(SqlDeliveryStore):
             raw.executemany(LOG, [attempts[place] for place in held])
             return set(held)
 
-        held = await self._writer.transact(succeed_in_one_trip)
+        held = await self._database.writer.transact(succeed_in_one_trip)
         return [result.fence for place, result in enumerate(results) if place not in held]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,13 +37,15 @@ from notification_core.ports.deliveries import (
 
 _REAPED_AT_ONCE = 2000
 
+AnyDatabase_co = TypeVar("AnyDatabase_co", bound=Database, covariant=True)
 
-class SqlDeliveryStore(DeliveryStore):
+
+class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     """Keeps events and deliveries in a SQL database."""
 
     def __init__(
         self,
-        database: Database,
+        database: AnyDatabase_co,
         rows: WebhookRows,
         records: RequestRecordRows,
         outbox: OutboxRows,
