@@ -13,7 +13,12 @@ import pytest
 from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("notification_core", "notification_adapters", "notification_entrypoints")
+PACKAGES = (
+    "notification_client",
+    "notification_core",
+    "notification_adapters",
+    "notification_entrypoints",
+)
 SOURCES = [ROOT / "notification_core", ROOT / "adapters", ROOT / "entrypoints"]
 
 IMPORT_THE_CORE = """
@@ -66,6 +71,13 @@ def test_the_whole_core_imports_attrs_and_cryptography_and_no_driver() -> None:
         "_cffi_backend",
         "_openssl",
     }
+
+
+def test_the_client_imports_aiohttp_and_msgspec_and_nothing_of_the_service() -> None:
+    brought = set(run("-c", "import sys, notification_client; print(*sys.modules)").split())
+    ours = {name.partition(".")[0] for name in brought if name.startswith("notification_")}
+    assert ours == {"notification_client"}
+    assert not brought & {"click", "cryptography", "jsonschema_rs", "sqlalchemy", "yaml"}
 
 
 def test_verifying_a_signature_costs_nothing_that_only_sending_needs() -> None:

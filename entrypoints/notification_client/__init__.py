@@ -1,0 +1,75 @@
+"""A client of the webhook delivery API for asyncio: publish events, manage webhooks, look back.
+
+It needs aiohttp and msgspec (the extra ``client``), and nothing else of this project::
+
+    async with NotificationClient("https://notify.example.com/api", api_key="whk_…") as client:
+        await client.publish(environment_id, [NewEvent("job-completed", {"job_id": "…"})])
+"""
+
+from notification_client.client import NotificationClient
+from notification_client.errors import (
+    ApiRefused,
+    ApiUnavailable,
+    ClientError,
+    FieldError,
+    NotAuthorized,
+    NotFound,
+    NotOurApi,
+    Outdated,
+)
+from notification_client.models import (
+    ApiKey,
+    AttemptError,
+    AuditEntry,
+    Delivery,
+    DeliveryWithAttempts,
+    Erasure,
+    EventSummary,
+    EventType,
+    EventWithDeliveries,
+    FilterTrial,
+    NewApiKey,
+    NewEvent,
+    PublishedEvent,
+    Replay,
+    ReplayCount,
+    Settings,
+    VerificationKey,
+    Webhook,
+    WebhookDraft,
+    WebhookLog,
+)
+from notification_client.transport import Transport
+
+__all__ = [
+    "ApiKey",
+    "ApiRefused",
+    "ApiUnavailable",
+    "AttemptError",
+    "AuditEntry",
+    "ClientError",
+    "Delivery",
+    "DeliveryWithAttempts",
+    "Erasure",
+    "EventSummary",
+    "EventType",
+    "EventWithDeliveries",
+    "FieldError",
+    "FilterTrial",
+    "NewApiKey",
+    "NewEvent",
+    "NotAuthorized",
+    "NotFound",
+    "NotOurApi",
+    "NotificationClient",
+    "Outdated",
+    "PublishedEvent",
+    "Replay",
+    "ReplayCount",
+    "Settings",
+    "Transport",
+    "VerificationKey",
+    "Webhook",
+    "WebhookDraft",
+    "WebhookLog",
+]

@@ -1,0 +1,68 @@
+"""What a call of the API can fail with."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with a field of a request, named as ``[3].data.status``."""
+
+    field: str
+    message: str
+
+
+class ClientError(Exception):
+    """Every error that this client raises."""
+
+
+class ApiUnavailable(ClientError):
+    """The API could not be reached, or asked to try again later, until the time was over.
+
+    ``status`` is that of its last response, None if there was none. An event that was being
+    published may be stored; publishing it again under its id is safe.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotOurApi(ClientError):
+    """Something else answers at the URL: check its host, port and path (``/api``)."""
+
+
+class ApiRefused(ClientError):
+    """The API refused a request; trying again does not help.
+
+    ``status`` is the HTTP status, ``code`` the number in the catalogue of errors, ``details`` name
+    the fields, and ``request_id`` finds the request in the server's log.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: int,
+        message: str,
+        details: Sequence[FieldError] = (),
+        request_id: str = "",
+    ) -> None:
+        named = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
+        super().__init__(f"{message} ({named})" if named else message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = tuple(details)
+        self.request_id = request_id
+
+
+class NotAuthorized(ApiRefused):
+    """The API key is missing or invalid (401), or does not allow this (403)."""
+
+
+class NotFound(ApiRefused):
+    """Nothing has this id, or not in an environment that the API key is for (404)."""
+
+
+class Outdated(ApiRefused):
+    """The webhook was changed since its ``etag`` was read (412): read it again."""

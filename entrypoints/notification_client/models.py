@@ -1,0 +1,319 @@
+"""What the API takes and returns. A field that is not set is ``None``; unknown ones are ignored.
+
+States, outcomes and reasons are plain text, so that a newer server's values can be read.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from notification_client.errors import FieldError
+
+
+class _SecretFree(msgspec.Struct, frozen=True):
+    """Leaves what may hold a secret out of its ``repr``, which lands in logs and tracebacks."""
+
+    def __repr__(self) -> str:
+        """Return the fields that are set, but for secrets."""
+        shown = ", ".join(
+            f"{name}={value!r}"
+            for name in self.__struct_fields__
+            if name not in _SECRET
+            and (value := getattr(self, name)) is not None
+            and value is not UNSET
+        )
+        return f"{type(self).__name__}({shown})"
+
+
+_SECRET = frozenset({"custom_headers", "key"})
+
+
+class Model(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
+    """What a response holds."""
+
+
+class NewEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event to publish: its type, and its data, which is anything that JSON can say.
+
+    Without an ``event_id`` the client makes one before the first try, so that no retry publishes
+    it twice.
+    """
+
+    event: str
+    data: Any
+    event_id: str | None = None
+    occurred_at: datetime | None = None
+
+
+class PublishedEvent(Model, frozen=True, kw_only=True):
+    """An event that is stored; a ``duplicate`` was stored before under the same id.
+
+    ``warnings`` tell what does not match the schema of its type.
+    """
+
+    event_id: str
+    duplicate: bool
+    warnings: list[FieldError] = []
+
+
+class EventType(Model, frozen=True, kw_only=True):
+    """A type of events, with the JSON Schema of its data."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    example: Any
+    summary: str | None = None
+    deprecated: bool = False
+
+
+class AttemptError(Model, frozen=True, kw_only=True):
+    """Why an attempt did not succeed: a code of a closed list, and words for a person."""
+
+    code: str
+    message: str
+
+
+class LastAttempt(Model, frozen=True, kw_only=True):
+    """The latest attempt of a webhook, or the latest that failed, which has an ``error``."""
+
+    log_id: UUID
+    delivery_id: UUID
+    event: str
+    at: datetime
+    http_code: int | None = None
+    duration_ms: float | None = None
+    error: AttemptError | None = None
+
+
+class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook to create, or what to replace one by."""
+
+    name: str
+    url: str
+    events: list[str]
+    method: str = "post"
+    description: str | None = None
+    disabled_until: datetime | None = None
+    custom_headers: dict[str, str] | None = None
+    filter: dict[str, Any] | None = None
+
+
+class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
+    """What to change of a webhook; None removes a field, and what is not given stays."""
+
+    name: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    method: str | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    disabled_until: datetime | UnsetType | None = UNSET
+    custom_headers: dict[str, str | None] | UnsetType | None = UNSET
+    filter: dict[str, Any] | UnsetType | None = UNSET
+
+
+class Webhook(Model, frozen=True, kw_only=True):
+    """A webhook; ``etag`` is the version that was read."""
+
+    webhook_id: UUID
+    environment_id: UUID
+    name: str
+    url: str
+    method: str
+    events: list[str]
+    created_at: datetime
+    updated_at: datetime
+    unknown_events: list[str] = []
+    description: str | None = None
+    disabled_until: datetime | None = None
+    disabled_reason: str | None = None
+    custom_headers: dict[str, str] = {}
+    filter: dict[str, Any] | None = None
+    last_triggered: LastAttempt | None = None
+    last_errored: LastAttempt | None = None
+    etag: str | None = None
+
+
+class SentRequest(Model, frozen=True, kw_only=True):
+    """The request of an attempt; custom header values are masked."""
+
+    method: str
+    url: str
+    headers: dict[str, Any]
+
+
+class ReceivedResponse(Model, frozen=True, kw_only=True):
+    """The response to an attempt; ``truncated`` says that its body was cut."""
+
+    http_code: int
+    headers: dict[str, Any]
+    body: str
+    truncated: bool
+
+
+class WebhookLog(Model, frozen=True, kw_only=True):
+    """An attempt that has ended; an interrupted one has no request, response or duration."""
+
+    log_id: UUID
+    webhook_id: UUID
+    delivery_id: UUID
+    event_id: str
+    event: str
+    attempt: int
+    outcome: str
+    started_at: datetime
+    error: AttemptError | None = None
+    request: SentRequest | None = None
+    response: ReceivedResponse | None = None
+    duration_ms: float | None = None
+    next_attempt_at: datetime | None = None
+
+
+class Delivery(Model, frozen=True, kw_only=True):
+    """An event on its way to a webhook."""
+
+    delivery_id: UUID
+    webhook_id: UUID
+    event_id: str
+    event: str
+    state: str
+    attempt: int
+    created_at: datetime
+    reason: str | None = None
+    origin: str | None = None
+    replay_id: UUID | None = None
+    next_attempt_at: datetime | None = None
+
+
+class DeliveryWithAttempts(Delivery, frozen=True, kw_only=True):
+    """A delivery with its attempts, the latest first."""
+
+    attempts: list[WebhookLog]
+
+
+class EventSummary(Model, frozen=True, kw_only=True):
+    """An event, with how many of its deliveries are in each state."""
+
+    event_id: str
+    event: str
+    occurred_at: datetime
+    stored_at: datetime
+    deliveries: dict[str, int]
+
+
+class EventWithDeliveries(Model, frozen=True, kw_only=True):
+    """An event with its deliveries."""
+
+    event_id: str
+    event: str
+    occurred_at: datetime
+    stored_at: datetime
+    deliveries: list[Delivery]
+
+
+class ReplayCount(Model, frozen=True, kw_only=True):
+    """How many deliveries a replay would make; not exact if there are very many."""
+
+    count: int
+    is_exact: bool
+
+
+class Replay(Model, frozen=True, kw_only=True):
+    """A replay: deliveries that are made again of the events of a time range."""
+
+    replay_id: UUID
+    webhook_id: UUID
+    since: datetime
+    until: datetime
+    states: list[str]
+    state: str
+    replayed: int
+    created_at: datetime
+    done_until: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class TriedEvent(Model, frozen=True, kw_only=True):
+    """A stored event, and whether a filter matches it."""
+
+    event_id: str
+    type: str
+    matched: bool
+    errors: list[FieldError]
+
+
+class FilterTrial(Model, frozen=True, kw_only=True):
+    """How many stored events a filter matches."""
+
+    tried: int
+    matched: int
+    results: list[TriedEvent]
+
+
+class VerificationKey(Model, frozen=True, kw_only=True):
+    """A public key that signatures verify with, in several forms."""
+
+    id: str
+    algorithm: str
+    status: str
+    hex: str
+    base64: str
+    pem: str
+    whpk: str
+    jwk: dict[str, str]
+    created_at: datetime
+    not_before: datetime
+    signature: dict[str, Any]
+    expires_at: datetime | None = None
+
+
+class Settings(Model, frozen=True, kw_only=True):
+    """The verification keys of an environment."""
+
+    public_verification_key: VerificationKey
+    verification_keys: list[VerificationKey]
+
+
+class ApiKey(Model, frozen=True, kw_only=True):
+    """An API key, without its text. ``environments`` are ids, or ``all``."""
+
+    key_id: UUID
+    name: str
+    scope: str
+    environments: list[UUID] | str
+    state: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class NewApiKey(ApiKey, frozen=True, kw_only=True):
+    """An API key that was just created; its ``key`` is shown this once."""
+
+    key: str
+
+
+class Erasure(Model, frozen=True, kw_only=True):
+    """How far the erasure of an environment is."""
+
+    environment_id: UUID
+    state: str
+    requested_at: datetime
+    erased: int
+    ended_at: datetime | None = None
+
+
+class AuditEntry(Model, frozen=True, kw_only=True):
+    """Who changed what, and when."""
+
+    entry_id: UUID
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    subject: str
+    request_id: str
+    environment_id: UUID | None = None
