@@ -1,7 +1,8 @@
 """Between values and JSON: the one place that knows how the API writes what the core holds.
 
-Fields that are None are left out. Instants are RFC 3339 in UTC. Values of custom headers are
-masked here, all of them unless a writer is to see some, so that no way out of the API forgets it.
+Fields that are None are left out. Instants are RFC 3339 in UTC, durations as Go writes them.
+Values of custom headers are masked here, all of them unless a writer is to see some, so that no way
+out of the API forgets it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from notification_core.model.api_key import ApiKey, KeyState
 from notification_core.model.caller import Scope
 from notification_core.model.custom_headers import masked, without_secrets
 from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequest
+from notification_core.model.durations import format_duration, parse_duration
 from notification_core.model.erasure import Erasure
 from notification_core.model.event_types import EventType
 from notification_core.model.read_models import (
@@ -32,6 +34,7 @@ from notification_core.model.read_models import (
 )
 from notification_core.model.replay import Replay
 from notification_core.model.request_records import AuditEntry
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
@@ -101,9 +104,11 @@ class ApiConverter:
 
     def __init__(self, zone: tzinfo) -> None:
         self._converter = make_converter()
+        self._converter.register_unstructure_hook(timedelta, format_duration)
         _register_webhooks(self._converter)
         _register_deliveries(self._converter)
         _register_administration(self._converter)
+        self._converter.register_structure_hook(timedelta, lambda text, _: parse_duration(text))
         self._converter.register_structure_hook(
             WebhookDraft,
             make_dict_structure_fn(
@@ -198,6 +203,7 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
 
     A field of a webhook that is not named here is written as it is, if it has a value.
     """
+    _register(converter, RetryOverrides, _cattrs_omit_if_default=True)
     _register(
         converter,
         Webhook,

@@ -38,10 +38,18 @@ _FIXED_HEADERS: Headers = (
 
 @frozen
 class DeliveryRules:
-    """What holds for every attempt: its time limit and the retries after it."""
+    """What holds for every attempt: its time limit and the retries after it.
+
+    A webhook may have retries of its own, and a time limit that is shorter.
+    """
 
     timeout: timedelta
     retries: RetryPolicy
+
+    def timeout_for(self, webhook: Webhook) -> timedelta:
+        """Return the time limit of a webhook's attempts, which leases are reckoned with."""
+        # The installation's may have become shorter since the webhook's was set.
+        return min(webhook.timeout or self.timeout, self.timeout)
 
 
 class AttemptMaker:
@@ -64,9 +72,16 @@ class AttemptMaker:
         self._random = random
 
     async def make(
-        self, delivery: ClaimedDelivery, webhook: Webhook, keys: Sequence[SigningKey]
+        self,
+        delivery: ClaimedDelivery,
+        webhook: Webhook,
+        keys: Sequence[SigningKey],
+        get_latest: Callable[[], Webhook] | None = None,
     ) -> AttemptResult:
-        """Send one request, signed with these keys, and return what it came to."""
+        """Send one request, signed with these keys, and return what it came to.
+
+        If it fails, the next step is by the webhook as ``get_latest`` returns it then.
+        """
         start = self._clock.monotonic()
         started_at = self._clock.now()
         fence = delivery.fence
@@ -85,7 +100,7 @@ class AttemptMaker:
         )
         response = None
         try:
-            response = await self._sender.send(request, self.rules.timeout)
+            response = await self._sender.send(request, self.rules.timeout_for(webhook))
             error = error_in(response)
         except SendingFailed as failure:
             error = failure.error
@@ -103,10 +118,20 @@ class AttemptMaker:
         )
         next_step: NextStep = Succeeded()
         if error is not None:
-            policy, failures, now = self.rules.retries, delivery.failures, self._clock.now()
-            jitter = self._random()
-            next_step = next_step_after(policy, failures, error, response, now=now, jitter=jitter)
+            latest = get_latest() if get_latest else webhook
+            next_step = self._after_failure(delivery.failures, error, response, latest)
         return AttemptResult(fence, attempt, next_step, webhook.version)
+
+    def _after_failure(
+        self,
+        failures: int,
+        error: AttemptError,
+        response: ReceivedResponse | None,
+        webhook: Webhook,
+    ) -> NextStep:
+        policy, now = self.rules.retries.overridden_by(webhook.retry), self._clock.now()
+        jitter = self._random()
+        return next_step_after(policy, failures, error, response, now=now, jitter=jitter)
 
     def interrupted(self, delivery: ClaimedDelivery, webhook: Webhook) -> AttemptResult:
         """Return the result of an attempt of which nobody knows how far it came."""

@@ -240,7 +240,9 @@ class DeliveryRunner(DirectDispatch):
         if delivery.fence.attempt == 1:
             self._observe_first_attempt(delivery, request)
         try:
-            result = await self._attempts.make(delivery, webhook_queue.webhook, keys)
+            result = await self._attempts.make(
+                delivery, webhook_queue.webhook, keys, lambda: webhook_queue.webhook
+            )
         except ResourceShort as shortage:
             self.queue.cancel(request)
             self._pause(queued, shortage)

@@ -300,11 +300,14 @@ class FairQueue:
         return is_news
 
     def stale(self) -> list[UUID]:
-        """Return the webhooks to be read again before more of their deliveries are sent."""
+        """Return the webhooks to be read again before more of their deliveries are sent.
+
+        Those of requests in flight are among them: if they fail, the webhook says what is next.
+        """
         return [
             webhook_id
             for webhook_id, queue in self._queues.items()
-            if (queue.waiting or queue.prefetched) and not self.is_current(queue)
+            if (queue.waiting or queue.prefetched or queue.in_flight) and not self.is_current(queue)
         ]
 
     def refresh(

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from math import inf
 
-from attrs import frozen
+from attrs import asdict, evolve, frozen
 
 from notification_core.model.delivery import (
     AttemptError,
@@ -13,6 +14,7 @@ from notification_core.model.delivery import (
     ReceivedResponse,
     Retry,
 )
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.webhook import DisabledReason
 
 JITTER = 0.2
@@ -34,13 +36,22 @@ class RetryPolicy:
     """How often and when a failed delivery is tried again.
 
     The first retry comes ``interval`` after the failure, each further one ``backoff`` times
-    later than the one before; after ``max_retries`` of them the delivery has failed.
+    later than the one before, but not later than ``max_interval``; after ``max_retries`` of them
+    the delivery has failed.
     """
 
     max_retries: int = 3
     interval: timedelta = timedelta(seconds=1)
     backoff: float = 1.0
+    max_interval: timedelta = LONGEST_DELAY
     retry_after_max: timedelta = timedelta(hours=1)
+
+    def overridden_by(self, overrides: RetryOverrides | None) -> "RetryPolicy":
+        """Return the policy of a webhook: what it does not say itself is as it is here."""
+        if overrides is None:
+            return self
+        own = asdict(overrides, filter=lambda _, value: value is not None)
+        return evolve(self, **own)
 
     def after_failure(
         self, failures: int, jitter: float, retry_after: timedelta | None = None
@@ -54,9 +65,11 @@ class RetryPolicy:
             return Failed()
         try:
             seconds = self.interval.total_seconds() * self.backoff**failures
-            delay = min(timedelta(seconds=seconds * (1 + JITTER * jitter)), LONGEST_DELAY)
         except OverflowError:
-            delay = LONGEST_DELAY
+            seconds = inf
+        # The bound first: retries at the longest interval are still spread.
+        seconds = min(seconds, self.max_interval.total_seconds()) * (1 + JITTER * jitter)
+        delay = min(timedelta(seconds=seconds), LONGEST_DELAY)
         return Retry(max(delay, min(retry_after or timedelta(), self.retry_after_max)))
 
 

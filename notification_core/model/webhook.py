@@ -7,6 +7,8 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from notification_core.model.retry_overrides import RetryOverrides
+
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """Until when a webhook is disabled that the system itself disabled."""
 
@@ -36,8 +38,9 @@ class Webhook:
     """A subscription of one environment: where to send which event types.
 
     ``custom_headers`` are in clear here; storage encrypts their values. ``filter`` is the JSON text
-    of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``version``
-    grows with each change of the row. ``deleted_at`` is set on a tombstone.
+    of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``retry``
+    and ``timeout`` take the place of the installation's. ``version`` grows with each change of the
+    row. ``deleted_at`` is set on a tombstone.
     """
 
     webhook_id: UUID
@@ -54,6 +57,8 @@ class Webhook:
     disabled_at: datetime | None = None
     custom_headers: Mapping[str, str] = field(factory=dict, repr=False)
     filter: str | None = None
+    retry: RetryOverrides | None = None
+    timeout: timedelta | None = None
     version: int = 1
     deleted_at: datetime | None = None
 

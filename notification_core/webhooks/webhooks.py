@@ -1,7 +1,7 @@
 """Webhooks: what a customer may make of one, and what a change of one brings about."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from attrs import asdict, evolve, field, frozen
@@ -20,6 +20,11 @@ from notification_core.model.custom_headers import check_custom_headers, restore
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.model.event_types import EventCatalogue
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
+from notification_core.model.retry_overrides import (
+    RetryOverrides,
+    validate_retry,
+    validate_timeout,
+)
 from notification_core.model.text import validate_text
 from notification_core.model.webhook import Method, Webhook
 from notification_core.ports.clock import Clock
@@ -48,6 +53,8 @@ class WebhookDraft:
     method: Method = Method.POST
     description: str | None = None
     filter: str | None = None
+    retry: RetryOverrides | None = None
+    timeout: timedelta | None = None
     disabled_until: datetime | None = None
     custom_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -58,13 +65,14 @@ class WebhookRules:
 
     ``reserved_headers`` are the names of the configured signature headers; the event types that
     can be subscribed to are those of the ``catalogue``; an environment has at most
-    ``max_webhooks``.
+    ``max_webhooks``; a webhook's own time limit for an attempt is at most ``max_timeout``.
     """
 
     destinations: DestinationPolicy
     reserved_headers: Collection[str]
     catalogue: EventCatalogue
     max_webhooks: int
+    max_timeout: timedelta
 
 
 class WebhookService:
@@ -285,3 +293,7 @@ def _errors(
                 yield Detail("disabled_until", problem)
     if draft.custom_headers is not None:
         yield from check_custom_headers(draft.custom_headers, rules.reserved_headers)
+    if draft.retry is not None:
+        yield from validate_retry(draft.retry)
+    if draft.timeout is not None:
+        yield from validate_timeout(draft.timeout, rules.max_timeout)

@@ -16,6 +16,7 @@ from notification_core.model.delivery import (
     Failed,
     Succeeded,
 )
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
 from tests.contracts.harness import DELAY, Harness
 
@@ -27,6 +28,10 @@ FULL: dict[str, Any] = {
     "method": Method.PATCH,
     "description": "line\nline",
     "filter": '{"const":"\\u0000 é 😀"}',
+    "retry": RetryOverrides(
+        0, timedelta(milliseconds=100), 1.5, timedelta(hours=1, microseconds=1)
+    ),
+    "timeout": timedelta(milliseconds=250, microseconds=1),
     "disabled_until": datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=UTC),
     "disabled_reason": DisabledReason.GONE,
     "disabled_at": datetime(1969, 5, 6, 7, 8, 9, 1, tzinfo=UTC),

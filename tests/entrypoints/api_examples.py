@@ -23,6 +23,8 @@ FULL: dict[str, Any] = {
     "disabled_until": "2031-12-24T18:00:00.5Z",
     "custom_headers": {"Authorization": "Bearer 5f1d7a", "X-Tenant": "north"},
     "filter": {"properties": {"data": {"required": ["status"]}}},
+    "retry": {"max_retries": 8, "interval": "10s", "backoff": 1.5, "max_interval": "6h"},
+    "timeout": "500ms",
 }
 JOB = {
     "job_id": "c2f1b7de-40a8-4f3b-8f6f-5b8e6d1a9b21",

@@ -43,13 +43,14 @@ class StoredEvent:
 
 @frozen
 class StoredWebhook:
-    """A webhook in storage, the deleted ones too."""
+    """A webhook in storage, the deleted ones too; ``max_retries`` where it has its own."""
 
     webhook_id: str
     environment_id: str
     events: frozenset[str]
     created_at: datetime
     deleted_at: datetime | None = None
+    max_retries: int | None = None
 
 
 @frozen

@@ -43,6 +43,12 @@ class Run:
     attempts: Mapping[str, Sequence[StoredAttempt]]
     logged: Mapping[tuple[str, int], StoredAttempt]
     seen: Mapping[str, Sequence[Seen]]
+    own_retries: Mapping[str, int]
+
+    def max_retries(self, delivery_id: str) -> int:
+        """Return how often a delivery may be retried: by its webhook, or as all of the run."""
+        delivery, allowed = self.deliveries.get(delivery_id), self.history.allowed.max_retries
+        return self.own_retries.get(delivery.webhook_id, allowed) if delivery else allowed
 
 
 def indexed(history: History) -> Run:
@@ -59,6 +65,11 @@ def indexed(history: History) -> Run:
         attempts={key: sorted(all_, key=lambda one: one.number) for key, all_ in attempts.items()},
         logged={(one.delivery_id, one.number): one for one in stored.attempts},
         seen=_grouped(history.seen, lambda one: one.delivery_id),
+        own_retries={
+            one.webhook_id: one.max_retries
+            for one in stored.webhooks
+            if one.max_retries is not None
+        },
     )
 
 
@@ -121,7 +132,7 @@ def _may_fail(run: Run, delivery: StoredDelivery) -> bool:
     failures = sum(one.outcome == "failed" for one in attempts)
     latest = attempts[-_MOST_INTERRUPTIONS:]
     return (
-        failures > run.history.allowed.max_retries
+        failures > run.max_retries(delivery.delivery_id)
         or any(one.error in _ENDS_AT_ONCE for one in attempts[-1:])
         or interruptions(latest) == _MOST_INTERRUPTIONS
     )
@@ -150,7 +161,7 @@ def doubled(run: Run) -> Iterator[str]:
     yield from _doubled_deliveries(run)
     for delivery_id, seen in run.seen.items():
         cut_off = interruptions(run.attempts.get(delivery_id, ()))
-        if len(seen) > 1 + run.history.allowed.max_retries + cut_off:
+        if len(seen) > 1 + run.max_retries(delivery_id) + cut_off:
             yield f"delivery {delivery_id}: {len(seen)} requests, {cut_off} interruptions"
         unheard = _unheard(run, delivery_id)
         if (arrived := _arrived(seen)) > 1 + cut_off + unheard:

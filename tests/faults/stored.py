@@ -24,7 +24,9 @@ from tests.faults.history import (
 UNFINISHED = "SELECT count(*) FROM deliveries WHERE state = 'pending' OR worker IS NOT NULL"
 
 _EVENTS = "SELECT event_id, environment_id, type, stored_at, body FROM events"
-_WEBHOOKS = "SELECT webhook_id, environment_id, events, created_at, deleted_at FROM webhooks"
+_WEBHOOKS = """
+SELECT webhook_id, environment_id, events, created_at, deleted_at, retry FROM webhooks
+"""
 _DELIVERIES = """
 SELECT delivery_id, webhook_id, environment_id, event_id, state, attempt, worker IS NOT NULL,
   reason, origin
@@ -84,13 +86,14 @@ def _events(rows: Iterable[_Row], values: _Values) -> Iterator[StoredEvent]:
 
 
 def _webhooks(rows: Iterable[_Row], values: _Values) -> Iterator[StoredWebhook]:
-    for webhook_id, environment_id, events, created_at, deleted_at in rows:
+    for webhook_id, environment_id, events, created_at, deleted_at, retry in rows:
         yield StoredWebhook(
             values.id(webhook_id),
             values.id(environment_id),
             frozenset(json.loads(events)),
             values.at(created_at),
             None if deleted_at is None else values.at(deleted_at),
+            None if retry is None else json.loads(retry)["max_retries"],
         )
 
 

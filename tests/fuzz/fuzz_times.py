@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import atheris
 
 with atheris.instrument_imports():
-    from notification_core.model.retry_policy import parse_retry_after
-    from notification_entrypoints.config.durations import (
+    from notification_core.model.durations import (
         MAX_DURATION,
         format_duration,
         parse_duration,
     )
+    from notification_core.model.retry_policy import parse_retry_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -73,6 +73,7 @@ WEBHOOK_RULES: Final = WebhookRules(
     reserved_headers=SIGNATURE_HEADERS.names,
     catalogue=CATALOGUE,
     max_webhooks=100_000,
+    max_timeout=TIMEOUT,
 )
 DELIVERY_RULES: Final = DeliveryRules(TIMEOUT, RetryPolicy(max_retries=3, interval=INTERVAL))
 DISPATCH_RULES: Final = DispatchRules(Bounds(), LEASE, poll_interval=timedelta(seconds=1))

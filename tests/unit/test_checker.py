@@ -225,6 +225,10 @@ VIOLATIONS: dict[str, tuple[str, Callable[[], History]]] = {
         "doubled",
         lambda: evolve(GOOD, allowed=evolve(GOOD.allowed, max_retries=0)),
     ),
+    "more requests than its webhook has retries": (
+        "doubled",
+        lambda: stored(webhooks=[evolve(one, max_retries=0) for one in GOOD.stored.webhooks]),
+    ),
     "two deliveries for one webhook": (
         "doubled",
         lambda: stored(

@@ -38,6 +38,7 @@ _BOUNDS = {
 }
 _FORMATS = {
     "date-time": "a date and time of RFC 3339, such as 2026-01-31T09:30:00Z",
+    "go-duration": "a duration, such as 250ms, 1m30s or 2h",
     "uuid": "a UUID, such as 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10",
 }
 

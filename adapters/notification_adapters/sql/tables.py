@@ -87,6 +87,9 @@ webhooks = sa.Table(
     sa.Column("deleted_at", Instant),
     # A JSON Schema; none where all events are wanted.
     sa.Column("filter", sa.Text),
+    # A JSON object of what it has of its own; none where all is as the installation has it.
+    sa.Column("retry", sa.Text),
+    sa.Column("timeout_us", sa.BigInteger),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
 )
 

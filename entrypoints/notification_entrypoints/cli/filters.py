@@ -1,7 +1,6 @@
 """Filters on the command line: read from a file, and tried on what is stored."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
@@ -9,7 +8,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.options import ID, examples, json_object
 from notification_entrypoints.cli.terminal import (
     json_option,
     output,
@@ -39,29 +38,12 @@ class _FilterTrial(msgspec.Struct):
     results: list[_TriedEvent]
 
 
-def _filter(
-    _context: click.Context, _parameter: click.Parameter, text: str | None
-) -> dict[str, object] | None:
-    if not text:
-        return None if text is None else {}
-    try:
-        content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-        schema = msgspec.json.decode(content)
-    except OSError as error:
-        raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"This is not JSON: {error}.") from error
-    if not isinstance(schema, dict):
-        raise click.BadParameter("Give a JSON Schema that is an object.")
-    return schema
-
-
 def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Command], _Command]:
     """Return the option of a filter; ``extra`` ends the sentence of its help."""
     what = "A JSON Schema of the bodies to send: @FILE, or the JSON itself"
     return click.option(
         "--filter",
-        callback=_filter,
+        callback=json_object,
         required=required,
         metavar="@FILE",
         help=what + extra,

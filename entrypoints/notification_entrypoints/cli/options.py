@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import click
+import msgspec
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.validation import id_error
-from notification_entrypoints.config.durations import parse_duration
+from notification_core.model.durations import parse_duration
 
 _PROGRAM = "notification-management"
 _MOST_WORKERS = 64
@@ -87,6 +88,24 @@ def time_to_come(
     if at.tzinfo and at <= SystemClock().now():
         raise click.BadParameter("This time is over: give one to come.")
     return text
+
+
+def json_object(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> dict[str, object] | None:
+    """Return the JSON object of an option, given itself or as ``@file``; an empty text is one."""
+    if not text:
+        return None if text is None else {}
+    try:
+        content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        value = msgspec.json.decode(content)
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"This is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter("Give a JSON object.")
+    return value
 
 
 workers_option = click.option(

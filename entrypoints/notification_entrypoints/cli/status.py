@@ -9,11 +9,11 @@ import click
 import msgspec
 from rich.live import Live
 
+from notification_core.model.durations import format_duration
 from notification_entrypoints.cli.client import Api, ApiClient, ask, ops_option
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import fields, json_option, output, print_json, run
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
-from notification_entrypoints.config.durations import format_duration
 
 _PAUSE_SECONDS = 1.0
 

@@ -13,6 +13,7 @@ from notification_entrypoints.cli.filters import filter_option, try_filter
 from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
+from notification_entrypoints.cli.retries import retry_options
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
@@ -113,6 +114,8 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
         "  --event job-completed --event pipeline-completed --header 'X-Tenant: north'",
         "webhooks create --environment ID --url https://example.com/hook \\",
         "  --filter @failed.json",
+        "webhooks create --environment ID --url https://example.com/hook --timeout 5s \\",
+        '  --retry \'{"max_retries": 8, "interval": "10s", "backoff": 4}\'',
     ),
 )
 @_environment
@@ -123,6 +126,7 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
 @_description
 @_headers
 @filter_option(extra=" (default: all).")
+@retry_options(extra=" (default: the installation's)")
 @json_option
 @api_option
 @asynchronous
@@ -132,17 +136,14 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
     url: str,
     name: str | None,
     events: tuple[str, ...],
-    method: str,
-    description: str | None,
     headers: dict[str, str],
-    filter: _Fields | None,  # noqa: A002 - the option's name is the field's
     api: Api,
     as_json: bool,
+    **options: object,
 ) -> None:
     """Create a webhook; without --event it gets all event types there are."""
-    draft: _Fields = {"name": name or url[:256], "url": url, "method": method}
-    draft |= {"events": list(events)} | _given(description=description, custom_headers=headers)
-    draft |= _given(filter=filter)
+    draft: _Fields = {"name": name or url[:256], "url": url, "events": list(events)}
+    draft |= _given(custom_headers=headers, **options)
     async with ApiClient(api) as client:
         draft["events"] = draft["events"] or await event_types(client)
         body = msgspec.json.encode(draft)
@@ -187,6 +188,7 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     "--remove-header", "removed", multiple=True, metavar="NAME", help="A header to send no more."
 )
 @filter_option(extra="; an empty one removes it.")
+@retry_options(extra="; an empty one goes back to the installation's")
 @json_option
 @api_option
 def update_webhook(
@@ -200,8 +202,9 @@ def update_webhook(
 ) -> None:
     """Change what is given and leave the rest as it is.
 
-    --event replaces all event types, --filter the whole filter; an empty --description or --filter
-    removes it; --header adds a header or replaces its value.
+    --event replaces all event types, --filter and --retry the whole of theirs; an empty
+    --description, --filter, --retry or --timeout removes it; --header adds a header or replaces its
+    value.
     """
     changes = {name: value for name, value in options.items() if value not in (None, ())}
     if not changes and not headers and not removed:

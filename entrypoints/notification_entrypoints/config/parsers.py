@@ -16,9 +16,9 @@ from attrs import frozen
 from notification_adapters.http.proxy import parse_proxy
 from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_core.model.destinations import parse_hosts, parse_networks
+from notification_core.model.durations import MAX_DURATION, format_duration, parse_duration
 from notification_core.model.event_types import EventCatalogue
 from notification_core.model.nat64 import parse_nat64_prefixes
-from notification_entrypoints.config.durations import MAX_DURATION, format_duration, parse_duration
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

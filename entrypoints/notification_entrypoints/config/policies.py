@@ -22,6 +22,7 @@ def webhook_rules(settings: Settings) -> WebhookRules:
         reserved_headers=settings.webhooks.signature_headers.names,
         catalogue=settings.event.catalogue,
         max_webhooks=settings.webhooks.max_per_environment,
+        max_timeout=settings.webhooks.write_timeout,
     )
 
 

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from notification_core.errors import Detail, InvalidSettings
+from notification_core.model.durations import format_duration
 from notification_core.signing.signatures import SignatureHeaders
-from notification_entrypoints.config.durations import format_duration
 from notification_entrypoints.config.groups import (
     ApiSettings,
     DbSettings,

@@ -16,7 +16,7 @@ from attrs import Factory, field, fields, frozen
 
 from notification_core.errors import Detail
 from notification_core.model.custom_headers import MASK
-from notification_entrypoints.config.durations import format_duration
+from notification_core.model.durations import format_duration
 from notification_entrypoints.config.parsers import Parser
 
 T = TypeVar("T")

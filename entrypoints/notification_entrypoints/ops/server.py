@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from attrs import asdict, frozen
 
 from notification_core.errors import NotificationError
-from notification_entrypoints.config.durations import format_duration
+from notification_core.model.durations import format_duration
 from notification_entrypoints.observability.metric_registry import CONTENT_TYPE
 
 Check = Callable[[], Awaitable[None]]

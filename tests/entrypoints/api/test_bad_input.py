@@ -88,6 +88,20 @@ WRONG_DRAFTS = {
         but(custom_headers={"X-A": "1", "x-a": "2"}), "custom_headers.x-a", "give it once"
     ),
     "filter that is none": Wrong(but(filter="failed"), "filter", "Give an object"),
+    "retries that are a number": Wrong(but(retry=3), "retry", "Give an object"),
+    "retries that say nothing": Wrong(but(retry={}), "retry", "leave the field out"),
+    "retries with a stranger": Wrong(but(retry={"delay": "1s"}), "retry.delay", "max_interval"),
+    "too many retries": Wrong(but(retry={"max_retries": 21}), "retry.max_retries", "20 or less"),
+    "interval of ISO": Wrong(but(retry={"interval": "PT1S"}), "retry.interval", "such as 250ms"),
+    "interval of a number": Wrong(but(retry={"interval": 1}), "retry.interval", "Give a string"),
+    "short interval": Wrong(but(retry={"interval": "99ms"}), "retry.interval", "100ms to 24h"),
+    "long interval": Wrong(but(retry={"interval": "25h"}), "retry.interval", "100ms to 24h"),
+    "small backoff": Wrong(but(retry={"backoff": 0.5}), "retry.backoff", "1 or more"),
+    "longest below the first": Wrong(
+        but(retry={"interval": "2h", "max_interval": "1h"}), "retry.max_interval", "2h to 168h"
+    ),
+    "time limit that is none": Wrong(but(timeout="soon"), "timeout", "such as 250ms"),
+    "time limit beyond ours": Wrong(but(timeout="1001ms"), "timeout", "100ms to 1s"),
     "filter that is null": Wrong(but(filter=None), "filter", "Leave the field out"),
     "filter with a reference": Wrong(
         but(filter={"not": {"$ref": "#"}}), "filter.not.$ref", "Write the schema where"

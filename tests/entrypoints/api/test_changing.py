@@ -44,7 +44,10 @@ class TestPatch:
     async def test_a_null_takes_a_field_away(
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:
-        names = ("description", "disabled_until", "custom_headers", "filter")
+        names = (
+            *("description", "disabled_until", "custom_headers", "filter"),
+            *("retry", "timeout"),
+        )
         changed = await patch(api, webhook, dict.fromkeys(names))
         assert not changed.json.keys() & set(names)
 
@@ -53,6 +56,14 @@ class TestPatch:
     ) -> None:
         assert webhook["method"] == "put"
         assert (await patch(api, webhook, {"method": None})).json["method"] == "post"
+
+    async def test_retries_are_merged_and_a_null_gives_one_back_to_the_installation(
+        self, api: CheckedClient, webhook: dict[str, Any]
+    ) -> None:
+        changed = await patch(api, webhook, {"retry": {"backoff": None, "max_retries": 2}})
+        left = {"max_retries": 2, "interval": "10s", "max_interval": "6h"}
+        assert changed.json["retry"] == left
+        assert changed.json["timeout"] == webhook["timeout"]
 
     async def test_a_filter_is_merged_at_every_level_and_replaced_by_a_put(
         self, api: CheckedClient, webhook: dict[str, Any]

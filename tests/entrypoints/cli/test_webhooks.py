@@ -284,6 +284,28 @@ FILTER = {"properties": {"data": {"properties": {"status": {"const": "failed"}}}
 CREATE = ["webhooks", "create", "--environment", ENVIRONMENT, "--url", "https://example.com/hook"]
 
 
+class TestRetries:
+    def test_a_webhook_is_created_with_retries_and_a_time_limit_of_its_own(
+        self, api: FakeApi
+    ) -> None:
+        api.responds("POST", LIST, (201, WEBHOOK))
+        own = {"max_retries": 8, "interval": "10s"}
+        given = ["--retry", json.dumps(own), "--timeout", "5s"]
+        assert main([*CREATE, "--event", "job-completed", *given]) == 0
+        sent = json.loads(api.bodies()[0])
+        assert (sent["retry"], sent["timeout"]) == (own, "5s")
+
+    def test_an_update_replaces_them_and_empty_ones_remove_them(self, api: FakeApi) -> None:
+        stored = WEBHOOK | {"retry": {"max_retries": 8}, "timeout": "5s"}
+        api.responds("GET", ONE, (200, stored), (200, stored))
+        api.responds("PUT", ONE, (200, WEBHOOK), (200, WEBHOOK))
+        assert main(["webhooks", "update", ID, "--retry", '{"backoff": 2}']) == 0
+        assert main(["webhooks", "update", ID, "--retry", "", "--timeout", ""]) == 0
+        first, second = (json.loads(body) for body in api.bodies("PUT"))
+        assert (first["retry"], first["timeout"]) == ({"backoff": 2}, "5s")
+        assert not second.keys() & {"retry", "timeout"}
+
+
 class TestFilters:
     def test_a_webhook_is_created_with_the_filter_of_a_file(
         self, api: FakeApi, tmp_path: Path
@@ -309,7 +331,11 @@ class TestFilters:
 
     @pytest.mark.parametrize(
         ("given", "says"),
-        [("@missing.json", "missing.json cannot be read"), ("{", "not JSON"), ("[]", "an object")],
+        [
+            ("@missing.json", "missing.json cannot be read"),
+            ("{", "not JSON"),
+            ("[]", "a JSON object"),
+        ],
     )
     def test_a_filter_that_is_none_is_refused_before_anything_is_asked(
         self, api: FakeApi, capsys: Output, given: str, says: str

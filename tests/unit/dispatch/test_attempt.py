@@ -18,6 +18,7 @@ from notification_core.model.delivery import (
     Retry,
     Succeeded,
 )
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.model.webhook import DisabledReason, Method
@@ -45,6 +46,18 @@ class SlowSender(ScriptedSender):
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
         await self._clock.advance(3)
         self._clock.jump(-timedelta(hours=1))
+        return await super().send(request, timeout)
+
+
+class TimedSender(ScriptedSender):
+    """A sender that remembers how long each request might take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[timedelta] = []
+
+    async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the port's
+        self.timeouts.append(timeout)
         return await super().send(request, timeout)
 
 
@@ -131,6 +144,39 @@ async def test_a_failure_is_logged_and_retried_after_the_interval_and_some_jitte
 async def test_the_last_retry_ends_the_delivery_as_failed() -> None:
     _, result = await _attempt(500, failures=3)
     assert result.next_step == Failed()
+
+
+async def test_a_webhooks_own_retries_and_time_limit_take_the_place_of_the_installations() -> None:
+    clock, sender = ManualClock(), TimedSender()
+    maker = attempts(clock, sender)
+    own = attrs.evolve(
+        WEBHOOK,
+        retry=RetryOverrides(max_retries=1, interval=timedelta(minutes=1)),
+        timeout=timedelta(seconds=2),
+    )
+    sender.respond(own.url, 500)
+    result = await maker.make(a_delivery(own), own, KEYS)
+    assert result.next_step == Retry(timedelta(seconds=66))
+    assert sender.timeouts == [timedelta(seconds=2)]
+    result = await maker.make(a_delivery(own, failures=1), own, KEYS)
+    assert result.next_step == Failed()
+
+
+async def test_a_time_limit_that_is_longer_than_the_installations_by_now_does_not_hold() -> None:
+    sender = TimedSender()
+    own = attrs.evolve(WEBHOOK, timeout=RULES.timeout + timedelta(seconds=1))
+    await attempts(ManualClock(), sender).make(a_delivery(own), own, KEYS)
+    assert sender.timeouts == [RULES.timeout]
+
+
+async def test_the_retries_that_a_webhook_has_at_the_time_of_the_failure_hold() -> None:
+    sender = ScriptedSender()
+    sender.respond(WEBHOOK.url, 500)
+    changed = attrs.evolve(WEBHOOK, retry=RetryOverrides(max_retries=0), version=2)
+    maker = attempts(ManualClock(), sender)
+    result = await maker.make(a_delivery(WEBHOOK), WEBHOOK, KEYS, lambda: changed)
+    assert result.next_step == Failed()
+    assert result.webhook_version == WEBHOOK.version
 
 
 async def test_a_request_without_a_response_is_logged_with_the_reason() -> None:

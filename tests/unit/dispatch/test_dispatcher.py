@@ -26,6 +26,7 @@ from notification_core.model.delivery import (
     ErrorCode,
 )
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.replays.replay_runner import MAX_WAITING
 from tests.support.assembly import DELIVERY_RULES, DISPATCH_RULES, MemoryApp
@@ -181,6 +182,21 @@ async def test_ports_that_one_receiver_uses_up_do_not_hold_up_others(app: Memory
     await app.publish(20)
     await app.until(lambda: len(app.sent_to(other)) == 20)
     await app.dispatcher.check()
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_failure_is_retried_as_its_webhook_says_by_then(
+    app: MemoryApp, *, here: bool
+) -> None:
+    webhook = await app.add_webhook()
+    app.sender.respond(webhook.url, Hang.HANG)
+    await app.publish()
+    await app.until(lambda: app.sender.in_flight == 1)
+    await change(app, attrs.evolve(webhook, retry=RetryOverrides(max_retries=0)), here=here)
+    await app.clock.advance(2 * POLL)
+    app.sender.release(webhook.url, 500)
+    await app.until(app.stored_attempts)
+    assert app.states() == {DeliveryState.FAILED}
 
 
 async def test_410_disables_the_webhook_and_nothing_more_is_sent_to_it(app: MemoryApp) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,11 @@ from notification_core.model.delivery import (
     NextStep,
     ReceivedResponse,
     Retry,
+)
+from notification_core.model.retry_overrides import (
+    RetryOverrides,
+    validate_retry,
+    validate_timeout,
 )
 from notification_core.model.retry_policy import (
     LONGEST_DELAY,
@@ -66,6 +72,84 @@ def test_a_retry_is_never_early_at_most_a_fifth_late_and_never_beyond_the_cap(
         assert delay <= timedelta(seconds=meant * 1.2) + SLACK
     else:
         assert delay == LONGEST_DELAY
+
+
+@given(INTERVALS, st.floats(1, 10), st.integers(0, 20), JITTERS, INTERVALS)
+def test_a_retry_comes_no_later_than_the_longest_interval_and_its_jitter(
+    interval: timedelta, backoff: float, failures: int, jitter: float, longest: timedelta
+) -> None:
+    policy = RetryPolicy(20, interval, backoff)
+    bounded = evolve(policy, max_interval=longest)
+    if failures == policy.max_retries:
+        assert bounded.after_failure(failures, jitter) == Failed()
+        return
+    meant = min(interval.total_seconds() * backoff**failures, longest.total_seconds())
+    delay = _delay(bounded.after_failure(failures, jitter)).total_seconds()
+    assert meant - 1e-5 <= delay <= meant * 1.2 + 1e-5
+
+
+OWN = st.builds(
+    RetryOverrides,
+    st.none() | st.integers(0, 20),
+    st.none() | st.timedeltas(timedelta(milliseconds=100), timedelta(hours=24)),
+    st.none() | st.floats(1, 10),
+    st.none() | st.timedeltas(timedelta(hours=24), timedelta(hours=168)),
+)
+
+
+@given(OWN)
+def test_what_a_webhook_does_not_say_of_its_retries_is_the_installations(
+    own: RetryOverrides,
+) -> None:
+    installation = RetryPolicy(
+        7, timedelta(seconds=11), 1.5, timedelta(hours=9), timedelta(hours=2)
+    )
+    policy = installation.overridden_by(own)
+    for name in ("max_retries", "interval", "backoff", "max_interval"):
+        said = getattr(own, name)
+        assert getattr(policy, name) == (getattr(installation, name) if said is None else said)
+    assert policy.retry_after_max == installation.retry_after_max
+    assert installation.overridden_by(None) is installation
+
+
+@given(OWN)
+def test_retries_within_the_bounds_are_taken(own: RetryOverrides) -> None:
+    assert [*validate_retry(own)] == []
+
+
+HOURS = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("own", "fields"),
+    [
+        (RetryOverrides(max_retries=21), ["retry.max_retries"]),
+        (RetryOverrides(max_retries=-1), ["retry.max_retries"]),
+        (RetryOverrides(backoff=0.99), ["retry.backoff"]),
+        (RetryOverrides(backoff=10.01), ["retry.backoff"]),
+        (RetryOverrides(backoff=float("nan")), ["retry.backoff"]),
+        (RetryOverrides(interval=timedelta(milliseconds=99)), ["retry.interval"]),
+        (RetryOverrides(interval=24 * HOURS + timedelta.resolution), ["retry.interval"]),
+        (RetryOverrides(max_interval=168 * HOURS + timedelta.resolution), ["retry.max_interval"]),
+        (RetryOverrides(interval=2 * HOURS, max_interval=HOURS), ["retry.max_interval"]),
+        (RetryOverrides(21, timedelta(), 0, timedelta()), [
+            "retry.max_retries", "retry.backoff", "retry.interval", "retry.max_interval",
+        ]),
+    ],
+)  # fmt: skip
+def test_retries_beyond_the_bounds_are_refused_by_their_fields(
+    own: RetryOverrides, fields: list[str]
+) -> None:
+    assert [detail.field for detail in validate_retry(own)] == fields
+
+
+def test_a_time_limit_is_at_most_the_installations() -> None:
+    ten = timedelta(seconds=10)
+    for good in (timedelta(milliseconds=100), ten):
+        assert [*validate_timeout(good, ten)] == []
+    for bad in (timedelta(milliseconds=99), ten + timedelta.resolution):
+        (detail,) = validate_timeout(bad, ten)
+        assert detail == ("timeout", "Give a duration from 100ms to 10s.")
 
 
 def test_leading_zeros_of_a_retry_after_change_nothing() -> None:

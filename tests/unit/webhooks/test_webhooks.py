@@ -35,6 +35,7 @@ RULES = WebhookRules(
         {name: CATALOGUE.types[name] for name in ("job-created", "job-completed")}
     ),
     max_webhooks=2,
+    max_timeout=timedelta(seconds=10),
 )
 DRAFT = WebhookDraft(name="Jobs", url="https://example.com/", events=("job-created",))
 

@@ -246,4 +246,8 @@ INSERT INTO notification_schema (version_num) VALUES ('0001') RETURNING notifica
 
 ALTER TABLE webhooks ADD COLUMN filter TEXT;
 
+ALTER TABLE webhooks ADD COLUMN retry TEXT;
+
+ALTER TABLE webhooks ADD COLUMN timeout_us BIGINT;
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

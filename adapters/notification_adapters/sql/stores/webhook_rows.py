@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import WEBHOOK_COLUMNS, RawRow
+from notification_adapters.sql.instants import MICROSECOND
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
+from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.webhook import DisabledReason, Method, Webhook
 from notification_core.ports.webhooks import Snapshot
 
@@ -36,6 +38,7 @@ _WEBHOOK = Statement(
 
 _headers = msgspec.json.Decoder(dict[str, str])
 _event_types = msgspec.json.Decoder(frozenset[str])
+_retry = msgspec.json.Decoder(RetryOverrides)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -82,18 +85,22 @@ class WebhookRows:
         return {webhook.webhook_id: webhook for webhook in self._webhooks(connection, raw)}
 
     def webhook_to_row(self, webhook: Webhook) -> Mapping[str, object]:
-        """Return the row of a webhook: of each field the column of its name."""
+        """Return the row of a webhook: of each field but the time limit the column of its name."""
         headers = None
         if webhook.custom_headers:
             place = place_of(webhooks.c.custom_headers, webhook.environment_id, webhook.webhook_id)
             # As a whole: a value that is encrypted alone could be moved below another name.
             headers = self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
+        fields = asdict(webhook, recurse=False)
+        timeout = fields.pop("timeout")
         return {
-            **asdict(webhook, recurse=False),
+            **fields,
             "method": webhook.method.value,
             "events": _encode(sorted(webhook.events)).decode(),
             "custom_headers": headers,
             "disabled_reason": webhook.disabled_reason and webhook.disabled_reason.value,
+            "retry": webhook.retry and _encode(webhook.retry).decode(),
+            "timeout_us": timeout and timeout // MICROSECOND,
         }
 
     def _webhooks(self, connection: AsyncConnection, raw: Sequence[RawRow]) -> list[Webhook]:
@@ -115,13 +122,17 @@ class WebhookRows:
             place = place_of(webhooks.c.custom_headers, row.environment_id, row.webhook_id)
             headers = _headers.decode(self._cipher.decrypt(row.custom_headers, place))
         reason = row.disabled_reason
+        fields = dict(zip(WEBHOOK_COLUMNS, row, strict=False))
+        timeout = fields.pop("timeout_us")
         converted = {
             "method": Method(row.method),
             "events": _event_types.decode(row.events),
             "custom_headers": headers,
             "disabled_reason": None if reason is None else DisabledReason(reason),
+            "retry": None if row.retry is None else _retry.decode(row.retry),
+            "timeout": None if timeout is None else timeout * MICROSECOND,
         }
-        return Webhook(**{**dict(zip(WEBHOOK_COLUMNS, row, strict=False)), **converted})
+        return Webhook(**{**fields, **converted})
 
 
 async def increment_revision(connection: AsyncConnection) -> int:

@@ -23,6 +23,7 @@ from notification_adapters.event_formats.schema_errors import DescribedSchema
 from notification_adapters.event_formats.validation import instant
 from notification_core.errors import Detail
 from notification_core.model.caller import Scope
+from notification_core.model.durations import parse_duration
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Object: TypeAlias = "dict[str, Json]"
@@ -141,8 +142,17 @@ def _schemas_of(document: Object, zone: tzinfo) -> _SchemaOf:
             return False
         return True
 
+    def is_duration(text: str) -> bool:
+        try:
+            parse_duration(text)
+        except ValueError:
+            return False
+        return True
+
+    formats = {"date-time": is_instant, "go-duration": is_duration}
+
     def compiled(root: Object) -> Validator:
-        return Draft202012Validator(root, formats={"date-time": is_instant}, validate_formats=True)
+        return Draft202012Validator(root, formats=formats, validate_formats=True)
 
     def schema_of(schema: Json) -> Schema:
         return Schema({"allOf": [schema], "components": document["components"]}, compiled)

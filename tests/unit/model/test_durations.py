@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_entrypoints.config.durations import MAX_DURATION, format_duration, parse_duration
+from notification_core.model.durations import MAX_DURATION, format_duration, parse_duration
 
 # An oracle of its own kind: integers of nanoseconds, no fractions and no regular expression.
 NANOSECONDS = {
