@@ -89,6 +89,15 @@ class LastAttempt(Model, frozen=True, kw_only=True):
     error: AttemptError | None = None
 
 
+class Retry(Model, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook's own retries; what is None is the installation's. Durations are like ``1m30s``."""
+
+    max_retries: int | None = None
+    interval: str | None = None
+    backoff: float | None = None
+    max_interval: str | None = None
+
+
 class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     """A webhook to create, or what to replace one by."""
 
@@ -100,6 +109,8 @@ class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     disabled_until: datetime | None = None
     custom_headers: dict[str, str] | None = None
     filter: dict[str, Any] | None = None
+    retry: Retry | None = None
+    timeout: str | None = None
 
 
 class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
@@ -113,6 +124,8 @@ class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
     disabled_until: datetime | UnsetType | None = UNSET
     custom_headers: dict[str, str | None] | UnsetType | None = UNSET
     filter: dict[str, Any] | UnsetType | None = UNSET
+    retry: dict[str, Any] | UnsetType | None = UNSET
+    timeout: str | UnsetType | None = UNSET
 
 
 class Webhook(Model, frozen=True, kw_only=True):
@@ -132,6 +145,8 @@ class Webhook(Model, frozen=True, kw_only=True):
     disabled_reason: str | None = None
     custom_headers: dict[str, str] = {}
     filter: dict[str, Any] | None = None
+    retry: Retry | None = None
+    timeout: str | None = None
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
     etag: str | None = None
