@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 import yaml
-from api_page import api_page
+from api_page import api_page, schemas_page
 from architecture_picture import architecture_picture
 from log_events_page import log_events_page
 from metrics_page import metrics_page
+from schema_tables import table
 from settings_page import settings_page
+from webhook_request_page import event_catalogue_page, webhook_request_page
 
 from notification_adapters.sql.migrations.upgrading import as_text
 from notification_core import ports
@@ -58,7 +60,7 @@ def errors_page() -> str:
     for hundred, group in groupby(kinds, key=lambda kind: kind.error_code // 100):
         rows = [(f"`{e.error_code}`", str(e.http_code), e.message) for e in group]
         parts.append(f"## {ERROR_GROUPS.get(hundred, f'{hundred}xx')}")
-        parts.append(_table(("error_code", "HTTP", "What it means, and what to do"), rows))
+        parts.append(table(("error_code", "HTTP", "What it means, and what to do"), rows))
     return _page(parts)
 
 
@@ -94,11 +96,6 @@ def _document_as_json() -> str:
     return msgspec.json.format(msgspec.json.encode(_document()), indent=1).decode() + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _page(parts: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
@@ -108,10 +105,13 @@ WRITTEN: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "api.md": reference_page,
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "errors.md": errors_page,
+    REFERENCE / "event-catalogue.md": lambda: _page(event_catalogue_page()),
     REFERENCE / "log-events.md": lambda: _page(log_events_page()),
     REFERENCE / "metrics.md": lambda: _page(metrics_page()),
     REFERENCE / "ports.md": ports_page,
+    REFERENCE / "schemas.md": lambda: _page(schemas_page(_document())),
     REFERENCE / "settings.md": lambda: _page(settings_page()),
+    REFERENCE / "webhook-request.md": lambda: _page(webhook_request_page()),
     API / "openapi.json": _document_as_json,
     MIGRATIONS / "new.postgresql.sql": lambda: _statements("postgresql"),
     MIGRATIONS / "new.sqlite.sql": lambda: _statements("sqlite"),
