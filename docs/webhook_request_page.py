@@ -18,13 +18,13 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.model.destinations import DestinationPolicy, check_url
+from notification_core.model.durations import format_duration
 from notification_core.model.event import Event, body_of
 from notification_core.model.event_types import EventType
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from notification_core.ports.sender import HttpRequest
 from notification_core.signing.signatures import CryptographySigner, SignatureCache
-from notification_entrypoints.config.durations import format_duration
 from notification_entrypoints.config.groups import DbSettings
 from notification_entrypoints.config.policies import delivery_rules
 from notification_entrypoints.config.settings import Settings
