@@ -46,6 +46,7 @@ class NewEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     data: Any
     event_id: str | None = None
     occurred_at: datetime | None = None
+    ordering_key: str | None = None
 
 
 class PublishedEvent(Model, frozen=True, kw_only=True):
@@ -111,6 +112,7 @@ class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     filter: dict[str, Any] | None = None
     retry: Retry | None = None
     timeout: str | None = None
+    ordered: bool = False
 
 
 class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
@@ -126,6 +128,7 @@ class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
     filter: dict[str, Any] | UnsetType | None = UNSET
     retry: dict[str, Any] | UnsetType | None = UNSET
     timeout: str | UnsetType | None = UNSET
+    ordered: bool | UnsetType | None = UNSET
 
 
 class Webhook(Model, frozen=True, kw_only=True):
@@ -147,6 +150,7 @@ class Webhook(Model, frozen=True, kw_only=True):
     filter: dict[str, Any] | None = None
     retry: Retry | None = None
     timeout: str | None = None
+    ordered: bool = False
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
     etag: str | None = None
@@ -201,6 +205,8 @@ class Delivery(Model, frozen=True, kw_only=True):
     origin: str | None = None
     replay_id: UUID | None = None
     next_attempt_at: datetime | None = None
+    ordering_key: str | None = None
+    held: bool = False
 
 
 class DeliveryWithAttempts(Delivery, frozen=True, kw_only=True):
@@ -217,6 +223,7 @@ class EventSummary(Model, frozen=True, kw_only=True):
     occurred_at: datetime
     stored_at: datetime
     deliveries: dict[str, int]
+    ordering_key: str | None = None
 
 
 class EventWithDeliveries(Model, frozen=True, kw_only=True):
@@ -227,6 +234,7 @@ class EventWithDeliveries(Model, frozen=True, kw_only=True):
     occurred_at: datetime
     stored_at: datetime
     deliveries: list[Delivery]
+    ordering_key: str | None = None
 
 
 class ReplayCount(Model, frozen=True, kw_only=True):

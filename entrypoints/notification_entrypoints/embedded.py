@@ -161,7 +161,7 @@ class Notifications:
         """Erasing all that is stored of an environment."""
         return self._application.erasures
 
-    def event(
+    def event(  # noqa: PLR0913 - what an event has, most of it by name and optional
         self,
         environment_id: UUID,
         event_type: str,
@@ -169,11 +169,13 @@ class Notifications:
         *,
         event_id: str | None = None,
         occurred_at: datetime | None = None,
+        ordering_key: str | None = None,
     ) -> Event:
         """Return an event that may be published, which happened now unless it says otherwise.
 
         Publishing the same ``event_id`` again sends nothing; without one the event gets an id of
-        its own. Raises :class:`InvalidEvent`, which names what is wrong, :class:`TooLarge`, and
+        its own. Events with the same ``ordering_key`` reach a webhook that is ``ordered`` one after
+        another. Raises :class:`InvalidEvent`, which names what is wrong, :class:`TooLarge`, and
         :class:`InvalidInput` for data that are no JSON.
         """
         fields = {"event": event_type, "data": data}
@@ -181,6 +183,8 @@ class Notifications:
             fields["event_id"] = event_id
         if occurred_at is not None:
             fields["occurred_at"] = occurred_at.isoformat()
+        if ordering_key is not None:
+            fields["ordering_key"] = ordering_key
         try:
             body = msgspec.json.encode(fields)
         except (TypeError, ValueError) as error:

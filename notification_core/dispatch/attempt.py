@@ -120,7 +120,7 @@ class AttemptMaker:
         if error is not None:
             latest = get_latest() if get_latest else webhook
             next_step = self._after_failure(delivery.failures, error, response, latest)
-        return AttemptResult(fence, attempt, next_step, webhook.version)
+        return AttemptResult(fence, attempt, next_step, webhook.version, delivery.ordering_key)
 
     def _after_failure(
         self,
@@ -138,7 +138,7 @@ class AttemptMaker:
         outcome, now = AttemptOutcome.INTERRUPTED, self._clock.now()
         attempt = self._attempt(delivery, outcome, now, INTERRUPTED)
         retry = Retry(self.rules.retries.interval)
-        return AttemptResult(delivery.fence, attempt, retry, webhook.version)
+        return AttemptResult(delivery.fence, attempt, retry, webhook.version, delivery.ordering_key)
 
     def _attempt(  # noqa: PLR0913 - what an attempt has, the last three if its request was sent
         self,

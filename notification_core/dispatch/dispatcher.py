@@ -216,6 +216,8 @@ class Dispatcher(RunnerListener, ResultListener):
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
         for result in results:
+            if result.ordering_key is not None:
+                self.on_capacity()  # the next one in line may have been released
             match result.next_step:
                 case Retry(after=after):
                     self._claim_by(self._clock.monotonic() + after.total_seconds())

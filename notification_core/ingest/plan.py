@@ -28,6 +28,7 @@ from notification_core.model.delivery import (
     NewDelivery,
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
+from notification_core.model.ordering import key_in_line
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
@@ -76,7 +77,8 @@ class PlannedBatch:
 
     ``taken`` are the events that were asked for, doubles too; those of environments that are being
     erased are not among them. ``direct_dispatch`` is who may take deliveries at once, None where
-    all are to be stored due; their leases count from ``leased_from``, by the monotonic clock.
+    all are to be stored due; their leases count from ``leased_from``, by the monotonic clock. If
+    ``is_ordered``, some deliveries have an ordering key; these are not taken at once.
     """
 
     direct_dispatch: DirectDispatch | None
@@ -86,6 +88,7 @@ class PlannedBatch:
     deliveries: list[NewDelivery] = field(factory=list)
     claimed: list[ClaimedDelivery] = field(factory=list)
     leased_from: float = 0.0
+    is_ordered: bool = False
 
     def add(
         self,
@@ -97,8 +100,12 @@ class PlannedBatch:
     ) -> None:
         """Add a delivery: skipped for a reason, or claimed where there is a place, or due."""
         event, body, dispatch = stored.event, stored.body or b"", self.direct_dispatch
+        key = key_in_line(
+            event.ordering_key, is_ordered=webhook.ordered, is_final=reason is not None
+        )
+        self.is_ordered |= key is not None
         place = None
-        if reason is None and dispatch is not None:
+        if reason is None and key is None and dispatch is not None:
             place = dispatch.reserve(delivery_id, webhook, webhooks_revision, len(body))
         is_claimed, is_prefetched = place is not None, place is Place.PREFETCHED
         if is_claimed and dispatch is not None:
@@ -115,6 +122,7 @@ class PlannedBatch:
                 reason,
                 is_claimed,
                 is_prefetched,
+                key,
             )
         )
 
@@ -198,7 +206,9 @@ class IngestPlanner:
                 batch.add(self.ids(now), stored, webhook, cached.webhooks_revision, reason)
         events, dispatch = [*batch.stored.values()], batch.direct_dispatch
         worker, lease = (dispatch.worker, dispatch.lease) if dispatch else (None, timedelta())
-        plan = IngestPlan(cached.webhooks_revision, events, batch.deliveries, worker, lease)
+        plan = IngestPlan(
+            cached.webhooks_revision, events, batch.deliveries, worker, lease, batch.is_ordered
+        )
         return refusals, plan
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.model.ordering import FIRST_LINE, OrderedLine
 from notification_core.model.request_records import KEPT_FOR
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.clock import Clock
@@ -14,6 +15,7 @@ from notification_core.ports.storage import Storage
 
 _CANCEL_BATCH = 1_000
 _DELETE_BATCH = 500
+_LINES_BATCH = 1_000
 
 
 @frozen
@@ -48,6 +50,7 @@ class LeaseReaper:
             total += reaped
         if total:
             self._observer.leases_reaped(total)
+            await self.release_lines()
         return total
 
     async def release_orphaned(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
@@ -65,10 +68,20 @@ class LeaseReaper:
         return len(orphaned)
 
     async def cancel_unsendable(self) -> None:
-        """End the waiting deliveries that can no longer be sent, batch by batch."""
+        """End the waiting deliveries that can no longer be sent, batch by batch.
+
+        What waited in line for them is released.
+        """
         expired_before = self._clock.now() - self._rules.expire_after
         while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, expired_before):
             pass
+        await self.release_lines()
+
+    async def release_lines(self) -> None:
+        """Release what waits in line for deliveries that have ended, batch by batch."""
+        after: OrderedLine | None = FIRST_LINE
+        while after is not None:
+            after = (await self._deliveries.release_lines(after, _LINES_BATCH)).after
 
     async def delete_old_responses(self) -> None:
         """Delete the responses that no request is given any more, batch by batch."""

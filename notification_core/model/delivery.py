@@ -72,7 +72,8 @@ class NewDelivery:
 
     With ``claimed`` it is stored as taken by the ingesting worker (attempt 1, leased), without it
     as due at once; ``prefetched`` says that this attempt has not begun with that. ``state`` is
-    ``pending``, or ``skipped`` with its ``reason``.
+    ``pending``, or ``skipped`` with its ``reason``. With an ``ordering_key`` it is not claimed: it
+    waits for those of its webhook that were stored with the same key before.
     """
 
     delivery_id: UUID
@@ -83,6 +84,7 @@ class NewDelivery:
     reason: EndReason | None = None
     claimed: bool = False
     prefetched: bool = False
+    ordering_key: str | None = None
 
     @property
     def event_key(self) -> tuple[UUID, str]:
@@ -110,7 +112,7 @@ class ClaimedDelivery:
 
     ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is
     what is sent. Of a ``prefetched`` one the attempt is to be begun before its request is made
-    (:meth:`DeliveryStore.begin`).
+    (:meth:`DeliveryStore.begin`). If it has an ``ordering_key``, others wait for its end.
     """
 
     fence: Fence
@@ -120,6 +122,7 @@ class ClaimedDelivery:
     failures: int
     body: bytes = field(repr=False)
     prefetched: bool = False
+    ordering_key: str | None = None
 
 
 @frozen
@@ -209,10 +212,11 @@ class AttemptResult:
 
     ``webhook_version`` is the version that was sent to: a webhook that changed meanwhile is not
     disabled for what its former self answered. The attempt's ``next_attempt_at`` is left unset:
-    storage writes it from its own clock.
+    storage writes it from its own clock. With an ``ordering_key`` others may wait for its end.
     """
 
     fence: Fence
     attempt: Attempt
     next_step: NextStep
     webhook_version: int
+    ordering_key: str | None = None

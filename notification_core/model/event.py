@@ -15,6 +15,7 @@ EventKey = tuple[UUID, str]
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_EVENT_DEPTH = 64
 MAX_EVENT_ID_LENGTH = 256
+MAX_ORDERING_KEY_LENGTH = 256
 
 
 @frozen
@@ -22,8 +23,9 @@ class Event:
     """Something that happened in an environment.
 
     ``event_id`` is the producer's own, unique within the environment. ``data`` is the JSON of
-    the event's payload, byte for byte as it came. ``occurred_at`` is aware. ``key`` is what makes
-    it the same event.
+    the event's payload, byte for byte as it came. ``occurred_at`` is aware. Events with the same
+    ``ordering_key`` reach an ordered webhook one after another (:mod:`~.ordering`). ``key`` is what
+    makes it the same event.
     """
 
     event_id: str
@@ -31,6 +33,7 @@ class Event:
     type: str
     occurred_at: datetime
     data: bytes = field(repr=False)
+    ordering_key: str | None = None
     key: EventKey = field(
         init=False,
         repr=False,

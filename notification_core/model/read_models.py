@@ -30,7 +30,8 @@ MAX_EXAMINED = 10_000
 class DeliveryView:
     """A delivery and where it stands.
 
-    ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits.
+    ``attempt`` counts the attempts that were begun. ``next_attempt_at`` is there while it waits,
+    unless it is ``held``: then it waits for an earlier delivery of its ``ordering_key``.
     ``origin`` says why it was made, None where its event arrived, and ``replay_id`` by which
     replay. ``attempts`` are those that have
     ended, oldest first; None where they were not asked for.
@@ -48,6 +49,8 @@ class DeliveryView:
     origin: DeliveryOrigin | None = None
     replay_id: UUID | None = None
     next_attempt_at: datetime | None = None
+    ordering_key: str | None = None
+    held: bool = False
     attempts: Sequence[Attempt] | None = None
 
 
@@ -73,6 +76,7 @@ class EventRecord:
     occurred_at: datetime
     stored_at: datetime
     deliveries: Sequence[DeliveryView] | None = None
+    ordering_key: str | None = None
 
 
 @frozen
@@ -88,6 +92,7 @@ class EventSummary:
     occurred_at: datetime
     stored_at: datetime
     deliveries: Mapping[DeliveryState, int]
+    ordering_key: str | None = None
 
 
 @frozen

@@ -39,8 +39,9 @@ class Webhook:
 
     ``custom_headers`` are in clear here; storage encrypts their values. ``filter`` is the JSON text
     of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``retry``
-    and ``timeout`` take the place of the installation's. ``version`` grows with each change of the
-    row. ``deleted_at`` is set on a tombstone.
+    and ``timeout`` take the place of the installation's. One that is ``ordered`` gets events of the
+    same ordering key one after another (:mod:`notification_core.model.ordering`). ``version`` grows
+    with each change of the row. ``deleted_at`` is set on a tombstone.
     """
 
     webhook_id: UUID
@@ -59,6 +60,7 @@ class Webhook:
     filter: str | None = None
     retry: RetryOverrides | None = None
     timeout: timedelta | None = None
+    ordered: bool = False
     version: int = 1
     deleted_at: datetime | None = None
 

@@ -22,6 +22,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
+from notification_core.model.ordering import OrderedLine
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 
@@ -68,11 +69,20 @@ class Claimed:
 
 
 @frozen
+class ReleasedLines:
+    """How many deliveries one batch has released, and where it goes on; None at the end."""
+
+    released: int
+    after: OrderedLine | None
+
+
+@frozen
 class IngestPlan:
     """Events with their deliveries, planned by what was known of webhooks at a revision.
 
     The keys of the events are distinct. Deliveries that are ``claimed`` belong to ``worker`` for
-    ``lease``, with attempt 1, which has begun unless they are ``prefetched``.
+    ``lease``, with attempt 1, which has begun unless they are ``prefetched``. If ``is_ordered``,
+    some of them have an ordering key.
     """
 
     webhooks_revision: int
@@ -80,6 +90,7 @@ class IngestPlan:
     deliveries: Sequence[NewDelivery]
     worker: UUID | None
     lease: timedelta
+    is_ordered: bool = False
 
 
 class IngestTransaction(Protocol):
@@ -114,7 +125,10 @@ class IngestTransaction(Protocol):
         """Store deliveries of events that this transaction stored.
 
         Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1, which has
-        begun unless they are ``prefetched``.
+        begun unless they are ``prefetched``. Those that have an ordering key join the ends of their
+        lines in this order, and are held unless they are the first
+        (:mod:`notification_core.model.ordering`). Of two transactions that add to the same line one
+        waits for the other's end, and adds behind it.
         """
 
     async def add(self, plan: IngestPlan) -> Mapping[EventKey, Arrival]:
@@ -202,7 +216,8 @@ class DeliveryStore(Protocol):
         ``pending`` keeps its state, and the attempt is logged all the same. A ``Retry`` is due at
         the storage's now plus its delay. A ``Failed`` that disables its webhook does so if the
         webhook still has the version that was sent to, and raises the webhooks' revision. A result
-        whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`).
+        whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`). Of those
+        that leave their lines, the next ones are released in the same transaction.
         Calling it again with the same results changes nothing.
         """
 
@@ -235,4 +250,14 @@ class DeliveryStore(Protocol):
         Those of deleted webhooks become ``cancelled(webhook_deleted)``; those of webhooks that
         the system disabled, ``skipped(webhook_disabled)``; those of webhooks that a user
         disabled whose event was stored before ``expired_before``, ``cancelled(expired)``.
+        """
+
+    @abstractmethod
+    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
+        """Release the first ones that are held of the next ``limit`` lines behind ``after``.
+
+        To be called after :meth:`reap` and :meth:`cancel_unsendable`, which may end deliveries that
+        others wait for, and from time to time: code of a former version does not know of lines. If
+        a webhook is not ordered any more, all that it holds is released, at most ``limit`` at once:
+        then ``after`` is where it was, and it is to be called again.
         """

@@ -55,6 +55,7 @@ class WebhookDraft:
     filter: str | None = None
     retry: RetryOverrides | None = None
     timeout: timedelta | None = None
+    ordered: bool = False
     disabled_until: datetime | None = None
     custom_headers: Mapping[str, str] | None = field(default=None, repr=False)
 

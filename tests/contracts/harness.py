@@ -36,6 +36,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Arrival, EventKey, EventToStore, body_of
 from notification_core.model.message import Topics
+from notification_core.model.ordering import key_in_line
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed, IngestPlan
 from notification_core.ports.storage import Storage
@@ -132,7 +133,10 @@ class Harness:
             webhook_id=webhook.webhook_id,
             event_id=event.event.event_id,
         )
-        return evolve(delivery, **changes)
+        delivery = evolve(delivery, **changes)
+        is_final = delivery.state is not DeliveryState.PENDING
+        key = key_in_line(event.event.ordering_key, is_ordered=webhook.ordered, is_final=is_final)
+        return evolve(delivery, ordering_key=key)
 
     async def ingest(
         self,
@@ -156,14 +160,17 @@ class Harness:
         """Store them as planned at a revision of the webhooks, by default the present one."""
         if webhooks_revision is None:
             webhooks_revision = await self.storage.webhooks.webhooks_revision()
-        planned = IngestPlan(webhooks_revision, events, deliveries, worker, LEASE)
+        is_ordered = any(delivery.ordering_key is not None for delivery in deliveries)
+        planned = IngestPlan(webhooks_revision, events, deliveries, worker, LEASE, is_ordered)
         return await self.storage.deliveries.store(planned)
 
-    async def publish(self, webhook: Webhook, count: int = 1, data: bytes = b"{}") -> list[UUID]:
+    async def publish(
+        self, webhook: Webhook, count: int = 1, data: bytes = b"{}", key: str | None = None
+    ) -> list[UUID]:
         """Store so many due deliveries of a webhook; return their ids in the order they are due."""
         ids = []
         for _ in range(count):
-            event = self.event(data=data, environment_id=webhook.environment_id)
+            event = self.event(data=data, environment_id=webhook.environment_id, ordering_key=key)
             delivery = self.to(webhook, event)
             await self.ingest([event], [delivery])
             ids.append(delivery.delivery_id)
@@ -215,7 +222,8 @@ class Harness:
             outcome=outcome,
             started_at=self.clock.now(),
         )
-        return AttemptResult(fence, _filled(attempt), next_step, webhook_version)
+        key = claimed.ordering_key
+        return AttemptResult(fence, _filled(attempt), next_step, webhook_version, key)
 
     async def finish(
         self, claimed: ClaimedDelivery, next_step: NextStep | None = None, **how: Any

@@ -43,6 +43,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import EventToStore
+from notification_core.model.ordering import FIRST_LINE
 from notification_core.model.replay import (
     REPLAYABLE,
     Replay,
@@ -99,7 +100,8 @@ VERDICTS = st.sampled_from(
         (Failed(disables=DisabledReason.GONE), AttemptOutcome.FAILED),
     ]
 )
-CHANGES = st.sampled_from(["enabled", "paused", "disabled", "moved"])
+CHANGES = st.sampled_from(["enabled", "paused", "disabled", "moved", "ordered", "unordered"])
+KEYS = st.sampled_from([None, "a", "b"])
 
 
 class DeliveryMachine(RuleBasedStateMachine):
@@ -128,8 +130,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         for environment_id in (*ENVIRONMENTS, ENVIRONMENTS[0]):
             self.subscribe(environment_id)
 
-    @rule(environment_id=st.sampled_from(ENVIRONMENTS))
-    def subscribe(self, environment_id: UUID) -> None:
+    @rule(environment_id=st.sampled_from(ENVIRONMENTS), ordered=st.booleans())
+    def subscribe(self, environment_id: UUID, ordered: bool = True) -> None:  # noqa: FBT001, FBT002 - drawn
         if environment_id in self._erasing or len(self._webhooks) > 5:
             return
         now = self._clock.now()
@@ -141,6 +143,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             events=frozenset({"pipeline-created"}),
             created_at=now,
             updated_at=now,
+            ordered=ordered,
         )
         self._all(lambda harness: harness.storage.webhooks.add(webhook, most=9))
         self._webhooks.append(webhook)
@@ -149,6 +152,15 @@ class DeliveryMachine(RuleBasedStateMachine):
     def publish(self, webhook: int, number: int, taken: bool, prefetched: bool) -> None:  # noqa: FBT001 - drawn
         for _ in range(number):
             self._publish([self._webhook(webhook)], claimed=taken, prefetched=taken and prefetched)
+
+    @rule(webhook=ANY, keys=st.lists(KEYS, min_size=1, max_size=5))
+    def publish_in_order(self, webhook: int, keys: list[str | None]) -> None:
+        for key in keys:
+            self._publish([self._webhook(webhook)], key=key)
+
+    @rule(limit=st.integers(1, 3))
+    def release_lines(self, limit: int) -> None:
+        self._all(lambda harness: _released(harness, limit))
 
     @rule(worker=st.sampled_from(WORKERS))
     def enlist(self, worker: UUID) -> None:
@@ -160,13 +172,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         begun = {one.fence.delivery_id for one in self._some(data)}
         self._all(lambda harness: harness.storage.deliveries.begin(worker, begun))
 
-    @rule(environment_id=st.sampled_from(ENVIRONMENTS), skipped=st.booleans())
-    def publish_to_all(self, environment_id: UUID, skipped: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(environment_id=st.sampled_from(ENVIRONMENTS), skipped=st.booleans(), key=KEYS)
+    def publish_to_all(self, environment_id: UUID, skipped: bool, key: str | None) -> None:  # noqa: FBT001 - drawn
         webhooks = [one for one in self._webhooks if one.environment_id == environment_id]
         how: Mapping[str, Any] = (
             {"state": DeliveryState.SKIPPED, "reason": EndReason.QUEUE_FULL} if skipped else {}
         )
-        self._publish(webhooks, **how)
+        self._publish(webhooks, key=key, **how)
 
     @rule(data=st.data(), changed=st.booleans())
     def publish_again(self, data: st.DataObject, changed: bool) -> None:  # noqa: FBT001 - drawn
@@ -240,9 +252,15 @@ class DeliveryMachine(RuleBasedStateMachine):
             "paused": {"disabled_until": self._clock.now() + LEASE, "disabled_reason": None},
             "disabled": {"disabled_until": FOREVER, "disabled_reason": DisabledReason.GONE},
             "moved": {"url": "https://elsewhere.example.com/hook"},
+            "ordered": {"ordered": True},
+            "unordered": {"ordered": False},
         }
-        changes = all_changes[how]
-        self._all(lambda harness: _change(harness, self._webhook(webhook), changes))
+        changes, of = all_changes[how], self._webhook(webhook)
+        self._all(lambda harness: _change(harness, of, changes))
+        if "ordered" in changes:
+            # What is published from now on goes by it.
+            place = self._webhooks.index(of)
+            self._webhooks[place] = evolve(of, **changes)
 
     @rule(webhook=ANY, age=st.integers(0, 60))
     def disable_failing(self, webhook: int, age: int) -> None:
@@ -367,12 +385,19 @@ class DeliveryMachine(RuleBasedStateMachine):
     def _ago(self, seconds: float) -> datetime:
         return self._clock.now() - timedelta(seconds=seconds)
 
-    def _publish(self, to: Collection[Webhook], *, claimed: bool = False, **how: Any) -> None:
+    def _publish(
+        self,
+        to: Collection[Webhook],
+        *,
+        claimed: bool = False,
+        key: str | None = None,
+        **how: Any,
+    ) -> None:
         """Store an event with a delivery to each webhook, all of one environment."""
         open_to = [one for one in to if one.environment_id not in self._erasing]
         if not open_to:
             return
-        event = self._harness.event(environment_id=open_to[0].environment_id)
+        event = self._harness.event(environment_id=open_to[0].environment_id, ordering_key=key)
         new = [self._harness.to(one, event, claimed=claimed, **how) for one in open_to]
         self._all(lambda harness: harness.ingest([event], new, WORKERS[0]))
         if claimed:
@@ -416,6 +441,17 @@ class _Crash(Exception):
 async def _acquired(harness: Harness, claim: Claim) -> Claimed:
     """Claim, and forget when to claim again: of what it did not look at a storage knows less."""
     return evolve(await harness.storage.deliveries.acquire(claim), next_due=None)
+
+
+async def _released(harness: Harness, limit: int) -> int:
+    """Release what is held at the head of any line; return how many were."""
+    total, after = 0, FIRST_LINE
+    while True:
+        batch = await harness.storage.deliveries.release_lines(after, limit)
+        total += batch.released
+        if batch.after is None:
+            return total
+        after = batch.after
 
 
 async def _delete(harness: Harness, webhook: Webhook) -> int | None:

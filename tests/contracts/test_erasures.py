@@ -26,11 +26,11 @@ OF_NO_ENVIRONMENT = {"erasures"}
 async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     """Store something of every kind for an environment."""
     now, store = harness.clock.now(), harness.storage
-    webhook = await harness.webhook(environment_id)
+    webhook = await harness.webhook(environment_id, ordered=True)
     await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
     await harness.finish(await harness.hand_over(webhook), Failed())
     await harness.finish(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
-    await harness.publish(webhook, 3)
+    await harness.publish(webhook, 3, key="a")
     unwanted = harness.event(environment_id=environment_id, whole=False)
     stored = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:
@@ -113,7 +113,9 @@ async def test_no_table_keeps_a_row(harness: Harness) -> None:
         return
     await _fill(harness, harness.environment_id)
     before = await _rows(harness, harness.environment_id)
-    assert [name for name, count in before.items() if not count] == []
+    empty = [name for name, count in before.items() if not count]
+    # SQLite has one writer, and locks no lines.
+    assert empty == (["ordering_keys"] if harness.one_dispatcher else [])
     await _erase(harness, harness.environment_id)
     assert set((await _rows(harness, harness.environment_id)).values()) == {0}
 

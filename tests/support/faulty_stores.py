@@ -13,6 +13,7 @@ from attrs import define, field
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
 from notification_core.model.api_key import ApiKey
 from notification_core.model.delivery import AttemptResult, Fence
+from notification_core.model.ordering import OrderedLine
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
@@ -22,6 +23,7 @@ from notification_core.ports.deliveries import (
     Claimed,
     DeliveryStore,
     IngestTransaction,
+    ReleasedLines,
 )
 from notification_core.ports.signing_keys import SigningKeyStore
 
@@ -103,6 +105,11 @@ class FaultyDeliveries(DeliveryStore):
 
     async def acquire(self, claim: Claim) -> Claimed:
         return await self._faults.call("acquire", lambda: self._store.acquire(claim))
+
+    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
+        return await self._faults.call(
+            "release_lines", lambda: self._store.release_lines(after, limit)
+        )
 
     async def enlist(self, worker: UUID) -> None:
         await self._faults.call("enlist", lambda: self._store.enlist(worker))

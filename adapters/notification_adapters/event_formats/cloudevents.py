@@ -1,10 +1,10 @@
 """CloudEvents 1.0: structured and batched (JSON event format 1.0), and binary.
 
 A message of Kafka (Kafka binding 1.0) and a request (HTTP binding 1.0) are read alike; a batch is a
-request. ``type`` is an event type of the catalogue, ``id`` becomes the event's id and ``time`` its
-time. The environment stands in the extension attribute ``environmentid``, unless it is known from
-elsewhere. What is right for an event of our own form is right here, and nothing else: ``data`` is
-JSON and goes on byte for byte.
+request. ``type`` is an event type of the catalogue, ``id`` becomes the event's id, ``time`` its
+time and the extension attribute ``partitionkey`` its ordering key. The environment stands in the
+extension attribute ``environmentid``, unless it is known from elsewhere. What is right for an event
+of our own form is right here, and nothing else: ``data`` is JSON and goes on byte for byte.
 """
 
 import re
@@ -28,6 +28,7 @@ from notification_adapters.event_formats.validation import (
     environment_error,
     id_error,
     instant,
+    ordering_key_error,
     refuse,
     refuse_size,
     time_error,
@@ -146,13 +147,14 @@ def read_cloud_event(  # noqa: PLR0913 - a message, and what it may leave out
     errors = _errors(attributes, environment_id, zone, catalogue)
     if details := [Detail(name, error) for name, error in errors]:
         refuse(details)
-    time = attributes.get("time")
+    time, ordering_key = attributes.get("time"), attributes.get("partitionkey")
     return Event(
         str(attributes["id"]),
         environment_id or UUID(str(attributes["environmentid"])),
         str(attributes["type"]),
         now if time is None else instant(str(time), zone),
         data,
+        None if ordering_key is None else str(ordering_key),
     )
 
 
@@ -242,6 +244,7 @@ def _errors(
         "type": lambda value: type_error(value, catalogue),
         "environmentid": elsewhere,
         "time": lambda value: time_error(value, zone),
+        "partitionkey": ordering_key_error,
     }
     for name, rule in rules.items():
         if name in attributes and (error := rule(attributes[name])) is not None:

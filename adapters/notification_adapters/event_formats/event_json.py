@@ -33,13 +33,19 @@ from notification_adapters.event_formats.validation import (
     environment_error,
     id_error,
     instant,
+    ordering_key_error,
     refuse,
     refuse_size,
     time_error,
     type_error,
 )
 from notification_core.errors import Detail, InvalidEvent, TooLarge
-from notification_core.model.event import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH, Event
+from notification_core.model.event import (
+    MAX_EVENT_BYTES,
+    MAX_EVENT_ID_LENGTH,
+    MAX_ORDERING_KEY_LENGTH,
+    Event,
+)
 from notification_core.model.event_types import EventCatalogue
 
 MAX_EVENTS = 1_000
@@ -48,6 +54,7 @@ MAX_EVENTS = 1_000
 _WHITESPACE = b" \t\r\n"
 
 _EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EVENT_ID_LENGTH)]
+_OrderingKey = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ORDERING_KEY_LENGTH)]
 
 
 class _Envelope(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +64,7 @@ class _Envelope(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     data: msgspec.Raw
     event_id: _EventId | UnsetType = UNSET
     occurred_at: str | UnsetType = UNSET
+    ordering_key: _OrderingKey | UnsetType = UNSET
 
 
 class _AddressedEnvelope(_Envelope, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +124,7 @@ def read_event(  # noqa: PLR0913 - a message, and what it may leave out
             and envelope.event in catalogue.types
             # An id that may be refused has characters that are not printable, or is only dots.
             and (event_id is UNSET or (event_id.isprintable() and event_id.strip(".")))
+            and (envelope.ordering_key is UNSET or envelope.ordering_key.isprintable())
         ):
             return _event_of(envelope, environment_id, now, zone, make_event_id)
     except ValueError:
@@ -204,6 +213,7 @@ def _event_of(
         envelope.event,
         now if occurred_at is UNSET else instant(occurred_at, zone),
         bytes(envelope.data),
+        None if envelope.ordering_key is UNSET else envelope.ordering_key,
     )
 
 
@@ -227,6 +237,7 @@ def _look_closely(
         "event": lambda value: type_error(value, catalogue),
         "event_id": id_error,
         "occurred_at": lambda value: time_error(value, zone),
+        "ordering_key": ordering_key_error,
         "data": lambda _: None,
     }
     if environment_id is None:

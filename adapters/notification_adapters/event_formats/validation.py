@@ -9,7 +9,11 @@ import msgspec
 
 from notification_adapters.event_formats.strict_json import cut
 from notification_core.errors import Detail, InvalidEvent, TooLarge
-from notification_core.model.event import MAX_EVENT_BYTES, MAX_EVENT_ID_LENGTH
+from notification_core.model.event import (
+    MAX_EVENT_BYTES,
+    MAX_EVENT_ID_LENGTH,
+    MAX_ORDERING_KEY_LENGTH,
+)
 from notification_core.model.event_types import EventCatalogue
 
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -54,6 +58,15 @@ def id_error(value: object) -> str | None:
     return (
         f"An event id is a string of 1 to {MAX_EVENT_ID_LENGTH} characters without U+0000, and not "
         "one of '.' and '..', which no URL can name."
+    )
+
+
+def ordering_key_error(value: object) -> str | None:
+    """Say what is wrong with an event's ordering key; None for a right one."""
+    if isinstance(value, str) and 1 <= len(value) <= MAX_ORDERING_KEY_LENGTH and "\0" not in value:
+        return None
+    return (
+        f"An ordering key is a string of 1 to {MAX_ORDERING_KEY_LENGTH} characters without U+0000."
     )
 
 

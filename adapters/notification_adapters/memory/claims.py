@@ -76,4 +76,5 @@ def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> Clai
         failures=delivery.failures,
         body=event.body or b"",
         prefetched=delivery.claimed_at is None,
+        ordering_key=delivery.ordering_key,
     )

@@ -29,6 +29,7 @@ from notification_core.model.delivery_transitions import (
     after_interruption,
     reason_to_end,
 )
+from notification_core.model.ordering import HELD_UNTIL, OrderedLine, is_in_line
 from notification_core.model.outbox_message import delivery_failed
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import (
@@ -37,6 +38,7 @@ from notification_core.ports.deliveries import (
     Claimed,
     DeliveryStore,
     IngestTransaction,
+    ReleasedLines,
 )
 
 _REAPED_AT_ONCE = 2000
@@ -97,6 +99,10 @@ class MemoryDeliveryStore(DeliveryStore):
                     version, reason = result.webhook_version, result.next_step.disables
                     disable(self._state, delivery.webhook_id, version, reason, now)
                 self._log(delivery, result.attempt, before)
+                if result.ordering_key is not None:
+                    self._state.release_first(
+                        OrderedLine(delivery.webhook_id, result.ordering_key), now
+                    )
         return fenced
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
@@ -150,6 +156,22 @@ class MemoryDeliveryStore(DeliveryStore):
             for delivery, reason in unsendable:
                 delivery.cancel_unsendable(UNSENDABLE[reason], reason)
         return len(unsendable)
+
+    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
+        """Release the first ones that are held of the next ``limit`` lines behind ``after``."""
+        async with self._state.writing:
+            now, in_line = self._clock.now(), filter(is_in_line, self._state.deliveries.values())
+            lines = {OrderedLine(each.webhook_id, each.ordering_key or "") for each in in_line}
+            coming = sorted(line for line in lines if line > after)
+            released = sum(self._state.release_first(line, now) for line in coming[:limit])
+            of_lines = {line.webhook_id for line in coming[:limit]}
+            for delivery in self._state.deliveries.values():
+                webhook = self._state.webhooks.get(delivery.webhook_id)
+                is_unordered = webhook is None or not webhook.ordered
+                is_held = delivery.is_waiting and delivery.due_at == HELD_UNTIL
+                if is_unordered and is_held and delivery.webhook_id in of_lines:
+                    delivery.due_at, released = now, released + 1
+        return ReleasedLines(released, coming[limit - 1] if len(coming) > limit else None)
 
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)

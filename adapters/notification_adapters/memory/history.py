@@ -12,6 +12,7 @@ from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import EventKey
+from notification_core.model.ordering import HELD_UNTIL
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -90,8 +91,9 @@ class MemoryHistory(History):
         stored = self._state.events.get((environment_id, event_id))
         if stored is None:
             raise EventNotFound(event_id)
+        times = stored.occurred_at, stored.stored_at
         return EventRecord(
-            event_id, environment_id, stored.type, stored.occurred_at, stored.stored_at
+            event_id, environment_id, stored.type, *times, ordering_key=stored.ordering_key
         )
 
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
@@ -171,6 +173,7 @@ class MemoryHistory(History):
             stored.occurred_at,
             stored.stored_at,
             {state: counts[state] for state in DeliveryState},
+            stored.ordering_key,
         )
 
     def _newest_first(
@@ -184,6 +187,7 @@ class MemoryHistory(History):
         return sorted(older, key=lambda delivery: delivery.delivery_id, reverse=True)
 
     def _record(self, stored: StoredDelivery) -> DeliveryView:
+        is_held = stored.is_waiting and stored.due_at == HELD_UNTIL
         return DeliveryView(
             delivery_id=stored.delivery_id,
             environment_id=stored.environment_id,
@@ -196,7 +200,9 @@ class MemoryHistory(History):
             reason=stored.reason,
             origin=stored.origin,
             replay_id=stored.replay_id,
-            next_attempt_at=stored.due_at if stored.is_waiting else None,
+            next_attempt_at=stored.due_at if stored.is_waiting and not is_held else None,
+            ordering_key=stored.ordering_key,
+            held=is_held,
         )
 
     def _matches(self, delivery: DeliveryView, criteria: DeliveryCriteria) -> bool:

@@ -48,7 +48,7 @@ class MemoryIngest(IngestTransaction):
             stored = self._state.events.get(event.key) or self._events.get(event.key)
             if stored is None:
                 self._events[event.key] = StoredEvent(
-                    event.type, event.occurred_at, arrived.body, self._now
+                    event.type, event.occurred_at, arrived.body, self._now, event.ordering_key
                 )
             else:
                 known_events[event.key] = KnownEvent(stored.type, stored.body)
@@ -68,6 +68,7 @@ class MemoryIngest(IngestTransaction):
                 reason=delivery.reason,
                 created_at=self._now,
                 due_at=self._now,
+                ordering_key=delivery.ordering_key,
             )
             if delivery.claimed and worker is not None:
                 until = self._now + lease
@@ -92,9 +93,8 @@ class MemoryIngest(IngestTransaction):
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
-        self._state.deliveries.update(
-            {delivery.delivery_id: delivery for delivery in self._deliveries}
-        )
+        for delivery in self._deliveries:
+            self._state.add_delivery(delivery)
         for records in self._records:
             self._state.add_records(records)
         for letter in self._dead_letters:

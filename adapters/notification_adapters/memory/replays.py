@@ -11,6 +11,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState
+from notification_core.model.ordering import key_in_line
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     NO_PROGRESS,
@@ -192,8 +193,10 @@ class MemoryReplayStore(ReplayStore):
         return event is not None and event.body is not None
 
     def _make(self, delivery: StoredDelivery, delivery_id: UUID, **why: Any) -> None:
-        now = self._clock.now()
-        self._state.deliveries[delivery_id] = StoredDelivery(
+        now, event = self._clock.now(), self._state.events[delivery.event_key]
+        webhook = self._state.webhooks.get(delivery.webhook_id)
+        is_ordered = webhook is not None and webhook.ordered
+        made = StoredDelivery(
             delivery_id=delivery_id,
             environment_id=delivery.environment_id,
             webhook_id=delivery.webhook_id,
@@ -202,5 +205,7 @@ class MemoryReplayStore(ReplayStore):
             reason=None,
             created_at=now,
             due_at=now,
+            ordering_key=key_in_line(event.ordering_key, is_ordered=is_ordered),
             **why,
         )
+        self._state.add_delivery(made)

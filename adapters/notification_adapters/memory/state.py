@@ -20,6 +20,12 @@ from notification_core.model.delivery_transitions import Transition
 from notification_core.model.erasure import Erasure, ErasureState
 from notification_core.model.event import EventKey
 from notification_core.model.message import DeadLetter, Topics
+from notification_core.model.ordering import (
+    OrderedLine,
+    due_on_joining,
+    first_in_line,
+    is_to_release,
+)
 from notification_core.model.outbox_message import (
     OperationalEvent,
     OutgoingMessage,
@@ -46,6 +52,7 @@ class StoredEvent:
     occurred_at: datetime
     body: bytes | None
     stored_at: datetime
+    ordering_key: str | None = None
 
 
 @define
@@ -68,6 +75,8 @@ class StoredDelivery:
     claimed_at: datetime | None = None
     origin: DeliveryOrigin | None = None
     replay_id: UUID | None = None
+    ordering_key: str | None = None
+    position: int | None = None
 
     @property
     def event_key(self) -> EventKey:
@@ -78,6 +87,16 @@ class StoredDelivery:
     def is_waiting(self) -> bool:
         """Whether it is to be sent and nobody is at it."""
         return self.state is DeliveryState.PENDING and self.worker is None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is not final yet."""
+        return self.state is DeliveryState.PENDING
+
+    @property
+    def is_attempted(self) -> bool:
+        """Whether a worker has claimed it."""
+        return self.worker is not None
 
     @property
     def fence(self) -> Fence | None:
@@ -154,6 +173,7 @@ class MemoryState:
     topics: Topics | None = None
     new_id: Callable[[], UUID] = uuid4
     webhooks_revision: int = 0
+    last_position: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
     def living(self, environment_id: UUID, webhook_id: UUID) -> Webhook:
@@ -201,6 +221,32 @@ class MemoryState:
         if self.topics:
             message = dead_letter_message(letter, self.new_id(), self.topics)
             self.outbox[message.message_id] = message
+
+    def add_delivery(self, delivery: StoredDelivery) -> None:
+        """Keep a new delivery; one that has an ordering key joins the end of its line."""
+        if delivery.ordering_key is not None:
+            line = OrderedLine(delivery.webhook_id, delivery.ordering_key)
+            is_empty = self.first_in(line) is None
+            delivery.due_at = due_on_joining(delivery.due_at, is_line_empty=is_empty)
+            self.last_position += 1
+            delivery.position = self.last_position
+        self.deliveries[delivery.delivery_id] = delivery
+
+    def first_in(self, line: OrderedLine) -> StoredDelivery | None:
+        """Return the delivery that the others of a line wait for."""
+        return first_in_line(
+            delivery
+            for delivery in self.deliveries.values()
+            if (delivery.webhook_id, delivery.ordering_key) == line
+        )
+
+    def release_first(self, line: OrderedLine, now: datetime) -> int:
+        """Release the first one in a line if it is held; return how many were."""
+        first = self.first_in(line)
+        if first is None or not is_to_release(first):
+            return 0
+        first.due_at = now
+        return 1
 
     def waiting(self, webhook_id: UUID) -> list[StoredDelivery]:
         """Return a webhook's queue, in the order in which it is due."""

@@ -1,7 +1,8 @@
 """What differs between the engines: the batched statements of which the stores are made.
 
 Each method runs one or two statements inside a transaction that the caller opened, for a whole
-batch. An engine has them in three files of the same names: ``ingest``, ``claims``, ``results``.
+batch. An engine has them in four files of the same names: ``ingest``, ``claims``, ``results``
+and ``lines``.
 """
 
 from abc import abstractmethod
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.sql.lines import LineStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import webhooks
 from notification_core.model.delivery import (
@@ -129,7 +131,7 @@ class CancelledDelivery(NamedTuple):
         return cls(handle, UNSENDABLE[EndReason(reason)], EndReason(reason))
 
 
-class Dialect(Protocol):
+class Dialect(LineStatements, Protocol):
     """The batched statements in the SQL of one engine, and its time."""
 
     @abstractmethod

@@ -13,16 +13,6 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.instants import Instant
 
-
-def off_index(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a column as a value that no index has.
-
-    For a condition that a planner must not begin with: on a young table, of which it knows
-    nothing, it takes any index that a condition fits, and then walks through all of it.
-    """
-    return sa.func.coalesce(column, column)
-
-
 KEY_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text of an index: compared by its bytes, as SQLite and Python do.
 
@@ -40,6 +30,7 @@ def place_of(column: sa.Column[Any], environment_id: UUID, row: object) -> Seque
 WAITING = sa.text("state = 'pending' AND worker IS NULL")
 RUNNING = sa.text("state = 'running'")
 ERASING = sa.text("ended_at IS NULL")
+IN_LINE = sa.text("ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -60,6 +51,7 @@ events = sa.Table(
     # The request body, serialised once; none where no webhook wanted the event.
     sa.Column("body", sa.LargeBinary),
     sa.Column("stored_at", Instant, nullable=False),
+    sa.Column("ordering_key", sa.Text),
     # For listing them. With the id in it, although the events of one moment would be soon sorted:
     # on a table that it knows nothing of yet, PostgreSQL would read and sort all that there are.
     sa.Index("events_environment", "environment_id", "stored_at", "event_id"),
@@ -90,6 +82,7 @@ webhooks = sa.Table(
     # A JSON object of what it has of its own; none where all is as the installation has it.
     sa.Column("retry", sa.Text),
     sa.Column("timeout_us", sa.BigInteger),
+    sa.Column("ordered", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
 )
 
@@ -120,6 +113,9 @@ deliveries = sa.Table(
     # As of its event, so that no statement has to look there: a redelivery is younger.
     sa.Column("event_stored_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
+    # Of one that is delivered in order: what it waits in line for, and where in the line.
+    sa.Column("ordering_key", KEY_TEXT),
+    sa.Column("position", sa.BigInteger),
     # There is no index on due_at alone: the planner would take it for a claim, and walk through
     # the million rows of a webhook that is passed over. Of those that are due at once the one
     # made first is first; event_stored_at lets settle() compare the age of a queue's events inside
@@ -143,8 +139,33 @@ deliveries = sa.Table(
         sqlite_where=sa.text("worker IS NOT NULL"),
         postgresql_where=sa.text("worker IS NOT NULL"),
     ),
+    # The lines: the first one of each is what the others wait for.
+    sa.Index(
+        "deliveries_in_line",
+        "webhook_id",
+        "ordering_key",
+        "position",
+        sqlite_where=IN_LINE,
+        postgresql_where=IN_LINE,
+    ),
     # Half of a page is for the end of each delivery: where it does not fit into its page, each
     # update writes a lock to WAL before it goes to another one, and the unchanged columns again.
+    postgresql_with={"fillfactor": 50},
+)
+
+POSITIONS: Final = sa.Sequence("delivery_positions", data_type=sa.BigInteger, metadata=metadata)
+"""Numbers deliveries that are delivered in order, on PostgreSQL; on SQLite ``instance`` does."""
+
+ordering_keys = sa.Table(
+    "ordering_keys",
+    metadata,
+    # A row to lock for each line: whoever adds a delivery to it, or ends one, waits for the others.
+    # SQLite has one writer and needs none.
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("ordering_key", KEY_TEXT, nullable=False),
+    sa.Column("environment_id", sa.Uuid, nullable=False),
+    sa.PrimaryKeyConstraint("webhook_id", "ordering_key", "environment_id"),
+    # Each lock is an update, which is to find room in its page.
     postgresql_with={"fillfactor": 50},
 )
 
@@ -360,6 +381,8 @@ instance = sa.Table(
     sa.Column("canary", sa.Text),
     # The oldest schema version whose code can work on this schema.
     sa.Column("oldest_compatible", sa.Text, nullable=False),
+    # The last position that a delivery was given, on SQLite.
+    sa.Column("last_position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
 )
 
 ENCRYPTED = (

@@ -32,6 +32,8 @@ from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavaila
 MAX_BATCH_EVENTS = 500
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 
+_encode = msgspec.json.encode
+
 _WHITESPACE = b" \t\r\n"
 _MAX_NAMED = 10
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
@@ -88,12 +90,15 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     epilog=examples(
         "publish events.jsonl --environment ID",
         "publish --environment ID --event job-completed --data '{}'",
+        "publish --environment ID --event job-completed --data '{}' \\",
+        "  --ordering-key job-7",
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--environment", type=ID, required=True, help="Where it happened.")
 @click.option("--event", "event_type", metavar="TYPE", help="Publish one event of this type …")
-@click.option("--data", metavar="JSON", help="… with this data.")
+@click.option("--data", metavar="JSON", help="… with this data …")
+@click.option("--ordering-key", metavar="KEY", help="… and this ordering key.")
 @click.option(
     "--retry-for",
     type=click.FloatRange(0, 3600),
@@ -110,6 +115,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     environment: UUID,
     event_type: str | None,
     data: str | None,
+    ordering_key: str | None,
     retry_for: float,
     api: Api,
     as_json: bool,
@@ -119,7 +125,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     Events go in batches of up to 500 and 8 MiB, each stored whole or not at all. An event
     without event_id gets one here, before the first try, so that no retry publishes it twice.
     """
-    lines, size = _source(file, event_type, data)
+    lines, size = _source(file, event_type, data, ordering_key)
     with _progress(size) if file else nullcontext(lambda _events, _end: None) as tell:
         publishing = _Publishing(environment, timedelta(seconds=retry_for), tell)
         try:
@@ -140,14 +146,15 @@ def command(  # noqa: PLR0913 - one parameter an option
 
 
 def _source(
-    file: BinaryIO | None, event_type: str | None, data: str | None
+    file: BinaryIO | None, event_type: str | None, data: str | None, ordering_key: str | None
 ) -> tuple[Iterator[Line], int | None]:
     """Return the events to publish, and their bytes where they are known beforehand."""
-    if file is not None and event_type is None and data is None:
+    if file is not None and (event_type, data, ordering_key) == (None, None, None):
         name = getattr(file, "name", "the input")
         return read_lines(file, str(name), _new_id), _size(file)
     if file is None and event_type is not None and data is not None:
-        message = b'{"event":%b,"data":%b}' % (msgspec.json.encode(event_type), data.encode())
+        key = b"" if ordering_key is None else b'"ordering_key":%b,' % _encode(ordering_key)
+        message = b'{"event":%b,%b"data":%b}' % (_encode(event_type), key, data.encode())
         try:
             return iter([Line(0, identified(message, _new_id), len(message))]), len(message)
         except InvalidEvent as error:

@@ -127,6 +127,9 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
 @_headers
 @filter_option(extra=" (default: all).")
 @retry_options(extra=" (default: the installation's)")
+@click.option(
+    "--ordered", is_flag=True, default=None, help="Deliver events of one ordering key in order."
+)
 @json_option
 @api_option
 @asynchronous
@@ -189,6 +192,9 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 )
 @filter_option(extra="; an empty one removes it.")
 @retry_options(extra="; an empty one goes back to the installation's")
+@click.option(
+    "--ordered/--unordered", default=None, help="Deliver events of one ordering key in order."
+)
 @json_option
 @api_option
 def update_webhook(

@@ -247,4 +247,23 @@ ALTER TABLE webhooks ADD COLUMN retry TEXT;
 
 ALTER TABLE webhooks ADD COLUMN timeout_us BIGINT;
 
+ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT 0 NOT NULL;
+
+ALTER TABLE events ADD COLUMN ordering_key TEXT;
+
+ALTER TABLE deliveries ADD COLUMN ordering_key TEXT;
+
+ALTER TABLE deliveries ADD COLUMN position BIGINT;
+
+ALTER TABLE instance ADD COLUMN last_position BIGINT DEFAULT 0 NOT NULL;
+
+CREATE TABLE ordering_keys (
+    webhook_id CHAR(32) NOT NULL, 
+    ordering_key TEXT NOT NULL, 
+    environment_id CHAR(32) NOT NULL, 
+    CONSTRAINT ordering_keys_pkey PRIMARY KEY (webhook_id, ordering_key, environment_id)
+);
+
+CREATE INDEX deliveries_in_line ON deliveries (webhook_id, ordering_key, position) WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL);
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

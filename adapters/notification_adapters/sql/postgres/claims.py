@@ -84,7 +84,7 @@ WITH claimed AS (
   FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS h (delivery_id, environment_id, number)
   WHERE d.delivery_id = h.delivery_id AND d.environment_id = h.environment_id
   RETURNING h.number, d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id,
-    d.failures
+    d.failures, d.ordering_key
 ), later AS (
   SELECT min(d.due_at) AS due_at FROM unnest($6::uuid[]) AS w (webhook_id) CROSS JOIN LATERAL (
     SELECT due_at FROM deliveries
@@ -93,7 +93,7 @@ WITH claimed AS (
   ) AS d
 )
 SELECT later.due_at, b.number, b.delivery_id, b.environment_id, b.attempt, b.webhook_id, b.event_id,
-  e.type, b.failures, e.body
+  e.type, b.failures, e.body, b.ordering_key
 FROM later LEFT JOIN (
   claimed AS b
   JOIN events AS e ON e.event_id = b.event_id AND e.environment_id = b.environment_id
@@ -204,7 +204,7 @@ class PostgresClaimStatements(Dialect):
         claimed = []
         for _, number, delivery_id, environment_id, attempt, webhook_id, event_id, *rest in rows:
             if delivery_id is not None:
-                event_type, failures, body = rest
+                event_type, failures, body, ordering_key = rest
                 claimed.append(
                     ClaimedDelivery(
                         Fence(delivery_id, environment_id, attempt, worker),
@@ -214,6 +214,7 @@ class PostgresClaimStatements(Dialect):
                         failures=failures,
                         body=body,
                         prefetched=number > begin_limit,
+                        ordering_key=ordering_key,
                     )
                 )
         return claimed, next_due

@@ -38,11 +38,14 @@ _FEW = 50
 # The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
 STORE = """
 WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
-  INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
-  SELECT e.event_id, e.environment_id, e.type, e.occurred_at, e.body,
+  INSERT INTO events (
+    event_id, environment_id, type, occurred_at, ordering_key, body, stored_at
+  )
+  SELECT e.event_id, e.environment_id, e.type, e.occurred_at, e.ordering_key, e.body,
     coalesce($2::timestamptz, now())
-  FROM counter CROSS JOIN unnest($5::text[], $6::uuid[], $7::text[], $8::timestamptz[], $9::bytea[])
-    AS e (event_id, environment_id, type, occurred_at, body)
+  FROM counter CROSS JOIN unnest(
+    $5::text[], $6::uuid[], $7::text[], $8::timestamptz[], $9::text[], $10::bytea[]
+  ) AS e (event_id, environment_id, type, occurred_at, ordering_key, body)
   WHERE counter.revision = $1
   ON CONFLICT DO NOTHING
   RETURNING environment_id, event_id
@@ -57,8 +60,8 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
     CASE WHEN d.claimed THEN t.now + $4::interval END,
     CASE WHEN d.claimed AND NOT d.prefetched THEN t.now END
   FROM (SELECT coalesce($2::timestamptz, now()) AS now) AS t CROSS JOIN unnest(
-    $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::boolean[],
-    $17::boolean[]
+    $11::uuid[], $12::uuid[], $13::uuid[], $14::text[], $15::text[], $16::text[], $17::boolean[],
+    $18::boolean[]
   ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed, prefetched)
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
 )
@@ -99,7 +102,7 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
-        if not self._database.has_session_settings:
+        if plan.is_ordered or not self._database.has_session_settings:
             return await super().store(plan)
         dialect, events = self._database.dialect, sorted(plan.events, key=INGEST_ORDER)
         async with self._database.pool.lend() as connection:
@@ -136,8 +139,14 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
         """Log attempts that ended and write what becomes of their deliveries.
 
         A few that succeeded or are to be retried take a single statement. What it leaves, since a
-        fence does not hold or a delivery had ended, is looked at row by row.
+        fence does not hold or a delivery had ended, is looked at row by row. So are those for which
+        others wait in line.
         """
+        if any(result.ordering_key is not None for result in results):
+            in_line = [result for result in results if result.ordering_key is not None]
+            others = [result for result in results if result.ordering_key is None]
+            fenced = await self._finish_in_steps(in_line, interruption_delay)
+            return [*fenced, *(await self.finish(others, interruption_delay) if others else ())]
         if self._database.has_session_settings and len(results) <= _FEW:
             results = await self._finish_few(results)
         if not all(map(is_success, results)):

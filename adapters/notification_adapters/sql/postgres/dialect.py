@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.postgres.claims import PostgresClaimStatements
 from notification_adapters.sql.postgres.driver import fetch, read, run
 from notification_adapters.sql.postgres.ingest import PostgresIngestStatements
+from notification_adapters.sql.postgres.lines import PostgresLineStatements
 from notification_adapters.sql.postgres.results import PostgresResultStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 
@@ -27,7 +28,12 @@ async def server_time(connection: AsyncConnection) -> datetime:
     return cast("datetime", now)
 
 
-class PostgresDialect(PostgresIngestStatements, PostgresClaimStatements, PostgresResultStatements):
+class PostgresDialect(
+    PostgresIngestStatements,
+    PostgresClaimStatements,
+    PostgresResultStatements,
+    PostgresLineStatements,
+):
     """The statements of PostgreSQL, which go by the server's clock unless another is given."""
 
     def __init__(self, now: Now = server_time) -> None:

@@ -34,10 +34,10 @@ JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment
 """
 # In the order of the arrays, so that overlapping batches wait for one another and never in a ring.
 _ADD_EVENTS = """
-INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
-SELECT event_id, environment_id, type, occurred_at, body, $6::timestamptz
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
-  AS new (event_id, environment_id, type, occurred_at, body)
+INSERT INTO events (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at)
+SELECT event_id, environment_id, type, occurred_at, ordering_key, body, $7::timestamptz
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
+  AS new (event_id, environment_id, type, occurred_at, ordering_key, body)
 ON CONFLICT DO NOTHING
 RETURNING environment_id, event_id
 """

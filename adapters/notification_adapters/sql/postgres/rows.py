@@ -18,7 +18,7 @@ LOGGED: Final = (
     *("http_code", "response_headers", "response_body", "truncated"),
 )
 
-_of_event = attrgetter("event_id", "environment_id", "type", "occurred_at")
+_of_event = attrgetter("event_id", "environment_id", "type", "occurred_at", "ordering_key")
 _of_delivery = attrgetter(
     *("delivery_id", "environment_id", "webhook_id", "event_id"),
     *("state", "reason", "claimed", "prefetched"),
@@ -27,8 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
-    """Return what is stored of events, in arrays: id, environment, type, time and body."""
-    return columns([(*_of_event(stored.event), stored.body) for stored in events], 5)
+    """Return what is stored of events, in arrays: id, environment, type, time, key, body."""
+    return columns([(*_of_event(stored.event), stored.body) for stored in events], 6)
 
 
 def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:

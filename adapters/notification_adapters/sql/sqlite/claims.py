@@ -84,7 +84,7 @@ WHERE rowid IN (SELECT value FROM json_each(?1))
 """
 _CLAIMED = """
 SELECT h.key, d.delivery_id, d.environment_id, d.attempt, d.webhook_id, d.event_id, e.type,
-  d.failures, e.body
+  d.failures, e.body, d.ordering_key
 FROM json_each(?1) AS h CROSS JOIN deliveries AS d ON d.rowid = h.value
 CROSS JOIN events AS e ON e.event_id = d.event_id AND e.environment_id = d.environment_id
 ORDER BY h.key
@@ -187,7 +187,7 @@ class SqliteClaimStatements(Dialect):
         for place, delivery, environment, attempt, *rest in await fetch(
             connection, _CLAIMED, chosen
         ):
-            webhook, event_id, event_type, failures, body = rest
+            webhook, event_id, event_type, failures, body, ordering_key = rest
             claimed.append(
                 ClaimedDelivery(
                     Fence(UUID(delivery), UUID(environment), attempt, worker),
@@ -197,6 +197,7 @@ class SqliteClaimStatements(Dialect):
                     failures=failures,
                     body=body,
                     prefetched=place >= begin_limit,
+                    ordering_key=ordering_key,
                 )
             )
         if not watched:

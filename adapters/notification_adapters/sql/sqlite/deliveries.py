@@ -40,6 +40,8 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store the events that are new with their deliveries, unless something has changed."""
+        if plan.is_ordered:
+            return await super().store(plan)
         now = (self._database.clock.now() - EPOCH) // MICROSECOND
         until = now + plan.lease // MICROSECOND
         events = {stored.event.key: event_row(stored, now) for stored in plan.events}
@@ -66,11 +68,13 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries.
 
-        If all have succeeded, that is one trip, without a look at the rows.
+        If all have succeeded and nothing waits for them in line, that is one trip, without a look
+        at the rows.
         """
         for result in results:
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
-            if not succeeded or not isinstance(result.next_step, Succeeded):
+            waited_for = result.ordering_key is not None
+            if waited_for or not succeeded or not isinstance(result.next_step, Succeeded):
                 return await super().finish(results, interruption_delay)
         now = (self._database.clock.now() - EPOCH) // MICROSECOND
         fences = [

@@ -8,12 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.sqlite.claims import SqliteClaimStatements
 from notification_adapters.sql.sqlite.driver import read, run_many
 from notification_adapters.sql.sqlite.ingest import SqliteIngestStatements
+from notification_adapters.sql.sqlite.lines import SqliteLineStatements
 from notification_adapters.sql.sqlite.results import SqliteResultStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_core.ports.clock import Clock
 
 
-class SqliteDialect(SqliteIngestStatements, SqliteClaimStatements, SqliteResultStatements):
+class SqliteDialect(
+    SqliteIngestStatements, SqliteClaimStatements, SqliteResultStatements, SqliteLineStatements
+):
     """The statements of SQLite, which go by this machine's clock."""
 
     def __init__(self, clock: Clock) -> None:

@@ -15,8 +15,8 @@ from notification_core.model.delivery import Attempt, DeliveryState, NewDelivery
 from notification_core.model.event import EventToStore
 
 ADD_EVENT: Final = """
-INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
-VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO events (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 ADD_DELIVERY: Final = """
 INSERT INTO deliveries (
@@ -43,6 +43,7 @@ def event_row(stored: EventToStore, stored_at: int) -> Row:
         event.environment_id.hex,
         event.type,
         (event.occurred_at - EPOCH) // MICROSECOND,
+        event.ordering_key,
         stored.body,
         stored_at,
     )

@@ -19,6 +19,7 @@ from notification_adapters.sql.stores.attempt_results import (
 from notification_adapters.sql.stores.claims import Claims
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.ingest import SqlIngest
+from notification_adapters.sql.stores.lines import lock_lines_of, release_first, release_next
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
@@ -26,6 +27,7 @@ from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
+from notification_core.model.ordering import OrderedLine
 from notification_core.model.outbox_message import delivery_failed
 from notification_core.ports.deliveries import (
     AT_ONCE,
@@ -33,6 +35,7 @@ from notification_core.ports.deliveries import (
     Claimed,
     DeliveryStore,
     IngestTransaction,
+    ReleasedLines,
 )
 
 _REAPED_AT_ONCE = 2000
@@ -110,6 +113,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     ) -> Sequence[Fence]:
         """Do as :meth:`finish`, with a look at each row, and raise :class:`TransactionLost`."""
         async with self._database.write_transaction() as connection:
+            lines = await lock_lines_of(connection, self._dialect, results)
             now = await self._dialect.now(connection)
             fences = [result.fence for result in results]
             held = _each_once(await self._dialect.lock_held(connection, fences))
@@ -119,6 +123,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                 for place, row in owned.items()
             ]
             await self._write(connection, ends, now)
+            await release_first(connection, self._dialect, lines, now)
             await self._disable(connection, [results[place] for place in owned], now)
         return [fence for place, fence in enumerate(fences) if place not in owned]
 
@@ -180,6 +185,11 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
         return len(cancelled)
+
+    @retry_lost_transaction
+    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
+        """Release the first ones that are held of the next ``limit`` lines behind ``after``."""
+        return await release_next(self._database, after, limit)
 
     async def _write(
         self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime

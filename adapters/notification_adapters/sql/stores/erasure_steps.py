@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import (
@@ -24,7 +25,7 @@ from notification_adapters.sql.tables import (
     erasures,
     events,
     idempotent_responses,
-    off_index,
+    ordering_keys,
     replays,
     webhooks,
 )
@@ -55,9 +56,25 @@ async def advance(
             return ErasedBatch(erased, is_last=False)
     if await dialect.has_open_publish(connection, environment_id):
         return NOTHING_ERASED
+    if await _forget_lines(connection, environment_id, limit) == limit:
+        return NOTHING_ERASED
     await connection.execute(progress.values(ended_at=await dialect.now(connection)))
     await increment_revision(connection)
     return ErasedBatch(0, is_last=True)
+
+
+async def _forget_lines(connection: AsyncConnection, environment_id: UUID, limit: int) -> int:
+    """Delete what lines were locked by; it does not count, for there is nothing in it."""
+    line = ordering_keys.c.webhook_id, ordering_keys.c.ordering_key
+    query = sa.select(*line).where(ordering_keys.c.environment_id == environment_id).limit(limit)
+    lines = [tuple(row) for row in await connection.execute(query)]
+    if lines:
+        await connection.execute(
+            sa.delete(ordering_keys).where(
+                ordering_keys.c.environment_id == environment_id, sa.tuple_(*line).in_(lines)
+            )
+        )
+    return len(lines)
 
 
 async def _events(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:

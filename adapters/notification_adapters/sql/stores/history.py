@@ -17,6 +17,7 @@ from notification_adapters.sql.tables import attempts, deliveries, events
 from notification_core.errors import DeliveryNotFound, EventNotFound
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.event import EventKey
+from notification_core.model.ordering import HELD_UNTIL
 from notification_core.model.read_models import (
     EVERY_DELIVERY,
     EVERY_EVENT,
@@ -44,7 +45,7 @@ _ENVIRONMENT_OF = Statement(
 )
 
 _EVENT = Statement(
-    sa.select(_e.type, _e.occurred_at, _e.stored_at).where(
+    sa.select(_e.type, _e.occurred_at, _e.stored_at, _e.ordering_key).where(
         _e.event_id == sa.bindparam("event_id"),
         _e.environment_id == sa.bindparam("environment_id"),
     )
@@ -110,7 +111,10 @@ class SqlHistory(History):
             raise EventNotFound(event_id)
         key = {"event_id": event_id, "environment_id": environment_id}
         for row in await self._database.fetch(_EVENT, **key):
-            return EventRecord(event_id, environment_id, row.type, row.occurred_at, row.stored_at)
+            times = row.occurred_at, row.stored_at
+            return EventRecord(
+                event_id, environment_id, row.type, *times, ordering_key=row.ordering_key
+            )
         raise EventNotFound(event_id)
 
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
@@ -179,7 +183,7 @@ class SqlHistory(History):
     ) -> EventPage:
         """Return an environment's events by falling (time stored, id), those below ``before``."""
         examined = (
-            sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at)
+            sa.select(_e.event_id, _e.type, _e.occurred_at, _e.stored_at, _e.ordering_key)
             .where(_e.environment_id == environment_id, *_of_the_time(criteria, before))
             .order_by(_e.stored_at.desc(), _e.event_id.desc())
             .limit(rows_to_examine(limit, is_selective=criteria.is_selective))
@@ -204,6 +208,7 @@ class SqlHistory(History):
                 row.occurred_at,
                 row.stored_at,
                 {state: counts[row.event_id].get(state.value, 0) for state in DeliveryState},
+                row.ordering_key,
             )
             for row in rows
         ]
@@ -227,6 +232,7 @@ def _rows() -> sa.Select[Any]:
         _d.worker,
         _d.due_at,
         _d.created_at,
+        _d.ordering_key,
     )
 
 
@@ -315,6 +321,7 @@ def _delivery_id(delivery: DeliveryView) -> UUID:
 def _record(row: ResultRow) -> DeliveryView:
     state = DeliveryState(row.state)
     waits = state is DeliveryState.PENDING and row.worker is None
+    is_held = waits and row.due_at == HELD_UNTIL
     return DeliveryView(
         delivery_id=row.delivery_id,
         environment_id=row.environment_id,
@@ -327,5 +334,7 @@ def _record(row: ResultRow) -> DeliveryView:
         reason=None if row.reason is None else EndReason(row.reason),
         origin=None if row.origin is None else DeliveryOrigin(row.origin),
         replay_id=row.replay_id,
-        next_attempt_at=row.due_at if waits else None,
+        next_attempt_at=row.due_at if waits and not is_held else None,
+        ordering_key=row.ordering_key,
+        held=is_held,
     )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Lease
+from notification_adapters.sql.stores import lines
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.erasure_steps import RUNNING
 from notification_adapters.sql.stores.request_records import RequestRecordRows
@@ -72,10 +73,13 @@ class SqlIngest(IngestTransaction):
         self, deliveries: Sequence[NewDelivery], worker: UUID | None, lease: timedelta
     ) -> None:
         """Store deliveries, in the order of their ids; those that are claimed with their lease."""
-        now = await self._now()
-        await self._database.dialect.add_deliveries(
-            self._connection, deliveries, Lease(worker, now, now + lease)
-        )
+        now, dialect = await self._now(), self._database.dialect
+        plain = [delivery for delivery in deliveries if delivery.ordering_key is None]
+        await dialect.add_deliveries(self._connection, plain, Lease(worker, now, now + lease))
+        if len(plain) < len(deliveries):
+            in_line = [delivery for delivery in deliveries if delivery.ordering_key is not None]
+            rows = [lines.new_row(delivery, now) for delivery in in_line]
+            await lines.join(self._connection, dialect, rows)
 
     async def add_records(self, records: RequestRecords) -> None:
         """Write the response to the request that all this is for."""

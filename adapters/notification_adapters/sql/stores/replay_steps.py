@@ -8,17 +8,20 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import WebhookKey
+from notification_adapters.sql.dialect import Dialect, WebhookKey
+from notification_adapters.sql.planner import off_index
+from notification_adapters.sql.statements import ResultRow
+from notification_adapters.sql.stores import lines
 from notification_adapters.sql.tables import (
     WAITING,
     deliveries,
     events,
-    off_index,
     replays,
     webhooks,
 )
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState
+from notification_core.model.ordering import key_in_line
 from notification_core.model.replay import (
     NO_PROGRESS,
     Replay,
@@ -52,6 +55,7 @@ async def count(
 
 async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within which bounds
     connection: AsyncConnection,
+    dialect: Dialect,
     replay: Replay,
     limit: int,
     max_waiting: int,
@@ -62,56 +66,59 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
     # None where it has ended or somebody else is at it.
     locked = sa.select(_r.cursor).where(*_running(replay)).with_for_update(skip_locked=True)
     job = (await connection.execute(locked)).first()
-    if job is None or not await _may_go_on(connection, replay, now):
+    webhook = None if job is None else await _webhook_to_send_to(connection, replay, now)
+    if job is None or webhook is None:
         return NO_PROGRESS
     free = max_waiting - await _waiting(connection, replay, max_waiting)
     if free <= 0:
         return NO_PROGRESS
     batch = await _next(connection, replay, job.cursor, limit, free)
-    stored_at = await _stored_at(connection, replay, {row.event_id for row in batch.chosen})
+    stored = await _stored(connection, replay, {row.event_id for row in batch.chosen})
+    of_events = [stored[row.event_id] for row in batch.chosen if row.event_id in stored]
     made = [
         {
             **again(
-                (replay.environment_id, replay.webhook_id, row.event_id),
+                (replay.environment_id, replay.webhook_id, event.event_id),
                 ids(),
-                stored_at[row.event_id],
+                event.stored_at,
                 now,
             ),
             "origin": DeliveryOrigin.REPLAY.value,
             "replay_id": replay.replay_id,
+            "ordering_key": key_in_line(event.ordering_key, is_ordered=webhook.ordered),
         }
-        for row in batch.chosen
-        if row.event_id in stored_at
+        for event in of_events
     ]
-    if made:
-        await connection.execute(sa.insert(deliveries), made)
+    await lines.add(connection, dialect, made)
     await connection.execute(_progress(replay, batch, now))
     return ReplayProgress(len(batch.examined), len(batch.chosen))
 
 
-async def _stored_at(
+async def _stored(
     connection: AsyncConnection, replay: Replay, event_ids: Collection[str]
-) -> Mapping[str, datetime]:
-    """Return when the events were stored, those that are left.
+) -> Mapping[str, ResultRow]:
+    """Return of the events that are left when they were stored, and their ordering keys.
 
     Retention takes none of these before this is committed.
     """
     if not event_ids:
         return {}
     query = (
-        sa.select(events.c.event_id, events.c.stored_at)
+        sa.select(events.c.event_id, events.c.stored_at, events.c.ordering_key)
         .where(
             events.c.event_id.in_(sorted(event_ids)),
             events.c.environment_id == replay.environment_id,
         )
         .with_for_update(read=True)
     )
-    return {row.event_id: row.stored_at for row in await connection.execute(query)}
+    return {row.event_id: row for row in await connection.execute(query)}
 
 
-async def _may_go_on(connection: AsyncConnection, replay: Replay, now: datetime) -> bool:
-    """Tell whether the webhook may be sent to; one that is deleted ends the replay."""
-    query = sa.select(webhooks.c.disabled_until).where(
+async def _webhook_to_send_to(
+    connection: AsyncConnection, replay: Replay, now: datetime
+) -> ResultRow | None:
+    """Return the webhook if it may be sent to; one that is deleted ends the replay."""
+    query = sa.select(webhooks.c.disabled_until, webhooks.c.ordered).where(
         webhooks.c.webhook_id == replay.webhook_id,
         webhooks.c.environment_id == replay.environment_id,
         webhooks.c.deleted_at.is_(None),
@@ -120,8 +127,9 @@ async def _may_go_on(connection: AsyncConnection, replay: Replay, now: datetime)
     if webhook is None:
         ended = {"state": ReplayState.CANCELLED.value, "ended_at": now}
         await connection.execute(sa.update(replays).where(*_running(replay)).values(ended))
-        return False
-    return webhook.disabled_until is None or webhook.disabled_until <= now
+        return None
+    is_enabled = webhook.disabled_until is None or webhook.disabled_until <= now
+    return webhook if is_enabled else None
 
 
 async def _waiting(connection: AsyncConnection, replay: Replay, most: int) -> int:

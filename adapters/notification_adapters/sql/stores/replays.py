@@ -9,14 +9,15 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.statements import ResultRow, Statement
-from notification_adapters.sql.stores import replay_steps
+from notification_adapters.sql.stores import lines, replay_steps
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.tables import RUNNING, deliveries, events, replays
+from notification_adapters.sql.tables import RUNNING, events, replays, webhooks
 from notification_adapters.sql.upsert import insert_if_absent
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState
+from notification_core.model.ordering import key_in_line
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     Replay,
@@ -56,27 +57,37 @@ class SqlReplayStore(ReplayStore):
     ) -> None:
         """Store one more delivery of the same event to the same webhook."""
         environment_id, event_id = delivery.environment_id, delivery.event_id
+        is_ordered = (
+            sa.select(webhooks.c.ordered)
+            .where(
+                webhooks.c.webhook_id == delivery.webhook_id,
+                webhooks.c.environment_id == environment_id,
+            )
+            .scalar_subquery()
+            .label("is_ordered")
+        )
         # Retention does not take it before this is committed.
         whole = (
-            sa.select(events.c.stored_at)
+            sa.select(events.c.stored_at, events.c.ordering_key, is_ordered)
             .where(
                 events.c.event_id == event_id,
                 events.c.environment_id == environment_id,
                 events.c.body.is_not(None),
             )
-            .with_for_update(read=True)
+            .with_for_update(read=True, of=events)
         )
         async with self._database.write_transaction() as connection:
             await self._records.write(connection, records)
-            stored_at = (await connection.execute(whole)).scalar()
-            if stored_at is None:
+            event = (await connection.execute(whole)).first()
+            if event is None:
                 raise EventGone(event_id)
-            now = await self._database.dialect.now(connection)
+            dialect = self._database.dialect
+            now = await dialect.now(connection)
             of = environment_id, delivery.webhook_id, event_id
-            made = replay_steps.again(of, delivery_id, stored_at, now)
-            await connection.execute(
-                sa.insert(deliveries).values({**made, "origin": DeliveryOrigin.RETRY.value})
-            )
+            made = replay_steps.again(of, delivery_id, event.stored_at, now)
+            key = key_in_line(event.ordering_key, is_ordered=bool(event.is_ordered))
+            row = {**made, "origin": DeliveryOrigin.RETRY.value, "ordering_key": key}
+            await lines.add(connection, dialect, [row])
 
     async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins."""
@@ -179,7 +190,7 @@ class SqlReplayStore(ReplayStore):
         async with self._database.write_transaction() as connection:
             now = await self._database.dialect.now(connection)
             return await replay_steps.advance(
-                connection, replay, limit, max_waiting, now, self._ids
+                connection, self._database.dialect, replay, limit, max_waiting, now, self._ids
             )
 
 

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.instants import EPOCH, Instant
+from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.tables import (
     attempts,
     audit,
     dead_letters,
     deliveries,
     events,
-    off_index,
     replays,
     webhooks,
 )

@@ -1,14 +1,50 @@
-"""Filters, retries and time limits of webhooks: code of 0001 neither reads nor writes them."""
+"""Fields of webhooks, and ordering: what code of version 0001 neither reads nor writes."""
 
 import sqlalchemy as sa
 from alembic import op
 
+from notification_adapters.sql.tables import KEY_TEXT
+
 revision = "0002"
 down_revision = "0001"
 
+_IN_LINE = sa.text("ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)")
+
 
 def upgrade() -> None:
-    """Add the columns."""
+    """Add all of it."""
     op.add_column("webhooks", sa.Column("filter", sa.Text()))
     op.add_column("webhooks", sa.Column("retry", sa.Text()))
     op.add_column("webhooks", sa.Column("timeout_us", sa.BigInteger()))
+    _add_ordering()
+
+
+def _add_ordering() -> None:
+    no, none_yet = sa.false(), sa.text("0")
+    op.add_column("webhooks", sa.Column("ordered", sa.Boolean(), nullable=False, server_default=no))
+    op.add_column("events", sa.Column("ordering_key", sa.Text()))
+    op.add_column("deliveries", sa.Column("ordering_key", KEY_TEXT))
+    op.add_column("deliveries", sa.Column("position", sa.BigInteger()))
+    op.add_column(
+        "instance",
+        sa.Column("last_position", sa.BigInteger(), nullable=False, server_default=none_yet),
+    )
+    op.create_table(
+        "ordering_keys",
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("ordering_key", KEY_TEXT, nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "webhook_id", "ordering_key", "environment_id", name="ordering_keys_pkey"
+        ),
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_index(
+        "deliveries_in_line",
+        "deliveries",
+        ["webhook_id", "ordering_key", "position"],
+        sqlite_where=_IN_LINE,
+        postgresql_where=_IN_LINE,
+    )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("CREATE SEQUENCE delivery_positions AS BIGINT")

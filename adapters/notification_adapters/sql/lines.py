@@ -1,0 +1,70 @@
+"""What delivering in order asks of an engine: each has it in a file of the same name."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_core.model.ordering import OrderedLine
+
+LineKey = tuple[UUID, str, UUID]
+"""(webhook id, ordering key, environment id): the row of a line."""
+
+
+class FirstInLine(NamedTuple):
+    """The delivery that the others of its line wait for; ``handle`` finds its row again."""
+
+    line: OrderedLine
+    environment_id: UUID
+    handle: Any
+    position: int
+    is_pending: bool
+    is_attempted: bool
+    due_at: datetime
+
+
+class LineStatements(Protocol):
+    """The batched statements about lines, in the SQL of one engine."""
+
+    @abstractmethod
+    async def lock_lines(self, connection: AsyncConnection, lines: Sequence[LineKey]) -> None:
+        """Lock lines until the transaction's end, in the order in which they are given.
+
+        Others that lock one of them wait; what they find then is what this transaction left. The
+        lines are to be sorted, so that nobody waits in a ring.
+        """
+
+    @abstractmethod
+    async def first_in_lines(
+        self, connection: AsyncConnection, lines: Sequence[OrderedLine]
+    ) -> Sequence[FirstInLine]:
+        """Return the first one of each line that is not empty, as :func:`first_in_line` says."""
+
+    @abstractmethod
+    async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:
+        """Return so many positions, each greater than all that were taken of a locked line."""
+
+    @abstractmethod
+    async def release_held(
+        self, connection: AsyncConnection, handles: Sequence[Any], now: datetime
+    ) -> None:
+        """Let those of these deliveries that are pending and held be due now."""
+
+    @abstractmethod
+    async def scan_lines(
+        self, connection: AsyncConnection, after: OrderedLine, limit: int
+    ) -> Sequence[tuple[FirstInLine, bool]]:
+        """Return the first one of each of the next lines, and whether its webhook is ordered."""
+
+    @abstractmethod
+    async def lock_held_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[Any]:
+        """Return (and lock) the handles of a webhook's held deliveries, in whatever order."""
+
+    @abstractmethod
+    async def forget_empty_lines(self, connection: AsyncConnection, limit: int) -> int:
+        """Delete the rows of lines that are empty; return how many, at most ``limit``."""

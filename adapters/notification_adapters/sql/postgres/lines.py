@@ -1,0 +1,143 @@
+"""Delivering in order on PostgreSQL: locking lines, and finding the first of each.
+
+The partial index ``deliveries_in_line`` (webhook, key, position) serves each statement: the order
+by its columns leaves the planner no other one to choose.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.lines import FirstInLine, LineKey, LineStatements
+from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_core.model.ordering import HELD_UNTIL, OrderedLine
+
+# An update, and not only a lock: a host's transaction whose view of the database is older than
+# what others have left in the line fails then (40001), instead of taking the line for empty.
+_LOCK: Final = """
+INSERT INTO ordering_keys (webhook_id, ordering_key, environment_id)
+SELECT webhook_id, ordering_key, environment_id
+FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS k (webhook_id, ordering_key, environment_id)
+ON CONFLICT (webhook_id, ordering_key, environment_id)
+DO UPDATE SET environment_id = excluded.environment_id
+"""
+_FIRST: Final = """
+SELECT k.webhook_id, k.ordering_key, d.*
+FROM unnest($1::uuid[], $2::text[]) AS k (webhook_id, ordering_key) CROSS JOIN LATERAL (
+  SELECT environment_id, delivery_id, position, state = 'pending', worker IS NOT NULL, due_at
+  FROM deliveries
+  WHERE webhook_id = k.webhook_id AND ordering_key = k.ordering_key
+    AND (state = 'pending' OR worker IS NOT NULL)
+  ORDER BY webhook_id, ordering_key, position LIMIT 1
+) AS d
+"""
+_POSITIONS: Final = "SELECT nextval('delivery_positions') FROM generate_series(1, $1::integer)"
+_RELEASE: Final = """
+UPDATE deliveries AS d SET due_at = $3
+FROM unnest($1::uuid[], $2::uuid[]) AS h (delivery_id, environment_id)
+WHERE d.delivery_id = h.delivery_id AND d.environment_id = h.environment_id
+  AND d.state = 'pending' AND d.due_at = $4
+"""
+_NEXT: Final = """
+    SELECT webhook_id, ordering_key, environment_id, delivery_id, position, state = 'pending',
+      worker IS NOT NULL, due_at
+    FROM deliveries
+    WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)
+      AND (webhook_id, ordering_key) > (%s, %s)
+    ORDER BY webhook_id, ordering_key, position LIMIT 1"""
+# A loose index scan: one jump into the index a line.
+_SCAN: Final = f"""
+WITH RECURSIVE line (
+  webhook_id, ordering_key, environment_id, delivery_id, position, is_pending, is_attempted, due_at,
+  number
+) AS (
+  (SELECT d.*, 1 FROM ({_NEXT % ("$1::uuid", "$2::text")}) AS d)
+  UNION ALL
+  SELECT d.*, line.number + 1 FROM line CROSS JOIN LATERAL (
+    {_NEXT % ("line.webhook_id", "line.ordering_key")}
+  ) AS d
+  WHERE line.number < $3
+)
+SELECT coalesce(w.ordered, false), line.* FROM line
+LEFT JOIN webhooks AS w ON w.webhook_id = line.webhook_id
+ORDER BY line.number
+"""  # noqa: S608 - all of it is ours
+_HELD_OF: Final = """
+SELECT delivery_id, environment_id FROM deliveries
+WHERE state = 'pending' AND worker IS NULL AND webhook_id = $1 AND due_at = $2
+ORDER BY webhook_id, due_at, delivery_id LIMIT $3
+FOR UPDATE SKIP LOCKED
+"""
+_EMPTY: Final = """
+NOT EXISTS (
+  SELECT FROM deliveries AS d
+  WHERE d.webhook_id = k.webhook_id AND d.ordering_key = k.ordering_key
+    AND (d.state = 'pending' OR d.worker IS NOT NULL)
+)"""
+_LOCK_EMPTY: Final = f"""
+SELECT k.webhook_id, k.ordering_key, k.environment_id FROM ordering_keys AS k
+WHERE {_EMPTY} LIMIT $1
+FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - the same
+# Looked at again: somebody may have joined the line until it was locked.
+_FORGET: Final = f"""
+DELETE FROM ordering_keys AS k
+USING unnest($1::uuid[], $2::text[], $3::uuid[]) AS e (webhook_id, ordering_key, environment_id)
+WHERE k.webhook_id = e.webhook_id AND k.ordering_key = e.ordering_key
+  AND k.environment_id = e.environment_id AND {_EMPTY}
+"""  # noqa: S608 - the same
+
+
+class PostgresLineStatements(LineStatements):
+    """What PostgreSQL is asked of lines."""
+
+    async def lock_lines(self, connection: AsyncConnection, lines: Sequence[LineKey]) -> None:
+        """Lock lines until the transaction's end, in the order in which they are given."""
+        if lines:
+            await run(connection, _LOCK, *columns(lines, 3))
+
+    async def first_in_lines(
+        self, connection: AsyncConnection, lines: Sequence[OrderedLine]
+    ) -> Sequence[FirstInLine]:
+        """Return the first one of each line that is not empty."""
+        return [_first(row) for row in await fetch(connection, _FIRST, *columns(lines, 2))]
+
+    async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:
+        """Return so many positions of the sequence, rising."""
+        return [position for (position,) in await fetch(connection, _POSITIONS, count)]
+
+    async def release_held(
+        self, connection: AsyncConnection, handles: Sequence[Any], now: datetime
+    ) -> None:
+        """Let those of these deliveries that are pending and held be due now."""
+        if handles:
+            await run(connection, _RELEASE, *columns(handles, 2), now, HELD_UNTIL)
+
+    async def scan_lines(
+        self, connection: AsyncConnection, after: OrderedLine, limit: int
+    ) -> Sequence[tuple[FirstInLine, bool]]:
+        """Return the first one of each of the next lines, and whether its webhook is ordered."""
+        rows = await fetch(connection, _SCAN, *after, limit)
+        return [(_first(row), is_ordered) for is_ordered, *row, _ in rows]
+
+    async def lock_held_of(
+        self, connection: AsyncConnection, webhook_id: UUID, limit: int
+    ) -> Sequence[Any]:
+        """Return and lock the handles of a webhook's held deliveries."""
+        return await fetch(connection, _HELD_OF, webhook_id, HELD_UNTIL, limit)
+
+    async def forget_empty_lines(self, connection: AsyncConnection, limit: int) -> int:
+        """Delete the rows of lines that are empty; return how many were looked at."""
+        empty = await fetch(connection, _LOCK_EMPTY, limit)
+        if empty:
+            await run(connection, _FORGET, *columns(empty, 3))
+        return len(empty)
+
+
+def _first(row: Sequence[Any]) -> FirstInLine:
+    webhook_id, ordering_key, environment_id, delivery_id, *rest = row
+    line = OrderedLine(webhook_id, ordering_key)
+    return FirstInLine(line, environment_id, (delivery_id, environment_id), *rest)

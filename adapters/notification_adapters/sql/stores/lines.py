@@ -1,0 +1,129 @@
+"""Delivering in order, on SQL: joining a line, and releasing the one that has become its first.
+
+Whoever adds deliveries to lines, or ends some by results, locks these lines first, in the order of
+their keys, and deliveries afterwards: so nobody waits in a ring, and positions rise in the order of
+the commits. What ends deliveries that it has locked before it knows their lines, as reaping and
+cancelling do, leaves the release to :func:`release_next`, which is called after its commit.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.tables import deliveries
+from notification_core.model.delivery import AttemptResult, NewDelivery
+from notification_core.model.ordering import OrderedLine, due_on_joining, is_to_release
+from notification_core.ports.deliveries import ReleasedLines
+
+_ADD = sa.insert(deliveries)
+
+Row = Mapping[str, Any]
+"""A delivery's row, by the names of its columns."""
+
+
+async def join(connection: AsyncConnection, dialect: Dialect, rows: Sequence[Row]) -> None:
+    """Insert deliveries, which have ordering keys, at the ends of their lines in this order.
+
+    What the rows lack are their positions; their ``due_at`` is when the first of a line is due.
+    """
+    if not rows:
+        return
+    lines = [OrderedLine(row["webhook_id"], row["ordering_key"]) for row in rows]
+    environments = {line: row["environment_id"] for line, row in zip(lines, rows, strict=True)}
+    wanted = sorted(environments)
+    await dialect.lock_lines(connection, [(*line, environments[line]) for line in wanted])
+    taken = {first.line for first in await dialect.first_in_lines(connection, wanted)}
+    positions = await dialect.take_positions(connection, len(rows))
+    added = []
+    for line, row, position in zip(lines, rows, positions, strict=True):
+        due_at = due_on_joining(row["due_at"], is_line_empty=line not in taken)
+        added.append({**row, "due_at": due_at, "position": position})
+        taken.add(line)
+    await connection.execute(_ADD, added)
+
+
+async def add(connection: AsyncConnection, dialect: Dialect, rows: Sequence[Row]) -> None:
+    """Insert deliveries: those that have an ordering key at the ends of their lines."""
+    if plain := [row for row in rows if row["ordering_key"] is None]:
+        await connection.execute(_ADD, plain)
+    await join(connection, dialect, [row for row in rows if row["ordering_key"] is not None])
+
+
+def new_row(delivery: NewDelivery, now: datetime) -> Row:
+    """Return the row of a delivery that its event makes now."""
+    return {
+        "delivery_id": delivery.delivery_id,
+        "environment_id": delivery.environment_id,
+        "webhook_id": delivery.webhook_id,
+        "event_id": delivery.event_id,
+        "ordering_key": delivery.ordering_key,
+        "state": delivery.state.value,
+        "due_at": now,
+        "attempt": 0,
+        "failures": 0,
+        "interruptions": 0,
+        "created_at": now,
+        "event_stored_at": now,
+    }
+
+
+async def lock_lines_of(
+    connection: AsyncConnection, dialect: Dialect, results: Sequence[AttemptResult]
+) -> Sequence[OrderedLine]:
+    """Lock the lines of deliveries whose attempts have ended; return them."""
+    rows = sorted(
+        {
+            (result.attempt.webhook_id, result.ordering_key, result.fence.environment_id)
+            for result in results
+            if result.ordering_key is not None
+        }
+    )
+    await dialect.lock_lines(connection, rows)
+    return [OrderedLine(webhook_id, ordering_key) for webhook_id, ordering_key, _ in rows]
+
+
+async def release_first(
+    connection: AsyncConnection, dialect: Dialect, lines: Collection[OrderedLine], now: datetime
+) -> int:
+    """Release the first of each of these locked lines if it is held; return how many were."""
+    if not lines:
+        return 0
+    firsts = await dialect.first_in_lines(connection, sorted(lines))
+    held = [first.handle for first in firsts if is_to_release(first)]
+    await dialect.release_held(connection, held, now)
+    return len(held)
+
+
+async def release_next(database: Database, after: OrderedLine, limit: int) -> ReleasedLines:
+    """Release what is held at the head of the next lines; see :meth:`DeliveryStore.release_lines`.
+
+    What is to be done is found by a reader, so that a writer is not kept waiting for nothing.
+    """
+    dialect = database.dialect
+    async with database.read_transaction() as connection:
+        firsts = await dialect.scan_lines(connection, after, limit)
+    held = {first.line: first for first, _ in firsts if is_to_release(first)}
+    unordered = sorted({first.line.webhook_id for first, is_ordered in firsts if not is_ordered})
+    released, is_done = 0, True
+    if held or unordered:
+        async with database.write_transaction() as connection:
+            rows = [(*line, held[line].environment_id) for line in sorted(held)]
+            await dialect.lock_lines(connection, rows)
+            now = await dialect.now(connection)
+            released = await release_first(connection, dialect, held, now)
+            for webhook_id in unordered:
+                handles = await dialect.lock_held_of(connection, webhook_id, limit)
+                await dialect.release_held(connection, handles, now)
+                released += len(handles)
+                is_done &= len(handles) < limit
+    if len(firsts) == limit or not is_done:
+        return ReleasedLines(released, firsts[-1][0].line if is_done else after)
+    if not database.has_one_writer:
+        async with database.write_transaction() as connection:
+            is_done = await dialect.forget_empty_lines(connection, limit) < limit
+    return ReleasedLines(released, None if is_done else after)
