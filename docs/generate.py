@@ -53,7 +53,8 @@ def errors_page() -> str:
             "`request_id`, and for wrong fields `details`, a list of `field` and `message`. "
             "`internal_message` and `stacktrace` are empty unless it runs with `DEBUG=true` "
             "and the caller is an administrator. "
-            "A number never changes its meaning."
+            "A number never changes its meaning. If `Accept` names `application/problem+json`, an "
+            "error comes as [problem details](schemas.md#schema-problemdetails) (RFC 9457)."
         ),
     ]
     kinds = sorted((problem.value for problem in Problem), key=lambda kind: kind.error_code)

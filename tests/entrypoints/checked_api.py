@@ -120,7 +120,8 @@ def check_response(
     _check_body(response, headers, body)
     if status >= 400:
         error = msgspec.json.decode(body)
-        assert error["http_code"] == status
+        is_problem = headers["Content-Type"] == "application/problem+json"
+        assert error["status" if is_problem else "http_code"] == status
         assert error["request_id"] == headers["X-Request-Id"]
 
 
@@ -186,8 +187,9 @@ def _check_body(response: Node, headers: Mapping[str, str], body: bytes) -> None
     if content is None:
         assert not body
         return
-    assert headers["Content-Type"] == "application/json"
-    schema = content["application/json"]["schema"]
+    media_type = headers["Content-Type"]
+    assert media_type in {"application/json", "application/problem+json"}
+    schema = content[media_type]["schema"]
     errors = [
         f"{error.instance_path}: {error.message}"
         for error in strict_validator(schema).iter_errors(msgspec.json.decode(body))

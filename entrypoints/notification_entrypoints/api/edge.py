@@ -20,7 +20,11 @@ from notification_core.model.caller import ANYBODY
 from notification_core.model.destinations import Network
 from notification_entrypoints.api.audit_trail import REQUEST
 from notification_entrypoints.api.http.connections import peer_is_within
-from notification_entrypoints.api.http.content_negotiation import LARGE, compress
+from notification_entrypoints.api.http.content_negotiation import (
+    LARGE,
+    accepts_problem_details,
+    compress,
+)
 from notification_entrypoints.api.problems import (
     REQUEST_ID,
     Problem,
@@ -153,7 +157,9 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
             response.headers[_GIVEN_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             debug = with_debug and _may_see_causes(request, origin_policy)
-            response = error_response(error, request_id, debug=debug)
+            response = error_response(
+                error, request_id, debug=debug, as_problem_details=accepts_problem_details(request)
+            )
             _tell_operator(error, request_id, response.status)
         if isinstance(response, web.Response):
             body = response.body if isinstance(response.body, bytes) else b""

@@ -49,6 +49,10 @@ REQUEST_ID = "X-Request-Id"
 
 _MAX_DETAILS = 100
 _RETRY_AFTER = "1"
+
+PROBLEM_DETAILS = "application/problem+json"
+"""The media type of errors as RFC 9457 shapes them."""
+
 _UNSTORED = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -299,13 +303,22 @@ def problem_of(error: Exception) -> Problem:
     return next((p for kind, p in _BY_ERROR if isinstance(error, kind)), Problem.UNEXPECTED)
 
 
-def error_response(error: Exception, request_id: str, *, debug: bool) -> web.Response:
-    """Return the response to a request that ended in an error."""
+def error_response(
+    error: Exception, request_id: str, *, debug: bool, as_problem_details: bool = False
+) -> web.Response:
+    """Return the response to a request that ended in an error.
+
+    In the 1.0 shape, or ``as_problem_details`` of RFC 9457.
+    """
     problem = problem_of(error)
+    if as_problem_details:
+        body, content_type = _problem_details(error, problem, request_id), PROBLEM_DETAILS
+    else:
+        body, content_type = _body(error, problem, request_id, debug=debug), "application/json"
     response = web.Response(
-        body=_body(error, problem, request_id, debug=debug),
+        body=body,
         status=problem.value.http_code,
-        content_type="application/json",
+        content_type=content_type,
         headers=_headers(error, problem, request_id),
     )
     if problem in _BODY_UNREAD:
@@ -337,12 +350,32 @@ def _body(error: Exception, problem: Problem, request_id: str, *, debug: bool) -
         "stacktrace": traceback.format_exception(error) if debug else [],
         "request_id": request_id,
     }
-    if isinstance(error, RequestRefused | InvalidInput) and error.details:
-        fields["details"] = [
+    return msgspec.json.encode(fields | _details(error))
+
+
+def _problem_details(error: Exception, problem: Problem, request_id: str) -> bytes:
+    kind = problem.value
+    fields: dict[str, object] = {
+        "type": f"urn:notification-management:error:{kind.error_code}",
+        "title": kind.message,
+        "status": kind.http_code,
+        "detail": _message(error, problem),
+        "error_code": kind.error_code,
+        "request_id": request_id,
+    }
+    return msgspec.json.encode(fields | _details(error))
+
+
+def _details(error: Exception) -> dict[str, object]:
+    """Return what is wrong with which field, if an error says it."""
+    if not (isinstance(error, RequestRefused | InvalidInput) and error.details):
+        return {}
+    return {
+        "details": [
             {"field": detail.field, "message": detail.message}
             for detail in error.details[:_MAX_DETAILS]
         ]
-    return msgspec.json.encode(fields)
+    }
 
 
 def _message(error: Exception, problem: Problem) -> str:

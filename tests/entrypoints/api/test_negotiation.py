@@ -240,3 +240,31 @@ async def test_a_body_packed_as_http_knows_it_is_taken(api: CheckedClient, codin
     packed = {"GZIP": gzip.compress(text), "deflate": zlib.compress(text)}.get(coding, text)
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     assert (await api.call("POST", EVENTS, data=packed, headers=headers)).status == 202
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/problem+json, */*", "application/json, application/problem+json;q=0.5"]
+)
+async def test_errors_come_as_problem_details_if_asked_for(api: CheckedClient, accept: str) -> None:
+    body = json.dumps(DRAFT | {"name": ""}).encode()
+    headers = {"Content-Type": "application/json", "Accept": accept}
+    refused = await api.call("POST", WEBHOOKS, data=body, headers=headers)
+
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json["type"] == "urn:notification-management:error:1100"
+    assert refused.wrong_fields == {"name"}
+
+
+async def test_an_unknown_path_is_a_problem_too(api: CheckedClient) -> None:
+    missing = await api.get("/nowhere", headers={"Accept": "application/problem+json"})
+
+    assert (missing.status, missing.json["status"]) == (404, 404)
+    assert missing.json["title"]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/*", "application/problem+json;q=0, */*"])
+async def test_errors_keep_their_shape_otherwise(api: CheckedClient, accept: str) -> None:
+    missing = await api.get("/nowhere", headers={"Accept": accept})
+
+    assert missing.headers["Content-Type"] == "application/json"
+    assert missing.json["http_code"] == 404

@@ -21,7 +21,7 @@ OTHERWISE: dict[str, type[Struct]] = {
 # What is sent is a mapping of the client's own, or is what it makes of its parameters.
 WITHOUT_A_MODEL = {
     *("ApiKeyDraft", "CloudEvent", "Error", "Jwks", "NewFilterTrial", "NewReplay", "NewTest"),
-    *("NewVerificationKey", "SignatureForm"),
+    *("NewVerificationKey", "ProblemDetails", "SignatureForm"),
 }
 # Read-only fields that a PUT takes and ignores, and what the client adds.
 READ_ONLY = {"WebhookDraft", "WebhookPatch"}

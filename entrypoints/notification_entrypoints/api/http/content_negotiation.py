@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from notification_entrypoints.api.problems import Problem, RequestRefused
+from notification_entrypoints.api.problems import PROBLEM_DETAILS, Problem, RequestRefused
 
 LARGE = 16 * 1024
 """From this many bytes on a response is worth compressing; for less it only costs time."""
@@ -46,6 +46,12 @@ def check_accepted(request: web.Request, media_types: Collection[str]) -> None:
             return
     if weights:
         raise RequestRefused(Problem.NOT_ACCEPTABLE)
+
+
+def accepts_problem_details(request: web.Request) -> bool:
+    """Tell whether a caller names the media type of RFC 9457: wildcards keep the 1.0 shape."""
+    weights = _weights(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+    return weights.get(PROBLEM_DETAILS, 0) > 0
 
 
 async def compress(response: web.Response, body: bytes, accepted: str) -> None:
