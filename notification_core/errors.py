@@ -99,6 +99,14 @@ class ReplayNotFound(NotificationError, LookupError):
         self.replay_id = replay_id
 
 
+class SigningSecretNotFound(NotificationError, LookupError):
+    """The webhook has no such signing secret, or it has expired."""
+
+    def __init__(self, secret_id: UUID) -> None:
+        super().__init__(f"There is no signing secret {secret_id} of this webhook.")
+        self.secret_id = secret_id
+
+
 class ReplayRunning(NotificationError):
     """The webhook has a replay that runs: wait until it has ended, or cancel it."""
 

@@ -36,6 +36,7 @@ from notification_core.model.replay import Replay
 from notification_core.model.request_records import AuditEntry
 from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.signing_key import Jwk, KeyStatus, TrustedKey, public_forms
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
 from notification_core.signing.signatures import SignatureForm, SignatureHeaders
@@ -97,6 +98,16 @@ class ShownApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     key: str | None = field(default=None, repr=False)
+
+
+@frozen
+class ShownSigningSecret:
+    """A webhook's signing secret; ``secret`` itself only when it is new."""
+
+    secret_id: UUID
+    created_at: datetime
+    expires_at: datetime | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 class ApiConverter:
@@ -198,6 +209,11 @@ def new_api_key(issued: IssuedApiKey, now: datetime) -> ShownApiKey:
     return evolve(shown_api_key(issued.key, now), key=issued.secret_text)
 
 
+def shown_signing_secret(secret: SigningSecret) -> ShownSigningSecret:
+    """Return what is shown of a signing secret."""
+    return ShownSigningSecret(secret.secret_id, secret.created_at, secret.expires_at)
+
+
 def _register_webhooks(converter: MsgspecJsonConverter) -> None:
     """Have webhooks written with what they last did, and event types.
 
@@ -213,6 +229,7 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         custom_headers=override(unstruct_hook=masked),
         filter=override(unstruct_hook=lambda text: text and msgspec.json.decode(text)),
         disabled_at=override(omit=True),
+        signing_secrets=override(omit=True),
         version=override(omit=True),
         deleted_at=override(omit=True),
     )
@@ -282,7 +299,7 @@ def _register_deliveries(converter: MsgspecJsonConverter) -> None:
 
 def _register_administration(converter: MsgspecJsonConverter) -> None:
     """Have keys, audit entries, replays and erasures written."""
-    for value in (VerificationKey, ShownApiKey, AuditEntry):
+    for value in (VerificationKey, ShownApiKey, ShownSigningSecret, AuditEntry):
         _register(converter, value, _cattrs_omit_if_default=True)
     stored_replay_fields = make_dict_unstructure_fn(
         Replay,

@@ -26,10 +26,12 @@ from notification_client.models import (
     FilterTrial,
     NewApiKey,
     NewEvent,
+    NewSigningSecret,
     PublishedEvent,
     Replay,
     ReplayCount,
     Settings,
+    SigningSecret,
     VerificationKey,
     Webhook,
     WebhookDraft,
@@ -157,6 +159,27 @@ class NotificationClient:
         body = to_json({"filter": event_filter, "limit": limit})
         path = f"/webhooks/{webhook_id}/filter-trials"
         return _read((await self.transport.request("POST", path, body)).body, FilterTrial)
+
+    async def signing_secrets(self, webhook_id: UUID) -> list[SigningSecret]:
+        """Return the secrets that requests to a webhook are signed with, the newest first."""
+        response = await self.transport.get(f"/webhooks/{webhook_id}/signing-secrets")
+        return _read(response.body, list[SigningSecret])
+
+    async def create_signing_secret(
+        self, webhook_id: UUID, secret: str | None = None
+    ) -> NewSigningSecret:
+        """Have requests signed with a secret, one that is made unless it is given.
+
+        It is shown once: the response to a repetition, after a lost connection, is without it.
+        """
+        body = to_json({"secret": secret} if secret else {})
+        path = f"/webhooks/{webhook_id}/signing-secrets"
+        return _read((await self.transport.post_once(path, body)).body, NewSigningSecret)
+
+    async def revoke_signing_secret(self, webhook_id: UUID, secret_id: UUID) -> None:
+        """Have requests to a webhook not signed with a secret any more."""
+        path = f"/webhooks/{webhook_id}/signing-secrets/{secret_id}"
+        await self.transport.request("DELETE", path)
 
     # Looking back.
 

@@ -28,7 +28,7 @@ class _SecretFree(msgspec.Struct, frozen=True):
         return f"{type(self).__name__}({shown})"
 
 
-_SECRET = frozenset({"custom_headers", "key"})
+_SECRET = frozenset({"custom_headers", "key", "secret"})
 
 
 class Model(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,6 +154,20 @@ class Webhook(Model, frozen=True, kw_only=True):
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
     etag: str | None = None
+
+
+class SigningSecret(Model, frozen=True, kw_only=True):
+    """A secret that requests to a webhook are signed with, until it expires if it does."""
+
+    secret_id: UUID
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class NewSigningSecret(SigningSecret, frozen=True, kw_only=True):
+    """A new signing secret; ``secret`` is shown this once."""
+
+    secret: str | None = None
 
 
 class SentRequest(Model, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from notification_core.replays.replays import ReplayService
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.version import VERSION
 from notification_core.webhooks.filter_trials import FilterTrials
+from notification_core.webhooks.signing_secrets import SigningSecretService
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookDraft, WebhookService
 from notification_entrypoints.api.app import api_app
@@ -155,6 +156,11 @@ class Notifications:
     def filter_trials(self) -> FilterTrials:
         """Trying a filter on the events that are stored."""
         return self._application.filter_trials
+
+    @property
+    def signing_secrets(self) -> SigningSecretService:
+        """Secrets that a webhook's requests are signed with, beside the environment's keys."""
+        return self._application.signing_secrets
 
     @property
     def erasures(self) -> ErasureService:

@@ -22,10 +22,11 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.retry_policy import RetryPolicy, error_in, next_step_after
 from notification_core.model.signing_key import SigningKey
+from notification_core.model.signing_secret import live_secrets
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
-from notification_core.signing.signatures import SignatureCache
+from notification_core.signing.signatures import SignatureCache, add_symmetric_signatures
 from notification_core.version import VERSION
 
 Headers = tuple[tuple[str, str], ...]
@@ -86,7 +87,7 @@ class AttemptMaker:
         started_at = self._clock.now()
         fence = delivery.fence
         signed = (
-            *self._signatures.headers_for(delivery, keys, int(started_at.timestamp())),
+            *self._signed(delivery, webhook, keys, started_at),
             ("webhook-delivery", str(fence.delivery_id)),
             ("webhook-attempt", str(fence.attempt)),
         )
@@ -121,6 +122,19 @@ class AttemptMaker:
             latest = get_latest() if get_latest else webhook
             next_step = self._after_failure(delivery.failures, error, response, latest)
         return AttemptResult(fence, attempt, next_step, webhook.version, delivery.ordering_key)
+
+    def _signed(
+        self,
+        delivery: ClaimedDelivery,
+        webhook: Webhook,
+        keys: Sequence[SigningKey],
+        at: datetime,
+    ) -> Headers:
+        signed = self._signatures.headers_for(delivery, keys, int(at.timestamp()))
+        if not webhook.signing_secrets:
+            return signed
+        secrets = live_secrets(webhook.signing_secrets, at)
+        return add_symmetric_signatures(signed, secrets, delivery.body)
 
     def _after_failure(
         self,

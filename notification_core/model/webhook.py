@@ -8,6 +8,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_core.model.retry_overrides import RetryOverrides
+from notification_core.model.signing_secret import SigningSecret
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """Until when a webhook is disabled that the system itself disabled."""
@@ -40,8 +41,9 @@ class Webhook:
     ``custom_headers`` are in clear here; storage encrypts their values. ``filter`` is the JSON text
     of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``retry``
     and ``timeout`` take the place of the installation's. One that is ``ordered`` gets events of the
-    same ordering key one after another (:mod:`notification_core.model.ordering`). ``version`` grows
-    with each change of the row. ``deleted_at`` is set on a tombstone.
+    same ordering key one after another (:mod:`notification_core.model.ordering`).
+    ``signing_secrets`` are the newest first, and expired ones may be among them. ``version`` grows
+    with each change of the row but those of the secrets. ``deleted_at`` is set on a tombstone.
     """
 
     webhook_id: UUID
@@ -61,6 +63,7 @@ class Webhook:
     retry: RetryOverrides | None = None
     timeout: timedelta | None = None
     ordered: bool = False
+    signing_secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)
     version: int = 1
     deleted_at: datetime | None = None
 

@@ -1,7 +1,7 @@
 """Storage of webhooks."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from notification_core.model.request_records import RequestRecords
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 
 
@@ -54,6 +55,22 @@ class WebhookStore(Protocol):
 
         ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
         the stored version is another, and :class:`WebhookNotFound`.
+        """
+
+    @abstractmethod
+    async def change_signing_secrets(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        change: Callable[[Sequence[SigningSecret]], Sequence[SigningSecret]],
+        records: RequestRecords = (),
+    ) -> int:
+        """Replace a webhook's secrets by what ``change`` makes of the stored ones.
+
+        Nobody else changes them meanwhile; ``change`` may be called again if the transaction is
+        lost, and what it raises undoes it. Nothing else changes them, :meth:`replace` included,
+        and neither the webhook's version nor ``updated_at`` changes. ``records`` is written with
+        it. Returns the webhooks' revision, which has grown; raises :class:`WebhookNotFound`.
         """
 
     @abstractmethod

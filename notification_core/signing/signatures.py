@@ -1,10 +1,12 @@
 """Signatures: the headers that prove to a receiver who sent a request, and when.
 
 Two schemes over the same Ed25519 keys: ours, which verifiers of Discord's scheme take unchanged,
-and Standard Webhooks (https://www.standardwebhooks.com). The time is unix seconds, ten digits.
+and Standard Webhooks (https://www.standardwebhooks.com), which has a symmetric scheme too, for
+webhooks that have secrets. The time is unix seconds, ten digits.
 """
 
 import hashlib
+import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from attrs import field, frozen
 
 from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.signing_key import SigningKey, base64url
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.ports.signer import Signer
 from notification_core.signing.verification import TOLERANCE
 
@@ -110,6 +113,23 @@ def sign(  # noqa: PLR0913, PLR0917 - everything that is signed, and by what
         signature = signer.sign(key, content)
         entries.append(f"v1a,{b2a_base64(signature, newline=False).decode()}")
     return (*signed, ("webhook-signature", " ".join(entries)))
+
+
+def add_symmetric_signatures(
+    signed: tuple[tuple[str, str], ...], secrets: Sequence[SigningSecret], body: bytes
+) -> tuple[tuple[str, str], ...]:
+    """Return the signature headers of an attempt with a ``v1`` entry for each secret.
+
+    They come after those of Standard Webhooks' asymmetric scheme, if it is made: HMAC-SHA256 over
+    the same ``id.timestamp.body``.
+    """
+    fields = dict(signed)
+    content = f"{fields['webhook-id']}.{fields['webhook-timestamp']}.".encode() + body
+    entries = [fields["webhook-signature"]] if "webhook-signature" in fields else []
+    for secret in secrets:
+        digest = hmac.digest(secret.secret, content, "sha256")
+        entries.append(f"v1,{b2a_base64(digest, newline=False).decode()}")
+    return (*(fields | {"webhook-signature": " ".join(entries)}).items(),) if entries else signed
 
 
 class SignatureCache:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from notification_core.errors import InvalidInput, InvalidSignature
 from notification_core.model.public_keys import decoded_base64, parse_public_key
+from notification_core.model.signing_secret import SECRET_PREFIX, parse_signing_secret
 
 SIGNATURE_HEADER = "X-3dverse-Signature"
 """The header of our own scheme's signature, unless the installation has another name for it."""
@@ -41,8 +42,6 @@ Keys = str | bytes | Iterable[str | bytes]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 """The headers of a request as a framework gives them: a mapping, or pairs of text or bytes."""
 
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
-_SECRET_LENGTHS = range(24, 65)
 _TIMESTAMP = re.compile(r"[0-9]{10}")
 _HEX_SIGNATURE = re.compile(r"[0-9a-f]{128}")
 # A dot in the id would let the signed content be cut in more than one way.
@@ -176,21 +175,11 @@ def _sorted_by_kind(keys: Keys) -> tuple[Sequence[Ed25519PublicKey], Sequence[by
     """Return the public keys and the symmetric secrets; raise :class:`InvalidInput`."""
     given = [keys] if isinstance(keys, str | bytes) else list(keys)
     texts = [key.decode("latin-1") if isinstance(key, bytes) else key for key in given]
-    secrets = [text.strip() for text in texts if text.strip().startswith(_SECRET_PREFIX)]
+    secrets = [text.strip() for text in texts if text.strip().startswith(SECRET_PREFIX)]
     public_keys = [text for text in texts if text.strip() not in secrets]
     if secrets and not public_keys:
-        return (), [*map(_secret, secrets)]
-    return _loaded(public_keys), [*map(_secret, secrets)]
-
-
-def _secret(text: str) -> bytes:
-    try:
-        secret = decoded_base64(text.removeprefix(_SECRET_PREFIX))
-    except ValueError:
-        raise InvalidInput("A whsec_ secret is not base64.") from None
-    if len(secret) not in _SECRET_LENGTHS:
-        raise InvalidInput("A whsec_ secret has not 24 to 64 bytes.")
-    return secret
+        return (), [*map(parse_signing_secret, secrets)]
+    return _loaded(public_keys), [*map(parse_signing_secret, secrets)]
 
 
 def _loaded(public_keys: PublicKeys) -> Sequence[Ed25519PublicKey]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from notification_core.errors import (
 )
 from notification_core.model.request_records import StoredResponse
 from notification_core.model.signing_key import new_signing_key
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from notification_core.ports.encrypted_columns import EncryptedColumns, ReencryptedBatch
 from notification_core.ports.storage import Storage
@@ -42,6 +44,10 @@ async def fill(harness: Harness) -> Webhook:
         await harness.webhook(custom_headers=headers) for headers in (HEADERS, HEADERS, {})
     ]
     now = harness.clock.now()
+    secret = SigningSecret(UUID(int=1), b"signing secret" * 3, now)
+    await harness.storage.webhooks.change_signing_secrets(
+        harness.environment_id, standing.webhook_id, lambda _: [secret]
+    )
     stored = StoredResponse(harness.environment_id, "first", "asked", b"\x00answer", now)
     await harness.storage.webhooks.delete(
         harness.environment_id, buried.webhook_id, now, records=[stored]
@@ -99,7 +105,7 @@ async def test_after_a_rekey_the_present_secret_alone_reads_all_as_before(harnes
     async with harness.under(NEW) as storage:
         assert await secrets_of(harness, storage) == before
         if isinstance(storage, SqlStorage):
-            assert done.count == 4
+            assert done.count == 5
             assert all(NEW.is_current(text) for text in await texts_of(storage))
 
 
@@ -231,7 +237,7 @@ async def test_what_no_secret_opens_stays_is_named_and_stops_nothing_else(harnes
     async with harness.storage.database.write_transaction() as connection:
         await connection.execute(broken.values(custom_headers=foreign))
     done = await rekey(harness)
-    assert (done.count, done.unreadable) == (3, 1)
+    assert (done.count, done.unreadable) == (4, 1)
     assert done.places == [f"webhooks custom_headers {harness.environment_id} {webhook.webhook_id}"]
     async with harness.under(CIPHER) as storage:
         with pytest.raises(UndecipherableText):

@@ -41,6 +41,7 @@ PLANTED = {
 }
 PROXY_PASSWORD = "canaryProxyPassword"
 HEADER = "canaryHeaderValue"
+SIGNING = b"canarySigningSecret-32-bytes-xyz"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnlKd3QifQ.Y2FuYXJ5U2lnbmF0dXJl"
 ENVIRONMENT = str(uuid4())
 WEBHOOK = {
@@ -153,10 +154,12 @@ async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
     rows = await _rows(place)
     seeds = await _seeds(place)
     assert seeds
-    secrets = PLANTED | {
+    secrets: dict[str, str | bytes] = {
+        **PLANTED,
         "storage secret": STORAGE,
         "proxy password": PROXY_PASSWORD,
         "custom header": HEADER,
+        "signing secret": SIGNING,
         "API key": key.rpartition("_")[2],
         "token": TOKEN.rpartition(".")[2],
     }
@@ -166,7 +169,7 @@ async def test_a_running_server_tells_none_in_any_log_answer_page_row_or_title(
     assert "UndefinedTableError" in up.said(), "and a statement failed"
     assert found({**secrets, **seeds}, told) == []
     rekeyed = {f"{column.table.name}.{column.name}" for column in (*ENCRYPTED, instance.c.canary)}
-    assert "webhooks.custom_headers" in await _encrypted(place)
+    assert {"webhooks.custom_headers", "webhooks.signing_secrets"} <= await _encrypted(place)
     assert await _encrypted(place) <= rekeyed, "`rekey` knows every column of encrypted texts"
 
 
@@ -180,12 +183,23 @@ async def _use_everything(asking: Asking, place: ServerPlace) -> str:
     hook = await asking.api("POST", f"environments/{ENVIRONMENT}/webhooks", key, WEBHOOK)
     assert isinstance(hook, dict)
     webhook = f"webhooks/{hook['webhook_id']}"
+    secret = {"secret": f"whsec_{b64encode(SIGNING).decode()}"}
+    await asking.api("POST", f"{webhook}/signing-secrets", key, secret, keep=False)
+    await asking.api("POST", f"{webhook}/signing-secrets", key, secret)
+    await asking.api("POST", f"{webhook}/signing-secrets", key, {"secret": SIGNING.decode()})
     event = {"event": "job-created", "data": {}}
     await asking.api("POST", f"environments/{ENVIRONMENT}/events", key, event)
     await asking.api("POST", f"{webhook}/test", key, {})
     await until("it was attempted", lambda: _is_logged(place))
     for path in (
-        *(webhook, f"{webhook}/logs", f"{webhook}/deliveries", "keys", "audit"),
+        *(
+            webhook,
+            f"{webhook}/logs",
+            f"{webhook}/deliveries",
+            f"{webhook}/signing-secrets",
+            "keys",
+            "audit",
+        ),
         *(f"environments/{ENVIRONMENT}/{what}" for what in ("webhooks", "settings", "audit")),
     ):
         await asking.api("GET", path, key)

@@ -23,6 +23,7 @@ from notification_core.model.delivery import (
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.replay import Replay, Selection
 from notification_core.model.request_records import AuditEntry
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
 from tests.entrypoints.checked_api import DOCUMENT
@@ -53,6 +54,10 @@ async def furnish(stage: Backstage) -> None:
         NOW,
         description="Tells the ticket system.",
         custom_headers=headers,
+        signing_secrets=(
+            SigningSecret(UUID(IDS["secret_id"]), b"2" * 24, LATER),
+            SigningSecret(UUID(int=1), b"1" * 24, NOW, LATER),
+        ),
     )
     await stage.storage.webhooks.add(webhook, 1, [changed_by_somebody(ENVIRONMENT)])
     last = UUID(int=DELIVERY.int - 1)

@@ -1,6 +1,6 @@
 """The webhook store in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNot
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
@@ -53,7 +54,22 @@ class MemoryWebhookStore(WebhookStore):
             if stored.version != webhook.version - 1:
                 raise WebhookChanged(webhook.webhook_id)
             self._state.add_records(records)
-            return self._state.change(webhook)
+            return self._state.change(evolve(webhook, signing_secrets=stored.signing_secrets))
+
+    async def change_signing_secrets(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        change: Callable[[Sequence[SigningSecret]], Sequence[SigningSecret]],
+        records: RequestRecords = (),
+    ) -> int:
+        """Replace a webhook's secrets."""
+        async with self._state.writing:
+            stored = self._state.living(environment_id, webhook_id)
+            changed = evolve(stored, signing_secrets=tuple(change(stored.signing_secrets)))
+            self._state.require_no_response(records)
+            self._state.add_records(records)
+            return self._state.change(changed)
 
     async def confirm(self, webhook: Webhook) -> None:
         """Return: memory has nothing that is not yet durable."""

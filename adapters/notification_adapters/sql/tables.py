@@ -82,6 +82,8 @@ webhooks = sa.Table(
     # A JSON object of what it has of its own; none where all is as the installation has it.
     sa.Column("retry", sa.Text),
     sa.Column("timeout_us", sa.BigInteger),
+    # A JSON array, encrypted as a whole; none where requests have no symmetric signature.
+    sa.Column("signing_secrets", sa.Text),
     sa.Column("ordered", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
 )
@@ -388,6 +390,7 @@ instance = sa.Table(
 ENCRYPTED = (
     environment_keys.c.private_key,
     webhooks.c.custom_headers,
+    webhooks.c.signing_secrets,
     idempotent_responses.c.response,
 )
 """Every column of encrypted texts, each bound to its row by :func:`place_of`."""

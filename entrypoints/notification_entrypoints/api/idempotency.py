@@ -9,7 +9,7 @@ A handler whose effect must not be had twice hands it to :meth:`Idempotency.resp
 The use case takes ``records`` and makes what is to be kept before it commits; its store writes that
 in the same transaction (:class:`IdempotencyStore` says how); an effect that no transaction can hold
 is kept as begun before it begins. The response that is kept is what
-``render`` makes: one that shows a secret must not be kept as it is. Where the effect is a change,
+``render`` makes, or ``render_stored`` where that shows a secret. Where the effect is a change,
 ``audited_subject`` says of what, and an entry of the audit log is kept beside the response.
 """
 
@@ -72,9 +72,11 @@ class Idempotency:
         effect: Callable[[RecordsOf[_Outcome | None] | None], Awaitable[_Outcome]],
         render: Callable[[_Outcome], web.Response],
         audited_subject: Callable[[_Outcome], object] | None = None,
+        render_stored: Callable[[_Outcome], web.Response] | None = None,
     ) -> web.Response:
         """Have an effect in the call's environment and render it, or answer as it was before.
 
+        What ``render_stored`` makes is kept in place of a response that shows a secret.
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
         still being answered, and for one that another request was sent with. A first request that
         another process is answering is found in storage: of the two one has the effect, and the
@@ -98,12 +100,8 @@ class Idempotency:
         fingerprint = hashlib.sha256(query + b"\0" + call.body).hexdigest()
 
         def records(outcome: _Outcome | None) -> RequestRecords:
-            encoded, now = b"", self._clock.now()
-            if outcome is not None:
-                response = render(outcome)
-                body = response.body if isinstance(response.body, bytes) else b""
-                stored = _Response(response.status, dict(response.headers), body)
-                encoded = msgspec.msgpack.encode(stored)
+            now = self._clock.now()
+            encoded = b"" if outcome is None else _encoded((render_stored or render)(outcome))
             stored_response = StoredResponse(environment_id, request, fingerprint, encoded, now)
             return [stored_response, *audited(outcome)]
 
@@ -140,6 +138,11 @@ def _name(call: ApiCall, keys: Sequence[str]) -> str:
         raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail(HEADER, message)])
     parts = call.caller.name, call.request.method, call.request.path, keys[0]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def _encoded(response: web.Response) -> bytes:
+    body = response.body if isinstance(response.body, bytes) else b""
+    return msgspec.msgpack.encode(_Response(response.status, dict(response.headers), body))
 
 
 def _again(stored_response: StoredResponse | None, fingerprint: str) -> web.Response:

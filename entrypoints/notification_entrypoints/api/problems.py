@@ -32,6 +32,7 @@ from notification_core.errors import (
     ReplayNotFound,
     ReplayRunning,
     RotationTooSoon,
+    SigningSecretNotFound,
     StorageUnavailable,
     TooLarge,
     TooManyDeliveries,
@@ -129,6 +130,10 @@ class Problem(Enum):
 
     TOO_MANY_WEBHOOK_TESTS = ProblemKind(
         1206, 429, "Too many webhooks are being tested. Try again after Retry-After seconds."
+    )
+
+    SIGNING_SECRET_NOT_FOUND = ProblemKind(
+        1207, 404, "The webhook has no such signing secret, or it has expired."
     )
 
     INVALID_EVENT = ProblemKind(1300, 400, "The event is refused: see the details.")
@@ -270,6 +275,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (TooManyWebhookTests, Problem.TOO_MANY_WEBHOOK_TESTS),
     (ReplayNotFound, Problem.REPLAY_NOT_FOUND),
     (ReplayRunning, Problem.REPLAY_RUNNING),
+    (SigningSecretNotFound, Problem.SIGNING_SECRET_NOT_FOUND),
     (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
     (IssuerUnavailable, Problem.ISSUER_UNAVAILABLE),
     (EnvironmentBeingErased, Problem.ENVIRONMENT_BEING_ERASED),

@@ -18,6 +18,7 @@ from notification_entrypoints.api.operations.deliveries import DeliveryOperation
 from notification_entrypoints.api.operations.environments import EnvironmentOperations
 from notification_entrypoints.api.operations.events import EventOperations
 from notification_entrypoints.api.operations.replays import ReplayOperations
+from notification_entrypoints.api.operations.signing_secrets import SigningSecretOperations
 from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.security.authentication import Callers
@@ -64,6 +65,7 @@ def handlers(
         origin_policy=origin_policy,
     )
     others = (
+        SigningSecretOperations(application.signing_secrets, idempotency, audit_trail, converter),
         DeliveryOperations(storage.history, storage.logs, converter, paging, settings.tz),
         ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),

@@ -46,6 +46,7 @@ from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.signing.signatures import SignatureCache
 from notification_core.webhooks.filter_trials import FilterTrials
+from notification_core.webhooks.signing_secrets import SigningSecretService
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
@@ -87,6 +88,7 @@ class Application:
     webhooks: WebhookService
     webhook_tester: WebhookTester
     filter_trials: FilterTrials
+    signing_secrets: SigningSecretService
     signing_keys: SigningKeyService
     replays: ReplayService
     erasures: ErasureService
@@ -177,6 +179,9 @@ async def open_application(
             ),
             webhook_tester=webhook_tester,
             filter_trials=FilterTrials(storage.history, storage.webhooks, runtime.filters),
+            signing_secrets=SigningSecretService(
+                storage.webhooks, clock, ids, secrets, on_webhooks_changed
+            ),
             signing_keys=SigningKeyService(
                 storage.signing_keys, runtime.key_cache, environments, clock, _new_seed
             ),

@@ -21,7 +21,7 @@ OTHERWISE: dict[str, type[Struct]] = {
 # What is sent is a mapping of the client's own, or is what it makes of its parameters.
 WITHOUT_A_MODEL = {
     *("ApiKeyDraft", "CloudEvent", "Error", "Jwks", "NewFilterTrial", "NewReplay", "NewTest"),
-    *("NewVerificationKey", "ProblemDetails", "SignatureForm"),
+    *("NewVerificationKey", "ProblemDetails", "SignatureForm", "SigningSecretDraft"),
 }
 # Read-only fields that a PUT takes and ignores, and what the client adds.
 READ_ONLY = {"WebhookDraft", "WebhookPatch"}
@@ -40,6 +40,9 @@ METHODS = {
     "deleteWebhook": "delete_webhook",
     "testWebhook": "test_webhook",
     "tryFilter": "try_filter",
+    "listSigningSecrets": "signing_secrets",
+    "createSigningSecret": "create_signing_secret",
+    "revokeSigningSecret": "revoke_signing_secret",
     "listWebhookLogs": "logs",
     "listDeliveries": "deliveries",
     "getDelivery": "delivery",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import attrs
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from notification_adapters.memory import ManualClock
 from notification_adapters.memory.sender import ScriptedResponse, ScriptedSender
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
+from notification_core.errors import InvalidSignature
 from notification_core.model.delivery import (
     AttemptOutcome,
     AttemptResult,
@@ -21,8 +23,10 @@ from notification_core.model.delivery import (
 from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import DisabledReason, Method
 from notification_core.ports.sender import HttpRequest
+from notification_core.signing.verification import verify_request
 from tests.support.assembly import MemoryApp
 from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
 
@@ -105,6 +109,27 @@ async def test_the_request_is_signed_in_the_second_of_its_start() -> None:
     assert headers["X-Signature"] == KEYS[0].private_key.sign(signed).hex()
     assert headers["X-Signature-Key-Id"] == KEYS[0].key_id
     assert headers["webhook-signature"].startswith("v1a,")
+
+
+async def test_a_webhook_with_secrets_gets_their_signatures_while_they_are_live() -> None:
+    clock, sender = ManualClock(), ScriptedSender()
+    maker = attempts(clock, sender)
+    new = SigningSecret(UUID(int=2), b"n" * 32, NOW)
+    former = SigningSecret(UUID(int=1), b"f" * 32, NOW, NOW + timedelta(seconds=1))
+    secretive = attrs.evolve(WEBHOOK, signing_secrets=(new, former))
+    delivery = a_delivery(secretive, body=b"{}")
+    versions = []
+    for webhook in (secretive, WEBHOOK, secretive):
+        await maker.make(delivery, webhook, KEYS)
+        entries = dict(sender.requests[-1].headers)["webhook-signature"].split(" ")
+        versions.append([entry.partition(",")[0] for entry in entries])
+        if webhook is WEBHOOK:
+            await clock.advance(1)
+    assert versions == [["v1a", "v1", "v1"], ["v1a"], ["v1a", "v1"]]
+    request = sender.requests[-1]
+    verify_request(request.body, request.headers, new.text, now=clock.now())
+    with pytest.raises(InvalidSignature):
+        verify_request(request.body, request.headers, former.text, now=clock.now())
 
 
 async def test_the_log_holds_the_request_without_the_values_of_custom_headers() -> None:

@@ -1,6 +1,8 @@
 """The signatures of a request, as receivers and their libraries see them."""
 
 import base64
+import hashlib
+import hmac
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +16,14 @@ from hypothesis import strategies as st
 from nacl.signing import VerifyKey
 
 from notification_core.model.signing_key import SigningKey, new_signing_key
+from notification_core.model.signing_secret import SigningSecret, parse_signing_secret
 from notification_core.signing.signatures import (
     SignatureHeaders,
+    add_symmetric_signatures,
     message_id,
     sign,
 )
+from notification_core.signing.verification import verify_request
 from tests.support.vectors import vectors
 
 VECTORS = vectors("signing")
@@ -78,6 +83,50 @@ def test_without_the_standard_signature_the_id_and_time_still_go_out() -> None:
         "webhook-id",
         "webhook-timestamp",
     ]
+
+
+def secrets_of(*texts: str) -> list[SigningSecret]:
+    return [SigningSecret(UUID(int=1), parse_signing_secret(text), NOW) for text in texts]
+
+
+SECRETS = secrets_of(*(f"whsec_{base64.b64encode(bytes([n]) * n).decode()}" for n in (24, 64)))
+
+
+@given(body=st.binary(), timestamp=TIMESTAMPS)
+def test_each_secret_signs_after_the_keys_and_nothing_else_changes(
+    body: bytes, timestamp: int
+) -> None:
+    signed = sign(HEADERS, [key("K2"), key("K1")], "msg_1", timestamp, body)
+    more = dict(add_symmetric_signatures(signed, SECRETS, body))
+    *asymmetric, first, second = more.pop("webhook-signature").split(" ")
+    before = dict(signed)
+    assert " ".join(asymmetric) == before.pop("webhook-signature")
+    assert more == before
+    content = f"msg_1.{timestamp:010d}.".encode() + body
+    for entry, secret in zip((first, second), SECRETS, strict=True):
+        digest = hmac.new(secret.secret, content, hashlib.sha256).digest()
+        assert entry == f"v1,{base64.b64encode(digest).decode()}"
+        now = datetime.fromtimestamp(timestamp, UTC)
+        verify_request(body, {**more, "webhook-signature": entry}, secret.text, now=now)
+
+
+def test_a_symmetric_signature_is_that_of_the_published_vector() -> None:
+    (vector,) = [vector for vector in VECTORS["vectors"] if "whsec" in vector]
+    signed = (("webhook-id", vector["webhook_id"]), ("webhook-timestamp", vector["timestamp"]))
+    body = vector["body"].encode()
+    more = add_symmetric_signatures(signed, secrets_of(vector["whsec"]), body)
+    assert dict(more)["webhook-signature"] == vector["webhook_signature"]
+
+
+def test_secrets_sign_without_the_asymmetric_scheme_as_well() -> None:
+    headers = attrs.evolve(HEADERS, standard=False)
+    signed = sign(headers, [key("K1")], "msg_1", 1_700_000_000, b"{}")
+    assert add_symmetric_signatures(signed, [], b"{}") == signed
+    more = add_symmetric_signatures(signed, SECRETS, b"{}")
+    assert more[:-1] == signed
+    name, value = more[-1]
+    assert name == "webhook-signature"
+    assert [entry.partition(",")[0] for entry in value.split(" ")] == ["v1", "v1"]
 
 
 def test_the_headers_bear_the_configured_names() -> None:

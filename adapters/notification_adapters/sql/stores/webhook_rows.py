@@ -16,6 +16,7 @@ from notification_adapters.sql.tables import place_of, webhooks, webhooks_revisi
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
 from notification_core.model.retry_overrides import RetryOverrides
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import DisabledReason, Method, Webhook
 from notification_core.ports.webhooks import Snapshot
 
@@ -39,6 +40,7 @@ _WEBHOOK = Statement(
 _headers = msgspec.json.Decoder(dict[str, str])
 _event_types = msgspec.json.Decoder(frozenset[str])
 _retry = msgspec.json.Decoder(RetryOverrides)
+_secrets = msgspec.json.Decoder(tuple[SigningSecret, ...])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,7 +103,26 @@ class WebhookRows:
             "disabled_reason": webhook.disabled_reason and webhook.disabled_reason.value,
             "retry": webhook.retry and _encode(webhook.retry).decode(),
             "timeout_us": timeout and timeout // MICROSECOND,
+            "signing_secrets": self.encrypt_secrets(
+                webhook.signing_secrets, webhook.environment_id, webhook.webhook_id
+            ),
         }
+
+    def encrypt_secrets(
+        self, secrets: Sequence[SigningSecret], environment_id: UUID, webhook_id: UUID
+    ) -> str | None:
+        """Return the text of a webhook's signing secrets; None for none."""
+        place = place_of(webhooks.c.signing_secrets, environment_id, webhook_id)
+        return self._cipher.encrypt(_encode(secrets), place) if secrets else None
+
+    def decrypt_secrets(
+        self, text: str | None, environment_id: UUID, webhook_id: UUID
+    ) -> tuple[SigningSecret, ...]:
+        """Return the signing secrets of such a text."""
+        if text is None:
+            return ()
+        place = place_of(webhooks.c.signing_secrets, environment_id, webhook_id)
+        return _secrets.decode(self._cipher.decrypt(text, place))
 
     def _webhooks(self, connection: AsyncConnection, raw: Sequence[RawRow]) -> list[Webhook]:
         return [*map(self.webhook_from, _WEBHOOKS.compiled(connection.dialect).rows(raw))]
@@ -131,6 +152,9 @@ class WebhookRows:
             "disabled_reason": None if reason is None else DisabledReason(reason),
             "retry": None if row.retry is None else _retry.decode(row.retry),
             "timeout": None if timeout is None else timeout * MICROSECOND,
+            "signing_secrets": self.decrypt_secrets(
+                row.signing_secrets, row.environment_id, row.webhook_id
+            ),
         }
         return Webhook(**{**fields, **converted})
 

@@ -1,6 +1,6 @@
 """The webhook store on SQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
@@ -93,14 +94,39 @@ class SqlWebhookStore(WebhookStore):
     async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
         """Store a changed webhook; return the webhooks' revision."""
         key = webhook.environment_id, webhook.webhook_id
+        row = {**self._rows.webhook_to_row(webhook)}
+        # The stored ones stay: they may have changed since the webhook was read.
+        del row["signing_secrets"]
         change = (
             sa.update(webhooks)
             .where(*_living(key), webhooks.c.version == webhook.version - 1)
-            .values(self._rows.webhook_to_row(webhook))
+            .values(row)
         )
         async with self._database.write_transaction() as connection:
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
+            await self._records.write(connection, records)
+            return await increment_revision(connection)
+
+    @retry_lost_transaction
+    async def change_signing_secrets(
+        self,
+        environment_id: UUID,
+        webhook_id: UUID,
+        change: Callable[[Sequence[SigningSecret]], Sequence[SigningSecret]],
+        records: RequestRecords = (),
+    ) -> int:
+        """Replace a webhook's secrets; its row is locked meanwhile."""
+        key = environment_id, webhook_id
+        stored = sa.select(webhooks.c.signing_secrets).where(*_living(key)).with_for_update()
+        async with self._database.write_transaction() as connection:
+            row = (await connection.execute(stored)).one_or_none()
+            if row is None:
+                raise WebhookNotFound(webhook_id)
+            changed = change(self._rows.decrypt_secrets(row.signing_secrets, *key))
+            text = self._rows.encrypt_secrets(changed, *key)
+            update = sa.update(webhooks).where(*_living(key)).values(signing_secrets=text)
+            await connection.execute(update)
             await self._records.write(connection, records)
             return await increment_revision(connection)
 

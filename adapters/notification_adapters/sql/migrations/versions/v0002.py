@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("webhooks", sa.Column("filter", sa.Text()))
     op.add_column("webhooks", sa.Column("retry", sa.Text()))
     op.add_column("webhooks", sa.Column("timeout_us", sa.BigInteger()))
+    op.add_column("webhooks", sa.Column("signing_secrets", sa.Text()))
     _add_ordering()
 
 
