@@ -27,6 +27,7 @@ LOCKS = {
     "audit": ("--group=audit",),
     "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
+    "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
     "page": ("--group=page", "--no-deps"),  # one wheel, for the files that it carries
 }
 # What uv calls the platforms that there is a file for. Of Intel Macs and of Linux with musl there
@@ -153,6 +154,15 @@ def hostile(session: nox.Session) -> None:
     """Let receivers, names and URLs do their worst to each sender, and print what came of it."""
     _install_as_a_user_would(session, "tests")
     session.run("python", "-m", "tests.hostile", *session.posargs)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Have others' generators make clients of the API document, compile them and use them."""
+    if not shutil.which("npm"):
+        session.skip("npm is not installed: apt install npm, or nodejs.org")
+    _install_as_a_user_would(session, "clients")
+    session.run("python", "-m", "tests.clients")
 
 
 @nox.session
