@@ -56,6 +56,8 @@ MEANINGS: Mapping[str, str] = {
     "unknown_variable": "A variable begins as ours do and is not a setting; `nearest` is the "
     "setting with the nearest name.",
     "webhook_disabled": "The system disabled a webhook for the `reason`.",
+    "webhook_paused": "The circuit breaker paused a webhook since its attempts kept failing.",
+    "webhook_resumed": "A webhook that was paused is sent to again: an attempt has succeeded.",
     "worker_exited": "A worker ended by itself, or could not be started (then `pid` is null). It "
     "is started again after `restart_delay_seconds`.",
     "workers_killed": "Workers did not stop in time, and the supervisor killed them.",

@@ -59,6 +59,10 @@ LEARNED: Mapping[str, str] = {
     "redelivered or replayed.",
     "notification_webhooks_disabled_total": "Webhooks that returned 410 (`gone`), or only failed "
     "for `WEBHOOKS_DISABLE_AFTER` (`failing`). Their owners should be told.",
+    "notification_circuit_breaker_changes_total": "How often webhooks were paused since they kept "
+    "failing (`opened`), and resumed (`closed`). Many at once are a sign of trouble on this side.",
+    "notification_webhooks_paused": "Webhooks whose deliveries wait until a probe succeeds. It is "
+    "the same in every process: take the maximum, not the sum.",
     "notification_leases_reaped_total": "A process was killed, or hung for a lease's time: its "
     "attempts are interrupted, and other processes make the next ones.",
     "notification_resource_exhausted_total": "Anything here is a fault of this host, not of a "

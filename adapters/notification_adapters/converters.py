@@ -7,7 +7,7 @@ out of the API forgets it.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from notification_adapters.event_formats.validation import instant
 from notification_core.access.api_keys import ApiKeyDraft, IssuedApiKey
 from notification_core.model.api_key import ApiKey, KeyState
 from notification_core.model.caller import Scope
+from notification_core.model.circuit_breaker import HealthState, WebhookHealth
 from notification_core.model.custom_headers import masked, without_secrets
 from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequest
 from notification_core.model.durations import format_duration, parse_duration
@@ -83,6 +84,26 @@ class ShownWebhook:
     view: WebhookView
     unknown_events: Sequence[str] = ()
     to_writer: bool = False
+
+
+@frozen
+class _Health:
+    """How a webhook does, as it is shown."""
+
+    state: HealthState
+    consecutive_failures: int
+    since: datetime | None = None
+    next_probe_at: datetime | None = None
+
+    @classmethod
+    def of(cls, health: WebhookHealth | None) -> Self:
+        """Return what is shown of a webhook's health, None if nothing is stored of it."""
+        if health is None:
+            return cls(HealthState.HEALTHY, 0)
+        if probes := health.probes:
+            return cls(health.state, health.failures, probes.paused_at, probes.next_at)
+        since = None if health.state is HealthState.HEALTHY else health.since
+        return cls(health.state, health.failures, since)
 
 
 @frozen
@@ -232,6 +253,8 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         signing_secrets=override(omit=True),
         version=override(omit=True),
         deleted_at=override(omit=True),
+        resumed_at=override(omit=True),
+        is_paused=override(omit=True),
     )
     _register(
         converter,
@@ -241,11 +264,13 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
     )
     _register(converter, Activity, _cattrs_omit_if_default=True)
+    _register(converter, _Health, _cattrs_omit_if_default=True)
 
     def shown_webhook_fields(shown: ShownWebhook) -> dict[str, object]:
         webhook = shown.view.webhook
         fields: dict[str, object] = converter.unstructure(webhook)
         fields |= converter.unstructure(shown.view.activity)
+        fields["health"] = converter.unstructure(_Health.of(shown.view.health))
         if shown.unknown_events:
             fields["unknown_events"] = shown.unknown_events
         if shown.to_writer and webhook.custom_headers:

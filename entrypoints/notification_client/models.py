@@ -90,6 +90,15 @@ class LastAttempt(Model, frozen=True, kw_only=True):
     error: AttemptError | None = None
 
 
+class WebhookHealth(Model, frozen=True, kw_only=True):
+    """How a webhook's receiver does: its ``state`` is healthy, failing or paused."""
+
+    state: str
+    consecutive_failures: int
+    since: datetime | None = None
+    next_probe_at: datetime | None = None
+
+
 class Retry(Model, frozen=True, kw_only=True, omit_defaults=True):
     """A webhook's own retries; what is None is the installation's. Durations are like ``1m30s``."""
 
@@ -153,6 +162,7 @@ class Webhook(Model, frozen=True, kw_only=True):
     ordered: bool = False
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
+    health: WebhookHealth | None = None
     etag: str | None = None
 
 

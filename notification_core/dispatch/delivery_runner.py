@@ -97,7 +97,7 @@ class DeliveryRunner(DirectDispatch):
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
     ) -> Place | None:
         """Keep a place; what is being committed counts as held."""
-        if self._is_halted:
+        if self._is_halted or webhook.is_paused:
             return None
         place = self.queue.reserve(webhook, webhooks_revision, size)
         if place:
@@ -284,8 +284,8 @@ class DeliveryRunner(DirectDispatch):
         now = self._clock.now()
         for webhook_id in webhook_ids:
             webhook = snapshot.webhooks.get(webhook_id)
-            if webhook is not None and not webhook.may_be_sent_to(now):
-                webhook = None
+            if webhook is not None and (webhook.is_paused or not webhook.may_be_sent_to(now)):
+                webhook = None  # a probe that waits too: it is soon claimed again
             self._release(self.queue.refresh(webhook_id, webhook, snapshot.webhooks_revision))
         self.fill()
 

@@ -18,12 +18,13 @@ from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.delivery_runner import DeliveryRunner, RunnerListener
 from notification_core.dispatch.fair_queue import FairQueue
-from notification_core.dispatch.result_writer import ResultListener, ResultWriter
+from notification_core.dispatch.result_writer import ResultListener, ResultRules, ResultWriter
 from notification_core.dispatch.worker_lock_guard import WorkerLockGuard
 from notification_core.environments.erasures import ErasureRunner
 from notification_core.errors import WorkerLockLost
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
+from notification_core.model.circuit_breaker import BreakerPolicy
 from notification_core.model.delivery import AttemptResult, Failed, Fence, Retry
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import Claim
@@ -48,6 +49,7 @@ class DispatchRules:
     bounds: Bounds
     lease: timedelta
     poll_interval: timedelta
+    breaker: BreakerPolicy
 
 
 @frozen
@@ -94,7 +96,7 @@ class Dispatcher(RunnerListener, ResultListener):
             store=storage.deliveries,
             clock=clock,
             observer=observer,
-            interruption_delay=attempts.rules.retries.interval,
+            rules=ResultRules(attempts.rules.retries.interval, rules.breaker),
             listener=self,
         )
         self.runner = DeliveryRunner(
@@ -165,10 +167,7 @@ class Dispatcher(RunnerListener, ResultListener):
             self._tasks.append(loop)
 
     def wind_down(self) -> None:
-        """Begin nothing from now on, and release what waits; requests in flight go on.
-
-        Returns at once; :meth:`stop` is to follow.
-        """
+        """Begin nothing more, and release what waits, at once; :meth:`stop` is to follow."""
         self._claims = False
         self.runner.halt()
 
@@ -196,7 +195,7 @@ class Dispatcher(RunnerListener, ResultListener):
             self.on_capacity()
 
     def replay(self) -> None:
-        """Take in that there is a replay to carry on."""
+        """Carry on a replay."""
         self._wakeups["replay"].set()
 
     # What the runner and the result writer tell.
@@ -228,11 +227,14 @@ class Dispatcher(RunnerListener, ResultListener):
                     self._wakeups["poll"].set()
         self.runner.written(result.fence for result in results)
 
+    def on_health_changed(self) -> None:
+        """Read webhooks again before more is sent to them."""
+        self._wakeups["poll"].set()
+
     def on_released(self, fences: Sequence[Fence]) -> None:
         """Take in that deliveries are free again.
 
-        They are claimed with what comes next, by the next poll at the latest: what could not be
-        sent just now is not worth a claim of its own, over and over.
+        The next poll claims them: what could not be sent just now is not worth a claim of its own.
         """
         self.runner.unknown_commits += 1
         self.runner.written(fences)
@@ -365,7 +367,7 @@ class Dispatcher(RunnerListener, ResultListener):
         reaper = self._maintenance.reaper
         await reaper.cancel_unsendable()
         await reaper.delete_old_responses()
-        if await reaper.disable_failing():
+        if await reaper.disable_failing() or await reaper.resume_if_off():
             self.on_webhooks_changed(await self._webhooks.webhooks_revision())
         return _MAINTENANCE_SECONDS
 

@@ -6,6 +6,8 @@ flight, those that are included. Three bounds keep webhooks from hurting one ano
 
 * Of each webhook at most ``per_webhook`` requests are in flight, two while its attempts get no
   answer, whether they time out or are refused at once: a dead receiver costs no more than that.
+* Of a webhook that was paused by the circuit breaker one request is in flight at first, and twice
+  as many after each that is answered: what has waited does not come all at once.
 * Responsive webhooks, and those that do not answer (or have not yet), have half of all requests in
   flight each. A queue changes its share together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
@@ -123,9 +125,14 @@ class FairQueue:
         if queue is None:
             limit, share = self.capacity.bounds.per_webhook, self.capacity.unresponsive
             queue = WebhookQueue(webhook, webhooks_revision, limit, share)
+            # Of one that was paused nobody knows how much it takes by now.
+            if webhook.resumed_at is not None:
+                queue.limit = 1
             self._queues[webhook.webhook_id] = queue
         elif webhooks_revision >= queue.webhooks_revision:
             was_held_back = not self.is_current(queue)
+            if webhook.resumed_at != queue.webhook.resumed_at:
+                queue.limit = 1
             queue.webhook, queue.webhooks_revision = webhook, webhooks_revision
             if was_held_back:  # what waited may go on
                 queue.share.ready.setdefault(queue)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import islice, takewhile
 from typing import Protocol
+from uuid import UUID
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from notification_core.errors import StorageUnavailable, UnknownCommit
+from notification_core.model.circuit_breaker import BreakerPolicy, CircuitBreaker, HealthState
 from notification_core.model.delivery import AttemptResult, Failed, Fence
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import AT_ONCE, DeliveryStore
@@ -20,12 +22,24 @@ _BATCH = 500
 _RETRY_SECONDS = 0.5
 
 
+@frozen
+class ResultRules:
+    """What an attempt makes of its delivery and its webhook, as far as storage is to be told."""
+
+    interruption_delay: timedelta
+    breaker: BreakerPolicy
+
+
 class ResultListener(Protocol):
     """Hears what has become of results and releases; returns at once and raises nothing."""
 
     @abstractmethod
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         """Take in results that are in storage now."""
+
+    @abstractmethod
+    def on_health_changed(self) -> None:
+        """Take in that a webhook was paused or resumed in storage: read webhooks again."""
 
     @abstractmethod
     def on_released(self, fences: Sequence[Fence]) -> None:
@@ -51,14 +65,15 @@ class ResultWriter:
         store: DeliveryStore,
         clock: Clock,
         observer: Observer,
-        interruption_delay: timedelta,
+        rules: ResultRules,
         listener: ResultListener,
     ) -> None:
         self._store = store
         self._clock = clock
         self._observer = observer
-        self._interruption_delay = interruption_delay
+        self._interruption_delay = rules.interruption_delay
         self._listener = listener
+        self._breaker = CircuitBreaker(rules.breaker, self._on_health_changed)
         self.unwritten: deque[AttemptResult] = deque()
         self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
@@ -103,7 +118,7 @@ class ResultWriter:
     async def _write_results(self) -> None:
         batch = [*islice(self.unwritten, 1 if self._suspects else _BATCH)]
         try:
-            refused = await self._store.finish(batch, self._interruption_delay)
+            refused = await self._store.finish(batch, self._interruption_delay, self._breaker)
         except StorageUnavailable:
             raise
         except Exception:
@@ -124,6 +139,10 @@ class ResultWriter:
         if refused:
             self._observer.results_fenced(len(refused))
         self._listener.on_written(batch)
+
+    def _on_health_changed(self, webhook_id: UUID, state: HealthState) -> None:
+        self._observer.webhook_health_changed(webhook_id, state)
+        self._listener.on_health_changed()
 
     def _suspect(self, batch: Sequence[AttemptResult]) -> None:
         """Keep one result that storage refuses for good from holding up all the others.

@@ -20,11 +20,15 @@ _LINES_BATCH = 1_000
 
 @frozen
 class ReaperRules:
-    """How long things may last."""
+    """How long things may last.
+
+    ``hold`` is how long deliveries wait for a paused webhook, None if the circuit breaker is off.
+    """
 
     interruption_delay: timedelta
     disable_after: timedelta
     expire_after: timedelta
+    hold: timedelta | None = None
 
 
 class LeaseReaper:
@@ -35,6 +39,7 @@ class LeaseReaper:
     ) -> None:
         self._deliveries = storage.deliveries
         self._webhooks = storage.webhooks
+        self._health = storage.webhook_health
         self._idempotency = storage.idempotency
         self._lock = storage.worker_lock
         self._clock = clock
@@ -72,8 +77,9 @@ class LeaseReaper:
 
         What waited in line for them is released.
         """
-        expired_before = self._clock.now() - self._rules.expire_after
-        while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, expired_before):
+        now, hold = self._clock.now(), self._rules.hold
+        bounds = now - self._rules.expire_after, None if hold is None else now - hold
+        while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, *bounds):
             pass
         await self.release_lines()
 
@@ -82,6 +88,13 @@ class LeaseReaper:
         after: OrderedLine | None = FIRST_LINE
         while after is not None:
             after = (await self._deliveries.release_lines(after, _LINES_BATCH)).after
+
+    async def resume_if_off(self) -> bool:
+        """Resume the webhooks that were paused before the circuit breaker was turned off.
+
+        Tell whether there were any.
+        """
+        return self._rules.hold is None and await self._health.clear()
 
     async def delete_old_responses(self) -> None:
         """Delete the responses that no request is given any more, batch by batch."""
@@ -98,6 +111,8 @@ class LeaseReaper:
         now = self._clock.now()
         since = now - self._rules.disable_after
         disabled = False
+        # Of those that are paused no delivery fails.
+        self._failed.update(await self._health.paused_before(since))
         while self._failed:
             environment_id, webhook_id = next(iter(self._failed))
             if await self._webhooks.disable_failing(environment_id, webhook_id, since, now):

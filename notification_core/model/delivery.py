@@ -33,6 +33,7 @@ class EndReason(StrEnum):
     FILTER_NOT_MATCHED = "filter_not_matched"
     EXPIRED = "expired"
     INTERRUPTED = "interrupted"
+    WEBHOOK_PAUSED = "webhook_paused"
 
 
 class DeliveryOrigin(StrEnum):

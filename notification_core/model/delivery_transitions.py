@@ -27,6 +27,7 @@ UNSENDABLE: Final[Mapping[EndReason, DeliveryState]] = MappingProxyType(
         EndReason.WEBHOOK_DELETED: DeliveryState.CANCELLED,
         EndReason.WEBHOOK_DISABLED: DeliveryState.SKIPPED,
         EndReason.EXPIRED: DeliveryState.CANCELLED,
+        EndReason.WEBHOOK_PAUSED: DeliveryState.FAILED,
     }
 )
 """The state in which a waiting delivery ends for each :func:`reason_to_end`."""
@@ -63,11 +64,21 @@ class Transition(NamedTuple):
 
 
 def after_attempt(
-    result: AttemptResult, delivery: AttemptedDelivery, now: datetime, interruption_delay: timedelta
+    result: AttemptResult,
+    delivery: AttemptedDelivery,
+    now: datetime,
+    interruption_delay: timedelta,
+    *,
+    waits: bool = False,
 ) -> Transition:
-    """Return what becomes of a delivery after an attempt of which a worker brings the result."""
+    """Return what becomes of a delivery after an attempt of which a worker brings the result.
+
+    One that ``waits`` for its webhook, which is paused, uses no retry (:mod:`circuit_breaker`).
+    """
     if result.attempt.outcome is AttemptOutcome.INTERRUPTED:
         return after_interruption(delivery, now, interruption_delay)
+    if waits and delivery.state is DeliveryState.PENDING:
+        return Transition(delivery.failures, 0, DeliveryState.PENDING, due_at=now)
     failures = delivery.failures + (result.attempt.outcome is AttemptOutcome.FAILED)
     if delivery.state is not DeliveryState.PENDING:
         return Transition(failures, 0)
@@ -112,13 +123,19 @@ def after_test(attempt: Attempt, now: datetime) -> Transition:
 
 
 def reason_to_end(
-    webhook: Webhook | None, event_stored_at: datetime, now: datetime, expired_before: datetime
+    webhook: Webhook | None,
+    event_stored_at: datetime,
+    now: datetime,
+    expired_before: datetime,
+    *,
+    is_held_too_long: bool = False,
 ) -> EndReason | None:
     """Return why a waiting delivery can no longer be sent, or None if it can.
 
     It ends if its webhook is deleted or unknown, or was disabled by the system. While a user has
     disabled the webhook it waits, and expires by the age of its event: a delivery that was made
-    later, for an event that is old, expires with it.
+    later, for an event that is old, expires with it. One that has been held for too long by the
+    circuit breaker (:func:`is_held_too_long`) has failed.
     """
     if webhook is None or webhook.deleted_at is not None:
         return EndReason.WEBHOOK_DELETED
@@ -126,4 +143,13 @@ def reason_to_end(
         return EndReason.WEBHOOK_DISABLED
     if webhook.is_disabled(now) and event_stored_at < expired_before:
         return EndReason.EXPIRED
-    return None
+    return EndReason.WEBHOOK_PAUSED if is_held_too_long else None
+
+
+def is_held_too_long(
+    paused_since: datetime | None, created_at: datetime, held_before: datetime | None
+) -> bool:
+    """Tell whether a delivery has waited for its paused webhook since before a time, if given."""
+    if paused_since is None or held_before is None:
+        return False
+    return max(paused_since, created_at) < held_before

@@ -35,6 +35,8 @@ class OperationalEventType(StrEnum):
     """The kinds of operational events, by the names that they are sent under."""
 
     WEBHOOK_DISABLED = "webhook-disabled"
+    WEBHOOK_PAUSED = "webhook-paused"
+    WEBHOOK_RESUMED = "webhook-resumed"
     DELIVERY_FAILED = "webhook-delivery-failed"
     KEY_ROTATED = "verification-key-rotated"
 
@@ -55,6 +57,26 @@ def webhook_disabled(
     """Return the event that the system has disabled a webhook."""
     data = {"webhook_id": str(webhook_id), "reason": reason.value}
     return OperationalEvent(OperationalEventType.WEBHOOK_DISABLED, environment_id, at, data)
+
+
+def webhook_paused(
+    environment_id: UUID, webhook_id: UUID, failures: int, next_probe_at: datetime, at: datetime
+) -> OperationalEvent:
+    """Return the event that the circuit breaker has paused a webhook, after so many failures."""
+    data = {
+        "webhook_id": str(webhook_id),
+        "consecutive_failures": failures,
+        "next_probe_at": timestamp_of(next_probe_at),
+    }
+    return OperationalEvent(OperationalEventType.WEBHOOK_PAUSED, environment_id, at, data)
+
+
+def webhook_resumed(
+    environment_id: UUID, webhook_id: UUID, paused_since: datetime, at: datetime
+) -> OperationalEvent:
+    """Return the event that a webhook that was paused is sent to again."""
+    data = {"webhook_id": str(webhook_id), "paused_since": timestamp_of(paused_since)}
+    return OperationalEvent(OperationalEventType.WEBHOOK_RESUMED, environment_id, at, data)
 
 
 def delivery_failed(last: Attempt, at: datetime) -> OperationalEvent:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from notification_core.model.circuit_breaker import WebhookHealth
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -118,10 +119,11 @@ class Activity:
 
 @frozen
 class WebhookView:
-    """A webhook with what it last did."""
+    """A webhook with what it last did, and its health if it is not healthy."""
 
     webhook: Webhook
     activity: Activity
+    health: WebhookHealth | None = None
 
 
 @frozen

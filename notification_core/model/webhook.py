@@ -44,6 +44,8 @@ class Webhook:
     same ordering key one after another (:mod:`notification_core.model.ordering`).
     ``signing_secrets`` are the newest first, and expired ones may be among them. ``version`` grows
     with each change of the row but those of the secrets. ``deleted_at`` is set on a tombstone.
+    ``is_paused`` says that the circuit breaker is open, and ``resumed_at`` when it last closed:
+    neither is a change.
     """
 
     webhook_id: UUID
@@ -66,6 +68,8 @@ class Webhook:
     signing_secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)
     version: int = 1
     deleted_at: datetime | None = None
+    resumed_at: datetime | None = None
+    is_paused: bool = False
 
     def is_disabled(self, now: datetime) -> bool:
         """Tell whether nothing is to be sent at this moment."""

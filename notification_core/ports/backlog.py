@@ -23,7 +23,7 @@ class BacklogSize:
     ``claimed`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
     ``due`` says of each webhook that may be sent to, and has deliveries that are due and taken by
     nobody, for how long the oldest of them has been. ``workers`` are those that have taken
-    something.
+    something. ``paused`` counts the webhooks that the circuit breaker has paused.
     """
 
     waiting: int
@@ -31,6 +31,7 @@ class BacklogSize:
     webhooks: int
     due: Mapping[UUID, timedelta]
     workers: Collection[UUID]
+    paused: int = 0
 
     @property
     def oldest_due(self) -> timedelta | None:

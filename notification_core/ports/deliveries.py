@@ -1,7 +1,9 @@
 """Storage of events and deliveries: the promise is kept here.
 
 Eligible for a claim is a delivery that is ``pending``, owned by no worker, and due by the
-storage's clock, and whose webhook is neither deleted nor disabled.
+storage's clock, and whose webhook is neither deleted nor disabled. Of a webhook that is paused
+(:mod:`notification_core.model.circuit_breaker`) one delivery at a time is eligible, as a probe:
+that of which the result, release or lease is awaited holds up all others.
 """
 
 from abc import abstractmethod
@@ -13,6 +15,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import (
     MAX_DELIVERIES_PER_TRANSACTION,
     AttemptResult,
@@ -207,7 +210,10 @@ class DeliveryStore(Protocol):
 
     @abstractmethod
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended, each in one transaction with what becomes of its delivery.
 
@@ -219,6 +225,11 @@ class DeliveryStore(Protocol):
         whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`). Of those
         that leave their lines, the next ones are released in the same transaction.
         Calling it again with the same results changes nothing.
+
+        What they make of the health of their webhooks is stored with them, as
+        :func:`circuit_breaker.after_result` says, in their order; where a webhook is paused or
+        resumed by it, the webhooks' revision is raised and an operational event written. Failures
+        of a webhook that was changed since the attempt began do not count.
         """
 
     @abstractmethod
@@ -244,12 +255,16 @@ class DeliveryStore(Protocol):
         """
 
     @abstractmethod
-    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(
+        self, limit: int, expired_before: datetime, held_before: datetime | None = None
+    ) -> int:
         """End waiting deliveries that can no longer be sent; return how many, at most ``limit``.
 
         Those of deleted webhooks become ``cancelled(webhook_deleted)``; those of webhooks that
         the system disabled, ``skipped(webhook_disabled)``; those of webhooks that a user
-        disabled whose event was stored before ``expired_before``, ``cancelled(expired)``.
+        disabled whose event was stored before ``expired_before``, ``cancelled(expired)``; those
+        that have waited for a paused webhook since before ``held_before``,
+        ``failed(webhook_paused)``.
         """
 
     @abstractmethod

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notification_core.errors import Resource
+from notification_core.model.circuit_breaker import HealthState
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
@@ -63,6 +64,10 @@ class Observer(Protocol):
     @abstractmethod
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         """Report a webhook that the system disabled."""
+
+    @abstractmethod
+    def webhook_health_changed(self, webhook_id: UUID, state: HealthState) -> None:
+        """Report a webhook that the circuit breaker paused, or resumed (``healthy``)."""
 
     @abstractmethod
     def leases_reaped(self, count: int) -> None:

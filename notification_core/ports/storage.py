@@ -20,6 +20,7 @@ from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
 from notification_core.ports.signing_keys import SigningKeyStore
+from notification_core.ports.webhook_health import WebhookHealthStore
 from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
@@ -82,6 +83,11 @@ class Storage(Protocol):
     @abstractmethod
     def webhook_tests(self) -> WebhookTestStore:
         """The deliveries by which webhooks are tested."""
+
+    @property
+    @abstractmethod
+    def webhook_health(self) -> WebhookHealthStore:
+        """The webhooks that are not healthy."""
 
     @property
     @abstractmethod

@@ -50,10 +50,13 @@ class WebhookStore(Protocol):
         """
 
     @abstractmethod
-    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+    async def replace(
+        self, webhook: Webhook, records: RequestRecords = (), *, resets_health: bool = False
+    ) -> int:
         """Store a changed webhook; return the webhooks' revision. ``records`` is written with it.
 
-        ``webhook.version`` is the stored version plus one. Raises :class:`WebhookChanged` where
+        ``webhook.version`` is the stored version plus one. With ``resets_health`` it is healthy
+        from then on: if it was paused, it is resumed. Raises :class:`WebhookChanged` where
         the stored version is another, and :class:`WebhookNotFound`.
         """
 

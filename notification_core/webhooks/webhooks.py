@@ -16,6 +16,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.ingest.event_filters import EventFilters
+from notification_core.model.circuit_breaker import closes_breaker
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.model.event_types import EventCatalogue
@@ -175,8 +176,11 @@ class WebhookService:
                 await self._store.confirm(stored)
                 return stored
             changed = evolve(changed, version=stored.version + 1, updated_at=self._clock.now())
+            resets_health = closes_breaker(stored, changed)
             try:
-                self._on_webhooks_changed(await self._store.replace(changed, records))
+                self._on_webhooks_changed(
+                    await self._store.replace(changed, records, resets_health=resets_health)
+                )
             except WebhookChanged:
                 continue
             return changed

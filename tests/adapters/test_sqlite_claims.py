@@ -17,6 +17,7 @@ from notification_adapters.sql.sqlite import open_sqlite
 from notification_adapters.sql.sqlite.claims import (
     BLOCKED,
     DUE,
+    FRESH,
     NEXT_DUE,
     QUEUES,
     UNSENDABLE,
@@ -59,7 +60,8 @@ def _queue(path: Path, webhook: Webhook, count: int) -> None:
     """Make a queue so long by SQL, which takes seconds."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
-            "INSERT INTO events VALUES ('e-1', ?, ?, 0, x'7b7d', 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at) "
+            "VALUES ('e-1', ?, ?, 0, x'7b7d', 0) ON CONFLICT DO NOTHING",
             (ENVIRONMENT.hex, TYPE),
         )
         connection.execute(
@@ -125,8 +127,9 @@ async def _work(claiming: Awaitable[int], steps: Steps) -> int:
         (QUEUES, ("", 1000)),
         (DUE, ('["a"]', 10, 0)),
         (NEXT_DUE, ('["a"]', 0)),
-        (BLOCKED, ("", 1000, 0)),
-        (UNSENDABLE, ('["a"]', 10, 0, 0)),
+        (BLOCKED, ("", 1000, 0, 0)),
+        (FRESH, ('["a"]', 8, 0)),
+        (UNSENDABLE, ('["a"]', 10, 0, 0, 0, "a")),
         (OVERDUE, ('["a"]', 0, 10)),
     ],
 )

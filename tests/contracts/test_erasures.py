@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from attrs import evolve
 
 from notification_adapters.sql import SqlStorage
 from notification_adapters.sql.tables import metadata
 from notification_core.errors import ErasureNotFound, EventNotFound, WebhookNotFound
-from notification_core.model.delivery import Failed, Retry
+from notification_core.model.circuit_breaker import CircuitBreaker
+from notification_core.model.delivery import AttemptError, ErrorCode, Failed, Retry
 from notification_core.model.erasure import NOTHING_ERASED, ErasureState
 from notification_core.model.event import Arrival
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
@@ -29,7 +31,10 @@ async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     webhook = await harness.webhook(environment_id, ordered=True)
     await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
     await harness.finish(await harness.hand_over(webhook), Failed())
-    await harness.finish(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
+    failed = harness.result(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
+    refused = AttemptError(ErrorCode.CONNECT, "Nobody listens there.")
+    failed = evolve(failed, attempt=evolve(failed.attempt, error=refused))
+    await store.deliveries.finish([failed], timedelta(), CircuitBreaker())
     await harness.publish(webhook, 3, key="a")
     unwanted = harness.event(environment_id=environment_id, whole=False)
     stored = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)

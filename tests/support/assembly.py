@@ -22,7 +22,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.dispatcher import Dispatcher, DispatchRules, Maintenance
-from notification_core.dispatch.result_writer import ResultWriter
+from notification_core.dispatch.result_writer import ResultRules, ResultWriter
 from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureRunner
 from notification_core.ingest.consumer import EventConsumer
@@ -34,6 +34,7 @@ from notification_core.ingest.plan import DirectDispatch, IngestPlanner
 from notification_core.maintenance.lease_reaper import LeaseReaper, ReaperRules
 from notification_core.maintenance.outbox_relay import OutboxRelay
 from notification_core.maintenance.retention_sweeper import RetentionRules, RetentionSweeper
+from notification_core.model.circuit_breaker import BreakerPolicy
 from notification_core.model.delivery import Attempt, DeliveryState
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
@@ -76,7 +77,9 @@ WEBHOOK_RULES: Final = WebhookRules(
     max_timeout=TIMEOUT,
 )
 DELIVERY_RULES: Final = DeliveryRules(TIMEOUT, RetryPolicy(max_retries=3, interval=INTERVAL))
-DISPATCH_RULES: Final = DispatchRules(Bounds(), LEASE, poll_interval=timedelta(seconds=1))
+DISPATCH_RULES: Final = DispatchRules(
+    Bounds(), LEASE, poll_interval=timedelta(seconds=1), breaker=BreakerPolicy(failures=0)
+)
 REAPER_RULES: Final = ReaperRules(
     interruption_delay=INTERVAL,
     disable_after=timedelta(hours=120),
@@ -279,7 +282,7 @@ class App:
             store=deliveries or self.deliveries,
             clock=self.clock,
             observer=self.observer,
-            interruption_delay=INTERVAL,
+            rules=ResultRules(INTERVAL, self.dispatch_rules.breaker),
             listener=listener,
         )
 

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from notification_core.errors import StorageUnavailable, TransactionLost, UnknownCommit
 from notification_core.model.api_key import ApiKey
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, Fence
 from notification_core.model.ordering import OrderedLine
 from notification_core.model.request_records import RequestRecords
@@ -121,10 +122,13 @@ class FaultyDeliveries(DeliveryStore):
         return await self._faults.call("begin", lambda: self._store.begin(worker, delivery_ids))
 
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         return await self._faults.call(
-            "finish", lambda: self._store.finish(results, interruption_delay)
+            "finish", lambda: self._store.finish(results, interruption_delay, breaker)
         )
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
@@ -136,9 +140,12 @@ class FaultyDeliveries(DeliveryStore):
     async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
         return await self._faults.call("reap", lambda: self._store.reap(dead, interruption_delay))
 
-    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(
+        self, limit: int, expired_before: datetime, held_before: datetime | None = None
+    ) -> int:
         return await self._faults.call(
-            "cancel_unsendable", lambda: self._store.cancel_unsendable(limit, expired_before)
+            "cancel_unsendable",
+            lambda: self._store.cancel_unsendable(limit, expired_before, held_before),
         )
 
 

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from notification_core.dispatch.result_writer import ResultListener
 from notification_core.errors import Resource
+from notification_core.model.circuit_breaker import HealthState
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, ErrorCode, Fence
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
@@ -28,6 +29,7 @@ class RecordingObserver(Observer):
         self.first_attempts: list[float] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
+        self.health: list[tuple[UUID, HealthState]] = []
         self.claimed: list[int] = []
         self.written: list[int] = []
         self.relayed = 0
@@ -73,6 +75,9 @@ class RecordingObserver(Observer):
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         self.disabled.append((webhook_id, reason))
 
+    def webhook_health_changed(self, webhook_id: UUID, state: HealthState) -> None:
+        self.health.append((webhook_id, state))
+
     def leases_reaped(self, count: int) -> None:
         self.reaped += count
 
@@ -99,9 +104,13 @@ class RecordedResults(ResultListener):
     written: list[AttemptResult] = field(factory=list)
     released: list[Fence] = field(factory=list)
     abandoned: list[Fence] = field(factory=list)
+    health_changes: int = 0
 
     def on_written(self, results: Sequence[AttemptResult]) -> None:
         self.written.extend(results)
+
+    def on_health_changed(self) -> None:
+        self.health_changes += 1
 
     def on_released(self, fences: Sequence[Fence]) -> None:
         self.released.extend(fences)

@@ -33,6 +33,7 @@ class MemoryBacklog(Backlog):
             if delivery.webhook_id in seen
             and delivery.due_at <= now
             and is_alive(state, delivery.webhook_id, now)
+            and not state.webhooks[delivery.webhook_id].is_paused
         }
         return BacklogSize(
             waiting=min(len(waiting), max_counted),
@@ -40,6 +41,7 @@ class MemoryBacklog(Backlog):
             webhooks=len(seen),
             due=due,
             workers=frozenset(workers) - {TEST_WORKER},
+            paused=sum(health.probes is not None for health in state.health.values()),
         )
 
     async def longer_than(self, most: int) -> Collection[UUID]:

@@ -1,17 +1,22 @@
 """Claiming in memory: queues from dictionaries, the choice by ``claim_order``."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from attrs import evolve
+
 from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_adapters.memory.webhook_health import begin_probe
 from notification_adapters.memory.webhooks import snapshot
+from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.delivery import ClaimedDelivery, Fence
 from notification_core.ports.deliveries import Claim, Claimed
 
 
-class _Due(NamedTuple):
+class _DueDelivery(NamedTuple):
     """A delivery that is due, as the order of a claim looks at it."""
 
     delivery: StoredDelivery
@@ -25,15 +30,14 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     coming = sorted(id_ for id_ in waiting if claim.after is None or id_ > claim.after)
     queues = {id_: state.waiting(id_) for id_ in coming[: claim.max_webhooks]}
     alive = {id_: queue for id_, queue in queues.items() if is_alive(state, id_, now)}
-    due = {
-        id_: [delivery for delivery in queue if delivery.due_at <= now]
-        for id_, queue in alive.items()
-    }
+    due = {id_: _due(state, id_, queue, now) for id_, queue in alive.items()}
     open_ids = [id_ for id_, queue in due.items() if queue and limit_of(claim, id_) > 0]
+    probed = [id_ for id_ in open_ids if state.webhooks[id_].is_paused]
+    claim = evolve(claim, webhook_limits={**claim.webhook_limits, **dict.fromkeys(probed, 1)})
     read = share(claim, open_ids)
     offered = {
         id_: [
-            _Due(delivery, id_, len(state.events[delivery.event_key].body or b""))
+            _DueDelivery(delivery, id_, len(state.events[delivery.event_key].body or b""))
             for delivery in due[id_][:read]
         ]
         for id_ in open_ids
@@ -43,12 +47,15 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     for place, delivery in enumerate(chosen):
         prefetched = place >= claim.begin_limit
         delivery.claim(claim.worker, now, now + claim.lease, prefetched=prefetched)
+        if delivery.webhook_id in probed:
+            until = now + claim.lease
+            begin_probe(state, delivery.webhook_id, delivery.delivery_id, until)
     seen = snapshot(state, {delivery.webhook_id for delivery in chosen})
     later = (
-        delivery.due_at - now
-        for queue in alive.values()
+        ready_at - now
+        for id_, queue in alive.items()
         for delivery in queue
-        if delivery.due_at > now
+        if (ready_at := _ready_at(state, id_, delivery)) > now
     )
     return Claimed(
         deliveries=tuple(_claimed(state, delivery, claim.worker) for delivery in chosen),
@@ -63,6 +70,32 @@ def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
     """Tell whether a webhook may be sent to."""
     webhook = state.webhooks.get(webhook_id)
     return webhook is not None and webhook.may_be_sent_to(now)
+
+
+def _ready_at(state: MemoryState, webhook_id: UUID, delivery: StoredDelivery) -> datetime:
+    probes = _probes(state, webhook_id)
+    return max(delivery.due_at, probes.ready_at()) if probes else delivery.due_at
+
+
+def _probes(state: MemoryState, webhook_id: UUID) -> ProbeSchedule | None:
+    health = state.health.get(webhook_id)
+    return health.probes if health else None
+
+
+def _due(
+    state: MemoryState, webhook_id: UUID, queue: Sequence[StoredDelivery], now: datetime
+) -> Sequence[StoredDelivery]:
+    """Return what may be claimed of a queue: of a paused webhook one delivery, if any."""
+    probes = _probes(state, webhook_id)
+    due = [delivery for delivery in queue if _ready_at(state, webhook_id, delivery) <= now]
+    if probes is None or due or not probes.may_probe_fresh(now):
+        return due[:1] if probes else due
+    fresh = [
+        one
+        for one in queue
+        if one.attempt == 0 and one.due_at <= now and one.created_at > probes.paused_at
+    ]
+    return sorted(fresh, key=lambda one: one.delivery_id)[-1:]
 
 
 def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> ClaimedDelivery:

@@ -10,8 +10,10 @@ from attrs import evolve
 from notification_adapters.memory.claims import take
 from notification_adapters.memory.ingest import MemoryIngest
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredWorker
+from notification_adapters.memory.webhook_health import apply_result, end_probes
 from notification_adapters.memory.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import (
     INTERRUPTED,
     TEST_WORKER,
@@ -27,6 +29,7 @@ from notification_core.model.delivery_transitions import (
     UNSENDABLE,
     after_attempt,
     after_interruption,
+    is_held_too_long,
     reason_to_end,
 )
 from notification_core.model.ordering import HELD_UNTIL, OrderedLine, is_in_line
@@ -83,10 +86,13 @@ class MemoryDeliveryStore(DeliveryStore):
             return True
 
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        fenced = []
+        fenced, changed = [], []
         async with self._state.writing:
             for result in results:
                 delivery = self._held(result.fence)
@@ -94,7 +100,11 @@ class MemoryDeliveryStore(DeliveryStore):
                     fenced.append(result.fence)
                     continue
                 before, now = delivery.state, self._clock.now()
-                delivery.end_attempt(after_attempt(result, delivery, now, interruption_delay))
+                waits, became = apply_result(self._state, result, breaker.policy, now)
+                if became:
+                    changed.append((delivery.webhook_id, became))
+                transition = after_attempt(result, delivery, now, interruption_delay, waits=waits)
+                delivery.end_attempt(transition)
                 if isinstance(result.next_step, Failed) and result.next_step.disables:
                     version, reason = result.webhook_version, result.next_step.disables
                     disable(self._state, delivery.webhook_id, version, reason, now)
@@ -103,6 +113,8 @@ class MemoryDeliveryStore(DeliveryStore):
                     self._state.release_first(
                         OrderedLine(delivery.webhook_id, result.ordering_key), now
                     )
+        for webhook_id, state in changed:
+            breaker.on_change(webhook_id, state)
         return fenced
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:
@@ -111,6 +123,7 @@ class MemoryDeliveryStore(DeliveryStore):
             for delivery in map(self._held, fences):
                 if delivery is not None:
                     delivery.give_back(self._clock.now() + after)
+                    end_probes(self._state, {delivery.delivery_id})
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has claimed and not ended."""
@@ -134,12 +147,15 @@ class MemoryDeliveryStore(DeliveryStore):
                 attempt, before = self._interrupted_attempt(delivery), delivery.state
                 delivery.end_attempt(after_interruption(delivery, now, interruption_delay))
                 self._log(delivery, attempt, before)
+            end_probes(self._state, {delivery.delivery_id for delivery in over[:_REAPED_AT_ONCE]})
             owners = {delivery.worker for delivery in self._state.deliveries.values()}
             for worker in set(dead) - owners:
                 self._state.workers.pop(worker, None)
         return len(over[:_REAPED_AT_ONCE])
 
-    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(
+        self, limit: int, expired_before: datetime, held_before: datetime | None = None
+    ) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         async with self._state.writing:
             now = self._clock.now()
@@ -150,7 +166,15 @@ class MemoryDeliveryStore(DeliveryStore):
             for delivery in waiting:
                 webhook = self._state.webhooks.get(delivery.webhook_id)
                 stored_at = self._state.events[delivery.event_key].stored_at
-                if reason := reason_to_end(webhook, stored_at, now, expired_before):
+                health = self._state.health.get(delivery.webhook_id)
+                paused_since = health.probes.paused_at if health and health.probes else None
+                reason = reason_to_end(
+                    *(webhook, stored_at, now, expired_before),
+                    is_held_too_long=is_held_too_long(
+                        paused_since, delivery.created_at, held_before
+                    ),
+                )
+                if reason:
                     unsendable.append((delivery, reason))
             del unsendable[limit:]
             for delivery, reason in unsendable:

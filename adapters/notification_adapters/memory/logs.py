@@ -64,7 +64,9 @@ class MemoryLogStore(LogStore):
     ) -> Sequence[WebhookView]:
         """Return the webhooks of an environment, or one of them, with what they last did."""
         return [
-            WebhookView(webhook, self._activity(webhook))
+            WebhookView(
+                webhook, self._activity(webhook), self._state.health.get(webhook.webhook_id)
+            )
             for webhook in webhooks_of(self._state, {environment_id})
             if webhook_id in {None, webhook.webhook_id}
         ]

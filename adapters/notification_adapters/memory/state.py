@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from notification_core.errors import ResponseAlreadyStored, WebhookNotFound
 from notification_core.model.api_key import ApiKey
+from notification_core.model.circuit_breaker import WebhookHealth
 from notification_core.model.delivery import (
     Attempt,
     DeliveryOrigin,
@@ -159,6 +160,7 @@ class MemoryState:
 
     events: dict[EventKey, StoredEvent] = field(factory=dict)
     webhooks: dict[UUID, Webhook] = field(factory=dict)
+    health: dict[UUID, WebhookHealth] = field(factory=dict)
     deliveries: dict[UUID, StoredDelivery] = field(factory=dict)
     attempts: dict[UUID, Attempt] = field(factory=dict)
     keys: dict[tuple[UUID, str], SigningKey] = field(factory=dict)

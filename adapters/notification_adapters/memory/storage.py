@@ -21,6 +21,7 @@ from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.signing_keys import MemorySigningKeyStore
 from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.webhook_health import MemoryWebhookHealthStore
 from notification_adapters.memory.webhook_tests import MemoryWebhookTestStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
 from notification_adapters.memory.worker_lock import LockHolder, MemoryWorkerLock
@@ -47,6 +48,7 @@ class MemoryStorage(Storage):
     idempotency: MemoryIdempotencyStore
     replays: MemoryReplayStore
     webhook_tests: MemoryWebhookTestStore
+    webhook_health: MemoryWebhookHealthStore
     erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
@@ -98,7 +100,7 @@ def memory_storage(
     state, holder = MemoryState(topics=topics, new_id=ids), LockHolder()
     circle: list[MemoryNotifier] = []
     return MemoryStorage(
-        webhooks=MemoryWebhookStore(state),
+        webhooks=MemoryWebhookStore(state, clock),
         deliveries=MemoryDeliveryStore(state, clock, ids),
         signing_keys=MemorySigningKeyStore(state),
         api_keys=MemoryApiKeyStore(state),
@@ -109,6 +111,7 @@ def memory_storage(
         idempotency=MemoryIdempotencyStore(state),
         replays=MemoryReplayStore(state, clock, ids),
         webhook_tests=MemoryWebhookTestStore(state, clock),
+        webhook_health=MemoryWebhookHealthStore(state, clock),
         erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),

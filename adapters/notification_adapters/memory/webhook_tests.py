@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
+from notification_adapters.memory.webhook_health import heal
 from notification_core.model.delivery import (
     Attempt,
+    AttemptOutcome,
     ClaimedDelivery,
     DeliveryOrigin,
     DeliveryState,
@@ -62,4 +64,6 @@ class MemoryWebhookTestStore(WebhookTestStore):
                 return False
             delivery.end_attempt(after_test(attempt, self._clock.now()))
             self._state.attempts[attempt.log_id] = attempt
+            if attempt.outcome is AttemptOutcome.SUCCEEDED:
+                heal(self._state, attempt.webhook_id, self._clock.now())
         return True

@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import evolve
 
 from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.webhook_health import heal
 from notification_core.concurrency.ids import earliest_id
 from notification_core.errors import TooManyWebhooks, WebhookChanged, WebhookNotFound
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
@@ -14,14 +15,16 @@ from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
+from notification_core.ports.clock import Clock
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
 
 class MemoryWebhookStore(WebhookStore):
     """Keeps webhooks in a dictionary."""
 
-    def __init__(self, state: MemoryState) -> None:
+    def __init__(self, state: MemoryState, clock: Clock) -> None:
         self._state = state
+        self._clock = clock
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
@@ -47,14 +50,25 @@ class MemoryWebhookStore(WebhookStore):
             self._state.change(webhook)
             self._state.add_records(records)
 
-    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+    async def replace(
+        self, webhook: Webhook, records: RequestRecords = (), *, resets_health: bool = False
+    ) -> int:
         """Store a changed webhook; return the webhooks' revision."""
         async with self._state.writing:
             stored = self._state.living(webhook.environment_id, webhook.webhook_id)
             if stored.version != webhook.version - 1:
                 raise WebhookChanged(webhook.webhook_id)
             self._state.add_records(records)
-            return self._state.change(evolve(webhook, signing_secrets=stored.signing_secrets))
+            if resets_health:
+                heal(self._state, webhook.webhook_id, self._clock.now())
+            stored = self._state.webhooks[webhook.webhook_id]
+            kept = evolve(
+                webhook,
+                signing_secrets=stored.signing_secrets,
+                is_paused=stored.is_paused,
+                resumed_at=stored.resumed_at,
+            )
+            return self._state.change(kept)
 
     async def change_signing_secrets(
         self,
@@ -90,6 +104,7 @@ class MemoryWebhookStore(WebhookStore):
             for delivery in self._state.deliveries.values():
                 if delivery.webhook_id == webhook_id:
                     delivery.cancel_unsendable(DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
+            self._state.health.pop(webhook_id, None)
             buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)
             self._state.add_records(records)
             return self._state.change(buried)
@@ -153,8 +168,10 @@ def disable(
     webhook = state.webhooks[webhook_id]
     if webhook.deleted_at or webhook.version != version:
         return False
+    state.health.pop(webhook_id, None)
     disabled = evolve(
         webhook,
+        is_paused=False,
         disabled_until=FOREVER,
         disabled_reason=reason,
         disabled_at=now,

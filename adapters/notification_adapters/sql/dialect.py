@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.lines import LineStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import webhooks
+from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.delivery import (
     Attempt,
     ClaimedDelivery,
@@ -51,17 +52,37 @@ class Lease(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """A webhook that has waiting deliveries, and when the first of them is due."""
+    """A webhook that has waiting deliveries, and when the first of them is due.
+
+    ``probes`` is there while the webhook is paused.
+    """
 
     webhook_id: UUID
     due_at: datetime
     is_deleted: bool
     disabled_until: datetime | None
+    probes: ProbeSchedule | None = None
+
+    @property
+    def ready_at(self) -> datetime:
+        """When the first of its deliveries may be claimed."""
+        return self.due_at if self.probes is None else max(self.due_at, self.probes.ready_at())
 
     def may_be_sent_to(self, now: datetime) -> bool:
         """Tell whether a delivery may be sent at this moment."""
         is_disabled = self.disabled_until is not None and now < self.disabled_until
         return not self.is_deleted and not is_disabled
+
+
+class Deadlines(NamedTuple):
+    """What time it is, and of when what waits can no longer be sent.
+
+    That is for a webhook that a user disabled, and for one that is paused.
+    """
+
+    now: datetime
+    expired_before: datetime
+    held_before: datetime | None
 
 
 class DeliveryCounts(NamedTuple):
@@ -77,6 +98,13 @@ class DueRow(NamedTuple):
     handle: Handle
     webhook_id: UUID
     size: int
+
+
+class FreshRow(NamedTuple):
+    """A delivery that waits and of which no attempt was made yet."""
+
+    row: DueRow
+    created_at: datetime
 
 
 class LockedDelivery(NamedTuple):
@@ -212,6 +240,15 @@ class Dialect(LineStatements, Protocol):
         """
 
     @abstractmethod
+    async def lock_fresh(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], most: int, now: datetime
+    ) -> Sequence[FreshRow]:
+        """Return (and lock) what is due of the latest deliveries of webhooks, the latest first.
+
+        No more than the latest ``most`` of each webhook are looked at.
+        """
+
+    @abstractmethod
     async def claim(
         self,
         connection: AsyncConnection,
@@ -271,8 +308,13 @@ class Dialect(LineStatements, Protocol):
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
 
     @abstractmethod
-    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
-        """Return the webhooks that have waiting deliveries and may not be sent to."""
+    async def blocked_webhooks(
+        self, connection: AsyncConnection, deadlines: Deadlines
+    ) -> Sequence[UUID]:
+        """Return the webhooks that have waiting deliveries and may not be sent to.
+
+        Those that are paused are among them if they have been since ``held_before``.
+        """
 
     @abstractmethod
     async def lock_unsendable(
@@ -280,8 +322,7 @@ class Dialect(LineStatements, Protocol):
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
         limit: int,
-        now: datetime,
-        expired_before: datetime,
+        deadlines: Deadlines,
     ) -> Sequence[CancelledDelivery]:
         """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
 

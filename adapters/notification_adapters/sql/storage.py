@@ -23,6 +23,7 @@ from notification_adapters.sql.stores.replays import SqlReplayStore
 from notification_adapters.sql.stores.request_records import RequestRecordRows, SqlAuditLog
 from notification_adapters.sql.stores.retention import SqlRetention
 from notification_adapters.sql.stores.signing_keys import SqlSigningKeyStore
+from notification_adapters.sql.stores.webhook_health import SqlWebhookHealthStore
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_adapters.sql.stores.webhook_tests import SqlWebhookTestStore
 from notification_adapters.sql.stores.webhooks import SqlWebhookStore
@@ -51,6 +52,7 @@ class SqlStorage(Storage):
     idempotency: SqlIdempotencyStore
     replays: SqlReplayStore
     webhook_tests: SqlWebhookTestStore
+    webhook_health: SqlWebhookHealthStore
     erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
@@ -131,7 +133,8 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, records),
             replays=SqlReplayStore(database, records, ids),
-            webhook_tests=SqlWebhookTestStore(database, records),
+            webhook_tests=SqlWebhookTestStore(database, records, outbox),
+            webhook_health=SqlWebhookHealthStore(database, outbox),
             erasures=SqlErasureStore(database, records),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),

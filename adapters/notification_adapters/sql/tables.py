@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notification_adapters.sql import health_table
 from notification_adapters.sql.instants import Instant
 
 KEY_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -32,14 +33,8 @@ RUNNING = sa.text("state = 'running'")
 ERASING = sa.text("ended_at IS NULL")
 IN_LINE = sa.text("ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)")
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
+metadata: Final = health_table.metadata
+webhook_health: Final = health_table.webhook_health
 
 events = sa.Table(
     "events",
@@ -85,6 +80,8 @@ webhooks = sa.Table(
     # A JSON array, encrypted as a whole; none where requests have no symmetric signature.
     sa.Column("signing_secrets", sa.Text),
     sa.Column("ordered", sa.Boolean, nullable=False, server_default=sa.false()),
+    # When the circuit breaker last closed.
+    sa.Column("resumed_at", Instant),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
 )
 

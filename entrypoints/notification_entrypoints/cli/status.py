@@ -35,6 +35,7 @@ class _Status(msgspec.Struct):
     waiting_is_exact: bool
     claimed: int
     webhooks_waiting: int
+    webhooks_paused: int
     oldest_due_seconds: float | None
     workers: list[str]
     dispatching: bool
@@ -91,6 +92,7 @@ def _shown(response: bytes) -> Mapping[str, object]:
         "waiting": f"{status.waiting:,}{more}, for {status.webhooks_waiting:,} webhooks",
         "being sent": f"{status.claimed:,}",
         "oldest due": oldest_due,
+        "paused": f"{status.webhooks_paused:,} webhooks",
         "workers": f"{len(status.workers)}, {own}",
         "last minute": f"{done.rate(done.events)} events",
         "": f"{done.rate(done.succeeded)} attempts succeeded",

@@ -33,6 +33,12 @@ _Fields = dict[str, object]
 _Change = Callable[[_Fields], Mapping[str, object]]
 
 
+class _Health(msgspec.Struct, frozen=True):
+    state: str = "healthy"
+    consecutive_failures: int = 0
+    next_probe_at: str | None = None
+
+
 class _Webhook(msgspec.Struct):
     webhook_id: str
     name: str
@@ -41,6 +47,7 @@ class _Webhook(msgspec.Struct):
     events: list[str]
     disabled_until: str | None = None
     disabled_reason: str | None = None
+    health: _Health = _Health()
     unknown_events: list[str] = []
 
 
@@ -366,10 +373,16 @@ def _events_of(webhook: _Webhook) -> str:
 
 
 def _state(webhook: _Webhook) -> str:
-    if webhook.disabled_until is None:
-        return "active"
-    if datetime.fromisoformat(webhook.disabled_until) <= datetime.now(UTC):
-        return "active"
+    until = webhook.disabled_until
+    if until is None or datetime.fromisoformat(until) <= datetime.now(UTC):
+        return _active_state(webhook.health)
     reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-    until = "" if webhook.disabled_until.startswith("9999-") else f" until {webhook.disabled_until}"
-    return f"disabled{until}{reason}"
+    end = "" if until.startswith("9999-") else f" until {until}"
+    return f"disabled{end}{reason}"
+
+
+def _active_state(health: _Health) -> str:
+    if health.state == "healthy":
+        return "active"
+    state = f"{health.state} ({health.consecutive_failures} failures in a row"
+    return f"{state}, next try {health.next_probe_at})" if health.next_probe_at else f"{state})"

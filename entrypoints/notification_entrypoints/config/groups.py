@@ -15,6 +15,7 @@ from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Topics
 from notification_core.model.nat64 import WELL_KNOWN_PREFIX
 from notification_core.signing.signatures import SignatureHeaders
+from notification_entrypoints.config.breaker_settings import BreakerSettings
 from notification_entrypoints.config.parsers import (
     BIND_HOST,
     BOOTSTRAP_KEY,
@@ -292,7 +293,7 @@ class KafkaSettings:
 
 
 @frozen(kw_only=True)
-class WebhookSettings:
+class WebhookSettings(BreakerSettings):
     """Webhooks: where they may lead, how requests are signed, sent and sent again."""
 
     max_retries: int = setting(

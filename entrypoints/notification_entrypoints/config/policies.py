@@ -10,6 +10,7 @@ from notification_core.dispatch.dispatcher import DispatchRules
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.maintenance.lease_reaper import ReaperRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
+from notification_core.model.circuit_breaker import BreakerPolicy
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.webhooks.webhooks import WebhookRules
 from notification_entrypoints.config.settings import Settings
@@ -48,6 +49,11 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         ),
         lease=settings.webhooks.lease,
         poll_interval=settings.webhooks.poll_interval,
+        breaker=BreakerPolicy(
+            failures=settings.webhooks.breaker_failures,
+            pause=settings.webhooks.breaker_pause,
+            max_pause=settings.webhooks.breaker_max_pause,
+        ),
     )
 
 
@@ -66,6 +72,7 @@ def reaper_rules(settings: Settings) -> ReaperRules:
         interruption_delay=settings.webhooks.retry_interval,
         disable_after=settings.webhooks.disable_after,
         expire_after=settings.retention.events,
+        hold=settings.webhooks.breaker_hold if settings.webhooks.breaker_failures else None,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from notification_core.errors import Resource, ResourceShort
+from notification_core.model.circuit_breaker import HealthState
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
@@ -75,6 +76,14 @@ class LoggingObserver(Metrics):
         """Log a webhook that the system disabled."""
         super().webhook_disabled(webhook_id, reason)
         _log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason.value)
+
+    def webhook_health_changed(self, webhook_id: UUID, state: HealthState) -> None:
+        """Log a webhook that the circuit breaker paused or resumed."""
+        super().webhook_health_changed(webhook_id, state)
+        if state is HealthState.PAUSED:
+            _log.warning("webhook_paused", webhook_id=str(webhook_id))
+        else:
+            _log.info("webhook_resumed", webhook_id=str(webhook_id))
 
     def leases_reaped(self, count: int) -> None:
         """Log that work of a dead worker goes on here."""

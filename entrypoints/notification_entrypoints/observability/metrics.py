@@ -11,6 +11,7 @@ from itertools import product
 from uuid import UUID
 
 from notification_core.errors import Resource, StorageUnavailable
+from notification_core.model.circuit_breaker import HealthState
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
@@ -164,6 +165,16 @@ class Metrics(Observer):
         self._disabled = registry.counters(
             "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
         )
+        self._breaker = registry.counters(
+            "circuit_breaker_changes",
+            "Webhooks that were paused since they kept failing (opened), or resumed (closed).",
+            ["change"],
+        )
+        for change in ("opened", "closed"):
+            self._breaker[change,] = 0
+        self._paused = registry.gauge(
+            "webhooks_paused", "Webhooks that are paused since they kept failing."
+        )
         self._reaped = registry.counter(
             "leases_reaped", "Leases taken from workers that died or hung."
         )
@@ -203,6 +214,7 @@ class Metrics(Observer):
             else:
                 self._unclaimed.set(size.waiting)
                 self._claimed.set(size.claimed)
+                self._paused.set(size.paused)
                 if (holds_back := self._holds_back) is not None:
                     ages = (
                         age for webhook, age in size.due.items() if not holds_back(webhook, age)
@@ -211,7 +223,7 @@ class Metrics(Observer):
         return self.rendered()
 
     def _forget_backlog(self) -> None:
-        for gauge in (self._unclaimed, self._claimed, self._oldest_due):
+        for gauge in (self._unclaimed, self._claimed, self._oldest_due, self._paused):
             gauge.set(math.nan)
 
     def rendered(self) -> bytes:
@@ -321,6 +333,10 @@ class Metrics(Observer):
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a webhook that the system disabled."""
         self._disabled[reason,] += 1
+
+    def webhook_health_changed(self, webhook_id: UUID, state: HealthState) -> None:  # noqa: ARG002 - the same
+        """Count a webhook that the circuit breaker paused or resumed."""
+        self._breaker["opened" if state is HealthState.PAUSED else "closed",] += 1
 
     def leases_reaped(self, count: int) -> None:
         """Count leases that were taken from dead workers or had run out."""

@@ -64,6 +64,7 @@ class StatusReport(StatusSource):
             "waiting_is_exact": size.waiting < MAX_COUNTED,
             "claimed": size.claimed,
             "webhooks_waiting": size.webhooks,
+            "webhooks_paused": size.paused,
             "oldest_due_seconds": None if oldest is None else oldest.total_seconds(),
             "workers": sorted(str(worker) for worker in {*size.workers, self.worker} if worker),
             "dispatching": self.worker is not None,

@@ -20,6 +20,7 @@ STATUS = {
     "waiting_is_exact": True,
     "claimed": 3,
     "webhooks_waiting": 2,
+    "webhooks_paused": 4,
     "oldest_due_seconds": 61.52,
     "workers": ["019aa5b0-0000-7000-8000-000000000001"],
     "dispatching": True,
@@ -43,7 +44,7 @@ def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
     assert main(["status"]) == 0
     assert shown(capsys) == (
         "waiting 1,234, for 2 webhooks being sent 3 oldest due 1m1s500ms ago "
-        "workers 1, this process is one last minute 600 (10.0/s) events "
+        "paused 4 webhooks workers 1, this process is one last minute 600 (10.0/s) events "
         "590 (9.8/s) attempts succeeded 9 (0.1/s) failed, 1 interrupted"
     )
 

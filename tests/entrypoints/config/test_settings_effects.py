@@ -320,6 +320,44 @@ async def test_so_many_attempts_of_one_webhook_are_made_at_once() -> None:
         product.sender.release(URL)
 
 
+@shows("WEBHOOKS_BREAKER_FAILURES", "WEBHOOKS_BREAKER_PAUSE", "WEBHOOKS_BREAKER_MAX_PAUSE")
+async def test_a_webhook_that_keeps_failing_is_tried_after_longer_and_longer_pauses() -> None:
+    chosen = {"WEBHOOKS_BREAKER_FAILURES": "4", "WEBHOOKS_BREAKER_PAUSE": "40s"}
+    async with configured(**chosen, WEBHOOKS_BREAKER_MAX_PAUSE="60s") as product:
+        await product.webhook()
+        product.sender.respond(URL, 500)
+        await product.publish(4)
+        await product.drain()
+        requests = 4
+        for pause in (40, 60, 60):
+            await product.clock.advance(pause - 5)
+            assert len(product.sender.requests) == requests
+            await product.clock.advance(5)
+            requests += 1
+            assert len(product.sender.requests) == requests
+    async with configured(WEBHOOKS_BREAKER_FAILURES="0") as product:
+        await product.webhook()
+        product.sender.respond(URL, 500)
+        await product.publish(20)
+        await product.clock.advance(10)
+        assert len(product.sender.requests) == 80
+
+
+@shows("WEBHOOKS_BREAKER_HOLD")
+async def test_a_delivery_waits_no_longer_for_a_paused_webhook_than_it_may() -> None:
+    async with configured(WEBHOOKS_BREAKER_HOLD="100s", WEBHOOKS_MAX_RETRIES="0") as product:
+        await product.webhook()
+        product.sender.respond(URL, 500)
+        await product.publish()
+        await product.drain()
+        (delivery,) = product.storage.state.deliveries.values()
+        await product.clock.advance(60)
+        assert delivery.state == "pending"
+        await product.clock.advance(120)
+        await product.drain()
+        assert (delivery.state, delivery.reason) == ("failed", "webhook_paused")
+
+
 @shows("WEBHOOKS_DISABLE_AFTER")
 async def test_a_webhook_that_has_only_failed_for_so_long_is_disabled() -> None:
     async with configured(WEBHOOKS_DISABLE_AFTER="10s", WEBHOOKS_MAX_RETRIES="0") as product:

@@ -92,7 +92,7 @@ async def status(client: Client) -> Any:
 
 async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
     other = uuid4()
-    ops.backlog.size_now = BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=1.5)}, {other})
+    ops.backlog.size_now = BacklogSize(12, 3, 2, {uuid4(): timedelta(seconds=1.5)}, {other}, 4)
     ops.opened()
     ops.time.now += 7
     assert await status(client) == {
@@ -100,6 +100,7 @@ async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
         "waiting_is_exact": True,
         "claimed": 3,
         "webhooks_waiting": 2,
+        "webhooks_paused": 4,
         "oldest_due_seconds": 1.5,
         "workers": sorted([str(WORKER), str(other)]),
         "dispatching": True,

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from notification_core.dispatch.result_writer import ResultWriter
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import (
     AttemptOutcome,
     AttemptResult,
@@ -35,9 +36,12 @@ class Book(FaultyDeliveries):
         self.refused: Sequence[Fence] = ()
 
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        del interruption_delay
+        del interruption_delay, breaker
 
         async def write() -> Sequence[Fence]:
             self.finished.append(results)
@@ -221,10 +225,12 @@ async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_oth
     results = [a_result(WEBHOOK) for _ in range(5)]
     culprit, finish = results[2], writing.book.finish
 
-    async def refuse(batch: Sequence[AttemptResult], delay: timedelta) -> Sequence[Fence]:
+    async def refuse(
+        batch: Sequence[AttemptResult], delay: timedelta, breaker: CircuitBreaker
+    ) -> Sequence[Fence]:
         if culprit in batch:
             raise ValueError("a byte that no row can hold")
-        return await finish(batch, delay)
+        return await finish(batch, delay, breaker)
 
     monkeypatch.setattr(writing.book, "finish", refuse)
     for result in results:
@@ -243,10 +249,12 @@ async def test_a_result_that_storage_refuses_is_written_without_what_its_receive
     odd = attrs.evolve(plain, attempt=attrs.evolve(plain.attempt, response=response))
     finish = writing.book.finish
 
-    async def refuse(batch: Sequence[AttemptResult], delay: timedelta) -> Sequence[Fence]:
+    async def refuse(
+        batch: Sequence[AttemptResult], delay: timedelta, breaker: CircuitBreaker
+    ) -> Sequence[Fence]:
         if any(one.attempt.response and one.attempt.response.headers for one in batch):
             raise ValueError("a text that no row can hold")
-        return await finish(batch, delay)
+        return await finish(batch, delay, breaker)
 
     monkeypatch.setattr(writing.book, "finish", refuse)
     results = [a_result(WEBHOOK), odd, a_result(WEBHOOK)]

@@ -269,9 +269,11 @@ class OvertakenStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+    async def replace(
+        self, webhook: Webhook, records: RequestRecords = (), *, resets_health: bool = False
+    ) -> int:
         await self._overtake(webhook.environment_id, webhook.webhook_id)
-        return await self._store.replace(webhook, records)
+        return await self._store.replace(webhook, records, resets_health=resets_health)
 
     async def delete(self, environment_id: UUID, webhook_id: UUID, *rest: Any) -> int:
         await self._overtake(environment_id, webhook_id)

@@ -274,4 +274,21 @@ CREATE INDEX deliveries_in_line ON deliveries (webhook_id, ordering_key, positio
 
 CREATE SEQUENCE delivery_positions AS BIGINT;
 
+ALTER TABLE webhooks ADD COLUMN resumed_at TIMESTAMP WITH TIME ZONE;
+
+CREATE TABLE webhook_health (
+    webhook_id UUID NOT NULL, 
+    environment_id UUID NOT NULL, 
+    failures INTEGER NOT NULL, 
+    since TIMESTAMP WITH TIME ZONE NOT NULL, 
+    first_log_id UUID NOT NULL, 
+    paused_at TIMESTAMP WITH TIME ZONE, 
+    pause_us BIGINT, 
+    next_probe_at TIMESTAMP WITH TIME ZONE, 
+    fresh_probe_at TIMESTAMP WITH TIME ZONE, 
+    probe_id UUID, 
+    probe_until TIMESTAMP WITH TIME ZONE, 
+    CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id, environment_id)
+);
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

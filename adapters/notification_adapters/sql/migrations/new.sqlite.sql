@@ -268,4 +268,21 @@ CREATE TABLE ordering_keys (
 
 CREATE INDEX deliveries_in_line ON deliveries (webhook_id, ordering_key, position) WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL);
 
+ALTER TABLE webhooks ADD COLUMN resumed_at BIGINT;
+
+CREATE TABLE webhook_health (
+    webhook_id CHAR(32) NOT NULL, 
+    environment_id CHAR(32) NOT NULL, 
+    failures INTEGER NOT NULL, 
+    since BIGINT NOT NULL, 
+    first_log_id CHAR(32) NOT NULL, 
+    paused_at BIGINT, 
+    pause_us BIGINT, 
+    next_probe_at BIGINT, 
+    fresh_probe_at BIGINT, 
+    probe_id CHAR(32), 
+    probe_until BIGINT, 
+    CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id, environment_id)
+);
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

@@ -6,22 +6,26 @@ costs must depend on what it takes, never on how long the queues are.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
     CancelledDelivery,
+    Deadlines,
     DeliveryCounts,
     Dialect,
     DueRow,
+    FreshRow,
     Handle,
     Lease,
     Queue,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_core.concurrency.ids import earliest_id
+from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
 
 _FIRST = UUID(int=0)
@@ -49,9 +53,11 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
 )"""
 _QUEUES = f"""{_LOOSE_SCAN}
 SELECT c.revision, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
-  w.disabled_until
+  w.disabled_until, h.paused_at, h.pause_us, h.next_probe_at, h.fresh_probe_at, h.probe_id,
+  h.probe_until
 FROM (SELECT revision FROM webhooks_revision LIMIT 1) AS c LEFT JOIN queue AS q ON true
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+LEFT JOIN webhook_health AS h ON h.webhook_id = q.webhook_id AND h.paused_at IS NOT NULL
 ORDER BY q.number
 """  # noqa: S608 - both halves are ours
 _COUNTS = """
@@ -75,6 +81,20 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS w (webhook_id, number) CROSS JOIN LAT
   FOR UPDATE SKIP LOCKED
 ) AS d
 ORDER BY w.number, d.due_at, d.delivery_id
+"""
+_FRESH = """
+SELECT d.delivery_id, d.environment_id, w.webhook_id, (
+  SELECT octet_length(e.body) FROM events AS e
+  WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
+), d.created_at
+FROM unnest($1::uuid[]) AS w (webhook_id) CROSS JOIN LATERAL (
+  SELECT delivery_id FROM deliveries WHERE webhook_id = w.webhook_id
+  ORDER BY webhook_id DESC, delivery_id DESC LIMIT $2
+) AS latest
+JOIN deliveries AS d ON d.delivery_id = latest.delivery_id
+WHERE d.state = 'pending' AND d.worker IS NULL AND d.attempt = 0 AND d.due_at <= $3
+ORDER BY d.delivery_id DESC
+FOR UPDATE OF d SKIP LOCKED
 """
 _CLAIM = """
 WITH claimed AS (
@@ -105,23 +125,28 @@ _REASON = """CASE
   WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
   WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
   WHEN w.disabled_until > $3 THEN 'expired'
+  WHEN h.paused_at < $4 THEN 'webhook_paused'
 END"""
 _BLOCKED = f"""{_LOOSE_SCAN}
 SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+LEFT JOIN webhook_health AS h ON h.webhook_id = q.webhook_id
 WHERE {_REASON} IS NOT NULL
 """  # noqa: S608 - all of it is ours
-# Of queues that a user paused, the age of the events is compared inside the index.
+# Of queues that a user paused, the age of the events is compared inside the index, and of those
+# that the circuit breaker did, that of the deliveries, which is in their ids.
 _UNSENDABLE = f"""
 WITH blocked (webhook_id, reason) AS MATERIALIZED (
   SELECT b.webhook_id, {_REASON}
   FROM unnest($1::uuid[]) AS b (webhook_id)
   LEFT JOIN webhooks AS w ON w.webhook_id = b.webhook_id
+  LEFT JOIN webhook_health AS h ON h.webhook_id = b.webhook_id
 )
 SELECT d.delivery_id, d.environment_id, b.reason
 FROM blocked AS b CROSS JOIN LATERAL (
   SELECT delivery_id, environment_id FROM deliveries
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = b.webhook_id
-    AND event_stored_at < CASE WHEN b.reason = 'expired' THEN $4 ELSE 'infinity'::timestamptz END
+    AND event_stored_at < CASE WHEN b.reason = 'expired' THEN $5 ELSE 'infinity'::timestamptz END
+    AND (b.reason <> 'webhook_paused' OR delivery_id < $6)
   ORDER BY webhook_id, due_at LIMIT $2
   FOR UPDATE SKIP LOCKED
 ) AS d
@@ -168,7 +193,7 @@ class PostgresClaimStatements(Dialect):
         rows = await fetch(connection, _QUEUES, after or _FIRST, limit)
         webhooks_revision, server_time = rows[0][:2]
         now = server_time if self.has_server_time else await self.now(connection)
-        return webhooks_revision, now, [Queue(*row[2:]) for row in rows if row[2] is not None]
+        return webhooks_revision, now, [_queue(*row[2:]) for row in rows if row[2] is not None]
 
     async def count_deliveries(self, connection: AsyncConnection, most: int) -> DeliveryCounts:
         """Return how many deliveries wait and how many are claimed, each at most ``most``."""
@@ -183,6 +208,17 @@ class PostgresClaimStatements(Dialect):
             DueRow((delivery_id, environment_id), webhook_id, size or 0)
             for delivery_id, environment_id, webhook_id, size in (
                 await fetch(connection, _DUE, webhook_ids, share, now)
+            )
+        ]
+
+    async def lock_fresh(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], most: int, now: datetime
+    ) -> Sequence[FreshRow]:
+        """Return and lock what waits of the latest deliveries of webhooks, the latest first."""
+        return [
+            FreshRow(DueRow((delivery_id, environment_id), webhook_id, size or 0), created_at)
+            for delivery_id, environment_id, webhook_id, size, created_at in (
+                await fetch(connection, _FRESH, webhook_ids, most, now)
             )
         ]
 
@@ -219,9 +255,12 @@ class PostgresClaimStatements(Dialect):
                 )
         return claimed, next_due
 
-    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    async def blocked_webhooks(
+        self, connection: AsyncConnection, deadlines: Deadlines
+    ) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
-        rows = await fetch(connection, _BLOCKED, _FIRST, _ALL, now)
+        times = deadlines.now, deadlines.held_before
+        rows = await fetch(connection, _BLOCKED, _FIRST, _ALL, *times)
         return [webhook_id for (webhook_id,) in rows]
 
     async def lock_unsendable(
@@ -229,11 +268,13 @@ class PostgresClaimStatements(Dialect):
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
         limit: int,
-        now: datetime,
-        expired_before: datetime,
+        deadlines: Deadlines,
     ) -> Sequence[CancelledDelivery]:
         """Return and lock waiting deliveries of these webhooks that can no longer be sent."""
-        rows = await fetch(connection, _UNSENDABLE, webhook_ids, limit, now, expired_before)
+        now, expired_before, held_before = deadlines
+        held = earliest_id(held_before) if held_before else _FIRST
+        times = now, held_before, expired_before, held
+        rows = await fetch(connection, _UNSENDABLE, webhook_ids, limit, *times)
         return [
             CancelledDelivery.because((delivery_id, environment_id), reason)
             for delivery_id, environment_id, reason in rows
@@ -258,3 +299,18 @@ class PostgresClaimStatements(Dialect):
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
         await run(connection, _CANCEL_CLAIMED, webhook_id, now, reason)
+
+
+def _queue(  # noqa: PLR0913, PLR0917 - the columns of a row
+    webhook_id: UUID,
+    due_at: datetime,
+    is_deleted: bool,  # noqa: FBT001 - the same
+    disabled_until: datetime | None,
+    paused_at: datetime | None,
+    pause_us: int,
+    *probes: Any,
+) -> Queue:
+    schedule = None
+    if paused_at is not None:
+        schedule = ProbeSchedule(paused_at, timedelta(microseconds=pause_us), *probes)
+    return Queue(webhook_id, due_at, is_deleted, disabled_until, schedule)

@@ -22,6 +22,11 @@ from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.ingest import INGEST_ORDER
 from notification_core.concurrency.transactions import retry_lost_transaction
+from notification_core.model.circuit_breaker import (
+    NO_BREAKER,
+    CircuitBreaker,
+    counts_as_failure,
+)
 from notification_core.model.delivery import (
     AttemptOutcome,
     AttemptResult,
@@ -67,7 +72,8 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
 )
 SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
 """
-# In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring.
+# In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring. What is
+# of a webhook that is not healthy is left: its health is judged in the order of the results.
 FINISH = f"""
 WITH ended AS (
   UPDATE deliveries AS d SET
@@ -82,6 +88,10 @@ WITH ended AS (
     AS r (delivery_id, environment_id, attempt, worker, failed, after)
   WHERE d.delivery_id = r.delivery_id AND d.environment_id = r.environment_id
     AND d.attempt = r.attempt AND d.worker IS NOT DISTINCT FROM r.worker AND d.state = 'pending'
+    AND (
+      SELECT h.failures FROM webhook_health AS h
+      WHERE h.webhook_id = d.webhook_id AND h.environment_id = d.environment_id
+    ) IS NULL
   RETURNING d.delivery_id
 ), logged AS (
   INSERT INTO attempts (next_attempt_at, {", ".join(LOGGED)})
@@ -134,23 +144,28 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
 
     @retry_lost_transaction
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries.
 
-        A few that succeeded or are to be retried take a single statement. What it leaves, since a
-        fence does not hold or a delivery had ended, is looked at row by row. So are those for which
-        others wait in line.
+        A few that succeeded, or are to be retried and say nothing of their receiver, take a single
+        statement. What it leaves, since a fence does not hold, a delivery had ended or its webhook
+        is not healthy, is looked at row by row. So are those for which others wait in line.
         """
         if any(result.ordering_key is not None for result in results):
             in_line = [result for result in results if result.ordering_key is not None]
             others = [result for result in results if result.ordering_key is None]
-            fenced = await self._finish_in_steps(in_line, interruption_delay)
-            return [*fenced, *(await self.finish(others, interruption_delay) if others else ())]
+            fenced = await self._finish_in_steps(in_line, interruption_delay, breaker)
+            if others:
+                fenced = [*fenced, *await self.finish(others, interruption_delay, breaker)]
+            return fenced
         if self._database.has_session_settings and len(results) <= _FEW:
-            results = await self._finish_few(results)
+            results = await self._finish_few(results, breaker)
         if not all(map(is_success, results)):
-            return await self._finish_in_steps(results, interruption_delay)
+            return await self._finish_in_steps(results, interruption_delay, breaker)
         if not results:
             return []
         dialect = self._database.dialect
@@ -160,9 +175,12 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
             places = await dialect.succeed(connection, [result.fence for result in results], now)
             attempts = [results[place].attempt for place in sorted(places)]
             await dialect.log_attempts(connection, attempts)
-        return [result.fence for place, result in enumerate(results) if place not in places]
+        left = [result for place, result in enumerate(results) if place not in places]
+        return await self._finish_in_steps(left, interruption_delay, breaker) if left else []
 
-    async def _finish_few(self, results: Sequence[AttemptResult]) -> Sequence[AttemptResult]:
+    async def _finish_few(
+        self, results: Sequence[AttemptResult], breaker: CircuitBreaker
+    ) -> Sequence[AttemptResult]:
         """Log attempts and end their deliveries or put them off; return the results left to do."""
         # Once for each delivery, and in the order of their ids.
         first = {results[n].fence.delivery_id.int: n for n in reversed(range(len(results)))}
@@ -171,6 +189,7 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
             for _, place in sorted(first.items())
             if results[place].attempt.outcome is not AttemptOutcome.INTERRUPTED
             and isinstance(results[place].next_step, Succeeded | Retry)
+            and not (breaker.policy.is_on and counts_as_failure(results[place].attempt))
         }
         if not eligible:
             return results

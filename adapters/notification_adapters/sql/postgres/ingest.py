@@ -19,12 +19,18 @@ from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 _COLUMNS = ", ".join(WEBHOOK_COLUMNS)
+# Whether the circuit breaker is open comes behind the columns.
+_COLUMNS += """, EXISTS (
+  SELECT 1 FROM webhook_health AS h
+  WHERE h.webhook_id = w.webhook_id AND h.environment_id = w.environment_id
+    AND h.paused_at IS NOT NULL
+)"""
 _WEBHOOKS_OF = f"""
-SELECT {_COLUMNS} FROM webhooks WHERE environment_id = ANY($1::uuid[]) AND deleted_at IS NULL
+SELECT {_COLUMNS} FROM webhooks AS w WHERE environment_id = ANY($1::uuid[]) AND deleted_at IS NULL
 ORDER BY created_at, webhook_id
 """  # noqa: S608 - the columns' names are ours
 _WEBHOOKS_BY_ID = f"""
-SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ANY($1::uuid[])
+SELECT {_COLUMNS} FROM webhooks AS w WHERE webhook_id = ANY($1::uuid[])
 """  # noqa: S608 - the same
 REVISION: Final = "SELECT revision FROM webhooks_revision"
 FIND_EVENTS: Final = """

@@ -45,6 +45,10 @@ FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
   AS f (delivery_id, environment_id, attempt, worker, number)
 WHERE d.delivery_id = f.delivery_id AND d.environment_id = f.environment_id
   AND d.attempt = f.attempt AND d.worker IS NOT DISTINCT FROM f.worker
+  AND (
+    SELECT h.failures FROM webhook_health AS h
+    WHERE h.webhook_id = d.webhook_id AND h.environment_id = d.environment_id
+  ) IS NULL
 RETURNING f.number
 """
 _UPDATE = """
@@ -125,7 +129,7 @@ class PostgresResultStatements(Dialect):
         """End as succeeded what these fences still hold; return the places of those that do.
 
         What had ended before stays as it is, and only loses its worker. Of a fence that stands
-        there twice one place is returned.
+        there twice one place is returned. What is of a webhook that is not healthy is left.
         """
         rows = await fetch(connection, _SUCCEED, *_by_id(fences), now)
         return {place for (place,) in rows}

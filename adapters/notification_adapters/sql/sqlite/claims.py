@@ -15,15 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import (
     CancelledDelivery,
+    Deadlines,
     DeliveryCounts,
     Dialect,
     DueRow,
+    FreshRow,
     Handle,
     Lease,
     Queue,
 )
-from notification_adapters.sql.instants import from_microseconds, to_microseconds
+from notification_adapters.sql.instants import MICROSECOND, from_microseconds, to_microseconds
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
+from notification_core.concurrency.ids import earliest_id
+from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence
 
 _ALL: Final = 2**63 - 1
@@ -50,9 +54,11 @@ SELECT c.revision, q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
   ORDER BY due_at LIMIT 1
-), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until
+), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until, h.paused_at, h.pause_us,
+  h.next_probe_at, h.fresh_probe_at, h.probe_id, h.probe_until
 FROM webhooks_revision AS c CROSS JOIN queue AS q
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+LEFT JOIN webhook_health AS h ON h.webhook_id = q.webhook_id AND h.paused_at IS NOT NULL
 """  # noqa: S608 - both halves are ours
 _COUNTS = """
 SELECT (
@@ -78,6 +84,18 @@ FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
 )
 ORDER BY w.key, d.due_at, d.delivery_id
 """
+FRESH = """
+SELECT d.rowid, d.webhook_id, (
+  SELECT length(e.body) FROM events AS e
+  WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
+), d.created_at
+FROM json_each(?1) AS w CROSS JOIN deliveries AS d ON d.rowid IN (
+  SELECT rowid FROM deliveries INDEXED BY deliveries_webhook WHERE webhook_id = w.value
+  ORDER BY delivery_id DESC LIMIT ?2
+)
+WHERE d.state = 'pending' AND d.worker IS NULL AND d.attempt = 0 AND d.due_at <= ?3
+ORDER BY d.delivery_id DESC
+"""
 _CLAIM = """
 UPDATE deliveries SET worker = ?2, leased_until = ?3, started_at = ?4, attempt = attempt + 1
 WHERE rowid IN (SELECT value FROM json_each(?1))
@@ -101,21 +119,26 @@ _REASON = """CASE
   WHEN w.webhook_id IS NULL OR w.deleted_at IS NOT NULL THEN 'webhook_deleted'
   WHEN w.disabled_reason IS NOT NULL THEN 'webhook_disabled'
   WHEN w.disabled_until > ?3 THEN 'expired'
+  WHEN h.paused_at < ?4 THEN 'webhook_paused'
 END"""
 BLOCKED = f"""{_LOOSE_SCAN}
 SELECT q.webhook_id FROM queue AS q LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
+LEFT JOIN webhook_health AS h ON h.webhook_id = q.webhook_id
 WHERE q.webhook_id IS NOT NULL AND {_REASON} IS NOT NULL
 """  # noqa: S608 - all of it is ours
-# Of queues that a user paused, the age of the events is compared inside the index.
+# Of queues that a user paused, the age of the events is compared inside the index, and of those
+# that the circuit breaker did, that of the deliveries, which is in their ids.
 UNSENDABLE = f"""
 WITH blocked (webhook_id, reason) AS MATERIALIZED (
   SELECT b.value, {_REASON}
   FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
+  LEFT JOIN webhook_health AS h ON h.webhook_id = b.value
 )
 SELECT d.rowid, b.reason
 FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
 WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
-  AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?4)
+  AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?5)
+  AND (b.reason <> 'webhook_paused' OR d.delivery_id < ?6)
 LIMIT ?2
 """  # noqa: S608 - the same
 _WAITING_FOR = """
@@ -146,8 +169,9 @@ class SqliteClaimStatements(Dialect):
                 from_microseconds(due_at),
                 bool(is_deleted),
                 None if disabled_until is None else from_microseconds(disabled_until),
+                None if probes[0] is None else _schedule(*probes),
             )
-            for _, webhook_id, due_at, is_deleted, disabled_until in rows
+            for _, webhook_id, due_at, is_deleted, disabled_until, *probes in rows
             # The scan ends with a row of nothing, unless the limit ends it before.
             if webhook_id is not None
         ]
@@ -165,6 +189,17 @@ class SqliteClaimStatements(Dialect):
         by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
         rows = await fetch(connection, DUE, as_json(by_hex), share, to_microseconds(now))
         return [DueRow(handle, by_hex[webhook], size or 0) for handle, webhook, size in rows]
+
+    async def lock_fresh(
+        self, connection: AsyncConnection, webhook_ids: Sequence[UUID], most: int, now: datetime
+    ) -> Sequence[FreshRow]:
+        """Return what waits of the latest deliveries of webhooks, the latest first."""
+        by_hex = {webhook_id.hex: webhook_id for webhook_id in webhook_ids}
+        rows = await fetch(connection, FRESH, as_json(by_hex), most, to_microseconds(now))
+        return [
+            FreshRow(DueRow(handle, by_hex[webhook], size or 0), from_microseconds(created_at))
+            for handle, webhook, size, created_at in rows
+        ]
 
     async def claim(
         self,
@@ -206,9 +241,11 @@ class SqliteClaimStatements(Dialect):
         ((due_at,),) = await fetch(connection, NEXT_DUE, webhook_ids, claimed_at)
         return claimed, None if due_at is None else from_microseconds(due_at)
 
-    async def blocked_webhooks(self, connection: AsyncConnection, now: datetime) -> Sequence[UUID]:
+    async def blocked_webhooks(
+        self, connection: AsyncConnection, deadlines: Deadlines
+    ) -> Sequence[UUID]:
         """Return the webhooks that have waiting deliveries and may not be sent to."""
-        rows = await fetch(connection, BLOCKED, "", _ALL, to_microseconds(now))
+        rows = await fetch(connection, BLOCKED, "", _ALL, *_times(deadlines)[:2])
         return [UUID(webhook_id) for (webhook_id,) in rows]
 
     async def lock_unsendable(
@@ -216,13 +253,11 @@ class SqliteClaimStatements(Dialect):
         connection: AsyncConnection,
         webhook_ids: Sequence[UUID],
         limit: int,
-        now: datetime,
-        expired_before: datetime,
+        deadlines: Deadlines,
     ) -> Sequence[CancelledDelivery]:
         """Return waiting deliveries of these webhooks that can no longer be sent, with reasons."""
-        times = to_microseconds(now), to_microseconds(expired_before)
         queues = as_json(webhook_id.hex for webhook_id in webhook_ids)
-        rows = await fetch(connection, UNSENDABLE, queues, limit, *times)
+        rows = await fetch(connection, UNSENDABLE, queues, limit, *_times(deadlines))
         return [CancelledDelivery.because(handle, reason) for handle, reason in rows]
 
     async def lock_waiting(
@@ -247,3 +282,28 @@ class SqliteClaimStatements(Dialect):
     ) -> None:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
         await fetch(connection, _CANCEL_CLAIMED, webhook_id.hex, to_microseconds(now), reason.value)
+
+
+def _times(deadlines: Deadlines) -> tuple[int, int | None, int, str]:
+    now, expired_before, held_before = deadlines
+    held = None if held_before is None else to_microseconds(held_before)
+    held_id = "" if held_before is None else earliest_id(held_before).hex
+    return to_microseconds(now), held, to_microseconds(expired_before), held_id
+
+
+def _schedule(  # noqa: PLR0913, PLR0917 - the columns of a row
+    paused_at: int,
+    pause_us: int,
+    next_probe_at: int,
+    fresh_probe_at: int,
+    probe_id: str | None,
+    probe_until: int | None,
+) -> ProbeSchedule:
+    return ProbeSchedule(
+        from_microseconds(paused_at),
+        pause_us * MICROSECOND,
+        from_microseconds(next_probe_at),
+        from_microseconds(fresh_probe_at),
+        None if probe_id is None else UUID(probe_id),
+        None if probe_until is None else from_microseconds(probe_until),
+    )

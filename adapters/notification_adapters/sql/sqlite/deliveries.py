@@ -22,6 +22,7 @@ from notification_adapters.sql.sqlite.rows import (
     event_row,
 )
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptOutcome, AttemptResult, Fence, Succeeded
 from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals
 from notification_core.ports.deliveries import IngestPlan
@@ -32,6 +33,14 @@ UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
   ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
   state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
 WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
+"""
+
+
+# Nearly always there are none of any webhook.
+UNHEALTHY: Final = """
+SELECT EXISTS (SELECT 1 FROM webhook_health) AND EXISTS (
+  SELECT 1 FROM json_each(?) AS w CROSS JOIN webhook_health AS h ON h.webhook_id = w.value
+)
 """
 
 
@@ -64,18 +73,21 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
         return None if known_events is None else arrivals(plan.events, known_events)
 
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries.
 
-        If all have succeeded and nothing waits for them in line, that is one trip, without a look
-        at the rows.
+        If all have succeeded, their webhooks are healthy and nothing waits for them in line, that
+        is one trip, without a look at the rows.
         """
         for result in results:
             succeeded = result.attempt.outcome is AttemptOutcome.SUCCEEDED
             waited_for = result.ordering_key is not None
             if waited_for or not succeeded or not isinstance(result.next_step, Succeeded):
-                return await super().finish(results, interruption_delay)
+                return await super().finish(results, interruption_delay, breaker)
         now = (self._database.clock.now() - EPOCH) // MICROSECOND
         fences = [
             (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
@@ -83,10 +95,16 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
         ]
         attempts = [attempt_row(result.attempt) for result in results]
 
-        def succeed_in_one_trip(raw: sqlite3.Connection) -> Collection[int]:
+        webhooks = as_json({result.attempt.webhook_id.hex for result in results})
+
+        def succeed_in_one_trip(raw: sqlite3.Connection) -> Collection[int] | None:
+            if raw.execute(UNHEALTHY, (webhooks,)).fetchone()[0]:
+                return None
             held = [place for place, row in enumerate(fences) if raw.execute(SUCCEED, row).rowcount]
             raw.executemany(LOG, [attempts[place] for place in held])
             return set(held)
 
         held = await self._database.writer.transact(succeed_in_one_trip)
+        if held is None:
+            return await super().finish(results, interruption_delay, breaker)
         return [result.fence for place, result in enumerate(results) if place not in held]

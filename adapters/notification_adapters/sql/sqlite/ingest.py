@@ -25,6 +25,12 @@ from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
 _COLUMNS = ", ".join(f"w.{name}" for name in WEBHOOK_COLUMNS)
+# Whether the circuit breaker is open comes behind the columns.
+_COLUMNS += """, EXISTS (
+  SELECT 1 FROM webhook_health AS h
+  WHERE h.webhook_id = w.webhook_id AND h.environment_id = w.environment_id
+    AND h.paused_at IS NOT NULL
+)"""
 _WEBHOOKS_OF = f"""
 SELECT {_COLUMNS} FROM json_each(?) AS e CROSS JOIN webhooks AS w ON w.environment_id = e.value
 WHERE w.deleted_at IS NULL ORDER BY w.created_at, w.webhook_id

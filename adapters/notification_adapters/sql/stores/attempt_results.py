@@ -36,10 +36,16 @@ def is_success(result: AttemptResult) -> bool:
 
 
 def logged_result(
-    result: AttemptResult, held: LockedDelivery, now: datetime, interruption_delay: timedelta
+    result: AttemptResult,
+    held: LockedDelivery,
+    now: datetime,
+    interruption_delay: timedelta,
+    *,
+    waits: bool,
 ) -> LoggedAttempt:
     """Return what becomes of a delivery after the attempt of which a worker brings the result."""
-    return _logged(result.attempt, held, after_attempt(result, held, now, interruption_delay))
+    transition = after_attempt(result, held, now, interruption_delay, waits=waits)
+    return _logged(result.attempt, held, transition)
 
 
 def logged_interruption(

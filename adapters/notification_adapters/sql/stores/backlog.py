@@ -7,10 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.tables import WAITING, deliveries
+from notification_adapters.sql.stores.health_rows import IS_PAUSED
+from notification_adapters.sql.tables import WAITING, deliveries, webhook_health
 from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
 
 _QUEUES_AT_ONCE = 1_000
+_PAUSED = sa.select(sa.func.count(webhook_health.c.webhook_id)).where(IS_PAUSED)
 
 
 class SqlBacklog(Backlog):
@@ -28,6 +30,7 @@ class SqlBacklog(Backlog):
             counts = await dialect.count_deliveries(connection, max_counted)
             _, now, queues = await dialect.scan_queues(connection, None, max_webhooks)
             workers = await dialect.lease_owners(connection)
+            paused: int = (await connection.execute(_PAUSED)).scalar_one()
         return BacklogSize(
             waiting=counts.waiting,
             claimed=counts.claimed,
@@ -35,9 +38,10 @@ class SqlBacklog(Backlog):
             due={
                 queue.webhook_id: now - queue.due_at
                 for queue in queues
-                if queue.due_at <= now and queue.may_be_sent_to(now)
+                if queue.ready_at <= now and queue.may_be_sent_to(now) and not queue.probes
             },
             workers=frozenset(workers),
+            paused=paused,
         )
 
     async def longer_than(self, most: int) -> Collection[UUID]:

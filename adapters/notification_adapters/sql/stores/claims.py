@@ -6,28 +6,42 @@ from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import Lease
+from notification_adapters.sql.dialect import DueRow, Lease, Queue
+from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed
 
 _MOST_REMEMBERED = 20_000
+_LATEST = 8
+"""How many of the latest deliveries of a paused webhook are looked at for one to probe."""
 
 
 @frozen
 class _QueueScan:
-    """What a scan of the queues came to: those to take from, and when others come due."""
+    """What a scan of the queues came to: those to take from, and when others come due.
+
+    Of those that are paused, ``probed`` may have their next delivery probed, and ``fresh`` the
+    delivery that is named.
+    """
 
     webhooks_revision: int
     now: datetime
     open: Sequence[UUID]
+    probed: Sequence[UUID]
+    fresh: Mapping[UUID, DueRow]
     after: UUID | None
     next_due: datetime | None
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self.open and not self.probed and not self.fresh
 
     def nothing(self) -> Claimed:
         """Return what a claim came to that finds nothing to take."""
@@ -73,7 +87,7 @@ class Claims:
             # A look through a reader first: where nothing is due, no writer is kept waiting.
             async with self._database.query() as connection:
                 scan = await self._scan(connection, claim)
-                if not scan.open:
+                if scan.has_nothing:
                     return scan.nothing()
         async with self._database.write_transaction() as connection:
             return await self._take(connection, claim)
@@ -83,32 +97,63 @@ class Claims:
             connection, claim.after, claim.max_webhooks
         )
         sendable = [queue for queue in queues if queue.may_be_sent_to(now)]
+        admitted = [queue for queue in sendable if limit_of(claim, queue.webhook_id) > 0]
         return _QueueScan(
             webhooks_revision,
             now,
-            open=[
-                queue.webhook_id
-                for queue in sendable
-                if queue.due_at <= now and limit_of(claim, queue.webhook_id) > 0
-            ],
+            open=[q.webhook_id for q in admitted if q.ready_at <= now and q.probes is None],
+            probed=[q.webhook_id for q in admitted if q.ready_at <= now and q.probes is not None],
+            fresh=await self._fresh(connection, admitted, now),
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
-            next_due=min((queue.due_at for queue in sendable if queue.due_at > now), default=None),
+            next_due=min((q.ready_at for q in sendable if q.ready_at > now), default=None),
         )
+
+    async def _fresh(
+        self, connection: AsyncConnection, queues: Sequence[Queue], now: datetime
+    ) -> Mapping[UUID, DueRow]:
+        """Return the latest deliveries of paused webhooks that may be probed before their turn."""
+        paused_at = {
+            queue.webhook_id: queue.probes.paused_at
+            for queue in queues
+            if queue.probes and queue.ready_at > now and queue.probes.may_probe_fresh(now)
+        }
+        if not paused_at:
+            return {}
+        latest = await self._dialect.lock_fresh(connection, [*paused_at], _LATEST, now)
+        # The latest of each webhook is the first of its rows, and so to be the last one here.
+        return {
+            row.webhook_id: row
+            for row, created_at in reversed(latest)
+            if created_at > paused_at[row.webhook_id]
+        }
 
     async def _take(self, connection: AsyncConnection, claim: Claim) -> Claimed:
         scan = await self._scan(connection, claim)
-        if not scan.open:
+        if scan.has_nothing:
             return scan.nothing()
-        read = share(claim, scan.open)
-        waiting = await self._dialect.lock_due(connection, scan.open, read, scan.now)
+        probed, fresh = await _lock_probes(connection, scan)
+        claim = evolve(claim, webhook_limits={**claim.webhook_limits, **dict.fromkeys(probed, 1)})
+        due_ids = sorted([*scan.open, *probed]) if probed else scan.open
+        read = share(claim, due_ids)
+        waiting = await self._dialect.lock_due(connection, due_ids, read, scan.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
-        choice = choose({webhook_id: list(queue) for webhook_id, queue in by_webhook}, claim, read)
+        due = {webhook_id: list(queue) for webhook_id, queue in by_webhook}
+        if fresh:
+            due = dict(sorted((due | {key: [row] for key, row in fresh.items()}).items()))
+        choice = choose(due, claim, read)
         lease = Lease(claim.worker, scan.now, scan.now + claim.lease)
         chosen = [delivery.handle for delivery in choice.chosen]
         watched = () if choice.has_more else scan.open
         claimed, later = await self._dialect.claim(
             connection, chosen, claim.begin_limit, lease, watched
         )
+        if probed or fresh:
+            probes = {
+                (delivery.fence.environment_id, delivery.webhook_id): delivery.fence.delivery_id
+                for delivery in claimed
+                if delivery.webhook_id in fresh or delivery.webhook_id in probed
+            }
+            await health_rows.begin_probes(connection, probes, lease.until)
         next_due = min(filter(None, (later, scan.next_due)), default=None)
         webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(
@@ -120,3 +165,19 @@ class Claims:
             # Where this claim's bounds left something behind, it is to be claimed at once.
             next_due=timedelta() if choice.has_more else scan.until(next_due),
         )
+
+
+async def _lock_probes(
+    connection: AsyncConnection, scan: _QueueScan
+) -> tuple[Collection[UUID], Mapping[UUID, DueRow]]:
+    """Return what of the paused webhooks may be probed still, now that others cannot begin to."""
+    if not scan.probed and not scan.fresh:
+        return (), {}
+    locked = await health_rows.lock_probes(connection, [*scan.probed, *scan.fresh])
+    probed = [one for one in scan.probed if one in locked and locked[one].ready_at() <= scan.now]
+    fresh = {
+        one: row
+        for one, row in scan.fresh.items()
+        if one in locked and locked[one].may_probe_fresh(scan.now)
+    }
+    return probed, fresh

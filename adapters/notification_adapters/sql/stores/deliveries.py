@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import LockedDelivery
-from notification_adapters.sql.stores import worker_rows
+from notification_adapters.sql.dialect import Deadlines, LockedDelivery
+from notification_adapters.sql.stores import health_rows, worker_rows
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
     logged_interruption,
@@ -26,6 +26,7 @@ from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
+from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.ordering import OrderedLine
 from notification_core.model.outbox_message import delivery_failed
@@ -103,13 +104,19 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
 
     @retry_lost_transaction
     async def finish(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        return await self._finish_in_steps(results, interruption_delay)
+        return await self._finish_in_steps(results, interruption_delay, breaker)
 
     async def _finish_in_steps(
-        self, results: Sequence[AttemptResult], interruption_delay: timedelta
+        self,
+        results: Sequence[AttemptResult],
+        interruption_delay: timedelta,
+        breaker: CircuitBreaker,
     ) -> Sequence[Fence]:
         """Do as :meth:`finish`, with a look at each row, and raise :class:`TransactionLost`."""
         async with self._database.write_transaction() as connection:
@@ -118,13 +125,18 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             fences = [result.fence for result in results]
             held = _each_once(await self._dialect.lock_held(connection, fences))
             owned = {place: row for place, row in enumerate(held) if row}
+            taken = [results[place] for place in owned]
+            waits, changes = await self._judge_health(connection, taken, breaker, now)
             ends = [
-                logged_result(results[place], row, now, interruption_delay)
-                for place, row in owned.items()
+                logged_result(result, row, now, interruption_delay, waits=waits_for_webhook)
+                for result, row, waits_for_webhook in zip(taken, owned.values(), waits, strict=True)
             ]
             await self._write(connection, ends, now)
             await release_first(connection, self._dialect, lines, now)
-            await self._disable(connection, [results[place] for place in owned], now)
+            if await self._disable(connection, taken, now) or changes:
+                await increment_revision(connection)
+        for (_, webhook_id), state in changes.items():
+            breaker.on_change(webhook_id, state)
         return [fence for place, fence in enumerate(fences) if place not in owned]
 
     @retry_lost_transaction
@@ -134,6 +146,8 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             now = await self._dialect.now(connection)
             held = _each_once(await self._dialect.lock_held(connection, list(fences)))
             await self._dialect.release(connection, [row for row in held if row], now + after)
+            released = {f.delivery_id for f, row in zip(fences, held, strict=True) if row}
+            await health_rows.end_probes(connection, released)
 
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         """Return every attempt that this worker has claimed and not ended."""
@@ -163,25 +177,30 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                     ended.append(logged_interruption(attempt, self._ids(), now, interruption_delay))
             await self._write(connection, ended, now)
             await self._dialect.release(connection, unsent, now)
+            given_back = {attempt.fence.delivery_id for attempt in overdue}
+            await health_rows.end_probes(connection, given_back)
             await worker_rows.forget(connection, dead)
         return len(overdue)
 
     @retry_lost_transaction
-    async def cancel_unsendable(self, limit: int, expired_before: datetime) -> int:
+    async def cancel_unsendable(
+        self, limit: int, expired_before: datetime, held_before: datetime | None = None
+    ) -> int:
         """End waiting deliveries that can no longer be sent; return how many."""
         # A look through a reader first, so that a writer is not kept waiting for nothing.
         async with self._database.read_transaction() as connection:
             now = await self._dialect.now(connection)
-            blocked_webhooks = await self._dialect.blocked_webhooks(connection, now)
+            deadlines = Deadlines(now, expired_before, held_before)
+            blocked_webhooks = await self._dialect.blocked_webhooks(connection, deadlines)
             if not blocked_webhooks:
                 return 0
-            probe = connection, blocked_webhooks, 1, now, expired_before
+            probe = connection, blocked_webhooks, 1, deadlines
             if self._database.has_one_writer and not await self._dialect.lock_unsendable(*probe):
                 return 0
         async with self._database.write_transaction() as connection:
             now = await self._dialect.now(connection)
             cancelled = await self._dialect.lock_unsendable(
-                connection, blocked_webhooks, limit, now, expired_before
+                connection, blocked_webhooks, limit, deadlines._replace(now=now)
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
         return len(cancelled)
@@ -200,9 +219,23 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         events = (delivery_failed(attempt, now) for attempt in failed)
         await self._outbox.append(connection, events, now)
 
+    async def _judge_health(
+        self,
+        connection: AsyncConnection,
+        results: Sequence[AttemptResult],
+        breaker: CircuitBreaker,
+        now: datetime,
+    ) -> tuple[Sequence[bool], health_rows.Changes]:
+        """Store what results make of the health of webhooks; tell which deliveries wait."""
+        if not breaker.policy.is_on or not results:
+            return [False] * len(results), {}
+        return await health_rows.apply_results(
+            connection, results, breaker.policy, now, self._outbox
+        )
+
     async def _disable(
         self, connection: AsyncConnection, results: Sequence[AttemptResult], now: datetime
-    ) -> None:
+    ) -> bool:
         disabled = False
         for result in results:
             if isinstance(result.next_step, Failed) and result.next_step.disables:
@@ -215,8 +248,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                     version=result.webhook_version,
                     outbox=self._outbox,
                 )
-        if disabled:
-            await increment_revision(connection)
+        return disabled
 
 
 def _each_once(held: Sequence[LockedDelivery | None]) -> Sequence[LockedDelivery | None]:

@@ -27,6 +27,7 @@ from notification_adapters.sql.tables import (
     idempotent_responses,
     ordering_keys,
     replays,
+    webhook_health,
     webhooks,
 )
 from notification_core.model.erasure import NOTHING_ERASED, ErasedBatch
@@ -169,6 +170,7 @@ _STEPS: Sequence[_Step] = (
     _by_webhook(attempts, attempts.c.delivery_id),
     _by_webhook(deliveries, deliveries.c.delivery_id),
     _by_webhook(replays, replays.c.replay_id),
+    _by_webhook(webhook_health, webhook_health.c.webhook_id),
     _by_environment(idempotent_responses, idempotent_responses.c.request),
     _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),

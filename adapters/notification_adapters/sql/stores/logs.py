@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.pages import ids_to_examine, last_examined
 from notification_adapters.sql.statements import ResultRow, Statement
+from notification_adapters.sql.stores.health_rows import health_from
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
-from notification_adapters.sql.tables import attempts, webhooks
+from notification_adapters.sql.tables import attempts, webhook_health, webhooks
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -74,6 +75,7 @@ class SqlLogStore(LogStore):
             WebhookView(
                 self._webhooks.webhook_from(row),
                 Activity(_last(row[_LAST], with_error=False), _last(row[_LAST_ERROR])),
+                None if row.failures is None else health_from(row),
             )
             for row in await self._database.fetch(statement, **values)
         ]
@@ -134,7 +136,8 @@ _OF_LAST = (
 )
 # Where the columns of the latest attempt and of the latest error stand, behind the webhook's.
 _LAST = slice(len(_w), len(_w) + len(_OF_LAST))
-_LAST_ERROR = slice(_LAST.stop, None)
+_LAST_ERROR = slice(_LAST.stop, _LAST.stop + len(_OF_LAST))
+_HEALTH = [column for column in webhook_health.c if column.name not in _w]
 
 
 def _views(*conditions: sa.ColumnElement[bool]) -> Statement:
@@ -159,9 +162,13 @@ def _views(*conditions: sa.ColumnElement[bool]) -> Statement:
         )
         found = found.outerjoin(latest, same)
         columns += [latest.c[column].label(f"{name}_{column}") for column in _OF_LAST]
+    same = sa.and_(
+        webhook_health.c.webhook_id == _w.webhook_id,
+        webhook_health.c.environment_id == _w.environment_id,
+    )
     return Statement(
-        sa.select(*columns)
-        .select_from(found)
+        sa.select(*columns, *_HEALTH)
+        .select_from(found.outerjoin(webhook_health, same))
         .where(
             _w.environment_id == sa.bindparam("environment_id"),
             _w.deleted_at.is_(None),

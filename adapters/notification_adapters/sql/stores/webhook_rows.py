@@ -28,7 +28,7 @@ _CHANGE = _INCREMENT.returning(_revision)
 INCREMENT_REVISION: Bound = (Statement(_INCREMENT), {})
 """Raises the webhooks' revision, for a change that need not know it."""
 
-_WEBHOOKS = Statement(sa.select(webhooks))
+_WEBHOOKS = Statement(sa.select(*webhooks.c, sa.literal_column("0", sa.Boolean).label("is_paused")))
 _WEBHOOK = Statement(
     sa.select(webhooks).where(
         webhooks.c.webhook_id == sa.bindparam("webhook_id"),
@@ -95,6 +95,7 @@ class WebhookRows:
             headers = self._cipher.encrypt(_encode(dict(webhook.custom_headers)), place)
         fields = asdict(webhook, recurse=False)
         timeout = fields.pop("timeout")
+        del fields["is_paused"]  # what is stored of it is its health
         return {
             **fields,
             "method": webhook.method.value,
@@ -128,8 +129,11 @@ class WebhookRows:
         return [*map(self.webhook_from, _WEBHOOKS.compiled(connection.dialect).rows(raw))]
 
     def webhook_from(self, row: ResultRow) -> Webhook:
-        """Return the webhook of a row, whose first columns are those of webhooks."""
-        stored = row[: len(WEBHOOK_COLUMNS)]
+        """Return the webhook of a row, whose first columns are those of webhooks.
+
+        It is paused if the row says so, in a column of that name.
+        """
+        stored = (*row[: len(WEBHOOK_COLUMNS)], getattr(row, "is_paused", False))
         webhook = self._seen.get(stored)
         if webhook is None:
             if len(self._seen) >= _REMEMBERED:
@@ -155,6 +159,7 @@ class WebhookRows:
             "signing_secrets": self.decrypt_secrets(
                 row.signing_secrets, row.environment_id, row.webhook_id
             ),
+            "is_paused": getattr(row, "is_paused", False),
         }
         return Webhook(**{**fields, **converted})
 

@@ -6,12 +6,16 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import DeliveryUpdate
+from notification_adapters.sql.stores import health_rows
+from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import deliveries
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.delivery import (
     TEST_WORKER,
     Attempt,
+    AttemptOutcome,
     ClaimedDelivery,
     DeliveryOrigin,
     DeliveryState,
@@ -27,7 +31,8 @@ from notification_core.ports.webhook_tests import WebhookTestStore
 class SqlWebhookTestStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
-    def __init__(self, database: Database, records: RequestRecordRows) -> None:
+    def __init__(self, database: Database, records: RequestRecordRows, outbox: OutboxRows) -> None:
+        self._outbox = outbox
         self._database = database
         self._dialect = database.dialect
         self._records = records
@@ -81,4 +86,8 @@ class SqlWebhookTestStore(WebhookTestStore):
             await self._dialect.update_deliveries(
                 connection, [DeliveryUpdate(held.handle, *after_test(attempt, now))]
             )
+            if attempt.outcome is AttemptOutcome.SUCCEEDED:
+                key = attempt.environment_id, attempt.webhook_id
+                if await health_rows.heal(connection, [key], now, self._outbox):
+                    await increment_revision(connection)
         return True

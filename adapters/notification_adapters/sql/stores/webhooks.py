@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import CancelledDelivery, WebhookKey
 from notification_adapters.sql.statements import Statement
+from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.webhook_rows import (
@@ -91,18 +92,23 @@ class SqlWebhookStore(WebhookStore):
             await self._records.write(connection, records, (_ADD, row), INCREMENT_REVISION)
 
     @retry_lost_transaction
-    async def replace(self, webhook: Webhook, records: RequestRecords = ()) -> int:
+    async def replace(
+        self, webhook: Webhook, records: RequestRecords = (), *, resets_health: bool = False
+    ) -> int:
         """Store a changed webhook; return the webhooks' revision."""
         key = webhook.environment_id, webhook.webhook_id
         row = {**self._rows.webhook_to_row(webhook)}
         # The stored ones stay: they may have changed since the webhook was read.
-        del row["signing_secrets"]
+        del row["signing_secrets"], row["resumed_at"]
         change = (
             sa.update(webhooks)
             .where(*_living(key), webhooks.c.version == webhook.version - 1)
             .values(row)
         )
         async with self._database.write_transaction() as connection:
+            if resets_health:
+                now = await self._database.dialect.now(connection)
+                await health_rows.heal(connection, [key], now, self._outbox)
             if not (await connection.execute(change)).rowcount:
                 raise await _why_not_changed(connection, key)
             await self._records.write(connection, records)
@@ -152,6 +158,7 @@ class SqlWebhookStore(WebhookStore):
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
         async with self._database.write_transaction() as connection:
+            await health_rows.forget(connection, key)
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             # What is being attempted, and a first batch of what waits.
@@ -225,6 +232,8 @@ async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is
     )
     disabled = bool((await connection.execute(change)).rowcount)
     if disabled:
+        # Of results, the row is locked before; others change a single webhook.
+        await health_rows.forget(connection, key)
         await outbox.append(connection, [webhook_disabled(*key, reason, now)], now)
     return disabled
 

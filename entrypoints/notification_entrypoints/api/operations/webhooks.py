@@ -6,7 +6,7 @@ from typing import cast
 from uuid import UUID
 
 from aiohttp import hdrs, web
-from attrs import frozen
+from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter, ShownWebhook, filter_text
 from notification_core.errors import Detail, InvalidFilter, WebhookNotFound
@@ -182,8 +182,8 @@ class WebhookOperations:
     async def _render_changed(self, call: ApiCall, webhook: Webhook) -> web.Response:
         """Return a response with a webhook as this call has left it."""
         views = await self.logs.webhooks(*_addressed(call))
-        activity = views[0].activity if views else Activity()
-        return self._render(call, WebhookView(webhook, activity))
+        shown = evolve(views[0], webhook=webhook) if views else WebhookView(webhook, Activity())
+        return self._render(call, shown)
 
     def _render(self, call: ApiCall, view: WebhookView, status: int = OK) -> web.Response:
         response = json_response(self.converter.dump(self._shown(call, view)), status)

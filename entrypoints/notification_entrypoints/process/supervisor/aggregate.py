@@ -214,6 +214,7 @@ class WorkerPoolStatus(StatusSource):
             "waiting_is_exact": all(report["waiting_is_exact"] for report in reports),
             "claimed": max(report["claimed"] for report in reports),
             "webhooks_waiting": max(report["webhooks_waiting"] for report in reports),
+            "webhooks_paused": max(report["webhooks_paused"] for report in reports),
             "oldest_due_seconds": max((age for age in oldest if age is not None), default=None),
             "workers": sorted({worker for report in reports for worker in report["workers"]}),
             "dispatching": any(report["dispatching"] for report in reports),

@@ -1,8 +1,9 @@
-"""Fields of webhooks, and ordering: what code of version 0001 neither reads nor writes."""
+"""Fields and health of webhooks, and ordering: what 0001's code neither reads nor writes."""
 
 import sqlalchemy as sa
 from alembic import op
 
+from notification_adapters.sql.instants import Instant
 from notification_adapters.sql.tables import KEY_TEXT
 
 revision = "0002"
@@ -18,6 +19,7 @@ def upgrade() -> None:
     op.add_column("webhooks", sa.Column("timeout_us", sa.BigInteger()))
     op.add_column("webhooks", sa.Column("signing_secrets", sa.Text()))
     _add_ordering()
+    _add_health()
 
 
 def _add_ordering() -> None:
@@ -49,3 +51,22 @@ def _add_ordering() -> None:
     )
     if op.get_context().dialect.name == "postgresql":
         op.execute("CREATE SEQUENCE delivery_positions AS BIGINT")
+
+
+def _add_health() -> None:
+    op.add_column("webhooks", sa.Column("resumed_at", Instant()))
+    op.create_table(
+        "webhook_health",
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("since", Instant(), nullable=False),
+        sa.Column("first_log_id", sa.Uuid(), nullable=False),
+        sa.Column("paused_at", Instant()),
+        sa.Column("pause_us", sa.BigInteger()),
+        sa.Column("next_probe_at", Instant()),
+        sa.Column("fresh_probe_at", Instant()),
+        sa.Column("probe_id", sa.Uuid()),
+        sa.Column("probe_until", Instant()),
+        sa.PrimaryKeyConstraint("webhook_id", "environment_id", name="webhook_health_pkey"),
+    )
