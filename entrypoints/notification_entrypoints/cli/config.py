@@ -9,14 +9,14 @@ from attrs import frozen
 
 from notification_core.errors import Detail, InvalidSettings
 from notification_entrypoints.cli.options import examples
+from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
     note,
     output,
     print_json,
-    printable,
-    table,
+    show_table,
 )
 from notification_entrypoints.commands.exit_codes import Exit
 from notification_entrypoints.config.databases import (
@@ -134,7 +134,7 @@ def _show(findings: _Findings) -> None:
         for setting in findings.settings
     ]
     if rows:
-        output().print(table(("variable", "value", "from", "what it is"), rows))
+        show_table(("variable", "value", "from", "meaning"), rows, "")
     note(findings.unknown)
     for problem in findings.problems:
         messages().print(f"Error: {printable(problem.message)}.", markup=False)

@@ -20,7 +20,7 @@ from notification_entrypoints.cli.options import ID, data_option, examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     defaults_of,
-    json_option,
+    list_option,
     print_json,
     show_table,
 )
@@ -46,7 +46,7 @@ def command() -> None:
     show_default=True,
     help="Show no more than this, the newest first.",
 )
-@json_option
+@list_option
 @data_option
 @asynchronous
 async def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
@@ -62,7 +62,7 @@ async def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
             print_json(_fields(letter))
         return
     columns = ("letter_id", "stored_at", "topic", "partition", "offset", "reason")
-    rows = [[str(_fields(letter)[name]) for name in columns] for letter in letters]
+    rows = [[_fields(letter)[name] for name in columns] for letter in letters]
     show_table(columns, rows, "There are no dead letters.")
 
 

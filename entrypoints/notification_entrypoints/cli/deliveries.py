@@ -1,31 +1,35 @@
 """``deliveries``: where events stand on their way to a webhook, and delivering one once more."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import click
 import msgspec
 
+from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
-    fields,
     json_option,
+    list_option,
     output,
     print_raw_json,
     run,
+    show_object,
     show_table,
 )
 
 _STATES = ("pending", "succeeded", "failed", "skipped", "cancelled")
-_SENTENCES = {
-    "webhook_disabled": "the webhook was disabled",
-    "webhook_deleted": "the webhook was deleted",
-    "queue_full": "the webhook's queue was full",
-    "filter_not_matched": "it does not match the filter",
-    "expired": "it waited until the event expired",
-    "interrupted": "too many attempts in a row were interrupted",
-}
+_COLUMNS = (
+    "delivery_id",
+    "state",
+    "reason",
+    "attempt",
+    "created_at",
+    "next_attempt_at",
+    "event",
+    "event_id",
+    "origin",
+)
 
 _delivery_id = click.argument("delivery_id", type=ID)
 
@@ -39,6 +43,7 @@ class _Delivery(msgspec.Struct):
     created_at: str
     reason: str = ""
     origin: str = ""
+    next_attempt_at: str | None = None
 
 
 @click.group("deliveries")
@@ -54,9 +59,9 @@ def command() -> None:
     ),
 )
 @click.argument("webhook_id", type=ID)
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
+@click.option("--state", type=click.Choice(_STATES), help="Filter by state.")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@json_option
+@list_option
 @api_option
 def list_deliveries(
     webhook_id: UUID, state: str | None, limit: int, api: Api, *, as_json: bool
@@ -66,8 +71,22 @@ def list_deliveries(
     response = run(ask(api, "GET", f"/webhooks/{webhook_id}/deliveries", query=query))
     if as_json:
         print_raw_json(response)
-    else:
-        _show_rows(msgspec.json.decode(response, type=list[_Delivery]))
+        return
+    rows = [
+        (
+            delivery.delivery_id,
+            delivery.state,
+            delivery.reason,
+            delivery.attempt,
+            delivery.created_at,
+            delivery.next_attempt_at,
+            delivery.event,
+            delivery.event_id,
+            delivery.origin,
+        )
+        for delivery in msgspec.json.decode(response, type=list[_Delivery])
+    ]
+    show_table(_COLUMNS, rows, "There are no such deliveries.")
 
 
 @command.command("show", epilog=examples("deliveries show DELIVERY_ID"))
@@ -80,7 +99,7 @@ def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
     else:
-        output().print(fields(msgspec.json.decode(response, type=dict[str, object])))
+        _print(response)
 
 
 @command.command("retry", epilog=examples("deliveries retry DELIVERY_ID"))
@@ -93,26 +112,13 @@ def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
     else:
-        _show_rows([msgspec.json.decode(response, type=_Delivery)])
+        _print(response)
 
 
-def in_words(reason: str) -> str:
-    """Return why a delivery ended, to follow its state; a code of a newer server is left as is."""
-    return f" ({_SENTENCES.get(reason, reason)})" if reason else ""
-
-
-def _show_rows(deliveries: Sequence[_Delivery]) -> None:
-    columns = ("delivery_id", "made at", "event", "event_id", "state", "attempts", "origin")
-    rows = [
-        (
-            delivery.delivery_id,
-            delivery.created_at,
-            delivery.event,
-            delivery.event_id,
-            delivery.state + in_words(delivery.reason),
-            str(delivery.attempt),
-            delivery.origin,
-        )
-        for delivery in deliveries
-    ]
-    show_table(columns, rows, "There are no such deliveries.")
+def _print(response: bytes) -> None:
+    delivery = msgspec.json.decode(response, type=dict[str, object])
+    attempts = msgspec.convert(delivery.pop("attempts", []), list[dict[str, object]])
+    show_object(delivery)
+    for attempt in attempts:
+        output().print()
+        print_attempt(attempt)

@@ -10,21 +10,12 @@ from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
-    output,
     print_raw_json,
     run,
-    table,
+    show_object,
 )
 
 _environment = click.argument("environment_id", type=ID)
-
-
-class _Erasure(msgspec.Struct):
-    environment_id: str
-    state: str
-    requested_at: str
-    erased: int
-    ended_at: str = ""
 
 
 @click.group("environments")
@@ -45,9 +36,9 @@ def command() -> None:
 @json_option
 @api_option
 def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: bool) -> None:
-    """Delete webhooks, events, deliveries, logs and keys of an environment for good.
+    """Delete webhooks, events, deliveries, logs and keys of an environment permanently.
 
-    Nothing more is sent at once. The rest goes by itself: Ctrl-C only stops the waiting.
+    Sending stops at once. The erasure goes on by itself: Ctrl-C only stops the waiting.
     """
     if not yes:
         confirm(
@@ -57,7 +48,7 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
     response = run(ask(api, "DELETE", f"/environments/{environment_id}"))
     if not detach:
         path = f"/environments/{environment_id}/erasure"
-        unfinished = "It goes on; `environments erasure` shows how far it is."
+        unfinished = "It continues; `environments erasure` shows its progress."
         response = ask_until_ended(api, path, response, unfinished)
     _show(response, as_json=as_json)
 
@@ -67,7 +58,7 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
 @json_option
 @api_option
 def erasure(environment_id: UUID, api: Api, *, as_json: bool) -> None:
-    """Show how far the latest erasure of an environment is."""
+    """Show the progress of the latest erasure of an environment."""
     _show(run(ask(api, "GET", f"/environments/{environment_id}/erasure")), as_json=as_json)
 
 
@@ -75,7 +66,4 @@ def _show(response: bytes, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
         return
-    e = msgspec.json.decode(response, type=_Erasure)
-    columns = ("environment_id", "state", "erased", "requested at", "ended at")
-    row = e.environment_id, e.state, f"{e.erased:,}", e.requested_at, e.ended_at
-    output().print(table(columns, [row]))
+    show_object(msgspec.json.decode(response, type=dict[str, object]))

@@ -7,17 +7,16 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.deliveries import in_words
 from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
 from notification_entrypoints.cli.terminal import (
     asynchronous,
-    fields,
     json_option,
+    list_option,
     output,
     print_raw_json,
     run,
+    show_object,
     show_table,
-    table,
 )
 
 _PAGE = 100
@@ -68,12 +67,12 @@ def command() -> None:
         "events types --json",
     ),
 )
-@json_option
+@list_option
 @api_option
 def types(api: Api, *, as_json: bool) -> None:
     """List the event types: what a webhook can subscribe to.
 
-    With --json each has a JSON Schema of its data and an example as well.
+    With --output json each has a JSON Schema of its data and an example as well.
     """
     response = run(ask(api, "GET", "/webhooks/events"))
     if as_json:
@@ -83,7 +82,7 @@ def types(api: Api, *, as_json: bool) -> None:
         (e.name, f"Deprecated. {e.description}" if e.deprecated else e.description)
         for e in msgspec.json.decode(response, type=list[_EventType])
     ]
-    output().print(table(("event", "when"), rows))
+    show_table(("name", "description"), rows, "The catalogue has no event types.")
 
 
 @command.command(
@@ -94,7 +93,7 @@ def types(api: Api, *, as_json: bool) -> None:
     ),
 )
 @_environment
-@click.option("--event", metavar="TYPE", help="Only events of this type.")
+@click.option("--event", metavar="TYPE", help="Filter by event type.")
 @since_option
 @until_option
 @click.option(
@@ -104,7 +103,7 @@ def types(api: Api, *, as_json: bool) -> None:
     show_default=True,
     help="How many of the latest events.",
 )
-@json_option
+@list_option
 @api_option
 @asynchronous
 async def list_events(  # noqa: PLR0913 - one parameter an option
@@ -135,10 +134,9 @@ async def list_events(  # noqa: PLR0913 - one parameter an option
         for item in items:
             summary = msgspec.json.decode(item, type=_Summary)
             counts = [f"{count} {state}" for state, count in summary.deliveries.items() if count]
-            stored_at = summary.stored_at[: len("2026-01-31T09:30:00.000")]
             deliveries = ", ".join(counts) or "none"
-            rows.append((stored_at, summary.event, summary.event_id, deliveries))
-        columns = ("stored_at", "event", "event_id", "deliveries")
+            rows.append((summary.event_id, summary.event, summary.stored_at, deliveries))
+        columns = ("event_id", "event", "stored_at", "deliveries")
         show_table(columns, rows, "There are no such events.")
 
 
@@ -164,7 +162,7 @@ async def list_events(  # noqa: PLR0913 - one parameter an option
 async def show_event(
     *, event_id: str, environment: UUID, limit: int, api: Api, as_json: bool
 ) -> None:
-    """Show what became of an event: its deliveries, also those that were skipped, and why."""
+    """Show an event and its deliveries, also those that were skipped, and why."""
     path = f"/environments/{environment}/events/{quote(event_id, safe='')}"
     async with ApiClient(api) as client:
         pages = client.pages(path, {"limit": str(min(limit, _PAGE))})
@@ -176,12 +174,13 @@ async def show_event(
         print_raw_json(msgspec.json.encode(event))
         return
     names = ("event_id", "event", "occurred_at", "stored_at")
-    output().print(fields({name: getattr(event, name) for name in names}), "")
+    show_object({name: getattr(event, name) for name in names})
+    output().print()
     rows = []
     for item in event.deliveries:
         delivery = msgspec.json.decode(item, type=_Delivery)
-        again_at = delivery.next_attempt_at[: len("2026-01-31T09:30:00.000")]
-        state, number = delivery.state + in_words(delivery.reason), str(delivery.attempt)
-        rows.append((delivery.delivery_id, delivery.webhook_id, state, number, again_at))
-    columns = ("delivery_id", "webhook_id", "state", "attempts", "again_at")
-    show_table(columns, rows, "No webhook wanted it: it has no deliveries.")
+        ids = delivery.delivery_id, delivery.webhook_id
+        state = delivery.state, delivery.reason, delivery.attempt, delivery.next_attempt_at
+        rows.append((*ids, *state))
+    columns = ("delivery_id", "webhook_id", "state", "reason", "attempt", "next_attempt_at")
+    show_table(columns, rows, "No matching webhook: the event has no deliveries.")

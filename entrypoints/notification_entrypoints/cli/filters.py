@@ -10,8 +10,8 @@ import msgspec
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.options import ID, examples, json_object
 from notification_entrypoints.cli.terminal import (
-    json_option,
-    output,
+    list_option,
+    messages,
     print_raw_json,
     run,
     show_table,
@@ -60,7 +60,7 @@ def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Comm
 @click.argument("webhook_id", type=ID)
 @filter_option(required=True, extra=".")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@json_option
+@list_option
 @api_option
 def try_filter(
     webhook_id: UUID,
@@ -84,11 +84,11 @@ def try_filter(
         (
             result.event_id,
             result.type,
-            "yes" if result.matched else "no",
+            result.matched,
             " ".join(f"{error.field}: {error.message}" for error in result.errors[:1]),
         )
         for result in trial.results
     ]
     empty = "No events of these types are stored."
-    show_table(("event_id", "event", "matches", "why not"), rows, empty)
-    output().print(f"{trial.matched} of {trial.tried} events match.")
+    show_table(("event_id", "type", "matched", "errors"), rows, empty)
+    messages().print(f"{trial.matched} of {trial.tried} events match.")

@@ -1,4 +1,4 @@
-"""``keys``: the keys that open the API."""
+"""``keys``: API keys."""
 
 from uuid import UUID
 
@@ -7,10 +7,12 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.options import ID, examples, time_to_come
+from notification_entrypoints.cli.tables import plain
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
     json_option,
+    list_option,
     messages,
     output,
     print_raw_json,
@@ -39,7 +41,7 @@ class _NewKey(msgspec.Struct):
 
 @click.group("keys")
 def command() -> None:
-    """Create, list and revoke the keys that open the API; this takes an administrator's."""
+    """Create, list and revoke API keys; this takes a key with scope admin."""
 
 
 @command.command(
@@ -63,14 +65,16 @@ def command() -> None:
     "environments",
     type=ID,
     multiple=True,
-    help="An environment that it is good for; give several.",
+    help="An environment that it is valid for (repeatable).",
 )
-@click.option("--all-environments", is_flag=True, help="It is good for all, also those to come.")
+@click.option(
+    "--all-environments", is_flag=True, help="It is valid for all environments, also future ones."
+)
 @click.option(
     "--expires",
     callback=time_to_come,
     metavar="TIME",
-    help="When it ends, like 2027-06-30T00:00:00Z (default: never).",
+    help="When it expires, like 2027-06-30T00:00:00Z (default: never).",
 )
 @json_option
 @api_option
@@ -98,12 +102,12 @@ def create_key(  # noqa: PLR0913 - one parameter an option
         print_raw_json(response)
         return
     made = msgspec.json.decode(response, type=_NewKey)
-    messages().print(f"Key {made.key_id} is made. It cannot be shown again:", markup=False)
+    messages().print(f"Key {made.key_id} is created. It cannot be shown again:", markup=False)
     click.echo(made.key)
 
 
 @command.command("list", epilog=examples("keys list", "keys list --json"))
-@json_option
+@list_option
 @api_option
 @asynchronous
 async def list_keys(api: Api, *, as_json: bool) -> None:
@@ -114,13 +118,12 @@ async def list_keys(api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(msgspec.json.encode(keys))
         return
-    rows = []
-    for key in msgspec.convert(keys, list[_Key]):
-        where = key.environments
-        listed = where if isinstance(where, str) else ", ".join(where)
-        rows.append((key.key_id, key.name, key.scope, listed, key.state, key.expires_at or ""))
-    columns = ("key_id", "name", "scope", "environments", "state", "ends")
-    show_table(columns, rows, "There are no keys yet: make one with `keys create`.")
+    rows = [
+        (key.key_id, key.name, key.scope, key.state, key.expires_at, plain(key.environments))
+        for key in msgspec.convert(keys, list[_Key])
+    ]
+    columns = ("key_id", "name", "scope", "state", "expires_at", "environments")
+    show_table(columns, rows, "There are no API keys yet: create one with `keys create`.")
 
 
 @command.command("revoke", epilog=examples("keys revoke KEY_ID --yes"))
@@ -129,13 +132,13 @@ async def list_keys(api: Api, *, as_json: bool) -> None:
 @json_option
 @api_option
 def revoke_key(key_id: UUID, api: Api, *, yes: bool, as_json: bool) -> None:
-    """Revoke a key for good: within a second it opens nothing any more.
+    """Revoke a key permanently: within a second it is rejected.
 
     KEY_ID is what `keys list` shows. It is also in the key, but the key itself belongs on no
     command line: others can read that.
     """
     if not yes:
-        confirm(f"Revoke key {key_id} for good?", "Nothing was revoked.")
+        confirm(f"Revoke key {key_id} permanently?", "Nothing was revoked.")
     run(ask(api, "DELETE", f"/keys/{key_id}"))
     if as_json:
         print_raw_json(msgspec.json.encode({"revoked": key_id}))

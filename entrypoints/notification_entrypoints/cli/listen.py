@@ -20,7 +20,8 @@ from rich.markup import escape
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.options import ID, examples
-from notification_entrypoints.cli.terminal import output, print_json, printable
+from notification_entrypoints.cli.tables import printable
+from notification_entrypoints.cli.terminal import output, print_json
 from notification_entrypoints.cli.verification import VerificationResult, Verifier
 from notification_entrypoints.cli.webhooks import event_types
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed

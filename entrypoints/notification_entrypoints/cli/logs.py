@@ -4,26 +4,23 @@ They are read page by page, and followed without a double or a gap.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 import click
 import msgspec
 from attrs import define, field, frozen
-from rich.console import Console
-from rich.text import Text
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.options import ID, examples, since_option, until_option
+from notification_entrypoints.cli.tables import Row, printable
 from notification_entrypoints.cli.terminal import (
-    json_option,
+    RowPrinter,
+    list_option,
     messages,
-    output,
     print_raw_json,
-    printable,
     run,
     show_table,
 )
@@ -34,8 +31,18 @@ OVERLAP = timedelta(seconds=5)
 
 _PAGE = 100
 _PAUSE_SECONDS = 1.0
-_COLUMNS = ("started_at", "event", "event_id", "attempt", "outcome", "status", "ms", "again_at")
-_COLOURS = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
+_OUTCOMES = ("succeeded", "failed", "interrupted")
+_COLUMNS = (
+    "started_at",
+    "outcome",
+    "http_code",
+    "error",
+    "duration_ms",
+    "attempt",
+    "event",
+    "event_id",
+    "next_attempt_at",
+)
 
 
 class _Response(msgspec.Struct):
@@ -63,25 +70,14 @@ class AttemptView(msgspec.Struct):
 
     @property
     def http_code(self) -> int | None:
-        """What was answered."""
+        """The status code of the response."""
         return self.response.http_code if self.response else None
 
     @property
-    def status(self) -> str:
-        """What was answered, or why there is no response."""
-        if self.response:
-            return str(self.response.http_code)
-        return self.error.code if self.error else ""
-
-    @property
     def why(self) -> str:
-        """Why it did not succeed, in words."""
-        return self.error.message if self.error else ""
-
-    @property
-    def milliseconds(self) -> str:
-        """How long it took, where that is known."""
-        return "" if self.duration_ms is None else f"{self.duration_ms:.0f}"
+        """Why it failed, unless the outcome or the status code is the whole reason."""
+        code = self.error.code if self.error else ""
+        return "" if code in {"http_status", "interrupted"} else code
 
     @property
     def written_at(self) -> datetime:
@@ -204,13 +200,15 @@ class WebhookLog:
     show_default=True,
     help="How many of the latest attempts.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--outcome", type=click.Choice(list(_COLOURS)), help="Only attempts that ended so.")
-@click.option("--event", metavar="TYPE", help="Only attempts to tell of such events.")
-@click.option("--http-code", type=click.IntRange(100, 999), help="Only attempts answered so.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Print new attempts as they are made, until Ctrl-C."
+)
+@click.option("--outcome", type=click.Choice(_OUTCOMES), help="Filter by outcome.")
+@click.option("--event", metavar="TYPE", help="Filter by event type.")
+@click.option("--http-code", type=click.IntRange(100, 999), help="Filter by status code.")
 @since_option
 @until_option
-@json_option
+@list_option
 @api_option
 def command(  # noqa: PLR0913 - one parameter an option
     *,
@@ -227,7 +225,7 @@ def command(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Show the latest attempts of a webhook, newest first; with --follow, oldest first.
 
-    With --json it is what the API answers, followed one object a line.
+    With --output json each attempt is printed as the API returns it, one object per line.
     """
     filters = Filters(outcome, event, http_code, since, until)
     if not follow:
@@ -240,9 +238,9 @@ def command(  # noqa: PLR0913 - one parameter an option
         return
     if until:
         raise click.UsageError("Give either --follow or --until.")
-    tell = _tell_programs if as_json else partial(_tell_people, output())
+    printer = None if as_json else RowPrinter(_COLUMNS, goes_on=True)
     with suppress(KeyboardInterrupt):
-        run(_follow(api, webhook_id, filters, limit, tell))
+        run(_follow(api, webhook_id, filters, limit, printer))
 
 
 async def _latest(api: Api, webhook_id: UUID, filters: Filters, limit: int) -> Sequence[Entry]:
@@ -251,14 +249,17 @@ async def _latest(api: Api, webhook_id: UUID, filters: Filters, limit: int) -> S
 
 
 async def _follow(
-    api: Api, webhook_id: UUID, filters: Filters, limit: int, tell: Callable[[Entry], None]
+    api: Api, webhook_id: UUID, filters: Filters, limit: int, printer: RowPrinter | None
 ) -> None:
     async with ApiClient(api) as client:
         log = WebhookLog(client, webhook_id, filters)
         entries, away = await log.begin(limit), False
         while True:
-            for entry in entries:
-                tell(entry)
+            if printer is None:
+                for entry in entries:
+                    click.echo(bytes(entry.json))
+            elif entries:
+                printer.print([_row(entry.attempt) for entry in entries])
             await asyncio.sleep(_PAUSE_SECONDS)
             try:
                 entries, away = await log.news(), False
@@ -268,34 +269,15 @@ async def _follow(
                 entries, away = (), True
 
 
-def _row(attempt: AttemptView) -> tuple[str, ...]:
+def _row(attempt: AttemptView) -> Row:
     return (
-        _milliseconds(attempt.started_at),
+        attempt.started_at,
+        attempt.outcome,
+        attempt.http_code,
+        attempt.why,
+        attempt.duration_ms,
+        attempt.attempt,
         attempt.event,
         attempt.event_id,
-        str(attempt.attempt),
-        attempt.outcome,
-        attempt.status,
-        attempt.milliseconds,
-        _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :],
+        attempt.next_attempt_at,
     )
-
-
-def _tell_people(console: Console, entry: Entry) -> None:
-    attempt = entry.attempt
-    again = _milliseconds(attempt.next_attempt_at or "")[len("2026-01-31T") :]
-    line = Text(_milliseconds(attempt.started_at) + "  ")
-    line.append(f"{attempt.outcome:<11}  ", style=_COLOURS.get(attempt.outcome, ""))
-    result = f"{attempt.status:<7}  {attempt.milliseconds:>5} ms" if attempt.milliseconds else ""
-    text = f"{result:<17}  {attempt.event}  {attempt.event_id}  attempt {attempt.attempt}"
-    line.append(printable(text + (f", again at {again}" if again else "")))
-    console.print(line)
-
-
-def _tell_programs(entry: Entry) -> None:
-    click.echo(bytes(entry.json))
-
-
-def _milliseconds(instant: str) -> str:
-    """Cut an instant of the API to what a line has room for."""
-    return instant[: len("2026-01-31T09:30:00.000")]

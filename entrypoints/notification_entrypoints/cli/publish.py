@@ -19,12 +19,12 @@ from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
 from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
     json_option,
     messages,
     output,
     print_json,
-    printable,
     run,
 )
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed

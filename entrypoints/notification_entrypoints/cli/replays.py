@@ -10,6 +10,7 @@ from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_
 from notification_entrypoints.cli.options import ID, examples, instant, until_option
 from notification_entrypoints.cli.terminal import (
     json_option,
+    list_option,
     output,
     print_raw_json,
     run,
@@ -50,7 +51,7 @@ class _Count(msgspec.Struct):
     required=True,
     metavar="TIME",
     callback=instant,
-    help="Only deliveries made at this time or later, or since so long ago (2h).",
+    help="Only deliveries created since then: a time, or a duration (2h).",
 )
 @until_option
 @click.option(
@@ -58,10 +59,10 @@ class _Count(msgspec.Struct):
     "states",
     type=click.Choice(_STATES),
     multiple=True,
-    help="Only deliveries in this state; give several (default: all that have not arrived).",
+    help="Only deliveries in this state; repeatable (default: all that were not delivered).",
 )
 @click.option("--dry-run", is_flag=True, help="Only count them.")
-@click.option("--detach", is_flag=True, help="Do not wait until it has ended.")
+@click.option("--detach", is_flag=True, help="Do not wait for its end.")
 @json_option
 @api_option
 def replay(  # noqa: PLR0913 - one parameter an option
@@ -75,7 +76,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     api: Api,
     as_json: bool,
 ) -> None:
-    """Deliver again what a webhook has missed, and wait until it is on its way.
+    """Replay what a webhook has missed, and wait until all of it is queued.
 
     It runs on by itself: Ctrl-C only stops the waiting, `replays cancel` stops the replay.
     """
@@ -85,26 +86,26 @@ def replay(  # noqa: PLR0913 - one parameter an option
     response = run(ask(api, "POST", path, draft))
     if not dry_run and not detach:
         where = f"{path}/{msgspec.json.decode(response, type=_Replay).replay_id}"
-        unfinished = f"It goes on; see how far it is at {where}."
+        unfinished = f"It continues; its progress is at {where}."
         response = ask_until_ended(api, where, response, unfinished)
     if as_json:
         print_raw_json(response)
     elif dry_run:
         counted = msgspec.json.decode(response, type=_Count)
         more = "" if counted.is_exact else " or more"
-        output().print(f"{counted.count:,}{more} deliveries would be made once more.")
+        output().print(f"{counted.count:,}{more} deliveries would be replayed.")
     else:
         _show_rows([msgspec.json.decode(response, type=_Replay)])
 
 
 @click.group("replays")
 def command() -> None:
-    """Show and cancel replays; `webhooks replay` begins one."""
+    """Show and cancel replays; `webhooks replay` starts one."""
 
 
 @command.command("list", epilog=examples("replays list WEBHOOK_ID"))
 @_webhook_id
-@json_option
+@list_option
 @api_option
 def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     """List the latest replays of a webhook, newest first."""
@@ -121,7 +122,7 @@ def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @json_option
 @api_option
 def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
-    """Show how far a replay is."""
+    """Show the progress of a replay."""
     response = run(ask(api, "GET", f"/webhooks/{webhook_id}/replays/{replay_id}"))
     if as_json:
         print_raw_json(response)
@@ -135,21 +136,21 @@ def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -
 @json_option
 @api_option
 def cancel_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
-    """Cancel a replay; what it has put on its way is sent."""
+    """Cancel a replay; what it has queued is sent."""
     run(ask(api, "DELETE", f"/webhooks/{webhook_id}/replays/{replay_id}"))
     if as_json:
         print_raw_json(msgspec.json.encode({"cancelled": replay_id}))
     else:
-        output().print(f"Replay {replay_id} makes nothing more.", markup=False)
+        output().print(f"Replay {replay_id} is cancelled.", markup=False)
 
 
 def _show_rows(replays: Sequence[_Replay]) -> None:
-    columns = ("replay_id", "state", "replayed", "done until", "since", "until", "of states")
+    columns = ("replay_id", "state", "replayed", "done_until", "since", "until", "states")
     rows = [
         (
             replay.replay_id,
             replay.state,
-            f"{replay.replayed:,}",
+            replay.replayed,
             replay.done_until,
             replay.since,
             replay.until,

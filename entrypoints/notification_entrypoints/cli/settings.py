@@ -7,7 +7,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.options import ID, examples
-from notification_entrypoints.cli.terminal import json_option, output, print_raw_json, run, table
+from notification_entrypoints.cli.terminal import list_option, print_raw_json, run, show_table
 
 _FORMS = ("hex", "base64", "pem", "whpk")
 
@@ -42,7 +42,7 @@ class _Settings(msgspec.Struct):
 @click.option(
     "--key", "form", type=click.Choice(_FORMS), help="Print only the key that signs now, like this."
 )
-@json_option
+@list_option
 @api_option
 def command(environment: UUID, form: str | None, api: Api, *, as_json: bool) -> None:
     """Show the public keys that an environment's requests are signed with.
@@ -59,7 +59,5 @@ def command(environment: UUID, form: str | None, api: Api, *, as_json: bool) -> 
     if form:
         click.echo(settings.public_verification_key.in_form(form).rstrip("\n"))
         return
-    rows = [
-        (key.status, key.id, key.whpk, key.expires_at or "") for key in settings.verification_keys
-    ]
-    output().print(table(("status", "id", "public key", "trust until"), rows))
+    rows = [(key.id, key.status, key.whpk, key.expires_at) for key in settings.verification_keys]
+    show_table(("id", "status", "whpk", "expires_at"), rows, "There are no keys.")

@@ -1,18 +1,20 @@
-"""``status``: does the system keep up, once or every second."""
+"""``status``: backlog, workers and throughput, once or every second."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
 import click
 import msgspec
 from rich.live import Live
+from rich.text import Text
 
 from notification_core.model.durations import format_duration
 from notification_entrypoints.cli.client import Api, ApiClient, ask, ops_option
 from notification_entrypoints.cli.options import examples
-from notification_entrypoints.cli.terminal import fields, json_option, output, print_json, run
+from notification_entrypoints.cli.tables import object_lines
+from notification_entrypoints.cli.terminal import json_option, output, print_json, run, style
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
 _PAUSE_SECONDS = 1.0
@@ -43,22 +45,22 @@ class _Status(msgspec.Struct):
 
 
 @click.command("status", epilog=examples("status", "status --watch", "status --json | jq .waiting"))
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until Ctrl-C.")
 @json_option
 @ops_option
 def command(ops: Api, *, watch: bool, as_json: bool) -> None:
-    """Show what waits, who works on it, and what was done in the last minute.
+    """Show the backlog, the workers, and the throughput of the last minute.
 
-    Counts stop at 100,000. With --json --watch it is an object a line.
+    Counts stop at 100,000. With --json --watch an object is printed every second.
     """
     if not watch:
         response = run(ask(ops, "GET", "/status"))
-        _tell_programs(response) if as_json else output().print(fields(_shown(response)))
+        _tell_programs(response) if as_json else output().print(_shown(response))
     elif as_json:
         _watch(ops, _tell_programs)
     else:
         with Live(console=output(), auto_refresh=False) as live:
-            _watch(ops, lambda response: live.update(fields(_shown(response)), refresh=True))
+            _watch(ops, lambda response: live.update(_shown(response), refresh=True))
 
 
 def _watch(ops: Api, tell: Callable[[bytes], None]) -> None:
@@ -80,21 +82,22 @@ def _tell_programs(response: bytes) -> None:
     print_json(msgspec.Raw(response))
 
 
-def _shown(response: bytes) -> Mapping[str, object]:
+def _shown(response: bytes) -> Text:
     status = msgspec.json.decode(response, type=_Status)
     done = status.last_minute
     more = "" if status.waiting_is_exact else " or more"
-    own = "this process is one" if status.dispatching else "this process only publishes"
-    oldest_due = "nothing is due"
+    own = "a dispatcher" if status.dispatching else "not a dispatcher"
+    oldest_due = "no overdue deliveries"
     if (seconds := status.oldest_due_seconds) is not None:
         oldest_due = f"{format_duration(timedelta(seconds=round(seconds, 1)))} ago"
-    return {
-        "waiting": f"{status.waiting:,}{more}, for {status.webhooks_waiting:,} webhooks",
-        "being sent": f"{status.claimed:,}",
-        "oldest due": oldest_due,
+    shown = {
+        "waiting": f"{status.waiting:,}{more}, of {status.webhooks_waiting:,} webhooks",
+        "claimed": f"{status.claimed:,}",
+        "oldest_due": oldest_due,
         "paused": f"{status.webhooks_paused:,} webhooks",
-        "workers": f"{len(status.workers)}, {own}",
-        "last minute": f"{done.rate(done.events)} events",
+        "workers": f"{len(status.workers)}; this process is {own}",
+        "last_minute": f"{done.rate(done.events)} events",
         "": f"{done.rate(done.succeeded)} attempts succeeded",
         " ": f"{done.rate(done.failed)} failed, {done.interrupted:,} interrupted",
     }
+    return Text("\n").join(object_lines(shown, style()))

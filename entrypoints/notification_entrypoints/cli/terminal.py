@@ -1,40 +1,99 @@
-"""What the commands show: tables, colours only on a terminal, JSON for programs."""
+"""How commands print: tables and objects for people, JSON and CSV for programs."""
 
 import asyncio
+import csv
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, tzinfo
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 import msgspec
-from rich import box
+from attrs import frozen
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from notification_entrypoints.cli.tables import Row, Rows, Style, object_lines, printable
 from notification_entrypoints.commands.exit_codes import CommandFailed
 from notification_entrypoints.config.databases import existing_up_defaults
 from notification_entrypoints.config.report import UnknownVariable, unknown_variables
 
-_PIPE_WIDTH = 160
+_CHOSEN = "notification_entrypoints.output"
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-"""The option of a command whose output a program could read."""
+
+class Form(StrEnum):
+    """How a command prints what it has found."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@frozen
+class _Chosen:
+    """What the options of the running command say about its output."""
+
+    form: Form = Form.TABLE
+    zone: tzinfo | None = None
+
+
+def _output_options(
+    *forms: Form,
+) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
+    """Return the decorator of a command that prints in one of these forms."""
+
+    def decorate(command: Callable[..., _Result]) -> Callable[..., _Result]:
+        @click.option(
+            "--output",
+            "-o",
+            "output_form",
+            type=click.Choice([form.value for form in forms]),
+            help="How to print it (default: table).",
+        )
+        @click.option("--json", "is_json", is_flag=True, help="The same as --output json.")
+        @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
+        @wraps(command)
+        def call(
+            *arguments: object, output_form: str | None, is_json: bool, utc: bool, **options: object
+        ) -> _Result:
+            if is_json and output_form not in {None, Form.JSON}:
+                raise click.UsageError("Give either --json or --output.")
+            chosen = _Chosen(
+                Form.JSON if is_json else Form(output_form or "table"), UTC if utc else None
+            )
+            click.get_current_context().meta[_CHOSEN] = chosen
+            return command(*arguments, as_json=chosen.form is Form.JSON, **options)
+
+        return call
+
+    return decorate
+
+
+json_option = _output_options(Form.TABLE, Form.JSON)
+"""The options of a command that prints an object; it is called with ``as_json``."""
+
+list_option = _output_options(Form.TABLE, Form.JSON, Form.CSV)
+"""The options of a command that prints a list, by :func:`show_table` or as JSON."""
+
+
+def _chosen() -> _Chosen:
+    context = click.get_current_context(silent=True)
+    chosen: _Chosen = context.meta.get(_CHOSEN, _Chosen()) if context else _Chosen()
+    return chosen
 
 
 def output() -> Console:
-    """Return the console of standard output; NO_COLOR and pipes get plain text."""
-    # Into a pipe there is no width to keep to, and a cut identifier would be of no use.
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
+    """Return the console of standard output, which never cuts; NO_COLOR and pipes get no colour."""
+    return Console(highlight=False, soft_wrap=True)
 
 
 def messages() -> Console:
@@ -42,34 +101,53 @@ def messages() -> Console:
     return Console(highlight=False, soft_wrap=True, stderr=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table of texts, which are shown as they are: they come from outside."""
-    shown = Table(
-        *columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
-    )
-    for row in rows:
-        shown.add_row(*(Text(printable(cell)) for cell in row))
-    return shown
+def style() -> Style:
+    """Return how values are shown: as wide as the terminal is, in the zone that was asked for.
+
+    COLUMNS says another width; without a terminal and without it, the width is not limited.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) else None
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    return Style(width, _chosen().zone)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], without: str) -> None:
-    """Show a table, or without any rows a sentence instead of it."""
-    if rows:
-        output().print(table(columns, rows))
+class RowPrinter:
+    """Prints rows as they come, all in one layout: a table, blocks, or CSV if that was asked for.
+
+    The values of a row are as the API gives them. With ``goes_on`` more rows follow the first.
+    """
+
+    def __init__(self, columns: Sequence[str], *, goes_on: bool = False) -> None:
+        self._rows = Rows(columns, style(), goes_on)
+        self._console = output()
+        self._csv = csv.writer(sys.stdout) if _chosen().form is Form.CSV else None
+        if self._csv:
+            self._csv.writerow(columns)
+
+    def print(self, rows: Sequence[Row]) -> None:
+        """Print the next rows."""
+        if self._csv:
+            self._csv.writerows(rows)
+            sys.stdout.flush()
+            return
+        for line in self._rows.lines(rows):
+            self._console.print(line)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Row], without: str) -> None:
+    """Show rows as a table, as blocks or as CSV; without any, a sentence for people."""
+    if rows or _chosen().form is Form.CSV:
+        RowPrinter(columns).print(rows)
     else:
         output().print(without, markup=False)
 
 
-def fields(values: Mapping[str, object]) -> Table:
-    """Return the fields of an object, one a row; what is inside of one is shown as JSON."""
-    shown = Table.grid(padding=(0, 2, 0, 0))
-    for name, value in values.items():
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            text = ", ".join(value)
-        else:
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        shown.add_row(Text(printable(name), style="bold"), Text(printable(text)))
-    return shown
+def show_object(values: Mapping[str, object]) -> None:
+    """Show the fields of an object, one a line; what is inside of one is indented."""
+    for line in object_lines(values, style()):
+        output().print(line)
 
 
 def print_json(value: object) -> None:
@@ -78,15 +156,10 @@ def print_json(value: object) -> None:
 
 
 def print_raw_json(text: bytes) -> None:
-    """Print JSON that came from elsewhere, laid out for reading."""
-    click.echo(msgspec.json.format(text, indent=2))
-
-
-def printable(text: str) -> str:
-    """Return a text without what a terminal would obey instead of show."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+    """Print JSON that came from elsewhere: one line, or one for each item of a list."""
+    is_list = text.lstrip().startswith(b"[")
+    for item in msgspec.json.decode(text, type=list[msgspec.Raw]) if is_list else [text]:
+        click.echo(msgspec.json.format(bytes(item), indent=-1))
 
 
 def note(unknown: Iterable[UnknownVariable]) -> None:
@@ -96,9 +169,9 @@ def note(unknown: Iterable[UnknownVariable]) -> None:
 
 
 def confirm(question: str, refused: str) -> None:
-    """Ask before what cannot be undone; raise :class:`CommandFailed` where the answer is no."""
+    """Ask before what cannot be undone; raise :class:`CommandFailed` if it is declined."""
     if not sys.stdin.isatty():
-        raise click.UsageError("There is nobody to ask here: give --yes.")
+        raise click.UsageError("Standard input is not a terminal: pass --yes to confirm.")
     if not click.confirm(question, err=True):
         raise CommandFailed(refused)
 

@@ -10,10 +10,9 @@ from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
-    output,
     print_raw_json,
     run,
-    table,
+    show_object,
 )
 
 
@@ -62,5 +61,5 @@ def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: 
         print_raw_json(response)
         return
     key = msgspec.json.decode(response, type=_Key)
-    row = key.status, key.id, key.whpk, key.not_before
-    output().print(table(("status", "id", "public key", "signs from"), [row]))
+    shown = {"id": key.id, "status": key.status, "whpk": key.whpk, "not_before": key.not_before}
+    show_object(shown)

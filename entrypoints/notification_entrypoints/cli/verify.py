@@ -21,7 +21,8 @@ from notification_core.model.public_keys import parse_public_key
 from notification_core.signing.signatures import SignatureForm
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.options import ID, examples
-from notification_entrypoints.cli.terminal import json_option, output, print_json, printable, run
+from notification_entrypoints.cli.tables import printable
+from notification_entrypoints.cli.terminal import json_option, output, print_json, run
 from notification_entrypoints.cli.verification import (
     Captured,
     Check,

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from notification_core.model.custom_headers import MASK
+from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.filters import filter_option, try_filter
 from notification_entrypoints.cli.logs import AttemptView
@@ -17,12 +18,13 @@ from notification_entrypoints.cli.retries import retry_options
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
-    fields,
     json_option,
+    list_option,
     output,
     print_raw_json,
     run,
-    table,
+    show_object,
+    show_table,
 )
 from notification_entrypoints.commands.exit_codes import CommandFailed
 
@@ -70,7 +72,7 @@ def _header(
 _environment = click.option("--environment", type=ID, required=True, help="Whose webhooks.")
 _webhook_id = click.argument("webhook_id", type=ID)
 _events = click.option(
-    "--event", "events", multiple=True, metavar="TYPE", help="An event type; give several."
+    "--event", "events", multiple=True, metavar="TYPE", help="An event type (repeatable)."
 )
 _headers = click.option(
     "--header",
@@ -78,7 +80,7 @@ _headers = click.option(
     multiple=True,
     callback=_header,
     metavar="'NAME: VALUE'",
-    help="A header to send with each request; give several.",
+    help="A header to send with each request (repeatable).",
 )
 _description = click.option("--description", help="What it is for.")
 
@@ -96,21 +98,22 @@ command.add_command(try_filter)
     "list",
     epilog=examples(
         "webhooks list --environment ID",
-        "webhooks list --environment ID --json | jq -r '.[].url'",
+        "webhooks list --environment ID --json | jq -r .url",
     ),
 )
 @_environment
-@json_option
+@list_option
 @api_option
 def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
     """List the webhooks of an environment, oldest first."""
     response = run(ask(api, "GET", f"/environments/{environment}/webhooks"))
     if as_json:
         print_raw_json(response)
-    elif webhooks := msgspec.json.decode(response, type=list[_Webhook]):
-        _show_rows(webhooks)
-    else:
-        output().print("This environment has no webhooks yet: make one with `webhooks create`.")
+        return
+    webhooks = msgspec.json.decode(response, type=list[_Webhook])
+    rows = [(w.webhook_id, w.name, w.method, w.url, _events_of(w), _state(w)) for w in webhooks]
+    without = "This environment has no webhooks yet: create one with `webhooks create`."
+    show_table(("webhook_id", "name", "method", "url", "events", "state"), rows, without)
 
 
 @command.command(
@@ -171,12 +174,8 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
 @json_option
 @api_option
 def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
-    """Show all that is known of a webhook; secret header values are masked."""
-    response = run(ask(api, "GET", f"/webhooks/{webhook_id}"))
-    if as_json:
-        print_raw_json(response)
-    else:
-        output().print(fields(msgspec.json.decode(response, type=_Fields)))
+    """Show a webhook with its latest attempts; secret header values are masked."""
+    _print(run(ask(api, "GET", f"/webhooks/{webhook_id}")), as_json=as_json)
 
 
 @command.command(
@@ -195,7 +194,11 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @_description
 @_headers
 @click.option(
-    "--remove-header", "removed", multiple=True, metavar="NAME", help="A header to send no more."
+    "--remove-header",
+    "removed",
+    multiple=True,
+    metavar="NAME",
+    help="A header to remove (repeatable).",
 )
 @filter_option(extra="; an empty one removes it.")
 @retry_options(extra="; an empty one goes back to the installation's")
@@ -294,10 +297,9 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
     if as_json:
         print_raw_json(response)
     else:
-        row = attempt.event_id, attempt.outcome, attempt.status, attempt.milliseconds
-        output().print(table(("event_id", "outcome", "status", "ms"), [row]))
+        print_attempt(msgspec.json.decode(response, type=_Fields))
     if attempt.outcome != "succeeded":
-        raise CommandFailed(attempt.why)
+        raise CommandFailed(attempt.error.message if attempt.error else "The test failed.")
 
 
 @command.command(
@@ -357,14 +359,9 @@ def _print(response: bytes, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
     else:
-        _show_rows([msgspec.json.decode(response, type=_Webhook)])
-
-
-def _show_rows(webhooks: list[_Webhook]) -> None:
-    rows = [
-        (w.webhook_id, w.name, f"{w.method} {w.url}", _events_of(w), _state(w)) for w in webhooks
-    ]
-    output().print(table(("webhook_id", "name", "sends to", "events", "state"), rows))
+        webhook = msgspec.json.decode(response, type=_Webhook)
+        state = {"state": _state(webhook), "events": _events_of(webhook)}
+        show_object(msgspec.json.decode(response, type=_Fields) | state)
 
 
 def _events_of(webhook: _Webhook) -> str:

@@ -1,10 +1,22 @@
 """What many tests of the command line begin with."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.entrypoints.fake_api import FakeApi, fake_api
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the commands print as on a host in UTC, into a pipe, wherever the tests run."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        patch.delenv("COLUMNS", raising=False)
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture

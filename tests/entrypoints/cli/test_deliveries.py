@@ -26,16 +26,49 @@ def test_deliveries_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     assert main(["deliveries", "list", WEBHOOK, "--state", "skipped"]) == 0
     said = capsys.readouterr().out
     assert ID in said
-    assert "skipped (the webhook was disabled)" in said
+    assert "skipped  webhook_disabled" in said
     assert api.requests[0].path.endswith("?limit=20&state=skipped")
     assert main(["deliveries", "list", WEBHOOK, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [DELIVERY]
+    assert json.loads(capsys.readouterr().out) == DELIVERY
 
 
-def test_a_delivery_is_shown_with_its_attempts(api: FakeApi, capsys: Output) -> None:
-    api.responds("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": [{"attempt": 1}]}))
+ATTEMPT = {
+    "attempt": 1,
+    "outcome": "failed",
+    "started_at": "2026-11-24T09:31:01.25Z",
+    "duration_ms": 12.5,
+    "error": {"code": "http_status", "message": "The receiver answered 500."},
+    "request": {"method": "post", "url": "https://example.com/hook", "headers": {"X-A": "***"}},
+    "response": {"http_code": 500, "headers": {"X-B": ["1", "2"]}, "body": '{"disk":"full"}'},
+}
+
+
+def test_a_delivery_is_shown_with_each_request_and_its_response(
+    api: FakeApi, capsys: Output
+) -> None:
+    cut = {"http_code": 500, "headers": {}, "body": "a\x1b[2J", "truncated": True}
+    unknown = {"attempt": 2, "outcome": "interrupted", "started_at": "2026-11-24T09:32:00Z"}
+    attempts = [ATTEMPT, unknown, ATTEMPT | {"attempt": 3, "response": cut}]
+    api.responds("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": attempts}))
     assert main(["deliveries", "show", ID]) == 0
-    assert '[{"attempt":1}]' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    first, second, third = said.split("\nAttempt ")[1:]
+    assert first == (
+        "1  failed  12.5 ms  2026-11-24 09:31:01.250 UTC\n"
+        "  Error     http_status: The receiver answered 500.\n"
+        "  Request   POST https://example.com/hook\n"
+        "    X-A: ***\n"
+        "  Response  500\n"
+        "    X-B: 1, 2\n"
+        "\n"
+        "    {\n"
+        '      "disk": "full"\n'
+        "    }\n"
+    )
+    assert second == "2  interrupted  2026-11-24 09:32:00.000 UTC\n"
+    assert "a\N{REPLACEMENT CHARACTER}[2J" in third
+    assert "the log keeps no more" in third
+    assert '[{"' not in said
 
 
 def test_a_retry_shows_the_new_delivery(api: FakeApi, capsys: Output) -> None:

@@ -37,7 +37,7 @@ def test_events_are_listed_with_how_their_deliveries_stand(api: FakeApi, capsys:
     api.responds("GET", LIST, (200, [SUMMARY, unwanted]))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
-    assert "2026-03-01T00:00:01.250  job-completed  job-7" in said
+    assert "job-7 job-completed 2026-03-01 00:00:01.250 UTC" in " ".join(said.split())
     assert "2 succeeded, 1 skipped" in said
     assert said.splitlines()[-1].split()[-1] == "none"
     assert "\x1b" not in said
@@ -47,7 +47,7 @@ def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Output)
     api.responds("GET", LIST, (200, [SUMMARY] * 100, next_page("b")), (200, [SUMMARY] * 100))
     filters = ["--event", "job-completed", "--since", "2026-03-01T00:00:00Z", "--limit", "150"]
     assert main(["events", "list", "--environment", ENVIRONMENT, *filters, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 150
+    assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 150
     first, second = (request.path for request in api.requests)
     assert "event=job-completed&since=2026-03-01T00:00:00Z" in first
     assert second.endswith("?limit=100&cursor=b")
@@ -73,8 +73,8 @@ def test_an_event_is_shown_with_all_of_its_deliveries(api: FakeApi, capsys: Outp
     assert main(["events", "show", "a/b ü", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
     assert "a/b ü" in said
-    assert "2026-03-01T00:00:02.500" in said
-    assert "skipped (the webhook was disabled)" in said
+    assert "2026-03-01 00:00:02.500 UTC" in said
+    assert "skipped  webhook_disabled" in said
     assert main(["events", "show", "a/b ü", "--environment", ENVIRONMENT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["deliveries"] == [skipped]
 
@@ -92,7 +92,7 @@ def test_no_more_deliveries_are_read_than_asked_for(api: FakeApi, capsys: Output
 def test_an_event_that_no_webhook_wanted_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", f"{LIST}/job-7", (200, SUMMARY | {"deliveries": []}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == 0
-    assert "No webhook wanted it" in capsys.readouterr().out
+    assert "No matching webhook" in capsys.readouterr().out
 
 
 def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Output) -> None:

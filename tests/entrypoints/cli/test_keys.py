@@ -63,7 +63,7 @@ def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Output) -> None:
         assert shown in said
     api.responds("GET", "/keys", (200, [KEY]))
     assert main(["keys", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [KEY]
+    assert json.loads(capsys.readouterr().out) == KEY
 
 
 def test_a_key_is_revoked_only_by_one_who_means_it(api: FakeApi, capsys: Output) -> None:

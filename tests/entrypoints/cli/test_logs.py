@@ -44,10 +44,10 @@ def test_attempts_are_shown_as_a_table(api: FakeApi, capsys: Output) -> None:
     rows = capsys.readouterr().out.splitlines()
     first = next(row for row in rows if " failed " in row)
     assert first.split() == [
-        "2026-03-01T00:00:00.000", "job-completed", "evt-1", "1", "failed", "500", "12",
-        "00:00:01.000",
+        "2026-03-01", "00:00:00.000", "UTC", "failed", "500", "12.5", "1", "job-completed",
+        "evt-1", "2026-03-01", "00:00:01.000", "UTC",
     ]  # fmt: skip
-    assert any(row.split()[-2:] == ["interrupted", "interrupted"] for row in rows)
+    assert any(" interrupted " in row for row in rows)
     assert api.requests[0].path.endswith("?limit=2")
 
 
@@ -72,13 +72,18 @@ def attempt(number: int, at: int = 0, **changes: object) -> dict[str, object]:
 
 def told(process: "subprocess.Popen[str]", count: int) -> list[int]:
     """Return the numbers of the next attempts that are told."""
-    return [int(line.partition("  evt-")[2].split()[0]) for line in lines(process, count)]
+    numbers: list[int] = []
+    while len(numbers) < count:
+        (line,) = lines(process, 1)
+        if " evt-" in line:
+            numbers.append(int(line.partition(" evt-")[2].split()[0]))
+    return numbers
 
 
 def test_programs_get_attempts_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", LOGS, (200, [ATTEMPT]))
     assert main(["logs", ID, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [ATTEMPT]
+    assert json.loads(capsys.readouterr().out) == ATTEMPT
 
 
 def test_an_empty_log_says_so(api: FakeApi, capsys: Output) -> None:
@@ -95,7 +100,8 @@ def test_more_attempts_than_a_page_holds_are_read_page_by_page(
     link = {"Link": f'</api{LOGS}?limit=100&cursor=abc>; rel="next"'}
     api.responds("GET", LOGS, (200, first, link), (200, second, link))
     assert main(["logs", ID, "--limit", "150", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == first + second[:50]
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == first + second[:50]
     assert [request.path.partition("?")[2] for request in api.requests] == [
         "limit=100",
         "limit=100&cursor=abc",

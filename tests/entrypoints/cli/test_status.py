@@ -43,8 +43,8 @@ def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
     ops.responds("GET", "/status", (200, STATUS))
     assert main(["status"]) == 0
     assert shown(capsys) == (
-        "waiting 1,234, for 2 webhooks being sent 3 oldest due 1m1s500ms ago "
-        "paused 4 webhooks workers 1, this process is one last minute 600 (10.0/s) events "
+        "waiting 1,234, of 2 webhooks claimed 3 oldest_due 1m1s500ms ago "
+        "paused 4 webhooks workers 1; this process is a dispatcher last_minute 600 (10.0/s) events "
         "590 (9.8/s) attempts succeeded 9 (0.1/s) failed, 1 interrupted"
     )
 
@@ -55,8 +55,8 @@ def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: 
     assert main(["status"]) == 0
     said = shown(capsys)
     assert "1,234 or more" in said
-    assert "nothing is due" in said
-    assert "only publishes" in said
+    assert "no overdue deliveries" in said
+    assert "not a dispatcher" in said
 
 
 def test_programs_get_what_the_server_answers(ops: FakeApi, capsys: Output) -> None:
@@ -112,4 +112,4 @@ def test_watching_goes_on_until_it_is_stopped_though_the_server_was_away(
     if arguments:
         assert [json.loads(line) for line in said.splitlines()][:2] == [STATUS, later]
     else:
-        assert "7, for 2 webhooks" in said
+        assert "7, of 2 webhooks" in said

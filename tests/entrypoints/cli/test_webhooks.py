@@ -34,7 +34,7 @@ def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     assert main(["webhooks", "list", "--environment", ENVIRONMENT]) == 0
     said = capsys.readouterr().out
     assert str(WEBHOOK["webhook_id"]) in said
-    assert "post https://example.com/hook" in said
+    assert "post    https://example.com/hook" in said
     assert "disabled (gone)" in said
     assert "job-completed, job-lost (unknown)" in " ".join(said.split())
     assert "\x1b" not in said
@@ -77,7 +77,7 @@ def test_a_refused_webhook_says_which_field_and_why(api: FakeApi, capsys: Output
 def test_programs_get_webhooks_as_the_api_tells_them(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", LIST, (200, [WEBHOOK]))
     assert main(["webhooks", "list", "--environment", ENVIRONMENT, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [WEBHOOK]
+    assert json.loads(capsys.readouterr().out) == WEBHOOK
 
 
 def test_an_environment_without_webhooks_is_told_how_to_get_one(
@@ -107,9 +107,9 @@ def test_a_header_without_a_colon_is_a_wrong_call(capsys: Output) -> None:
 def test_a_webhook_is_shown_field_by_field(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", ONE, (200, WEBHOOK | {"custom_headers": {"X-Token": "***"}}))
     assert main(["webhooks", "show", ID]) == 0
-    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["name", "Tickets"] in [[first, rest.strip()] for first, rest in lines]
-    assert ["custom_headers", '{"X-Token":"***"}'] in [[one, two.strip()] for one, two in lines]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["name", "Tickets"] in lines
+    assert ["X-Token", "***"] in lines
     assert main(["webhooks", "show", ID, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "Tickets"
 
@@ -211,7 +211,7 @@ def test_a_webhook_is_tried_out_and_its_response_shown(api: FakeApi, capsys: Out
     assert main(["webhooks", "test", ID, "--event", "job-completed"]) == 0
     assert json.loads(api.bodies()[0]) == {"event": "job-completed"}
     said = capsys.readouterr().out
-    assert all(each in said for each in ("test-019ab5c3", "succeeded", "204", "44"))
+    assert all(each in said for each in ("Attempt 1", "succeeded", "204", "43.5 ms"))
     assert main(["webhooks", "test", ID, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == ATTEMPT
 
@@ -259,7 +259,7 @@ def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Output
     assert ["job-completed", "A", "job", "is", "done."] in lines
     assert ["job-lost", "Deprecated.", "A", "job", "is", "lost."] in lines
     assert main(["events", "types", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == types
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == types
 
 
 KEY = {"id": "k1", "status": "active", "hex": "ab", "base64": "qw==", "pem": "-----\nx\n-----\n",
@@ -272,8 +272,8 @@ def test_the_keys_of_an_environment_are_shown(api: FakeApi, capsys: Output) -> N
     api.responds("GET", f"/environments/{ENVIRONMENT}/settings", (200, settings))
     assert main(["settings", "--environment", ENVIRONMENT]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["active", "k1", "whpk_qw=="] in rows
-    assert ["retiring", "k0", "whpk_qw==", "2026-12-24T18:00:00Z"] in rows
+    assert ["k1", "active", "whpk_qw=="] in rows
+    assert ["k0", "retiring", "whpk_qw==", "2026-12-24", "18:00:00.000", "UTC"] in rows
     assert main(["settings", "--environment", ENVIRONMENT, "--key", "pem"]) == 0
     assert capsys.readouterr().out == "-----\nx\n-----\n"
     assert main(["settings", "--environment", ENVIRONMENT, "--json"]) == 0
@@ -355,9 +355,9 @@ class TestFilters:
         arguments = ["webhooks", "try-filter", ID, "--filter", json.dumps(FILTER), "--limit", "2"]
         assert main(arguments) == 0
         assert json.loads(api.bodies()[0]) == {"filter": FILTER, "limit": 2}
-        said = " ".join(capsys.readouterr().out.split())
-        assert "job-8 job-completed yes" in said
-        assert "data.status" in said
-        assert "1 of 2 events match." in said
+        told = capsys.readouterr()
+        assert "job-8 job-completed yes" in " ".join(told.out.split())
+        assert "data.status" in told.out
+        assert told.err == "1 of 2 events match.\n"
         assert main([*arguments, "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == trial
