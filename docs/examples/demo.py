@@ -58,7 +58,7 @@ class Received(TypedDict):
     problem: str | None
     event: str | None
     event_id: str | None
-    answer: int
+    http_code: int
 
 
 class Attempt(TypedDict):
@@ -224,7 +224,7 @@ class Receiver:
         return Counter(
             str(each["event_id"])
             for each in list(self.received)
-            if each["verified"] and each["answer"] < HTTPStatus.MULTIPLE_CHOICES
+            if each["verified"] and each["http_code"] < HTTPStatus.MULTIPLE_CHOICES
         )
 
 
@@ -254,14 +254,14 @@ def step(text: str) -> None:
 
 def show_request(received: Received) -> None:
     """Show one request that the receiver got."""
-    said = received["problem"] or f"verified, answered {received['answer']}"
+    said = received["problem"] or f"verified, answered {received['http_code']}"
     mark, style = ("✓", "green") if received["verified"] else ("✗", "red")
     line = Text(f"  {mark} ", style).append(
         f"{received['event']}  {received['event_id']}  ", "default"
     )
     console.print(
         line.append(
-            said, "default" if received["answer"] < HTTPStatus.MULTIPLE_CHOICES else "yellow"
+            said, "default" if received["http_code"] < HTTPStatus.MULTIPLE_CHOICES else "yellow"
         )
     )
 
@@ -346,7 +346,9 @@ def second_run(stage: Stage, receiver: Receiver, server: Server, stack: ExitStac
     since = len(receiver.received)
     event_ids, file = many_events(stage.folder)
     step(f"Publishing {MANY:,} more; when a third has arrived, the server is killed with -9")
-    publish = stack.enter_context(stage.start("publish", str(file), "--environment", ENVIRONMENT))
+    publish = stack.enter_context(
+        stage.start("publish", "-q", str(file), "--environment", ENVIRONMENT)
+    )
     wait_for("a third to arrive", lambda: len(receiver.received) - since >= MANY // 3)
     server.kill()
     console.print(f"  Killed it after {len(receiver.received) - since:,} requests.")

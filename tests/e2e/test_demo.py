@@ -65,7 +65,7 @@ def processes_that_mention(folder: Path) -> Sequence[str]:
     return [line for line in lines if str(folder) in line]
 
 
-def received(event_id: str, delivery: str, attempt: int, answer: int = 204) -> dict[str, object]:
+def received(event_id: str, delivery: str, attempt: int, http_code: int = 204) -> dict[str, object]:
     return {
         "verified": True,
         "problem": None,
@@ -73,7 +73,7 @@ def received(event_id: str, delivery: str, attempt: int, answer: int = 204) -> d
         "event_id": event_id,
         "webhook-delivery": delivery,
         "webhook-attempt": str(attempt),
-        "answer": answer,
+        "http_code": http_code,
     }
 
 

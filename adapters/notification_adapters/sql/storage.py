@@ -156,7 +156,8 @@ async def check(database: Database, cipher: Cipher) -> None:
     await schema.check_secret(database, cipher)
 
 
-async def migrate(database: Database, cipher: Cipher) -> None:
-    """Bring the schema to this version's; done again it changes nothing."""
-    await schema.migrate(database)
+async def migrate(database: Database, cipher: Cipher) -> str | None:
+    """Bring the schema to this version's; return the one it had, None if it was empty."""
+    former = await schema.migrate(database)
     await schema.check_secret(database, cipher)
+    return former

@@ -40,15 +40,14 @@ async def open_storage(
         yield storage
 
 
-async def migrate(settings: Settings) -> None:
-    """Bring the schema at ``DB_URI`` up to this version; does nothing where it is."""
+async def migrate(settings: Settings) -> str | None:
+    """Bring the schema at ``DB_URI`` up to this version; return the one it had, None if empty."""
     cipher = await _cipher(settings)
     if file := file_of(settings.db.uri):
-        await migrate_sqlite(file, cipher)
-    else:
-        from notification_adapters.sql.postgres import migrate_postgres  # noqa: PLC0415 - the same
+        return await migrate_sqlite(file, cipher)
+    from notification_adapters.sql.postgres import migrate_postgres  # noqa: PLC0415 - the same
 
-        await migrate_postgres(server_of(settings), cipher)
+    return await migrate_postgres(server_of(settings), cipher)
 
 
 async def check_schema(settings: Settings) -> None:

@@ -240,16 +240,17 @@ async def patiently(
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
-    checked, key = _checked(url, DEFAULT_API), os.environ.get(_KEY, "").strip()
+    checked, key = checked_url(url, DEFAULT_API), os.environ.get(_KEY, "").strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise click.UsageError(f"What {_KEY} is set to is no key: it holds spaces or worse.")
     return Api(checked, key or None)
 
 
-def _checked(url: str, example: str) -> str:
+def checked_url(url: str, example: str) -> str:
+    """Return the URL of a server; raise :class:`click.BadParameter` for what is not one."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise click.BadParameter(f"{url!r} is no address of a server, like {example}.")
+        raise click.BadParameter(f"{url!r} is not the URL of a server, like {example}.")
     return url.rstrip("/")
 
 
@@ -269,7 +270,7 @@ ops_option = click.option(
     envvar="NOTIFICATION_OPS_URL",
     default=DEFAULT_OPS,
     show_default=True,
-    callback=lambda _, __, url: Api(_checked(url, DEFAULT_OPS), None, "ops server", "--ops"),
+    callback=lambda _, __, url: Api(checked_url(url, DEFAULT_OPS), None, "ops server", "--ops"),
     metavar="URL",
     help="Where the ops server is (NOTIFICATION_OPS_URL).",
 )

@@ -1,7 +1,8 @@
 """``events``: what a webhook can subscribe to, what was published, and what became of it."""
 
+from shlex import quote as quoted
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 import msgspec
@@ -12,12 +13,14 @@ from notification_entrypoints.cli.terminal import (
     asynchronous,
     json_option,
     list_option,
+    messages,
     output,
     print_raw_json,
     run,
     show_object,
     show_table,
 )
+from notification_entrypoints.commands.exit_codes import CommandFailed
 
 _PAGE = 100
 
@@ -26,6 +29,12 @@ class _EventType(msgspec.Struct):
     name: str
     description: str
     deprecated: bool = False
+    example: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Published(msgspec.Struct):
+    event_id: str
+    duplicate: bool
 
 
 class _Summary(msgspec.Struct):
@@ -57,7 +66,7 @@ _environment = click.option("--environment", type=ID, required=True, help="Whose
 
 @click.group("events")
 def command() -> None:
-    """Show what can happen, what was published, and what became of it."""
+    """List event types and published events, show an event's deliveries, publish an example."""
 
 
 @command.command(
@@ -184,3 +193,44 @@ async def show_event(
         rows.append((*ids, *state))
     columns = ("delivery_id", "webhook_id", "state", "reason", "attempt", "next_attempt_at")
     show_table(columns, rows, "No matching webhook: the event has no deliveries.")
+
+
+@command.command(
+    "trigger",
+    epilog=examples(
+        "events trigger job-completed --environment ID",
+        "events trigger pipeline-created --environment ID --event-id trial-1",
+    ),
+)
+@click.argument("event_type", metavar="TYPE")
+@_environment
+@click.option("--event-id", type=EVENT_ID, help="The event's id (default: a new one).")
+@json_option
+@api_option
+@asynchronous
+async def trigger(
+    event_type: str, environment: UUID, event_id: str | None, api: Api, *, as_json: bool
+) -> None:
+    """Publish the example of an event type, as the catalogue has it, to the webhooks for it."""
+    async with ApiClient(api) as client:
+        response = await client.request("GET", "/webhooks/events")
+        known = {e.name: e for e in msgspec.json.decode(response, type=list[_EventType])}
+        chosen = known.get(event_type)
+        if chosen is None or not isinstance(chosen.example, msgspec.Raw):
+            names = ", ".join(name for name, e in known.items() if e.example is not msgspec.UNSET)
+            problem = "is not an event type" if chosen is None else "has no example"
+            raise CommandFailed(f"{event_type!r} {problem}; those with an example are {names}.")
+        event = {"event_id": event_id or str(uuid4()), "event": event_type, "data": chosen.example}
+        path = f"/environments/{environment}/events"
+        response = await client.request("POST", path, msgspec.json.encode(event))
+    if as_json:
+        print_raw_json(response)
+        return
+    published = msgspec.json.decode(response, type=_Published)
+    outcome = "duplicate" if published.duplicate else "published"
+    show_table(("event_id", "outcome"), [(published.event_id, outcome)], "")
+    messages().print(
+        f"See its deliveries: notification-management events show {quoted(published.event_id)} "
+        f"--environment {environment}",
+        markup=False,
+    )

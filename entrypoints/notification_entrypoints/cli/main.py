@@ -36,7 +36,7 @@ _COMMANDS = {
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
     "webhooks": "Create, show, change and delete the webhooks of an environment.",
-    "events": "Show what can happen, what was published, and what became of it.",
+    "events": "List event types and events, show an event's deliveries, publish an example.",
     "logs": "Show what a webhook was sent, attempt by attempt.",
     "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
     "replays": "Show and cancel replays, which deliver again what a webhook has missed.",

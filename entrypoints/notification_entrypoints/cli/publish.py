@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -21,10 +22,10 @@ from notification_entrypoints.cli.client import Api, ApiClient, api_option, pati
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
-    json_option,
+    RowPrinter,
+    list_option,
     messages,
-    output,
-    print_json,
+    print_raw_json,
     run,
 )
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
@@ -76,6 +77,11 @@ class _Published(msgspec.Struct):
     duplicate: bool
     warnings: list[_Warning] = []
 
+    @property
+    def outcome(self) -> str:
+        """What became of it, in a word."""
+        return "duplicate" if self.duplicate else "published"
+
 
 class _Identified(msgspec.Struct):
     event_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -89,13 +95,13 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     "publish",
     epilog=examples(
         "publish events.jsonl --environment ID",
-        "publish --environment ID --event job-completed --data '{}'",
-        "publish --environment ID --event job-completed --data '{}' \\",
-        "  --ordering-key job-7",
+        "publish --environment ID --event job-status-changed --data \\",
+        """  '{"job_id": "c2f1", "pipeline_id": "7d0a", "status": "running"}' \\""",
+        "  --ordering-key 7d0a",
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--environment", type=ID, required=True, help="Where it happened.")
+@click.option("--environment", type=ID, required=True, help="The environment of the events.")
 @click.option("--event", "event_type", metavar="TYPE", help="Publish one event of this type …")
 @click.option("--data", metavar="JSON", help="… with this data …")
 @click.option("--ordering-key", metavar="KEY", help="… and this ordering key.")
@@ -105,9 +111,10 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="How long to try again while the API is away.",
+    help="How long to retry while the API is unavailable.",
 )
-@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Print the totals only.")
+@list_option
 @api_option
 def command(  # noqa: PLR0913 - one parameter an option
     *,
@@ -117,32 +124,33 @@ def command(  # noqa: PLR0913 - one parameter an option
     data: str | None,
     ordering_key: str | None,
     retry_for: float,
+    quiet: bool,
     api: Api,
     as_json: bool,
 ) -> None:
     """Publish the events of FILE (- for standard input), one JSON object a line.
 
-    Events go in batches of up to 500 and 8 MiB, each stored whole or not at all. An event
-    without event_id gets one here, before the first try, so that no retry publishes it twice.
+    Each event's id is printed with its outcome: published, or duplicate if an event of that id was
+    known already. Events go in batches of up to 500 and 8 MiB, each stored whole or not at all. An
+    event without event_id gets one here, before the first try, so that no retry publishes it twice.
     """
     lines, size = _source(file, event_type, data, ordering_key)
     with _progress(size) if file else nullcontext(lambda _events, _end: None) as tell:
-        publishing = _Publishing(environment, timedelta(seconds=retry_for), tell)
+        publishing = _Publishing(
+            environment,
+            timedelta(seconds=retry_for),
+            tell,
+            None if quiet or as_json else RowPrinter(("event_id", "outcome"), goes_on=True),
+            prints_json=as_json and not quiet,
+        )
         try:
             run(publishing.publish(api, lines))
         except KeyboardInterrupt as error:
-            sentence = f"Interrupted; {publishing.events:,} events are published."
-            raise CommandFailed(sentence) from error
-    if as_json:
-        print_json({"events": publishing.events, "duplicates": publishing.duplicates})
-    else:
-        events = "1 event is" if publishing.events == 1 else f"{publishing.events:,} events are"
-        duplicates = (
-            f", {publishing.duplicates:,} of them known before" if publishing.duplicates else ""
-        )
-        output().print(f"{events} published{duplicates}.")
-        if publishing.warnings > _MAX_NAMED:
-            output().print(f"There were {publishing.warnings - _MAX_NAMED:,} more warnings.")
+            new = publishing.events - publishing.duplicates
+            raise CommandFailed(f"Interrupted; {new:,} published.") from error
+    messages().print(publishing.totals)
+    if publishing.warnings > _MAX_NAMED:
+        messages().print(f"There were {publishing.warnings - _MAX_NAMED:,} more warnings.")
 
 
 def _source(
@@ -181,9 +189,17 @@ class _Publishing:
     environment: UUID
     patience: timedelta
     tell: Callable[[int, int], None]
+    printer: RowPrinter | None
+    prints_json: bool
     events: int = 0
     duplicates: int = 0
     warnings: int = 0
+
+    @property
+    def totals(self) -> str:
+        """How many events were published, and how many of them were known."""
+        duplicates = "1 duplicate" if self.duplicates == 1 else f"{self.duplicates:,} duplicates"
+        return f"{self.events - self.duplicates:,} published, {duplicates}."
 
     async def publish(self, api: Api, lines: Iterator[Line]) -> None:
         async with ApiClient(api) as client:
@@ -197,7 +213,7 @@ class _Publishing:
                 lambda: client.request("POST", path, body),
                 self.patience,
                 lambda error: messages().print(
-                    f"Trying again: {printable(str(error))}", style="yellow", markup=False
+                    f"Retrying: {printable(str(error))}", style="yellow", markup=False
                 ),
             )
         except ApiRefused as error:
@@ -209,6 +225,10 @@ class _Publishing:
             published = _PUBLISHED.decode(response)
             self.events += len(published)
             self.duplicates += sum(event.duplicate for event in published)
+            if self.prints_json:
+                print_raw_json(response)
+            if self.printer:
+                self.printer.print([(event.event_id, event.outcome) for event in published])
             self._warn(batch, published)
             self.tell(self.events, batch.lines[-1].end)
             return
@@ -240,7 +260,7 @@ class _Publishing:
         return "\n  ".join([refused, *(named or [str(error)]), self._so_far()])
 
     def _so_far(self) -> str:
-        return f"{self.events:,} events were published before."
+        return f"Before that: {self.totals}"
 
 
 def _place(batch: Batch, field: str) -> str:
@@ -254,8 +274,11 @@ def _place(batch: Batch, field: str) -> str:
 
 @contextmanager
 def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
-    """Show how far it is: a bar on a terminal, counts elsewhere."""
+    """Show the progress unless the rows are on a terminal: a bar on one, else counts."""
     console = messages()
+    if sys.stdout.isatty():
+        yield lambda _events, _end: None  # The rows themselves show it.
+        return
     if not console.is_terminal:
         yield lambda events, _: console.print(
             "1 event published" if events == 1 else f"{events:,} events published"

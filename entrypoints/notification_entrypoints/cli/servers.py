@@ -80,4 +80,4 @@ def migrate(*, check: bool, sql: bool) -> None:
         maintenance.check_schema(os.environ)
         click.echo("The schema fits this version.")
     else:
-        maintenance.migrate(os.environ)
+        click.echo(maintenance.migrate(os.environ))

@@ -85,6 +85,20 @@ list_option = _output_options(Form.TABLE, Form.JSON, Form.CSV)
 """The options of a command that prints a list, by :func:`show_table` or as JSON."""
 
 
+def _choose_zone(context: click.Context, _option: click.Parameter, utc: bool) -> None:  # noqa: FBT001 - click's signature
+    context.meta[_CHOSEN] = _Chosen(zone=UTC if utc else None)
+
+
+utc_option = click.option(
+    "--utc",
+    is_flag=True,
+    expose_value=False,
+    callback=_choose_zone,
+    help="Show times in UTC, not in the local time zone.",
+)
+"""The option of a command that has no other form of output, and prints times."""
+
+
 def _chosen() -> _Chosen:
     context = click.get_current_context(silent=True)
     chosen: _Chosen = context.meta.get(_CHOSEN, _Chosen()) if context else _Chosen()
@@ -133,7 +147,10 @@ class RowPrinter:
             sys.stdout.flush()
             return
         for line in self._rows.lines(rows):
-            self._console.print(line)
+            if self._console.is_terminal:
+                self._console.print(line)
+            else:
+                click.echo(line.plain)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], without: str) -> None:

@@ -96,7 +96,7 @@ class Verifier:
         """Return what a request turns out to be."""
         envelope = envelope_of(body)
         if envelope is None:
-            return VerificationResult(problem="the body is no event of this system")
+            return VerificationResult(problem="the body is not an event of this system")
         if self.environment_id not in {None, envelope.environment_id}:
             return VerificationResult(envelope, f"it is of environment {envelope.environment_id}")
         try:

@@ -124,8 +124,8 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
         "  --event job-completed --event pipeline-completed --header 'X-Tenant: north'",
         "webhooks create --environment ID --url https://example.com/hook \\",
         "  --filter @failed.json",
-        "webhooks create --environment ID --url https://example.com/hook --timeout 5s \\",
-        '  --retry \'{"max_retries": 8, "interval": "10s", "backoff": 4}\'',
+        "webhooks create --environment ID --url https://example.com/hook \\",
+        '  --timeout 5s --retry \'{"max_retries": 8, "interval": "10s", "backoff": 4}\'',
     ),
 )
 @_environment

@@ -12,6 +12,7 @@ from typing import Final
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.kafka.message_reader import MessageReader
+from notification_adapters.sql.migrations import schema
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.reencryption import Reencryption
 from notification_core.ingest.dead_letters import DeadLetterReplay
@@ -28,9 +29,17 @@ from notification_entrypoints.observability.metrics import Metrics
 _NO_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def migrate(environ: Mapping[str, str]) -> None:
-    """Bring the schema up to this version; others that do so meanwhile are waited for."""
-    asyncio.run(storage.migrate(load_settings(environ)))
+def migrate(environ: Mapping[str, str]) -> str:
+    """Bring the schema up to this version, and return what was done; others that do so wait."""
+    settings = load_settings(environ)
+    former = asyncio.run(storage.migrate(settings))
+    place = storage.place_of(settings)
+    if former is None:
+        return f"Created the schema, version {schema.VERSION}, at {place}."
+    if former < schema.VERSION:
+        return f"Migrated the schema at {place} from version {former} to {schema.VERSION}."
+    newer = "" if former == schema.VERSION else f", newer than this program's {schema.VERSION}"
+    return f"Nothing to do: the schema at {place} is version {former}{newer}."
 
 
 def check_schema(environ: Mapping[str, str]) -> None:

@@ -105,7 +105,9 @@ def _migrate_step_by_step(
     assert main(["migrate", "--check"]) == Exit.FAILED
     assert "notification-management migrate" in capsys.readouterr().err
     assert main(["migrate"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("Created the schema, version ")
     assert main(["migrate"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("Nothing to do: the schema at ")
     assert main(["migrate", "--check"]) == Exit.OK
     assert "fits" in capsys.readouterr().out
     assert main(["migrate", "--sql"]) == Exit.OK

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi
@@ -99,3 +101,35 @@ def test_an_event_that_is_none_is_not_found(api: FakeApi, capsys: Output) -> Non
     api.responds("GET", f"{LIST}/job-7", (404, {"message": "There is no such event."}))
     assert main(["events", "show", "job-7", "--environment", ENVIRONMENT]) == Exit.NOT_FOUND
     assert capsys.readouterr().err == "Error: There is no such event.\n"
+
+
+EXAMPLE = {"job_id": "7", "parts": [1, 2.5]}
+TYPES = [
+    {"name": "job-created", "description": "…", "example": EXAMPLE},
+    {"name": "job-lost", "description": "…"},
+]
+
+
+def test_the_example_of_a_type_is_published(api: FakeApi, capsys: Output) -> None:
+    api.responds("GET", "/webhooks/events", (200, TYPES))
+    api.responds("POST", LIST, (202, {"event_id": "trial 1", "duplicate": False}))
+    arguments = ["events", "trigger", "job-created", "--environment", ENVIRONMENT]
+    assert main([*arguments, "--event-id", "trial 1"]) == 0
+    sent = json.loads(api.bodies()[0])
+    assert sent == {"event_id": "trial 1", "event": "job-created", "data": EXAMPLE}
+    told = capsys.readouterr()
+    assert "trial 1   published" in told.out
+    assert f"events show 'trial 1' --environment {ENVIRONMENT}" in told.err
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"event_id": "trial 1", "duplicate": False}
+    assert json.loads(api.bodies()[1])["event_id"] != "trial 1"
+
+
+@pytest.mark.parametrize("name", ["job-lost", "nonsense"])
+def test_a_type_without_an_example_cannot_be_triggered(
+    api: FakeApi, capsys: Output, name: str
+) -> None:
+    api.responds("GET", "/webhooks/events", (200, TYPES))
+    assert main(["events", "trigger", name, "--environment", ENVIRONMENT]) == Exit.FAILED
+    assert "those with an example are job-created" in capsys.readouterr().err
+    assert api.bodies() == []

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -76,6 +77,13 @@ class Listener:
         assert self.process.stdout
         return self.process.stdout.readline()
 
+    def block(self) -> list[str]:
+        """Return the lines of the next request, which end at its second empty line."""
+        lines: list[str] = []
+        while lines.count("") < 2:
+            lines.append(self.line().rstrip("\n"))
+        return lines
+
     def send(self, body: bytes, headers: Mapping[str, str]) -> int:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("POST", "/", body, dict(headers))
@@ -114,7 +122,9 @@ def test_a_signed_request_is_verified_by_both_schemes_and_told(api: FakeApi) -> 
     with listening(api, "--json") as listener:
         body, headers = signed(EVENT, attempt=2)
         assert listener.send(body, headers) == 204
-        assert json.loads(listener.line()) == {
+        told = json.loads(listener.line())
+        assert ["webhook-attempt", "2"] in told.pop("headers")
+        assert told == {
             "verified": True,
             "problem": None,
             "event": "job-completed",
@@ -123,19 +133,87 @@ def test_a_signed_request_is_verified_by_both_schemes_and_told(api: FakeApi) -> 
             "webhook-delivery": DELIVERY,
             "webhook-attempt": "2",
             "sha256": hashlib.sha256(body).hexdigest(),
-            "answer": 204,
+            "http_code": 204,
+            "method": "POST",
+            "body": body.decode(),
         }
 
 
-def test_people_get_a_line_for_each_request(api: FakeApi) -> None:
+def test_people_get_each_request_with_the_headers_that_matter_and_its_body(api: FakeApi) -> None:
     with listening(api) as listener:
         body, headers = signed(EVENT, attempt=2)
-        listener.send(body, headers)
-        assert listener.line() == "✓ job-completed attempt 2  evt-1, answered 204\n"
+        listener.send(body, headers | {"X-Tenant": "north"})
+        first, *rest = listener.block()
+        assert first.startswith("✓ ")
+        assert first.endswith("  job-completed  evt-1  attempt 2  → 204")
+        assert rest[0] == "  POST /"
+        assert "    webhook-id: msg_evt-1" in rest
+        assert "    X-Tenant: north" in rest
+        assert '    "data": {' in [line[2:] for line in rest]
+        assert not [line for line in rest if "Signature" in line or "Host" in line]
         listener.send(body + b" ", headers)
-        said = listener.line()
-        assert said.startswith("✗ job-completed attempt 2: ")
-        assert "signature" in said.lower()
+        first, problem, *_ = listener.block()
+        assert first.startswith("✗ ")
+        assert "signature" in problem.lower()
+
+
+def test_a_request_is_printed_as_it_came_on_request(api: FakeApi) -> None:
+    with listening(api, "--raw") as listener:
+        body, headers = signed(EVENT)
+        listener.send(body, headers)
+        shown = listener.block()
+        assert body.decode() in shown
+        assert [line for line in shown if "X-3dverse-Signature: " in line]
+
+
+def test_a_response_that_refuses_is_not_marked_as_good(api: FakeApi) -> None:
+    with listening(api, "--answer", "500") as listener:
+        listener.send(*signed(EVENT))
+        first, *_ = listener.block()
+        assert first.startswith("✗ ")
+        assert first.endswith("→ 500")
+
+
+def test_what_is_printed_for_programs_can_be_verified_later(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening(api, "--json") as listener:
+        listener.send(*signed(EVENT))
+        captured = tmp_path / "request.json"
+        captured.write_text(listener.line())
+    assert main(["verify", str(captured), "--api", api.url]) == 0
+    capsys.readouterr()
+
+
+def test_requests_are_forwarded_and_the_service_responds(api: FakeApi) -> None:
+    with fake_api() as service:
+        service.responds("POST", "/hooks", (418, {"error": "teapot"}, {"X-Back": "yes"}))
+        with listening(api, "--json", "--forward-to", f"{service.url}/hooks") as listener:
+            body, headers = signed(EVENT)
+            connection = HTTPConnection("127.0.0.1", listener.port, timeout=10)
+            connection.request("POST", "/", body, headers)
+            response = connection.getresponse()
+            assert (response.status, response.getheader("X-Back")) == (418, "yes")
+            assert json.loads(response.read()) == {"error": "teapot"}
+            connection.close()
+            told = json.loads(listener.line())
+    assert (told["verified"], told["http_code"]) == (True, 418)
+    assert service.bodies() == [body]
+
+
+def test_a_service_that_does_not_respond_is_a_bad_gateway(api: FakeApi) -> None:
+    nowhere = "http://127.0.0.1:9/hooks"
+    with listening(api, "--forward-to", nowhere) as listener:
+        assert listener.send(*signed(EVENT)) == 502
+        first, problem, *_ = listener.block()
+    assert first.startswith("✗ ")
+    assert f"{nowhere} does not respond" in problem
+
+
+def test_a_script_and_a_service_cannot_both_respond(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", "--forward-to", "http://localhost:1/", "--answer", "204"]) == Exit.USAGE
+    assert main(["listen", "--forward-to", "localhost"]) == Exit.USAGE
+    assert "http://localhost:3000/webhooks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -164,9 +242,9 @@ def test_one_scheme_is_enough_where_requests_are_signed_by_one(api: FakeApi) -> 
         body, headers = signed(EVENT)
         del headers["webhook-signature"]
         listener.send(body, headers)
-        assert listener.line().startswith("✓ job-completed")
+        assert listener.block()[0].startswith("✓ ")
         listener.send(body + b" ", headers)
-        assert listener.line().startswith("✗ job-completed")
+        assert listener.block()[0].startswith("✗ ")
 
 
 def test_both_schemes_must_hold_where_requests_are_signed_by_both(api: FakeApi) -> None:
@@ -174,20 +252,22 @@ def test_both_schemes_must_hold_where_requests_are_signed_by_both(api: FakeApi) 
         body, headers = signed(EVENT)
         del headers["webhook-signature"]
         listener.send(body, headers)
-        assert "webhook-signature is missing" in listener.line()
+        assert "webhook-signature is missing" in listener.block()[1]
 
 
 def test_what_is_no_event_is_told_as_such(api: FakeApi) -> None:
     with listening(api) as listener:
         listener.send(b"hello", {})
-        assert listener.line() == "✗ a request: the body is no event of this system\n"
+        assert listener.block()[1] == "  the body is not an event of this system"
 
 
 def test_what_a_stranger_sends_cannot_steer_the_terminal(api: FakeApi) -> None:
     with listening(api) as listener:
         body, headers = signed(evolve(EVENT, event_id="\x1b[2J[red]"))
         listener.send(body, headers)
-        assert listener.line() == "✓ job-completed attempt 1  �[2J[red], answered 204\n"
+        shown = "\n".join(listener.block())
+        assert "job-completed  �[2J[red]  attempt 1" in shown
+        assert "\x1b" not in shown
 
 
 def test_the_responses_follow_the_script_and_the_last_one_repeats(api: FakeApi) -> None:

@@ -14,6 +14,7 @@ from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli.main import main, program
 from notification_entrypoints.commands import api, consumer
 from notification_entrypoints.commands.exit_codes import Exit
+from tests.support.output import Output
 
 ELSEWHERE = {
     "aiokafka",
@@ -105,10 +106,18 @@ def test_how_many_are_to_serve_is_bounded(count: str, capsys: pytest.CaptureFixt
     assert "--workers" in capsys.readouterr().err
 
 
-def test_migrate_is_given_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrate_is_given_the_environment_and_says_what_it_did(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(notification_entrypoints.commands.maintenance, "migrate", calls.append)
+
+    def migrate(environ: object) -> str:
+        calls.append(environ)
+        return "Created."
+
+    monkeypatch.setattr(notification_entrypoints.commands.maintenance, "migrate", migrate)
     assert main(["migrate"]) == 0
+    assert capsys.readouterr().out == "Created.\n"
     assert calls == [os.environ]
 
 

@@ -45,7 +45,13 @@ def test_lines_are_published_in_their_order_and_as_they_are(
     api.responds("POST", PATH, published(2))
     assert publish(api, lines(tmp_path, LINE, b"", b"  ", spaced)) == 0
     assert api.bodies() == [b"[" + LINE + b"," + spaced + b"]"]
-    assert capsys.readouterr().out == "2 events are published.\n"
+    output = capsys.readouterr()
+    assert [line.split() for line in output.out.splitlines()] == [
+        ["event_id", "outcome"],
+        ["evt-0", "published"],
+        ["evt-1", "published"],
+    ]
+    assert output.err.endswith("2 published, 0 duplicates.\n")
 
 
 def test_events_go_in_batches_of_500(
@@ -55,7 +61,9 @@ def test_events_go_in_batches_of_500(
     assert publish(api, lines(tmp_path, *[LINE] * 1_001)) == 0
     assert [len(json.loads(body)) for body in api.bodies()] == [500, 500, 1]
     output = capsys.readouterr()
-    assert output.out == "1,001 events are published, 1 of them known before.\n"
+    assert len(output.out.splitlines()) == 1_002
+    assert output.out.splitlines()[-1].split() == ["evt-0", "duplicate"]
+    assert output.err.endswith("1,000 published, 1 duplicate.\n")
     assert "500 events published\n1,000 events published\n" in output.err
 
 
@@ -88,7 +96,9 @@ def test_a_single_event_is_published_by_options(
     api.responds("POST", PATH, published(1))
     assert publish(api, "--event", "job-created", "--data", '{ "a": 1 }') == 0
     assert b'"event":"job-created","data":{ "a": 1 }}]' in api.bodies()[0]
-    assert capsys.readouterr().out == "1 event is published.\n"
+    output = capsys.readouterr()
+    assert "evt-0" in output.out
+    assert output.err == "1 published, 0 duplicates.\n"
 
 
 def test_a_refused_batch_is_named_by_the_lines_of_the_file(
@@ -104,7 +114,7 @@ def test_a_refused_batch_is_named_by_the_lines_of_the_file(
         "Error: Lines 1 to 5 are refused.\n"
         "  line 3, event: There is no event type 'x'.\n"
         "  line 5: This is not JSON.\n"
-        "  0 events were published before.\n"
+        "  Before that: 0 published, 0 duplicates.\n"
     )
 
 
@@ -142,7 +152,7 @@ def test_an_api_that_stays_away_is_said_in_a_sentence_with_the_way_out(
     said = capsys.readouterr().err
     assert f"The API at {url} cannot be reached" in said
     assert "`notification-management up`" in said
-    assert "0 events were published before" in said
+    assert "Before that: 0 published" in said
     assert "Traceback" not in said
 
 
@@ -172,18 +182,18 @@ def test_a_publisher_that_is_stopped_says_how_far_it_came(
     script = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     file = lines(tmp_path, *[LINE] * 600)
     with subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-        [*shell, sys.executable, "-c", script, "publish", "--environment", ENVIRONMENT, file],
+        [*shell, sys.executable, "-c", script, "publish", "-q", "--environment", ENVIRONMENT, file],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"NOTIFICATION_API_URL": api.url},
     ) as process:
         assert process.stderr
-        while "Trying again" not in process.stderr.readline():
+        while "Retrying" not in process.stderr.readline():
             assert process.poll() is None
         process.terminate()
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == Exit.INTERRUPTED
-    assert said.splitlines()[-1] == "Error: Interrupted; 500 events are published."
+    assert said.splitlines()[-1] == "Error: Interrupted; 500 published."
 
 
 def test_the_key_is_sent_and_never_shown(
@@ -219,9 +229,20 @@ def test_a_wrong_call_is_a_usage_error(
     assert "Usage: notification-management publish" in capsys.readouterr().err
 
 
-def test_programs_get_the_counts(
+def test_programs_get_each_event_as_the_api_returns_it(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api.responds("POST", PATH, published(1, duplicate=True))
     assert publish(api, lines(tmp_path, LINE), "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"events": 1, "duplicates": 1}
+    assert json.loads(capsys.readouterr().out) == {"event_id": "evt-0", "duplicate": True}
+
+
+def test_totals_alone_are_printed_on_request(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form in ([], ["--json"]):
+        api.responds("POST", PATH, published(1))
+        assert publish(api, lines(tmp_path, LINE), "--quiet", *form) == 0
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.endswith("1 published, 0 duplicates.\n")

@@ -28,8 +28,8 @@ _CANARY_PLACE = ("instance", "canary", "", "1")
 _version = sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String))
 
 
-async def migrate(database: Database) -> None:
-    """Bring a database, which may be empty, to this version's schema.
+async def migrate(database: Database) -> str | None:
+    """Bring a database to this version's schema; return the one it had, None if it was empty.
 
     It is one transaction; done again, it does nothing. Raises :class:`StorageUnusable` where the
     database holds tables of another program under our names, and :class:`IncompatibleSchema`
@@ -46,6 +46,7 @@ async def migrate(database: Database) -> None:
             await connection.run_sync(upgrading.upgrade)
         else:
             await _check_compatible(connection, current)
+    return current
 
 
 async def migration_sql(database: Database) -> str:

@@ -47,15 +47,15 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
             yield storage
 
 
-async def migrate_postgres(server: Server, cipher: Cipher) -> None:
+async def migrate_postgres(server: Server, cipher: Cipher) -> str | None:
     """Bring a database's schema, which may be empty, to this version's.
 
-    Done again it changes nothing; others that migrate meanwhile wait. Raises as
+    Returns the schema that it had, None if it was empty; others that migrate wait. Raises as
     :func:`open_postgres` does.
     """
     patient = evolve(server, response_seconds=None)  # an index of a large table takes its time
     async with open_postgres_database(patient) as database:
-        await migrate(database, cipher)
+        return await migrate(database, cipher)
 
 
 def open_postgres_database(server: Server) -> AbstractAsyncContextManager[PostgresDatabase]:

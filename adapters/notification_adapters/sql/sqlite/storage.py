@@ -37,13 +37,13 @@ async def open_sqlite(
             yield storage
 
 
-async def migrate_sqlite(path: Path, cipher: Cipher) -> None:
+async def migrate_sqlite(path: Path, cipher: Cipher) -> str | None:
     """Make an SQLite file where there is none, and bring its schema to this version's.
 
-    Done again it changes nothing. Raises as :func:`open_sqlite` does.
+    Returns the schema that it had, None if it was empty. Raises as :func:`open_sqlite` does.
     """
     async with open_sqlite_database(path, SystemClock(), create=True) as database:
-        await migrate(database, cipher)
+        return await migrate(database, cipher)
 
 
 @asynccontextmanager
