@@ -57,7 +57,8 @@ class StoredWebhook:
 class StoredDelivery:
     """A delivery in storage; ``held`` where a worker has it, ``reason`` where it has one.
 
-    ``origin`` says why it was made where it was not because its event arrived.
+    ``origin`` says why it was made where it was not because its event arrived. One that is
+    delivered in order has an ``ordering_key``, and a ``position`` among those of its webhook.
     """
 
     delivery_id: str
@@ -69,6 +70,8 @@ class StoredDelivery:
     held: bool = False
     reason: str | None = None
     origin: str | None = None
+    ordering_key: str | None = None
+    position: int = 0
 
 
 @frozen

@@ -260,7 +260,7 @@ def _timely(seen: Seen, attempt: StoredAttempt) -> bool:
 
 
 # O: attempts are numbered without gaps, one ends before the next one begins, and none begins once
-# its webhook is gone.
+# its webhook is gone. K: of one ordering key, the same holds of deliveries.
 
 
 def misordered(run: Run) -> Iterator[str]:
@@ -279,6 +279,7 @@ def misordered(run: Run) -> Iterator[str]:
         numbers = [one.attempt for one in came]
         if numbers != sorted(numbers):
             yield f"delivery {delivery_id} came in the order {numbers}"
+    yield from _overtaking(run)
 
 
 def _overlapping(attempts: Sequence[StoredAttempt]) -> Iterator[str]:
@@ -288,6 +289,37 @@ def _overlapping(attempts: Sequence[StoredAttempt]) -> Iterator[str]:
                 f"attempt {following.number} of delivery {one.delivery_id} "
                 f"began before attempt {one.number} had ended"
             )
+
+
+def _overtaking(run: Run) -> Iterator[str]:
+    """Yield what came although one before it in its line had not ended.
+
+    An interrupted attempt does not count: a process that hung may send its request at any time.
+    """
+    in_line = (one for one in run.history.stored.deliveries if one.ordering_key is not None)
+    lines = _grouped(in_line, lambda one: (one.webhook_id, one.ordering_key))
+    for (_, ordering_key), line in lines.items():
+        ended: datetime | None = None
+        for delivery in sorted(line, key=lambda one: one.position):
+            attempts = [
+                one
+                for one in run.attempts.get(delivery.delivery_id, ())
+                if one.outcome != "interrupted"
+            ]
+            numbers = {one.number for one in attempts}
+            came = [
+                one.received_at
+                for one in run.seen.get(delivery.delivery_id, ())
+                if one.attempt in numbers
+            ]
+            if ended is not None and came and min(came) < ended:
+                early = (ended - min(came)).total_seconds()
+                yield (
+                    f"delivery {delivery.delivery_id} of the key {ordering_key} came {early:.3f} s "
+                    "before the last attempt of one before it had ended"
+                )
+            ends = [one.started_at + (one.duration or _NEVER) for one in attempts]
+            ended = max([*ends, *([ended] if ended else [])], default=None)
 
 
 def _too_late(attempts: Sequence[StoredAttempt], deleted: datetime) -> Iterator[str]:

@@ -59,11 +59,11 @@ class Scene:
         (receiver,) = self.accounts.receivers
         return receiver
 
-    async def publish(self, event_ids: Sequence[str]) -> None:
+    async def publish(self, event_ids: Sequence[str], key: str | None = None) -> None:
         """Publish events; whether they are acknowledged is noted."""
         self.published |= {one: self.published.get(one, False) for one in event_ids}
         try:
-            status = await self.api.try_to_publish([event_named(one) for one in event_ids])
+            status = await self.api.try_to_publish([event_named(one, key) for one in event_ids])
         except (aiohttp.ClientError, TimeoutError):
             return
         if status == HTTPStatus.ACCEPTED:
@@ -123,6 +123,14 @@ async def on_scene(
 def events(count: int) -> Sequence[str]:
     """Return the ids of so many events."""
     return [f"event-{number:04}" for number in range(count)]
+
+
+async def published_in_order(folder: Path, place: Place, tampering: Sequence[str]) -> History:
+    """Publish events of one ordering key to a receiver that takes some time."""
+    async with on_scene(folder, place, tampering, lambda: (0.1, 200)) as scene:
+        await scene.api.change(scene.webhook_id, ordered=True)
+        await scene.publish(events(8), key="a")
+        return await scene.rested()
 
 
 async def failing(folder: Path, place: Place, tampering: Sequence[str]) -> History:

@@ -226,9 +226,9 @@ class Api:
         async with self.session.delete(f"{self.base}/webhooks/{webhook_id}") as response:
             assert response.status == HTTPStatus.NO_CONTENT, await response.text()
 
-    async def publish(self, *event_ids: str) -> None:
+    async def publish(self, *event_ids: str, key: str | None = None) -> None:
         """Publish events of the tests' type, and have them acknowledged."""
-        status = await self.try_to_publish([event_named(event_id) for event_id in event_ids])
+        status = await self.try_to_publish([event_named(event_id, key) for event_id in event_ids])
         assert status == HTTPStatus.ACCEPTED
 
     async def try_to_publish(self, events: Sequence[JsonObject]) -> int:
@@ -263,9 +263,10 @@ class Api:
             return told
 
 
-def event_named(event_id: str) -> JsonObject:
+def event_named(event_id: str, key: str | None = None) -> JsonObject:
     """Return an event of the tests' type, as it is published."""
-    return {"event_id": event_id, "event": TYPE, "data": {"name": event_id}}
+    event: JsonObject = {"event_id": event_id, "event": TYPE, "data": {"name": event_id}}
+    return event if key is None else {**event, "ordering_key": key}
 
 
 @asynccontextmanager

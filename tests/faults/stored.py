@@ -29,7 +29,7 @@ SELECT webhook_id, environment_id, events, created_at, deleted_at, retry FROM we
 """
 _DELIVERIES = """
 SELECT delivery_id, webhook_id, environment_id, event_id, state, attempt, worker IS NOT NULL,
-  reason, origin
+  reason, origin, ordering_key, coalesce(position, 0)
 FROM deliveries
 """
 _ATTEMPTS = """
@@ -100,10 +100,7 @@ def _webhooks(rows: Iterable[_Row], values: _Values) -> Iterator[StoredWebhook]:
 def _deliveries(rows: Iterable[_Row], values: _Values) -> Iterator[StoredDelivery]:
     for delivery_id, webhook_id, environment_id, event_id, state, attempt, held, *why in rows:
         ids = values.id(delivery_id), values.id(webhook_id), values.id(environment_id)
-        reason, origin = why
-        yield StoredDelivery(
-            *ids, event_id, state, attempt, held=bool(held), reason=reason, origin=origin
-        )
+        yield StoredDelivery(*ids, event_id, state, attempt, bool(held), *why)
 
 
 def _attempts(rows: Iterable[_Row], values: _Values) -> Iterator[StoredAttempt]:

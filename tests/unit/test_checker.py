@@ -103,6 +103,19 @@ def stored(
     return evolve(GOOD, stored=Stored(events, webhooks, deliveries, attempts))
 
 
+def in_line(*event_ids: str) -> History:
+    """Return a run in which the deliveries of these events are to be made in this order."""
+    positions = {f"to-{event_id}": position for position, event_id in enumerate(event_ids, 1)}
+    return stored(
+        deliveries=[
+            evolve(one, ordering_key="k", position=positions[one.delivery_id])
+            if one.delivery_id in positions
+            else one
+            for one in GOOD.stored.deliveries
+        ]
+    )
+
+
 def found_in(verdict: Verdict) -> set[str]:
     return set(verdict.found)
 
@@ -133,6 +146,11 @@ def test_an_event_of_unknown_outcome_may_also_have_been_delivered() -> None:
         seen=[*GOOD.seen, seen("to-d", 1, late)],
     )  # fmt: skip
     assert check(run).holds
+
+
+def test_a_request_whose_attempt_was_interrupted_overtakes_nobody() -> None:
+    # The first request of c came before b had ended; whoever sent it was killed meanwhile.
+    assert check(in_line("b", "c")).holds
 
 
 @pytest.mark.parametrize(
@@ -298,6 +316,8 @@ VIOLATIONS: dict[str, tuple[str, Callable[[], History]]] = {
             ]
         ),
     ),
+    "a delivery that overtook one of its ordering key": ("misordered", lambda: in_line("a", "b")),
+    "a delivery that did not wait for a retry": ("misordered", lambda: in_line("b", "a", "c")),
     "a delivery that waits for ever": (
         "stuck",
         lambda: evolve(

@@ -396,6 +396,15 @@ def heed_no_change() -> None:
     )
 
 
+def heed_no_line() -> None:
+    """Let all that is to be delivered in order be due at once."""
+
+    def by(_: Function) -> Function:
+        return lambda now, **_: now
+
+    replaced("notification_adapters.sql.stores.lines:due_on_joining", by)
+
+
 MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
     one.__name__: one
     for one in (
@@ -410,6 +419,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         finish_in_two_transactions,
         give_up_early,
         heed_no_change,
+        heed_no_line,
         know_no_event,
         leave_what_the_dead_held,
         log_no_interruption,
