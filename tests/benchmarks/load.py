@@ -58,11 +58,12 @@ _ENVELOPE = 310
 """About how much of a request's body is not padding."""
 
 
-def event(number: int, size: int) -> dict[str, Any]:
-    """Return an event whose request body has about ``size`` bytes."""
+def event(number: int, size: int, keys: int = 0) -> dict[str, Any]:
+    """Return an event whose request body has about ``size`` bytes, with one of so many keys."""
     padding = "x" * max(0, size - _ENVELOPE)
     data = {"pipeline_id": str(uuid.UUID(int=number)), **_DATA, "note": padding}
-    return {"event_id": str(uuid.uuid4()), "event": TYPE, "data": data}
+    key = {"ordering_key": str(number % keys)} if keys else {}
+    return {"event_id": str(uuid.uuid4()), "event": TYPE, **key, "data": data}
 
 
 async def raw(url: str, count: int, size: int) -> None:
@@ -100,10 +101,11 @@ async def sent(name: str, url: str, count: int, size: int) -> Coroutine[None, No
 
 
 async def publish(  # noqa: PLR0913, PLR0917 - what the command line says
-    api: str, environment: str, count: int, batch: int, connections: int, size: int
+    api: str, environment: str, count: int, batch: int, connections: int, size: int, keys: int = 0
 ) -> None:
     """Publish ``count`` events over so many connections; every response must be 202."""
-    bodies = [_batch(batch, size) for _ in range(count // batch)]
+    firsts = range(0, count // batch * batch, batch)
+    bodies = [_batch(first, batch, size, keys) for first in firsts]
     url = f"{api}/environments/{environment}/events"
     connector = aiohttp.TCPConnector(limit=connections)
     headers = {"Content-Type": "application/json"}
@@ -119,8 +121,8 @@ async def publish(  # noqa: PLR0913, PLR0917 - what the command line says
         await _chained(range(len(bodies)), send, connections)
 
 
-def _batch(batch: int, size: int) -> bytes:
-    events = [event(number, size) for number in range(batch)]
+def _batch(first: int, batch: int, size: int, keys: int) -> bytes:
+    events = [event(number, size, keys) for number in range(first, first + batch)]
     return json.dumps(events if batch > 1 else events[0], separators=(",", ":")).encode()
 
 

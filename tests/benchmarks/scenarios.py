@@ -142,6 +142,21 @@ SCENARIOS: Sequence[Scenario] = (
         postgres_database,
         load=Load(count=2_000, batch=20, size=65_536),
     ),
+    *(
+        Throughput(
+            f"postgres-ordered-{keys}",
+            f"To an ordered webhook, {keys:,} ordering key{'s' if keys > 1 else ''} → PostgreSQL",
+            postgres_database,
+            load=Load(count=count, keys=keys),
+        )
+        for keys, count in ((1, 500), (100, 5_000), (10_000, 20_000))
+    ),
+    Throughput(
+        "sqlite-ordered-100",
+        "To an ordered webhook, 100 ordering keys → SQLite",
+        sqlite_file,
+        load=Load(count=2_000, keys=100),
+    ),
     Latency(
         "sqlite-latency",
         "Publish → received at 200 a second on SQLite; alone, and beside nine dead receivers",

@@ -201,12 +201,13 @@ class System:
         """Every process and server of ours."""
         return (*self.processes, *self.storage.pids)
 
-    async def subscribe(self, urls: Sequence[str]) -> str:
+    async def subscribe(self, urls: Sequence[str], *, is_ordered: bool = False) -> str:
         """Make a new environment with a webhook for each URL; return its id."""
         environment = str(uuid.uuid4())
         async with aiohttp.ClientSession() as session:
             for number, url in enumerate(urls):
-                webhook = {"name": f"bench {number}", "url": url, "events": [TYPE]}
+                webhook: dict[str, object] = {"name": f"bench {number}", "url": url}
+                webhook |= {"events": [TYPE], **({"ordered": True} if is_ordered else {})}
                 place = f"{self.api}/environments/{environment}/webhooks"
                 async with session.post(place, json=webhook) as response:
                     response.raise_for_status()

@@ -14,7 +14,10 @@ from tests.benchmarks.systems import OpenStorage, Receiver, System, receiver, tl
 
 @frozen
 class Load:
-    """What is published in a round, and to how many webhooks it goes."""
+    """What is published in a round, and to how many webhooks it goes.
+
+    With ``keys`` the events have one of so many ordering keys in turn, and webhooks are ordered.
+    """
 
     count: int = 20_000
     batch: int = 100
@@ -22,6 +25,7 @@ class Load:
     size: int = 1024
     fan_out: int = 1
     path: str = "/hook"
+    keys: int = 0
 
     @property
     def deliveries(self) -> int:
@@ -68,7 +72,7 @@ class Throughput:
                 up(storage, *self.options, variables=variables, product=product)
             )
             urls = [f"{running.url}{chosen.path}?{number}" for number in range(chosen.fan_out)]
-            environment = await system.subscribe(urls)
+            environment = await system.subscribe(urls, is_ordered=chosen.keys > 0)
             yield RunningThroughput(chosen, running, system, environment)
 
 
@@ -138,7 +142,7 @@ class RunningThroughput:
     async def publish(self) -> Mapping[str, float]:
         """Publish the events of a round."""
         chosen = self.load
-        numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size)
+        numbers = (chosen.count, chosen.batch, chosen.connections, chosen.size, chosen.keys)
         return await load("publish", self.system.api, self.environment, *map(str, numbers))
 
     async def published(self) -> Cost:
