@@ -84,6 +84,15 @@ def test_an_event_without_a_time_happened_now() -> None:
     assert read(b"1", binary(time=None)).occurred_at == NOW
 
 
+def test_a_partition_key_is_the_ordering_key() -> None:
+    assert read(structured(partitionkey="order 7"), STRUCTURED).ordering_key == "order 7"
+    assert read(b"1", (*binary(), ("ce_partitionkey", b"order 7"))).ordering_key == "order 7"
+    assert read(structured(), STRUCTURED).ordering_key is None
+    assert refusal(structured(partitionkey=""), STRUCTURED) == ["partitionkey"]
+    assert refusal(structured(partitionkey="x" * 257), STRUCTURED) == ["partitionkey"]
+    assert refusal(structured(partitionkey=7), STRUCTURED) == ["partitionkey"]
+
+
 def test_a_null_says_that_an_attribute_is_not_set() -> None:
     assert read(structured(time=None, subject=None), STRUCTURED).occurred_at == NOW
     assert refusal(structured(id=None), STRUCTURED) == ["id"]

@@ -461,3 +461,19 @@ def test_a_time_is_read_as_python_writes_it(at: datetime, offset: int | None) ->
     expected = datetime.fromisoformat(text)
     expected = expected if expected.tzinfo else expected.replace(tzinfo=MONTREAL)
     assert read(message.encode()).occurred_at == expected
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 256, "a\\nb", "\u00e9", " ", "."])
+def test_an_ordering_key_is_read(key: str) -> None:
+    message = b'{"event":"job-created","ordering_key":"%b","data":{}}' % key.encode()
+    assert read(message).ordering_key == json.loads(f'"{key}"')
+
+
+def test_an_event_without_an_ordering_key_has_none() -> None:
+    assert read(with_data(b"{}")).ordering_key is None
+
+
+@pytest.mark.parametrize("key", ['""', f'"{"x" * 257}"', '"a\\u0000b"', "1", "null", "[]"])
+def test_what_is_no_ordering_key_is_refused_by_name(key: str) -> None:
+    message = b'{"event":"job-created","ordering_key":%b,"data":{}}' % key.encode()
+    assert [field for field, _ in refusal(message)] == ["ordering_key"]
