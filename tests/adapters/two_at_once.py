@@ -27,6 +27,7 @@ from notification_core.model.delivery import (
     NextStep,
     Retry,
 )
+from notification_core.model.ordering import FIRST_LINE
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
@@ -34,6 +35,9 @@ from notification_core.ports.retention import EventMark, Swept
 from tests.adapters.interleaving import Actor, Gate, GatedDatabase, play
 from tests.contracts.harness import DELAY, LEASE, Harness, sql_probe
 from tests.support.postgres_server import CIPHER
+
+KEY = "a"
+"""The ordering key of a line."""
 
 
 @frozen
@@ -135,6 +139,18 @@ async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
     return True
 
 
+async def _publish_in_line(storage: SqlStorage, scene: Scene) -> None:
+    event = scene.harness.event(environment_id=scene.webhook.environment_id, ordering_key=KEY)
+    async with storage.deliveries.ingesting() as transaction:
+        await transaction.add_events([event])
+        new = [scene.harness.to(scene.webhook, event)]
+        await transaction.add_deliveries(new, None, LEASE)
+
+
+async def _release_lines(storage: SqlStorage, _: Scene) -> None:
+    await storage.deliveries.release_lines(FIRST_LINE, 1000)
+
+
 # The statements that a transaction makes while it has all its locks go by with the one before.
 ACTS: Mapping[str, Act] = {
     "claim": Act(_claim, ("look", "lock_due", "commit"), looks_first=True),
@@ -152,6 +168,9 @@ ACTS: Mapping[str, Act] = {
     "settle": Act(_settle, ("lock_unsendable", "commit"), looks_first=True),
     "forget": Act(_forget, ("look", "execute", "execute", "commit"), looks_first=True),
     "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
+    "succeed in line": Act(_finish(), ("lock_lines", "lock_held", "first_in_lines", "commit")),
+    "publish in line": Act(_publish_in_line, ("lock_lines", "first_in_lines", "commit")),
+    "release lines": Act(_release_lines, ("look", "lock_lines", "commit"), looks_first=True),
 }
 
 _OF_ONE_THAT_IS_CLAIMED = (
@@ -174,6 +193,16 @@ _OF_ONE_THAT_IS_CLAIMED = (
 _OF_ONE_THAT_WAITS = (("claim", "claim"), ("claim", "delete"), ("claim", "disable"))
 _OF_ONE_THAT_MAY_NOT_BE_SENT = (("claim", "enable"), ("settle", "enable"), ("settle", "settle"))
 _OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
+_OF_THE_FIRST_IN_A_LINE = (
+    ("succeed in line", "publish in line"),
+    ("publish in line", "publish in line"),
+    ("succeed in line", "release lines"),
+    ("publish in line", "release lines"),
+    ("succeed in line", "delete"),
+    ("publish in line", "delete"),
+    ("succeed in line", "reap"),
+    ("succeed in line", "disable"),
+)
 
 
 PAIRS = [
@@ -181,6 +210,7 @@ PAIRS = [
     *(("waiting", *pair) for pair in _OF_ONE_THAT_WAITS),
     *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
     *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
+    *(("in line", *pair) for pair in _OF_THE_FIRST_IN_A_LINE),
 ]
 
 
@@ -207,7 +237,11 @@ class Stage:
             worker=uuid4(),
             other_worker=uuid4(),
         )
-        webhook = await harness.webhook()
+        webhook = await harness.webhook(ordered=begins == "in line")
+        if begins == "in line":
+            await harness.publish(webhook, 2, key=KEY)
+            (first,) = (await harness.claim()).deliveries
+            return Scene(harness, webhook, first)
         if begins in {"waiting", "disabled"}:
             await harness.publish(webhook)
             if begins == "disabled":
@@ -236,6 +270,8 @@ class Stage:
             await play(actors, order)
         told = [actor.told() for actor in actors]
         await _check_what_is_kept(scene, told)
+        if begins == "in line":
+            await _check_the_line(scene)
         sent = await _drain(scene)
         assert not sent or not {"delete", "disable"} & {*names}, "It was sent after all."
         await _check_the_end(scene, told)
@@ -277,6 +313,13 @@ async def _check_what_is_kept(scene: Scene, told: Sequence[Any]) -> None:
         assert numbers == [*range(1, stored.attempt + 1 - (stored.worker is not None))]
 
 
+async def _check_the_line(scene: Scene) -> None:
+    """Check that at most one may be sent, that it is the first, and that none is overtaken."""
+    line = [one for one in await _deliveries(scene) if one.state is DeliveryState.PENDING]
+    in_order = sorted(line, key=lambda one: one.delivery_id)
+    assert [one.held for one in in_order[1:]] == [True] * len(in_order[1:])
+
+
 async def _drain(scene: Scene) -> int:
     """Let all who have something die, and deliver what is to be; return how much that was."""
     store, sent = scene.harness.storage.deliveries, 0
@@ -285,6 +328,7 @@ async def _drain(scene: Scene) -> int:
     scene.harness.clock.jump(DELAY * 2)
     while True:
         await store.cancel_unsendable(100, scene.harness.clock.now() - timedelta(days=1))
+        await store.release_lines(FIRST_LINE, 1000)
         claimed = await scene.harness.claim()
         if not claimed.deliveries:
             return sent
