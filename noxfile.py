@@ -1,6 +1,7 @@
 """The one way to do anything here: ``nox --list`` says what there is, ``nox`` does what CI does."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +29,6 @@ LOCKS = {
     "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
     "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
-    "page": ("--group=page", "--no-deps"),  # one wheel, for the files that it carries
 }
 # What uv calls the platforms that there is a file for. Of Intel Macs and of Linux with musl there
 # is none: cryptography has no wheel for the first, aiokafka none for the second.
@@ -179,8 +179,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Bring Swagger UI for /api/docs, and write what follows from the code anew."""
-    _bring_swagger_ui(session)
+    """Write what follows from the code anew: reference pages, the document as JSON, schemas."""
     _install_as_a_user_would(session, "tests")
     session.run("python", "docs/generate.py")
 
@@ -222,7 +221,6 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source distribution, and the bill of their materials, into dist/."""
-    _bring_swagger_ui(session)
     session.install(*_locked("build", "sbom"))
     session.run("python", "-m", "build", "--no-isolation")
     _list_materials(session)
@@ -234,7 +232,6 @@ def build_all(session: nox.Session) -> None:
 
     The one for this platform is put to work: it delivers the events of a test.
     """
-    _bring_swagger_ui(session)
     session.install(*_locked("zipapps", "tests"))
     DIST.mkdir(exist_ok=True)
     folder = Path(session.create_tmp()).resolve()
@@ -312,12 +309,17 @@ def _locked(*names: str) -> tuple[str, ...]:
     return ("--require-hashes", *(f"--requirement=requirements/{name}.txt" for name in names))
 
 
+def _text_of(name: str) -> str:
+    return Path(f"requirements/{name}.txt").read_text("utf-8")
+
+
 def _list_materials(session: nox.Session) -> None:
     """Write what is needed to run the wheel, and what is inside of it, as CycloneDX."""
     folder = Path(session.create_tmp())
     everything, draft = folder / "requirements.txt", folder / "draft.json"
-    parts = [Path(f"requirements/{name}.txt").read_text() for name in ("service", "page")]
-    everything.write_text("".join(parts))
+    # Of what the build needs one thing is inside of the wheel: the files of Swagger UI.
+    carrier = re.search(r"(?m)^drf-spectacular-sidecar==(?:.*\\\n)*.*\n", _text_of("build"))
+    everything.write_text(_text_of("service") + (carrier[0] if carrier else ""))
     session.run(
         *("cyclonedx-py", "requirements", str(everything), "--pyproject=pyproject.toml"),
         *("--output-reproducible", f"--output-file={draft}"),
@@ -347,12 +349,6 @@ def _build_zipapp(session: nox.Session, wheel: Path, name: str, platform: str) -
 def _zipapp_name(wheel: Path, platform: str) -> str:
     _, version, *_ = wheel.name.split("-")
     return f"notification-management-{version}-py{PYTHON}-{platform}.pyz"
-
-
-def _bring_swagger_ui(session: nox.Session) -> None:
-    """Put Swagger UI, which is not in the repository, where the wheel takes it from."""
-    session.install("--no-deps", *_locked("page"))
-    session.run("python", "docs/swagger_ui.py")
 
 
 def _install_as_a_user_would(session: nox.Session, *requirements: str) -> None:

@@ -36,7 +36,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Client]:
 def swagger_ui() -> None:
     """Require the files that the page is made of."""
     there = (Path(reference_page.__file__).parent / "swagger_ui" / "swagger-ui.css").is_file()
-    require(there, "the reference page's files are missing; nox -s generate brings them")
+    require(there, "the reference page's files are missing; pip install . brings them")
 
 
 @pytest.mark.usefixtures("swagger_ui")
@@ -107,7 +107,7 @@ async def test_a_checkout_without_the_page_says_how_to_get_it(
     monkeypatch.setattr(reference_page, "_PARTS", {"swagger-ui.css": tmp_path / "missing"})
     async with api.get("/api/docs") as response:
         assert response.status == 404
-        assert "nox -s generate" in await response.text()
+        assert "pip install ." in await response.text()
 
 
 async def test_only_the_page_s_own_files_are_served(api: Client) -> None:

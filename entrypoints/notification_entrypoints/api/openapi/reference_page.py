@@ -1,7 +1,7 @@
 """The reference page: the OpenAPI document as a page for people, which needs no other server.
 
-The files of Swagger UI are not in the repository: ``nox -s generate`` brings them, and a wheel
-that is built afterwards contains them. Without them the page says so.
+The files of Swagger UI are not in the repository: the build brings them (``hatch_build.py``).
+Without them the page says so.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,8 +26,8 @@ _PARTS: Mapping[str, Path] = MappingProxyType(
     }
 )
 _MISSING = (
-    "The reference page is not part of this build. In a checkout, run `nox -s generate`, which "
-    "brings Swagger UI, and start the server again. The document itself is at openapi.json.\n"
+    "The files of the reference page are missing. Install the package (`pip install .`), which "
+    "brings them, and start the server again. The document itself is at openapi.json.\n"
 )
 _HEADERS = {
     hdrs.CACHE_CONTROL: "no-cache",
