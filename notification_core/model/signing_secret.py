@@ -11,12 +11,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from notification_core.errors import Detail, InvalidInput
-from notification_core.model.public_keys import decoded_base64
-
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
-
-SECRET_LENGTHS = range(24, 65)
-"""How many bytes a secret may have."""
+from notification_core.model.secret_text import SECRET_PREFIX
 
 MAX_LIVE_SECRETS = 2
 
@@ -41,19 +36,6 @@ class SigningSecret:
     def is_live(self, now: datetime) -> bool:
         """Tell whether requests are signed with it."""
         return self.expires_at is None or now < self.expires_at
-
-
-def parse_signing_secret(text: str) -> bytes:
-    """Return the bytes of ``whsec_…``; raise :class:`InvalidInput`, which does not show them."""
-    try:
-        secret = decoded_base64(text.removeprefix(SECRET_PREFIX))
-    except ValueError:
-        secret = b""
-    if not text.startswith(SECRET_PREFIX) or len(secret) not in SECRET_LENGTHS:
-        lengths = f"{SECRET_LENGTHS[0]} to {SECRET_LENGTHS[-1]}"
-        problem = f"A signing secret is {SECRET_PREFIX} and the padded base64 of {lengths} bytes."
-        raise InvalidInput(problem, [Detail("secret", problem)])
-    return secret
 
 
 def live_secrets(secrets: Sequence[SigningSecret], now: datetime) -> Sequence[SigningSecret]:

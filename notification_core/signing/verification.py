@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from notification_core.errors import InvalidInput, InvalidSignature
 from notification_core.model.public_keys import decoded_base64, parse_public_key
-from notification_core.model.signing_secret import SECRET_PREFIX, parse_signing_secret
+from notification_core.model.secret_text import SECRET_PREFIX, parse_signing_secret
 
 SIGNATURE_HEADER = "X-3dverse-Signature"
 """The header of our own scheme's signature, unless the installation has another name for it."""

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from notification_core.errors import SigningSecretNotFound
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
+from notification_core.model.secret_text import parse_signing_secret
 from notification_core.model.signing_secret import (
     SigningSecret,
     live_secrets,
-    parse_signing_secret,
     with_new_secret,
 )
 from notification_core.ports.clock import Clock

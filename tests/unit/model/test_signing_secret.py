@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_core.errors import InvalidInput
+from notification_core.model.secret_text import parse_signing_secret
 from notification_core.model.signing_secret import (
     MAX_LIVE_SECRETS,
     OVERLAP,
     SigningSecret,
     live_secrets,
-    parse_signing_secret,
     with_new_secret,
 )
 from tests.support.samples import NOW

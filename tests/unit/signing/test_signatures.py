@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import VerifyKey
 
+from notification_core.model.secret_text import parse_signing_secret
 from notification_core.model.signing_key import SigningKey, new_signing_key
-from notification_core.model.signing_secret import SigningSecret, parse_signing_secret
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.signing.signatures import (
     SignatureHeaders,
     add_symmetric_signatures,

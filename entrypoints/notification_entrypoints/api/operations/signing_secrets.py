@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 
 from notification_adapters.converters import ApiConverter, shown_signing_secret
 from notification_core.errors import Detail, InvalidInput
-from notification_core.model.signing_secret import SigningSecret, parse_signing_secret
+from notification_core.model.secret_text import parse_signing_secret
+from notification_core.model.signing_secret import SigningSecret
 from notification_core.webhooks.signing_secrets import SigningSecretService
 from notification_entrypoints.api.audit_trail import AuditTrail
 from notification_entrypoints.api.endpoint import (
