@@ -300,6 +300,27 @@ async def test_of_many_that_claim_at_once_one_probes(harness: Harness) -> None:
     assert sum(len(claimed.deliveries) for claimed in claims) == 1
 
 
+async def test_results_of_two_processes_at_once_count_each(harness: Harness) -> None:
+    webhooks = [await harness.webhook() for _ in range(6)]
+    for webhook in webhooks:
+        await harness.publish(webhook, 8)
+    claimed = (await harness.claim()).deliveries
+    never = CircuitBreaker(BreakerPolicy(failures=1000))
+    halves = claimed[::2], claimed[1::2][::-1]
+    stores = harness.storage.deliveries, harness.rival.deliveries
+    async with asyncio.timeout(20):
+        refused = await asyncio.gather(
+            *(
+                store.finish([_failed(harness, one) for one in half[n : n + 6]], DELAY, never)
+                for store, half in zip(stores, halves, strict=True)
+                for n in range(0, len(half), 6)
+            )
+        )
+    assert not any(refused)
+    for webhook in webhooks:
+        assert (await _shown(harness, webhook)).failures == 8
+
+
 async def test_what_is_in_flight_while_the_webhook_is_paused_uses_no_retry(
     harness: Harness,
 ) -> None:

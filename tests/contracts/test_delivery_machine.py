@@ -31,6 +31,12 @@ from notification_core.errors import (
     ReplayRunning,
     WebhookNotFound,
 )
+from notification_core.model.circuit_breaker import (
+    NO_BREAKER,
+    BreakerPolicy,
+    CircuitBreaker,
+    closes_breaker,
+)
 from notification_core.model.delivery import (
     AttemptOutcome,
     ClaimedDelivery,
@@ -90,6 +96,12 @@ BOUNDS = st.fixed_dictionaries(
         "max_webhooks": st.integers(1, 3),
         "begin_limit": st.integers(0, 6),
     }
+)
+BREAKERS = st.sampled_from(
+    [
+        NO_BREAKER,
+        CircuitBreaker(BreakerPolicy(2, timedelta(seconds=1), timedelta(seconds=3))),
+    ]
 )
 VERDICTS = st.sampled_from(
     [
@@ -211,17 +223,18 @@ class DeliveryMachine(RuleBasedStateMachine):
         claim = Claim(lease=LEASE, webhook_limits=webhook_limits, **bounds)
         self._claimed += self._all(lambda harness: _acquired(harness, claim)).deliveries
 
-    @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2))
+    @rule(data=st.data(), how=VERDICTS, version=st.integers(1, 2), breaker=BREAKERS)
     def finish(
         self,
         data: st.DataObject,
         how: tuple[Succeeded | Retry | Failed, AttemptOutcome],
         version: int,
+        breaker: CircuitBreaker,
     ) -> None:
         results = [
             self._harness.result(claimed, how[0], how[1], version) for claimed in self._some(data)
         ]
-        self._all(lambda harness: harness.storage.deliveries.finish(results, DELAY))
+        self._all(lambda harness: harness.storage.deliveries.finish(results, DELAY, breaker))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
@@ -232,10 +245,14 @@ class DeliveryMachine(RuleBasedStateMachine):
     def reap(self, dead: list[UUID]) -> None:
         self._all(lambda harness: harness.storage.deliveries.reap(dead, DELAY))
 
-    @rule(age=st.integers(0, 60))
-    def cancel_unsendable(self, age: int) -> None:
-        before = self._ago(age)
-        self._all(lambda harness: harness.storage.deliveries.cancel_unsendable(1000, before))
+    @rule(age=st.integers(0, 60), held=st.integers(0, 60))
+    def cancel_unsendable(self, age: int, held: int) -> None:
+        bounds = self._ago(age), self._ago(held)
+        self._all(lambda harness: harness.storage.deliveries.cancel_unsendable(1000, *bounds))
+
+    @rule()
+    def resume_all(self) -> None:
+        self._all(lambda harness: harness.storage.webhook_health.clear())
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 31]))
     def wait(self, seconds: float) -> None:
@@ -469,7 +486,8 @@ async def _change(harness: Harness, webhook: Webhook, changes: Mapping[str, Any]
         stored = await store.get(webhook.environment_id, webhook.webhook_id)
     except WebhookNotFound:
         return None
-    return await store.replace(evolve(stored, version=stored.version + 1, **changes))
+    changed = evolve(stored, version=stored.version + 1, **changes)
+    return await store.replace(changed, resets_health=closes_breaker(stored, changed))
 
 
 async def _retried(harness: Harness, handle: Handle, again: UUID) -> bool:

@@ -123,7 +123,9 @@ async def test_sizes_up_to_1_mib_are_delivered_and_a_byte_more_is_a_dead_letter(
 
 
 async def test_the_platform_is_told_what_it_should_know(kafka: Kafka, tmp_path: Path) -> None:
-    async with up_with(kafka, tmp_path, WEBHOOKS_MAX_RETRIES="0") as (_, api):
+    async with up_with(
+        kafka, tmp_path, WEBHOOKS_MAX_RETRIES="0", WEBHOOKS_BREAKER_FAILURES="0"
+    ) as (_, api):
         async with Receiver(410) as gone, Receiver(500) as failing:
             for_good = await api.subscribe(gone.url)
             for_now = await api.subscribe(failing.url)
@@ -150,7 +152,10 @@ def _of(fact: Mapping[str, object]) -> Mapping[str, object]:
 
 
 async def test_without_kafka_nobody_is_told_and_nothing_piles_up(tmp_path: Path) -> None:
-    async with running(tmp_path, WEBHOOKS_MAX_RETRIES="0") as (up, api), Receiver(410) as gone:
+    async with (
+        running(tmp_path, WEBHOOKS_MAX_RETRIES="0", WEBHOOKS_BREAKER_FAILURES="0") as (up, api),
+        Receiver(410) as gone,
+    ):
         await api.subscribe(gone.url)
         await api.publish("e-1")
         await gone.wait_for(1)

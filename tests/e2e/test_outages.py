@@ -20,7 +20,10 @@ async def test_a_receiver_that_is_down_is_counted_each_time_and_said_a_few_times
 ) -> None:
     async with Receiver() as receiver:
         gone = receiver.url
-    async with running(tmp_path, WEBHOOKS_MAX_RETRIES="0") as (up, api):
+    async with running(tmp_path, WEBHOOKS_MAX_RETRIES="0", WEBHOOKS_BREAKER_FAILURES="0") as (
+        up,
+        api,
+    ):
         webhook_id = await api.subscribe(gone)
         await api.publish(*(f"e{number}" for number in range(EVENTS)))
 
@@ -38,7 +41,11 @@ async def test_a_receiver_that_is_down_is_counted_each_time_and_said_a_few_times
 async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alarms_watch(
     tmp_path: Path,
 ) -> None:
-    settings = {"WEBHOOKS_WRITE_TIMEOUT": "2s", "WEBHOOKS_MAX_RETRIES": "0"}
+    settings = {
+        "WEBHOOKS_WRITE_TIMEOUT": "2s",
+        "WEBHOOKS_MAX_RETRIES": "0",
+        "WEBHOOKS_BREAKER_FAILURES": "0",
+    }
     async with (
         Receiver("hang") as hanging,
         Receiver() as good,

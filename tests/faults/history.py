@@ -59,6 +59,7 @@ class StoredDelivery:
 
     ``origin`` says why it was made where it was not because its event arrived. One that is
     delivered in order has an ``ordering_key``, and a ``position`` among those of its webhook.
+    ``failures`` counts the attempts that have used a retry, or the last of them.
     """
 
     delivery_id: str
@@ -72,6 +73,7 @@ class StoredDelivery:
     origin: str | None = None
     ordering_key: str | None = None
     position: int = 0
+    failures: int | None = None
 
 
 @frozen
@@ -102,13 +104,15 @@ class Allowed:
 
     ``kills`` tells when a process was killed, or hung for longer than its lease; each may have
     interrupted as many attempts as were in flight. ``timeout`` is how long a response was waited
-    for, where a receiver may take longer: what it says then is not heard.
+    for, where a receiver may take longer: what it says then is not heard. With ``probes``, webhooks
+    may have been paused: failed attempts that used no retry are allowed.
     """
 
     max_retries: int = 3
     max_in_flight: int = 512
     kills: Sequence[datetime] = ()
     timeout: timedelta | None = None
+    probes: bool = False
 
 
 @frozen

@@ -135,6 +135,7 @@ def _may_fail(run: Run, delivery: StoredDelivery) -> bool:
         failures > run.max_retries(delivery.delivery_id)
         or any(one.error in _ENDS_AT_ONCE for one in attempts[-1:])
         or interruptions(latest) == _MOST_INTERRUPTIONS
+        or (run.history.allowed.probes and delivery.reason == "webhook_paused")
     )
 
 
@@ -161,8 +162,12 @@ def doubled(run: Run) -> Iterator[str]:
     yield from _doubled_deliveries(run)
     for delivery_id, seen in run.seen.items():
         cut_off = interruptions(run.attempts.get(delivery_id, ()))
-        if len(seen) > 1 + run.max_retries(delivery_id) + cut_off:
-            yield f"delivery {delivery_id}: {len(seen)} requests, {cut_off} interruptions"
+        probes = _probes(run, delivery_id)
+        if len(seen) > 1 + run.max_retries(delivery_id) + cut_off + probes:
+            yield (
+                f"delivery {delivery_id}: {len(seen)} requests, {cut_off} interruptions, "
+                f"{probes} probes"
+            )
         unheard = _unheard(run, delivery_id)
         if (arrived := _arrived(seen)) > 1 + cut_off + unheard:
             yield f"delivery {delivery_id} arrived {arrived} times, {cut_off} interruptions"
@@ -171,6 +176,15 @@ def doubled(run: Run) -> Iterator[str]:
                 yield f"attempt {number} of delivery {delivery_id} came {times} times"
     yield from _crowded(run)
     yield from _unprovoked(run)
+
+
+def _probes(run: Run, delivery_id: str) -> int:
+    """Count the failed attempts that used no retry, since their webhook was paused."""
+    delivery = run.deliveries.get(delivery_id)
+    if not run.history.allowed.probes or delivery is None or delivery.failures is None:
+        return 0
+    attempts = run.attempts.get(delivery_id, ())
+    return sum(one.outcome == "failed" for one in attempts) - delivery.failures
 
 
 def _unheard(run: Run, delivery_id: str) -> int:

@@ -27,7 +27,7 @@ from tests.support.receivers import Receiver
 from tests.support.waiting import until
 
 _RESTS_WITHIN = 20.0
-_SETTINGS = {"WEBHOOKS_RETRY_INTERVAL": "200ms"}
+_SETTINGS = {"WEBHOOKS_RETRY_INTERVAL": "200ms", "WEBHOOKS_BREAKER_FAILURES": "0"}
 BULK = 1000
 LEASE, POLL = 2.0, 1.0
 """Seconds: of a process that hangs, and of what is polled by default."""

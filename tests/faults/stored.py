@@ -29,7 +29,7 @@ SELECT webhook_id, environment_id, events, created_at, deleted_at, retry FROM we
 """
 _DELIVERIES = """
 SELECT delivery_id, webhook_id, environment_id, event_id, state, attempt, worker IS NOT NULL,
-  reason, origin, ordering_key, coalesce(position, 0)
+  reason, origin, ordering_key, coalesce(position, 0), failures
 FROM deliveries
 """
 _ATTEMPTS = """

@@ -18,7 +18,11 @@ from tests.support.receivers import Receiver
 from tests.support.waiting import until
 
 EVENTS = [f"event-{number:02}" for number in range(40)]
-FEW_AT_ONCE = {"WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4", "WEBHOOKS_RETRY_INTERVAL": "100ms"}
+FEW_AT_ONCE = {
+    "WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "4",
+    "WEBHOOKS_RETRY_INTERVAL": "100ms",
+    "WEBHOOKS_BREAKER_FAILURES": "0",
+}
 NOTICED = timedelta(seconds=1)
 
 
@@ -58,7 +62,7 @@ async def test_nothing_starts_after_the_deletion_of_a_webhook_was_answered(
 @pytest.mark.experiment(29, "a URL changed during back-off")
 @postgres_when_long
 async def test_a_retry_goes_to_the_changed_url(tmp_path: Path, place: Place) -> None:
-    settings = {"WEBHOOKS_RETRY_INTERVAL": "1s"}
+    settings = {"WEBHOOKS_RETRY_INTERVAL": "1s", "WEBHOOKS_BREAKER_FAILURES": "0"}
     async with (
         Receiver(500) as old,
         Receiver() as new,
@@ -109,7 +113,10 @@ async def test_a_webhook_that_is_enabled_before_its_time_is_served_within_a_seco
     experiment: Experiment,
     place: Place,
 ) -> None:
-    async with Receiver() as receiver, running(experiment.folder, place) as (up, api):
+    async with (
+        Receiver() as receiver,
+        running(experiment.folder, place, WEBHOOKS_BREAKER_FAILURES="0") as (up, api),
+    ):
         webhook_id = await api.subscribe(receiver.url)
         await receiver.down()
         await api.publish("event")

@@ -17,6 +17,7 @@ EVENTS = 150
 FAILING_FIRST = 5
 INTERVAL = 0.2
 SETTINGS = {
+    "WEBHOOKS_BREAKER_FAILURES": "0",
     "WEBHOOKS_RETRY_INTERVAL": f"{INTERVAL * 1000:.0f}ms",
     "WEBHOOKS_WRITE_TIMEOUT": "2s",
     # As many as by default: of the few of some places one webhook's first requests would be half.

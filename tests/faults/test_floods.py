@@ -67,6 +67,7 @@ async def test_a_receiver_that_comes_back_is_served_at_its_bound_and_delays_no_o
     accounts, alongside = Accounts(), Accounts()
     settings = {
         "WEBHOOKS_MAX_RETRIES": "1000",
+        "WEBHOOKS_BREAKER_FAILURES": "0",
         "WEBHOOKS_RETRY_INTERVAL": "2s",
         "WEBHOOKS_MAX_IN_FLIGHT": "512",
     }

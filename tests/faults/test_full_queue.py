@@ -17,6 +17,7 @@ async def test_what_comes_for_a_full_queue_is_skipped_and_replayed_when_there_is
     settings = {
         "WEBHOOKS_MAX_PENDING_PER_WEBHOOK": str(_LIMIT),
         "WEBHOOKS_MAX_RETRIES": "1000",
+        "WEBHOOKS_BREAKER_FAILURES": "0",
         "WEBHOOKS_RETRY_INTERVAL": "1s",
     }
     async with Receiver() as receiver, running(tmp_path, **settings) as (up, api):

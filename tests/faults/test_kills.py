@@ -36,7 +36,7 @@ async def test_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(
             await up.kill()
             await up.start()
         await load.ended(place)
-        allowed = Allowed(max_in_flight=in_flight, kills=up.kills)
+        allowed = Allowed(max_in_flight=in_flight, kills=up.kills, probes=True)
         history = load.history(await api.key(), allowed)
         assert await up.terminate() == 0
     # How long a busy machine takes to start a process is not for this test to judge.

@@ -27,7 +27,13 @@ async def test_of_ten_webhooks_the_one_that_hangs_and_the_one_that_fails_slow_no
 ) -> None:
     async with AsyncExitStack() as stack:
         up, api = await stack.enter_async_context(
-            running(experiment.folder, place, WEBHOOKS_WRITE_TIMEOUT="8s", WEBHOOKS_MAX_RETRIES="2")
+            running(
+                experiment.folder,
+                place,
+                WEBHOOKS_WRITE_TIMEOUT="8s",
+                WEBHOOKS_MAX_RETRIES="2",
+                WEBHOOKS_BREAKER_FAILURES="0",
+            )
         )
         hanging = await stack.enter_async_context(Receiver("hang"))
         failing = await stack.enter_async_context(Receiver(500, 500, 200))

@@ -199,6 +199,7 @@ async def test_all_promises_hold_and_nothing_grows(
             soak.draw(experiment.folder)
         allowed = Allowed(
             max_retries=100,
+            probes=True,
             kills=sorted(soak.interrupting),
             timeout=TIMEOUT,  # half an hour is long enough for a machine to stand still once
         )

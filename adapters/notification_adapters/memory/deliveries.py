@@ -94,6 +94,7 @@ class MemoryDeliveryStore(DeliveryStore):
         """Log attempts that ended and write what becomes of their deliveries."""
         fenced, changed = [], []
         async with self._state.writing:
+            revision = self._state.webhooks_revision
             for result in results:
                 delivery = self._held(result.fence)
                 if delivery is None:
@@ -113,6 +114,9 @@ class MemoryDeliveryStore(DeliveryStore):
                     self._state.release_first(
                         OrderedLine(delivery.webhook_id, result.ordering_key), now
                     )
+            # All changes of a transaction raise it once.
+            has_changed = bool(changed) or self._state.webhooks_revision > revision
+            self._state.webhooks_revision = revision + has_changed
         for webhook_id, state in changed:
             breaker.on_change(webhook_id, state)
         return fenced

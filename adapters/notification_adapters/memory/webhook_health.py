@@ -41,6 +41,7 @@ class MemoryWebhookHealthStore(WebhookHealthStore):
         async with self._state.writing:
             now = self._clock.now()
             resumed = [heal(self._state, webhook_id, now) for webhook_id in [*self._state.health]]
+            self._state.webhooks_revision += any(resumed)
         return any(resumed)
 
 
@@ -49,7 +50,8 @@ def apply_result(
 ) -> tuple[bool, HealthState | None]:
     """Store what a result makes of its webhook's health.
 
-    Tell if its delivery waits, and what the webhook has become if it was paused or resumed.
+    Tell if its delivery waits, and what the webhook has become if it was paused or resumed, which
+    is left to be counted.
     """
     attempt = result.attempt
     webhook, known = state.webhooks.get(attempt.webhook_id), state.health.get(attempt.webhook_id)
@@ -70,17 +72,20 @@ def apply_result(
         return change.waits, None
     key, next_at = (attempt.environment_id, attempt.webhook_id), change.health.probes.next_at
     state.append_operational_event(webhook_paused(*key, change.health.failures, next_at, now))
-    state.change(evolve(webhook, is_paused=True))
+    state.webhooks[attempt.webhook_id] = evolve(webhook, is_paused=True)
     return change.waits, HealthState.PAUSED
 
 
 def heal(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
-    """Take a webhook for healthy; tell if it was paused, and so is resumed."""
+    """Take a webhook for healthy; tell if it was paused, and so is resumed.
+
+    That is left to be counted.
+    """
     health = state.health.pop(webhook_id, None)
     if health is None or health.probes is None:
         return False
     webhook = state.webhooks[webhook_id]
-    state.change(evolve(webhook, is_paused=False, resumed_at=now))
+    state.webhooks[webhook_id] = evolve(webhook, is_paused=False, resumed_at=now)
     paused_at = health.probes.paused_at
     state.append_operational_event(
         webhook_resumed(webhook.environment_id, webhook_id, paused_at, now)

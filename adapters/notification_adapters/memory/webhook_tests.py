@@ -65,5 +65,6 @@ class MemoryWebhookTestStore(WebhookTestStore):
             delivery.end_attempt(after_test(attempt, self._clock.now()))
             self._state.attempts[attempt.log_id] = attempt
             if attempt.outcome is AttemptOutcome.SUCCEEDED:
-                heal(self._state, attempt.webhook_id, self._clock.now())
+                is_resumed = heal(self._state, attempt.webhook_id, self._clock.now())
+                self._state.webhooks_revision += is_resumed
         return True
