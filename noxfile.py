@@ -17,10 +17,22 @@ DEVELOPMENT = ROOT / ".venv"
 SOURCES = (".", "adapters", "entrypoints")
 # What each locked file holds. The first one holds everything, so the others agree with it.
 LOCKS = {
-    "dev": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=dev"),
+    "dev": ("pyproject.toml", "--extra=service", "--extra=debug", "--extra=otel", "--group=dev"),
     "service": ("pyproject.toml", "--extra=service"),
-    "tests": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=tests"),
-    "typing": ("pyproject.toml", "--extra=service", "--extra=debug", "--group=typing"),
+    "tests": (
+        "pyproject.toml",
+        "--extra=service",
+        "--extra=debug",
+        "--extra=otel",
+        "--group=tests",
+    ),
+    "typing": (
+        "pyproject.toml",
+        "--extra=service",
+        "--extra=debug",
+        "--extra=otel",
+        "--group=typing",
+    ),
     "lint": ("--group=lint",),
     "build": ("--group=build",),
     "zipapps": ("--group=zipapps",),

@@ -22,14 +22,20 @@ LEVELS: Mapping[str, str] = {
 
 # An event that is missing here, or is not logged any more, fails `nox -s generate`.
 MEANINGS: Mapping[str, str] = {
+    "attempt_finished": "An attempt has ended. The result is not written yet.",
+    "attempt_started": "The request of an attempt is about to be sent.",
     "authentication_failed": "A request had a credential that was rejected, for the `cause`; "
     "`claimed` names the key or subject that it claims to be. What was sent is never logged.",
     "background_task_failed": "The background task `task` failed, and is tried again. "
     "`WorkerLockLost` of the task `lock` means that the process has lost its connection to "
     "PostgreSQL, and sends nothing until it has it again.",
+    "delivery_claimed": "This process has claimed a delivery, with its insert or later.",
     "delivery_failed": "The retries of a delivery are used up. The line names the latest one.",
     "event_conflicted": "A publisher used an `event_id` again with other data. The first event "
     "stands.",
+    "event_received": "An event has come in, and is to be stored.",
+    "event_stored": "An event was committed with so many `deliveries`; `arrival` says whether it "
+    "is new.",
     "jwks_over_plain_http": "The issuer's keys are fetched over plain http from another host: "
     "whoever is between can replace them.",
     "leases_reaped": "Deliveries of a worker that died, or whose lease ended, were taken over; "
@@ -43,6 +49,7 @@ MEANINGS: Mapping[str, str] = {
     "request_failed": "A request to the API failed unexpectedly, and got 500.",
     "resource_exhausted": "This host ran out of the `resource`; `message` says what to do. "
     "No retry is used up.",
+    "result_written": "The result of an attempt was committed; `next_step` is what follows.",
     "results_fenced": "This process was slower than its lease: another worker had taken over, so "
     "its results were rejected. Receivers may have got these events twice.",
     "service_unavailable": "Requests to the API get 503, for the `cause`; logged once in 20 "
@@ -120,8 +127,10 @@ def log_events_page() -> Sequence[str]:
             "`logger`, `instance` (`POD_NAME`), `event`, and the fields of the event. With "
             "`--workers` a line names its `worker`. An event with `count` is logged at once and "
             "then at most every 20 seconds; `count` is how often it happened since the line "
-            "before, and the [metrics](metrics.md) count every time. Libraries log sentences of "
-            "their own under their names."
+            "before, and the [metrics](metrics.md) count every time. With "
+            "[tracing](../how-to/tracing.md) a line that belongs to a trace has its `trace_id`. "
+            "The lines of level `debug` are written where `DEBUG` is set: they follow each event "
+            "by its `event_id`. Libraries log sentences of their own under their names."
         ),
         *(_event(name, events) for name in sorted(logged)),
     ]

@@ -22,6 +22,7 @@ GROUPS = {
     "WEBHOOKS": "Deliveries",
     "RETENTION": "Retention",
     "KAFKA": "Kafka",
+    "OTEL": "Tracing",
     "PROJECT": "The platform",
 }
 
@@ -33,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "taking events from Kafka": "`consumer`; `up` where `KAFKA_BROKERS` is set",
     "sending": "`up`, `consumer`",
     "maintenance": "`up`, `consumer`",
+    "tracing": "`up`, `api`, `consumer`",
     "the ops server": "`up`, `api`, `consumer`",
     "the log": "all",
     "the storage": "all that open the database",
@@ -52,6 +54,7 @@ PLACES: Mapping[str, str] = {
     "bootstrap.http_sender": "sending",
     "bootstrap.kafka": "taking events from Kafka",
     "bootstrap.storage": "the storage",
+    "bootstrap.tracer": "tracing",
     "commands.consumer": "taking events from Kafka",
     "commands.maintenance": "the command",
     "commands.up": "the storage",

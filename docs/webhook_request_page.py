@@ -14,6 +14,7 @@ from schema_tables import field_rows, table
 from notification_adapters.event_formats.catalogue import default_catalogue
 from notification_adapters.http.native.sender import head_of, target_of
 from notification_adapters.memory import ManualClock, ScriptedSender
+from notification_adapters.null_objects import NoTracer
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.model.delivery import ClaimedDelivery, Fence
@@ -216,6 +217,7 @@ async def _captured(settings: Settings) -> HttpRequest:
         IdGenerator(clock),
         delivery_rules(settings),
         lambda: 0.0,
+        NoTracer(),
     )
     key = new_signing_key(_ENVIRONMENT, _AT, _SEED)
     await maker.make(ClaimedDelivery(fence, *identity, 0, body_of(event)), webhook, [key])

@@ -30,9 +30,11 @@ from notification_adapters.sql import HostConnection
 from notification_core.environments.erasures import ErasureService
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
 from notification_core.ingest.ingest import Published
+from notification_core.ingest.ingest_spans import with_trace
 from notification_core.model.event import Event, Source
 from notification_core.ports.history import History
 from notification_core.ports.logs import LogStore
+from notification_core.ports.tracer import SpanKind
 from notification_core.replays.replays import ReplayService
 from notification_core.signing.rotation import SigningKeyService
 from notification_core.version import VERSION
@@ -215,6 +217,17 @@ class Notifications:
         :class:`StorageUnavailable`, and for a connection to anything but the same database
         :class:`StorageUnusable`; the transaction is then to be rolled back.
         """
+        tracer = self._application.tracer
+        if not tracer.is_on:
+            return await self._publish(events, connection)
+        given, count = tracer.current(), {"messaging.batch.message_count": len(events)}
+        with tracer.start("publish", SpanKind.PRODUCER, given, count) as span:
+            traced = with_trace(events, given or span.traceparent)
+            return await self._publish(traced, connection)
+
+    async def _publish(
+        self, events: Sequence[Event], connection: HostConnection | None
+    ) -> Sequence[Published]:
         validation = self._application.validation
         misfits = validation.misfits(events)
         await validation.check(events, misfits, single=len(events) == 1)

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from functools import wraps
 from random import uniform
 from typing import Any, Final, Generic, ParamSpec, TypeVar
@@ -45,6 +46,7 @@ class GroupCommit(Generic[Request, Response]):
         self._most = most
         self._shared = shared
         self._parallel = parallel
+        self._context = copy_context()
         self._waiting: deque[tuple[Request, int, asyncio.Future[Response]]] = deque()
         self._working: set[asyncio.Task[None]] = set()
 
@@ -55,7 +57,8 @@ class GroupCommit(Generic[Request, Response]):
         # Who has done its work stays here until its callback runs, but looks for no more: who asks
         # in between would wait until the next one asks.
         if sum(not task.done() for task in self._working) < self._parallel:
-            task = asyncio.create_task(self._work_on())
+            # Not in the context of the one who asks first: it works for others too.
+            task = asyncio.create_task(self._work_on(), context=self._context.copy())
             self._working.add(task)
             task.add_done_callback(self._working.discard)
         return response

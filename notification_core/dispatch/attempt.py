@@ -1,7 +1,8 @@
 """One attempt: sign the event's body, send it, judge the response."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -26,6 +27,7 @@ from notification_core.model.signing_secret import live_secrets
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
+from notification_core.ports.tracer import AttributeValue, SpanKind, Tracer
 from notification_core.signing.signatures import SignatureCache, add_symmetric_signatures
 from notification_core.version import VERSION
 
@@ -64,6 +66,7 @@ class AttemptMaker:
         ids: IdGenerator,
         rules: DeliveryRules,
         random: Callable[[], float],
+        tracer: Tracer,
     ) -> None:
         self._sender = sender
         self._signatures = signatures
@@ -71,18 +74,51 @@ class AttemptMaker:
         self._ids = ids
         self.rules = rules
         self._random = random
+        self.tracer = tracer
 
-    async def make(
+    def make(
         self,
         delivery: ClaimedDelivery,
         webhook: Webhook,
         keys: Sequence[SigningKey],
         get_latest: Callable[[], Webhook] | None = None,
-    ) -> AttemptResult:
+    ) -> Awaitable[AttemptResult]:
         """Send one request, signed with these keys, and return what it came to.
 
-        If it fails, the next step is by the webhook as ``get_latest`` returns it then.
+        If it fails, the next step is by the webhook as ``get_latest`` returns it then. While
+        tracing is on, it is a span in the trace of its event, and carries its place there.
         """
+        make = self._make_traced if self.tracer.is_on else self._make
+        return make(delivery, webhook, keys, get_latest)
+
+    async def _make_traced(
+        self,
+        delivery: ClaimedDelivery,
+        webhook: Webhook,
+        keys: Sequence[SigningKey],
+        get_latest: Callable[[], Webhook] | None,
+    ) -> AttemptResult:
+        parent, attributes = delivery.traceparent, _span_attributes(delivery, webhook)
+        with self.tracer.start("attempt", SpanKind.CLIENT, parent, attributes) as span:
+            place = span.traceparent
+            trace: Headers = () if place is None else (("traceparent", place),)
+            result = await self._make(delivery, webhook, keys, get_latest, trace)
+            attempt = result.attempt
+            if attempt.response is not None:
+                span.note({"http.response.status_code": attempt.response.http_code})
+            if attempt.error is not None:
+                span.note({"error.type": attempt.error.code})
+                span.fail(attempt.error.code)
+            return result
+
+    async def _make(
+        self,
+        delivery: ClaimedDelivery,
+        webhook: Webhook,
+        keys: Sequence[SigningKey],
+        get_latest: Callable[[], Webhook] | None,
+        trace: Headers = (),
+    ) -> AttemptResult:
         start = self._clock.monotonic()
         started_at = self._clock.now()
         fence = delivery.fence
@@ -90,6 +126,7 @@ class AttemptMaker:
             *self._signed(delivery, webhook, keys, started_at),
             ("webhook-delivery", str(fence.delivery_id)),
             ("webhook-attempt", str(fence.attempt)),
+            *trace,
         )
         request = HttpRequest(
             webhook.method,
@@ -180,3 +217,23 @@ class AttemptMaker:
             response=response,
             duration=duration,
         )
+
+
+def _span_attributes(delivery: ClaimedDelivery, webhook: Webhook) -> Mapping[str, AttributeValue]:
+    """Return what a span says of an attempt; of the URL no more than the host.
+
+    A path or a query may be what lets a sender in, and spans go to others.
+    """
+    url, fence = urlsplit(webhook.url), delivery.fence
+    return {
+        "http.request.method": webhook.method.upper(),
+        "http.request.resend_count": fence.attempt - 1,
+        "server.address": url.hostname or "",
+        "server.port": url.port or (443 if url.scheme == "https" else 80),
+        "url.scheme": url.scheme,
+        "notification.event_id": delivery.event_id,
+        "notification.event_type": delivery.event_type,
+        "notification.environment_id": str(fence.environment_id),
+        "notification.webhook_id": str(delivery.webhook_id),
+        "notification.delivery_id": str(fence.delivery_id),
+    }

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -80,6 +81,8 @@ class DeliveryRunner(DirectDispatch):
         self._begun: set[UUID] = set()
         self._abandoned: set[UUID] = set()
         self._chains: set[asyncio.Task[None]] = set()
+        # Chains are not to inherit from whichever request has started them.
+        self._context = copy_context()
         self._stopping = False
         self.unknown_commits = 1
         self.suspended = False
@@ -90,6 +93,11 @@ class DeliveryRunner(DirectDispatch):
     def idle(self) -> bool:
         """Tell whether nothing is in this process's hands: all that it took is written or free."""
         return not self._held
+
+    @property
+    def traced(self) -> bool:
+        """Tell whether attempts are recorded in the traces of their events."""
+        return self._attempts.tracer.is_on
 
     # Taking deliveries in: from ingest (DirectDispatch), and from claims.
 
@@ -115,6 +123,7 @@ class DeliveryRunner(DirectDispatch):
         """Let committed deliveries wait in the places that were reserved for them."""
         leased_until = leased_from + self.lease.total_seconds()
         current = [self.queue.fill(QueuedDelivery(delivery, leased_until)) for delivery in claimed]
+        self._follow(claimed)
         self._go_on(claimed, are_current=all(current))
 
     def take(self, claimed: Claimed, leased_from: float) -> None:
@@ -134,6 +143,7 @@ class DeliveryRunner(DirectDispatch):
             webhook = claimed.webhooks[delivery.webhook_id]
             queued = QueuedDelivery(delivery, leased_until)
             are_current &= self.queue.add(queued, webhook, claimed.webhooks_revision)
+        self._follow(claimed.deliveries)
         self._go_on(claimed.deliveries, are_current=are_current)
 
     def share(self, others: int) -> None:
@@ -166,6 +176,11 @@ class DeliveryRunner(DirectDispatch):
         left = self._held.pop(fence.delivery_id, 0) - 1
         if left > 0:
             self._held[fence.delivery_id] = left
+
+    def _follow(self, claimed: Sequence[ClaimedDelivery]) -> None:
+        if follower := self._observer.follower:
+            for delivery in claimed:
+                follower.delivery_claimed(delivery)
 
     def _go_on(self, taken: Sequence[ClaimedDelivery], *, are_current: bool) -> None:
         if any(delivery.fence.worker != self.worker for delivery in taken):
@@ -203,7 +218,7 @@ class DeliveryRunner(DirectDispatch):
     def fill(self) -> None:
         """Start as many chains of attempts as the bounds allow, and have more deliveries begun."""
         while (start := self._next()) is not None:
-            chain = asyncio.create_task(self._run_chain(*start))
+            chain = asyncio.create_task(self._run_chain(*start), context=self._context.copy())
             self._chains.add(chain)
             chain.add_done_callback(self._chains.discard)
         if self.queue.has_prefetched:
@@ -239,6 +254,8 @@ class DeliveryRunner(DirectDispatch):
             return False
         if delivery.fence.attempt == 1:
             self._observe_first_attempt(delivery, request)
+        if self._observer.follower:
+            self._observer.follower.attempt_started(delivery)
         try:
             result = await self._attempts.make(
                 delivery, webhook_queue.webhook, keys, lambda: webhook_queue.webhook
@@ -251,6 +268,8 @@ class DeliveryRunner(DirectDispatch):
             self._observer.background_task_failed("send", error)
             result = self._attempts.interrupted(delivery, webhook_queue.webhook)
         attempt = result.attempt
+        if self._observer.follower:
+            self._observer.follower.attempt_finished(attempt)
         responded, succeeded = attempt.response is not None, attempt.error is None
         now = self._clock.monotonic()
         self.queue.finish(request, now, responded=responded, succeeded=succeeded)

@@ -278,6 +278,7 @@ class Dispatcher(RunnerListener, ResultListener):
             webhook_limits=queue.claim_limits(),
             after=self._after,
             begin_limit=capacity.free_attempts(capacity.unresponsive),
+            traced=self.runner.traced,
         )
         async with self._claiming:
             capacity.claiming = claim.begin_limit

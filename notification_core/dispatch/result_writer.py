@@ -128,6 +128,9 @@ class ResultWriter:
             self.unwritten.popleft()
         self._suspects = max(0, self._suspects - len(batch))
         self._observer.results_written(len(batch))
+        if follower := self._observer.follower:
+            for result in batch:
+                follower.result_written(result)
         for result in batch:
             attempt = result.attempt
             error = attempt.error.code if attempt.error else None

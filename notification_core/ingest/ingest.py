@@ -1,12 +1,14 @@
 """Taking events in: one transaction for a batch of events with all their deliveries."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
 from notification_core.concurrency.transactions import GroupCommit, retry_lost_transaction
 from notification_core.errors import StorageUnavailable, TooManyDeliveries
+from notification_core.ingest.ingest_spans import ingest_spans
 from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch
 from notification_core.ingest.webhook_cache import WebhookCache
 from notification_core.model.delivery import DeliveryState
@@ -15,7 +17,8 @@ from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
-from notification_core.ports.observer import Observer
+from notification_core.ports.observer import EventFollower, Observer
+from notification_core.ports.tracer import Tracer
 
 _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
 
@@ -62,8 +65,10 @@ class Ingest:
         *,
         source: Source = Source.HTTP,
         parallel: int = 1,
+        tracer: Tracer,
     ) -> None:
         self._source = source
+        self._tracer = tracer
         self._deliveries = store
         self._observer = observer
         self._direct_dispatch = direct_dispatch
@@ -89,6 +94,21 @@ class Ingest:
         :class:`ResponseAlreadyStored`, :class:`StorageUnavailable` (nothing was stored) and
         :class:`UnknownCommit` (publish again: what was stored is known by its id).
         """
+        if self._observer.follower:
+            self._follow_received(events, self._observer.follower)
+        if self._tracer.is_on:
+            return self._publish_traced(events, make_records)
+        return self._publish(events, make_records)
+
+    async def _publish_traced(
+        self, events: Sequence[Event], make_records: RecordsOf[Sequence[Published]] | None
+    ) -> Sequence[Published]:
+        with ingest_spans(self._tracer, self._source, events) as traced:
+            return await self._publish(traced, make_records)
+
+    def _publish(
+        self, events: Sequence[Event], make_records: RecordsOf[Sequence[Published]] | None
+    ) -> Awaitable[Sequence[Published]]:
         if make_records is None:
             size = sum([len(event.data) for event in events])
             return self._group.submit(events, size)
@@ -98,6 +118,11 @@ class Ingest:
         self, events: Sequence[Event], dead_letters: Sequence[DeadLetter]
     ) -> Sequence[Published]:
         """Publish events, and store in the same transaction what came among them and is none."""
+        if self._observer.follower:
+            self._follow_received(events, self._observer.follower)
+        if self._tracer.is_on:
+            with ingest_spans(self._tracer, self._source, events) as traced:
+                return await self._store_alone(traced, dead_letters, None)
         return await self._store_alone(events, dead_letters, None)
 
     async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
@@ -106,6 +131,12 @@ class Ingest:
         All deliveries are stored due: nobody may send what may never be committed. Raises as
         :meth:`publish` does; the transaction is then to be rolled back.
         """
+        if self._tracer.is_on:
+            with ingest_spans(self._tracer, self._source, events) as traced:
+                return await self._join(transaction, traced)
+        return await self._join(transaction, events)
+
+    async def _join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
         batch = PlannedBatch(None)
         # Of its own: what their transaction sees of its own changes may never be committed.
         cache = WebhookCache()
@@ -113,6 +144,10 @@ class Ingest:
         if isinstance(response, Exception):
             raise response
         return JoinedPublish(response, lambda: self._hand_over(batch))
+
+    def _follow_received(self, events: Sequence[Event], follower: EventFollower) -> None:
+        for event in events:
+            follower.event_received(self._source, event)
 
     async def drain(self) -> None:
         """Return once no publish is under way."""
@@ -208,6 +243,8 @@ class Ingest:
 
     def _hand_over(self, batch: PlannedBatch) -> None:
         """Hand over what was claimed, have others claim the rest, and tell the observer of it."""
+        if self._observer.follower:
+            _follow_stored(batch, self._observer.follower)
         claimed = len(batch.claimed)
         pending = sum(row.state is DeliveryState.PENDING for row in batch.deliveries)
         if self._direct_dispatch and claimed:
@@ -224,6 +261,12 @@ class Ingest:
             self._observer.events_ingested(self._source, new, duplicates)
             for environment_id, event_id in batch.conflicts() if duplicates else ():
                 self._observer.event_conflicted(environment_id, event_id)
+
+
+def _follow_stored(batch: PlannedBatch, follower: EventFollower) -> None:
+    deliveries = Counter(row.event_key for row in batch.deliveries)
+    for key, stored in batch.stored.items():
+        follower.event_stored(stored.event, batch.arrivals[key], deliveries[key])
 
 
 async def _add(

@@ -111,7 +111,10 @@ class PlannedBatch:
         if is_claimed and dispatch is not None:
             fence = Fence(delivery_id, event.environment_id, 1, dispatch.worker)
             of_event = webhook.webhook_id, event.event_id, event.type
-            self.claimed.append(ClaimedDelivery(fence, *of_event, 0, body, is_prefetched))
+            delivery = ClaimedDelivery(
+                fence, *of_event, 0, body, is_prefetched, traceparent=event.traceparent
+            )
+            self.claimed.append(delivery)
         self.deliveries.append(
             NewDelivery(
                 delivery_id,
@@ -160,13 +163,15 @@ class PlannedBatch:
 class IngestPlanner:
     """Plans deliveries: skipped, claimed by this process, or due.
 
-    ``full`` holds, at any time, the webhooks whose queues take no more: theirs are skipped.
+    ``full`` holds, at any time, the webhooks whose queues take no more: theirs are skipped. If it
+    is ``traced``, events may have a ``traceparent``.
     """
 
     clock: Clock
     ids: IdGenerator
     filters: EventFilters
     full: AbstractSet[UUID] = frozenset()
+    traced: bool = False
 
     async def plan(
         self, batch: PlannedBatch, requests: Sequence[Sequence[Event]], cached: CachedWebhooks
@@ -206,9 +211,9 @@ class IngestPlanner:
                 batch.add(self.ids(now), stored, webhook, cached.webhooks_revision, reason)
         events, dispatch = [*batch.stored.values()], batch.direct_dispatch
         worker, lease = (dispatch.worker, dispatch.lease) if dispatch else (None, timedelta())
-        plan = IngestPlan(
-            cached.webhooks_revision, events, batch.deliveries, worker, lease, batch.is_ordered
-        )
+        revision, deliveries = cached.webhooks_revision, batch.deliveries
+        how = worker, lease, batch.is_ordered, self.traced
+        plan = IngestPlan(revision, events, deliveries, *how)
         return refusals, plan
 
 

@@ -114,6 +114,7 @@ class ClaimedDelivery:
     ``failures`` counts the failed attempts so far (interrupted ones do not count). ``body`` is
     what is sent. Of a ``prefetched`` one the attempt is to be begun before its request is made
     (:meth:`DeliveryStore.begin`). If it has an ``ordering_key``, others wait for its end.
+    ``traceparent`` is its event's, None where tracing is off.
     """
 
     fence: Fence
@@ -124,6 +125,7 @@ class ClaimedDelivery:
     body: bytes = field(repr=False)
     prefetched: bool = False
     ordering_key: str | None = None
+    traceparent: str | None = field(default=None, repr=False)
 
 
 @frozen

@@ -24,8 +24,9 @@ class Event:
 
     ``event_id`` is the producer's own, unique within the environment. ``data`` is the JSON of
     the event's payload, byte for byte as it came. ``occurred_at`` is aware. Events with the same
-    ``ordering_key`` reach an ordered webhook one after another (:mod:`~.ordering`). ``key`` is what
-    makes it the same event.
+    ``ordering_key`` reach an ordered webhook one after another (:mod:`~.ordering`). ``traceparent``
+    is the publisher's place in a trace, as far as that is recorded. ``key`` is what makes it the
+    same event.
     """
 
     event_id: str
@@ -34,6 +35,7 @@ class Event:
     occurred_at: datetime
     data: bytes = field(repr=False)
     ordering_key: str | None = None
+    traceparent: str | None = field(default=None, repr=False, eq=False)
     key: EventKey = field(
         init=False,
         repr=False,

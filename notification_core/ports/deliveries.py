@@ -40,7 +40,8 @@ class Claim:
     webhook at most ``webhook_limits[webhook_id]`` where it is named there (0 passes it over) and
     ``new_webhook_limit`` otherwise. Webhooks are looked at in the order of their ids, beginning
     after ``after``, at most ``max_webhooks`` of them. The attempts of the first ``begin_limit``
-    begin with the claim; the others are prefetched.
+    begin with the claim; the others are prefetched. If it is ``traced``, the ``traceparent`` of
+    each event is read too.
     """
 
     worker: UUID
@@ -52,6 +53,7 @@ class Claim:
     after: UUID | None = None
     max_webhooks: int = 1000
     begin_limit: int = MAX_DELIVERIES_PER_TRANSACTION
+    traced: bool = False
 
 
 @frozen
@@ -85,7 +87,8 @@ class IngestPlan:
 
     The keys of the events are distinct. Deliveries that are ``claimed`` belong to ``worker`` for
     ``lease``, with attempt 1, which has begun unless they are ``prefetched``. If ``is_ordered``,
-    some of them have an ordering key.
+    some of them have an ordering key. If it is ``traced``, events may have a ``traceparent``, which
+    is stored with them.
     """
 
     webhooks_revision: int
@@ -94,6 +97,7 @@ class IngestPlan:
     worker: UUID | None
     lease: timedelta
     is_ordered: bool = False
+    traced: bool = False
 
 
 class IngestTransaction(Protocol):
@@ -115,7 +119,8 @@ class IngestTransaction(Protocol):
     async def add_events(self, events: Sequence[EventToStore]) -> Mapping[EventKey, Arrival]:
         """Store the events that are new, and tell of each whether it is.
 
-        The keys of the batch are distinct. A known event is left as it is, and once this
+        The keys of the batch are distinct; a ``traceparent`` is stored with its event. A known
+        event is left as it is, and once this
         transaction is committed, it is as durable as a new one: with a synchronous standby, the
         standby has it, although its own commit may have been given up. Implementations insert in
         the order of the keys, so that overlapping batches cannot deadlock.

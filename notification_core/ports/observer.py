@@ -7,14 +7,53 @@ from uuid import UUID
 
 from notification_core.errors import Resource
 from notification_core.model.circuit_breaker import HealthState
-from notification_core.model.delivery import AttemptOutcome, ErrorCode
-from notification_core.model.event import Source
+from notification_core.model.delivery import (
+    Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    ClaimedDelivery,
+    ErrorCode,
+)
+from notification_core.model.event import Arrival, Event, Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
 
 
+class EventFollower(Protocol):
+    """Is told of every single event on its way. Methods return at once and raise nothing."""
+
+    @abstractmethod
+    def event_received(self, source: Source, event: Event) -> None:
+        """Report an event that is to be stored."""
+
+    @abstractmethod
+    def event_stored(self, event: Event, arrival: Arrival, deliveries: int) -> None:
+        """Report an event that was committed with so many deliveries, skipped ones too."""
+
+    @abstractmethod
+    def delivery_claimed(self, delivery: ClaimedDelivery) -> None:
+        """Report a delivery that this process has claimed, with its insert or later."""
+
+    @abstractmethod
+    def attempt_started(self, delivery: ClaimedDelivery) -> None:
+        """Report an attempt whose request is about to be sent."""
+
+    @abstractmethod
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Report an attempt that has ended, and is not logged yet."""
+
+    @abstractmethod
+    def result_written(self, result: AttemptResult) -> None:
+        """Report a result that was committed."""
+
+
 class Observer(Protocol):
-    """Is told of what happened. Methods return at once and raise nothing."""
+    """Is told of what happened. Methods return at once and raise nothing.
+
+    Its ``follower`` is told of single events; None, as nearly always, where nobody follows them.
+    """
+
+    follower: EventFollower | None = None
 
     @abstractmethod
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:

@@ -156,12 +156,15 @@ class Harness:
         deliveries: Sequence[NewDelivery] = (),
         worker: UUID | None = None,
         webhooks_revision: int | None = None,
+        *,
+        traced: bool = False,
     ) -> Mapping[EventKey, Arrival] | None:
         """Store them as planned at a revision of the webhooks, by default the present one."""
         if webhooks_revision is None:
             webhooks_revision = await self.storage.webhooks.webhooks_revision()
         is_ordered = any(delivery.ordering_key is not None for delivery in deliveries)
-        planned = IngestPlan(webhooks_revision, events, deliveries, worker, LEASE, is_ordered)
+        how = worker, LEASE, is_ordered, traced
+        planned = IngestPlan(webhooks_revision, events, deliveries, *how)
         return await self.storage.deliveries.store(planned)
 
     async def publish(

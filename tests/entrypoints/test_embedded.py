@@ -12,9 +12,14 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import ClientSession, web
 from attrs import field, frozen
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from notification_adapters.clock import SystemClock
 from notification_adapters.memory import ManualClock, ScriptedSender, memory_storage
+from notification_adapters.otel.tracer import OpenTelemetryTracer
 from notification_core.errors import (
     InvalidEvent,
     InvalidInput,
@@ -304,6 +309,29 @@ class TestInTheHostsOwnTests:
             event = publisher.event(ENVIRONMENT, "job-completed", {})
             (published,) = await publisher.publish([event])
             assert await _state(publisher, published.event_id) is DeliveryState.PENDING
+
+
+async def test_a_hosts_provider_records_what_is_published_in_the_hosts_own_span() -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    clock = SystemClock()
+    tracer = OpenTelemetryTracer(provider)
+    given = AdapterOverrides(storage=memory_storage(clock), tracer=tracer)
+    chosen = settings(**LOOPBACK_ONLY)
+    async with Receiver() as receiver, open_notifications(chosen, given) as opened:
+        await subscribe(opened, receiver.url)
+        event = opened.event(ENVIRONMENT, "job-completed", {})
+        with provider.get_tracer("the host").start_as_current_span("an order") as order:
+            await opened.publish([event])
+        (request,) = await receiver.wait_for(1)
+        await opened.drain()
+    trace_id = f"{order.get_span_context().trace_id:032x}"
+    assert request.headers["traceparent"][3:35] == trace_id
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert spans.keys() == {"an order", "publish", "ingest", "attempt"}
+    parents = {name: span.parent and span.parent.span_id for name, span in spans.items()}
+    assert parents["publish"] == parents["attempt"] == order.get_span_context().span_id
+    assert parents["ingest"] == spans["publish"].context.span_id
 
 
 async def _state(notifications: Notifications, event_id: str) -> DeliveryState:

@@ -15,7 +15,7 @@ from notification_adapters.event_formats.filter_compiler import JsonSchemaFilter
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
 from notification_adapters.memory.sender import ScriptedSender
 from notification_adapters.memory.state import StoredDelivery
-from notification_adapters.null_objects import EveryEnvironment
+from notification_adapters.null_objects import EveryEnvironment, NoTracer
 from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
 from notification_core.concurrency.ids import IdGenerator
@@ -49,6 +49,7 @@ from notification_core.ports.message_sink import MessageSink
 from notification_core.ports.outbox import Outbox
 from notification_core.ports.sender import HttpRequest
 from notification_core.ports.storage import Storage
+from notification_core.ports.tracer import Tracer
 from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
@@ -112,6 +113,7 @@ class App:
     observer: RecordingObserver = field(factory=RecordingObserver)
     faults: Faults = field(factory=Faults)
     directory: EnvironmentDirectory = field(factory=EveryEnvironment)
+    tracer: Tracer = field(factory=NoTracer)
     new_secret: Callable[[], bytes] = field(factory=_numbered_secrets)
     webhook_rules: WebhookRules = WEBHOOK_RULES
     delivery_rules: DeliveryRules = DELIVERY_RULES
@@ -169,7 +171,13 @@ class App:
     def attempts(self) -> AttemptMaker:
         signatures = SignatureCache(SIGNATURE_HEADERS, CryptographySigner())
         return AttemptMaker(
-            self.sender, signatures, self.clock, self.ids, self.delivery_rules, self.jitter
+            self.sender,
+            signatures,
+            self.clock,
+            self.ids,
+            self.delivery_rules,
+            self.jitter,
+            self.tracer,
         )
 
     # Use cases.
@@ -234,11 +242,12 @@ class App:
     def ingest(self) -> Ingest:
         return Ingest(
             self.deliveries,
-            IngestPlanner(self.clock, self.ids, self.filters, self.full_queues),
+            IngestPlanner(self.clock, self.ids, self.filters, self.full_queues, self.tracer.is_on),
             self.observer,
             self.direct_dispatch,
             self.storage.notifier,
             source=self.source,
+            tracer=self.tracer,
         )
 
     @cached_property

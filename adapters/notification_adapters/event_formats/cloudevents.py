@@ -38,6 +38,7 @@ from notification_core.errors import Detail, InvalidEvent
 from notification_core.model.event import MAX_EVENT_BYTES, Event
 from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Headers
+from notification_core.model.trace_context import parse_traceparent
 
 _STRUCTURED = "application/cloudevents"
 _JSON_FORMAT = "application/cloudevents+json"
@@ -94,6 +95,7 @@ def read_cloud_events(  # noqa: PLR0913 - a request, and what it may leave out
     now: datetime,
     zone: tzinfo,
     catalogue: EventCatalogue,
+    traced: bool = False,
 ) -> tuple[list[Event], bool]:
     """Read a request that is a CloudEvent or a batch of them; tell whether it was a single one.
 
@@ -101,7 +103,12 @@ def read_cloud_events(  # noqa: PLR0913 - a request, and what it may leave out
     batch may be empty (JSON event format, section 4).
     """
     read = partial(
-        read_cloud_event, environment_id=environment_id, now=now, zone=zone, catalogue=catalogue
+        read_cloud_event,
+        environment_id=environment_id,
+        now=now,
+        zone=zone,
+        catalogue=catalogue,
+        traced=traced,
     )
     if _media_type(headers) != _BATCH_FORMAT:
         return [read(body, headers)], True
@@ -130,11 +137,13 @@ def read_cloud_event(  # noqa: PLR0913 - a message, and what it may leave out
     now: datetime,
     zone: tzinfo,
     catalogue: EventCatalogue,
+    traced: bool = False,
     where: str = "",
 ) -> Event:
     """Read a message that is a CloudEvent; one without ``time`` happened ``now``.
 
-    ``environment_id`` is where it happened, and need not be said; with None it must. Raises
+    ``environment_id`` is where it happened, and need not be said; with None it must. If it is
+    ``traced``, its place in a trace is what the extension for distributed tracing says. Raises
     :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB, which has the place in a batch.
     """
     if len(value) > MAX_EVENT_BYTES:
@@ -155,6 +164,7 @@ def read_cloud_event(  # noqa: PLR0913 - a message, and what it may leave out
         now if time is None else instant(str(time), zone),
         data,
         None if ordering_key is None else str(ordering_key),
+        parse_traceparent(str(attributes.get("traceparent", ""))) if traced else None,
     )
 
 

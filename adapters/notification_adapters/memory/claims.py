@@ -58,7 +58,7 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
         if (ready_at := _ready_at(state, id_, delivery)) > now
     )
     return Claimed(
-        deliveries=tuple(_claimed(state, delivery, claim.worker) for delivery in chosen),
+        deliveries=tuple(_claimed(state, delivery, claim) for delivery in chosen),
         webhooks=seen.webhooks,
         webhooks_revision=seen.webhooks_revision,
         after=choice.cut_at or ([*queues][-1] if len(queues) == claim.max_webhooks else None),
@@ -98,9 +98,9 @@ def _due(
     return sorted(fresh, key=lambda one: one.delivery_id)[-1:]
 
 
-def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> ClaimedDelivery:
+def _claimed(state: MemoryState, delivery: StoredDelivery, claim: Claim) -> ClaimedDelivery:
     event = state.events[delivery.event_key]
-    fence = Fence(delivery.delivery_id, delivery.environment_id, delivery.attempt, worker)
+    fence = Fence(delivery.delivery_id, delivery.environment_id, delivery.attempt, claim.worker)
     return ClaimedDelivery(
         fence=fence,
         webhook_id=delivery.webhook_id,
@@ -110,4 +110,5 @@ def _claimed(state: MemoryState, delivery: StoredDelivery, worker: UUID) -> Clai
         body=event.body or b"",
         prefetched=delivery.claimed_at is None,
         ordering_key=delivery.ordering_key,
+        traceparent=event.traceparent if claim.traced else None,
     )

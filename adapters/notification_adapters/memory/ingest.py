@@ -48,7 +48,12 @@ class MemoryIngest(IngestTransaction):
             stored = self._state.events.get(event.key) or self._events.get(event.key)
             if stored is None:
                 self._events[event.key] = StoredEvent(
-                    event.type, event.occurred_at, arrived.body, self._now, event.ordering_key
+                    event.type,
+                    event.occurred_at,
+                    arrived.body,
+                    self._now,
+                    event.ordering_key,
+                    event.traceparent,
                 )
             else:
                 known_events[event.key] = KnownEvent(stored.type, stored.body)

@@ -54,6 +54,7 @@ class StoredEvent:
     body: bytes | None
     stored_at: datetime
     ordering_key: str | None = None
+    traceparent: str | None = None
 
 
 @define

@@ -209,6 +209,12 @@ class Dialect(LineStatements, Protocol):
         """Insert the events that are new; return those that are known."""
 
     @abstractmethod
+    async def traceparents(
+        self, connection: AsyncConnection, keys: Collection[EventKey]
+    ) -> Mapping[EventKey, str]:
+        """Return the places of events in their traces, where they have one."""
+
+    @abstractmethod
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease
     ) -> None:

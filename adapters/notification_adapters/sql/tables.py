@@ -46,6 +46,8 @@ events = sa.Table(
     # The request body, serialised once; none where no webhook wanted the event.
     sa.Column("body", sa.LargeBinary),
     sa.Column("stored_at", Instant, nullable=False),
+    # The publisher's place in a trace (W3C Trace Context), where tracing was on.
+    sa.Column("traceparent", sa.Text),
     sa.Column("ordering_key", sa.Text),
     # For listing them. With the id in it, although the events of one moment would be soon sorted:
     # on a table that it knows nothing of yet, PostgreSQL would read and sort all that there are.

@@ -11,6 +11,7 @@ from notification_entrypoints.api.openapi.reference_page import add_reference_pa
 from notification_entrypoints.api.routes import handlers
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.api.security.authorization import Access
+from notification_entrypoints.api.tracing import publish_spans
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import is_loopback
 
@@ -32,7 +33,10 @@ def api_app(
         local=is_loopback(settings.api.server_host),
     )
     by_operation = handlers(application, document, callers, origin_policy)
-    app = web.Application(middlewares=[edge(application, origin_policy)])
+    middlewares = [edge(application, origin_policy)]
+    if application.tracer.is_on:
+        middlewares.insert(0, publish_spans(application.tracer))
+    app = web.Application(middlewares=middlewares)
     access = Access(callers, storage.webhooks, storage.history)
     memory = BodyMemory(settings.api.server_max_buffered)
     timeouts = Timeouts(settings.api.server_read_timeout, settings.api.server_write_timeout)

@@ -50,6 +50,7 @@ def handlers(
         validation=application.validation,
         catalogue=settings.event.catalogue,
         metrics=application.metrics,
+        tracer=application.tracer,
         clock=clock,
         ids=application.ids,
         zone=settings.tz,

@@ -40,6 +40,7 @@ from notification_core.ports.environments import EnvironmentDirectory
 from notification_core.ports.history import History
 from notification_core.ports.sender import HttpSender
 from notification_core.ports.storage import Storage
+from notification_core.ports.tracer import Tracer
 from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
@@ -53,6 +54,7 @@ from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.bootstrap.signer import fastest_signer
 from notification_entrypoints.bootstrap.storage import open_storage
+from notification_entrypoints.bootstrap.tracer import open_tracer
 from notification_entrypoints.config.parsers import EventValidation
 from notification_entrypoints.config.policies import (
     delivery_rules,
@@ -82,6 +84,7 @@ class Application:
 
     settings: Settings
     metrics: Metrics
+    tracer: Tracer
     clock: Clock
     ids: IdGenerator
     storage: Storage
@@ -126,6 +129,7 @@ class AdapterOverrides:
     storage: Storage | None = None
     sender: HttpSender | None = None
     directory: EnvironmentDirectory | None = None
+    tracer: Tracer | None = None
     dispatches: bool = True
 
 
@@ -170,6 +174,7 @@ async def open_application(
         yield Application(
             settings=settings,
             metrics=metrics,
+            tracer=runtime.attempts.tracer,
             clock=clock,
             ids=ids,
             storage=storage,
@@ -226,6 +231,9 @@ async def _open_runtime(
     """Open what the settings say and nothing overrides, until the stack is closed."""
     clock = overrides.clock
     ids = IdGenerator(clock)
+    # First, and so the last that is closed: it is to see all others end.
+    if (tracer := overrides.tracer) is None:
+        tracer = await stack.enter_async_context(open_tracer(settings))
     if (storage := overrides.storage) is None:
         storage = await stack.enter_async_context(open_storage(settings, clock, ids))
     if (sender := overrides.sender) is None:
@@ -242,7 +250,7 @@ async def _open_runtime(
         filters=EventFilters(JsonSchemaFilterCompiler(), clock),
         key_cache=SigningKeyCache(storage.signing_keys, clock, _new_seed),
         attempts=AttemptMaker(
-            sender, signatures, clock, ids, delivery_rules(settings), random.random
+            sender, signatures, clock, ids, delivery_rules(settings), random.random, tracer
         ),
     )
 
@@ -259,7 +267,10 @@ async def _open_ingests(
         runtime.settings.webhooks.max_pending_per_webhook,
     )
     await stack.enter_async_context(in_background(full_queues.run()))
-    planner = IngestPlanner(runtime.clock, runtime.ids, runtime.filters, full_queues.webhooks)
+    tracer = runtime.attempts.tracer
+    planner = IngestPlanner(
+        runtime.clock, runtime.ids, runtime.filters, full_queues.webhooks, tracer.is_on
+    )
     ingests = {
         source: Ingest(
             storage.deliveries,
@@ -269,6 +280,7 @@ async def _open_ingests(
             storage.notifier,
             source=source,
             parallel=storage.parallel_ingests,
+            tracer=tracer,
         )
         for source in Source
     }

@@ -77,11 +77,11 @@ async def _open_consumer(
     application: Application, source: EventSource
 ) -> AsyncIterator[EventConsumer]:
     """Ingest what comes from a source, for the length of the block."""
-    settings = application.settings
+    settings, traced = application.settings, application.tracer.is_on
     consumer = EventConsumer(
         source=source,
         ingest=application.ingests[Source.KAFKA],
-        read=MessageReader(application.clock, settings.tz, settings.event.catalogue),
+        read=MessageReader(application.clock, settings.tz, settings.event.catalogue, traced=traced),
         validation=application.validation,
         clock=application.clock,
         observer=application.metrics,

@@ -12,6 +12,7 @@ from typing import Final
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.kafka.message_reader import MessageReader
+from notification_adapters.null_objects import NoTracer
 from notification_adapters.sql.migrations import schema
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.reencryption import Reencryption
@@ -81,6 +82,7 @@ async def open_dead_letters(
             None,
             stores.notifier,
             source=Source.KAFKA,
+            tracer=NoTracer(),
         )
         read = MessageReader(clock, settings.tz, settings.event.catalogue)
         validation = data_validation(settings, stores.history, metrics)

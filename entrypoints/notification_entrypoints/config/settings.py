@@ -39,6 +39,7 @@ from notification_entrypoints.config.parsers import (
     is_loopback,
     is_wrapped,
 )
+from notification_entrypoints.config.tracing import OtelSettings
 from notification_entrypoints.config.variables import (
     Variable,
     build,
@@ -108,6 +109,7 @@ class Settings:
         BASE_URL, "http://localhost:8101/api", "Who knows the environments; empty for no check."
     )
     webhooks: WebhookSettings = group(WebhookSettings, lambda _: WebhookSettings())
+    otel: OtelSettings = group(OtelSettings, lambda _: OtelSettings())
 
     @property
     def is_development(self) -> bool:

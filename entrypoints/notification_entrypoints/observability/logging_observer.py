@@ -1,5 +1,6 @@
 """The observer of a process: every event is counted, and those that matter are logged."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +14,7 @@ from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
+from notification_entrypoints.observability.event_log import EventLog
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
 
@@ -37,6 +39,8 @@ class LoggingObserver(Metrics):
         self._monotonic = monotonic
         self._logged_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
+        # Asked once: nobody pays for lines that are not written.
+        self.follower = EventLog() if _log.isEnabledFor(logging.DEBUG) else None
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count new events for the last minute too."""

@@ -21,10 +21,10 @@ from notification_entrypoints.observability.log_output import LogOutput
 UNAVAILABLE = "notification_entrypoints.api.unavailable"
 """The logger that says, once in a while, why requests are answered with 503."""
 
-_TALKATIVE = ("aiokafka", UNAVAILABLE)
+_TALKATIVE = ("aiokafka", "opentelemetry", UNAVAILABLE)
 _SELDOM_SECONDS = 20.0
 _MOST_REMEMBERED = 1_000
-_OURS = ("notification_adapters", "notification_entrypoints")
+_OURS = ("notification", "notification_adapters", "notification_entrypoints")
 _SECRET = re.compile(
     r"authorization|cookie|token|secret|passw|pass$|passphrase|(?:api|private)-?key|credential",
     re.IGNORECASE,
@@ -62,7 +62,8 @@ class _Seldom(logging.Filter):
     """Lets loggers that begin so say the same thing, for the same cause, once in a while.
 
     While brokers are away, Kafka's client writes several lines a second, all alike; while the
-    storage is, each request is one that could not be served.
+    storage is, each request is one that could not be served; while a collector is, each batch of
+    spans is one that could not be sent.
     """
 
     def __init__(self, *prefixes: str) -> None:
@@ -134,6 +135,8 @@ def _stamp_in(zone: tzinfo, instance: str | None) -> Processor:
             **named,
             "event": event.get("event", ""),
         }
+        if event.get("trace_id", "") is None:
+            del event["trace_id"]
         return {**fixed, **event, **fixed}
 
     return stamp

@@ -28,6 +28,7 @@ ELSEWHERE = {
     "notification_adapters.sql.postgres",
     "notification_adapters.vault",
     "notification_entrypoints.process.supervisor",
+    "opentelemetry",
     "pyinstrument",
     "yaml",
 }

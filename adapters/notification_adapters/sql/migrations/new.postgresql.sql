@@ -252,6 +252,8 @@ ALTER TABLE webhooks ADD COLUMN timeout_us BIGINT;
 
 ALTER TABLE webhooks ADD COLUMN signing_secrets TEXT;
 
+ALTER TABLE events ADD COLUMN traceparent TEXT;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT false NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;

@@ -249,6 +249,8 @@ ALTER TABLE webhooks ADD COLUMN timeout_us BIGINT;
 
 ALTER TABLE webhooks ADD COLUMN signing_secrets TEXT;
 
+ALTER TABLE events ADD COLUMN traceparent TEXT;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT 0 NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;

@@ -8,6 +8,7 @@ comes alone takes nine of them to be stored, and its result seven to be written.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Final
 
 from notification_adapters.sql.postgres.database import CONFIRM, PostgresDatabase
 from notification_adapters.sql.postgres.driver import columns, driver_of
@@ -17,6 +18,7 @@ from notification_adapters.sql.postgres.rows import (
     attempt_row,
     delivery_columns,
     event_columns,
+    traceparents,
 )
 from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
@@ -40,17 +42,20 @@ from notification_core.ports.deliveries import IngestPlan
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
 
-# The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
-STORE = """
+
+def _store_statement(column: str = "", array: str = "") -> str:
+    """Return the statement that stores events, if need be with one more column from an array."""
+    # The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
+    return f"""
 WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
   INSERT INTO events (
-    event_id, environment_id, type, occurred_at, ordering_key, body, stored_at
+    event_id, environment_id, type, occurred_at, ordering_key, body{column}, stored_at
   )
-  SELECT e.event_id, e.environment_id, e.type, e.occurred_at, e.ordering_key, e.body,
+  SELECT e.event_id, e.environment_id, e.type, e.occurred_at, e.ordering_key, e.body{column},
     coalesce($2::timestamptz, now())
   FROM counter CROSS JOIN unnest(
-    $5::text[], $6::uuid[], $7::text[], $8::timestamptz[], $9::text[], $10::bytea[]
-  ) AS e (event_id, environment_id, type, occurred_at, ordering_key, body)
+    $5::text[], $6::uuid[], $7::text[], $8::timestamptz[], $9::text[], $10::bytea[]{array}
+  ) AS e (event_id, environment_id, type, occurred_at, ordering_key, body{column})
   WHERE counter.revision = $1
   ON CONFLICT DO NOTHING
   RETURNING environment_id, event_id
@@ -71,7 +76,11 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
 )
 SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
-"""
+"""  # noqa: S608 - the column's name is ours
+
+
+STORE: Final = _store_statement()
+_STORE_TRACED: Final = _store_statement(", traceparent", ", $19::text[]")
 # In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring. What is
 # of a webhook that is not healthy is left: its health is judged in the order of the results.
 FINISH = f"""
@@ -118,13 +127,14 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
         async with self._database.pool.lend() as connection:
             rows = await self._database.pool.commits.run(
                 driver_of(connection),
-                STORE,
+                _STORE_TRACED if plan.traced else STORE,
                 plan.webhooks_revision,
                 None if dialect.has_server_time else await dialect.now(connection),
                 plan.worker,
                 plan.lease,
                 *event_columns(events),
                 *delivery_columns(plan.deliveries),
+                *([traceparents(events)] if plan.traced else ()),
             )
             if rows[0][0] != plan.webhooks_revision:
                 return None

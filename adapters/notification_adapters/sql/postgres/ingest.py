@@ -14,7 +14,7 @@ from notification_adapters.sql.dialect import (
     RawRow,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
-from notification_adapters.sql.postgres.rows import delivery_columns, event_columns
+from notification_adapters.sql.postgres.rows import delivery_columns, event_columns, traceparents
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
 
@@ -40,12 +40,20 @@ JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment
 """
 # In the order of the arrays, so that overlapping batches wait for one another and never in a ring.
 _ADD_EVENTS = """
-INSERT INTO events (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at)
-SELECT event_id, environment_id, type, occurred_at, ordering_key, body, $7::timestamptz
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
-  AS new (event_id, environment_id, type, occurred_at, ordering_key, body)
+INSERT INTO events
+  (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at, traceparent)
+SELECT event_id, environment_id, type, occurred_at, ordering_key, body, $7::timestamptz, traceparent
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[],
+  $8::text[])
+  AS new (event_id, environment_id, type, occurred_at, ordering_key, body, traceparent)
 ON CONFLICT DO NOTHING
 RETURNING environment_id, event_id
+"""
+_TRACEPARENTS = """
+SELECT e.environment_id, e.event_id, e.traceparent
+FROM unnest($1::uuid[], $2::text[]) AS k (environment_id, event_id)
+JOIN events AS e ON e.event_id = k.event_id AND e.environment_id = k.environment_id
+WHERE e.traceparent IS NOT NULL
 """
 # What all of a batch share comes once: an array costs more than a column of COPY, and COPY a trip
 # to the server more, which one event on its own would wait for.
@@ -103,7 +111,8 @@ class PostgresIngestStatements(Dialect):
         known_events: dict[EventKey, KnownEvent] = {}
         left = list(events)
         while left:
-            inserted = await fetch(connection, _ADD_EVENTS, *event_columns(left), now)
+            arrays = *event_columns(left), now, traceparents(left)
+            inserted = await fetch(connection, _ADD_EVENTS, *arrays)
             new = {tuple(row) for row in inserted}
             left = [stored for stored in left if stored.event.key not in new]
             if left:
@@ -111,6 +120,13 @@ class PostgresIngestStatements(Dialect):
                 # What retention has deleted between the two statements is new again.
                 left = [stored for stored in left if stored.event.key not in known_events]
         return known_events
+
+    async def traceparents(
+        self, connection: AsyncConnection, keys: Collection[EventKey]
+    ) -> Mapping[EventKey, str]:
+        """Return the places of events in their traces, where they have one."""
+        rows = await fetch(connection, _TRACEPARENTS, *columns(keys, 2))
+        return {(environment, event_id): traceparent for environment, event_id, traceparent in rows}
 
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease

@@ -31,6 +31,11 @@ def event_columns(events: Sequence[EventToStore]) -> Sequence[Sequence[object]]:
     return columns([(*_of_event(stored.event), stored.body) for stored in events], 6)
 
 
+def traceparents(events: Sequence[EventToStore]) -> Sequence[str | None]:
+    """Return the places of events in their traces, as an array."""
+    return [stored.event.traceparent for stored in events]
+
+
 def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[object]]:
     """Return what deliveries do not share, in arrays: ids, state, reason, how they are taken."""
     return columns(map(_of_delivery, deliveries), 8)

@@ -16,10 +16,12 @@ from notification_adapters.sql.sqlite.ingest import FIND_EVENTS, REVISION, known
 from notification_adapters.sql.sqlite.rows import (
     ADD_DELIVERY,
     ADD_EVENT,
+    ADD_TRACED_EVENT,
     LOG,
     attempt_row,
     delivery_rows,
     event_row,
+    traced_event_row,
 )
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
@@ -53,14 +55,17 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
             return await super().store(plan)
         now = (self._database.clock.now() - EPOCH) // MICROSECOND
         until = now + plan.lease // MICROSECOND
-        events = {stored.event.key: event_row(stored, now) for stored in plan.events}
+        add_event, row_of = ADD_EVENT, event_row
+        if plan.traced:
+            add_event, row_of = ADD_TRACED_EVENT, traced_event_row
+        events = {stored.event.key: row_of(stored, now) for stored in plan.events}
         deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
 
         def store_in_one_trip(raw: sqlite3.Connection) -> Mapping[EventKey, KnownEvent] | None:
             (revision,) = raw.execute(REVISION).fetchone()
             if revision != plan.webhooks_revision:
                 return None
-            old = {key for key, row in events.items() if not raw.execute(ADD_EVENT, row).rowcount}
+            old = {key for key, row in events.items() if not raw.execute(add_event, row).rowcount}
             if not old:
                 raw.executemany(ADD_DELIVERY, deliveries)
                 return {}

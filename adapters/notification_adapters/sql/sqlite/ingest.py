@@ -17,9 +17,9 @@ from notification_adapters.sql.instants import to_microseconds
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
 from notification_adapters.sql.sqlite.rows import (
     ADD_DELIVERY,
-    ADD_EVENT,
+    ADD_TRACED_EVENT,
     delivery_rows,
-    event_row,
+    traced_event_row,
 )
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
@@ -43,6 +43,11 @@ REVISION: Final = "SELECT revision FROM webhooks_revision"
 FIND_EVENTS: Final = """
 SELECT e.environment_id, e.event_id, e.type, e.body
 FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
+"""
+_TRACEPARENTS = """
+SELECT e.environment_id, e.event_id, e.traceparent
+FROM json_each(?) AS k CROSS JOIN events AS e ON e.event_id = k.value
+WHERE e.traceparent IS NOT NULL
 """
 
 
@@ -75,12 +80,24 @@ class SqliteIngestStatements(Dialect):
     ) -> Mapping[EventKey, KnownEvent]:
         """Insert the events that are new; return those that are known."""
         stored_at = to_microseconds(now)
-        rows = {stored.event.key: event_row(stored, stored_at) for stored in events}
+        rows = {stored.event.key: traced_event_row(stored, stored_at) for stored in events}
         ids = as_json({stored.event.event_id for stored in events})
         known_events = known_events_of(await fetch(connection, FIND_EVENTS, ids), rows.keys())
         new = [row for key, row in rows.items() if key not in known_events]
-        await run_many(connection, ADD_EVENT, new)
+        await run_many(connection, ADD_TRACED_EVENT, new)
         return known_events
+
+    async def traceparents(
+        self, connection: AsyncConnection, keys: Collection[EventKey]
+    ) -> Mapping[EventKey, str]:
+        """Return the places of events in their traces, where they have one."""
+        ids = as_json({event_id for _, event_id in keys})
+        found = {
+            (UUID(environment), event_id): traceparent
+            for environment, event_id, traceparent in await fetch(connection, _TRACEPARENTS, ids)
+        }
+        # The same id in another environment is another event.
+        return {key: found[key] for key in keys if key in found}
 
     async def add_deliveries(
         self, connection: AsyncConnection, deliveries: Sequence[NewDelivery], lease: Lease

@@ -18,6 +18,11 @@ ADD_EVENT: Final = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+ADD_TRACED_EVENT: Final = """
+INSERT INTO events (
+  event_id, environment_id, type, occurred_at, ordering_key, body, stored_at, traceparent
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
 ADD_DELIVERY: Final = """
 INSERT INTO deliveries (
   delivery_id, environment_id, webhook_id, event_id, state, reason, due_at, attempt, failures,
@@ -47,6 +52,11 @@ def event_row(stored: EventToStore, stored_at: int) -> Row:
         stored.body,
         stored_at,
     )
+
+
+def traced_event_row(stored: EventToStore, stored_at: int) -> Row:
+    """Return the values of ``ADD_TRACED_EVENT``."""
+    return (*event_row(stored, stored_at), stored.event.traceparent)
 
 
 def delivery_rows(

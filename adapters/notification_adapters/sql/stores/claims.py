@@ -14,6 +14,7 @@ from notification_adapters.sql.dialect import DueRow, Lease, Queue
 from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.claim_order import choose, limit_of, share
+from notification_core.model.delivery import ClaimedDelivery
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed
 
@@ -154,6 +155,8 @@ class Claims:
                 if delivery.webhook_id in fresh or delivery.webhook_id in probed
             }
             await health_rows.begin_probes(connection, probes, lease.until)
+        if claim.traced:
+            claimed = await self._with_traces(connection, claimed)
         next_due = min(filter(None, (later, scan.next_due)), default=None)
         webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(
@@ -165,6 +168,20 @@ class Claims:
             # Where this claim's bounds left something behind, it is to be claimed at once.
             next_due=timedelta() if choice.has_more else scan.until(next_due),
         )
+
+    async def _with_traces(
+        self, connection: AsyncConnection, claimed: Sequence[ClaimedDelivery]
+    ) -> Sequence[ClaimedDelivery]:
+        """Return what was claimed with its events' places in traces.
+
+        A statement of its own: the claim is not to cost more where nothing is traced.
+        """
+        keys = {(row.fence.environment_id, row.event_id) for row in claimed}
+        found = await self._dialect.traceparents(connection, keys)
+        return [
+            evolve(row, traceparent=found.get((row.fence.environment_id, row.event_id)))
+            for row in claimed
+        ]
 
 
 async def _lock_probes(

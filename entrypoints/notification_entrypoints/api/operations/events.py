@@ -23,19 +23,24 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.data_validation import DataValidation, Misfits
 from notification_core.ingest.ingest import Ingest, Published
+from notification_core.ingest.ingest_spans import with_trace
 from notification_core.model.event import Event
 from notification_core.model.event_types import EventCatalogue
 from notification_core.model.message import Headers
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
+from notification_core.ports.tracer import Tracer
 from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
 from notification_entrypoints.api.idempotency import Idempotency
+from notification_entrypoints.api.tracing import TRACEPARENT
 
 _encode = msgspec.json.encode
 
 _Publish = Callable[[RecordsOf[Sequence[Published]] | None], Awaitable[Sequence[Published]]]
 
 _JSON, _CLOUD_EVENT = "application/json", "ce-specversion"
+_TRACE_EXTENSION: Final = {"ce_traceparent", "ce_tracestate"}
+"""Another attempt to publish an event may be another span."""
 
 _READ_AT_ONCE: Final = 128 * 1024
 """More bytes than that are read in a thread: it may take long, and others are served meanwhile."""
@@ -74,6 +79,7 @@ class EventOperations:
     validation: DataValidation
     catalogue: EventCatalogue
     metrics: IngestMetrics
+    tracer: Tracer
     clock: Clock
     ids: IdGenerator
     zone: tzinfo
@@ -112,7 +118,11 @@ class EventOperations:
                 batch = batch._replace(events=events)
             if batch.headers:
                 # Two events in binary mode may differ in their headers alone.
-                call = evolve(call, body=_encode([str(sorted(batch.headers)), call.body]))
+                said = sorted(pair for pair in batch.headers if pair[0] not in _TRACE_EXTENSION)
+                call = evolve(call, body=_encode([str(said), call.body]))
+            if self.tracer.is_on:
+                traced = with_trace(batch.events, call.request.get(TRACEPARENT))
+                batch = batch._replace(events=traced)
             publish: _Publish = partial(self.ingest.publish, batch.events)
             if batch.misfits:
                 publish = partial(self._publish_misfits, batch)
@@ -141,7 +151,8 @@ class EventOperations:
         if given.get(hdrs.CONTENT_TYPE) != _JSON or _CLOUD_EVENT in given:
             found = http_headers(given.items())
             if is_cloud_event(found):
-                headers, read = found, partial(read_cloud_events, headers=found)
+                headers = found
+                read = partial(read_cloud_events, headers=found, traced=self.tracer.is_on)
         events, single = read(
             call.body,
             environment_id=call.environment_id,

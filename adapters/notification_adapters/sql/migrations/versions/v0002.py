@@ -1,4 +1,4 @@
-"""Fields and health of webhooks, and ordering: what 0001's code neither reads nor writes."""
+"""Fields and health of webhooks, ordering, traces: what 0001's code neither reads nor writes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("webhooks", sa.Column("retry", sa.Text()))
     op.add_column("webhooks", sa.Column("timeout_us", sa.BigInteger()))
     op.add_column("webhooks", sa.Column("signing_secrets", sa.Text()))
+    op.add_column("events", sa.Column("traceparent", sa.Text()))
     _add_ordering()
     _add_health()
 
