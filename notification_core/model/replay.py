@@ -30,12 +30,13 @@ class Selection:
 
     Of an event that has several deliveries it is the latest one. Passed over are tests, events
     whose body is gone, and events that are on their way again or, where they had not arrived,
-    have arrived since.
+    have arrived since; unless it ``includes_filtered``, also what the webhook's filter kept back.
     """
 
     since: datetime
     until: datetime
     states: Collection[DeliveryState]
+    includes_filtered: bool = True
 
 
 @frozen

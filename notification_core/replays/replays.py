@@ -28,11 +28,15 @@ MOST_COUNTED = 100_000
 
 @frozen
 class ReplayDraft:
-    """What a customer says of a replay; by default it is of all that has not arrived until now."""
+    """What a customer says of a replay.
+
+    By default it is of all that has not arrived until now, but for what the webhook's filter kept
+    back: that is made where the states are said, and ``skipped`` is one of them.
+    """
 
     since: datetime
     until: datetime | None = None
-    states: Sequence[DeliveryState] = NOT_ARRIVED
+    states: Sequence[DeliveryState] | None = None
 
 
 class ReplayService:
@@ -157,4 +161,5 @@ def _selection(draft: ReplayDraft, now: datetime) -> Selection:
     if since >= until:
         problem = "The time is not before until, which is now where it is left out or to come."
         raise InvalidReplay("The replay is refused: see the details.", [Detail("since", problem)])
-    return Selection(since, until, frozenset(draft.states))
+    states = NOT_ARRIVED if draft.states is None else draft.states
+    return Selection(since, until, frozenset(states), includes_filtered=draft.states is not None)

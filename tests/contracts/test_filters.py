@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from notification_core.model.delivery import DeliveryState, EndReason
+from notification_core.model.delivery import DeliveryState, EndReason, Failed
 from notification_core.model.event import Event
 from notification_core.model.request_records import StoredResponse
 from notification_core.model.webhook import FOREVER, Webhook
+from notification_core.replays.replays import ReplayDraft
 from tests.contracts.harness import TYPE, Harness
 from tests.support.assembly import App
 from tests.support.samples import an_event
@@ -105,6 +106,36 @@ async def test_what_was_skipped_can_be_delivered_again_and_is_not_filtered_then(
     (claimed,) = (await harness.claim()).deliveries
     assert (claimed.webhook_id, claimed.event_id) == (webhook.webhook_id, "one")
     assert b'"status":"done"' in claimed.body
+
+
+async def test_a_replay_leaves_what_was_kept_back_unless_skips_are_asked_for(
+    harness: Harness, app: App
+) -> None:
+    webhook = await harness.webhook(filter=FAILED)
+    key, since = (harness.environment_id, webhook.webhook_id), harness.clock.now()
+    await app.ingest.publish([event(harness, "kept back", "done")])
+    paused = await harness.change(webhook, disabled_until=FOREVER)
+    await harness.clock.advance(1)
+    await app.ingest.publish([event(harness, "paused", "failed")])
+    await harness.change(paused, disabled_until=None)
+    await harness.clock.advance(1)
+
+    async def replayed(draft: ReplayDraft) -> list[str]:
+        count = await app.replays.count(*key, draft)
+        replay = await app.replays.start(*key, draft)
+        await app.replay_runner.advance_all()
+        stored = await app.replays.get(*key, replay.replay_id)
+        assert stored.selection == replay.selection
+        claimed = (await harness.claim()).deliveries
+        assert len(claimed) == count.count
+        for delivery in claimed:
+            await harness.finish(delivery, Failed())
+        await harness.clock.advance(1)
+        return [delivery.event_id for delivery in claimed]
+
+    assert await replayed(ReplayDraft(since)) == ["paused"]
+    skipped = ReplayDraft(since, states=[DeliveryState.SKIPPED])
+    assert await replayed(skipped) == ["kept back", "paused"]
 
 
 @pytest.mark.parametrize("data", [b"1e300", b'{"status":"failed","n":' + b"9" * 50 + b"}"])

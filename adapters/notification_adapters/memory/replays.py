@@ -10,7 +10,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredReplay
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
-from notification_core.model.delivery import DeliveryOrigin, DeliveryState
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.ordering import key_in_line
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
@@ -171,6 +171,8 @@ class MemoryReplayStore(ReplayStore):
 
     def _is_selected(self, delivery: StoredDelivery, selection: Selection) -> bool:
         if delivery.state not in selection.states or delivery.origin is DeliveryOrigin.TEST:
+            return False
+        if delivery.reason is EndReason.FILTER_NOT_MATCHED and not selection.includes_filtered:
             return False
         return self._has_body(delivery) and not self._is_overtaken(delivery, selection)
 

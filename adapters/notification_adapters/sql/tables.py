@@ -223,6 +223,7 @@ replays = sa.Table(
     sa.Column("replayed", sa.BigInteger, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
+    sa.Column("includes_filtered", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index("replays_webhook", "webhook_id", "replay_id"),
     # Of two that begin at the same time one wins.
     sa.Index(

@@ -59,7 +59,8 @@ class _Count(msgspec.Struct):
     "states",
     type=click.Choice(_STATES),
     multiple=True,
-    help="Only deliveries in this state; repeatable (default: all that were not delivered).",
+    help="Only deliveries in this state; repeatable (default: all that were not delivered, but for "
+    "what the filter kept back).",
 )
 @click.option("--dry-run", is_flag=True, help="Only count them.")
 @click.option("--detach", is_flag=True, help="Do not wait for its end.")

@@ -254,6 +254,8 @@ ALTER TABLE webhooks ADD COLUMN signing_secrets TEXT;
 
 ALTER TABLE events ADD COLUMN traceparent TEXT;
 
+ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT true NOT NULL;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT false NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;

@@ -251,6 +251,8 @@ ALTER TABLE webhooks ADD COLUMN signing_secrets TEXT;
 
 ALTER TABLE events ADD COLUMN traceparent TEXT;
 
+ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT 1 NOT NULL;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT 0 NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;

@@ -20,7 +20,7 @@ from notification_adapters.sql.tables import (
     webhooks,
 )
 from notification_core.concurrency.ids import IdGenerator, earliest_id
-from notification_core.model.delivery import DeliveryOrigin, DeliveryState
+from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.ordering import key_in_line
 from notification_core.model.replay import (
     NO_PROGRESS,
@@ -174,7 +174,7 @@ def _deliveries_after(
     d = deliveries.c
     rows = (
         sa.select(d.delivery_id, d.environment_id, d.webhook_id, d.event_id)
-        .add_columns(d.state, d.origin, d.created_at)
+        .add_columns(d.state, d.reason, d.origin, d.created_at)
         .where(
             d.webhook_id == webhook_id,
             d.environment_id == environment_id,
@@ -194,8 +194,11 @@ def _is_selected(rows: sa.Subquery, selection: Selection) -> sa.ColumnElement[bo
         events.c.environment_id == rows.c.environment_id,
         events.c.body.is_not(None),
     )
+    states: sa.ColumnElement[bool] = rows.c.state.in_(_values(selection.states))
+    if not selection.includes_filtered:
+        states &= rows.c.reason.is_distinct_from(EndReason.FILTER_NOT_MATCHED.value)
     return sa.and_(
-        rows.c.state.in_(_values(selection.states)),
+        states,
         sa.or_(rows.c.origin.is_(None), rows.c.origin != DeliveryOrigin.TEST.value),
         body,
         ~_is_overtaken(rows, selection),

@@ -19,6 +19,10 @@ def upgrade() -> None:
     op.add_column("webhooks", sa.Column("timeout_us", sa.BigInteger()))
     op.add_column("webhooks", sa.Column("signing_secrets", sa.Text()))
     op.add_column("events", sa.Column("traceparent", sa.Text()))
+    op.add_column(
+        "replays",
+        sa.Column("includes_filtered", sa.Boolean(), nullable=False, server_default=sa.true()),
+    )
     _add_ordering()
     _add_health()
 
