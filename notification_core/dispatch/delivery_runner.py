@@ -143,6 +143,8 @@ class DeliveryRunner(DirectDispatch):
             webhook = claimed.webhooks[delivery.webhook_id]
             queued = QueuedDelivery(delivery, leased_until)
             are_current &= self.queue.add(queued, webhook, claimed.webhooks_revision)
+        if claimed.deliveries:
+            self._observer.deliveries_claimed(len(claimed.deliveries))
         self._follow(claimed.deliveries)
         self._go_on(claimed.deliveries, are_current=are_current)
 

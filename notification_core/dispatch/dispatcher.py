@@ -290,8 +290,6 @@ class Dispatcher(RunnerListener, ResultListener):
             finally:
                 capacity.claiming = 0
             self.runner.take(claimed, now)
-        if claimed.deliveries:
-            self._observer.deliveries_claimed(len(claimed.deliveries))
         self._after = claimed.after
         taken = Counter(delivery.webhook_id for delivery in claimed.deliveries)
         limits = {**dict.fromkeys(taken, claim.new_webhook_limit), **claim.webhook_limits}

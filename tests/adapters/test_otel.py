@@ -11,7 +11,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from notification_adapters.otel.tracer import OpenTelemetryTracer
+from notification_core.model.delivery import Attempt, AttemptResult, ClaimedDelivery
+from notification_core.model.event import Arrival, Event, Source
 from notification_core.model.trace_context import parse_traceparent
+from notification_core.ports.observer import EventFollower
 from notification_core.ports.tracer import SpanKind
 from tests.support.assembly import MemoryApp
 from tests.support.samples import an_event
@@ -115,18 +118,64 @@ def test_log_lines_get_the_trace_of_the_current_span(recorder: Recorder) -> None
     assert said == [TRACE, "over"]
 
 
-async def test_an_attempt_takes_nothing_over_from_the_request_that_started_it(
-    recorder: Recorder, tracer: OpenTelemetryTracer
+class Whereabouts(EventFollower):
+    """Notes in which span each step is taken."""
+
+    def __init__(self, tracer: OpenTelemetryTracer) -> None:
+        self.places: dict[str, str | None] = {}
+        self._tracer = tracer
+
+    def event_received(self, source: Source, event: Event) -> None:
+        del source, event
+        self.places["received"] = self._tracer.current()
+
+    def event_stored(self, event: Event, arrival: Arrival, deliveries: int) -> None:
+        del event, arrival, deliveries
+        self.places["stored"] = self._tracer.current()
+
+    def delivery_claimed(self, delivery: ClaimedDelivery) -> None:
+        del delivery
+        self.places["claimed"] = self._tracer.current()
+
+    def attempt_started(self, delivery: ClaimedDelivery) -> None:
+        del delivery
+        self.places["started"] = self._tracer.current()
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        del attempt
+        self.places["finished"] = self._tracer.current()
+
+    def result_written(self, result: AttemptResult) -> None:
+        del result
+        self.places["written"] = self._tracer.current()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_is_done_for_all_is_not_done_in_the_span_of_the_one_who_came_first(
+    recorder: Recorder, tracer: OpenTelemetryTracer, *, alone: bool
 ) -> None:
-    """The chain that sends goes on with others' deliveries: their traces are not this one's."""
+    """A group commit, and the chain that sends, go on with the events of others."""
     app = MemoryApp(tracer=tracer)
+    app.observer.follower = whereabouts = Whereabouts(tracer)
     webhook = await app.add_webhook()
     await app.dispatcher.start()
     ingest = app.another_process(direct_dispatch=app.dispatcher.runner).ingest
-    with tracer.start("a request", SpanKind.SERVER, None, {}):
-        await ingest.publish([an_event("given", traceparent=GIVEN)])
-        await app.until(lambda: app.sent_to(webhook))
+    with tracer.start("a request", SpanKind.SERVER, None, {}) as request:
+        events = [an_event("given", traceparent=GIVEN)]
+        await (ingest.take_in(events, []) if alone else ingest.publish(events))
+        await app.until(lambda: whereabouts.places.keys() >= {"written"})
     await app.dispatcher.stop()
+    assert app.sent_to(webhook)
+    # Only what is stored alone is stored in the span of the one who asks for it.
+    storing = request.traceparent if alone else None
+    assert whereabouts.places == {
+        "received": request.traceparent,
+        "stored": storing,
+        "claimed": storing,
+        "started": None,
+        "finished": None,
+        "written": None,
+    }
     attempt, ingested = recorder.spans["attempt"], recorder.spans["ingest"]
     for span in (attempt, ingested):
         assert span.parent is not None

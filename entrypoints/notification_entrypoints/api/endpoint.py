@@ -69,12 +69,14 @@ class Handler:
 
     ``validate`` says what is wrong with fields that the document has let pass. A handler that
     ``parses_body`` validates the body itself, one whose body ``is_merge_patch`` what comes of its
-    fields. One that waits for somebody else may take the ``extra_timeout`` longer.
+    fields. ``takes`` says of a request with another media type than those of the document whether
+    that is taken, too. One that waits for somebody else may take the ``extra_timeout`` longer.
     """
 
     respond: Callable[[ApiCall], Awaitable[web.Response]]
     validate: Validator | None = None
     parses_body: bool = False
+    takes: Callable[[web.Request], bool] | None = None
     is_merge_patch: bool = False
     extra_timeout: timedelta = timedelta()
 
@@ -131,7 +133,9 @@ class Endpoint:
                 # The time that a body is waited for is no part of the response's time.
                 limit.reschedule(None)
             within = self.timeouts.read
-            body = await read_body(request, operation.media_types, most, within, share)
+            body = await read_body(
+                request, operation.media_types, most, within, share, handler.takes
+            )
             if not has_arrived:
                 limit.reschedule(asyncio.get_running_loop().time() + longest)
             if not handler.parses_body:

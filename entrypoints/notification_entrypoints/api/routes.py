@@ -72,7 +72,6 @@ def handlers(
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
         AuditOperations(storage.audit, converter, paging),
     )
-
     by_id = {"getOpenApi": _document_handler(document, settings)}
     for operations in (webhooks, events, environments, *others):
         by_id |= operations.handlers

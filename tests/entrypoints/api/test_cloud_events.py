@@ -63,7 +63,14 @@ EXPECTED = {
 # The scenarios of the conformance suite's HTTP protocol binding.
 
 
-@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *(JSON, "application/json; charset=utf-8"),
+        # What data of the binding is, any media type may say (HTTP binding, section 3.1.1).
+        *("application/vnd.example.job+json", "Text/JSON; charset=UTF-8; version=2"),
+    ],
+)
 async def test_binary_content_mode(api: CheckedClient, stage: Backstage, content_type: str) -> None:
     await create(api)
     published = await post(api, DATA, content_type, **binary())
@@ -178,11 +185,17 @@ async def test_a_key_is_not_reused_for_an_event_that_differs_in_its_headers(
     assert first.json == again.json
     assert again.headers["Idempotent-Replayed"] == "true"
     assert (await post(api, DATA, JSON, **binary(id="other"), **key)).status == 422
+    # Only the attempt to publish differs.
+    span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    retried = await post(api, DATA, JSON, **binary(traceparent=span), **key)
+    assert retried.headers["Idempotent-Replayed"] == "true"
 
 
 async def test_what_is_no_cloud_event_of_json_is_refused(api: CheckedClient) -> None:
     assert (await post(api, "<a/>", "application/cloudevents+xml")).status == 415
-    assert (await post(api, "<a/>", "application/xml", **binary())).status == 415
+    for content_type in ("application/xml", "text/json; charset=latin-1", "json", STRUCTURED + "x"):
+        assert (await post(api, "<a/>", content_type, **binary())).status == 415
+    assert (await post(api, DATA, "application/vnd.example.job+json")).status == 415
     assert (await post(api, "{", STRUCTURED)).wrong_fields == {"body"}
     assert (await post(api, "{}", BATCH)).status == 400
     large = structured('"' + "x" * 2**20 + '"')

@@ -9,7 +9,7 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import cast, overload
 from uuid import UUID
@@ -133,22 +133,24 @@ class BodyShare:
         self.used = 0
 
 
-async def read_body(
+async def read_body(  # noqa: PLR0913, PLR0917 - a body, and what bounds it
     request: web.Request,
     media_types: Collection[str],
     most: int,
     within: timedelta,
     share: BodyShare,
+    takes: Callable[[web.Request], bool] | None = None,
 ) -> bytes:
     """Return the body of a request as it came.
 
-    Raises :class:`RequestRefused` for a media type that is none of these (all of them JSON), for
-    more than ``most`` bytes, for more than the ``share`` can take, and if the body does not come
-    whole ``within`` that time.
+    Raises :class:`RequestRefused` for a media type that is none of these (all of them JSON), unless
+    ``takes`` is true of the request, for more than ``most`` bytes, for more than the ``share`` can
+    take, and if the body does not come whole ``within`` that time.
     """
     # Not by aiohttp's properties: the standard library's parser behind them is quadratic.
     content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
-    if content_type not in media_types and not _is_one_of(media_types, content_type):
+    is_known = content_type in media_types or is_one_of(media_types, content_type)
+    if not is_known and not (takes and takes(request)):
         raise RequestRefused(Problem.WRONG_MEDIA_TYPE)
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _CODINGS:
         raise RequestRefused(Problem.WRONG_CODING)
@@ -210,7 +212,7 @@ async def _read(stream: StreamReader, most: int, share: BodyShare) -> bytes:
     return b"".join(chunks)
 
 
-def _is_one_of(media_types: Collection[str], content_type: str) -> bool:
+def is_one_of(media_types: Collection[str], content_type: str) -> bool:
     """Tell whether a content type is one of these, in UTF-8 if it names a character set."""
     media_type, *parameters = content_type.lower().split(";")
     pairs = (parameter.partition("=") for parameter in parameters)

@@ -31,6 +31,7 @@ from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
 from notification_core.ports.tracer import Tracer
 from notification_entrypoints.api.endpoint import ACCEPTED, ApiCall, Handler, json_response
+from notification_entrypoints.api.http.requests import is_one_of
 from notification_entrypoints.api.idempotency import Idempotency
 from notification_entrypoints.api.tracing import TRACEPARENT
 
@@ -94,7 +95,7 @@ class EventOperations:
         """What answers these operations, by their ids in the document."""
         return {
             "listEventTypes": Handler(self.types),
-            "publishEvents": Handler(self.publish, parses_body=True),
+            "publishEvents": Handler(self.publish, parses_body=True, takes=_is_binary_json),
         }
 
     async def types(self, _: ApiCall) -> web.Response:
@@ -161,6 +162,14 @@ class EventOperations:
             catalogue=self.catalogue,
         )
         return _Batch(events, single, self.validation.misfits(events), headers)
+
+
+def _is_binary_json(request: web.Request) -> bool:
+    """Tell whether a request is a CloudEvent in binary mode whose data is JSON of some kind."""
+    content_type = request.headers.get(hdrs.CONTENT_TYPE, "").lower()
+    media_type = content_type.partition(";")[0].strip()
+    is_json = media_type.endswith(("/json", "+json")) and is_one_of([media_type], content_type)
+    return is_json and _CLOUD_EVENT in request.headers
 
 
 def _render(call: ApiCall, batch: _Batch, published: Sequence[Published]) -> web.Response:
