@@ -272,7 +272,7 @@ def _title(pid: int) -> str:
     return "".join(Path(f"/proc/{pid}/{file}").read_text() for file in ("cmdline", "comm"))
 
 
-@pytest.mark.parametrize("command", ["migrate", "rekey", "dead-letters list", "config check"])
+@pytest.mark.parametrize("command", ["migrate", "rekey", "dead-letters list", "doctor"])
 def test_a_command_that_fails_tells_none_not_even_with_its_traceback(
     command: str,
     tmp_path: Path,

@@ -42,7 +42,7 @@ async def waits(up: Up) -> bool:
         async with aiohttp.request("GET", f"http://{LOOPBACK}:{up.ports[1]}/readyz") as response:
             text = await response.text()
             unready = response.status == HTTPStatus.SERVICE_UNAVAILABLE
-            return unready and "The database cannot be reached." in text
+            return unready and "The database cannot be reached: " in text
     except aiohttp.ClientError:
         return False
 
@@ -79,7 +79,7 @@ async def test_a_start_that_waited_in_vain_ends_with_the_reason(
     try:
         await up.spawn()
         assert await up.ended() == UNAVAILABLE
-        assert "Error: The database cannot be reached." in up.said()
+        assert "Error: The database cannot be reached: " in up.said()
     finally:
         await up.close()
 

@@ -5,6 +5,7 @@ What is for a server is imported where there is one, and so is its driver: a thi
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from notification_adapters.clock import SystemClock
@@ -54,6 +55,12 @@ async def check_schema(settings: Settings) -> None:
     """Raise :class:`IncompatibleSchema` unless this version can work on the database."""
     async with _database(settings) as database:
         await schema.check_schema(database)
+
+
+async def time_of(settings: Settings) -> datetime:
+    """Return the time that the storage at ``DB_URI`` says it is."""
+    async with _database(settings) as database, database.read_transaction() as connection:
+        return await database.dialect.now(connection)
 
 
 async def migration_sql(settings: Settings) -> str:

@@ -134,6 +134,7 @@ class ApiClient:
         if is_away(status):
             raise ApiUnavailable(f"The {self._api.name} answers {status}: {refusal.message}")
         message = _denied(self._api, status, refusal) if status in DENIED else refusal.message
+        message += _hint(self._api, status, path)
         details = [Detail(detail.field, detail.message) for detail in refusal.details]
         raise ApiRefused(status, message, details)
 
@@ -193,6 +194,18 @@ class _Refusal(msgspec.Struct):
 
 
 _REFUSAL = msgspec.json.Decoder(_Refusal)
+
+
+def _hint(api: Api, status: int, path: str) -> str:
+    """Return what may be wrong with the URL if a path is missing that a server of ours has."""
+    is_fixed = path in {"/status", "/webhooks/events"} or path.startswith("/environments/")
+    if status != HTTPStatus.NOT_FOUND or not is_fixed:
+        return ""
+    if api.option == "--ops":
+        return f" Is {api.url} the ops server (by default {DEFAULT_OPS})? Set {api.option}."
+    if not urlsplit(api.url).path.endswith("/api"):
+        return f" The API's URL ends with /api: is it {api.url}/api? Set {api.option}."
+    return ""
 
 
 def _denied(api: Api, status: int, refusal: _Refusal) -> str:
@@ -261,7 +274,7 @@ api_option = click.option(
     show_default=True,
     callback=_api_at,
     metavar="URL",
-    help="Where the API is (NOTIFICATION_API_URL; the key is in NOTIFICATION_API_KEY).",
+    help="The API's base URL (NOTIFICATION_API_URL; the key is in NOTIFICATION_API_KEY).",
 )
 """The option of a client command that says where the API is."""
 
@@ -272,6 +285,6 @@ ops_option = click.option(
     show_default=True,
     callback=lambda _, __, url: Api(checked_url(url, DEFAULT_OPS), None, "ops server", "--ops"),
     metavar="URL",
-    help="Where the ops server is (NOTIFICATION_OPS_URL).",
+    help="The ops server's base URL (NOTIFICATION_OPS_URL).",
 )
 """The option of a client command that says where the ops server is."""

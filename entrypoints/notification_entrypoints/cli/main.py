@@ -28,29 +28,33 @@ PROGRAM = "notification-management"
 _ESCAPED_ASCII = "notification_escaped_ascii"
 
 _COMMANDS = {
-    "up": "Run everything in one process: API, deliveries and ops server.",
-    "api": "Serve the API; other processes deliver what it stores.",
-    "consumer": "Take events from Kafka and deliver them.",
+    "up": "Run everything in one process: API, dispatcher and ops server.",
+    "api": "Serve the API only; other processes deliver.",
+    "consumer": "Run the Kafka consumer and the dispatcher.",
     "migrate": "Bring the database's schema up to this version.",
-    "rekey": "Encrypt all stored secrets anew, so that former ones may be forgotten.",
+    "rekey": "Re-encrypt all stored secrets, to retire previous ones.",
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
     "webhooks": "Create, show, change and delete the webhooks of an environment.",
     "events": "List event types and events, show an event's deliveries, publish an example.",
-    "logs": "Show what a webhook was sent, attempt by attempt.",
-    "deliveries": "Show where events stand on their way to a webhook, and deliver one again.",
-    "replays": "Show and cancel replays, which deliver again what a webhook has missed.",
+    "logs": "Show the attempts of a webhook, or follow them.",
+    "deliveries": "List and show the deliveries of a webhook, and redeliver one.",
+    "replays": "Show and cancel replays of what a webhook has missed.",
     "environments": "Erase all that is stored of an environment.",
     "settings": "Show the public keys that an environment's requests are signed with.",
     "verification-keys": "Give an environment a new key to sign with.",
-    "keys": "Create, list and revoke the keys that open the API.",
-    "status": "Show what waits, who works on it, and what was done in the last minute.",
-    "dead-letters": "Show messages from Kafka that were no events, and try them again.",
+    "keys": "Create, list and revoke API keys.",
+    "status": "Show the backlog, the workers, and the throughput of the last minute.",
+    "dead-letters": "Show and replay Kafka messages that could not be read.",
     "verify": "Verify a captured request, and say what is wrong with it.",
-    "config": "Check the settings, and show where each comes from.",
+    "doctor": "Check settings, storage, Kafka, DNS, clock and limits before a start.",
     "completion": "Print the script that completes commands in your shell.",
 }
 
+
+_OURS = "notification_"
+_INSTALL = "pip install 'notification-management[service]'"
+_SERVERS = frozenset({"up", "api", "consumer", "migrate"})
 
 _TOGETHER = {
     **dict.fromkeys(("up", "api", "consumer", "migrate"), "servers"),
@@ -113,9 +117,9 @@ class _Commands(click.Group):
 
 
 _CLIENT_VARIABLES = {
-    "NOTIFICATION_API_URL": "Where the API is, as --api says it.",
-    "NOTIFICATION_API_KEY": "The key that opens the API.",
-    "NOTIFICATION_OPS_URL": "Where the ops server is, as --ops says it.",
+    "NOTIFICATION_API_URL": "The API's base URL, like --api.",
+    "NOTIFICATION_API_KEY": "The API key.",
+    "NOTIFICATION_OPS_URL": "The ops server's base URL, like --ops.",
     "NO_COLOR": "Any value but the empty one: no colours.",
 }
 
@@ -140,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = program.main(arguments, PROGRAM, obj=run, standalone_mode=False)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.ctx and error.ctx.info_name in _SERVERS:
+            error = click.UsageError(error.message + _variables_hint(error.option_name), error.ctx)
         error.show()
         return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -150,8 +156,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), exit_of(error), debug=run.debug)
     except Exception as error:  # noqa: BLE001 - the last one who can turn it into a sentence
         sentence = f"Unexpected: {type(error).__name__}: {error}. See where with --debug."
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(_OURS):
+            sentence = f"{error.name} is not installed: {_INSTALL}"
         return _failed(sentence, Exit.FAILED, debug=run.debug)
     return code if isinstance(code, int) else Exit.OK
+
+
+def _variables_hint(option: str) -> str:
+    """Return the settings whose names have all words of an option that a server does not have."""
+    from notification_entrypoints.config.settings import variables  # noqa: PLC0415 - only where needed
+
+    words = set(option.strip("-").upper().split("-"))
+    named = [name for name in variables() if words <= set(name.split("_"))]
+    if not named:
+        return " Settings are environment variables: see `notification-management doctor`."
+    return f" Settings are environment variables: set {' or '.join(named[:3])}."
 
 
 def _escape_what_cannot_be_encoded() -> None:

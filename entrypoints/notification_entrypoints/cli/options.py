@@ -1,10 +1,11 @@
 """What commands have in common on the command line: ids, times, options, and examples in help."""
 
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
@@ -13,9 +14,12 @@ import msgspec
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.validation import id_error
 from notification_core.model.durations import parse_duration
+from notification_entrypoints.config.dotenv import read_dotenv
 
 _PROGRAM = "notification-management"
 _MOST_WORKERS = 64
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
 class _Id(click.types.UUIDParameterType):
@@ -26,7 +30,7 @@ class _Id(click.types.UUIDParameterType):
         try:
             return UUID(str(value).strip())
         except ValueError:
-            sentence = "is no id. Give a UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
+            sentence = "is not a valid UUID, like 0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10."
             self.fail(f"{value!r} {sentence}", param, ctx)
 
 
@@ -113,9 +117,51 @@ workers_option = click.option(
     type=click.IntRange(1, _MOST_WORKERS),
     default=1,
     show_default=True,
-    help="Serve in so many processes, which one more starts again when they end.",
+    help="The number of worker processes, supervised by one more.",
 )
 """The option of the commands that serve."""
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read settings from this file, a NAME=value a line; the environment wins over it.",
+)
+"""The option of a command that reads settings; for :func:`environment_of`."""
+
+_PORT = click.IntRange(0, 65535)
+
+
+def api_place_options(command: _Command) -> _Command:
+    """Decorate a command that serves the API; for :func:`environment_of`."""
+    host = click.option("--host", help="The API's address (API_SERVER_HOST; 127.0.0.1).")
+    port = click.option("--port", type=_PORT, help="The API's port (API_SERVER_PORT; 3615).")
+    return port(host(command))
+
+
+def ops_place_options(command: _Command) -> _Command:
+    """Decorate a command that has an ops server; for :func:`environment_of`."""
+    port = click.option("--ops-port", type=_PORT, help="Its ops port (OPS_SERVER_PORT; 3616).")
+    return port(command)
+
+
+_VARIABLES = {"host": "API_SERVER_HOST", "port": "API_SERVER_PORT", "ops_port": "OPS_SERVER_PORT"}
+
+
+def environment_of(environ: Mapping[str, str], options: Mapping[str, object]) -> Mapping[str, str]:
+    """Return the settings' variables: options over the environment over the file ``config``.
+
+    Raises :class:`InvalidSettings` for a file that cannot be read.
+    """
+    config = options.get("config")
+    file = read_dotenv(config) if isinstance(config, Path) else {}
+    given = {
+        variable: str(options[name])
+        for name, variable in _VARIABLES.items()
+        if options.get(name) is not None
+    }
+    return {**file, **environ, **given}
+
 
 data_option = click.option(
     "--data",

@@ -39,16 +39,16 @@ class Exit(IntEnum):
 
 
 _MEANINGS = {
-    Exit.OK: "It is done.",
-    Exit.FAILED: "It could not be done; the message says why.",
-    Exit.USAGE: "The command was called wrongly: an option, an argument, a missing file.",
-    Exit.UNAVAILABLE: "The API, the ops server, the storage or Vault is away: try again later.",
-    Exit.REFUSED: "The input is refused: correct it, trying again does not help.",
-    Exit.NOT_FOUND: "There is nothing of that id, or at that address.",
-    Exit.NOT_VERIFIED: "The request's signature does not hold.",
+    Exit.OK: "Success.",
+    Exit.FAILED: "Failure; the message says why.",
+    Exit.USAGE: "Usage error: an option, an argument, a missing file.",
+    Exit.UNAVAILABLE: "API, ops server, storage or Vault is unavailable: retry later.",
+    Exit.REFUSED: "The input is invalid: correct it, a retry does not help.",
+    Exit.NOT_FOUND: "Not found.",
+    Exit.NOT_VERIFIED: "The request's signature is invalid.",
     Exit.SETTINGS: "A setting is wrong; the message names the variable.",
-    Exit.DENIED: "The API does not let this caller do it: see NOTIFICATION_API_KEY.",
-    Exit.INTERRUPTED: "Ctrl-C or SIGTERM ended it before it was done.",
+    Exit.DENIED: "Authentication failed or insufficient scope: see NOTIFICATION_API_KEY.",
+    Exit.INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM.",
 }
 
 _AWAY = frozenset({429, 502, 503, 504})

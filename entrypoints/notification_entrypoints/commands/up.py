@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 from attrs import frozen
@@ -77,13 +77,17 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             dispatching=application.dispatcher is not None,
             access=access,
         )
-        process.mark_ready(application, _announcement(served), shown=kafka.checks)
         _log.info(
             "started",
             api_url=served.api,
             ops_url=served.ops_url,
+            storage=served.place,
+            secret_file=str(served.secret_file) if served.secret_file else None,
             dispatching=served.dispatching,
+            access=access or "authentication is disabled",
         )
+        # After the log's lines, so that it is the last that a person reads.
+        process.mark_ready(application, _announcement(served), shown=kafka.checks)
         await process.wait_for_stop()
         kafka.stop()
         application.wind_down()
@@ -100,10 +104,12 @@ def _announcement(served: Served) -> str:
         f"  Data  {served.place}",
     ]
     if served.secret_file:
-        lines.append(f"  Key   {served.secret_file} (keep it: it opens the data)")
+        lines.append(f"  Key   {served.secret_file} (required to decrypt the data: back it up)")
     if served.access:
         lines.append(f"  Auth  {served.access}")
+    environment = uuid5(NAMESPACE_URL, served.place)
+    lines += ["Next:", f"  notification-management listen{option} --environment {environment}"]
     if not served.dispatching:
-        lines.append("  Another process already sends from this database: this one only publishes.")
-    lines += ["Next:", f"  notification-management listen{option} --environment {uuid4()}", ""]
+        lines.append("Warning: another process dispatches from this database; this one does not.")
+    lines.append("")
     return "\n".join(lines)

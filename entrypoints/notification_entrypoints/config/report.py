@@ -16,6 +16,9 @@ _PREFIXES = (
     *("API_", "DB_", "EVENT_", "KAFKA_", "OPS_SERVER_", "PROJECT_MANAGEMENT_API_", "RETENTION_"),
     *("SHUTDOWN_", "STARTUP_", "WEBHOOKS_"),
 )
+# What only looks like one of ours: a name is noted if a setting's is nearly the same.
+_NEAR_PREFIXES = ("EVENTS_", "OPS_", "PROJECT_", "WEBHOOK_")
+_VERY_CLOSE = 0.85
 # What Kubernetes injects for a Service called api or db: no user wrote it, so it is not a typo.
 _SERVICE_LINK = re.compile(
     r".+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -79,5 +82,10 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[UnknownVariable]:
     settings |= {file_variable(name) for name, variable in variables().items() if variable.secret}
     for name in sorted(environ.keys() - settings):
         is_service_link = _SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.fullmatch(environ[name])
-        if name.startswith(_PREFIXES) and not is_service_link:
+        if is_service_link:
+            continue
+        if name.startswith(_PREFIXES):
             yield UnknownVariable(name, next(iter(get_close_matches(name, settings, n=1)), None))
+        elif name.startswith(_NEAR_PREFIXES):
+            for nearest in get_close_matches(name, settings, n=1, cutoff=_VERY_CLOSE):
+                yield UnknownVariable(name, nearest)

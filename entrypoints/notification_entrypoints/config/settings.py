@@ -153,7 +153,7 @@ def load_settings(
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse an API on a network for which no authentication is set.
+    """Refuse an API on a network without authentication, and one on the ops server's port.
 
     Raises :class:`InvalidSettings`, which names the variable.
     """
@@ -164,6 +164,13 @@ def check_exposure(settings: Settings) -> None:
             f"which is not a loopback address; accepted is {accepted}"
         )
         _refuse([Detail("API_AUTH", problem)])
+    port = settings.api.server_port
+    if port and port == settings.ops.server_port:
+        problem = (
+            f"API_SERVER_PORT and OPS_SERVER_PORT are both {port}: the API and the ops server "
+            "cannot share a port"
+        )
+        _refuse([Detail("OPS_SERVER_PORT", problem)])
 
 
 def _refuse(problems: Sequence[Detail]) -> None:

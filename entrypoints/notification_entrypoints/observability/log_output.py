@@ -109,7 +109,12 @@ class LogOutput(logging.Handler):
 
 
 def announce(text: str, stream: TextIO) -> None:
-    """Print a text, and do not wait until it is taken."""
+    """Print a text for people, and do not wait until it is taken.
+
+    It goes to the stream of the log, and only to a terminal: for programs the log says it all.
+    """
+    if not stream.isatty():
+        return
     descriptor = _descriptor_of(stream)
     if descriptor is None:
         stream.write(text)

@@ -172,7 +172,7 @@ class ServerProcess:
         if self.address:
             report_ready(sys.stdout, announcement)
         else:
-            announce(announcement, sys.stdout)
+            announce(announcement, sys.stderr)
 
     async def wait_for_stop(self) -> None:
         """Return when it is told to stop; from then on it is not ready, and its time is bounded."""

@@ -121,4 +121,6 @@ def test_a_database_that_is_away_is_said_in_one_sentence(
     monkeypatch.setenv("DB_URI", "127.0.0.1:1")
     monkeypatch.setenv("DB_ENCRYPTION_SECRET", SECRET["DB_ENCRYPTION_SECRET"])
     assert main(["migrate"]) == Exit.UNAVAILABLE
-    assert capsys.readouterr().err == "Error: The database cannot be reached.\n"
+    assert capsys.readouterr().err.startswith(
+        "Error: The database cannot be reached: connection refused. It is "
+    )

@@ -12,6 +12,7 @@ import notification_entrypoints.commands.maintenance
 import notification_entrypoints.commands.up
 from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli.main import main, program
+from notification_entrypoints.cli.options import environment_of
 from notification_entrypoints.commands import api, consumer
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.support.output import Output
@@ -171,7 +172,7 @@ def test_a_command_that_is_none_is_told_which_may_be_meant(
 
 def test_what_is_no_id_is_told_what_one_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["webhooks", "list", "--environment", "prod"]) == Exit.USAGE
-    assert "'prod' is no id. Give a UUID, like 0b6f2e0c-" in capsys.readouterr().err
+    assert "'prod' is not a valid UUID, like 0b6f2e0c-" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -208,3 +209,42 @@ def test_commands_options_and_values_are_completed(
         check=True,
     ).stdout
     assert [line.partition(",")[2] for line in said.splitlines()] == offered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        (["consumer", "--db-uri", "x"], "DB_URI"),
+        (["up", "--max-retries", "5"], "WEBHOOKS_MAX_RETRIES"),
+        (["migrate", "--nonsense"], "notification-management doctor"),
+    ],
+)
+def test_an_option_that_is_a_setting_leads_to_its_variable(
+    capsys: Output, arguments: list[str], variable: str
+) -> None:
+    assert main(arguments) == Exit.USAGE
+    assert variable in capsys.readouterr().err
+
+
+def test_options_win_over_the_environment_which_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("API_SERVER_PORT=1\nOPS_SERVER_PORT=2\nDEBUG=true\n")
+    environ = {"API_SERVER_PORT": "3", "OPS_SERVER_PORT": "4"}
+    options = {"config": file, "port": 5, "host": None, "ops_port": None}
+    assert environment_of(environ, options) == {
+        "API_SERVER_PORT": "5", "OPS_SERVER_PORT": "4", "DEBUG": "true",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_a_missing_extra_is_told_with_what_to_install(missing: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; "
+        "from notification_entrypoints.cli import main; sys.exit(main(['events', 'types']))"
+    )
+    done = subprocess.run(  # noqa: S603 - this interpreter with our own script
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "pip install 'notification-management[service]'" in done.stderr
+    assert "Traceback" not in done.stderr

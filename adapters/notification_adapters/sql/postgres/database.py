@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notification_adapters.postgres_uri import parse_postgres_uri
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.host_transactions import (
     begin_implicitly,
@@ -165,8 +166,12 @@ async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatab
     """
     database = PostgresDatabase(server, now)
     try:
-        async with database.read_transaction() as connection:
-            ((encoding,),) = await fetch(connection, "SHOW server_encoding")
+        try:
+            async with database.read_transaction() as connection:
+                ((encoding,),) = await fetch(connection, "SHOW server_encoding")
+        except StorageUnavailable as error:
+            place = parse_postgres_uri(server.uri).place
+            raise StorageUnavailable(f"{error} It is {place}.") from error
         if encoding != "UTF8":
             raise StorageUnusable(
                 f"The database's encoding is {encoding}, and must be UTF8: what customers and "

@@ -1,5 +1,7 @@
 """The driver's errors in the words of the ports, at one edge."""
 
+import os
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +135,13 @@ def _mapped(error: BaseException) -> NotificationError | None:
     return _without_state(_original(error))
 
 
+def _cause(error: OSError) -> str:
+    """Return why there is no connection, in the operating system's words without its numbers."""
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    return os.strerror(error.errno).lower() if error.errno else "no address of it accepts any"
+
+
 def _without_state(error: BaseException | None) -> NotificationError | None:
     """Judge what the server did not say: what happened on the way to it."""
     for kind, sentence in _AWAY_WITHOUT_STATE:
@@ -143,7 +152,7 @@ def _without_state(error: BaseException | None) -> NotificationError | None:
     if isinstance(error, ssl.SSLError):
         return StorageUnavailable(f"The database's TLS is not as it should be: {error.reason}.")
     if isinstance(error, OSError):
-        return StorageUnavailable("The database cannot be reached.")
+        return StorageUnavailable(f"The database cannot be reached: {_cause(error)}.")
     # What the server says just before it hangs up finds asyncpg unprepared.
     if isinstance(error, asyncpg.InternalClientError) or "closed" in str(error):
         return StorageUnavailable("The connection to the database was lost.")

@@ -134,7 +134,7 @@ async def _run_until_stopped(
     async def announce_once_all_serve() -> None:
         for worker in workers:
             await worker.ready.wait()
-        announce(workers[0].announcement, sys.stdout)
+        announce(workers[0].announcement, sys.stderr)
 
     async def wait_for_stop() -> None:
         await stop.wait()
