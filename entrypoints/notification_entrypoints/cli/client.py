@@ -30,10 +30,10 @@ from notification_entrypoints.commands.exit_codes import (
 
 DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
+KEY_VARIABLE = "NOTIFICATION_API_KEY"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LONGEST_PAUSE = 2.0
 _PAUSE_SECONDS = 0.5
-_KEY = "NOTIFICATION_API_KEY"
 
 _Response = TypeVar("_Response")
 
@@ -212,12 +212,12 @@ def _denied(api: Api, status: int, refusal: _Refusal) -> str:
     """Say what the caller's key is not good for, and where another one comes from."""
     if not api.key:
         return (
-            f"The {api.name} asks who calls: set {_KEY} to an API key. An administrator makes one "
-            "with `notification-management keys create`."
+            f"The {api.name} requires authentication: set {KEY_VARIABLE} to an API key, which an "
+            "administrator creates with `notification-management keys create`."
         )
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"The {api.name} does not take the key in {_KEY}: {refusal.message}"
-    return f"The key in {_KEY} does not allow this: {refusal.message}"
+        return f"The {api.name} does not take the key in {KEY_VARIABLE}: {refusal.message}"
+    return f"The key in {KEY_VARIABLE} does not allow this: {refusal.message}"
 
 
 def _unreachable(api: Api, error: Exception) -> str:
@@ -253,9 +253,11 @@ async def patiently(
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:
-    checked, key = checked_url(url, DEFAULT_API), os.environ.get(_KEY, "").strip()
+    checked, key = checked_url(url, DEFAULT_API), os.environ.get(KEY_VARIABLE, "").strip()
     if not re.fullmatch(r"[!-~]*", key):
-        raise click.UsageError(f"What {_KEY} is set to is no key: it holds spaces or worse.")
+        raise click.UsageError(
+            f"What {KEY_VARIABLE} is set to is no key: it holds spaces or worse."
+        )
     return Api(checked, key or None)
 
 

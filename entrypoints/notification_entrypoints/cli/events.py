@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.completion import complete_event_id, complete_event_type
 from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -102,7 +103,9 @@ def types(api: Api, *, as_json: bool) -> None:
     ),
 )
 @_environment
-@click.option("--event", metavar="TYPE", help="Filter by event type.")
+@click.option(
+    "--event", metavar="TYPE", shell_complete=complete_event_type, help="Filter by event type."
+)
 @since_option
 @until_option
 @click.option(
@@ -156,7 +159,7 @@ async def list_events(  # noqa: PLR0913 - one parameter an option
         "events show --environment ID -- -1  # an id that begins with a hyphen",
     ),
 )
-@click.argument("event_id", type=EVENT_ID)
+@click.argument("event_id", type=EVENT_ID, shell_complete=complete_event_id)
 @_environment
 @click.option(
     "--limit",
@@ -202,7 +205,7 @@ async def show_event(
         "events trigger pipeline-created --environment ID --event-id trial-1",
     ),
 )
-@click.argument("event_type", metavar="TYPE")
+@click.argument("event_type", metavar="TYPE", shell_complete=complete_event_type)
 @_environment
 @click.option("--event-id", type=EVENT_ID, help="The event's id (default: a new one).")
 @json_option

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.completion import complete_key_id
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.tables import plain
 from notification_entrypoints.cli.terminal import (
@@ -127,7 +128,7 @@ async def list_keys(api: Api, *, as_json: bool) -> None:
 
 
 @command.command("revoke", epilog=examples("keys revoke KEY_ID --yes"))
-@click.argument("key_id", type=ID)
+@click.argument("key_id", type=ID, shell_complete=complete_key_id)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @api_option

@@ -14,6 +14,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.options import ID, examples, since_option, until_option
 from notification_entrypoints.cli.tables import Row, printable
 from notification_entrypoints.cli.terminal import (
@@ -204,7 +205,9 @@ class WebhookLog:
     "--follow", "-f", is_flag=True, help="Print new attempts as they are made, until Ctrl-C."
 )
 @click.option("--outcome", type=click.Choice(_OUTCOMES), help="Filter by outcome.")
-@click.option("--event", metavar="TYPE", help="Filter by event type.")
+@click.option(
+    "--event", metavar="TYPE", shell_complete=complete_event_type, help="Filter by event type."
+)
 @click.option("--http-code", type=click.IntRange(100, 999), help="Filter by status code.")
 @since_option
 @until_option

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
+from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
@@ -102,7 +103,13 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
 )
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--environment", type=ID, required=True, help="The environment of the events.")
-@click.option("--event", "event_type", metavar="TYPE", help="Publish one event of this type …")
+@click.option(
+    "--event",
+    "event_type",
+    metavar="TYPE",
+    shell_complete=complete_event_type,
+    help="Publish one event of this type …",
+)
 @click.option("--data", metavar="JSON", help="… with this data …")
 @click.option("--ordering-key", metavar="KEY", help="… and this ordering key.")
 @click.option(

@@ -158,7 +158,11 @@ class Rows:
             needed = line.cell_len + len(_BETWEEN_FIELDS) + pair.cell_len
             if line and needed > (self.style.width or 0):
                 yield _coloured(line, self.columns, row)
-                line = Text(_GAP).append_text(pair)
+                first, *rest = _wrapped(f"{name}: {text}", self.style, 2 * len(_GAP))
+                line = Text.assemble(_GAP, (first[: len(name) + 1], "dim"), first[len(name) + 1 :])
+                for part in rest:
+                    yield line
+                    line = Text(_GAP * 2 + part)
             else:
                 line.append(_BETWEEN_FIELDS if line else "").append_text(pair)
         yield _coloured(line, self.columns, row)
@@ -179,9 +183,19 @@ def object_lines(values: Mapping[str, object], style: Style, indent: str = "") -
             continue
         shown = style.time(value) if isinstance(value, str) and _is_time(name) else plain(value)
         label = indent + printable(name) + " " * (width - cell_len(name)) + _GAP
-        line = Text.assemble((label, "bold"), shown)
+        first, *rest = _wrapped(shown, style, len(label))
+        line = Text.assemble((label, "bold"), first)
         line.rstrip()
         yield _coloured(line, [name], [shown])
+        yield from (Text(" " * len(label) + part) for part in rest)
+
+
+def _wrapped(text: str, style: Style, indent: int) -> Sequence[str]:
+    """Return a text in parts that fit beside an indent, cut at blanks only."""
+    if style.width is None or style.width - indent < _LEAST_PROSE:
+        return [text]
+    width = style.width - indent
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def plain(value: object) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from notification_core.model.custom_headers import MASK
 from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.filters import filter_option, try_filter
 from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
@@ -72,7 +73,12 @@ def _header(
 _environment = click.option("--environment", type=ID, required=True, help="Whose webhooks.")
 _webhook_id = click.argument("webhook_id", type=ID)
 _events = click.option(
-    "--event", "events", multiple=True, metavar="TYPE", help="An event type (repeatable)."
+    "--event",
+    "events",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=complete_event_type,
+    help="An event type (repeatable).",
 )
 _headers = click.option(
     "--header",
@@ -284,7 +290,12 @@ def disable_webhook(webhook_id: UUID, until: str, api: Api, *, as_json: bool) ->
     ),
 )
 @_webhook_id
-@click.option("--event", metavar="TYPE", help="The event type (default: one it subscribes to).")
+@click.option(
+    "--event",
+    metavar="TYPE",
+    shell_complete=complete_event_type,
+    help="The event type (default: one it subscribes to).",
+)
 @json_option
 @api_option
 def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool) -> None:

@@ -82,7 +82,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             api_url=served.api,
             ops_url=served.ops_url,
             storage=served.place,
-            secret_file=str(served.secret_file) if served.secret_file else None,
+            key_file=str(served.secret_file) if served.secret_file else None,
             dispatching=served.dispatching,
             access=access or "authentication is disabled",
         )
