@@ -89,7 +89,10 @@ def list_deliveries(
     show_table(_COLUMNS, rows, "There are no such deliveries.")
 
 
-@command.command("show", epilog=examples("deliveries show DELIVERY_ID"))
+@command.command(
+    "show",
+    epilog=examples("deliveries show DELIVERY_ID", "deliveries show DELIVERY_ID --utc"),
+)
 @_delivery_id
 @json_option
 @api_option
@@ -102,7 +105,9 @@ def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
         _print(response)
 
 
-@command.command("retry", epilog=examples("deliveries retry DELIVERY_ID"))
+@command.command(
+    "retry", epilog=examples("deliveries retry DELIVERY_ID", "deliveries retry DELIVERY_ID --json")
+)
 @_delivery_id
 @json_option
 @api_option

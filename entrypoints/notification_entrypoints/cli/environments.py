@@ -53,7 +53,12 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
     _show(response, as_json=as_json)
 
 
-@command.command("erasure", epilog=examples("environments erasure ENVIRONMENT_ID"))
+@command.command(
+    "erasure",
+    epilog=examples(
+        "environments erasure ENVIRONMENT_ID", "environments erasure ENVIRONMENT_ID --utc"
+    ),
+)
 @_environment
 @json_option
 @api_option

@@ -127,7 +127,7 @@ async def list_keys(api: Api, *, as_json: bool) -> None:
     show_table(columns, rows, "There are no API keys yet: create one with `keys create`.")
 
 
-@command.command("revoke", epilog=examples("keys revoke KEY_ID --yes"))
+@command.command("revoke", epilog=examples("keys revoke KEY_ID", "keys revoke KEY_ID --yes"))
 @click.argument("key_id", type=ID, shell_complete=complete_key_id)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option

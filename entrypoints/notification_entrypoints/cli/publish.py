@@ -97,8 +97,7 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     epilog=examples(
         "publish events.jsonl --environment ID",
         "publish --environment ID --event job-status-changed --data \\",
-        """  '{"job_id": "c2f1", "pipeline_id": "7d0a", "status": "running"}' \\""",
-        "  --ordering-key 7d0a",
+        """  '{"job_id":"7","pipeline_id":"7d0a","previous_status":"queued","status":"running"}'""",
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)

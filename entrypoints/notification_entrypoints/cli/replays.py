@@ -104,7 +104,9 @@ def command() -> None:
     """Show and cancel replays; `webhooks replay` starts one."""
 
 
-@command.command("list", epilog=examples("replays list WEBHOOK_ID"))
+@command.command(
+    "list", epilog=examples("replays list WEBHOOK_ID", "replays list WEBHOOK_ID -o csv")
+)
 @_webhook_id
 @list_option
 @api_option
@@ -117,7 +119,12 @@ def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
         _show_rows(msgspec.json.decode(response, type=list[_Replay]))
 
 
-@command.command("show", epilog=examples("replays show WEBHOOK_ID REPLAY_ID"))
+@command.command(
+    "show",
+    epilog=examples(
+        "replays show WEBHOOK_ID REPLAY_ID", "replays show WEBHOOK_ID REPLAY_ID --json"
+    ),
+)
 @_webhook_id
 @_replay_id
 @json_option
@@ -131,7 +138,12 @@ def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -
         _show_rows([msgspec.json.decode(response, type=_Replay)])
 
 
-@command.command("cancel", epilog=examples("replays cancel WEBHOOK_ID REPLAY_ID"))
+@command.command(
+    "cancel",
+    epilog=examples(
+        "replays cancel WEBHOOK_ID REPLAY_ID", "replays cancel WEBHOOK_ID REPLAY_ID --json"
+    ),
+)
 @_webhook_id
 @_replay_id
 @json_option

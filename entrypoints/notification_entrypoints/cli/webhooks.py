@@ -174,6 +174,7 @@ async def create_webhook(  # noqa: PLR0913 - one parameter an option
     "show",
     epilog=examples(
         "webhooks show WEBHOOK_ID",
+        "webhooks show WEBHOOK_ID --json | jq .health",
     ),
 )
 @_webhook_id
@@ -243,6 +244,7 @@ def update_webhook(
     "enable",
     epilog=examples(
         "webhooks enable WEBHOOK_ID",
+        "webhooks enable WEBHOOK_ID --json",
     ),
 )
 @_webhook_id
@@ -316,6 +318,7 @@ def try_webhook(webhook_id: UUID, event: str | None, api: Api, *, as_json: bool)
 @command.command(
     "delete",
     epilog=examples(
+        "webhooks delete WEBHOOK_ID",
         "webhooks delete WEBHOOK_ID --yes",
     ),
 )
